@@ -1,0 +1,126 @@
+"""Everything that can go wrong, as one tree.
+
+    MongoqError
+    ├── ConfigurationError (ValueError)   an option, a target or an argument is not acceptable
+    ├── InvalidTask (ValueError)          a task was refused before anything was written
+    ├── TaskNotFound (LookupError)        no task has this key
+    ├── DuplicateTask                     the key, or the `unique` value, is taken
+    ├── LeaseLost                         the task is no longer this claimant's: nothing was written
+    ├── QueueClosed                       the queue was closed
+    └── StorageError                      MongoDB did not do what it was asked
+        ├── StorageUnavailable            no answer for now: the same call may succeed later
+        └── StorageRefused                it answered no: the same call will fail again
+            └── IndexMissing              the collection lacks an index: `mongoq init` makes it
+
+What a handler raises to steer its own task is no error: see `mongoq.signals`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+__all__ = [
+    "ConfigurationError",
+    "DuplicateTask",
+    "Fault",
+    "IndexMissing",
+    "InvalidTask",
+    "LeaseLost",
+    "MongoqError",
+    "QueueClosed",
+    "StorageError",
+    "StorageRefused",
+    "StorageUnavailable",
+    "TaskNotFound",
+]
+
+
+class Fault(NamedTuple):
+    """One thing that is wrong with what was passed in."""
+
+    field: str
+    """The option or the path of the value, such as `priority` or `tags.user.age`."""
+    value: str
+    """The value as it was given, shortened."""
+    allowed: str
+    """What would have been accepted."""
+
+    def __str__(self) -> str:
+        return f"{self.field}: {self.value} is not {self.allowed}"
+
+
+class MongoqError(Exception):
+    """The root of every error that mongoq raises."""
+
+
+class _Refused(MongoqError, ValueError):
+    """An error that lists every fault of one call at once, as `faults`."""
+
+    def __init__(self, faults: str | Sequence[Fault]) -> None:
+        self.faults: tuple[Fault, ...] = () if isinstance(faults, str) else tuple(faults)
+        super().__init__(faults if isinstance(faults, str) else "; ".join(map(str, faults)))
+
+
+class ConfigurationError(_Refused):
+    """An option, a target or an argument is not acceptable; `faults` lists each."""
+
+
+class InvalidTask(_Refused):
+    """A task was refused before anything was written; `faults` lists each reason."""
+
+
+class TaskNotFound(MongoqError, LookupError):
+    """No task has this key, or none any more."""
+
+
+class DuplicateTask(MongoqError):
+    """A task with this key, or an unfinished one with this `unique` value, exists already."""
+
+    def __init__(self, message: str, *, key: str | None = None, unique: str | None = None) -> None:
+        super().__init__(message)
+        self.key = key
+        self.unique = unique
+
+
+class LeaseLost(MongoqError):
+    """The task is no longer held under this token: it ended, or went to another claimant.
+
+    Nothing was written. `keys` names the tasks.
+    """
+
+    def __init__(self, keys: Sequence[str]) -> None:
+        self.keys = tuple(keys)
+        shown = ", ".join(self.keys[:3]) + (", ..." if len(self.keys) > 3 else "")
+        super().__init__(f"the lease was lost on {len(self.keys)} task(s): {shown}")
+
+
+class QueueClosed(MongoqError):
+    """The queue was closed; open another."""
+
+
+class StorageError(MongoqError):
+    """MongoDB did not do what it was asked. `code` is the server's, where it gave one."""
+
+    def __init__(self, message: str, *, code: int | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class StorageUnavailable(StorageError):
+    """No answer for now: no server, no primary, or a lost connection.
+
+    `ambiguous` says that the write may have been applied although no reply came.
+    """
+
+    def __init__(self, message: str, *, code: int | None = None, ambiguous: bool = False) -> None:
+        super().__init__(message, code=code)
+        self.ambiguous = ambiguous
+
+
+class StorageRefused(StorageError):
+    """The server answered no (rights, credentials, a validator): repeating will not help."""
+
+
+class IndexMissing(StorageRefused):
+    """The collection lacks an index that mongoq needs; `mongoq init` makes it."""

@@ -1,0 +1,102 @@
+"""The life of a task, as a table: filters, tests and the diagram in the README are made from it.
+
+No other module writes the name of a state.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Final, NamedTuple
+
+__all__ = ["FINISHED", "LIVE", "TRANSITIONS", "Event", "TaskState", "Transition", "sources"]
+
+
+class TaskState(StrEnum):
+    """Where a task stands."""
+
+    SCHEDULED = "scheduled"
+    """Waits for its `run_at`."""
+    READY = "ready"
+    """May be claimed now."""
+    RUNNING = "running"
+    """Held by a worker under a lease."""
+    COMPLETED = "completed"
+    """Its handler returned."""
+    FAILED = "failed"
+    """Its attempts are used up, or its handler said `Fail`."""
+    EXPIRED = "expired"
+    """It was not completed before `expires_at`."""
+    CANCELLED = "cancelled"
+    """Somebody cancelled it."""
+
+
+class Event(StrEnum):
+    """What happens to a task: the verbs of the trade."""
+
+    NEW = "new"
+    CLAIM = "claim"
+    RENEW = "renew"
+    COMPLETE = "complete"
+    RETRY = "retry"
+    SNOOZE = "snooze"
+    FAIL = "fail"
+    RELEASE = "release"
+    MOVE = "move"
+    PROMOTE = "promote"
+    RESCUE = "rescue"
+    EXPIRE = "expire"
+    CANCEL = "cancel"
+
+
+class Transition(NamedTuple):
+    """One row of the table."""
+
+    event: Event
+    sources: tuple[TaskState, ...]
+    target: TaskState
+    when: str
+
+
+_S = TaskState
+TRANSITIONS: Final = (
+    Transition(Event.NEW, (), _S.READY, "due now"),
+    Transition(Event.NEW, (), _S.SCHEDULED, "delayed"),
+    Transition(Event.PROMOTE, (_S.SCHEDULED,), _S.READY, "run_at has come"),
+    Transition(Event.CLAIM, (_S.READY,), _S.RUNNING, "a worker takes it"),
+    Transition(Event.RENEW, (_S.RUNNING,), _S.RUNNING, "its worker lives"),
+    Transition(Event.COMPLETE, (_S.RUNNING,), _S.COMPLETED, "the handler returned"),
+    Transition(Event.RETRY, (_S.RUNNING,), _S.SCHEDULED, "the handler raised"),
+    Transition(Event.SNOOZE, (_S.RUNNING,), _S.SCHEDULED, "the handler asked, uncharged"),
+    Transition(Event.FAIL, (_S.RUNNING,), _S.FAILED, "retries used up, or Fail"),
+    Transition(Event.RELEASE, (_S.RUNNING,), _S.READY, "given back, uncharged"),
+    Transition(Event.MOVE, (_S.RUNNING,), _S.READY, "sent to another queue"),
+    Transition(Event.RESCUE, (_S.RUNNING,), _S.READY, "first lost lease, uncharged"),
+    Transition(Event.RESCUE, (_S.RUNNING,), _S.SCHEDULED, "lost again, charged"),
+    Transition(Event.RESCUE, (_S.RUNNING,), _S.FAILED, "lost too often"),
+    Transition(Event.EXPIRE, (_S.SCHEDULED, _S.READY, _S.RUNNING), _S.EXPIRED, "expires_at has passed"),
+    Transition(Event.CANCEL, (_S.SCHEDULED, _S.READY, _S.RUNNING), _S.CANCELLED, "somebody asked"),
+)
+
+FINISHED: Final = (_S.COMPLETED, _S.FAILED, _S.EXPIRED, _S.CANCELLED)
+LIVE: Final = (_S.SCHEDULED, _S.READY, _S.RUNNING)
+WAITING: Final = (_S.SCHEDULED, _S.READY)
+"""What the sweep may expire, and a cancel may end, without asking a worker."""
+
+
+def sources(event: Event) -> tuple[TaskState, ...]:
+    """The states from which `event` may happen, each once."""
+    return tuple(dict.fromkeys(state for row in TRANSITIONS if row.event is event for state in row.sources))
+
+
+def targets(event: Event) -> tuple[TaskState, ...]:
+    """The states to which `event` may lead, each once."""
+    return tuple(dict.fromkeys(row.target for row in TRANSITIONS if row.event is event))
+
+
+def diagram() -> str:
+    """The table as a Mermaid state diagram, for the README."""
+    lines = ["stateDiagram-v2"]
+    for row in TRANSITIONS:
+        lines += [f"    {source} --> {row.target}: {row.event}, {row.when}" for source in row.sources or ("[*]",)]
+    lines += [f"    {state} --> [*]" for state in FINISHED]
+    return "\n".join(lines)

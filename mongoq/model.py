@@ -1,0 +1,273 @@
+"""The words of the trade, as frozen values: they import nothing but each other, and everything imports them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, Protocol
+
+from mongoq.checks import QUEUE_NAME, UNSET, Checker, Duration, Unset
+from mongoq.errors import Fault, InvalidTask
+from mongoq.lifecycle import FINISHED, TaskState
+from mongoq.options import POLICY_NAMES, carried_of, checked_policy
+from mongoq.signals import DeadlineExceeded, Interrupted, Interruption
+
+__all__ = ["Attempt", "NewTask", "QueueStats", "Task", "TaskError", "TaskState", "WorkerInfo"]
+
+MOST_TAGS: Final = 64
+MOST_FAULTS: Final = 20
+
+
+@dataclass(frozen=True, slots=True)
+class TaskError:
+    """Why one attempt did not complete."""
+
+    type: str
+    """The name of the exception's class, or `WorkerLost` where the worker vanished."""
+    message: str
+    """Its text, at most 2,000 characters."""
+    traceback: str
+    """The end of its traceback, at most 8,000 characters; empty where there was none."""
+    at: datetime
+    """When, server time."""
+    attempt: int
+    """Which attempt."""
+    worker: str
+    """Where: `host:pid:random`."""
+
+
+class Attempt(Protocol):
+    """The live side of a task that a handler is running."""
+
+    @property
+    def interruption(self) -> Interruption | None:
+        """Why the handler should stop, or None while it should not."""
+
+    def time_left(self) -> float | None:
+        """Seconds until the deadline, the end of the lease as this host counts it, or of a shutdown's grace."""
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A task as it was read, or as a handler receives it. It does not change; ask the queue for news."""
+
+    key: str
+    """Its unique identifier."""
+    queue: str
+    """The line it stands in."""
+    namespace: str
+    """The set of collections it lives in."""
+    state: TaskState
+    """Where it stood when it was read."""
+    priority: int
+    """Higher is claimed first."""
+    run_at: datetime
+    """Not claimed before; the older first among equal priorities."""
+    tags: Mapping[str, Any]
+    """Its parameters."""
+    payload: Any
+    """Any further value, None where there is none."""
+    created_at: datetime
+    """When it was enqueued, server time."""
+    modified_at: datetime
+    """When it was last written, renewals left aside."""
+    started_at: datetime | None
+    """When it was last claimed."""
+    finished_at: datetime | None
+    """When it reached a final state."""
+    expires_at: datetime | None
+    """When it expires if it is not completed by then; None: never."""
+    attempts: int
+    """How often it was claimed; counted at the claim and never taken back."""
+    uncharged: int
+    """How many of these attempts do not count: released, snoozed, or lost with a worker that vanished."""
+    retries: int
+    """How many attempts failed."""
+    last_error: TaskError | None
+    """Why the last failed attempt failed."""
+    errors: tuple[TaskError, ...]
+    """The last ten of them, the oldest first."""
+    result: Any
+    """What the handler returned, while the completed task is kept."""
+    note: str | None
+    """The reason given by the handler's last signal."""
+    moved_from: str | None
+    """The queue it was moved from."""
+    unique: str | None
+    """At most one unfinished task has this value."""
+    policy: Mapping[str, Any]
+    """What it carries of the options of an attempt, where they differ from the library's defaults."""
+    worker: str | None
+    """Who holds it, or held it last: `host:pid:random`."""
+    token: str | None
+    """The proof of this claim; every write of its holder is refused without it."""
+    lease_until: datetime | None
+    """Until when it is held, server time."""
+    suspect: int
+    """How many leases in a row were lost."""
+    cancel_requested: bool
+    """Whether somebody asked its worker to stop."""
+    version: int
+    """Grows with every write that another could depend on."""
+    read_at: datetime
+    """The server's time when it was read."""
+    attempt: Attempt | None = field(default=None, compare=False, repr=False)
+    """Its live side; only a handler's own task has one."""
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """The value of one tag, or `default`."""
+        return self.tags.get(name, default)
+
+    @property
+    def age(self) -> timedelta:
+        """How old it was when it was read."""
+        return self.read_at - self.created_at
+
+    @property
+    def finished(self) -> bool:
+        """Whether it had reached a final state."""
+        return self.state in FINISHED
+
+    @property
+    def charged(self) -> int:
+        """How many attempts count against `max_retries`."""
+        return self.attempts - self.uncharged
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether the running handler should stop now; `interruption` says why.
+
+        It turns True at the deadline, at a cancel request (within 2 s), when the lease is lost and when the
+        worker shuts down. A handler that then returns has *completed* its task: raise instead, best with
+        `raise_if_cancelled()`.
+        """
+        return self.interruption is not None
+
+    @property
+    def interruption(self) -> Interruption | None:
+        """Why the running handler should stop: a deadline, a cancel request, a lost lease, a shutdown."""
+        return self.attempt.interruption if self.attempt else None
+
+    def time_left(self) -> float | None:
+        """Seconds this attempt may still run, 0 when it should have stopped, None without a limit."""
+        return self.attempt.time_left() if self.attempt else None
+
+    def raise_if_cancelled(self) -> None:
+        """Raise `Interrupted` (or `DeadlineExceeded`) where the handler should stop; cheap in a loop."""
+        reason = self.interruption
+        if reason is Interruption.DEADLINE:
+            raise DeadlineExceeded
+        if reason is not None:
+            raise Interrupted(reason)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewTask:
+    """A task that does not exist yet, checked at birth: `InvalidTask` lists everything that is wrong.
+
+    The arguments are those of `Queue.new`, where they are explained.
+    """
+
+    tags: Mapping[str, Any] = field(default_factory=dict)
+    key: str | None = None
+    queue: str = "default"
+    priority: int = 0
+    delay: Duration | None = None
+    run_at: datetime | None = None
+    expires_at: datetime | None = None
+    payload: Any = None
+    unique: str | None = None
+    max_retries: int | None | Unset = UNSET
+    backoff: Any = UNSET
+    deadline: Duration | None | Unset = UNSET
+    lease: Duration | Unset = UNSET
+    keep_completed: Duration | Unset = UNSET
+    keep_failed: Duration | Unset = UNSET
+    carried: Mapping[str, Any] = field(init=False, repr=False)
+    """The policy it was given, in its inner form."""
+
+    def __post_init__(self) -> None:
+        checker = Checker(InvalidTask)
+        checker.tags("tags", self.tags)
+        if isinstance(self.tags, Mapping) and len(self.tags) > MOST_TAGS:
+            checker.refuse("tags", f"{len(self.tags)} tags", f"at most {MOST_TAGS} tags")
+        if self.payload is not None:
+            checker.value("payload", self.payload)
+        for name, text in (("key", self.key), ("unique", self.unique)):
+            if text is not None:
+                checker.text(name, text, 512)
+        checker.matching("queue", self.queue, QUEUE_NAME)
+        checker.priority("priority", self.priority)
+        self._check_times(checker)
+        given = {name: getattr(self, name) for name in POLICY_NAMES if getattr(self, name) is not UNSET}
+        object.__setattr__(self, "carried", self._checked_policy(checker, given) if given else given)
+        checker.finish()
+
+    @classmethod
+    def many(cls, items: Iterable[Mapping[str, Any] | NewTask], common: Mapping[str, Any]) -> list[NewTask]:
+        """A NewTask for each item; `common` applies to those that are only tags. InvalidTask names each place."""
+        made: list[NewTask] = []
+        faults: list[Fault] = []
+        for place, item in enumerate(items):
+            try:
+                made.append(item if isinstance(item, NewTask) else cls(tags=item, **common))
+            except InvalidTask as error:
+                faults += [fault._replace(field=f"tasks[{place}].{fault.field}") for fault in error.faults]
+        if faults:
+            raise InvalidTask(faults[:MOST_FAULTS])
+        return made
+
+    def _check_times(self, checker: Checker) -> None:
+        if self.delay is not None:
+            checker.duration("delay", self.delay)
+            if self.run_at is not None:
+                checker.refuse("delay", self.delay, "given together with run_at: give one of them")
+        for name, instant in (("run_at", self.run_at), ("expires_at", self.expires_at)):
+            if instant is not None:
+                object.__setattr__(self, name, checker.instant(name, instant))
+
+    def _checked_policy(self, checker: Checker, given: Mapping[str, Any]) -> dict[str, Any]:
+        checked = checked_policy(checker, given)
+        if "backoff" in given and "backoff" not in carried_of(checked):
+            checker.refuse("backoff", given["backoff"], "a value that can travel with the task; set a callable on the Queue")
+        return checked
+
+
+@dataclass(frozen=True, slots=True)
+class QueueStats:
+    """How many tasks of one queue stand where, and how long the oldest ready one has waited."""
+
+    queue: str
+    ready: int = 0
+    scheduled: int = 0
+    running: int = 0
+    completed: int = 0
+    failed: int = 0
+    expired: int = 0
+    cancelled: int = 0
+    oldest_ready: timedelta | None = None
+    """How long the oldest ready task has been due; None where none is ready."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerInfo:
+    """One worker process of the fleet, as its last heartbeat showed it."""
+
+    id: str
+    """`host:pid:random`."""
+    host: str
+    pid: int
+    queues: tuple[str, ...]
+    """What it works on."""
+    workers: int
+    """How many handlers it runs at once."""
+    running: int
+    """How many tasks it held."""
+    started_at: datetime
+    seen_at: datetime
+    """Its last heartbeat, server time; one every 5 s, forgotten after 60 s."""
+
+    def silent(self, now: datetime | None = None) -> timedelta:
+        """How long ago the last heartbeat was, at `now` (server time)."""
+        return (now or datetime.now(UTC)) - self.seen_at

@@ -1,0 +1,144 @@
+"""The options of a queue, and the part of them that travels with each task.
+
+Options are values, checked at birth. What decides about the end of an attempt is its *policy*: a task carries
+what its producer set otherwise than the library's defaults, and the queue of the process that judges fills in
+the rest.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from datetime import timedelta
+from typing import Any, Final
+
+from mongoq.backoff import Backoff, BackoffLike, Linear
+from mongoq.checks import NAMESPACE, QUEUE_NAME, Checker, Duration, Unset
+
+__all__ = ["Options", "Policy"]
+
+MOST_BYTES: Final = 8 * 2**20
+MOST_RETRIES: Final = 2**31 - 1
+SHORTEST_LEASE: Final = timedelta(seconds=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """How an attempt may run and what follows from its end; also the names that a task may carry."""
+
+    max_retries: int | None = None
+    """Retries after the first attempt; None: without a maximum; 0: a failure is final."""
+    backoff: BackoffLike = field(default_factory=lambda: Linear(timedelta(seconds=10)))
+    """How long a failed task waits; default: 10 s after the first failure, 20 s after the second, ..."""
+    deadline: timedelta | None = None
+    """The longest one attempt may run; default: none."""
+    lease: timedelta = timedelta(seconds=30)
+    """For how long a worker holds a task without renewing; renewed at a third of it. At least 1 s."""
+    keep_completed: timedelta = timedelta(hours=1)
+    """How long a completed task is kept; 0: it is deleted on completion."""
+    keep_failed: timedelta = timedelta(days=30)
+    """How long a failed, expired or cancelled task is kept."""
+
+    def over(self, carried: Mapping[str, Any]) -> Policy:
+        """This policy, with what a task carries in place of it."""
+        return replace(self, **carried) if carried else self
+
+
+DEFAULTS: Final = Policy()
+POLICY_NAMES: Final = tuple(item.name for item in fields(Policy))
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """Every option of a queue, checked; durations as `timedelta`."""
+
+    namespace: str
+    max_age: timedelta | None
+    workers: int
+    grace: timedelta
+    max_task_bytes: int
+    policy: Policy
+    carried: Mapping[str, Any]
+    """What the policy says otherwise than the library: written into each new task."""
+
+
+def checked_options(
+    *,
+    namespace: str,
+    max_age: Duration | None,
+    workers: int | None,
+    grace: Duration,
+    max_task_bytes: int,
+    policy: Mapping[str, Any],
+) -> Options:
+    """Check every option of a queue; ConfigurationError lists all that is wrong."""
+    checker = Checker()
+    checker.matching("namespace", namespace, NAMESPACE)
+    age = None if max_age is None else checker.duration("max_age", max_age, positive=True)
+    count = checked_workers(checker, workers)
+    checked_grace = checker.duration("grace", grace)
+    checker.integer("max_task_bytes", max_task_bytes, 1024, MOST_BYTES)
+    given = checked_policy(checker, policy)
+    checker.finish()
+    return Options(
+        namespace=namespace,
+        max_age=age,
+        workers=count,
+        grace=checked_grace or timedelta(0),
+        max_task_bytes=max_task_bytes,
+        policy=replace(DEFAULTS, **given),
+        carried=carried_of({name: value for name, value in given.items() if value != getattr(DEFAULTS, name)}),
+    )
+
+
+def checked_workers(checker: Checker, workers: int | None) -> int:
+    """The number of simultaneous handlers; None: one per CPU core."""
+    if workers is None:
+        return os.cpu_count() or 1
+    return checker.integer("workers", workers, 1, 10_000) or 1
+
+
+def checked_queues(checker: Checker, queues: str | Sequence[str]) -> tuple[str, ...]:
+    """The names of the queues to work on, each once."""
+    names = [queues] if isinstance(queues, str) else list(queues)
+    if not 1 <= len(names) <= 100:
+        checker.refuse("queues", names, "a list of 1 to 100 queue names")
+    for name in names:
+        checker.matching("queues", name, QUEUE_NAME)
+    return tuple(dict.fromkeys(names))
+
+
+def checked_policy(checker: Checker, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Check what was given of a policy (UNSET: nothing) and return it in its inner form."""
+    given = {name: value for name, value in values.items() if not isinstance(value, Unset)}
+    checked: dict[str, Any] = {}
+    for name, value in given.items():
+        if name == "max_retries":
+            checked[name] = None if value is None else checker.integer(name, value, 0, MOST_RETRIES)
+        elif name == "backoff":
+            checked[name] = _checked_backoff(checker, value)
+        elif name == "deadline":
+            checked[name] = None if value is None else checker.duration(name, value, positive=True)
+        else:
+            checked[name] = checker.duration(name, value, positive=name == "lease")
+    lease = checked.get("lease")
+    if lease is not None and lease < SHORTEST_LEASE:
+        checker.refuse("lease", values["lease"], "at least 1 second")
+    return checked
+
+
+def carried_of(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The part of a policy that can travel with a task: a plain callable as backoff cannot."""
+    return {name: value for name, value in given.items() if name != "backoff" or isinstance(value, Backoff)}
+
+
+def _checked_backoff(checker: Checker, backoff: Any) -> BackoffLike:
+    if isinstance(backoff, Backoff) or (callable(backoff) and not isinstance(backoff, type)):
+        return backoff
+    allowed = "Linear, Exponential, Constant, Ladder, a duration (the step of Linear) or a callable of the attempt"
+    if isinstance(backoff, timedelta | int | float) and not isinstance(backoff, bool):
+        step = checker.duration("backoff", backoff)
+        return Linear(step or timedelta(0))
+    checker.refuse("backoff", backoff, allowed)
+    return DEFAULTS.backoff

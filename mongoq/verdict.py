@@ -1,0 +1,156 @@
+"""What becomes of a task when an attempt ends: decided here, as a value, before anything is written.
+
+`judge` is pure. The worker engine judges the endings of its handlers, the rescue sweep those of workers that
+vanished, by the same rules:
+
+- the attempt is charged at the claim; what should not count is refunded here;
+- a task whose charged attempts exceed `max_retries` ends as failed;
+- a first lost lease is refunded, because a process that dies takes a whole batch with it, most of it never
+  started; the task is then a *suspect*, claimed apart from the others, and pays for the leases it loses from
+  then on. Five in a row end it even where retries are unlimited: a poisonous task must not take a fleet down
+  for ever.
+"""
+
+from __future__ import annotations
+
+import traceback
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from mongoq.backoff import delay_of
+from mongoq.lifecycle import Event
+from mongoq.model import Task, TaskError
+from mongoq.options import Policy
+from mongoq.signals import Cancel, Fail, Interrupted, Interruption, Move, Retry, Signal, Snooze
+
+__all__ = ["Ending", "Lost", "Raised", "Released", "Returned", "Verdict", "judge"]
+
+MOST_LOST_LEASES: Final = 5
+LONGEST_MESSAGE: Final = 2_000
+LONGEST_TRACEBACK: Final = 8_000
+
+
+@dataclass(frozen=True, slots=True)
+class Returned:
+    """The handler returned."""
+
+    value: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class Raised:
+    """The handler raised."""
+
+    error: BaseException
+
+
+@dataclass(frozen=True, slots=True)
+class Released:
+    """The worker gives the task back, finished or not started."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """The lease ran out: the worker vanished, or was cut off."""
+
+
+Ending = Returned | Raised | Released | Lost
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What to write at the end of an attempt."""
+
+    event: Event
+    run_at: datetime | None = None
+    """When to run again, where it runs again later."""
+    error: TaskError | None = None
+    """Why the attempt did not complete; it counts as a retry where there is one."""
+    result: Any = None
+    keep: timedelta | None = None
+    """How long the finished task is kept; None where it is not finished."""
+    charged: bool = True
+    suspect: bool = False
+    """Whether a lease was lost, once more."""
+    queue: str | None = None
+    """Where to, for a move."""
+    note: str | None = None
+
+
+def judge(
+    task: Task, ending: Ending, policy: Policy, now: datetime, worker: str, *, cancelled: bool = False
+) -> Verdict:
+    """Decide about `task`, whose attempt ended so; `cancelled` says that somebody asked it to be cancelled."""
+    if isinstance(ending, Returned):
+        return Verdict(Event.COMPLETE, result=ending.value, keep=policy.keep_completed)
+    error = ending.error if isinstance(ending, Raised) else None
+    if cancelled or isinstance(error, Cancel):
+        return Verdict(Event.CANCEL, keep=policy.keep_failed, note=_reason(error))
+    if isinstance(error, Fail):
+        return Verdict(Event.FAIL, error=_described(error, task, now, worker), keep=policy.keep_failed)
+    if isinstance(error, Move):
+        described = _described(error, task, now, worker) if error.__cause__ else None
+        return Verdict(Event.MOVE, queue=error.queue, note=_reason(error), error=described)
+    if task.expires_at is not None and task.expires_at <= now:
+        described = _described(error, task, now, worker) if error else None
+        return Verdict(Event.EXPIRE, error=described, keep=policy.keep_failed)
+    if isinstance(error, Snooze):
+        return Verdict(Event.SNOOZE, run_at=now + error.delay, charged=False, note=_reason(error))
+    if isinstance(ending, Lost):
+        return _judge_lost(task, policy, now)
+    if error is None or (isinstance(error, Interrupted) and error.reason is not Interruption.DEADLINE):
+        return Verdict(Event.RELEASE, charged=False)
+    return _judge_failure(task, error, policy, now, worker)
+
+
+def _judge_failure(task: Task, error: BaseException, policy: Policy, now: datetime, worker: str) -> Verdict:
+    described = _described(error, task, now, worker)
+    if _exhausted(task, policy):
+        return Verdict(Event.FAIL, error=described, keep=policy.keep_failed)
+    delay = error.delay if isinstance(error, Retry) and error.delay is not None else delay_of(policy.backoff, task.charged)
+    return Verdict(Event.RETRY, error=described, run_at=now + delay)
+
+
+def _judge_lost(task: Task, policy: Policy, now: datetime) -> Verdict:
+    if task.suspect == 0:
+        return Verdict(Event.RESCUE, charged=False, suspect=True)
+    message = f"the worker {task.worker} vanished, or could not renew its lease ({task.suspect + 1} times in a row)"
+    error = TaskError("WorkerLost", message, "", now, task.attempts, task.worker or "")
+    if _exhausted(task, policy) or task.suspect + 1 >= MOST_LOST_LEASES:
+        return Verdict(Event.FAIL, error=error, keep=policy.keep_failed, suspect=True)
+    return Verdict(Event.RESCUE, error=error, run_at=now + delay_of(policy.backoff, task.charged), suspect=True)
+
+
+def _exhausted(task: Task, policy: Policy) -> bool:
+    return policy.max_retries is not None and task.charged > policy.max_retries
+
+
+def _reason(error: BaseException | None) -> str | None:
+    return error.reason or None if isinstance(error, Signal) else None
+
+
+def _described(error: BaseException, task: Task, now: datetime, worker: str) -> TaskError:
+    """The error as it is stored: what a signal was raised from, cut to size, in text that BSON can carry."""
+    if isinstance(error, Signal) and error.__cause__:
+        error = error.__cause__
+    try:
+        message = str(error)
+    except Exception:  # a user's own __str__ may raise anything
+        message = "(its text could not be made)"
+    frames = "" if isinstance(error, Signal) else _traceback(error)
+    return TaskError(
+        type(error).__name__, _clean(message[:LONGEST_MESSAGE]), _clean(frames[-LONGEST_TRACEBACK:]),
+        now, task.attempts, worker,
+    )  # fmt: skip
+
+
+def _traceback(error: BaseException) -> str:
+    try:
+        return "".join(traceback.format_exception(error))
+    except Exception:  # as above: formatting calls the error's own methods
+        return ""
+
+
+def _clean(text: str) -> str:
+    return text.encode("utf-8", "replace").decode().replace("\0", "�")
