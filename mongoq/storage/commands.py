@@ -1,0 +1,78 @@
+"""What an operation may ask for: one command to MongoDB, as a value."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+Document = dict[str, Any]
+Filter = dict[str, Any]
+Update = dict[str, Any]
+
+NO_OPTIONS: Mapping[str, Any] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One call of a method of a collection (or of the database, where `collection` is None)."""
+
+    collection: str | None
+    verb: str
+    args: tuple[Any, ...] = ()
+    options: Mapping[str, Any] = field(default_factory=dict)
+    majority: bool = False
+    """Read only what cannot be rolled back any more."""
+    limit: timedelta | None = None
+    """A time limit of its own in place of the client's timeouts: for administration."""
+
+
+Op = Generator[Command, Any, T]
+"""An operation whose result is a T."""
+
+
+def find(
+    collection: str,
+    where: Filter,
+    *,
+    only: Sequence[str] | None = None,
+    sort: Sequence[tuple[str, int]] | None = None,
+    hint: str | None = None,
+    limit: int = 0,
+    majority: bool = False,
+    max_time_ms: int | None = None,
+) -> Op[list[Document]]:
+    """The documents that match, all at once.
+
+    A limit makes it one round trip: the server closes the cursor after a single batch, which holds at most
+    16 MiB, so fewer documents than asked for may come although more match.
+    """
+    options: dict[str, Any] = {"limit": -limit, "batch_size": limit} if limit else {}
+    if only is not None:
+        options["projection"] = list(only)
+    if sort is not None:
+        options["sort"] = list(sort)
+    if hint is not None:
+        options["hint"] = hint
+    if max_time_ms is not None:
+        options["max_time_ms"] = max_time_ms
+    documents: list[Document] = yield Command(collection, "find", (where,), options, majority)
+    return documents
+
+
+def find_one(collection: str, where: Filter, **options: Any) -> Op[Document | None]:
+    """The first document that matches, or None."""
+    found = yield from find(collection, where, limit=1, **options)
+    return found[0] if found else None
+
+
+def update_many(collection: str, where: Filter, update: Update) -> Op[int]:
+    """Update what matches, found by `_id`; how many matched. The driver does not repeat it by itself.
+
+    The hint keeps the planner from trying every index that could serve one of the guards.
+    """
+    result = yield Command(collection, "update_many", (where, update), {"hint": "_id_"})
+    return int(result.matched_count)

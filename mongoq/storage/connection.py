@@ -1,0 +1,107 @@
+"""From what a user names to a database: a URI, an embedded server, or a client of the application.
+
+A client that mongoq opens gets settings with which a frozen or lost primary costs 3 s instead of the driver's
+29 s; what the URI sets itself is left alone. A client handed in keeps its own timeouts. In both cases the
+queue sets majority and primary on its own handles, whatever the URI says.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Any, Final
+from urllib.parse import parse_qsl, urlsplit
+
+from bson.errors import BSONError
+from pymongo import MongoClient
+from pymongo.database import Database
+from pymongo.errors import PyMongoError
+
+from mongoq.checks import Checker
+from mongoq.storage.embedded import EmbeddedServer, open_embedded
+from mongoq.storage.failures import translated
+
+Target = str | MongoClient[Any] | Database[Any] | None
+
+DATABASE: Final = "mongoq"
+SETTINGS: Final[dict[str, Any]] = {
+    "socketTimeoutMS": 3_000,
+    "connectTimeoutMS": 2_000,
+    "heartbeatFrequencyMS": 2_000,
+    "serverSelectionTimeoutMS": 10_000,
+    "appname": "mongoq",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """A database to work on, and what was opened for it."""
+
+    database: Database[Any]
+    owned: MongoClient[Any] | None
+    server: EmbeddedServer | None
+
+    @property
+    def where(self) -> str:
+        """The hosts and the database, without any secret."""
+        client = self.database.client
+        seeds = client.nodes or getattr(client, "_topology_settings").seeds  # noqa: B009 -- no public name for them
+        hosts = ", ".join(sorted(f"{host}:{port}" for host, port in seeds))
+        return f"{hosts}/{self.database.name}"
+
+    def close(self) -> None:
+        """Close what was opened here; a client handed in stays open."""
+        if self.owned is not None:
+            self.owned.close()
+        if self.server is not None:
+            self.server.close()
+
+
+def connect(target: Target) -> Connection:
+    """Open what `target` names; None reads MONGOQ_URI. ConfigurationError where it names nothing."""
+    if isinstance(target, Database):
+        return Connection(target, None, None)
+    if isinstance(target, MongoClient):
+        return Connection(_default_database(target), None, None)
+    uri = os.environ.get("MONGOQ_URI", "") if target is None else target
+    if isinstance(uri, str) and uri.startswith("embedded:"):
+        server = open_embedded(uri.removeprefix("embedded:"))
+        client = _client(server.uri)
+        return Connection(client[DATABASE], client, server)
+    if isinstance(uri, str) and uri.startswith(("mongodb://", "mongodb+srv://")):
+        client = _client(uri)
+        return Connection(_default_database(client), client, None)
+    checker = Checker()
+    if target is None:
+        checker.refuse("MONGOQ_URI", "(empty)", "a MongoDB URI; name one there, or give Queue(...) one")
+    else:
+        # A string may hold a password: only what it is, not what it says.
+        allowed = 'a URI ("mongodb://...", "mongodb+srv://...", "embedded:FOLDER"), a MongoClient or a Database'
+        checker.faults.append(_unnamed(target, allowed))
+    checker.finish()
+    raise AssertionError("unreachable")
+
+
+def _unnamed(target: object, allowed: str) -> Any:
+    from mongoq.errors import Fault
+
+    return Fault("target", f"a {type(target).__name__}", allowed)
+
+
+def _client(uri: str) -> MongoClient[Any]:
+    given = {name.lower() for name, _ in parse_qsl(urlsplit(uri).query)}
+    settings = {name: value for name, value in SETTINGS.items() if name.lower() not in given}
+    try:
+        return MongoClient(uri, **settings, tz_aware=True, retryWrites=True)
+    except (PyMongoError, BSONError) as error:
+        raise translated(error, "") from None
+    except (ValueError, TypeError) as error:
+        # A malformed option or port; the driver's text may quote the URI, password included.
+        checker = Checker()
+        checker.refuse("target", "(a URI)", f"a well-formed MongoDB URI ({type(error).__name__})")
+        checker.finish()
+        raise
+
+
+def _default_database(client: MongoClient[Any]) -> Database[Any]:
+    return client.get_default_database(DATABASE)

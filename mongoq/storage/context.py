@@ -1,0 +1,33 @@
+"""What every operation is given first: where the collections are, what time it is, and the rules."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mongoq.clock import Clock
+from mongoq.options import Options
+from mongoq.storage.keys import KeyMaker
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """The surroundings of an operation."""
+
+    clock: Clock
+    options: Options
+    new_key: KeyMaker
+
+    @property
+    def namespace(self) -> str:
+        """The prefix of every collection."""
+        return self.options.namespace
+
+    @property
+    def tasks(self) -> str:
+        """The collection of the tasks."""
+        return f"{self.options.namespace}.tasks"
+
+    @property
+    def workers(self) -> str:
+        """The collection of the heartbeats."""
+        return f"{self.options.namespace}.workers"

@@ -1,0 +1,206 @@
+"""The document of a task: the only place that writes the names of its fields.
+
+The shape is documented in the README ("The document") for producers in other languages, so it only grows.
+`queue`, `state`, `priority`, `run_at` and `version` are always stored, other fields only where they say
+something. A document that somebody else wrote may lack anything but these.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+import bson
+from bson.raw_bson import RawBSONDocument
+
+from mongoq.backoff import Backoff, as_spec, from_spec
+from mongoq.checks import Checker
+from mongoq.errors import InvalidTask
+from mongoq.lifecycle import TaskState
+from mongoq.model import NewTask, Task, TaskError
+from mongoq.storage.codec import CODEC
+from mongoq.storage.commands import Document
+
+KEY: Final = "_id"
+QUEUE: Final = "queue"
+STATE: Final = "state"
+PRIORITY: Final = "priority"
+RUN_AT: Final = "run_at"
+TAGS: Final = "tags"
+PAYLOAD: Final = "payload"
+CREATED_AT: Final = "created_at"
+MODIFIED_AT: Final = "modified_at"
+STARTED_AT: Final = "started_at"
+FINISHED_AT: Final = "finished_at"
+EXPIRES_AT: Final = "expires_at"
+PURGE_AT: Final = "purge_at"
+ATTEMPTS: Final = "attempts"
+UNCHARGED: Final = "uncharged"
+RETRIES: Final = "retries"
+POLICY: Final = "policy"
+TOKEN: Final = "token"  # noqa: S105 -- the name of a field
+LAST_TOKEN: Final = "last_token"  # noqa: S105 -- the name of a field
+WORKER: Final = "worker"
+LEASE_UNTIL: Final = "lease_until"
+SUSPECT: Final = "suspect"
+VERSION: Final = "version"
+LAST_ERROR: Final = "last_error"
+ERRORS: Final = "errors"
+RESULT: Final = "result"
+NOTE: Final = "note"
+MOVED_FROM: Final = "moved_from"
+UNIQUE: Final = "unique"
+CANCEL_REQUESTED: Final = "cancel_requested"
+
+MOST_ERRORS: Final = 10
+LONG_AGO: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def new_document(new: NewTask, key: str, now: datetime, carried: Mapping[str, Any], expires_at: datetime | None) -> Document:
+    """The document of a task that is enqueued at `now`."""
+    run_at = new.run_at or now
+    if new.delay is not None:
+        run_at = now + (new.delay if isinstance(new.delay, timedelta) else timedelta(seconds=new.delay))
+    due = run_at <= now
+    document: Document = {
+        KEY: key,
+        QUEUE: new.queue,
+        STATE: TaskState.READY.value if due else TaskState.SCHEDULED.value,
+        PRIORITY: new.priority,
+        RUN_AT: run_at,
+        TAGS: new.tags,
+        CREATED_AT: now,
+        MODIFIED_AT: now,
+        VERSION: 1,
+    }
+    for name, value in ((PAYLOAD, new.payload), (EXPIRES_AT, expires_at), (UNIQUE, new.unique)):
+        if value is not None:
+            document[name] = value
+    if carried:
+        document[POLICY] = policy_document(carried)
+    return document
+
+
+def encoded(document: Document, most: int) -> RawBSONDocument:
+    """The document as it will be sent; InvalidTask where BSON cannot carry it or it is larger than `most`.
+
+    Encoded once: the driver sends these bytes as they are.
+    """
+    return RawBSONDocument(_encoded("task", document, most))
+
+
+def checked_result(result: Any, most: int) -> None:
+    """InvalidTask where a handler's result cannot be stored."""
+    checker = Checker(InvalidTask)
+    checker.value(RESULT, result)
+    checker.finish()
+    _encoded(RESULT, {RESULT: result}, most)
+
+
+def _encoded(field: str, document: Document, most: int) -> bytes:
+    checker = Checker(InvalidTask)
+    try:
+        data = bson.encode(document, codec_options=CODEC)
+    except (bson.errors.BSONError, OverflowError, ValueError, TypeError, RecursionError) as error:
+        checker.refuse(field, str(error), "a value that BSON can carry")
+        checker.finish()
+        raise
+    if len(data) > most:
+        checker.refuse(field, f"{len(data):,} bytes", f"at most {most:,} bytes once encoded; keep large data elsewhere")
+    checker.finish()
+    return data
+
+
+def policy_document(carried: Mapping[str, Any]) -> Document:
+    """What a task carries of a policy, as plain values: durations in seconds."""
+    return {name: _plain(value) for name, value in carried.items()}
+
+
+def policy_from(document: Any) -> dict[str, Any]:
+    """The inverse; what cannot be read (a foreign producer's) is left to the worker's own options."""
+    carried: dict[str, Any] = {}
+    for name, value in document.items() if isinstance(document, dict) else ():
+        try:
+            if name == "backoff":
+                carried[name] = from_spec(value)
+            elif name == "max_retries":
+                carried[name] = None if value is None else int(value)
+            elif name in ("deadline", "lease", "keep_completed", "keep_failed"):
+                carried[name] = None if value is None else timedelta(seconds=value)
+        except (TypeError, ValueError, AttributeError, OverflowError):
+            continue
+    return carried
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, timedelta):
+        return value.total_seconds()
+    return as_spec(value) if isinstance(value, Backoff) else value
+
+
+def error_document(error: TaskError) -> Document:
+    """One error as it is stored."""
+    return {
+        "type": error.type, "message": error.message, "traceback": error.traceback,
+        "at": error.at, "attempt": error.attempt, "worker": error.worker,
+    }  # fmt: skip
+
+
+def error_from(document: Any) -> TaskError | None:
+    """The inverse."""
+    if not isinstance(document, dict):
+        return None
+    get = document.get
+    return TaskError(
+        get("type", ""), get("message", ""), get("traceback", ""), get("at", LONG_AGO), get("attempt", 0), get("worker", "")
+    )
+
+
+def task_from(document: Document, namespace: str, now: datetime) -> Task:
+    """The task that a document describes, read at `now`.
+
+    By position, in the order of the fields of `Task`: with keywords the call took a third longer (5.9 against
+    4.3 µs), and a busy worker makes 25,000 a second.
+    """
+    get = document.get
+    errors = get(ERRORS)
+    policy = get(POLICY)
+    return Task(
+        document[KEY],
+        document[QUEUE],
+        namespace,
+        TaskState(document[STATE]),
+        document[PRIORITY],
+        document[RUN_AT],
+        get(TAGS) or {},
+        get(PAYLOAD),
+        get(CREATED_AT, LONG_AGO),
+        get(MODIFIED_AT, LONG_AGO),
+        get(STARTED_AT),
+        get(FINISHED_AT),
+        get(EXPIRES_AT),
+        get(ATTEMPTS, 0),
+        get(UNCHARGED, 0),
+        get(RETRIES, 0),
+        error_from(get(LAST_ERROR)),
+        tuple(filter(None, map(error_from, errors))) if errors else (),
+        get(RESULT),
+        get(NOTE),
+        get(MOVED_FROM),
+        get(UNIQUE),
+        policy_from(policy) if policy else {},
+        get(WORKER),
+        get(TOKEN),
+        get(LEASE_UNTIL),
+        get(SUSPECT, 0),
+        bool(get(CANCEL_REQUESTED)),
+        document[VERSION],
+        now,
+    )
+
+
+def prefix_pattern(prefix: str) -> re.Pattern[str]:
+    """What matches the names that start with `prefix`, and lets an index find them."""
+    return re.compile("^" + re.escape(prefix))

@@ -1,0 +1,104 @@
+"""One map from the driver's errors to mongoq's, most specific first.
+
+Messages name what to do and never repeat what the server was sent: its texts may hold a user's data, the
+driver's a password.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from bson.errors import BSONError
+from pymongo import errors as driver
+from pymongo.errors import PyMongoError
+
+from mongoq.errors import (
+    ConfigurationError,
+    IndexMissing,
+    MongoqError,
+    QueueClosed,
+    StorageRefused,
+    StorageUnavailable,
+)
+
+# The server went away or is changing its role; the write may or may not have been applied.
+AMBIGUOUS: Final = frozenset({6, 7, 50, 64, 89, 91, 112, 189, 262, 9001, 10107, 11600, 11602, 13388, 13435, 13436})
+DUPLICATE: Final = 11000
+
+_ADVICE: Final = {
+    8: "the server's disk is full",
+    13: "the user lacks a right; it needs readWrite on the database",
+    18: "the user name or the password is wrong, or authSource names the wrong database",
+    20: "this needs a replica set; one node is enough",
+    26: "the collection does not exist",
+    85: "an index of this name exists with other options; drop it and run `mongoq init` again",
+    86: "an index of this name exists with other keys; drop it and run `mongoq init` again",
+    121: "the collection's validator does not accept it",
+    8000: "the user name or the password is wrong",
+    17419: "the task has grown beyond 16 MiB",
+}
+
+
+class KeyTaken(StorageRefused):
+    """A unique index has the value already. `field` is the first of the index's keys, `index` the place in the batch."""
+
+    def __init__(self, field: str, index: int) -> None:
+        super().__init__(f"{field} is taken", code=DUPLICATE)
+        self.field = field
+        self.index = index
+
+
+def translated(error: PyMongoError | BSONError, where: str) -> MongoqError:
+    """What `error` means to a user of mongoq; `where` names the server, without secrets."""
+    if isinstance(error, driver.DuplicateKeyError | driver.BulkWriteError):
+        return _write_error(error)
+    if isinstance(error, driver.ServerSelectionTimeoutError):
+        return StorageUnavailable(f"no MongoDB that can be written to answers at {where}{_hint(error)}")
+    if isinstance(error, driver.ConnectionFailure | driver.WTimeoutError | driver.WriteConcernError):
+        return StorageUnavailable(f"the connection to MongoDB at {where} was lost", ambiguous=True)
+    if isinstance(error, driver.ExecutionTimeout):
+        return StorageUnavailable("MongoDB did not finish in time", code=error.code, ambiguous=True)
+    if isinstance(error, driver.OperationFailure):
+        return _server_error(error.code, _text(error), error.details or {})
+    if isinstance(error, driver.InvalidOperation):
+        return QueueClosed("the MongoDB client was closed")
+    if isinstance(error, driver.ConfigurationError | driver.InvalidURI):
+        return ConfigurationError(f"the MongoDB URI is not acceptable: {error}")
+    return StorageRefused(f"the driver refused: {type(error).__name__}")
+
+
+def _server_error(code: int | None, text: str, details: Any) -> MongoqError:
+    if code == DUPLICATE:
+        return KeyTaken(next(iter(details.get("keyPattern", {"_id": 1}))), details.get("index", 0))
+    if "hint provided does not correspond" in text or "bad hint" in text:
+        return IndexMissing("an index of the tasks is missing; `mongoq init` makes it", code=code)
+    if code in AMBIGUOUS:
+        return StorageUnavailable(f"MongoDB could not answer for now (code {code})", code=code, ambiguous=True)
+    name = details.get("codeName", "")
+    label = f"code {code}" + (f", {name}" if name else "")
+    return StorageRefused(f"MongoDB refused: {_ADVICE.get(code or 0, 'see its log')} ({label})", code=code)
+
+
+def _write_error(error: driver.DuplicateKeyError | driver.BulkWriteError) -> MongoqError:
+    details: Any = error.details or {}
+    if isinstance(error, driver.DuplicateKeyError):
+        return _server_error(DUPLICATE, "", details)
+    refused = details.get("writeErrors") or []
+    if refused:
+        return _server_error(refused[0].get("code"), refused[0].get("errmsg", ""), refused[0])
+    return StorageUnavailable("MongoDB could not confirm the write by a majority", ambiguous=True)
+
+
+def _text(error: driver.OperationFailure) -> str:
+    return str((error.details or {}).get("errmsg", ""))
+
+
+def _hint(error: driver.ServerSelectionTimeoutError) -> str:
+    text = str(error)
+    if "Authentication failed" in text:
+        return ": the user name or the password is wrong, or authSource names the wrong database"
+    if "SSL" in text or "certificate" in text:
+        return ": TLS could not be agreed on"
+    if "No replica set members" in text or "No primary" in text:
+        return ": the replica set has no primary"
+    return ""

@@ -1,0 +1,125 @@
+"""Which documents a verb may touch: pure functions, one guard each.
+
+Every write of a claimant is filtered by its token: a task that went to another is not matched, whatever its
+former holder believes. No `$or`, `$ne` or `$nin` in anything hot.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from mongoq.lifecycle import Event, TaskState, sources
+from mongoq.storage import documents as field
+from mongoq.storage import indexes
+from mongoq.storage.commands import Filter
+
+SKEW: Final = timedelta(seconds=1)
+"""How long rescue waits beyond a lease, for what is left of the clocks' differences."""
+
+
+def _state(states: Sequence[TaskState]) -> Any:
+    return states[0].value if len(states) == 1 else {"$in": [state.value for state in states]}
+
+
+def _among(values: Collection[str]) -> Any:
+    return next(iter(values)) if len(values) == 1 else {"$in": list(values)}
+
+
+def ready(queues: Sequence[str]) -> Filter:
+    """What may be claimed from these queues. With the claim index and its order nothing is sorted."""
+    return {field.QUEUE: _among(queues), field.STATE: _state(sources(Event.CLAIM))}
+
+
+def ready_unsuspected(queues: Sequence[str]) -> Filter:
+    """The same without tasks whose lease was lost: reads each suspect it passes over, so only used where some stand in the way."""
+    return {**ready(queues), field.SUSPECT: None}
+
+
+def claimable(keys: Sequence[str], version: int) -> Filter:
+    """These tasks, if each is still as it was found."""
+    return {field.KEY: _among(keys), field.STATE: _state(sources(Event.CLAIM)), field.VERSION: version}
+
+
+def held(keys: Collection[str], tokens: Collection[str]) -> Filter:
+    """These tasks, where they are still held under one of these tokens."""
+    return {field.KEY: _among(keys), field.TOKEN: _among(tokens), field.STATE: TaskState.RUNNING.value}
+
+
+def held_uncancelled(key: str, token: str) -> Filter:
+    """This task, if it is still held and nobody asked for its end."""
+    return {**held([key], [token]), field.CANCEL_REQUESTED: None}
+
+
+def by_keys(keys: Sequence[str]) -> Filter:
+    """These tasks, whatever their state."""
+    return {field.KEY: _among(keys)}
+
+
+def by_unique(unique: str) -> Filter:
+    """The unfinished task with this `unique` value."""
+    return {**indexes.TASKS[indexes.UNIQUE][1]["partialFilterExpression"], field.UNIQUE: unique}
+
+
+def due(now: datetime) -> Filter:
+    """Scheduled tasks whose time has come."""
+    return {field.STATE: _state(sources(Event.PROMOTE)), field.RUN_AT: {"$lte": now}}
+
+
+def lease_over(now: datetime) -> Filter:
+    """Running tasks whose worker did not renew."""
+    return {field.STATE: _state(sources(Event.RESCUE)), field.LEASE_UNTIL: {"$lte": now - SKEW}}
+
+
+def overdue(now: datetime) -> Filter:
+    """Waiting tasks that were not completed in time; repeats the index's own filter to the letter."""
+    return {field.STATE: indexes.EXPIRABLE[field.STATE], field.EXPIRES_AT: {"$lte": now, "$type": "date"}}
+
+
+def first_scheduled() -> Filter:
+    """All scheduled tasks: the first by its index is the next to fall due."""
+    return {field.STATE: _state(sources(Event.PROMOTE))}
+
+
+def first_running() -> Filter:
+    """All running tasks: the first by its index is the next whose lease ends."""
+    return {field.STATE: _state(sources(Event.RESCUE))}
+
+
+def first_expirable() -> Filter:
+    """All waiting tasks that expire: the first by its index is the next."""
+    return dict(indexes.EXPIRABLE)
+
+
+def guarded(keys: Sequence[str], guard: Filter) -> Filter:
+    """These tasks, as far as `guard` still holds for them."""
+    return {field.KEY: _among(keys), **guard}
+
+
+def cancellable(key: str) -> Filter:
+    """This task, while it waits."""
+    return {field.KEY: key, field.STATE: _state([s for s in sources(Event.CANCEL) if s is not TaskState.RUNNING])}
+
+
+def running(key: str) -> Filter:
+    """This task, while a worker holds it."""
+    return {field.KEY: key, field.STATE: TaskState.RUNNING.value}
+
+
+def matching(
+    *,
+    queue: str | None = None,
+    state: TaskState | None = None,
+    keys: Sequence[str] | None = None,
+    where: Mapping[str, Any] | None = None,
+) -> Filter:
+    """What a listing asks for; tags by equality, never as operators."""
+    chosen: Filter = {f"{field.TAGS}.{name}": {"$eq": value} for name, value in (where or {}).items()}
+    if queue is not None:
+        chosen[field.QUEUE] = queue
+    if state is not None:
+        chosen[field.STATE] = state.value
+    if keys is not None:
+        chosen[field.KEY] = {"$in": list(keys)}
+    return chosen

@@ -1,0 +1,130 @@
+"""Ending attempts: many endings in few writes, each guarded by its token.
+
+A write may be repeated after a lost reply: what it finds already done it recognises by `last_token`. A task
+deleted on completion leaves nothing to recognise, so a missing one counts as finished.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Hashable, Sequence
+from typing import Any, NamedTuple
+
+from pymongo import UpdateOne
+
+from mongoq.errors import LeaseLost
+from mongoq.lifecycle import Event
+from mongoq.model import Task
+from mongoq.storage import documents, filters, updates
+from mongoq.storage.commands import Command, Op, find, update_many
+from mongoq.storage.context import Context
+from mongoq.verdict import Ending, Returned, Verdict, judge
+
+
+class Ended(NamedTuple):
+    """An attempt and what became of it."""
+
+    task: Task
+    verdict: Verdict
+
+    @property
+    def token(self) -> str:
+        """The proof of the claim; never empty, so a task that was not claimed matches nothing."""
+        return self.task.token or "-"
+
+
+def finish(context: Context, endings: Sequence[Ended]) -> Op[list[Ended]]:
+    """Write these endings; returns those that were refused because their lease was lost.
+
+    May be called again with the same endings after an error, also after one that left it open whether
+    anything was written.
+    """
+    doubtful: list[Ended] = []
+    together: dict[Hashable, list[Ended]] = defaultdict(list)
+    singly: list[Ended] = []
+    for ending in endings:
+        kind = _kind(ending)
+        if kind is None:
+            singly.append(ending)
+        else:
+            together[kind].append(ending)
+    for group in together.values():
+        done = yield from _finish_group(context, group)
+        if done < len(group):
+            doubtful += group
+    if singly:
+        done = yield from _finish_singly(context, singly)
+        if done < len(singly):
+            doubtful += singly
+    return (yield from _settle(context, doubtful)) if doubtful else []
+
+
+def settle(context: Context, task: Task, ending: Ending, worker: str) -> Op[None]:
+    """Judge and write one ending; LeaseLost where the task is not held any more."""
+    policy = context.options.policy.over(task.policy)
+    if isinstance(ending, Returned) and policy.keep_completed:
+        documents.checked_result(ending.value, context.options.max_task_bytes)
+    verdict = judge(task, ending, policy, context.clock.now(), worker)
+    lost = yield from finish(context, [Ended(task, verdict)])
+    if lost:
+        raise LeaseLost([task.key])
+
+
+def _kind(ending: Ended) -> Hashable:
+    """What endings have in common that one update can write; None for one that is unlike any other."""
+    verdict = ending.verdict
+    if verdict.error or verdict.note or verdict.event is Event.MOVE:
+        return None
+    if verdict.result is not None and not _deletes(verdict):
+        return None
+    return ending.token, verdict.event, verdict.keep, verdict.run_at, verdict.charged, verdict.suspect
+
+
+def _deletes(verdict: Verdict) -> bool:
+    return verdict.event is Event.COMPLETE and not verdict.keep
+
+
+def _finish_group(context: Context, group: list[Ended]) -> Op[int]:
+    first = group[0]
+    where = filters.held([ending.task.key for ending in group], [first.token])
+    if _deletes(first.verdict):
+        reply = yield Command(context.tasks, "delete_many", (where,), {"hint": "_id_"})
+        return int(reply.deleted_count)
+    if first.verdict.event is not Event.COMPLETE:
+        where[documents.CANCEL_REQUESTED] = None
+    return (yield from update_many(context.tasks, where, updates.ended(first.verdict, first.token, context.clock.now())))
+
+
+def _finish_singly(context: Context, endings: list[Ended]) -> Op[int]:
+    now = context.clock.now()
+    writes = []
+    for task, verdict in endings:
+        where = filters.held([task.key], [task.token or "-"])
+        if verdict.event not in (Event.COMPLETE, Event.CANCEL):
+            where[documents.CANCEL_REQUESTED] = None
+        update = updates.ended(verdict, task.token or "-", now, queue=task.queue, attempts=task.attempts)
+        writes.append(UpdateOne(where, update, hint="_id_"))
+    reply: Any = yield Command(context.tasks, "bulk_write", (writes,), {"ordered": False})
+    return int(reply.matched_count)
+
+
+def _settle(context: Context, endings: list[Ended]) -> Op[list[Ended]]:
+    """Find out what became of endings that matched fewer documents than there are; returns the lost ones."""
+    only = [documents.TOKEN, documents.LAST_TOKEN, documents.CANCEL_REQUESTED]
+    keys = [ending.task.key for ending in endings]
+    found = yield from find(context.tasks, filters.by_keys(keys), only=only, hint="_id_", majority=True)
+    now_at = {document[documents.KEY]: document for document in found}
+    lost: list[Ended] = []
+    for ending in endings:
+        document = now_at.get(ending.task.key)
+        if document is None:
+            if not _deletes(ending.verdict):
+                lost.append(ending)
+        elif document.get(documents.TOKEN) == ending.token and document.get(documents.CANCEL_REQUESTED):
+            # Somebody asked for its end while it was ending otherwise.
+            keep = context.options.policy.over(ending.task.policy).keep_failed
+            update = updates.ended(Verdict(Event.CANCEL, error=ending.verdict.error, keep=keep), ending.token, context.clock.now())
+            yield from update_many(context.tasks, filters.held([ending.task.key], [ending.token]), update)
+        elif document.get(documents.LAST_TOKEN) != ending.token:
+            lost.append(ending)
+    return lost

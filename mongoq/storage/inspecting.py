@@ -1,0 +1,99 @@
+"""Looking: one task, lists, counts. Nothing here writes, and nothing here stops a worker.
+
+Counts come from the partial indexes alone, without reading a document.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final
+
+from mongoq.errors import TaskNotFound
+from mongoq.lifecycle import FINISHED, TaskState
+from mongoq.model import QueueStats, Task
+from mongoq.storage import documents, filters, indexes
+from mongoq.storage.commands import Command, Document, Op, find_one
+from mongoq.storage.context import Context
+
+STATS_LIMIT_MS: Final = 30_000
+
+_INDEX_OF: Final[Mapping[tuple[TaskState, ...], str]] = {
+    (TaskState.READY,): indexes.CLAIM,
+    (TaskState.SCHEDULED,): indexes.DUE,
+    (TaskState.RUNNING,): indexes.LEASE,
+    FINISHED: indexes.FINISHED_AT,
+}
+
+
+def get(context: Context, key: str) -> Op[Task]:
+    """The task with this key; TaskNotFound where there is none."""
+    document = yield from find_one(context.tasks, filters.by_keys([key]))
+    if document is None:
+        raise TaskNotFound(f"no task has the key {key!r}")
+    return documents.task_from(document, context.namespace, context.clock.now())
+
+
+def tasks(
+    context: Context,
+    *,
+    queue: str | None,
+    state: TaskState | None,
+    keys: Sequence[str] | None,
+    where: Mapping[str, Any] | None,
+    limit: int,
+) -> Op[list[Task]]:
+    """The tasks that match, by key, which is the order of their making where the keys were generated."""
+    chosen = filters.matching(queue=queue, state=state, keys=keys, where=where)
+    found: list[Document] = yield Command(
+        context.tasks, "find", (chosen,), {"sort": [(documents.KEY, 1)], "limit": limit}
+    )
+    now = context.clock.now()
+    return [documents.task_from(document, context.namespace, now) for document in found]
+
+
+def stats(context: Context) -> Op[dict[str, QueueStats]]:
+    """The counts of every queue that has a task, by name."""
+    counts: dict[str, dict[str, int]] = defaultdict(dict)
+    oldest: dict[str, datetime] = {}
+    for states, index in _INDEX_OF.items():
+        rows = yield from _grouped(context, states, index)
+        for row in rows:
+            queue, state = row[documents.KEY][documents.QUEUE], row[documents.KEY][documents.STATE]
+            counts[queue][state] = row["count"]
+            if "oldest" in row:
+                oldest[queue] = row["oldest"]
+    now = context.clock.now()
+    waits = {queue: now - instant for queue, instant in oldest.items()}
+    return {queue: QueueStats(queue, **counts[queue], oldest_ready=waits.get(queue)) for queue in sorted(counts)}
+
+
+def size(context: Context, queue: str | None, states: Sequence[TaskState]) -> Op[int]:
+    """How many tasks are in one of these states."""
+    total = 0
+    for group, index in _INDEX_OF.items():
+        wanted = [state for state in group if state in states]
+        if wanted:
+            where: Document = {documents.STATE: {"$in": [state.value for state in wanted]}}
+            if len(wanted) == 1:
+                where = {documents.STATE: wanted[0].value}
+            if queue is not None:
+                where[documents.QUEUE] = queue
+            total += yield Command(context.tasks, "count_documents", (where,), {"hint": index})
+    return total
+
+
+def _grouped(context: Context, states: Sequence[TaskState], index: str) -> Op[list[Document]]:
+    group: Document = {
+        "_id": {documents.QUEUE: f"${documents.QUEUE}", documents.STATE: f"${documents.STATE}"},
+        "count": {"$sum": 1},
+    }
+    if index == indexes.CLAIM:
+        group["oldest"] = {"$min": f"${documents.RUN_AT}"}
+    state = states[0].value if len(states) == 1 else {"$in": [state.value for state in states]}
+    pipeline = [{"$match": {documents.STATE: state}}, {"$group": group}]
+    rows: list[Document] = yield Command(
+        context.tasks, "aggregate", (pipeline,), {"hint": index, "maxTimeMS": STATS_LIMIT_MS}
+    )
+    return rows

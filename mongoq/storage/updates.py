@@ -1,0 +1,108 @@
+"""What a verb writes: pure functions, plain operators, so that a user's value is never read as an expression."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from mongoq.lifecycle import FINISHED, Event, TaskState
+from mongoq.storage import documents as field
+from mongoq.storage.commands import Update
+from mongoq.verdict import Verdict
+
+_HOLD: Final = {field.TOKEN: "", field.LEASE_UNTIL: ""}
+_STREAK: Final = {field.SUSPECT: ""}
+
+_TARGET: Final = {
+    Event.COMPLETE: TaskState.COMPLETED,
+    Event.RETRY: TaskState.SCHEDULED,
+    Event.SNOOZE: TaskState.SCHEDULED,
+    Event.FAIL: TaskState.FAILED,
+    Event.RELEASE: TaskState.READY,
+    Event.MOVE: TaskState.READY,
+    Event.EXPIRE: TaskState.EXPIRED,
+    Event.CANCEL: TaskState.CANCELLED,
+}
+
+
+def claimed(now: datetime, token: str, worker: str, lease: timedelta) -> Update:
+    """Held by `worker` until the lease ends; the attempt is counted here and never taken back."""
+    return {
+        "$set": {
+            field.STATE: TaskState.RUNNING.value,
+            field.TOKEN: token,
+            field.WORKER: worker,
+            field.LEASE_UNTIL: now + lease,
+            field.STARTED_AT: now,
+            field.MODIFIED_AT: now,
+        },
+        "$inc": {field.ATTEMPTS: 1, field.VERSION: 1},
+    }
+
+
+def renewed(now: datetime, lease: timedelta) -> Update:
+    """Held longer. No new version: a renewal must not spoil what another prepared."""
+    return {"$set": {field.LEASE_UNTIL: now + lease}}
+
+
+def ended(verdict: Verdict, token: str, now: datetime, *, queue: str = "", attempts: int = 0) -> Update:
+    """What `verdict` asks for; `queue` and `attempts` are the task's own, for a move.
+
+    `last_token` stays, so that an ending whose reply was lost is recognised when it is repeated.
+    """
+    target = state_after(verdict)
+    written: dict[str, Any] = {field.STATE: target.value, field.MODIFIED_AT: now, field.LAST_TOKEN: token}
+    grown = {field.VERSION: 1}
+    if target in FINISHED:
+        written[field.FINISHED_AT] = now
+        if verdict.keep is not None:
+            written[field.PURGE_AT] = now + verdict.keep
+    if verdict.run_at is not None:
+        written[field.RUN_AT] = verdict.run_at
+    if verdict.result is not None:
+        written[field.RESULT] = verdict.result
+    if verdict.note is not None:
+        written[field.NOTE] = verdict.note
+    if verdict.event is Event.MOVE:
+        written |= {field.QUEUE: verdict.queue, field.MOVED_FROM: queue, field.UNCHARGED: attempts}
+    elif not verdict.charged:
+        grown[field.UNCHARGED] = 1
+    update: Update = {"$set": written, "$inc": grown, "$unset": _HOLD if verdict.suspect else _HOLD | _STREAK}
+    if verdict.suspect:
+        grown[field.SUSPECT] = 1
+    if verdict.error is not None:
+        described = field.error_document(verdict.error)
+        written[field.LAST_ERROR] = described
+        grown[field.RETRIES] = 1
+        update["$push"] = {field.ERRORS: {"$each": [described], "$slice": -field.MOST_ERRORS}}
+    return update
+
+
+def state_after(verdict: Verdict) -> TaskState:
+    """The state that a verdict leads to."""
+    if verdict.event is Event.RESCUE:
+        return TaskState.READY if verdict.run_at is None else TaskState.SCHEDULED
+    return _TARGET[verdict.event]
+
+
+def promoted(now: datetime) -> Update:
+    """Ready, because its time has come."""
+    return {"$set": {field.STATE: TaskState.READY.value, field.MODIFIED_AT: now}, "$inc": {field.VERSION: 1}}
+
+
+def closed(target: TaskState, now: datetime, keep: timedelta) -> Update:
+    """Ended without having run: expired or cancelled."""
+    return {
+        "$set": {
+            field.STATE: target.value,
+            field.MODIFIED_AT: now,
+            field.FINISHED_AT: now,
+            field.PURGE_AT: now + keep,
+        },
+        "$inc": {field.VERSION: 1},
+    }
+
+
+def cancel_requested() -> Update:
+    """Its worker is asked to stop. No new version: the worker's own writes must still fit."""
+    return {"$set": {field.CANCEL_REQUESTED: True}}

@@ -1,0 +1,118 @@
+"""The sweeps: promote what is due, rescue what was lost, expire what is too old.
+
+Every process sweeps and there is no leader: each sweep finds a batch by its index and then writes under the
+same guard, so two at once do no harm. Each also says when its next work is expected, so that nobody has to
+look often.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from datetime import datetime, timedelta
+from typing import Final, NamedTuple
+
+from pymongo import UpdateOne
+
+from mongoq.lifecycle import TaskState
+from mongoq.storage import documents, filters, indexes, updates
+from mongoq.storage.commands import Command, Document, Filter, Op, find, find_one, update_many
+from mongoq.storage.context import Context
+from mongoq.verdict import Lost, Verdict, judge
+
+BATCH: Final = 1_000
+
+_JUDGED: Final = [
+    documents.QUEUE, documents.STATE, documents.PRIORITY, documents.RUN_AT, documents.VERSION, documents.ATTEMPTS,
+    documents.UNCHARGED, documents.SUSPECT, documents.EXPIRES_AT, documents.POLICY, documents.TOKEN,
+    documents.WORKER, documents.CANCEL_REQUESTED,
+]  # fmt: skip
+
+
+class Swept(NamedTuple):
+    """What one sweep did."""
+
+    moved: int
+    """How many tasks it moved."""
+    next: timedelta | None
+    """How long until the next one is due, zero where more wait already; None where none is in sight."""
+
+
+def promote(context: Context) -> Op[Swept]:
+    """Make scheduled tasks ready whose time has come."""
+    now = context.clock.now()
+    soonest = yield from _wait(context, filters.first_scheduled(), documents.RUN_AT, indexes.DUE, now)
+    if soonest is None or soonest > timedelta(0):
+        return Swept(0, soonest)
+    return (yield from _sweep(context, filters.due(now), documents.RUN_AT, indexes.DUE, updates.promoted(now)))
+
+
+def expire(context: Context) -> Op[Swept]:
+    """End waiting tasks that were not completed in time. A running one may still complete."""
+    now = context.clock.now()
+    soonest = yield from _wait(context, filters.first_expirable(), documents.EXPIRES_AT, indexes.EXPIRY, now)
+    if soonest is None or soonest > timedelta(0):
+        return Swept(0, soonest)
+    update = updates.closed(TaskState.EXPIRED, now, context.options.policy.keep_failed)
+    return (yield from _sweep(context, filters.overdue(now), documents.EXPIRES_AT, indexes.EXPIRY, update))
+
+
+def rescue(context: Context) -> Op[Swept]:
+    """Take tasks from workers that did not renew their lease, a second beyond it."""
+    now = context.clock.now()
+    soonest = yield from _wait(context, filters.first_running(), documents.LEASE_UNTIL, indexes.LEASE, now)
+    if soonest is None or soonest + filters.SKEW > timedelta(0):
+        return Swept(0, None if soonest is None else soonest + filters.SKEW)
+    guard = filters.lease_over(now)
+    order = [(documents.LEASE_UNTIL, 1)]
+    found = yield from find(context.tasks, guard, only=_JUDGED, sort=order, hint=indexes.LEASE, limit=BATCH)
+    count = yield from _rescue(context, found, guard, now)
+    return Swept(count, timedelta(0) if len(found) == BATCH else None)
+
+
+def sweep(context: Context) -> Op[int]:
+    """Promote and rescue once, now; how many tasks were moved."""
+    promoted = yield from promote(context)
+    rescued = yield from rescue(context)
+    return promoted.moved + rescued.moved
+
+
+def _wait(context: Context, where: Filter, field: str, index: str, now: datetime) -> Op[timedelta | None]:
+    """How long until the first document by this index is due; the idle sweep's only command."""
+    first = yield from find_one(context.tasks, where, only=[field], sort=[(field, 1)], hint=index)
+    return None if first is None else first[field] - now
+
+
+def _sweep(context: Context, guard: Filter, field: str, index: str, update: Document) -> Op[Swept]:
+    found = yield from find(context.tasks, guard, only=[documents.KEY], sort=[(field, 1)], hint=index, limit=BATCH)
+    count = 0
+    if found:
+        keys = [document[documents.KEY] for document in found]
+        count = yield from update_many(context.tasks, filters.guarded(keys, guard), update)
+    return Swept(count, timedelta(0) if len(found) == BATCH else None)
+
+
+def _rescue(context: Context, found: list[Document], guard: Filter, now: datetime) -> Op[int]:
+    """Judge each lost task; what is merely refunded goes in one update per claim."""
+    refunded: dict[str, list[Document]] = defaultdict(list)
+    writes: list[UpdateOne] = []
+    verdicts: dict[str, Verdict] = {}
+    for document in found:
+        task = documents.task_from(document, context.namespace, now)
+        policy = context.options.policy.over(task.policy)
+        verdict = judge(task, Lost(), policy, now, "", cancelled=task.cancel_requested)
+        token = task.token or ""
+        if verdict.error is None and verdict.keep is None:
+            refunded[token].append(document)
+            verdicts[token] = verdict
+        else:
+            where = {**guard, documents.KEY: task.key, documents.TOKEN: token}
+            writes.append(UpdateOne(where, updates.ended(verdict, token, now), hint="_id_"))
+    count = 0
+    for token, group in refunded.items():
+        keys = [document[documents.KEY] for document in group]
+        where = {**filters.guarded(keys, guard), documents.TOKEN: token}
+        count += yield from update_many(context.tasks, where, updates.ended(verdicts[token], token, now))
+    if writes:
+        reply = yield Command(context.tasks, "bulk_write", (writes,), {"ordered": False})
+        count += reply.matched_count
+    return count
