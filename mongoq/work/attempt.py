@@ -1,0 +1,91 @@
+"""The live side of a claimed task in this process: when it must stop, and who may still end it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from mongoq.clock import elapsed
+from mongoq.model import Task
+from mongoq.options import Policy
+from mongoq.signals import Interruption
+
+FOREVER = float("inf")
+
+
+class LiveAttempt:
+    """One claim of one task, from the claim to its ending. Implements `model.Attempt`.
+
+    All instants are on `elapsed()`. The lease is counted from before the claim was sent, so this process gives
+    up earlier than the server does.
+    """
+
+    __slots__ = (
+        "_interruption",
+        "_limit",
+        "_open",
+        "claimed_at",
+        "deadline_at",
+        "lease",
+        "lease_until",
+        "policy",
+        "struck",
+        "task",
+    )
+
+    def __init__(self, task: Task, policy: Policy, sent: float) -> None:
+        self.task = replace(task, attempt=self)
+        self.policy = policy
+        self.lease = policy.lease.total_seconds()
+        self.claimed_at = sent
+        self.lease_until = sent + self.lease
+        self.deadline_at = FOREVER
+        self.struck = False
+        """Whether its handler was interrupted at its deadline."""
+        self._limit = FOREVER
+        self._interruption: Interruption | None = None
+        self._open = [None]
+
+    @property
+    def interruption(self) -> Interruption | None:
+        """Why the handler should stop, or None while it should not."""
+        if self._interruption is None and elapsed() >= self.lease_until:
+            self._interruption = Interruption.LEASE_LOST
+        return self._interruption
+
+    def time_left(self) -> float | None:
+        """Seconds until it should have stopped; None without a limit.
+
+        The end of the lease is no limit as long as it is renewed.
+        """
+        if self._interruption is not None and self._limit == FOREVER:
+            return 0.0
+        limit = min(self.deadline_at, self._limit)
+        return None if limit == FOREVER else max(0.0, limit - elapsed())
+
+    def start(self) -> None:
+        """Note that its handler starts now: the deadline counts from here."""
+        if self.policy.deadline is not None:
+            self.deadline_at = elapsed() + self.policy.deadline.total_seconds()
+
+    def interrupt(self, reason: Interruption, limit: float = FOREVER) -> None:
+        """Tell the handler to stop, by `limit` where there is one; the first reason stays."""
+        if self._interruption is None:
+            self._interruption = reason
+        self._limit = min(self._limit, limit)
+
+    def end(self) -> bool:
+        """Whether the caller is the first to end this attempt; later ones must leave it alone.
+
+        The handler's thread, the end of a shutdown's grace and a lost lease may all want to; a list's pop is
+        atomic, and costs a third of a lock.
+        """
+        try:
+            self._open.pop()
+        except IndexError:
+            return False
+        return True
+
+    @property
+    def open(self) -> bool:
+        """Whether nobody has ended it yet."""
+        return bool(self._open)

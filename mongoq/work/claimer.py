@@ -1,0 +1,91 @@
+"""Claims for the free slots, and ahead of them as far as `Prefetch` allows."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from typing import Final
+
+from mongoq.clock import elapsed
+from mongoq.storage import claiming
+from mongoq.storage.context import Context
+from mongoq.telemetry import Signpost, Telemetry
+from mongoq.work.attempt import LiveAttempt
+from mongoq.work.keeper import Run
+from mongoq.work.lease_book import LeaseBook
+
+BATCH: Final = 500
+FIRST_POLL: Final = 0.02
+LONGEST_POLL: Final = 1.0
+
+
+class Claimer:
+    """The service that brings work in."""
+
+    def __init__(
+        self,
+        context: Context,
+        run: Run,
+        queues: tuple[str, ...],
+        worker: str,
+        book: LeaseBook,
+        room: Callable[[], tuple[int, int]],
+        receive: Callable[[list[LiveAttempt]], None],
+        telemetry: Telemetry,
+        limit: int | None,
+        nothing_left: Callable[[], bool] | None,
+    ) -> None:
+        self._context = context
+        self._run = run
+        self._queues = queues
+        self._worker = worker
+        self._book = book
+        self._room = room
+        self._receive = receive
+        self._telemetry = telemetry
+        self._left = limit
+        self._nothing_left = nothing_left
+        self._poll = FIRST_POLL
+
+    def step(self) -> float | None:
+        """Claim one batch, if there is room for one that is worth the trip."""
+        room, enough = self._room()
+        if self._left is not None:
+            room = min(room, self._left)
+            enough = min(enough, self._left)
+        if room < max(1, enough):
+            return self._end() if self._left == 0 else None
+        sent = elapsed()
+        wanted = min(room, BATCH)
+        suspects = 0 if self._book.suspects else 1
+        operation = claiming.claim_many(self._context, self._queues, wanted, self._worker, suspects=suspects)
+        claim: claiming.Claim = self._run(operation)
+        if claim.tasks:
+            self._take(claim, sent)
+        if self._telemetry:
+            self._telemetry.emit(Signpost.CLAIMED, tasks=claim.tasks, wanted=wanted, lost=claim.lost)
+        return self._pause(claim)
+
+    def _take(self, claim: claiming.Claim, sent: float) -> None:
+        policy = self._context.options.policy
+        attempts = [LiveAttempt(task, policy.over(task.policy), sent) for task in claim.tasks]
+        if self._left is not None:
+            self._left -= len(attempts)
+        self._book.add(attempts)
+        self._receive(attempts)
+
+    def _pause(self, claim: claiming.Claim) -> float | None:
+        if claim.more or claim.tasks:
+            self._poll = FIRST_POLL
+            # What was lost went to another claimant at the same head: step aside, at random.
+            return random.uniform(0, 0.01) if claim.lost else 0  # noqa: S311 -- no secret
+        if self._nothing_left is not None:
+            return self._end()
+        self._poll = min(LONGEST_POLL, self._poll * 2)
+        return self._poll * random.uniform(0.75, 1)  # noqa: S311 -- no secret
+
+    def _end(self) -> float | None:
+        """Nothing was found, or the limit is reached: ask whether that was all."""
+        if self._nothing_left is None or self._nothing_left():
+            return None
+        return FIRST_POLL

@@ -1,0 +1,242 @@
+"""One worker process: its services, and how they start and stop together."""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+import socket
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from mongoq.clock import elapsed
+from mongoq.errors import InvalidTask, MongoqError
+from mongoq.options import DEFAULTS
+from mongoq.signals import Interruption
+from mongoq.storage import documents, membership, upkeep
+from mongoq.storage.context import Context
+from mongoq.telemetry import Signpost, Telemetry
+from mongoq.verdict import Ending, Raised, Released, Returned, Verdict, judge
+from mongoq.work.attempt import LiveAttempt
+from mongoq.work.claimer import BATCH, Claimer
+from mongoq.work.finisher import FinishBuffer, Finisher, Settled
+from mongoq.work.handler import Call
+from mongoq.work.keeper import Keeper, Run
+from mongoq.work.lease_book import LeaseBook
+from mongoq.work.prefetch import Prefetch
+from mongoq.work.service import Health, Loop
+from mongoq.work.sweeper import Sweeper
+from mongoq.work.threads import ThreadExecutor
+
+log = logging.getLogger("mongoq.work")
+
+LAST_WRITES: Final = 0.7
+"""Seconds beyond the grace in which a stopping worker still tries to write what it has."""
+LAST_CLAIM: Final = 3.5
+"""Seconds for which a claim under way is waited for: one that comes later runs out its leases."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What a worker process is to do."""
+
+    call: Call
+    queues: tuple[str, ...]
+    workers: int
+    burst: bool = False
+    """Stop when nothing is ready and nothing runs."""
+    limit: int | None = None
+    """Stop after so many tasks."""
+
+
+class Engine:
+    """Claims, runs and finishes tasks until it is stopped, or in a burst until nothing is left."""
+
+    def __init__(self, context: Context, run: Run, job: Job, telemetry: Telemetry, done: Callable[[], None]) -> None:
+        self.worker = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(3)}"
+        self._context = context
+        self._run = run
+        self._job = job
+        self._telemetry = telemetry
+        self._done = done
+        self._book = LeaseBook()
+        self._buffer = FinishBuffer()
+        self._prefetch = Prefetch()
+        self._health = Health(telemetry)
+        self._executor = ThreadExecutor(job.call, job.workers, self._started, self._ended)
+        self._sweeper = Sweeper(context, run, self.wake, telemetry)
+        self._loops = self._make_loops()
+        self._stop_by = float("inf")
+        self._progress = threading.Event()
+        self._stopping = threading.Lock()
+        self.stopped = threading.Event()
+
+    def _make_loops(self) -> dict[str, Loop]:
+        until_empty = self._nothing_left if self._job.burst else None
+        claimer = Claimer(
+            self._context, self._run, self._job.queues, self.worker, self._book, self._room, self._receive,
+            self._telemetry, self._job.limit, until_empty,
+        )  # fmt: skip
+        steps = {
+            "claimer": claimer.step,
+            "finisher": Finisher(self._context, self._run, self._buffer, self._written, self._telemetry).step,
+            "keeper": Keeper(self._context, self._run, self._book, self.worker, self._facts, self._lose).step,
+            "sweeper": self._sweeper.step,
+            "watch": self._executor.step,
+        }
+        return {name: Loop(name, step, self._health) for name, step in steps.items()}
+
+    def start(self) -> None:
+        """Begin to work."""
+        self._executor.start()
+        for loop in self._loops.values():
+            loop.start()
+
+    def wake(self) -> None:
+        """Look for work now instead of later."""
+        self._loops["claimer"].wake()
+
+    def stop(self, grace: float) -> None:
+        """Stop claiming, let handlers end for `grace` seconds, release the rest uncharged. Returns when stopped.
+
+        A second call shortens the grace of the first.
+        """
+        self._stop_by = min(self._stop_by, elapsed() + grace)
+        self._progress.set()
+        with self._stopping:
+            if not self.stopped.is_set():
+                self._shut_down()
+                self.stopped.set()
+                self._done()
+
+    # What the services ask for, and tell.
+
+    def _room(self) -> tuple[int, int]:
+        """How many tasks there is room for, and how many make a claim worth its trip."""
+        ahead = self._prefetch.wanted(self._job.workers)
+        backlog = max(0, len(self._buffer) - 2 * BATCH)
+        return self._job.workers + ahead - self._executor.load - backlog, max(1, min(BATCH, ahead // 2))
+
+    def _receive(self, attempts: list[LiveAttempt]) -> None:
+        if self._stop_by == float("inf"):
+            self._executor.submit(attempts)
+        else:
+            self._release(attempts)
+
+    def _started(self, attempt: LiveAttempt) -> bool:
+        """Whether its handler may start: not if the lease has run out while it waited, or a cancel came."""
+        if attempt.interruption is Interruption.LEASE_LOST:
+            self._lose(attempt)
+        elif attempt.interruption is Interruption.CANCEL:
+            self._settle(attempt, Released())
+        if not attempt.open:
+            return False
+        if self._telemetry:
+            self._telemetry.emit(Signpost.STARTED, task=attempt.task)
+        return True
+
+    def _ended(self, attempt: LiveAttempt, ending: Ending, seconds: float) -> None:
+        self._prefetch.ended(seconds)
+        self._settle(attempt, ending)
+        room, enough = self._room()
+        if room >= enough:
+            self.wake()
+
+    def _settle(self, attempt: LiveAttempt, ending: Ending) -> None:
+        """Judge an ending and leave it to the finisher, unless somebody else has ended the attempt."""
+        if not attempt.end():
+            return
+        verdict = self._verdict(attempt, ending)
+        self._buffer.add(attempt, verdict)
+        if self._telemetry:
+            self._telemetry.emit(Signpost.ENDED, task=attempt.task, verdict=verdict)
+        self._loops["finisher"].wake()
+
+    def _verdict(self, attempt: LiveAttempt, ending: Ending) -> Verdict:
+        policy = attempt.policy
+        cancelled = attempt.interruption is Interruption.CANCEL
+        if isinstance(ending, Returned) and ending.value is not None and policy.keep_completed:
+            try:
+                documents.checked_result(ending.value, self._context.options.max_task_bytes)
+            except InvalidTask as error:
+                ending = Raised(error)
+        now = self._context.clock.now()
+        try:
+            return judge(attempt.task, ending, policy, now, self.worker, cancelled=cancelled)
+        except Exception:
+            log.exception("the backoff of task %s failed; the default serves", attempt.task.key)
+            policy = replace(policy, backoff=DEFAULTS.backoff)
+            return judge(attempt.task, ending, policy, now, self.worker, cancelled=cancelled)
+
+    def _written(self, endings: list[Settled], lost: list[LiveAttempt]) -> None:
+        self._book.remove(attempt for attempt, _ in endings)
+        for attempt in lost:
+            self._tell_lost(attempt)
+        if any(verdict.run_at is not None for _, verdict in endings):
+            self._sweeper.retry_in_sight()
+            self._loops["sweeper"].wake()
+        self._progress.set()
+        self.wake()
+
+    def _lose(self, attempt: LiveAttempt) -> None:
+        """Give an attempt up whose lease is gone; its handler learns it by `task.cancelled`."""
+        attempt.interrupt(Interruption.LEASE_LOST)
+        if attempt.end():
+            self._book.remove([attempt])
+            self._tell_lost(attempt)
+            self._progress.set()
+
+    def _tell_lost(self, attempt: LiveAttempt) -> None:
+        log.warning("the lease on task %s was lost: whatever its handler does is not recorded", attempt.task.key)
+        self._telemetry.emit(Signpost.LEASE_LOST, key=attempt.task.key)
+
+    def _nothing_left(self) -> bool:
+        """Whether a burst is over; if so, it ends the engine."""
+        if len(self._book) or (self._job.limit is None and self._run(upkeep.sweep(self._context))):
+            return False
+        self._done()
+        return True
+
+    def _facts(self) -> dict[str, Any]:
+        host, pid, _ = self.worker.rsplit(":", 2)
+        queues = list(self._job.queues)
+        return {"host": host, "pid": int(pid), "queues": queues, "workers": self._job.workers, "running": len(self._book)}
+
+    # Shutdown.
+
+    def _shut_down(self) -> None:
+        for name in ("claimer", "sweeper"):
+            self._loops[name].stop()
+        self._release(self._executor.drain())
+        for attempt in self._book.all():
+            attempt.interrupt(Interruption.SHUTDOWN, limit=self._stop_by)
+        self._wait(lambda: not any(attempt.open for attempt in self._book.all()), 0)
+        self._loops["claimer"].join(min(LAST_CLAIM, self._stop_by - elapsed()))
+        self._release(self._book.all())
+        self._wait(lambda: not len(self._book), LAST_WRITES)
+        for loop in self._loops.values():
+            loop.stop()
+        self._executor.close()
+        if not len(self._book):
+            self._say_goodbye()
+
+    def _say_goodbye(self) -> None:
+        try:
+            self._run(membership.leave(self._context, self.worker))
+        except MongoqError as error:
+            log.info("the heartbeat stays for a minute: %s", error)
+
+    def _release(self, attempts: list[LiveAttempt]) -> None:
+        for attempt in attempts:
+            self._settle(attempt, Released())
+
+    def _wait(self, over: Callable[[], bool], beyond: float) -> None:
+        """Wait until `over`, at most until so long beyond the grace."""
+        while not over():
+            left = self._stop_by + beyond - elapsed()
+            if left <= 0:
+                return
+            self._progress.wait(min(left, 0.05))
+            self._progress.clear()

@@ -1,0 +1,107 @@
+"""Writes endings in groups, and keeps them until they are written."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+from mongoq.errors import StorageRefused, StorageUnavailable
+from mongoq.storage.context import Context
+from mongoq.storage.finishing import Ended, finish
+from mongoq.telemetry import Signpost, Telemetry
+from mongoq.verdict import Verdict
+from mongoq.work.attempt import LiveAttempt
+from mongoq.work.keeper import Run
+
+log = logging.getLogger("mongoq.work")
+
+BATCH: Final = 1_000
+
+
+class Settled(NamedTuple):
+    """An attempt whose handler has ended, and what is to be written."""
+
+    attempt: LiveAttempt
+    verdict: Verdict
+
+
+class FinishBuffer:
+    """Endings on their way. Adding costs one append; taking and giving back keep their order."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._waiting: list[Settled] = []
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def add(self, attempt: LiveAttempt, verdict: Verdict) -> None:
+        """Leave an ending to be written."""
+        with self._lock:
+            self._waiting.append(Settled(attempt, verdict))
+
+    def take(self, most: int) -> list[Settled]:
+        """Take the oldest endings out."""
+        with self._lock:
+            taken, self._waiting = self._waiting[:most], self._waiting[most:]
+        return taken
+
+    def give_back(self, endings: list[Settled]) -> None:
+        """Put back what could not be written, to be written first."""
+        with self._lock:
+            self._waiting = endings + self._waiting
+
+
+class Finisher:
+    """The service that writes endings."""
+
+    def __init__(
+        self,
+        context: Context,
+        run: Run,
+        buffer: FinishBuffer,
+        written: Callable[[list[Settled], list[LiveAttempt]], None],
+        telemetry: Telemetry,
+    ) -> None:
+        self._context = context
+        self._run = run
+        self._buffer = buffer
+        self._written = written
+        self._telemetry = telemetry
+
+    def step(self) -> float | None:
+        """Write what has gathered. An ending whose write fails is kept and written again."""
+        endings = self._buffer.take(BATCH)
+        if not endings:
+            return None
+        try:
+            self._write(endings)
+        except StorageRefused:
+            # One of them is the cause: alone, each of the others still gets written.
+            self._write_singly(endings)
+        except BaseException:
+            self._buffer.give_back(endings)
+            raise
+        return 0 if len(self._buffer) else None
+
+    def _write(self, endings: list[Settled]) -> None:
+        ended = [Ended(attempt.task, verdict) for attempt, verdict in endings]
+        refused = {(lost.task.key, lost.task.token) for lost in self._run(finish(self._context, ended))}
+        lost = [a for a, _ in endings if (a.task.key, a.task.token) in refused] if refused else []
+        self._written(endings, lost)
+        if self._telemetry:
+            self._telemetry.emit(Signpost.FINISHED, count=len(endings) - len(lost))
+
+    def _write_singly(self, endings: list[Settled]) -> None:
+        for index, ending in enumerate(endings):
+            try:
+                self._write([ending])
+            except StorageRefused as error:
+                key = ending.attempt.task.key
+                log.error("the ending of task %s cannot be written (%s): its lease will run out", key, error)
+                self._written([ending], [])
+            except StorageUnavailable:
+                self._buffer.give_back(endings[index:])
+                raise

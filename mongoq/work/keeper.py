@@ -1,0 +1,88 @@
+"""Keeps what this process holds: renews leases, and learns which were lost and which should be cancelled.
+
+One update renews all that are due. A find every 2 s, only while something has been held that long, brings
+cancel requests and lost leases. Handlers may hold the GIL, so a lease is renewed at a third of its length.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any, Final
+
+from mongoq.clock import elapsed
+from mongoq.signals import Interruption
+from mongoq.storage import leasing, membership
+from mongoq.storage.context import Context
+from mongoq.work.attempt import LiveAttempt
+from mongoq.work.lease_book import LeaseBook
+
+LOOK_EVERY: Final = 2.0
+BEAT_EVERY: Final = 5.0
+
+Run = Callable[[Any], Any]
+"""Runs an operation and returns its result."""
+
+
+class Keeper:
+    """The service that keeps leases and sends the heartbeat."""
+
+    def __init__(
+        self,
+        context: Context,
+        run: Run,
+        book: LeaseBook,
+        worker: str,
+        facts: Callable[[], dict[str, Any]],
+        lose: Callable[[LiveAttempt], None],
+    ) -> None:
+        self._context = context
+        self._run = run
+        self._book = book
+        self._worker = worker
+        self._facts = facts
+        self._lose = lose
+        self._beaten_at = float("-inf")
+        self._looked_at = float("-inf")
+
+    def step(self) -> float:
+        """Renew, look and beat as far as each is due."""
+        for lease, attempts in self._book.due(elapsed()).items():
+            self._renew(attempts, lease)
+        now = elapsed()
+        if now - self._looked_at >= LOOK_EVERY:
+            self._looked_at = now
+            self._look([attempt for attempt in self._book.all() if now - attempt.claimed_at >= LOOK_EVERY / 2])
+        if now - self._beaten_at >= BEAT_EVERY:
+            self._run(membership.beat(self._context, self._worker, self._facts()))
+            self._beaten_at = now
+        renewal = self._book.next_due(elapsed())
+        pauses = [LOOK_EVERY, self._beaten_at + BEAT_EVERY - elapsed()]
+        return max(0.01, min(pauses if renewal is None else [*pauses, renewal]))
+
+    def _renew(self, attempts: list[LiveAttempt], lease: float) -> None:
+        keys, tokens = _names(attempts)
+        sent = elapsed()
+        matched = self._run(leasing.renew(self._context, keys, tokens, timedelta(seconds=lease)))
+        if matched < len(attempts):
+            self._look(attempts)
+        for attempt in attempts:
+            attempt.lease_until = sent + lease
+
+    def _look(self, attempts: list[LiveAttempt]) -> None:
+        # What has ended is the finisher's: its write may be under way, and the task gone because of it.
+        attempts = [attempt for attempt in attempts if attempt.open]
+        if not attempts:
+            return
+        keys, tokens = _names(attempts)
+        held = self._run(leasing.look(self._context, keys, tokens))
+        for attempt in attempts:
+            cancel = held.get(attempt.task.key)
+            if cancel is None:
+                self._lose(attempt)
+            elif cancel:
+                attempt.interrupt(Interruption.CANCEL)
+
+
+def _names(attempts: list[LiveAttempt]) -> tuple[list[str], set[str]]:
+    return [attempt.task.key for attempt in attempts], {attempt.task.token or "-" for attempt in attempts}

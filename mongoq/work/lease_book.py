@@ -1,0 +1,61 @@
+"""Which leases this process holds, and which of them are due for renewal. No I/O; the keeper does that."""
+
+from __future__ import annotations
+
+import threading
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import Final
+
+from mongoq.work.attempt import LiveAttempt
+
+RENEWALS_PER_LEASE: Final = 3
+
+
+class LeaseBook:
+    """Every attempt from its claim until its ending is written."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._held: dict[LiveAttempt, None] = {}
+        self.suspects = 0
+        """How many of them lost a lease before."""
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    def add(self, attempts: Iterable[LiveAttempt]) -> None:
+        """Note new claims."""
+        with self._lock:
+            for attempt in attempts:
+                self._held[attempt] = None
+                self.suspects += attempt.task.suspect > 0
+
+    def remove(self, attempts: Iterable[LiveAttempt]) -> None:
+        """Forget attempts that are written, or lost."""
+        with self._lock:
+            for attempt in attempts:
+                if attempt in self._held:
+                    del self._held[attempt]
+                    self.suspects -= attempt.task.suspect > 0
+
+    def all(self) -> list[LiveAttempt]:
+        """All that are held."""
+        with self._lock:
+            return list(self._held)
+
+    def due(self, now: float) -> dict[float, list[LiveAttempt]]:
+        """Those whose lease has run for a third of its length, grouped by that length."""
+        groups: dict[float, list[LiveAttempt]] = defaultdict(list)
+        for attempt in self.all():
+            if now >= self._renew_at(attempt):
+                groups[attempt.lease].append(attempt)
+        return groups
+
+    def next_due(self, now: float) -> float | None:
+        """Seconds until the next renewal is due; None where nothing is held."""
+        return min((max(0.0, self._renew_at(attempt) - now) for attempt in self.all()), default=None)
+
+    @staticmethod
+    def _renew_at(attempt: LiveAttempt) -> float:
+        return attempt.lease_until - attempt.lease * (1 - 1 / RENEWALS_PER_LEASE)

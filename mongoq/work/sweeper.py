@@ -1,0 +1,61 @@
+"""Runs the sweeps, each when its next work is due, and at the latest after its own interval."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from typing import Final
+
+from mongoq.clock import elapsed
+from mongoq.storage import upkeep
+from mongoq.storage.commands import Op
+from mongoq.storage.context import Context
+from mongoq.telemetry import Signpost, Telemetry
+from mongoq.work.keeper import Run
+
+Sweep = Callable[[Context], Op[upkeep.Swept]]
+
+SWEEPS: Final[dict[str, tuple[Sweep, float]]] = {
+    "promoted": (upkeep.promote, 1.0),
+    "rescued": (upkeep.rescue, 2.0),
+    "expired": (upkeep.expire, 5.0),
+}
+
+
+class Sweeper:
+    """The service that sweeps."""
+
+    def __init__(self, context: Context, run: Run, found_work: Callable[[], None], telemetry: Telemetry) -> None:
+        self._context = context
+        self._run = run
+        self._found_work = found_work
+        self._telemetry = telemetry
+        self._next = dict.fromkeys(SWEEPS, 0.0)
+        self._woken = False
+
+    def retry_in_sight(self) -> None:
+        """Look for scheduled tasks at the next step: this process has just written one."""
+        self._woken = True
+
+    def step(self) -> float:
+        """Run the sweeps that are due; the seconds until the next one is."""
+        if self._woken:
+            self._woken = False
+            self._next["promoted"] = 0.0
+        counts = {name: self._sweep(name) for name, due in self._next.items() if elapsed() >= due}
+        if counts.get("promoted") or counts.get("rescued"):
+            self._found_work()
+        if any(counts.values()) and self._telemetry:
+            self._telemetry.emit(Signpost.SWEPT, **{name: counts.get(name, 0) for name in SWEEPS})
+        return max(0.0, min(self._next.values()) - elapsed())
+
+    def _sweep(self, name: str) -> int:
+        sweep, longest = SWEEPS[name]
+        swept: upkeep.Swept = self._run(sweep(self._context))
+        # The jitter keeps a fleet from sweeping in step; what is due at a known time is not late by it.
+        pause = longest * random.uniform(0.75, 1.0)  # noqa: S311 -- no secret
+        if swept.next is not None:
+            pause = min(pause, max(0.0, swept.next.total_seconds()))
+        self._next[name] = elapsed() + pause
+        return swept.moved
+
