@@ -1,0 +1,78 @@
+"""mongoq: a task queue for teams that already run MongoDB.
+
+    from mongoq import Queue
+
+    queue = Queue("mongodb://localhost/shop", namespace="mail")
+    queue.new({"user": 42, "template": "welcome"}, priority=5)
+    queue.run(lambda task: print(task.tags["user"]))
+"""
+
+from mongoq.backoff import Constant, Exponential, Ladder, Linear
+from mongoq.errors import (
+    ConfigurationError,
+    DuplicateTask,
+    Fault,
+    IndexMissing,
+    InvalidTask,
+    LeaseLost,
+    MongoqError,
+    QueueClosed,
+    StorageError,
+    StorageRefused,
+    StorageUnavailable,
+    TaskNotFound,
+)
+from mongoq.lifecycle import TaskState
+from mongoq.model import Attempt, NewTask, QueueStats, Task, TaskError, WorkerInfo
+from mongoq.queue import Queue
+from mongoq.signals import (
+    Cancel,
+    DeadlineExceeded,
+    Fail,
+    Interrupted,
+    Interruption,
+    Move,
+    Retry,
+    Signal,
+    Snooze,
+)
+from mongoq.work.handle import WorkerHandle
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Attempt",
+    "Cancel",
+    "ConfigurationError",
+    "Constant",
+    "DeadlineExceeded",
+    "DuplicateTask",
+    "Exponential",
+    "Fail",
+    "Fault",
+    "IndexMissing",
+    "Interrupted",
+    "Interruption",
+    "InvalidTask",
+    "Ladder",
+    "LeaseLost",
+    "Linear",
+    "MongoqError",
+    "Move",
+    "NewTask",
+    "Queue",
+    "QueueClosed",
+    "QueueStats",
+    "Retry",
+    "Signal",
+    "Snooze",
+    "StorageError",
+    "StorageRefused",
+    "StorageUnavailable",
+    "Task",
+    "TaskError",
+    "TaskNotFound",
+    "TaskState",
+    "WorkerHandle",
+    "WorkerInfo",
+]

@@ -1,0 +1,434 @@
+"""The public API: one object for producers, workers and operators. Its methods hold no logic of their own."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from types import TracebackType
+from typing import Any, TypeVar
+
+from mongoq.backoff import BackoffLike
+from mongoq.checks import UNSET, Checker, Duration, Unset, suggesting
+from mongoq.clock import ServerClock
+from mongoq.errors import LeaseLost, QueueClosed
+from mongoq.lifecycle import LIVE, TaskState
+from mongoq.model import NewTask, QueueStats, Task, WorkerInfo
+from mongoq.options import checked_options, checked_queues, checked_workers
+from mongoq.signals import Fail, Move, Retry, Snooze
+from mongoq.storage import administering, claiming, enqueueing, finishing, inspecting, leasing, membership
+from mongoq.storage.commands import Op
+from mongoq.storage.connection import Target, connect
+from mongoq.storage.context import Context
+from mongoq.storage.driver import Driver
+from mongoq.storage.keys import KeyMaker
+from mongoq.telemetry import Telemetry
+from mongoq.verdict import Ending, Raised, Released, Returned
+from mongoq.work.engine import Engine, Job
+from mongoq.work.handle import WorkerHandle, run_in_foreground
+from mongoq.work.handler import Handler, checked_handler
+
+__all__ = ["Queue"]
+
+T = TypeVar("T")
+
+
+class Queue:
+    """A task queue in MongoDB: enqueue with `new`, work with `run`, look with `stats`.
+
+    One object serves any number of threads. Open it after a fork, not before: a MongoDB client does not survive
+    one.
+
+    Args:
+        target: a MongoDB URI, `"embedded:FOLDER"` for a private server of this machine, or the application's own
+            `MongoClient` or `Database`, which stays open when the queue is closed. None reads MONGOQ_URI.
+            Without a database name in the URI the database is `mongoq`.
+        namespace: the prefix of the collections: `mail` lives in `mail.tasks` and `mail.workers`.
+        max_age: a task not completed so long after its creation expires. Default: never.
+        max_retries: retries after the first attempt. Default: without a maximum; 0: a failure is final.
+        workers: handlers that run at once in a worker process. Default: the number of CPU cores.
+        deadline: the longest one attempt may run. Default: none.
+        backoff: the wait before each retry. Default: `Linear(10 s)`: 10 s, 20 s, 30 s, ... A duration is the
+            step of a `Linear`; a callable gets the number of the failed attempt and returns a duration.
+        lease: for how long a worker holds a task without renewing it, at least 1 s. Default: 30 s. The tasks of
+            a worker that vanished run elsewhere about that much later.
+        keep_completed: how long completed tasks are kept, with their results. Default: 1 hour; 0: deleted.
+        keep_failed: how long failed, expired and cancelled tasks are kept. Default: 30 days.
+        grace: how long a stopping worker waits for its running handlers. Default: 25 s.
+        max_task_bytes: the largest task, encoded. Default: 1 MiB; at most 8 MiB.
+
+    Durations are `timedelta` or seconds. `max_retries`, `backoff`, `deadline`, `lease`, `keep_completed` and
+    `keep_failed` travel with each task where the producer's queue sets them otherwise than the library's
+    defaults; what a task does not carry is taken from the queue of the worker that runs it.
+
+    Raises:
+        ConfigurationError: an option or the target is not acceptable; it lists all that is wrong.
+
+    Nothing is sent to the server before the first use.
+    """
+
+    @suggesting
+    def __init__(
+        self,
+        target: Target = None,
+        *,
+        namespace: str = "default",
+        max_age: Duration | None = None,
+        max_retries: int | None = None,
+        workers: int | None = None,
+        deadline: Duration | None = None,
+        backoff: BackoffLike | Duration | Unset = UNSET,
+        lease: Duration | Unset = UNSET,
+        keep_completed: Duration | Unset = UNSET,
+        keep_failed: Duration | Unset = UNSET,
+        grace: Duration = 25,
+        max_task_bytes: int = 2**20,
+    ) -> None:
+        policy = {
+            "max_retries": max_retries, "backoff": backoff, "deadline": deadline, "lease": lease,
+            "keep_completed": keep_completed, "keep_failed": keep_failed,
+        }  # fmt: skip
+        options = checked_options(
+            namespace=namespace, max_age=max_age, workers=workers, grace=grace, max_task_bytes=max_task_bytes, policy=policy
+        )
+        clock = ServerClock()
+        self._connection = connect(target)
+        self._driver = Driver(self._connection, clock)
+        self._context = Context(clock, options, KeyMaker())
+        self._telemetry = Telemetry()
+        self._claimant = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(3)}"
+        self._handles: list[WorkerHandle] = []
+        self._ready = False
+        self._closed = False
+
+    # Producers
+
+    @suggesting
+    def new(
+        self,
+        tags: Mapping[str, Any] | None = None,
+        *,
+        key: str | None = None,
+        on_conflict: str = "error",
+        queue: str = "default",
+        priority: int = 0,
+        delay: Duration | None = None,
+        run_at: datetime | None = None,
+        expires_at: datetime | None = None,
+        payload: Any = None,
+        unique: str | None = None,
+        max_retries: int | None | Unset = UNSET,
+        backoff: Any = UNSET,
+        deadline: Duration | None | Unset = UNSET,
+        lease: Duration | Unset = UNSET,
+        keep_completed: Duration | Unset = UNSET,
+        keep_failed: Duration | Unset = UNSET,
+    ) -> Task:
+        """Enqueue a task and return it.
+
+        When it returns, the task survives any failure of a minority of the replica set. When it raises
+        StorageUnavailable the task may or may not exist: call again with the same `key` and
+        `on_conflict="skip"`, and there is one task.
+
+        Args:
+            tags: the task's parameters: names `[A-Za-z][A-Za-z0-9_]*`, values that BSON can carry; at most 64.
+            key: its identifier, up to 512 characters. Default: a generated one, ordered by time.
+            on_conflict: `"error"` raises DuplicateTask where the key or the `unique` value is taken, `"skip"`
+                returns the task that has it. A key is taken as long as its task is kept.
+            queue: the line it stands in.
+            priority: any integer of 64 bits; the higher is claimed first, then the older `run_at`.
+            delay: not before so long from now; or
+            run_at: not before this instant (with a time zone).
+            expires_at: it expires if it is not completed by then. Default: `max_age` of the queue.
+            payload: any further value that BSON can carry.
+            unique: at most one unfinished task has this value.
+
+        The other options are those of `Queue`, for this task alone. Times are kept in whole milliseconds, tuples
+        become lists. Encoded, a task is at most `max_task_bytes`.
+
+        Raises:
+            InvalidTask: something is not acceptable; it lists everything, and nothing was written.
+            DuplicateTask: the key or the `unique` value is taken.
+        """
+        checker = Checker()
+        checker.one_of("on_conflict", on_conflict, ("error", "skip"))
+        checker.finish()
+        task = NewTask(
+            tags={} if tags is None else tags, key=key, queue=queue, priority=priority, delay=delay, run_at=run_at,
+            expires_at=expires_at, payload=payload, unique=unique, max_retries=max_retries, backoff=backoff,
+            deadline=deadline, lease=lease, keep_completed=keep_completed, keep_failed=keep_failed,
+        )  # fmt: skip
+        made = self._write(enqueueing.new(self._context, task, skip=on_conflict == "skip"))
+        self._wake()
+        return made
+
+    @suggesting
+    def new_many(
+        self,
+        tasks: Iterable[Mapping[str, Any] | NewTask],
+        *,
+        queue: str = "default",
+        priority: int = 0,
+        delay: Duration | None = None,
+        run_at: datetime | None = None,
+        expires_at: datetime | None = None,
+    ) -> list[Task]:
+        """Enqueue many tasks in this order, in one round trip per 1,000, and return them.
+
+        `tasks` holds tags, to which the options apply, or `NewTask`s with options of their own. All are checked
+        before the first is sent. Where the server fails in the middle, the tasks before that point exist.
+
+        Raises:
+            InvalidTask: something is not acceptable; nothing was written. Its faults name the task's place.
+            DuplicateTask: a key or `unique` value is taken; those before it exist.
+        """
+        common = {"queue": queue, "priority": priority, "delay": delay, "run_at": run_at, "expires_at": expires_at}
+        made = self._write(enqueueing.new_many(self._context, NewTask.many(tasks, common)))
+        self._wake()
+        return made
+
+    # Workers
+
+    @suggesting
+    def run(
+        self,
+        handler: Handler,
+        *,
+        queues: str | Sequence[str] = "default",
+        workers: int | None = None,
+        burst: bool = False,
+    ) -> None:
+        """Run `handler(task)` (or `handler(attempt, task)`) for the tasks of `queues`, until it is stopped.
+
+        A return completes the task; its value is kept as the result. `Retry`, `Snooze`, `Fail`, `Cancel` and
+        `Move` steer it; any other exception is a failure, retried by the backoff. A task is run at least once,
+        and may be run again where its worker vanished or was cut off: make handlers idempotent.
+
+        SIGTERM, SIGINT or `stop()` end it: no more claims, running handlers get the grace, what is left is
+        released with its attempt back. A second signal stops at once. When MongoDB does not answer, the worker
+        goes on trying. Signals are taken over only in the main thread.
+
+        Args:
+            handler: called in one of `workers` threads.
+            queues: up to 100 names. The order of claims is by priority across all of them.
+            workers: overrides the queue's.
+            burst: return when nothing is ready any more and nothing runs.
+
+        Raises:
+            ConfigurationError: an argument is not acceptable.
+            StorageError: MongoDB cannot be reached, or refuses, at the start.
+        """
+        run_in_foreground(lambda done: self._start(handler, queues, workers, done, burst=burst))
+
+    @suggesting
+    def start(
+        self, handler: Handler, *, queues: str | Sequence[str] = "default", workers: int | None = None
+    ) -> WorkerHandle:
+        """Do as `run` in background threads, and return a handle to stop it or wait for it."""
+        return self._start(handler, queues, workers, lambda: None)
+
+    @suggesting
+    def run_once(
+        self,
+        handler: Handler,
+        *,
+        queues: str | Sequence[str] = "default",
+        workers: int | None = None,
+        limit: int | None = None,
+    ) -> bool:
+        """Run what is due now, at most `limit` tasks, then return whether more is ready."""
+        run_in_foreground(lambda done: self._start(handler, queues, workers, done, burst=True, limit=limit))
+        names = checked_queues(Checker(), queues)
+        return any(self._read(inspecting.size(self._context, name, [TaskState.READY])) for name in names)
+
+    def stop(self) -> None:
+        """Ask every worker of this object to stop, and return at once; may be called from a handler."""
+        for handle in self._handles:
+            handle.stop_soon()
+
+    # By hand
+
+    def try_claim(self, queues: str | Sequence[str] = "default") -> Task | None:
+        """Lease the most urgent task that is due, for the length of its lease; None where there is none.
+
+        End it with `complete`, `fail`, `retry`, `snooze`, `release` or `move`. Each of them raises LeaseLost, and
+        writes nothing, where the task has gone to another claimant meanwhile.
+        """
+        checker = Checker()
+        names = checked_queues(checker, queues)
+        checker.finish()
+        return self._write(claiming.try_claim(self._context, names, self._claimant))
+
+    def renew(self, task: Task, lease: Duration) -> None:
+        """Hold a claimed task for `lease` from now on. LeaseLost where it is not held any more."""
+        checker = Checker()
+        duration = checker.duration("lease", lease, positive=True)
+        checker.finish()
+        if not self._write(leasing.renew(self._context, [task.key], [task.token or "-"], duration or timedelta(0))):
+            raise LeaseLost([task.key])
+
+    def complete(self, task: Task, result: Any = None) -> None:
+        """End a claimed task as completed. InvalidTask where the result cannot be stored."""
+        self._end(task, Returned(result))
+
+    def fail(self, task: Task, reason: str) -> None:
+        """End a claimed task as failed, whatever retries are left."""
+        self._end(task, Raised(Fail(reason)))
+
+    def retry(self, task: Task, error: BaseException | str, *, delay: Duration | None = None) -> None:
+        """Count the attempt as failed: run the task again after `delay` or its backoff, or fail it if used up."""
+        signal = Retry(str(error), delay=delay)
+        signal.__cause__ = error if isinstance(error, BaseException) else None
+        self._end(task, Raised(signal))
+
+    def snooze(self, task: Task, delay: Duration) -> None:
+        """Run a claimed task again after `delay`; the attempt is not charged."""
+        self._end(task, Raised(Snooze(delay)))
+
+    def release(self, task: Task) -> None:
+        """Give a claimed task back: ready at once, in its old place, the attempt not charged."""
+        self._end(task, Released())
+
+    def move(self, task: Task, to: str) -> None:
+        """Put a claimed task into the queue `to`, ready, with a fresh count of attempts."""
+        self._end(task, Raised(Move(to)))
+
+    # Looking and administering
+
+    def get(self, key: str) -> Task:
+        """The task with this key. TaskNotFound where there is none, or none any more."""
+        return self._read(inspecting.get(self._context, key))
+
+    def tasks(
+        self,
+        *,
+        queue: str | None = None,
+        state: TaskState | str | None = None,
+        keys: Sequence[str] | None = None,
+        where: Mapping[str, Any] | None = None,
+        limit: int | None = 100,
+    ) -> list[Task]:
+        """The tasks that match, ordered by key; `limit=None` brings all of them into memory.
+
+        `where` asks for tags by equality. Without a queue or keys it reads the whole collection.
+        """
+        checker = Checker()
+        if state is not None:
+            checker.one_of("state", state, [known.value for known in TaskState])
+        if where is not None:
+            checker.tags("where", where)
+        if limit is not None:
+            checker.integer("limit", limit, 1, 10**9)
+        checker.finish()
+        chosen = None if state is None else TaskState(state)
+        return self._read(
+            inspecting.tasks(self._context, queue=queue, state=chosen, keys=keys, where=where, limit=limit or 0)
+        )
+
+    def size(self, queue: str | None = None) -> int:
+        """How many tasks of one queue, or of all, are not finished: ready, scheduled or running."""
+        return self._read(inspecting.size(self._context, queue, LIVE))
+
+    def stats(self) -> dict[str, QueueStats]:
+        """How many tasks stand where, by queue; counted in the indexes, about 1 s per million tasks."""
+        return self._read(inspecting.stats(self._context))
+
+    def queues(self) -> dict[str, int]:
+        """The queues that have tasks, and how many of them are not finished."""
+        return {name: row.ready + row.scheduled + row.running for name, row in self.stats().items()}
+
+    def workers(self) -> list[WorkerInfo]:
+        """The worker processes that sent a heartbeat within the last minute."""
+        return self._read(membership.workers(self._context))
+
+    def cancel(self, key: str) -> Task:
+        """Cancel a waiting task now, or ask a running one's handler to stop (it learns within 2 s).
+
+        A finished task is left as it is. Returns the task as it stands then. Raises TaskNotFound.
+        """
+        return self._write(administering.cancel(self._context, key))
+
+    def time(self) -> datetime:
+        """The server's clock, by which everything is scheduled."""
+        return self._read(administering.server_time())
+
+    def init(self) -> list[str]:
+        """Make the indexes that are missing, and return their names.
+
+        A new namespace gets them at first use; this is for a collection that has been filled without them.
+        """
+        return self._read(administering.init(self._context))
+
+    @property
+    def namespace(self) -> str:
+        """The prefix of the collections."""
+        return self._context.namespace
+
+    @property
+    def telemetry(self) -> Telemetry:
+        """The events of this object's workers: `queue.telemetry.subscribe(listener)`."""
+        return self._telemetry
+
+    def close(self) -> None:
+        """Stop this object's workers and close what it opened; a client handed in stays open."""
+        if not self._closed:
+            for handle in self._handles:
+                handle.stop()
+            self._closed = True
+            self._connection.close()
+
+    def __enter__(self) -> Queue:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, frames: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<Queue {self._context.namespace!r} at {self._connection.where}>"
+
+    def _start(
+        self,
+        handler: Handler,
+        queues: str | Sequence[str],
+        workers: int | None,
+        done: Callable[[], None],
+        *,
+        burst: bool = False,
+        limit: int | None = None,
+    ) -> WorkerHandle:
+        checker = Checker()
+        names = checked_queues(checker, queues)
+        count = self._context.options.workers if workers is None else checked_workers(checker, workers)
+        if limit is not None:
+            checker.integer("limit", limit, 1, 10**9)
+        checker.finish()
+        job = Job(checked_handler(handler), names, count, burst, limit)
+        self._write(administering.hello())
+        engine = Engine(self._context, self._driver.run, job, self._telemetry, done)
+        handle = WorkerHandle(engine, self._context.options.grace.total_seconds())
+        self._handles = [known for known in self._handles if not known.stopped] + [handle]
+        engine.start()
+        return handle
+
+    def _end(self, task: Task, ending: Ending) -> None:
+        self._write(finishing.settle(self._context, task, ending, self._claimant))
+
+    def _wake(self) -> None:
+        for handle in self._handles:
+            handle.wake()
+
+    def _write(self, op: Op[T]) -> T:
+        """Run an operation after making sure, once, that the indexes are there."""
+        if not self._ready:
+            self._read(administering.ensure(self._context))
+            self._ready = True
+        return self._read(op)
+
+    def _read(self, op: Op[T]) -> T:
+        if self._closed:
+            raise QueueClosed("this queue was closed")
+        return self._driver.run(op)
