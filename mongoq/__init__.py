@@ -1,10 +1,10 @@
 """mongoq: a task queue for teams that already run MongoDB.
 
-    from mongoq import Queue
+from mongoq import Queue
 
-    queue = Queue("mongodb://localhost/shop", namespace="mail")
-    queue.new({"user": 42, "template": "welcome"}, priority=5)
-    queue.run(lambda task: print(task.tags["user"]))
+queue = Queue("mongodb://localhost/shop", namespace="mail")
+queue.new({"user": 42, "template": "welcome"}, priority=5)
+queue.run(lambda task: print(task.tags["user"]))
 """
 
 from mongoq.backoff import Constant, Exponential, Ladder, Linear

@@ -87,7 +87,11 @@ class Ladder:
 
     def __post_init__(self) -> None:
         checker = Checker()
-        if isinstance(self.steps, str | bytes) or not isinstance(self.steps, Sequence) or not 0 < len(self.steps) <= 100:
+        if (
+            isinstance(self.steps, str | bytes)
+            or not isinstance(self.steps, Sequence)
+            or not 0 < len(self.steps) <= 100
+        ):
             checker.refuse("backoff.steps", self.steps, "a list of 1 to 100 durations")
         else:
             for index, step in enumerate(self.steps):

@@ -52,7 +52,7 @@ class Checker:
     there is a fault.
     """
 
-    def __init__(self, error: type[ConfigurationError] | type[InvalidTask] = ConfigurationError) -> None:
+    def __init__(self, error: type[ConfigurationError | InvalidTask] = ConfigurationError) -> None:
         self._error = error
         self.faults: list[Fault] = []
 
@@ -68,7 +68,7 @@ class Checker:
     def duration(self, field: str, value: Any, *, positive: bool = False) -> timedelta | None:
         """A duration from zero (or above zero) to ten years."""
         seconds = value.total_seconds() if isinstance(value, timedelta) else value
-        if _is_number(seconds) and (0 < seconds if positive else 0 <= seconds) and seconds <= LONGEST.total_seconds():
+        if _is_number(seconds) and (seconds > 0 if positive else seconds >= 0) and seconds <= LONGEST.total_seconds():
             return timedelta(seconds=seconds)
         least = "above 0" if positive else "of 0 or more"
         self.refuse(field, value, f"a timedelta or a number of seconds {least}, at most 10 years")
@@ -123,18 +123,7 @@ class Checker:
 
     def value(self, field: str, value: Any, *, operators: bool = True, depth: int = 1) -> None:
         """Anything BSON can carry; `operators=False` also refuses names that a filter would misread."""
-        if isinstance(value, bool | float | bytes | uuid.UUID | None):
-            return
-        if isinstance(value, str):
-            if not _is_utf8(value):
-                self.refuse(field, value, "valid UTF-8: it holds a lone surrogate")
-        elif isinstance(value, int):
-            if value not in INT64:
-                self.refuse(field, value, "an integer of 64 bits")
-        elif isinstance(value, datetime):
-            if value.tzinfo is None:
-                self.refuse(field, value, "a datetime with a time zone")
-        elif isinstance(value, Mapping | list | tuple):
+        if isinstance(value, Mapping | list | tuple):
             if depth >= DEEPEST:
                 self.refuse(field, "...", f"nested at most {DEEPEST} levels deep")
             elif isinstance(value, Mapping):
@@ -142,8 +131,10 @@ class Checker:
             else:
                 for index, inner in enumerate(value):
                     self.value(f"{field}[{index}]", inner, operators=operators, depth=depth + 1)
-        elif not type(value).__module__.startswith("bson"):
-            self.refuse(field, value, f"a value that BSON can carry ({type(value).__name__} is none)")
+            return
+        fault = _scalar_fault(value)
+        if fault:
+            self.refuse(field, value, fault)
 
     def _mapping(self, field: str, value: Mapping[Any, Any], operators: bool, depth: int) -> None:
         for name, inner in value.items():
@@ -159,7 +150,7 @@ def shortened(value: object, longest: int = 80) -> str:
     """`repr` of anything a user may pass, in one line of at most `longest` characters."""
     try:
         text = repr(value)
-    except Exception:  # a user's own __repr__ may raise anything
+    except Exception:  # noqa: BLE001 -- a user's own __repr__ may raise anything
         text = f"<{type(value).__name__}>"
     return text if len(text) <= longest else text[: longest - 3] + "..."
 
@@ -189,6 +180,21 @@ def suggesting(function: Callable[P, T]) -> Callable[P, T]:
 def whole_milliseconds(instant: datetime) -> datetime:
     """Cut to what MongoDB keeps, so that a value read back equals the one written."""
     return instant.replace(microsecond=instant.microsecond // 1000 * 1000)
+
+
+def _scalar_fault(value: object) -> str | None:
+    """What a value that holds no others should have been, or None where it is acceptable."""
+    if isinstance(value, bool | float | bytes | uuid.UUID | None):
+        return None
+    if isinstance(value, str):
+        return None if _is_utf8(value) else "valid UTF-8: it holds a lone surrogate"
+    if isinstance(value, int):
+        return None if value in INT64 else "an integer of 64 bits"
+    if isinstance(value, datetime):
+        return None if value.tzinfo is not None else "a datetime with a time zone"
+    if type(value).__module__.startswith("bson"):
+        return None
+    return f"a value that BSON can carry ({type(value).__name__} is none)"
 
 
 def _is_number(value: object) -> bool:

@@ -178,9 +178,9 @@ class NewTask:
     expires_at: datetime | None = None
     payload: Any = None
     unique: str | None = None
-    max_retries: int | None | Unset = UNSET
+    max_retries: int | Unset | None = UNSET
     backoff: Any = UNSET
-    deadline: Duration | None | Unset = UNSET
+    deadline: Duration | Unset | None = UNSET
     lease: Duration | Unset = UNSET
     keep_completed: Duration | Unset = UNSET
     keep_failed: Duration | Unset = UNSET
@@ -230,7 +230,11 @@ class NewTask:
     def _checked_policy(self, checker: Checker, given: Mapping[str, Any]) -> dict[str, Any]:
         checked = checked_policy(checker, given)
         if "backoff" in given and "backoff" not in carried_of(checked):
-            checker.refuse("backoff", given["backoff"], "a value that can travel with the task; set a callable on the Queue")
+            checker.refuse(
+                "backoff",
+                given["backoff"],
+                "a value that can travel with the task; set a callable on the Queue",
+            )
         return checked
 
 

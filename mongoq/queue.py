@@ -8,7 +8,7 @@ import socket
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 from mongoq.backoff import BackoffLike
 from mongoq.checks import UNSET, Checker, Duration, Unset, suggesting
@@ -91,7 +91,12 @@ class Queue:
             "keep_completed": keep_completed, "keep_failed": keep_failed,
         }  # fmt: skip
         options = checked_options(
-            namespace=namespace, max_age=max_age, workers=workers, grace=grace, max_task_bytes=max_task_bytes, policy=policy
+            namespace=namespace,
+            max_age=max_age,
+            workers=workers,
+            grace=grace,
+            max_task_bytes=max_task_bytes,
+            policy=policy,
         )
         clock = ServerClock()
         self._connection = connect(target)
@@ -119,9 +124,9 @@ class Queue:
         expires_at: datetime | None = None,
         payload: Any = None,
         unique: str | None = None,
-        max_retries: int | None | Unset = UNSET,
+        max_retries: int | Unset | None = UNSET,
         backoff: Any = UNSET,
-        deadline: Duration | None | Unset = UNSET,
+        deadline: Duration | Unset | None = UNSET,
         lease: Duration | Unset = UNSET,
         keep_completed: Duration | Unset = UNSET,
         keep_failed: Duration | Unset = UNSET,
@@ -184,7 +189,13 @@ class Queue:
             InvalidTask: something is not acceptable; nothing was written. Its faults name the task's place.
             DuplicateTask: a key or `unique` value is taken; those before it exist.
         """
-        common = {"queue": queue, "priority": priority, "delay": delay, "run_at": run_at, "expires_at": expires_at}
+        common = {
+            "queue": queue,
+            "priority": priority,
+            "delay": delay,
+            "run_at": run_at,
+            "expires_at": expires_at,
+        }
         made = self._write(enqueueing.new_many(self._context, NewTask.many(tasks, common)))
         self._wake()
         return made
@@ -379,7 +390,7 @@ class Queue:
             self._closed = True
             self._connection.close()
 
-    def __enter__(self) -> Queue:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(

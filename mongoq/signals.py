@@ -1,13 +1,13 @@
 """What a handler raises to steer its own task, and what is raised in it to stop it.
 
-    Signal                  raised by the handler; none is an error
-    ├── Retry               count this attempt as failed and try again, after a delay of its own choice
-    ├── Snooze              run again later; this attempt does not count
-    ├── Fail                end as failed now, whatever retries are left
-    ├── Cancel              end as cancelled
-    └── Move                send the task to another queue
-    Interrupted             raised in the handler; a BaseException, so that `except Exception` lets it pass
-    └── DeadlineExceeded    the attempt ran longer than its deadline
+Signal                  raised by the handler; none is an error
+├── Retry               count this attempt as failed and try again, after a delay of its own choice
+├── Snooze              run again later; this attempt does not count
+├── Fail                end as failed now, whatever retries are left
+├── Cancel              end as cancelled
+└── Move                send the task to another queue
+Interrupted             raised in the handler; a BaseException, so that `except Exception` lets it pass
+└── DeadlineExceeded    the attempt ran longer than its deadline
 """
 
 from __future__ import annotations
@@ -17,10 +17,20 @@ from enum import StrEnum
 
 from mongoq.checks import QUEUE_NAME, Checker, Duration
 
-__all__ = ["Cancel", "DeadlineExceeded", "Fail", "Interrupted", "Interruption", "Move", "Retry", "Signal", "Snooze"]
+__all__ = [
+    "Cancel",
+    "DeadlineExceeded",
+    "Fail",
+    "Interrupted",
+    "Interruption",
+    "Move",
+    "Retry",
+    "Signal",
+    "Snooze",
+]
 
 
-class Signal(Exception):  # noqa: N818 -- a signal steers the task, it is not an error
+class Signal(Exception):
     """The root of what a handler may raise to steer its task."""
 
     def __init__(self, reason: str = "") -> None:

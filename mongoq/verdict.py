@@ -108,7 +108,9 @@ def _judge_failure(task: Task, error: BaseException, policy: Policy, now: dateti
     described = _described(error, task, now, worker)
     if _exhausted(task, policy):
         return Verdict(Event.FAIL, error=described, keep=policy.keep_failed)
-    delay = error.delay if isinstance(error, Retry) and error.delay is not None else delay_of(policy.backoff, task.charged)
+    delay = (
+        error.delay if isinstance(error, Retry) and error.delay is not None else delay_of(policy.backoff, task.charged)
+    )
     return Verdict(Event.RETRY, error=described, run_at=now + delay)
 
 
@@ -136,7 +138,7 @@ def _described(error: BaseException, task: Task, now: datetime, worker: str) -> 
         error = error.__cause__
     try:
         message = str(error)
-    except Exception:  # a user's own __str__ may raise anything
+    except Exception:  # noqa: BLE001 -- a user's own __str__ may raise anything
         message = "(its text could not be made)"
     frames = "" if isinstance(error, Signal) else _traceback(error)
     return TaskError(
@@ -148,7 +150,7 @@ def _described(error: BaseException, task: Task, now: datetime, worker: str) -> 
 def _traceback(error: BaseException) -> str:
     try:
         return "".join(traceback.format_exception(error))
-    except Exception:  # as above: formatting calls the error's own methods
+    except Exception:  # noqa: BLE001 -- as above: formatting calls the error's own methods
         return ""
 
 

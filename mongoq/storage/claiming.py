@@ -19,7 +19,7 @@ from mongoq.errors import StorageError, StorageUnavailable
 from mongoq.lifecycle import Event, TaskState
 from mongoq.model import Task
 from mongoq.storage import documents, filters, indexes, updates, upkeep
-from mongoq.storage.commands import Command, Document, Filter, Op, find, find_one, update_many
+from mongoq.storage.commands import Command, Document, Filter, Op, Update, find, find_one, update_many
 from mongoq.storage.context import Context
 from mongoq.storage.finishing import Ended, finish
 from mongoq.verdict import Verdict
@@ -86,7 +86,7 @@ def claim_many(context: Context, queues: Sequence[str], limit: int, worker: str,
     taken: dict[str, Document] = {}
     for (version, lease), group in _groups(context, fresh).items():
         try:
-            taken |= yield from _take(context, group, version, now, lease, token, worker)
+            taken |= yield from _take(context, group, version, updates.claimed(now, token, worker, lease), token)
         except StorageError:
             if not taken:
                 raise
@@ -95,11 +95,14 @@ def claim_many(context: Context, queues: Sequence[str], limit: int, worker: str,
     return Claim(tasks, more, len(fresh) - len(tasks))
 
 
-def _take_first(
-    context: Context, queues: Sequence[str], token: str, worker: str, now: datetime
-) -> Op[Document | None]:
+def _take_first(context: Context, queues: Sequence[str], token: str, worker: str, now: datetime) -> Op[Document | None]:
     update = updates.claimed(now, token, worker, context.options.policy.lease)
-    options = {"sort": indexes.URGENCY, "hint": indexes.CLAIM, "return_document": True, "maxTimeMS": CLAIM_LIMIT_MS}
+    options = {
+        "sort": indexes.URGENCY,
+        "hint": indexes.CLAIM,
+        "return_document": True,
+        "maxTimeMS": CLAIM_LIMIT_MS,
+    }
     try:
         document: Document | None = yield Command(
             context.tasks, "find_one_and_update", (filters.ready(queues), update), options
@@ -127,7 +130,12 @@ def _candidates(context: Context, queues: Sequence[str], limit: int, suspects: i
 
 def _by_urgency(context: Context, where: Filter, limit: int) -> Op[list[Document]]:
     return find(
-        context.tasks, where, sort=indexes.URGENCY, hint=indexes.CLAIM, limit=limit, max_time_ms=CLAIM_LIMIT_MS
+        context.tasks,
+        where,
+        sort=indexes.URGENCY,
+        hint=indexes.CLAIM,
+        limit=limit,
+        max_time_ms=CLAIM_LIMIT_MS,
     )
 
 
@@ -147,12 +155,9 @@ def _groups(context: Context, found: list[Document]) -> dict[tuple[int, timedelt
     return groups
 
 
-def _take(
-    context: Context, group: list[Document], version: int, now: datetime, lease: timedelta, token: str, worker: str
-) -> Op[dict[str, Document]]:
+def _take(context: Context, group: list[Document], version: int, update: Update, token: str) -> Op[dict[str, Document]]:
     """Claim a group; those that are held now, by key, with the claim's effect applied."""
     by_key = {document[documents.KEY]: document for document in group}
-    update = updates.claimed(now, token, worker, lease)
     ambiguous = False
     matched = 0
     try:

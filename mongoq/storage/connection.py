@@ -18,6 +18,7 @@ from pymongo.database import Database
 from pymongo.errors import PyMongoError
 
 from mongoq.checks import Checker
+from mongoq.errors import Fault
 from mongoq.storage.embedded import EmbeddedServer, open_embedded
 from mongoq.storage.failures import translated
 
@@ -77,15 +78,9 @@ def connect(target: Target) -> Connection:
     else:
         # A string may hold a password: only what it is, not what it says.
         allowed = 'a URI ("mongodb://...", "mongodb+srv://...", "embedded:FOLDER"), a MongoClient or a Database'
-        checker.faults.append(_unnamed(target, allowed))
+        checker.faults.append(Fault("target", f"a {type(target).__name__}", allowed))
     checker.finish()
     raise AssertionError("unreachable")
-
-
-def _unnamed(target: object, allowed: str) -> Any:
-    from mongoq.errors import Fault
-
-    return Fault("target", f"a {type(target).__name__}", allowed)
 
 
 def _client(uri: str) -> MongoClient[Any]:

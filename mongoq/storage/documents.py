@@ -58,7 +58,9 @@ MOST_ERRORS: Final = 10
 LONG_AGO: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def new_document(new: NewTask, key: str, now: datetime, carried: Mapping[str, Any], expires_at: datetime | None) -> Document:
+def new_document(
+    new: NewTask, key: str, now: datetime, carried: Mapping[str, Any], expires_at: datetime | None
+) -> Document:
     """The document of a task that is enqueued at `now`."""
     run_at = new.run_at or now
     if new.delay is not None:
@@ -154,7 +156,12 @@ def error_from(document: Any) -> TaskError | None:
         return None
     get = document.get
     return TaskError(
-        get("type", ""), get("message", ""), get("traceback", ""), get("at", LONG_AGO), get("attempt", 0), get("worker", "")
+        get("type", ""),
+        get("message", ""),
+        get("traceback", ""),
+        get("at", LONG_AGO),
+        get("attempt", 0),
+        get("worker", ""),
     )
 
 

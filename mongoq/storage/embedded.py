@@ -126,7 +126,8 @@ def _private(folder: Path) -> Path:
     try:
         home = Home(folder.expanduser().resolve())
         home.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        ours = home.start_lock.exists() or not any(home.folder.iterdir())
+        # In this order: whoever makes the folder at the same time makes the start lock first.
+        ours = not any(home.folder.iterdir()) or home.start_lock.exists()
         if ours and home.folder.stat().st_uid == os.geteuid():
             home.folder.chmod(0o700)
             os.close(os.open(home.start_lock, os.O_RDWR | os.O_CREAT, 0o600))

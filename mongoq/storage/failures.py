@@ -40,7 +40,10 @@ _ADVICE: Final = {
 
 
 class KeyTaken(StorageRefused):
-    """A unique index has the value already. `field` is the first of the index's keys, `index` the place in the batch."""
+    """A unique index has the value already.
+
+    `field` is the first of the index's keys, `index` the place in the batch.
+    """
 
     def __init__(self, field: str, index: int) -> None:
         super().__init__(f"{field} is taken", code=DUPLICATE)

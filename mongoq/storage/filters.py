@@ -33,7 +33,7 @@ def ready(queues: Sequence[str]) -> Filter:
 
 
 def ready_unsuspected(queues: Sequence[str]) -> Filter:
-    """The same without tasks whose lease was lost: reads each suspect it passes over, so only used where some stand in the way."""
+    """The same without suspects; reads each one it passes over, so only used where some stand in the way."""
     return {**ready(queues), field.SUSPECT: None}
 
 
@@ -99,7 +99,10 @@ def guarded(keys: Sequence[str], guard: Filter) -> Filter:
 
 def cancellable(key: str) -> Filter:
     """This task, while it waits."""
-    return {field.KEY: key, field.STATE: _state([s for s in sources(Event.CANCEL) if s is not TaskState.RUNNING])}
+    return {
+        field.KEY: key,
+        field.STATE: _state([s for s in sources(Event.CANCEL) if s is not TaskState.RUNNING]),
+    }
 
 
 def running(key: str) -> Filter:

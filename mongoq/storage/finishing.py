@@ -92,7 +92,9 @@ def _finish_group(context: Context, group: list[Ended]) -> Op[int]:
         return int(reply.deleted_count)
     if first.verdict.event is not Event.COMPLETE:
         where[documents.CANCEL_REQUESTED] = None
-    return (yield from update_many(context.tasks, where, updates.ended(first.verdict, first.token, context.clock.now())))
+    return (
+        yield from update_many(context.tasks, where, updates.ended(first.verdict, first.token, context.clock.now()))
+    )
 
 
 def _finish_singly(context: Context, endings: list[Ended]) -> Op[int]:
@@ -123,7 +125,11 @@ def _settle(context: Context, endings: list[Ended]) -> Op[list[Ended]]:
         elif document.get(documents.TOKEN) == ending.token and document.get(documents.CANCEL_REQUESTED):
             # Somebody asked for its end while it was ending otherwise.
             keep = context.options.policy.over(ending.task.policy).keep_failed
-            update = updates.ended(Verdict(Event.CANCEL, error=ending.verdict.error, keep=keep), ending.token, context.clock.now())
+            update = updates.ended(
+                Verdict(Event.CANCEL, error=ending.verdict.error, keep=keep),
+                ending.token,
+                context.clock.now(),
+            )
             yield from update_many(context.tasks, filters.held([ending.task.key], [ending.token]), update)
         elif document.get(documents.LAST_TOKEN) != ending.token:
             lost.append(ending)

@@ -69,8 +69,6 @@ def missing(wanted: dict[str, tuple[Keys, dict[str, Any]]], existing: dict[str, 
     lacking = []
     for name, (keys, options) in wanted.items():
         found = existing.get(name)
-        if found is None or list(found["key"]) != keys:
-            lacking.append(name)
-        elif any(found.get(option) != value for option, value in options.items()):
+        if found is None or [*found["key"]] != keys or any(found.get(k) != value for k, value in options.items()):
             lacking.append(name)
     return lacking

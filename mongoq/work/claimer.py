@@ -8,11 +8,9 @@ from typing import Final
 
 from mongoq.clock import elapsed
 from mongoq.storage import claiming
-from mongoq.storage.context import Context
-from mongoq.telemetry import Signpost, Telemetry
+from mongoq.telemetry import Signpost
 from mongoq.work.attempt import LiveAttempt
-from mongoq.work.keeper import Run
-from mongoq.work.lease_book import LeaseBook
+from mongoq.work.shared import Shared
 
 BATCH: Final = 500
 FIRST_POLL: Final = 0.02
@@ -24,25 +22,18 @@ class Claimer:
 
     def __init__(
         self,
-        context: Context,
-        run: Run,
+        shared: Shared,
         queues: tuple[str, ...],
-        worker: str,
-        book: LeaseBook,
+        *,
         room: Callable[[], tuple[int, int]],
         receive: Callable[[list[LiveAttempt]], None],
-        telemetry: Telemetry,
         limit: int | None,
         nothing_left: Callable[[], bool] | None,
     ) -> None:
-        self._context = context
-        self._run = run
+        self._shared = shared
         self._queues = queues
-        self._worker = worker
-        self._book = book
         self._room = room
         self._receive = receive
-        self._telemetry = telemetry
         self._left = limit
         self._nothing_left = nothing_left
         self._poll = FIRST_POLL
@@ -57,21 +48,22 @@ class Claimer:
             return self._end() if self._left == 0 else None
         sent = elapsed()
         wanted = min(room, BATCH)
-        suspects = 0 if self._book.suspects else 1
-        operation = claiming.claim_many(self._context, self._queues, wanted, self._worker, suspects=suspects)
-        claim: claiming.Claim = self._run(operation)
+        shared = self._shared
+        suspects = 0 if shared.book.suspects else 1
+        operation = claiming.claim_many(shared.context, self._queues, wanted, shared.worker, suspects=suspects)
+        claim: claiming.Claim = shared.run(operation)
         if claim.tasks:
             self._take(claim, sent)
-        if self._telemetry:
-            self._telemetry.emit(Signpost.CLAIMED, tasks=claim.tasks, wanted=wanted, lost=claim.lost)
+        if shared.telemetry:
+            shared.telemetry.emit(Signpost.CLAIMED, tasks=claim.tasks, wanted=wanted, lost=claim.lost)
         return self._pause(claim)
 
     def _take(self, claim: claiming.Claim, sent: float) -> None:
-        policy = self._context.options.policy
+        policy = self._shared.context.options.policy
         attempts = [LiveAttempt(task, policy.over(task.policy), sent) for task in claim.tasks]
         if self._left is not None:
             self._left -= len(attempts)
-        self._book.add(attempts)
+        self._shared.book.add(attempts)
         self._receive(attempts)
 
     def _pause(self, claim: claiming.Claim) -> float | None:

@@ -23,10 +23,10 @@ from mongoq.work.attempt import LiveAttempt
 from mongoq.work.claimer import BATCH, Claimer
 from mongoq.work.finisher import FinishBuffer, Finisher, Settled
 from mongoq.work.handler import Call
-from mongoq.work.keeper import Keeper, Run
-from mongoq.work.lease_book import LeaseBook
+from mongoq.work.keeper import Keeper
 from mongoq.work.prefetch import Prefetch
 from mongoq.work.service import Health, Loop
+from mongoq.work.shared import Run, Shared
 from mongoq.work.sweeper import Sweeper
 from mongoq.work.threads import ThreadExecutor
 
@@ -55,38 +55,43 @@ class Engine:
     """Claims, runs and finishes tasks until it is stopped, or in a burst until nothing is left."""
 
     def __init__(self, context: Context, run: Run, job: Job, telemetry: Telemetry, done: Callable[[], None]) -> None:
-        self.worker = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(3)}"
-        self._context = context
-        self._run = run
+        worker = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(3)}"
+        self._shared = Shared(context, run, worker, telemetry)
+        self._book = self._shared.book
         self._job = job
-        self._telemetry = telemetry
         self._done = done
-        self._book = LeaseBook()
         self._buffer = FinishBuffer()
         self._prefetch = Prefetch()
-        self._health = Health(telemetry)
-        self._executor = ThreadExecutor(job.call, job.workers, self._started, self._ended)
-        self._sweeper = Sweeper(context, run, self.wake, telemetry)
-        self._loops = self._make_loops()
+        self._executor = ThreadExecutor(job.call, job.workers, started=self._started, ended=self._ended)
+        self._sweeper = Sweeper(self._shared, found_work=self.wake)
+        self._loops = self._make_loops(Health(telemetry))
         self._stop_by = float("inf")
         self._progress = threading.Event()
         self._stopping = threading.Lock()
         self.stopped = threading.Event()
 
-    def _make_loops(self) -> dict[str, Loop]:
-        until_empty = self._nothing_left if self._job.burst else None
+    @property
+    def worker(self) -> str:
+        """Its name in the fleet."""
+        return self._shared.worker
+
+    def _make_loops(self, health: Health) -> dict[str, Loop]:
         claimer = Claimer(
-            self._context, self._run, self._job.queues, self.worker, self._book, self._room, self._receive,
-            self._telemetry, self._job.limit, until_empty,
-        )  # fmt: skip
+            self._shared,
+            self._job.queues,
+            room=self._room,
+            receive=self._receive,
+            limit=self._job.limit,
+            nothing_left=self._nothing_left if self._job.burst else None,
+        )
         steps = {
             "claimer": claimer.step,
-            "finisher": Finisher(self._context, self._run, self._buffer, self._written, self._telemetry).step,
-            "keeper": Keeper(self._context, self._run, self._book, self.worker, self._facts, self._lose).step,
+            "finisher": Finisher(self._shared, self._buffer, written=self._written).step,
+            "keeper": Keeper(self._shared, facts=self._facts, lose=self._lose).step,
             "sweeper": self._sweeper.step,
             "watch": self._executor.step,
         }
-        return {name: Loop(name, step, self._health) for name, step in steps.items()}
+        return {name: Loop(name, step, health) for name, step in steps.items()}
 
     def start(self) -> None:
         """Begin to work."""
@@ -133,8 +138,8 @@ class Engine:
             self._settle(attempt, Released())
         if not attempt.open:
             return False
-        if self._telemetry:
-            self._telemetry.emit(Signpost.STARTED, task=attempt.task)
+        if self._shared.telemetry:
+            self._shared.telemetry.emit(Signpost.STARTED, task=attempt.task)
         return True
 
     def _ended(self, attempt: LiveAttempt, ending: Ending, seconds: float) -> None:
@@ -150,8 +155,8 @@ class Engine:
             return
         verdict = self._verdict(attempt, ending)
         self._buffer.add(attempt, verdict)
-        if self._telemetry:
-            self._telemetry.emit(Signpost.ENDED, task=attempt.task, verdict=verdict)
+        if self._shared.telemetry:
+            self._shared.telemetry.emit(Signpost.ENDED, task=attempt.task, verdict=verdict)
         self._loops["finisher"].wake()
 
     def _verdict(self, attempt: LiveAttempt, ending: Ending) -> Verdict:
@@ -159,10 +164,10 @@ class Engine:
         cancelled = attempt.interruption is Interruption.CANCEL
         if isinstance(ending, Returned) and ending.value is not None and policy.keep_completed:
             try:
-                documents.checked_result(ending.value, self._context.options.max_task_bytes)
+                documents.checked_result(ending.value, self._shared.context.options.max_task_bytes)
             except InvalidTask as error:
                 ending = Raised(error)
-        now = self._context.clock.now()
+        now = self._shared.context.clock.now()
         try:
             return judge(attempt.task, ending, policy, now, self.worker, cancelled=cancelled)
         except Exception:
@@ -190,11 +195,11 @@ class Engine:
 
     def _tell_lost(self, attempt: LiveAttempt) -> None:
         log.warning("the lease on task %s was lost: whatever its handler does is not recorded", attempt.task.key)
-        self._telemetry.emit(Signpost.LEASE_LOST, key=attempt.task.key)
+        self._shared.telemetry.emit(Signpost.LEASE_LOST, key=attempt.task.key)
 
     def _nothing_left(self) -> bool:
         """Whether a burst is over; if so, it ends the engine."""
-        if len(self._book) or (self._job.limit is None and self._run(upkeep.sweep(self._context))):
+        if len(self._book) or (self._job.limit is None and self._shared.run(upkeep.sweep(self._shared.context))):
             return False
         self._done()
         return True
@@ -202,7 +207,13 @@ class Engine:
     def _facts(self) -> dict[str, Any]:
         host, pid, _ = self.worker.rsplit(":", 2)
         queues = list(self._job.queues)
-        return {"host": host, "pid": int(pid), "queues": queues, "workers": self._job.workers, "running": len(self._book)}
+        return {
+            "host": host,
+            "pid": int(pid),
+            "queues": queues,
+            "workers": self._job.workers,
+            "running": len(self._book),
+        }
 
     # Shutdown.
 
@@ -224,7 +235,7 @@ class Engine:
 
     def _say_goodbye(self) -> None:
         try:
-            self._run(membership.leave(self._context, self.worker))
+            self._shared.run(membership.leave(self._shared.context, self.worker))
         except MongoqError as error:
             log.info("the heartbeat stays for a minute: %s", error)
 

@@ -8,12 +8,11 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from mongoq.errors import StorageRefused, StorageUnavailable
-from mongoq.storage.context import Context
 from mongoq.storage.finishing import Ended, finish
-from mongoq.telemetry import Signpost, Telemetry
+from mongoq.telemetry import Signpost
 from mongoq.verdict import Verdict
 from mongoq.work.attempt import LiveAttempt
-from mongoq.work.keeper import Run
+from mongoq.work.shared import Shared
 
 log = logging.getLogger("mongoq.work")
 
@@ -59,17 +58,14 @@ class Finisher:
 
     def __init__(
         self,
-        context: Context,
-        run: Run,
+        shared: Shared,
         buffer: FinishBuffer,
+        *,
         written: Callable[[list[Settled], list[LiveAttempt]], None],
-        telemetry: Telemetry,
     ) -> None:
-        self._context = context
-        self._run = run
+        self._shared = shared
         self._buffer = buffer
         self._written = written
-        self._telemetry = telemetry
 
     def step(self) -> float | None:
         """Write what has gathered. An ending whose write fails is kept and written again."""
@@ -88,11 +84,11 @@ class Finisher:
 
     def _write(self, endings: list[Settled]) -> None:
         ended = [Ended(attempt.task, verdict) for attempt, verdict in endings]
-        refused = {(lost.task.key, lost.task.token) for lost in self._run(finish(self._context, ended))}
+        refused = {(lost.task.key, lost.task.token) for lost in self._shared.run(finish(self._shared.context, ended))}
         lost = [a for a, _ in endings if (a.task.key, a.task.token) in refused] if refused else []
         self._written(endings, lost)
-        if self._telemetry:
-            self._telemetry.emit(Signpost.FINISHED, count=len(endings) - len(lost))
+        if self._shared.telemetry:
+            self._shared.telemetry.emit(Signpost.FINISHED, count=len(endings) - len(lost))
 
     def _write_singly(self, endings: list[Settled]) -> None:
         for index, ending in enumerate(endings):
@@ -100,7 +96,7 @@ class Finisher:
                 self._write([ending])
             except StorageRefused as error:
                 key = ending.attempt.task.key
-                log.error("the ending of task %s cannot be written (%s): its lease will run out", key, error)
+                log.warning("the ending of task %s cannot be written (%s): its lease will run out", key, error)
                 self._written([ending], [])
             except StorageUnavailable:
                 self._buffer.give_back(endings[index:])

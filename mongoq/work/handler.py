@@ -19,7 +19,9 @@ def checked_handler(handler: Any) -> Call:
     if not callable(handler):
         checker.refuse("handler", handler, "a function of the task: handler(task) or handler(attempt, task)")
     elif _is_coroutine(handler):
-        checker.refuse("handler", handler, "a plain function: coroutines need an asyncio executor, which is not here yet")
+        checker.refuse(
+            "handler", handler, "a plain function: coroutines need an asyncio executor, which is not here yet"
+        )
     checker.finish()
     try:
         signature = inspect.signature(handler)

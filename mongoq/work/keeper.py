@@ -13,33 +13,20 @@ from typing import Any, Final
 from mongoq.clock import elapsed
 from mongoq.signals import Interruption
 from mongoq.storage import leasing, membership
-from mongoq.storage.context import Context
 from mongoq.work.attempt import LiveAttempt
-from mongoq.work.lease_book import LeaseBook
+from mongoq.work.shared import Shared
 
 LOOK_EVERY: Final = 2.0
 BEAT_EVERY: Final = 5.0
-
-Run = Callable[[Any], Any]
-"""Runs an operation and returns its result."""
 
 
 class Keeper:
     """The service that keeps leases and sends the heartbeat."""
 
     def __init__(
-        self,
-        context: Context,
-        run: Run,
-        book: LeaseBook,
-        worker: str,
-        facts: Callable[[], dict[str, Any]],
-        lose: Callable[[LiveAttempt], None],
+        self, shared: Shared, *, facts: Callable[[], dict[str, Any]], lose: Callable[[LiveAttempt], None]
     ) -> None:
-        self._context = context
-        self._run = run
-        self._book = book
-        self._worker = worker
+        self._shared = shared
         self._facts = facts
         self._lose = lose
         self._beaten_at = float("-inf")
@@ -47,23 +34,23 @@ class Keeper:
 
     def step(self) -> float:
         """Renew, look and beat as far as each is due."""
-        for lease, attempts in self._book.due(elapsed()).items():
+        for lease, attempts in self._shared.book.due(elapsed()).items():
             self._renew(attempts, lease)
         now = elapsed()
         if now - self._looked_at >= LOOK_EVERY:
             self._looked_at = now
-            self._look([attempt for attempt in self._book.all() if now - attempt.claimed_at >= LOOK_EVERY / 2])
+            self._look([attempt for attempt in self._shared.book.all() if now - attempt.claimed_at >= LOOK_EVERY / 2])
         if now - self._beaten_at >= BEAT_EVERY:
-            self._run(membership.beat(self._context, self._worker, self._facts()))
+            self._shared.run(membership.beat(self._shared.context, self._shared.worker, self._facts()))
             self._beaten_at = now
-        renewal = self._book.next_due(elapsed())
+        renewal = self._shared.book.next_due(elapsed())
         pauses = [LOOK_EVERY, self._beaten_at + BEAT_EVERY - elapsed()]
         return max(0.01, min(pauses if renewal is None else [*pauses, renewal]))
 
     def _renew(self, attempts: list[LiveAttempt], lease: float) -> None:
         keys, tokens = _names(attempts)
         sent = elapsed()
-        matched = self._run(leasing.renew(self._context, keys, tokens, timedelta(seconds=lease)))
+        matched = self._shared.run(leasing.renew(self._shared.context, keys, tokens, timedelta(seconds=lease)))
         if matched < len(attempts):
             self._look(attempts)
         for attempt in attempts:
@@ -75,7 +62,7 @@ class Keeper:
         if not attempts:
             return
         keys, tokens = _names(attempts)
-        held = self._run(leasing.look(self._context, keys, tokens))
+        held = self._shared.run(leasing.look(self._shared.context, keys, tokens))
         for attempt in attempts:
             cancel = held.get(attempt.task.key)
             if cancel is None:

@@ -10,8 +10,8 @@ from mongoq.clock import elapsed
 from mongoq.storage import upkeep
 from mongoq.storage.commands import Op
 from mongoq.storage.context import Context
-from mongoq.telemetry import Signpost, Telemetry
-from mongoq.work.keeper import Run
+from mongoq.telemetry import Signpost
+from mongoq.work.shared import Shared
 
 Sweep = Callable[[Context], Op[upkeep.Swept]]
 
@@ -25,11 +25,9 @@ SWEEPS: Final[dict[str, tuple[Sweep, float]]] = {
 class Sweeper:
     """The service that sweeps."""
 
-    def __init__(self, context: Context, run: Run, found_work: Callable[[], None], telemetry: Telemetry) -> None:
-        self._context = context
-        self._run = run
+    def __init__(self, shared: Shared, *, found_work: Callable[[], None]) -> None:
+        self._shared = shared
         self._found_work = found_work
-        self._telemetry = telemetry
         self._next = dict.fromkeys(SWEEPS, 0.0)
         self._woken = False
 
@@ -45,17 +43,16 @@ class Sweeper:
         counts = {name: self._sweep(name) for name, due in self._next.items() if elapsed() >= due}
         if counts.get("promoted") or counts.get("rescued"):
             self._found_work()
-        if any(counts.values()) and self._telemetry:
-            self._telemetry.emit(Signpost.SWEPT, **{name: counts.get(name, 0) for name in SWEEPS})
+        if any(counts.values()) and self._shared.telemetry:
+            self._shared.telemetry.emit(Signpost.SWEPT, **{name: counts.get(name, 0) for name in SWEEPS})
         return max(0.0, min(self._next.values()) - elapsed())
 
     def _sweep(self, name: str) -> int:
         sweep, longest = SWEEPS[name]
-        swept: upkeep.Swept = self._run(sweep(self._context))
+        swept: upkeep.Swept = self._shared.run(sweep(self._shared.context))
         # The jitter keeps a fleet from sweeping in step; what is due at a known time is not late by it.
         pause = longest * random.uniform(0.75, 1.0)  # noqa: S311 -- no secret
         if swept.next is not None:
             pause = min(pause, max(0.0, swept.next.total_seconds()))
         self._next[name] = elapsed() + pause
         return swept.moved
-

@@ -133,7 +133,7 @@ class ThreadExecutor:
             finally:
                 if attempt.deadline_at != FOREVER:
                     self._safe_from_here(ident)
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 -- whatever a handler raises is its ending
             return Raised(error)
 
     def _raise_in(self, ident: int, attempt: LiveAttempt) -> None:
