@@ -94,9 +94,8 @@ class Ladder:
         ):
             checker.refuse("backoff.steps", self.steps, "a list of 1 to 100 durations")
         else:
-            for index, step in enumerate(self.steps):
-                checker.duration(f"backoff.steps[{index}]", step)
-            object.__setattr__(self, "steps", tuple(self.steps))
+            steps = tuple(checker.duration(f"backoff.steps[{index}]", step) for index, step in enumerate(self.steps))
+            object.__setattr__(self, "steps", steps)
         checker.finish()
 
     def delay(self, attempt: int) -> timedelta:
@@ -149,7 +148,9 @@ def _check_durations(backoff: Any, *, finish: bool = True) -> Checker:
     checker = Checker()
     for field in fields(backoff):
         if field.type == "Duration":
-            checker.duration(f"backoff.{field.name}", getattr(backoff, field.name))
+            # In its inner form, so that Linear(10) equals Linear(timedelta(seconds=10)) and what was stored.
+            checked = checker.duration(f"backoff.{field.name}", getattr(backoff, field.name))
+            object.__setattr__(backoff, field.name, checked)
     if finish:
         checker.finish()
     return checker

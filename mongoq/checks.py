@@ -27,6 +27,7 @@ Duration = timedelta | int | float
 
 LONGEST: Final = timedelta(days=3653)
 DEEPEST: Final = 32
+MOST_FAULTS: Final = 20
 INT64: Final = range(-(2**63), 2**63)
 QUEUE_NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:/-]{0,127}")
 NAMESPACE: Final = re.compile(r"(?!system\.)[A-Za-z_][A-Za-z0-9_.-]{0,63}")
@@ -117,14 +118,16 @@ class Checker:
             return
         for name, inner in value.items():
             if isinstance(name, str) and TAG_NAME.fullmatch(name):
-                self.value(f"{field}.{name}", inner, operators=False)
+                self.value(f"{field}.{name}", inner, operators=False, depth=2)
             else:
                 self.refuse(f"{field} name", name, f"a name that matches {TAG_NAME.pattern}")
 
     def value(self, field: str, value: Any, *, operators: bool = True, depth: int = 1) -> None:
         """Anything BSON can carry; `operators=False` also refuses names that a filter would misread."""
+        if len(self.faults) >= MOST_FAULTS:
+            return  # enough to act on; a list that holds itself twice would bring 2 ** 32
         if isinstance(value, Mapping | list | tuple):
-            if depth >= DEEPEST:
+            if depth > DEEPEST:
                 self.refuse(field, "...", f"nested at most {DEEPEST} levels deep")
             elif isinstance(value, Mapping):
                 self._mapping(field, value, operators, depth)
@@ -198,7 +201,9 @@ def _scalar_fault(value: object) -> str | None:
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _is_utf8(value: str) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Protocol
 
-from mongoq.checks import QUEUE_NAME, UNSET, Checker, Duration, Unset
+from mongoq.checks import MOST_FAULTS, QUEUE_NAME, UNSET, Checker, Duration, Unset
 from mongoq.errors import Fault, InvalidTask
 from mongoq.lifecycle import FINISHED, TaskState
 from mongoq.options import POLICY_NAMES, carried_of, checked_policy
@@ -16,7 +16,6 @@ from mongoq.signals import DeadlineExceeded, Interrupted, Interruption
 __all__ = ["Attempt", "NewTask", "QueueStats", "Task", "TaskError", "TaskState", "WorkerInfo"]
 
 MOST_TAGS: Final = 64
-MOST_FAULTS: Final = 20
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ the rest.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from datetime import timedelta
 from typing import Any, Final
@@ -101,12 +101,12 @@ def checked_workers(checker: Checker, workers: int | None) -> int:
 
 def checked_queues(checker: Checker, queues: str | Sequence[str]) -> tuple[str, ...]:
     """The names of the queues to work on, each once."""
-    names = [queues] if isinstance(queues, str) else list(queues)
+    names = list(queues) if isinstance(queues, Iterable) and not isinstance(queues, str) else [queues]
     if not 1 <= len(names) <= 100:
         checker.refuse("queues", names, "a list of 1 to 100 queue names")
     for name in names:
         checker.matching("queues", name, QUEUE_NAME)
-    return tuple(dict.fromkeys(names))
+    return tuple(dict.fromkeys(name for name in names if isinstance(name, str)))
 
 
 def checked_policy(checker: Checker, values: Mapping[str, Any]) -> dict[str, Any]:

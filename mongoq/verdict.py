@@ -129,22 +129,26 @@ def _exhausted(task: Task, policy: Policy) -> bool:
 
 
 def _reason(error: BaseException | None) -> str | None:
-    return error.reason or None if isinstance(error, Signal) else None
+    return _message(error.reason) or None if isinstance(error, Signal) else None
 
 
 def _described(error: BaseException, task: Task, now: datetime, worker: str) -> TaskError:
     """The error as it is stored: what a signal was raised from, cut to size, in text that BSON can carry."""
     if isinstance(error, Signal) and error.__cause__:
         error = error.__cause__
-    try:
-        message = str(error)
-    except Exception:  # noqa: BLE001 -- a user's own __str__ may raise anything
-        message = "(its text could not be made)"
     frames = "" if isinstance(error, Signal) else _traceback(error)
     return TaskError(
-        type(error).__name__, _clean(message[:LONGEST_MESSAGE]), _clean(frames[-LONGEST_TRACEBACK:]),
+        type(error).__name__, _message(error), _clean(frames[-LONGEST_TRACEBACK:]),
         now, task.attempts, worker,
     )  # fmt: skip
+
+
+def _message(value: object) -> str:
+    try:
+        text = str(value)
+    except Exception:  # noqa: BLE001 -- a user's own __str__ may raise anything
+        text = "(its text could not be made)"
+    return _clean(text[:LONGEST_MESSAGE])
 
 
 def _traceback(error: BaseException) -> str:

@@ -16,6 +16,7 @@ from mongoq.errors import IndexMissing
 from mongoq.lifecycle import TaskState
 from mongoq.model import Task
 from mongoq.storage import filters, indexes, updates
+from mongoq.storage.codec import CODEC
 from mongoq.storage.commands import Command, Op, find, update_many
 from mongoq.storage.context import Context
 from mongoq.storage.inspecting import get
@@ -41,7 +42,7 @@ def cancel(context: Context, key: str) -> Op[Task]:
 
 def hello() -> Op[dict[str, Any]]:
     """What the server says of itself: its time, and whether it is part of a replica set."""
-    reply: dict[str, Any] = yield Command(None, "command", ("hello",))
+    reply: dict[str, Any] = yield Command(None, "command", ("hello",), {"codec_options": CODEC})
     return reply
 
 

@@ -78,7 +78,7 @@ class Driver:
 
     def _target(self, command: Command) -> Any:
         if command.collection is None:
-            return self._connection.database.with_options(codec_options=CODEC, read_preference=ReadPreference.PRIMARY)
+            return self._connection.database.with_options(read_preference=ReadPreference.PRIMARY)
         handle = self._handles.get((command.collection, command.majority))
         if handle is None:
             handle = self._connection.database.get_collection(

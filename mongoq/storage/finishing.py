@@ -32,6 +32,11 @@ class Ended(NamedTuple):
         """The proof of the claim; never empty, so a task that was not claimed matches nothing."""
         return self.task.token or "-"
 
+    @property
+    def marks(self) -> tuple[str, str]:
+        """What its acceptance leaves in the document: its own mark, or that of the cancel that overtook it."""
+        return updates.mark(self.token, self.verdict.event), updates.mark(self.token, Event.CANCEL)
+
 
 def finish(context: Context, endings: Sequence[Ended]) -> Op[list[Ended]]:
     """Write these endings; returns those that were refused because their lease was lost.
@@ -131,6 +136,6 @@ def _settle(context: Context, endings: list[Ended]) -> Op[list[Ended]]:
                 context.clock.now(),
             )
             yield from update_many(context.tasks, filters.held([ending.task.key], [ending.token]), update)
-        elif document.get(documents.LAST_TOKEN) != ending.token:
+        elif document.get(documents.LAST_TOKEN) not in ending.marks:
             lost.append(ending)
     return lost

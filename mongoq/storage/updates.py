@@ -45,13 +45,17 @@ def renewed(now: datetime, lease: timedelta) -> Update:
     return {"$set": {field.LEASE_UNTIL: now + lease}}
 
 
-def ended(verdict: Verdict, token: str, now: datetime, *, queue: str = "", attempts: int = 0) -> Update:
+def ended(verdict: Verdict, token: str | None, now: datetime, *, queue: str = "", attempts: int = 0) -> Update:
     """What `verdict` asks for; `queue` and `attempts` are the task's own, for a move.
 
-    `last_token` stays, so that an ending whose reply was lost is recognised when it is repeated.
+    `token` is the holder's whose ending this is: its mark stays, so that an ending whose reply was lost is
+    recognised when it is repeated. A rescue is nobody's ending and leaves none, or the holder who comes back
+    would be told that its own late ending was accepted.
     """
     target = state_after(verdict)
-    written: dict[str, Any] = {field.STATE: target.value, field.MODIFIED_AT: now, field.LAST_TOKEN: token}
+    written: dict[str, Any] = {field.STATE: target.value, field.MODIFIED_AT: now}
+    if token is not None:
+        written[field.LAST_TOKEN] = mark(token, verdict.event)
     grown = {field.VERSION: 1}
     if target in FINISHED:
         written[field.FINISHED_AT] = now
@@ -76,6 +80,11 @@ def ended(verdict: Verdict, token: str, now: datetime, *, queue: str = "", attem
         grown[field.RETRIES] = 1
         update["$push"] = {field.ERRORS: {"$each": [described], "$slice": -field.MOST_ERRORS}}
     return update
+
+
+def mark(token: str, event: Event) -> str:
+    """What an accepted ending leaves in `last_token`."""
+    return f"{token}/{event}"
 
 
 def state_after(verdict: Verdict) -> TaskState:

@@ -106,12 +106,12 @@ def _rescue(context: Context, found: list[Document], guard: Filter, now: datetim
             verdicts[token] = verdict
         else:
             where = {**guard, documents.KEY: task.key, documents.TOKEN: token}
-            writes.append(UpdateOne(where, updates.ended(verdict, token, now), hint="_id_"))
+            writes.append(UpdateOne(where, updates.ended(verdict, None, now), hint="_id_"))
     count = 0
     for token, group in refunded.items():
         keys = [document[documents.KEY] for document in group]
         where = {**filters.guarded(keys, guard), documents.TOKEN: token}
-        count += yield from update_many(context.tasks, where, updates.ended(verdicts[token], token, now))
+        count += yield from update_many(context.tasks, where, updates.ended(verdicts[token], None, now))
     if writes:
         reply = yield Command(context.tasks, "bulk_write", (writes,), {"ordered": False})
         count += reply.matched_count

@@ -1,0 +1,167 @@
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from pymongo import MongoClient
+
+from mongoq import IndexMissing, Queue, QueueClosed, QueueStats, StorageUnavailable, TaskNotFound, TaskState
+from mongoq.storage import administering, indexes, inspecting
+from mongoq.storage.embedded import EmbeddedServer
+from mongoq.verdict import Returned
+
+
+@pytest.fixture
+def queue(server: EmbeddedServer) -> Iterator[Queue]:
+    with Queue(server.uri, namespace=f"t-{secrets.token_hex(4)}") as queue:
+        yield queue
+
+
+@pytest.fixture
+def collection(server: EmbeddedServer, queue: Queue) -> Iterator[Any]:
+    with MongoClient[dict[str, Any]](server.uri) as client:
+        yield client["mongoq"][f"{queue.namespace}.tasks"]
+
+
+def test_the_first_task_of_a_namespace_brings_its_indexes(queue: Queue, collection: Any) -> None:
+    queue.new()
+
+    assert set(collection.index_information()) == {"_id_", *indexes.TASKS}
+    assert queue.init() == []
+
+
+def test_looking_at_a_namespace_does_not_make_it(queue: Queue, collection: Any) -> None:
+    assert queue.stats() == {}
+    assert queue.workers() == queue.tasks() == []
+    assert queue.size() == 0
+    assert collection.name not in collection.database.list_collection_names()
+
+
+def test_a_filled_collection_without_an_index_is_left_to_init(queue: Queue, collection: Any) -> None:
+    queue.new_many([{}] * 1_500)
+    collection.drop_index("claim")
+
+    with Queue(collection.database, namespace=queue.namespace) as another:
+        with pytest.raises(IndexMissing, match="mongoq init"):
+            another.new()
+        with pytest.raises(IndexMissing, match="mongoq init"):
+            another.try_claim()
+        assert another.init() == [f"{collection.name}.claim"]
+        assert another.try_claim() is not None
+
+
+def test_an_index_of_another_shape_counts_as_missing(queue: Queue, collection: Any) -> None:
+    queue.new_many([{}] * 1_500)
+    collection.drop_index("due")
+    collection.create_index([("run_at", 1)], name="due")
+
+    with Queue(collection.database, namespace=queue.namespace) as another, pytest.raises(IndexMissing, match="due"):
+        another.new()
+
+
+def test_a_client_handed_in_stays_open_and_its_settings_do_not_weaken_the_queue(server: EmbeddedServer) -> None:
+    weak: MongoClient[dict[str, Any]] = MongoClient(f"{server.uri}&w=1&readPreference=secondary", tz_aware=False)
+    with weak:
+        with Queue(weak, namespace=f"t-{secrets.token_hex(4)}") as queue:
+            task = queue.new()
+            assert queue.get(task.key).created_at.tzinfo is not None
+        assert weak.admin.command("ping")["ok"] == 1
+        with pytest.raises(QueueClosed):
+            queue.new()
+
+
+def test_every_write_asks_for_a_majority(store: Any, server: EmbeddedServer) -> None:
+    from pymongo import monitoring
+
+    concerns: dict[str, Any] = {}
+
+    class Listener(monitoring.CommandListener):
+        def started(self, event: monitoring.CommandStartedEvent) -> None:
+            concerns[event.command_name] = event.command.get("writeConcern")
+
+        def succeeded(self, event: monitoring.CommandSucceededEvent) -> None:
+            pass
+
+        def failed(self, event: monitoring.CommandFailedEvent) -> None:
+            pass
+
+    with MongoClient[dict[str, Any]](f"{server.uri}&w=1", event_listeners=[Listener()]) as client:
+        queue = Queue(client, namespace=store.context.namespace)
+        queue.new()
+        task = queue.try_claim()
+        assert task is not None
+        queue.complete(task)
+    for name in ("insert", "findAndModify", "update"):
+        assert concerns[name] == {"w": "majority"}, name
+
+
+def test_the_servers_time_is_near_this_hosts(queue: Queue) -> None:
+    assert abs(queue.time() - datetime.now(UTC)) < timedelta(seconds=5)
+
+
+def test_a_waiting_task_is_cancelled_at_once_and_a_finished_one_stays(store: Any) -> None:
+    waiting, done = store.new(delay=60).key, store.new().key
+    store.end(store.claim()[0], Returned())
+
+    assert store.run(administering.cancel(store.context, waiting)).state is TaskState.CANCELLED
+    assert store.run(administering.cancel(store.context, done)).state is TaskState.COMPLETED
+    with pytest.raises(TaskNotFound, match="nobody"):
+        store.run(administering.cancel(store.context, "nobody"))
+
+
+def test_stats_count_every_state_of_every_queue(store: Any) -> None:
+    store.new(queue="a", run_at=store.clock.now() - timedelta(seconds=90))
+    store.new(queue="a", priority=9)
+    store.new(queue="b", delay=5)
+    for queue in ("c", "c", "c"):
+        store.new(queue=queue)
+    first, _ = store.claim(2, queues=("c",))
+    store.end(first, Returned())
+
+    assert store.run(inspecting.stats(store.context)) == {
+        "a": QueueStats("a", ready=2, oldest_ready=timedelta(seconds=90)),
+        "b": QueueStats("b", scheduled=1),
+        "c": QueueStats("c", ready=1, running=1, completed=1, oldest_ready=timedelta(0)),
+    }
+
+
+def test_size_counts_what_is_not_finished(queue: Queue) -> None:
+    queue.new_many([{}] * 3, queue="a")
+    queue.new(queue="b", delay=60)
+    task = queue.try_claim("a")
+    assert task is not None
+    assert (queue.size(), queue.size("a"), queue.size("none")) == (4, 3, 0)
+    queue.complete(task)
+    assert (queue.size(), queue.queues()) == (3, {"a": 2, "b": 1})
+
+
+def test_a_listing_filters_by_queue_state_key_and_tag(queue: Queue) -> None:
+    one = queue.new({"tenant": "acme", "n": 1}, queue="a")
+    two = queue.new({"tenant": "acme", "n": 2}, queue="b", delay=60)
+    queue.new({"tenant": "other"}, queue="b")
+
+    assert queue.tasks(where={"tenant": "acme"}) == [one, two] or len(queue.tasks(where={"tenant": "acme"})) == 2
+    assert [task.key for task in queue.tasks(queue="b", state="scheduled")] == [two.key]
+    assert [task.key for task in queue.tasks(keys=[one.key, "nobody"])] == [one.key]
+    assert len(queue.tasks(limit=2)) == 2
+    with pytest.raises(ValueError, match="where"):
+        queue.tasks(where={"$where": "1"})
+    with pytest.raises(ValueError, match="did you mean 'ready'"):
+        queue.tasks(state="raedy")
+
+
+def test_a_value_like_an_operator_is_only_a_value(queue: Queue) -> None:
+    queue.new({"n": 1})
+    with pytest.raises(ValueError, match="starts with no"):
+        queue.tasks(where={"n": {"$gt": 0}})
+
+
+def test_an_unreachable_server_is_named_without_its_secrets() -> None:
+    uri = "mongodb://user:canary@127.0.0.1:9/?serverSelectionTimeoutMS=200&authSource=admin"
+    with Queue(uri) as queue:
+        with pytest.raises(StorageUnavailable, match=r"127\.0\.0\.1:9") as caught:
+            queue.new()
+        assert "canary" not in str(caught.value) + repr(queue)

@@ -1,0 +1,151 @@
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+from mongoq.lifecycle import TaskState
+from mongoq.model import NewTask
+from mongoq.storage import claiming, enqueueing, upkeep
+from mongoq.verdict import Released
+
+
+def test_a_batch_prefers_the_higher_priority_then_the_older_then_the_first(store: Any) -> None:
+    now = store.clock.now()
+    store.new(key="low", priority=-1, run_at=now - timedelta(days=9))
+    store.new(key="new", priority=5)
+    store.new(key="old", priority=5, run_at=now - timedelta(seconds=1))
+    store.new(key="first", priority=2**62)
+
+    assert [task.key for task in store.claim(10)] == ["first", "old", "new", "low"]
+
+
+def test_a_claim_by_hand_prefers_the_higher_priority(store: Any) -> None:
+    for priority in (1, 3, 2):
+        store.new(priority=priority)
+
+    claimed = [store.claim_one() for _ in range(4)]
+    assert [task and task.priority for task in claimed] == [3, 2, 1, None]
+
+
+def test_priority_counts_across_all_queues_asked_for(store: Any) -> None:
+    for queue, priority in (("a", 1), ("b", 2), ("c", 9), ("a", 3)):
+        store.new(queue=queue, priority=priority)
+
+    assert [(t.queue, t.priority) for t in store.claim(10, queues=("a", "b"))] == [("a", 3), ("b", 2), ("a", 1)]
+
+
+def test_what_a_claim_returns_is_what_is_stored(store: Any) -> None:
+    store.new(tags={"n": 1})
+    task = store.claim(worker="host:1:x")[0]
+
+    assert store.get(task.key) == task
+    assert (task.state, task.attempts, task.worker, task.version) == (TaskState.RUNNING, 1, "host:1:x", 2)
+    assert task.lease_until == store.clock.now() + timedelta(seconds=30)
+    assert len(task.token or "") == 32
+
+
+def test_the_lease_is_the_one_the_task_carries(store: Any) -> None:
+    store.new(lease=5)
+    store.new()
+    now = store.clock.now()
+
+    assert {task.lease_until - now for task in store.claim(2)} == {timedelta(seconds=5), timedelta(seconds=30)}
+    store.new(lease=5)
+    by_hand = store.claim_one()
+    assert by_hand is not None
+    assert store.document(by_hand.key)["lease_until"] == now + timedelta(seconds=5)
+
+
+def test_a_task_past_its_expiry_is_expired_not_run(store: Any) -> None:
+    late, later = (store.new(expires_at=store.clock.now() + timedelta(seconds=5)).key for _ in range(2))
+    good = store.new().key
+    store.clock.advance(5)
+
+    assert [task.key for task in store.claim(1)] == []  # the head was late; the next claim looks further
+    assert [task.key for task in store.claim(2)] == [good]
+    assert store.get(late).state is store.get(later).state is TaskState.EXPIRED
+    assert store.get(late).attempts == 0
+
+
+def test_by_hand_too_an_expired_task_is_passed_over(store: Any) -> None:
+    late = store.new(expires_at=store.clock.now() + timedelta(seconds=5)).key
+    good = store.new().key
+    store.clock.advance(5)
+
+    claimed = store.claim_one()
+    assert claimed is not None
+    assert claimed.key == good
+    assert store.get(late).state is TaskState.EXPIRED
+
+
+def test_an_empty_claim_by_hand_promotes_what_is_due_first(store: Any) -> None:
+    key = store.new(delay=60).key
+    assert store.claim_one() is None
+    store.clock.advance(60)
+
+    claimed = store.claim_one()
+    assert claimed is not None
+    assert claimed.key == key
+
+
+def test_a_task_goes_to_exactly_one_of_many_claimants(store: Any) -> None:
+    store.run(enqueueing.new_many(store.context, [NewTask() for _ in range(2_000)]))
+    taken: Counter[str] = Counter()
+    lost = []
+
+    def claim_all() -> None:
+        while True:
+            claim = store.run(claiming.claim_many(store.context, ["default"], 50, "w", suspects=1))
+            taken.update(task.key for task in claim.tasks)
+            lost.append(claim.lost)
+            if not claim.more:
+                return
+
+    threads = [threading.Thread(target=claim_all) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert len(taken) == store.collection.count_documents({"state": "running"}) == 2_000
+    assert set(taken.values()) == {1}
+    assert sum(lost), "the claimants never met: the test shows nothing"
+
+
+def test_suspects_are_claimed_apart_and_do_not_stand_in_the_way(store: Any) -> None:
+    suspected = {store.new(priority=9).key for _ in range(5)}
+    store.claim(5)
+    store.clock.advance(32)
+    store.run(upkeep.rescue(store.context))
+    ordinary = {store.new().key for _ in range(3)}
+
+    first = store.claim(4)
+    assert [task.suspect for task in first] == [1, 0, 0, 0]
+    assert first[0].key in suspected
+    assert {task.key for task in first[1:]} == ordinary
+    assert store.claim(4, suspects=0) == []
+    store.end(first[0], Released())
+    assert len(store.claim(4, suspects=1)) >= 1
+
+
+def test_a_claim_says_whether_more_may_be_ready(store: Any) -> None:
+    for _ in range(3):
+        store.new()
+
+    def more(limit: int) -> bool:
+        claim = store.run(claiming.claim_many(store.context, ["default"], limit, "w", suspects=1))
+        return bool(claim.more)
+
+    assert [more(2), more(2)] == [True, False]
+
+
+def test_tasks_of_different_versions_are_claimed_in_one_go(make_store: Callable[..., Any]) -> None:
+    store = make_store()
+    keys = {store.new().key for _ in range(4)}
+    for task in store.claim(2):
+        store.end(task, Released())
+
+    assert {task.key for task in store.claim(10)} == keys
