@@ -12,7 +12,7 @@ import pytest
 from mongoq.clock import FrozenClock, ServerClock
 from mongoq.model import NewTask, Task
 from mongoq.options import Options, checked_options
-from mongoq.storage import claiming, enqueueing, finishing, inspecting
+from mongoq.storage import administering, claiming, enqueueing, finishing, inspecting
 from mongoq.storage.commands import Op
 from mongoq.storage.connection import connect
 from mongoq.storage.context import Context
@@ -80,13 +80,11 @@ def _options(**given: Any) -> Options:
 @pytest.fixture
 def make_store(server: EmbeddedServer) -> Iterator[Callable[..., Store]]:
     """Make stores with options of their own; closed afterwards."""
-    from mongoq.storage.administering import init
-
     made: list[Store] = []
 
     def make(**options: Any) -> Store:
         store = Store(server.uri, **options)
-        store.run(init(store.context))
+        store.run(administering.init(store.context))
         made.append(store)
         return store
 

@@ -1,0 +1,32 @@
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from mongoq.storage.embedded import EmbeddedServer, open_embedded
+
+
+@pytest.fixture(scope="session")
+def until() -> Callable[..., None]:
+    """Give `until(predicate, timeout=10, why="...")`: poll until it holds, fail at the deadline."""
+
+    def wait(predicate: Callable[[], object], timeout: float = 10, why: str = "it should hold") -> None:
+        deadline = time.monotonic() + timeout
+        while not predicate():
+            if time.monotonic() > deadline:
+                pytest.fail(f"after {timeout:g} s, still not so: {why}")
+            threading.Event().wait(0.02)
+
+    return wait
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory, until: Callable[..., None]) -> Iterator[EmbeddedServer]:
+    """Give the MongoDB that all tests of this run share; its `uri` is where to connect."""
+    with open_embedded(tmp_path_factory.mktemp("mongodb")) as server:
+        yield server
+    state = server.folder / "server.json"
+    until(lambda: not state.exists(), timeout=30, why="the server stops with its last user")

@@ -1,0 +1,347 @@
+from __future__ import annotations
+
+import os
+import signal
+import socketserver
+import stat
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pymongo
+import pytest
+
+from mongoq.errors import ConfigurationError, StorageUnavailable
+from mongoq.storage import embedded
+from mongoq.storage.embedded import EmbeddedServer, find_mongod, open_embedded
+
+ROOT = Path(__file__).resolve().parents[2]
+USER = """
+import sys
+from mongoq.storage.embedded import open_embedded
+with open_embedded(sys.argv[1]) as server:
+    print(server.pid, flush=True)
+    sys.stdin.read()
+"""
+Until = Callable[..., None]
+
+
+@pytest.fixture
+def folder(tmp_path: Path, until: Until) -> Iterator[Path]:
+    """Give the path of a server's folder; what runs there must be gone with the test."""
+    home = tmp_path / "db"
+    yield home
+    until(lambda: not (home / "server.json").exists(), timeout=30, why="no server outlives its test")
+
+
+@contextmanager
+def user(folder: Path) -> Iterator[subprocess.Popen[str]]:
+    """Let another process use the folder's server."""
+    command = [sys.executable, "-c", USER, str(folder)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def mongod_of(process: subprocess.Popen[str]) -> int:
+    """Return the pid of the mongod that a user uses, once it does."""
+    assert process.stdout is not None
+    return int(process.stdout.readline())
+
+
+@contextmanager
+def client(server: EmbeddedServer) -> Iterator[pymongo.MongoClient[dict[str, Any]]]:
+    with pymongo.MongoClient[dict[str, Any]](server.uri, serverSelectionTimeoutMS=5000) as connected:
+        yield connected
+
+
+def port_of(server: EmbeddedServer) -> int:
+    (_host, port), *_ = pymongo.uri_parser.parse_uri(server.uri)["nodelist"]
+    assert isinstance(port, int)
+    return port
+
+
+def is_gone(pid: int) -> bool:
+    """Say whether a process has ended; one that waits for its parent to notice has."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    status = Path(f"/proc/{pid}/stat")
+    return status.exists() and status.read_text().rpartition(")")[2].split()[0] == "Z"
+
+
+class Rude(socketserver.TCPServer):
+    """Hangs up on everybody; takes a port with connections that just ended."""
+
+    allow_reuse_address = True
+
+
+@contextmanager
+def busy(port: int) -> Iterator[None]:
+    """Occupy a port with a server that speaks another language.
+
+    One that never answers works too, but mongod asks it for 30 s whether it is the member of that address.
+    """
+    with Rude(("127.0.0.1", port), socketserver.BaseRequestHandler) as other:
+        serving = threading.Thread(target=other.serve_forever, args=(0.02,))
+        serving.start()
+        try:
+            yield
+        finally:
+            other.shutdown()
+            serving.join()
+
+
+def program(path: Path, script: str) -> Path:
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+    return path
+
+
+def test_it_is_a_replica_set_that_takes_writes(server: EmbeddedServer) -> None:
+    with client(server) as connected:
+        hello = connected.admin.command("hello")
+        assert (hello["setName"], hello["isWritablePrimary"]) == ("rs", True)
+        with connected.start_session() as session, session.start_transaction():
+            connected.embedded.transactions.insert_one({"_id": 1}, session=session)
+        assert connected.embedded.transactions.count_documents({}) == 1
+
+
+def test_it_keeps_no_history_that_claims_would_walk_over(server: EmbeddedServer) -> None:
+    name = "minSnapshotHistoryWindowInSeconds"
+    with client(server) as connected:
+        assert connected.admin.command({"getParameter": 1, name: 1})[name] == 0
+
+
+def test_nobody_else_may_read_its_folder(folder: Path) -> None:
+    with open_embedded(folder) as server:
+        inside = [server.folder, *server.folder.rglob("*")]
+        open_to_others = [path for path in inside if stat.S_IMODE(path.lstat().st_mode) & 0o077]
+        assert not open_to_others
+
+
+def test_a_folder_of_mine_that_others_could_read_is_closed(folder: Path) -> None:
+    folder.mkdir(mode=0o755)
+    with open_embedded(folder):
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+
+
+def test_it_listens_on_the_loopback_interface_alone(folder: Path) -> None:
+    with open_embedded(folder) as server, client(server) as connected:
+        net = connected.admin.command("getCmdLineOpts")["parsed"]["net"]
+        assert net["bindIp"] == "127.0.0.1"
+        assert net["unixDomainSocket"] == {"enabled": False}
+
+
+def test_a_signal_from_the_terminal_reaches_neither_mongod_nor_its_guardian(folder: Path) -> None:
+    with open_embedded(folder) as server:
+        sessions = {os.getsid(server.pid), os.getsid(server.guardian_pid)}
+        assert os.getsid(0) not in sessions
+
+
+def test_two_processes_share_one_server(folder: Path) -> None:
+    with open_embedded(folder) as server, user(folder) as other:
+        assert mongod_of(other) == server.pid
+
+
+def test_processes_that_start_together_share_one_server(folder: Path) -> None:
+    with user(folder) as one, user(folder) as two, user(folder) as three:
+        assert mongod_of(one) == mongod_of(two) == mongod_of(three)
+
+
+def test_threads_that_open_a_folder_together_share_one_server(folder: Path) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        servers = list(pool.map(open_embedded, [folder] * 4))
+    try:
+        assert len({server.pid for server in servers}) == 1
+    finally:
+        for server in servers:
+            server.close()
+
+
+def test_it_outlives_the_process_that_started_it_while_another_uses_it(folder: Path) -> None:
+    with user(folder) as starter:
+        mongod_of(starter)
+        server = open_embedded(folder)
+        starter.kill()
+        starter.wait()
+    with server, client(server) as connected:
+        assert connected.admin.command("ping")["ok"] == 1
+
+
+def test_it_stops_with_its_last_user(folder: Path, until: Until) -> None:
+    first, second = open_embedded(folder), open_embedded(folder)
+    first.close()
+    with client(second) as connected:
+        assert connected.admin.command("ping")["ok"] == 1
+    second.close()
+    until(lambda: is_gone(second.pid), timeout=30, why="mongod stops")
+    until(lambda: is_gone(second.guardian_pid), why="its guardian ends too")
+
+
+def test_it_stops_when_its_last_user_is_killed(folder: Path, until: Until) -> None:
+    with user(folder) as last:
+        mongod = mongod_of(last)
+        last.kill()
+        until(lambda: is_gone(mongod), timeout=30, why="mongod stops")
+
+
+def test_closing_twice_gives_up_one_use_only(folder: Path) -> None:
+    first = open_embedded(folder)
+    with open_embedded(folder) as second:
+        first.close()
+        first.close()
+        with client(second) as connected:
+            assert connected.admin.command("ping")["ok"] == 1
+
+
+def test_opening_while_it_stops_gives_a_server_that_stays(folder: Path) -> None:
+    open_embedded(folder).close()
+    with open_embedded(folder) as server, client(server) as connected:
+        assert connected.admin.command("ping")["ok"] == 1
+
+
+def test_its_data_and_its_port_survive_a_restart(folder: Path, until: Until) -> None:
+    with open_embedded(folder) as first, client(first) as connected:
+        connected.embedded.things.insert_one({"_id": "kept"})
+    until(lambda: is_gone(first.guardian_pid), timeout=30, why="mongod and its guardian end")
+    with open_embedded(folder) as second, client(second) as connected:
+        assert second.uri == first.uri
+        assert connected.embedded.things.find_one() == {"_id": "kept"}
+
+
+def test_a_port_that_was_taken_meanwhile_is_exchanged(folder: Path, until: Until) -> None:
+    with open_embedded(folder) as first, client(first) as connected:
+        connected.embedded.things.insert_one({"_id": "kept"})
+    until(lambda: is_gone(first.guardian_pid), timeout=30, why="mongod and its guardian end")
+    with busy(port_of(first)), open_embedded(folder) as second, client(second) as connected:
+        assert connected.admin.command("hello")["hosts"] == [f"127.0.0.1:{port_of(second)}"]
+        assert connected.embedded.things.find_one() == {"_id": "kept"}
+
+
+def test_a_port_that_is_snatched_during_the_start_is_exchanged(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = f'[ -e {tmp_path}/once ] && exec {find_mongod()} "$@"; : > {tmp_path}/once'
+    late = program(tmp_path / "late", f"{script}; echo 'Address already in use'; exit 48")
+    monkeypatch.setenv("MONGOQ_MONGOD", str(late))
+    with open_embedded(folder) as server, client(server) as connected:
+        assert connected.admin.command("ping")["ok"] == 1
+
+
+def test_a_killed_mongod_is_started_again_by_the_next_who_opens(folder: Path) -> None:
+    with open_embedded(folder) as first, client(first) as connected:
+        connected.embedded.things.insert_one({"_id": "kept"})
+        os.kill(first.pid, signal.SIGKILL)
+        with open_embedded(folder) as second, client(second) as again:
+            assert second.pid != first.pid
+            assert again.embedded.things.find_one() == {"_id": "kept"}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs Linux's parent-death signal")
+def test_mongod_dies_with_a_killed_guardian(folder: Path, until: Until) -> None:
+    with open_embedded(folder) as first:
+        os.kill(first.guardian_pid, signal.SIGKILL)
+        until(lambda: is_gone(first.pid), why="the kernel kills mongod")
+        (folder / "server.json").unlink()
+
+
+def test_a_killed_guardian_is_replaced_by_the_next_who_opens(folder: Path) -> None:
+    with open_embedded(folder) as first, client(first) as connected:
+        connected.embedded.things.insert_one({"_id": "kept"})
+        os.kill(first.guardian_pid, signal.SIGKILL)
+        with open_embedded(folder) as second:
+            # The old port again: those who were connected find the new server there.
+            assert (second.uri, second.pid != first.pid) == (first.uri, True)
+            assert connected.embedded.things.find_one() == {"_id": "kept"}
+
+
+def test_a_guardian_that_is_asked_to_end_stops_mongod_first(folder: Path, until: Until) -> None:
+    with open_embedded(folder) as server:
+        os.kill(server.guardian_pid, signal.SIGTERM)
+        until(lambda: is_gone(server.pid), timeout=30, why="mongod stops")
+        until(lambda: is_gone(server.guardian_pid), why="the guardian ends")
+
+
+def test_a_state_file_that_a_crash_left_is_not_believed(folder: Path, until: Until) -> None:
+    with open_embedded(folder) as first:
+        pass
+    until(lambda: is_gone(first.guardian_pid), timeout=30, why="mongod and its guardian end")
+    (folder / "server.json").write_text(f'{{"port": 1, "mongod": {os.getpid()}, "guardian": 1}}')
+    with open_embedded(folder) as server, client(server) as connected:
+        assert connected.admin.command("ping")["ok"] == 1
+
+
+def test_where_no_mongod_is_found_the_error_names_three_ways_to_get_one(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("MONGOQ_MONGOD", raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(embedded, "_in_wheel", lambda: None)
+    with pytest.raises(ConfigurationError) as caught:
+        open_embedded(tmp_path / "db")
+    for way in ("mongoq[embedded]", "MONGOQ_MONGOD", "PATH"):
+        assert way in str(caught.value)
+
+
+def test_mongod_is_looked_for_on_the_path_last(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    there = program(tmp_path / "mongod", "true")
+    monkeypatch.delenv("MONGOQ_MONGOD", raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(embedded, "_in_wheel", lambda: None)
+    assert find_mongod() == there
+
+
+def test_mongod_is_the_one_that_the_environment_names(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("MONGOQ_MONGOD", str(program(tmp_path / "mine", "true")))
+    assert find_mongod() == tmp_path / "mine"
+
+
+def test_finding_the_wheel_does_not_import_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MONGOQ_MONGOD", raising=False)
+    find_mongod()
+    assert not [name for name in sys.modules if name.startswith("fiftyone")]
+
+
+def test_a_named_mongod_that_is_no_program_is_refused_by_name(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("MONGOQ_MONGOD", str(tmp_path))
+    with pytest.raises(ConfigurationError, match=r"MONGOQ_MONGOD: .* is not an executable file"):
+        find_mongod()
+
+
+def test_a_folder_that_is_a_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for place in ("file", "file/below"):
+        with pytest.raises(ConfigurationError, match=r"folder: .*file.* is not a folder"):
+            open_embedded(tmp_path / place)
+
+
+def test_a_folder_that_holds_other_things_is_left_alone(tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    (tmp_path / "thesis.tex").touch()
+    with pytest.raises(ConfigurationError, match="empty or was made by mongoq"):
+        open_embedded(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+    assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o755
+
+
+def test_a_mongod_that_cannot_run_is_quoted(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    broken = program(tmp_path / "broken", "echo 'libcurl.so.4: cannot open' >&2; exit 127")
+    monkeypatch.setenv("MONGOQ_MONGOD", str(broken))
+    with pytest.raises(StorageUnavailable, match=r"did not start: libcurl\.so\.4: cannot open"):
+        open_embedded(folder)
+
+
+def test_a_mongod_that_refuses_its_data_is_quoted(folder: Path) -> None:
+    (folder / "data" / "mongod.lock").mkdir(parents=True)
+    (folder / "start.lock").touch()
+    with pytest.raises(StorageUnavailable, match=r"did not start: .*mongod\.lock"):
+        open_embedded(folder)

@@ -1,0 +1,103 @@
+"""Queues with a namespace of their own, and what their workers did, to be waited for."""
+
+from __future__ import annotations
+
+import secrets
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import pytest
+
+from mongoq import Queue, Task
+from mongoq.storage.embedded import EmbeddedServer
+
+
+class Events:
+    """Every event of a queue, in order; `wait` blocks until enough of one kind have come."""
+
+    def __init__(self, queue: Queue) -> None:
+        self._seen: list[tuple[str, Mapping[str, Any]]] = []
+        self._arrived = threading.Condition()
+        queue.telemetry.subscribe(self._note)
+
+    def _note(self, name: str, fields: Mapping[str, Any]) -> None:
+        with self._arrived:
+            self._seen.append((name, fields))
+            self._arrived.notify_all()
+
+    def of(self, name: str) -> list[Mapping[str, Any]]:
+        """What the events of this name brought."""
+        return [fields for seen, fields in list(self._seen) if seen == name]
+
+    def wait(self, name: str, count: int = 1, timeout: float = 20) -> list[Mapping[str, Any]]:
+        """Wait for so many events of this name."""
+        deadline = time.monotonic() + timeout
+        with self._arrived:
+            while len(self.of(name)) < count:
+                if not self._arrived.wait(deadline - time.monotonic()):
+                    pytest.fail(f"{len(self.of(name))} of {count} events {name} within {timeout:g} s")
+        return self.of(name)
+
+
+@pytest.fixture
+def make_queue(server: EmbeddedServer) -> Iterator[Callable[..., Queue]]:
+    """Make queues with options of their own; closed, and their workers stopped at once, afterwards."""
+    made: list[Queue] = []
+
+    def make(**options: Any) -> Queue:
+        options.setdefault("grace", 0)
+        options.setdefault("namespace", f"t-{secrets.token_hex(4)}")
+        made.append(Queue(server.uri, **options))
+        return made[-1]
+
+    yield make
+    for queue in made:
+        queue.close()
+
+
+@pytest.fixture
+def queue(make_queue: Callable[..., Queue]) -> Queue:
+    return make_queue(workers=2)
+
+
+@pytest.fixture
+def events(queue: Queue) -> Events:
+    return Events(queue)
+
+
+@pytest.fixture
+def watch() -> Callable[[Queue], Events]:
+    """Record the events of a queue."""
+    return Events
+
+
+@pytest.fixture
+def finished(until: Callable[..., None]) -> Callable[[Queue, str], Task]:
+    """Give the task with this key once it has reached a final state."""
+
+    def wait(queue: Queue, key: str) -> Task:
+        until(lambda: queue.get(key).finished, timeout=30, why=f"{key} finishes")
+        return queue.get(key)
+
+    return wait
+
+
+class Gate:
+    """A handler that waits at a gate, so that a test decides when it goes on."""
+
+    def __init__(self) -> None:
+        self.opened = threading.Event()
+        self.entered: list[str] = []
+
+    def __call__(self, task: Task) -> None:
+        self.entered.append(task.key)
+        self.opened.wait(30)
+
+
+@pytest.fixture
+def gate() -> Iterator[Gate]:
+    gate = Gate()
+    yield gate
+    gate.opened.set()

@@ -1,0 +1,213 @@
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from mongoq import Cancel, Fail, Linear, Move, Queue, Retry, Snooze, Task, TaskState
+
+Finished = Callable[[Queue, str], Task]
+
+
+def test_a_handler_receives_its_task_and_its_return_is_the_result(queue: Queue) -> None:
+    key = queue.new({"user": 42}, payload=b"\1", priority=5).key
+    seen: list[Task] = []
+
+    def handler(task: Task) -> dict[str, Any]:
+        seen.append(task)
+        return {"user": task.get("user"), "template": task.get("template", "plain")}
+
+    queue.run(handler, burst=True)
+    done = queue.get(key)
+    assert (done.state, done.result) == (TaskState.COMPLETED, {"user": 42, "template": "plain"})
+    assert (seen[0].payload, seen[0].attempts, seen[0].cancelled, seen[0].time_left()) == (b"\1", 1, False, None)
+    assert seen[0].age >= timedelta(0)
+
+
+def test_a_handler_of_two_arguments_gets_the_live_attempt_first(queue: Queue) -> None:
+    queue.new()
+    seen: list[Any] = []
+    queue.run(lambda attempt, task: seen.append((attempt.interruption, attempt is task.attempt)), burst=True)
+
+    assert seen == [(None, True)]
+
+
+def test_one_worker_never_claims_lower_while_higher_is_ready(make_queue: Callable[..., Queue], watch: Any) -> None:
+    queue = make_queue(workers=1)
+    events = watch(queue)
+    queue.new_many([{"n": number} for number in range(300)], priority=1)
+    added = threading.Event()
+
+    def handler(task: Task) -> None:
+        if task.priority == 1 and not added.is_set():
+            queue.new_many([{}] * 20, priority=7)
+            added.set()
+
+    queue.run(handler, burst=True)
+
+    claims = [[task.priority for task in event["tasks"]] for event in events.of("tasks.claimed")]
+    first_high = next(index for index, claim in enumerate(claims) if 7 in claim)
+    assert all(claim == sorted(claim, reverse=True) for claim in claims)
+    assert sum(claim.count(7) for claim in claims[first_high:]) == 20
+    ready_high = 20
+    for claim in claims[first_high:]:
+        if 1 in claim:
+            assert claim.count(7) == ready_high, "a lower priority was claimed while a higher one was ready"
+        ready_high -= claim.count(7)
+
+
+def test_a_failing_handler_runs_again_after_each_step_of_its_backoff(queue: Queue, finished: Finished) -> None:
+    key = queue.new(max_retries=3, backoff=Linear(0.3)).key
+
+    def handler(task: Task) -> None:
+        raise ValueError(f"attempt {task.attempts}")
+
+    queue.start(handler)
+    task = finished(queue, key)
+    at = [(error.at - task.created_at).total_seconds() for error in task.errors]
+
+    assert (task.state, task.attempts, task.retries) == (TaskState.FAILED, 4, 4)
+    assert [error.message for error in task.errors] == [f"attempt {number}" for number in (1, 2, 3, 4)]
+    assert "in handler" in task.errors[0].traceback
+    waits = [later - earlier for earlier, later in zip(at, at[1:], strict=False)]
+    # Each wait is at least its step, and the steps grow as they should: ratios, not the machine's speed.
+    assert all(wait >= 0.3 * number for number, wait in enumerate(waits, start=1))
+    assert waits[0] < waits[1] < waits[2]
+
+
+@pytest.mark.parametrize(
+    ("signal", "state"),
+    [
+        (Retry("later", delay=60), TaskState.SCHEDULED),
+        (Snooze(60), TaskState.SCHEDULED),
+        (Fail("bad"), TaskState.FAILED),
+        (Cancel("no"), TaskState.CANCELLED),
+        (Move("other"), TaskState.READY),
+    ],
+)
+def test_a_signal_steers_the_task(queue: Queue, events: Any, signal: Exception, state: TaskState) -> None:
+    key = queue.new().key
+
+    def handler(task: Task) -> None:
+        raise signal
+
+    queue.start(handler)
+    events.wait("tasks.finished")
+    assert queue.get(key).state is state
+
+
+def test_a_result_that_cannot_be_stored_is_a_failure(queue: Queue) -> None:
+    key = queue.new(max_retries=0).key
+    queue.run(lambda task: {1, 2}, burst=True)
+
+    task = queue.get(key)
+    assert task.state is TaskState.FAILED
+    assert task.last_error is not None
+    assert "result" in task.last_error.message
+
+
+def test_an_exit_in_a_handler_fails_its_task_and_not_the_worker(queue: Queue) -> None:
+    key = queue.new(max_retries=0).key
+    other = queue.new(priority=-1).key
+
+    def handler(task: Task) -> None:
+        if task.key == key:
+            raise SystemExit(3)
+
+    queue.run(handler, burst=True)
+    assert (queue.get(key).state, queue.get(other).state) == (TaskState.FAILED, TaskState.COMPLETED)
+
+
+def test_a_broken_backoff_does_not_lose_the_task(make_queue: Callable[..., Queue], watch: Any) -> None:
+    def backoff(attempt: int) -> float:
+        raise ZeroDivisionError
+
+    queue = make_queue(backoff=backoff)
+    events = watch(queue)
+    key = queue.new().key
+
+    def handler(task: Task) -> None:
+        raise ValueError("no")
+
+    queue.start(handler)
+    events.wait("tasks.finished")
+    assert queue.get(key).state is TaskState.SCHEDULED
+
+
+def test_what_a_task_does_not_carry_is_taken_from_its_worker(make_queue: Callable[..., Queue], watch: Any) -> None:
+    producer = make_queue()
+    worker = make_queue(namespace=producer.namespace, backoff=lambda attempt: 3600 * attempt)
+    events = watch(worker)
+    key = producer.new().key
+
+    def handler(task: Task) -> None:
+        raise ValueError("no")
+
+    worker.start(handler)
+    events.wait("tasks.finished")
+    assert producer.get(key).run_at > datetime.now(UTC) + timedelta(minutes=30)
+
+
+def test_run_once_runs_what_is_due_up_to_its_limit_and_says_whether_more_is(queue: Queue) -> None:
+    queue.new_many([{}] * 5)
+    queue.new(delay=3600)
+    seen: list[str] = []
+
+    assert queue.run_once(lambda task: seen.append(task.key), limit=3)
+    assert len(seen) == 3
+    assert not queue.run_once(lambda task: seen.append(task.key))
+    assert len(seen) == 5
+    assert queue.size() == 1
+
+
+def test_a_burst_runs_what_its_handlers_add_and_leaves_what_is_not_due(queue: Queue) -> None:
+    queue.new({"depth": 3})
+    queue.new(delay=3600)
+
+    def handler(task: Task) -> None:
+        if task.get("depth", 0):
+            queue.new({"depth": task.tags["depth"] - 1})
+
+    queue.run(handler, burst=True)
+    stats = queue.stats()["default"]
+    assert (stats.completed, stats.ready, stats.scheduled) == (4, 0, 1)
+
+
+def test_a_worker_works_on_the_queues_it_was_given(queue: Queue) -> None:
+    for name in ("a", "b", "c"):
+        queue.new(queue=name)
+    queue.run(lambda task: None, queues=["a", "c"], burst=True)
+
+    assert {name: row.completed for name, row in queue.stats().items()} == {"a": 1, "b": 0, "c": 1}
+
+
+def test_a_worker_is_seen_in_the_fleet_while_it_lives(queue: Queue, until: Callable[..., None]) -> None:
+    handle = queue.start(lambda task: None, queues=["a", "b"], workers=3)
+    until(queue.workers, why="the heartbeat shows")
+    worker = queue.workers()[0]
+
+    assert (worker.id, worker.queues, worker.workers, worker.running) == (handle.id, ("a", "b"), 3, 0)
+    handle.stop()
+    assert queue.workers() == []
+
+
+def test_a_task_added_here_starts_at_once_also_after_a_long_idle_time(queue: Queue, events: Any) -> None:
+    queue.start(lambda task: None)
+    events.wait("tasks.claimed", 8)  # by now the claimer polls once a second
+    waits = []
+    for number in range(1, 6):
+        queue.new()
+        task = events.wait("task.started", number)[-1]["task"]
+        waits.append((task.started_at - task.created_at).total_seconds())
+    assert min(waits) < 0.3
+
+
+def test_coroutines_are_refused_by_name(queue: Queue) -> None:
+    async def handler(task: Task) -> None:
+        pass
+
+    with pytest.raises(ValueError, match=r"handler.*asyncio"):
+        queue.run(handler)
