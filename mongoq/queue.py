@@ -13,7 +13,7 @@ from typing import Any, Self, TypeVar
 from mongoq.backoff import BackoffLike
 from mongoq.checks import UNSET, Checker, Duration, Unset, suggesting
 from mongoq.clock import ServerClock
-from mongoq.errors import LeaseLost, QueueClosed
+from mongoq.errors import IndexMissing, LeaseLost, QueueClosed
 from mongoq.lifecycle import LIVE, TaskState
 from mongoq.model import NewTask, QueueStats, Task, WorkerInfo
 from mongoq.options import checked_options, checked_queues, checked_workers
@@ -419,7 +419,7 @@ class Queue:
         checker.finish()
         job = Job(checked_handler(handler), names, count, burst, limit)
         self._write(administering.hello())
-        engine = Engine(self._context, self._driver.run, job, self._telemetry, done)
+        engine = Engine(self._context, self._write, job, self._telemetry, done)
         handle = WorkerHandle(engine, self._context.options.grace.total_seconds())
         self._handles = [known for known in self._handles if not known.stopped] + [handle]
         engine.start()
@@ -433,11 +433,15 @@ class Queue:
             handle.wake()
 
     def _write(self, op: Op[T]) -> T:
-        """Run an operation after making sure, once, that the indexes are there."""
+        """Run an operation after making sure that the indexes are there: once, and again if they go missing."""
         if not self._ready:
             self._read(administering.ensure(self._context))
             self._ready = True
-        return self._read(op)
+        try:
+            return self._read(op)
+        except IndexMissing:
+            self._ready = False
+            raise
 
     def _read(self, op: Op[T]) -> T:
         if self._closed:

@@ -61,12 +61,8 @@ def ended(verdict: Verdict, token: str | None, now: datetime, *, queue: str = ""
         written[field.FINISHED_AT] = now
         if verdict.keep is not None:
             written[field.PURGE_AT] = now + verdict.keep
-    if verdict.run_at is not None:
-        written[field.RUN_AT] = verdict.run_at
-    if verdict.result is not None:
-        written[field.RESULT] = verdict.result
-    if verdict.note is not None:
-        written[field.NOTE] = verdict.note
+    said = ((field.RUN_AT, verdict.run_at), (field.RESULT, verdict.result), (field.NOTE, verdict.note))
+    written |= {name: value for name, value in said if value is not None}
     if verdict.event is Event.MOVE:
         written |= {field.QUEUE: verdict.queue, field.MOVED_FROM: queue, field.UNCHARGED: attempts}
     elif not verdict.charged:

@@ -54,9 +54,16 @@ class ThreadExecutor:
             thread.start()
 
     def submit(self, attempts: list[LiveAttempt]) -> None:
-        """Run these as soon as there is a thread for each."""
+        """Run these as soon as there is a thread for each.
+
+        A suspect goes first: only one is held at a time, so the others wait for it.
+        """
         with self._changed:
-            self._waiting.extend(attempts)
+            for attempt in attempts:
+                if attempt.task.suspect:
+                    self._waiting.appendleft(attempt)
+                else:
+                    self._waiting.append(attempt)
             self._changed.notify(len(attempts))
 
     def drain(self) -> list[LiveAttempt]:
