@@ -13,6 +13,7 @@ vanished, by the same rules:
 
 from __future__ import annotations
 
+import logging
 import traceback
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -21,10 +22,12 @@ from typing import Any, Final
 from mongoq.backoff import delay_of
 from mongoq.lifecycle import Event
 from mongoq.model import Task, TaskError
-from mongoq.options import Policy
+from mongoq.options import DEFAULTS, Policy
 from mongoq.signals import Cancel, Fail, Interrupted, Interruption, Move, Retry, Signal, Snooze
 
 __all__ = ["Ending", "Lost", "Raised", "Released", "Returned", "Verdict", "judge"]
+
+log = logging.getLogger("mongoq.verdict")
 
 MOST_LOST_LEASES: Final = 5
 LONGEST_MESSAGE: Final = 2_000
@@ -108,10 +111,8 @@ def _judge_failure(task: Task, error: BaseException, policy: Policy, now: dateti
     described = _described(error, task, now, worker)
     if _exhausted(task, policy):
         return Verdict(Event.FAIL, error=described, keep=policy.keep_failed)
-    delay = (
-        error.delay if isinstance(error, Retry) and error.delay is not None else delay_of(policy.backoff, task.charged)
-    )
-    return Verdict(Event.RETRY, error=described, run_at=now + delay)
+    delay = error.delay if isinstance(error, Retry) else None
+    return Verdict(Event.RETRY, error=described, run_at=now + (_wait(task, policy) if delay is None else delay))
 
 
 def _judge_lost(task: Task, policy: Policy, now: datetime) -> Verdict:
@@ -121,7 +122,15 @@ def _judge_lost(task: Task, policy: Policy, now: datetime) -> Verdict:
     error = TaskError("WorkerLost", message, "", now, task.attempts, task.worker or "")
     if _exhausted(task, policy) or task.suspect + 1 >= MOST_LOST_LEASES:
         return Verdict(Event.FAIL, error=error, keep=policy.keep_failed, suspect=True)
-    return Verdict(Event.RESCUE, error=error, run_at=now + delay_of(policy.backoff, task.charged), suspect=True)
+    return Verdict(Event.RESCUE, error=error, run_at=now + _wait(task, policy), suspect=True)
+
+
+def _wait(task: Task, policy: Policy) -> timedelta:
+    try:
+        return delay_of(policy.backoff, task.charged)
+    except Exception:
+        log.exception("the backoff of task %s failed; the default serves", task.key)
+        return delay_of(DEFAULTS.backoff, task.charged)
 
 
 def _exhausted(task: Task, policy: Policy) -> bool:

@@ -28,16 +28,18 @@ BUILD_LIMIT: Final = timedelta(hours=6)
 def cancel(context: Context, key: str) -> Op[Task]:
     """End a waiting task now, or ask the worker of a running one to stop; a finished one stays as it is.
 
-    Between the two writes the task may change hands, so they are tried again until one of them is seen.
+    The task may change hands between the look and the write, so both are repeated until the effect is seen.
     """
     while True:
-        update = updates.closed(TaskState.CANCELLED, context.clock.now(), context.options.policy.keep_failed)
-        ended = yield from update_many(context.tasks, filters.cancellable(key), update)
-        if not ended:
-            yield from update_many(context.tasks, filters.running(key), updates.cancel_requested())
         task = yield from get(context, key)
         if task.finished or task.cancel_requested:
             return task
+        if task.state is TaskState.RUNNING:
+            yield from update_many(context.tasks, filters.running(key), updates.cancel_requested())
+        else:
+            keep = context.options.policy.over(task.policy).keep_failed
+            update = updates.closed(TaskState.CANCELLED, context.clock.now(), keep)
+            yield from update_many(context.tasks, filters.cancellable(key), update)
 
 
 def hello() -> Op[dict[str, Any]]:

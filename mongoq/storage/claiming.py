@@ -12,6 +12,7 @@ from __future__ import annotations
 import secrets
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 
@@ -50,12 +51,14 @@ def claim_one(context: Context, queues: Sequence[str], worker: str) -> Op[Task |
             return None
         task = documents.task_from(document, context.namespace, now)
         if task.expires_at is not None and task.expires_at <= now:
-            verdict = Verdict(Event.EXPIRE, charged=False, keep=context.options.policy.keep_failed)
+            keep = context.options.policy.over(task.policy).keep_failed
+            verdict = Verdict(Event.EXPIRE, charged=False, keep=keep)
             yield from finish(context, [Ended(task, verdict)])
             continue
         lease = context.options.policy.over(task.policy).lease
         if lease != context.options.policy.lease:
             yield from update_many(context.tasks, filters.held([task.key], [token]), updates.renewed(now, lease))
+            task = replace(task, lease_until=now + lease)
         return task
     return None
 
@@ -79,9 +82,7 @@ def claim_many(context: Context, queues: Sequence[str], limit: int, worker: str,
     more = len(found) >= limit
     fresh = [document for document in found if not _expired(document, now)]
     if len(fresh) < len(found):
-        expired = [document[documents.KEY] for document in found if _expired(document, now)]
-        update = updates.closed(TaskState.EXPIRED, now, context.options.policy.keep_failed)
-        yield from update_many(context.tasks, filters.guarded(expired, filters.overdue(now)), update)
+        yield from upkeep.close_expired(context, [document for document in found if _expired(document, now)], now)
     token = secrets.token_hex(16)
     taken: dict[str, Document] = {}
     for (version, lease), group in _groups(context, fresh).items():

@@ -14,5 +14,5 @@ CODEC: Final[CodecOptions[dict[str, Any]]] = CodecOptions(
     tz_aware=True,
     uuid_representation=UuidRepresentation.STANDARD,
     unicode_decode_error_handler="replace",
-    datetime_conversion=DatetimeConversion.DATETIME_AUTO,
+    datetime_conversion=DatetimeConversion.DATETIME_CLAMP,
 )

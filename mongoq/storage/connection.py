@@ -10,12 +10,12 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from typing import Any, Final
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl
 
 from bson.errors import BSONError
 from pymongo import MongoClient
 from pymongo.database import Database
-from pymongo.errors import PyMongoError
+from pymongo.errors import InvalidURI, PyMongoError
 
 from mongoq.checks import Checker
 from mongoq.errors import Fault
@@ -84,18 +84,15 @@ def connect(target: Target) -> Connection:
 
 
 def _client(uri: str) -> MongoClient[Any]:
-    given = {name.lower() for name, _ in parse_qsl(urlsplit(uri).query)}
+    # The driver's own errors may quote the URI, password included: they are not chained.
+    given = {name.lower() for name, _ in parse_qsl(uri.partition("?")[2])}
     settings = {name: value for name, value in SETTINGS.items() if name.lower() not in given}
     try:
         return MongoClient(uri, **settings, tz_aware=True, retryWrites=True)
     except (PyMongoError, BSONError) as error:
         raise translated(error, "") from None
-    except (ValueError, TypeError) as error:
-        # A malformed option or port; the driver's text may quote the URI, password included.
-        checker = Checker()
-        checker.refuse("target", "(a URI)", f"a well-formed MongoDB URI ({type(error).__name__})")
-        checker.finish()
-        raise
+    except (ValueError, TypeError):
+        raise translated(InvalidURI("Port must be"), "") from None
 
 
 def _default_database(client: MongoClient[Any]) -> Database[Any]:

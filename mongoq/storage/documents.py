@@ -16,10 +16,11 @@ import bson
 from bson.raw_bson import RawBSONDocument
 
 from mongoq.backoff import Backoff, as_spec, from_spec
-from mongoq.checks import Checker
+from mongoq.checks import Checker, whole_milliseconds
 from mongoq.errors import InvalidTask
 from mongoq.lifecycle import TaskState
 from mongoq.model import NewTask, Task, TaskError
+from mongoq.options import POLICY_NAMES, checked_policy
 from mongoq.storage.codec import CODEC
 from mongoq.storage.commands import Document
 
@@ -64,7 +65,8 @@ def new_document(
     """The document of a task that is enqueued at `now`."""
     run_at = new.run_at or now
     if new.delay is not None:
-        run_at = now + (new.delay if isinstance(new.delay, timedelta) else timedelta(seconds=new.delay))
+        delay = new.delay if isinstance(new.delay, timedelta) else timedelta(seconds=new.delay)
+        run_at = whole_milliseconds(now + delay)
     due = run_at <= now
     document: Document = {
         KEY: key,
@@ -121,18 +123,19 @@ def policy_document(carried: Mapping[str, Any]) -> Document:
 
 
 def policy_from(document: Any) -> dict[str, Any]:
-    """The inverse; what cannot be read (a foreign producer's) is left to the worker's own options."""
+    """The inverse; what is not acceptable (a foreign producer's) is left to the worker's own options."""
     carried: dict[str, Any] = {}
     for name, value in document.items() if isinstance(document, dict) else ():
-        try:
-            if name == "backoff":
-                carried[name] = from_spec(value)
-            elif name == "max_retries":
-                carried[name] = None if value is None else int(value)
-            elif name in ("deadline", "lease", "keep_completed", "keep_failed"):
-                carried[name] = None if value is None else timedelta(seconds=value)
-        except (TypeError, ValueError, AttributeError, OverflowError):
+        if name not in POLICY_NAMES:
             continue
+        checker = Checker()
+        try:
+            given = from_spec(value) if name == "backoff" else value
+        except (TypeError, ValueError, AttributeError):
+            continue
+        checked = checked_policy(checker, {name: given})
+        if not checker.faults:
+            carried |= checked
     return carried
 
 

@@ -45,7 +45,7 @@ class Driver:
             while True:
                 try:
                     reply = self._call(command)
-                except (PyMongoError, BSONError) as error:
+                except (PyMongoError, BSONError, ValueError, OverflowError) as error:
                     self._clock.doubt()
                     failure = translated(error, self._connection.where)
                     failure.__cause__ = error

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final
 
+from mongoq.checks import whole_milliseconds
 from mongoq.errors import DuplicateTask
 from mongoq.model import NewTask, Task
 from mongoq.storage import documents, filters
@@ -34,7 +35,7 @@ def new(context: Context, task: NewTask, *, skip: bool = False) -> Op[Task]:
 
 
 def new_many(context: Context, tasks: Sequence[NewTask]) -> Op[list[Task]]:
-    """Enqueue tasks in this order, in chunks of 1,000; one `now` for each chunk.
+    """Enqueue tasks in this order, in chunks of 1,000; all are made at the same `now`.
 
     All are checked before the first is sent. A chunk is written in order: when the server refuses one, those
     before it stay enqueued, and DuplicateTask names the one refused.
@@ -69,7 +70,7 @@ def _chunks(context: Context, tasks: Sequence[NewTask]) -> list[list[tuple[NewTa
 def _document(context: Context, task: NewTask, now: datetime) -> Document:
     expires_at = task.expires_at
     if expires_at is None and context.options.max_age is not None:
-        expires_at = now + context.options.max_age
+        expires_at = whole_milliseconds(now + context.options.max_age)
     carried = {**context.options.carried, **task.carried} if task.carried else context.options.carried
     return documents.new_document(task, task.key or context.new_key(now), now, carried, expires_at)
 

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from bson.errors import BSONError
 from pymongo import errors as driver
-from pymongo.errors import PyMongoError
 
 from mongoq.errors import (
     ConfigurationError,
@@ -51,7 +49,7 @@ class KeyTaken(StorageRefused):
         self.index = index
 
 
-def translated(error: PyMongoError | BSONError, where: str) -> MongoqError:
+def translated(error: Exception, where: str) -> MongoqError:
     """What `error` means to a user of mongoq; `where` names the server, without secrets."""
     if isinstance(error, driver.DuplicateKeyError | driver.BulkWriteError):
         return _write_error(error)
@@ -66,7 +64,7 @@ def translated(error: PyMongoError | BSONError, where: str) -> MongoqError:
     if isinstance(error, driver.InvalidOperation):
         return QueueClosed("the MongoDB client was closed")
     if isinstance(error, driver.ConfigurationError | driver.InvalidURI):
-        return ConfigurationError(f"the MongoDB URI is not acceptable: {error}")
+        return ConfigurationError(f"the MongoDB URI is not acceptable: {_uri_advice(str(error))}")
     return StorageRefused(f"the driver refused: {type(error).__name__}")
 
 
@@ -90,6 +88,13 @@ def _write_error(error: driver.DuplicateKeyError | driver.BulkWriteError) -> Mon
     if refused:
         return _server_error(refused[0].get("code"), refused[0].get("errmsg", ""), refused[0])
     return StorageUnavailable("MongoDB could not confirm the write by a majority", ambiguous=True)
+
+
+def _uri_advice(text: str) -> str:
+    """What to do about a URI, without the driver's text: it quotes the URI, or what it took for a part of it."""
+    if "percent-encoded" in text or "RFC 3986" in text or "Bad database name" in text or "Port must be" in text:
+        return "special characters in its user name and password must be percent-encoded (%40 for @, %2F for /)"
+    return "it should look like mongodb://user:password@host:27017/database?replicaSet=name"
 
 
 def _text(error: driver.OperationFailure) -> str:

@@ -95,8 +95,7 @@ def _finish_group(context: Context, group: list[Ended]) -> Op[int]:
     if _deletes(first.verdict):
         reply = yield Command(context.tasks, "delete_many", (where,), {"hint": "_id_"})
         return int(reply.deleted_count)
-    if first.verdict.event is not Event.COMPLETE:
-        where[documents.CANCEL_REQUESTED] = None
+    where |= _unless_cancelled(first.verdict)
     return (
         yield from update_many(context.tasks, where, updates.ended(first.verdict, first.token, context.clock.now()))
     )
@@ -107,12 +106,16 @@ def _finish_singly(context: Context, endings: list[Ended]) -> Op[int]:
     writes = []
     for task, verdict in endings:
         where = filters.held([task.key], [task.token or "-"])
-        if verdict.event not in (Event.COMPLETE, Event.CANCEL):
-            where[documents.CANCEL_REQUESTED] = None
+        where |= _unless_cancelled(verdict)
         update = updates.ended(verdict, task.token or "-", now, queue=task.queue, attempts=task.attempts)
         writes.append(UpdateOne(where, update, hint="_id_"))
     reply: Any = yield Command(context.tasks, "bulk_write", (writes,), {"ordered": False})
     return int(reply.matched_count)
+
+
+def _unless_cancelled(verdict: Verdict) -> dict[str, None]:
+    """The further guard of an ending that gives way to a cancel request."""
+    return {} if verdict.event in (Event.COMPLETE, Event.CANCEL) else {documents.CANCEL_REQUESTED: None}
 
 
 def _settle(context: Context, endings: list[Ended]) -> Op[list[Ended]]:

@@ -34,7 +34,10 @@ class Swept(NamedTuple):
     moved: int
     """How many tasks it moved."""
     next: timedelta | None
-    """How long until the next one is due, zero where more wait already; None where none is in sight."""
+    """How long until the next one is due; zero where some were found, since the next may be due a moment later.
+
+    None where none is in sight.
+    """
 
 
 def promote(context: Context) -> Op[Swept]:
@@ -43,7 +46,12 @@ def promote(context: Context) -> Op[Swept]:
     soonest = yield from _wait(context, filters.first_scheduled(), documents.RUN_AT, indexes.DUE, now)
     if soonest is None or soonest > timedelta(0):
         return Swept(0, soonest)
-    return (yield from _sweep(context, filters.due(now), documents.RUN_AT, indexes.DUE, updates.promoted(now)))
+    guard = filters.due(now)
+    order = [(documents.RUN_AT, 1)]
+    found = yield from find(context.tasks, guard, only=[documents.KEY], sort=order, hint=indexes.DUE, limit=BATCH)
+    keys = [document[documents.KEY] for document in found]
+    moved = (yield from update_many(context.tasks, filters.guarded(keys, guard), updates.promoted(now))) if keys else 0
+    return Swept(moved, timedelta(0) if found else None)
 
 
 def expire(context: Context) -> Op[Swept]:
@@ -52,8 +60,26 @@ def expire(context: Context) -> Op[Swept]:
     soonest = yield from _wait(context, filters.first_expirable(), documents.EXPIRES_AT, indexes.EXPIRY, now)
     if soonest is None or soonest > timedelta(0):
         return Swept(0, soonest)
-    update = updates.closed(TaskState.EXPIRED, now, context.options.policy.keep_failed)
-    return (yield from _sweep(context, filters.overdue(now), documents.EXPIRES_AT, indexes.EXPIRY, update))
+    order = [(documents.EXPIRES_AT, 1)]
+    only = [documents.KEY, documents.POLICY]
+    found = yield from find(
+        context.tasks, filters.overdue(now), only=only, sort=order, hint=indexes.EXPIRY, limit=BATCH
+    )
+    moved = yield from close_expired(context, found, now)
+    return Swept(moved, timedelta(0) if found else None)
+
+
+def close_expired(context: Context, found: list[Document], now: datetime) -> Op[int]:
+    """Expire these waiting tasks, each to be kept as long as it says; how many were."""
+    groups: dict[timedelta, list[str]] = defaultdict(list)
+    for document in found:
+        policy = context.options.policy.over(documents.policy_from(document.get(documents.POLICY)))
+        groups[policy.keep_failed].append(document[documents.KEY])
+    moved = 0
+    for keep, keys in groups.items():
+        update = updates.closed(TaskState.EXPIRED, now, keep)
+        moved += yield from update_many(context.tasks, filters.guarded(keys, filters.overdue(now)), update)
+    return moved
 
 
 def rescue(context: Context) -> Op[Swept]:
@@ -66,7 +92,7 @@ def rescue(context: Context) -> Op[Swept]:
     order = [(documents.LEASE_UNTIL, 1)]
     found = yield from find(context.tasks, guard, only=_JUDGED, sort=order, hint=indexes.LEASE, limit=BATCH)
     count = yield from _rescue(context, found, guard, now)
-    return Swept(count, timedelta(0) if len(found) == BATCH else None)
+    return Swept(count, timedelta(0) if found else None)
 
 
 def sweep(context: Context) -> Op[int]:
@@ -80,15 +106,6 @@ def _wait(context: Context, where: Filter, field: str, index: str, now: datetime
     """How long until the first document by this index is due; the idle sweep's only command."""
     first = yield from find_one(context.tasks, where, only=[field], sort=[(field, 1)], hint=index)
     return None if first is None else first[field] - now
-
-
-def _sweep(context: Context, guard: Filter, field: str, index: str, update: Document) -> Op[Swept]:
-    found = yield from find(context.tasks, guard, only=[documents.KEY], sort=[(field, 1)], hint=index, limit=BATCH)
-    count = 0
-    if found:
-        keys = [document[documents.KEY] for document in found]
-        count = yield from update_many(context.tasks, filters.guarded(keys, guard), update)
-    return Swept(count, timedelta(0) if len(found) == BATCH else None)
 
 
 def _rescue(context: Context, found: list[Document], guard: Filter, now: datetime) -> Op[int]:

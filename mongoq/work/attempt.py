@@ -57,7 +57,8 @@ class LiveAttempt:
 
         The end of the lease is no limit as long as it is renewed.
         """
-        if self._interruption is not None and self._limit == FOREVER:
+        reason = self.interruption
+        if reason is not None and reason is not Interruption.SHUTDOWN:
             return 0.0
         limit = min(self.deadline_at, self._limit)
         return None if limit == FOREVER else max(0.0, limit - elapsed())

@@ -8,12 +8,11 @@ import secrets
 import socket
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Final
 
 from mongoq.clock import elapsed
 from mongoq.errors import InvalidTask, MongoqError
-from mongoq.options import DEFAULTS
 from mongoq.signals import Interruption
 from mongoq.storage import documents, membership, upkeep
 from mongoq.storage.context import Context
@@ -168,12 +167,7 @@ class Engine:
             except InvalidTask as error:
                 ending = Raised(error)
         now = self._shared.context.clock.now()
-        try:
-            return judge(attempt.task, ending, policy, now, self.worker, cancelled=cancelled)
-        except Exception:
-            log.exception("the backoff of task %s failed; the default serves", attempt.task.key)
-            policy = replace(policy, backoff=DEFAULTS.backoff)
-            return judge(attempt.task, ending, policy, now, self.worker, cancelled=cancelled)
+        return judge(attempt.task, ending, policy, now, self.worker, cancelled=cancelled)
 
     def _written(self, endings: list[Settled], lost: list[LiveAttempt]) -> None:
         self._book.remove(attempt for attempt, _ in endings)

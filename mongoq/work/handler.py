@@ -18,6 +18,8 @@ def checked_handler(handler: Any) -> Call:
     checker = Checker()
     if not callable(handler):
         checker.refuse("handler", handler, "a function of the task: handler(task) or handler(attempt, task)")
+    elif inspect.isgeneratorfunction(handler) or inspect.isasyncgenfunction(handler):
+        checker.refuse("handler", handler, "a plain function: calling a generator function runs nothing of it")
     elif _is_coroutine(handler):
         checker.refuse(
             "handler", handler, "a plain function: coroutines need an asyncio executor, which is not here yet"

@@ -13,8 +13,8 @@ WEIGHT: Final = 0.05
 class Prefetch:
     """Follows the measured speed of the handlers.
 
-    Slow tasks are never held ahead: with handlers of 0.1 s and more a process claims for its free slots only,
-    and so does one that has not measured anything yet.
+    Slow tasks are never held ahead: with handlers that take longer than 0.1 s a process claims for its free
+    slots only, and so does one that has not measured anything yet.
     """
 
     def __init__(self) -> None:

@@ -73,6 +73,18 @@ def test_a_lease_is_rescued_a_second_after_its_end(store: Any) -> None:
     assert rescued.run_at == task.run_at
 
 
+def test_a_sweep_looks_again_at_once_because_the_next_may_be_due_a_moment_later(store: Any) -> None:
+    store.new()
+    store.new()
+    store.claim()
+    store.clock.advance(0.1)
+    store.claim()
+    store.clock.advance(30.95)
+
+    assert store.run(upkeep.rescue(store.context)) == Swept(1, timedelta(0))
+    assert store.run(upkeep.rescue(store.context)) == Swept(0, timedelta(seconds=0.05))
+
+
 def test_a_lease_lost_again_is_charged_and_waits(make_store: Callable[..., Any]) -> None:
     store = make_store(max_retries=1, backoff=Linear(10))
     key = store.new().key

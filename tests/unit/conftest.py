@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from mongoq.clock import FrozenClock
+from mongoq.lifecycle import TaskState
+from mongoq.model import Task
+from mongoq.options import Policy, checked_options
+from mongoq.storage.commands import Command, Op
+from mongoq.storage.context import Context
+from mongoq.storage.documents import task_from
+from mongoq.storage.keys import KeyMaker
+from mongoq.work.attempt import LiveAttempt
+
+NOW = FrozenClock().now()
+
+
+@pytest.fixture
+def clock() -> FrozenClock:
+    return FrozenClock(NOW)
+
+
+@pytest.fixture
+def make_context(clock: FrozenClock) -> Callable[..., Context]:
+    """Give `make_context(**options)`: what an operation needs, at the frozen clock's time."""
+
+    def make(*, max_age: float | None = None, max_task_bytes: int = 2**20, **policy: Any) -> Context:
+        options = checked_options(
+            namespace="ns",
+            max_age=max_age,
+            workers=2,
+            grace=25,
+            max_task_bytes=max_task_bytes,
+            policy=policy,
+        )
+        return Context(clock, options, KeyMaker())
+
+    return make
+
+
+@pytest.fixture
+def context(make_context: Callable[..., Context]) -> Context:
+    return make_context()
+
+
+@pytest.fixture
+def make_document() -> Callable[..., dict[str, Any]]:
+    """Give `make_document(**fields)`: a ready task as it lies in the collection."""
+
+    def make(**fields: Any) -> dict[str, Any]:
+        document = {
+            "_id": "k1",
+            "queue": "default",
+            "state": TaskState.READY.value,
+            "priority": 0,
+            "run_at": NOW - timedelta(seconds=5),
+            "tags": {},
+            "created_at": NOW - timedelta(seconds=5),
+            "modified_at": NOW - timedelta(seconds=5),
+            "version": 1,
+        }
+        return document | fields
+
+    return make
+
+
+@pytest.fixture
+def make_task(make_document: Callable[..., dict[str, Any]]) -> Callable[..., Task]:
+    """Give `make_task(**fields)`: a running task, claimed once, with these stored fields."""
+
+    def make(**fields: Any) -> Task:
+        held = {
+            "state": TaskState.RUNNING.value,
+            "token": "t1",
+            "worker": "host:1:a",
+            "lease_until": NOW + timedelta(seconds=30),
+            "attempts": 1,
+            "version": 2,
+        }
+        return task_from(make_document(**(held | fields)), "ns", NOW)
+
+    return make
+
+
+@pytest.fixture
+def make_attempt(make_task: Callable[..., Task]) -> Callable[..., LiveAttempt]:
+    """Give `make_attempt(sent, **fields)`: the live side of such a task, claimed at `sent` on `elapsed()`."""
+
+    def make(sent: float, *, policy: Policy | None = None, **fields: Any) -> LiveAttempt:
+        return LiveAttempt(make_task(**fields), policy or Policy(), sent)
+
+    return make
+
+
+@pytest.fixture
+def drive() -> Callable[..., tuple[list[Command], Any]]:
+    """Give `drive(op, *replies)`: the commands that `op` yields and its result, each fed one reply or error.
+
+    The operation must ask for exactly as many replies as there are.
+    """
+
+    def run(op: Op[Any], *replies: Any) -> tuple[list[Command], Any]:
+        commands: list[Command] = []
+        left = list(replies)
+        try:
+            command = next(op)
+            while True:
+                commands.append(command)
+                assert left, f"an unexpected command: {command}"
+                reply = left.pop(0)
+                command = op.throw(reply) if isinstance(reply, Exception) else op.send(reply)
+        except StopIteration as done:
+            assert not left, f"it ended without asking for {left}"
+            return commands, done.value
+
+    return run

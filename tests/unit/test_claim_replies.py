@@ -1,0 +1,199 @@
+"""What a claim makes of replies that a healthy server does not give: lost ones, late ones, too few."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from types import SimpleNamespace
+from typing import Any
+
+import bson
+import pytest
+from bson.datetime_ms import DatetimeMS
+
+from mongoq.clock import FrozenClock
+from mongoq.errors import StorageRefused, StorageUnavailable
+from mongoq.lifecycle import TaskState
+from mongoq.storage import claiming, indexes
+from mongoq.storage.codec import CODEC
+from mongoq.storage.commands import Command
+from mongoq.storage.context import Context
+
+Drive = Callable[..., tuple[list[Command], Any]]
+Make = Callable[..., dict[str, Any]]
+NOW = FrozenClock().now()
+LOST_REPLY = StorageUnavailable("the connection was lost", ambiguous=True)
+NO_SERVER = StorageUnavailable("nobody answers")
+
+
+def matched(count: int) -> SimpleNamespace:
+    return SimpleNamespace(matched_count=count)
+
+
+def claim_many(context: Context, limit: int = 10, suspects: int = 1) -> Any:
+    return claiming.claim_many(context, ["default"], limit, "me:1:a", suspects=suspects)
+
+
+def keys(claim: claiming.Claim) -> list[str]:
+    return [task.key for task in claim.tasks]
+
+
+def test_a_batch_is_found_by_the_claim_index_and_taken_by_one_guarded_update(
+    drive: Drive, context: Context, make_document: Make
+) -> None:
+    found = [make_document(_id="a", attempts=2, version=7), make_document(_id="b", version=7)]
+    (find, update), claim = drive(claim_many(context), found, matched(2))
+    assert (find.verb, find.options["hint"], find.options["sort"]) == ("find", indexes.CLAIM, indexes.URGENCY)
+    assert find.options["limit"] == -10, "one batch, one round trip"
+    where, change = update.args
+    assert where == {"_id": {"$in": ["a", "b"]}, "state": TaskState.READY, "version": 7}
+    assert (claim.more, claim.lost) == (False, 0)
+    first = claim.tasks[0]
+    assert (first.state, first.attempts, first.version, first.worker) == (TaskState.RUNNING, 3, 8, "me:1:a")
+    assert first.token == change["$set"]["token"]
+    assert first.lease_until == NOW + timedelta(seconds=30)
+    assert claim.tasks[1].attempts == 1
+
+
+def test_two_claims_never_share_a_token(drive: Drive, context: Context, make_document: Make) -> None:
+    tokens = {drive(claim_many(context), [make_document()], matched(1))[1].tasks[0].token for _ in range(100)}
+    assert len(tokens) == 100
+    assert all(len(token) == 32 for token in tokens)
+
+
+def test_where_some_were_lost_only_a_look_by_the_token_tells_which_are_held(
+    drive: Drive, context: Context, make_document: Make
+) -> None:
+    found = [make_document(_id=key) for key in "abc"]
+    commands, claim = drive(claim_many(context, limit=3), found, matched(1), [{"_id": "b"}])
+    look = commands[2]
+    token = commands[1].args[1]["$set"]["token"]
+    assert look.args[0] == {"_id": {"$in": ["a", "b", "c"]}, "token": token, "state": TaskState.RUNNING}
+    assert not look.majority, "the update was acknowledged by a majority"
+    assert (keys(claim), claim.lost, claim.more) == (["b"], 2, True)
+
+
+def test_after_a_lost_reply_the_claim_holds_only_what_a_majority_confirms(
+    drive: Drive, context: Context, make_document: Make
+) -> None:
+    found = [make_document(_id=key) for key in "abc"]
+    commands, claim = drive(claim_many(context), found, LOST_REPLY, [{"_id": "c"}, {"_id": "a"}])
+    assert commands[2].majority
+    assert commands[2].args[0]["token"] == commands[1].args[1]["$set"]["token"]
+    assert (keys(claim), claim.lost) == (["a", "c"], 1)
+
+
+@pytest.mark.parametrize("error", [NO_SERVER, StorageRefused("a right is missing", code=13)])
+def test_an_error_that_leaves_no_doubt_is_the_caller_s(
+    drive: Drive, context: Context, make_document: Make, error: Exception
+) -> None:
+    with pytest.raises(type(error)):
+        drive(claim_many(context), [make_document()], error)
+
+
+def test_a_claim_whose_look_fails_too_is_left_to_its_lease(drive: Drive, context: Context, make_document: Make) -> None:
+    with pytest.raises(StorageUnavailable):
+        drive(claim_many(context), [make_document()], LOST_REPLY, NO_SERVER)
+
+
+def test_tasks_of_other_versions_and_leases_are_taken_by_updates_of_their_own(
+    drive: Drive, context: Context, make_document: Make
+) -> None:
+    found = [
+        make_document(_id="a"),
+        make_document(_id="b", version=4),
+        make_document(_id="c", policy={"lease": 90.0}),
+        make_document(_id="d", policy={"max_retries": 1}),
+    ]
+    commands, claim = drive(claim_many(context), found, matched(2), matched(1), matched(1))
+    taken = [(update.args[0]["_id"], update.args[0]["version"]) for update in commands[1:]]
+    assert taken == [({"$in": ["a", "d"]}, 1), ("b", 4), ("c", 1)]
+    leases = {task.key: task.lease_until - NOW for task in claim.tasks}
+    assert leases == {key: timedelta(seconds=90 if key == "c" else 30) for key in "abcd"}
+    assert len({task.token for task in claim.tasks}) == 1
+    assert keys(claim) == ["a", "b", "c", "d"], "the most urgent first, however they were grouped"
+
+
+def test_what_is_held_already_is_not_given_up_when_the_server_fails_in_the_middle(
+    drive: Drive, context: Context, make_document: Make
+) -> None:
+    found = [make_document(_id="a"), make_document(_id="b", version=4), make_document(_id="c", version=5)]
+    _, claim = drive(claim_many(context), found, matched(1), NO_SERVER)
+    assert (keys(claim), claim.lost) == (["a"], 2)
+
+
+def test_too_many_suspects_at_the_head_are_passed_over(drive: Drive, context: Context, make_document: Make) -> None:
+    found = [make_document(_id=key, suspect=1, priority=9) for key in "abc"] + [make_document(_id="x", priority=5)]
+    behind = [make_document(_id="w", priority=20), make_document(_id="x", priority=5)]
+    commands, claim = drive(claim_many(context, limit=4), found, behind, matched(3))
+    second = commands[1]
+    assert second.args[0]["suspect"] is None
+    assert second.options["limit"] == -3
+    assert keys(claim) == ["w", "a", "x"], "one suspect in its place among the others"
+    assert sum(task.suspect > 0 for task in claim.tasks) == 1
+
+
+def test_as_many_suspects_as_allowed_need_no_second_look(drive: Drive, context: Context, make_document: Make) -> None:
+    commands, claim = drive(claim_many(context), [make_document(suspect=1), make_document(_id="b")], matched(2))
+    assert len(commands) == 2
+    assert len(claim.tasks) == 2
+
+
+def test_no_suspect_is_claimed_where_one_is_held(drive: Drive, context: Context, make_document: Make) -> None:
+    commands, claim = drive(claim_many(context, suspects=0), [make_document(suspect=1)], [])
+    assert [command.verb for command in commands] == ["find", "find"]
+    assert claim == claiming.Claim([], more=False, lost=0)
+
+
+def test_an_empty_queue_costs_one_find(drive: Drive, context: Context) -> None:
+    commands, claim = drive(claim_many(context), [])
+    assert len(commands) == 1
+    assert claim == claiming.Claim([], more=False, lost=0)
+
+
+def test_what_has_expired_is_ended_instead_of_claimed(drive: Drive, context: Context, make_document: Make) -> None:
+    found = [make_document(_id="old", expires_at=NOW), make_document(_id="new", expires_at=NOW + timedelta(seconds=1))]
+    commands, claim = drive(claim_many(context), found, matched(1), matched(1))
+    where, change = commands[1].args
+    assert where["_id"] == "old"
+    assert change["$set"]["state"] == TaskState.EXPIRED
+    assert (keys(claim), claim.lost) == (["new"], 0)
+
+
+def test_a_single_claim_whose_reply_was_lost_is_looked_up_by_its_token(
+    drive: Drive, context: Context, make_document: Make
+) -> None:
+    held = make_document(state="running", token="t", attempts=1)
+    commands, task = drive(claiming.claim_one(context, ["default"], "me"), LOST_REPLY, [held])
+    token = commands[0].args[1]["$set"]["token"]
+    assert commands[1].majority
+    assert commands[1].args[0] == {"state": TaskState.RUNNING, "token": token}
+    assert task.key == "k1"
+
+
+def test_a_single_claim_that_was_not_made_brings_nothing(drive: Drive, context: Context) -> None:
+    assert drive(claiming.claim_one(context, ["default"], "me"), LOST_REPLY, [])[1] is None
+    with pytest.raises(StorageUnavailable):
+        drive(claiming.claim_one(context, ["default"], "me"), NO_SERVER)
+
+
+def test_a_task_with_a_lease_of_its_own_is_held_for_that_long(
+    drive: Drive, context: Context, make_document: Make
+) -> None:
+    held = make_document(state="running", token="t", policy={"lease": 90}, lease_until=NOW + timedelta(seconds=30))
+    commands, _ = drive(claiming.claim_one(context, ["default"], "me"), held, matched(1))
+    assert commands[1].args[1] == {"$set": {"lease_until": NOW + timedelta(seconds=90)}}
+
+
+def test_a_single_claim_tells_until_when_it_holds_the_task(drive: Drive, context: Context, make_document: Make) -> None:
+    held = make_document(state="running", token="t", policy={"lease": 90}, lease_until=NOW + timedelta(seconds=30))
+    _, task = drive(claiming.claim_one(context, ["default"], "me"), held, matched(1))
+    assert task.lease_until == NOW + timedelta(seconds=90)
+
+
+def test_an_expiry_beyond_python_s_calendar_does_not_stop_a_queue(
+    drive: Drive, context: Context, make_document: Make
+) -> None:
+    far = bson.decode(bson.encode(make_document(expires_at=DatetimeMS(10**15))), CODEC)
+    _, claim = drive(claim_many(context), [far], matched(1))
+    assert keys(claim) == ["k1"]

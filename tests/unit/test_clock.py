@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from mongoq.clock import MEASURE_EVERY, SLOWEST_MEASUREMENT, FrozenClock, ServerClock, elapsed
+
+FAR = datetime(2040, 1, 1, tzinfo=UTC)
+NEAR = timedelta(milliseconds=250)
+"""How long this host may be busy between two lines of a test."""
+
+
+def measured(server: datetime, took: float = 0.0) -> ServerClock:
+    clock = ServerClock()
+    now = elapsed()
+    clock.measured(server, now - took, now)
+    return clock
+
+
+def test_before_the_first_measurement_the_host_s_own_clock_serves() -> None:
+    clock = ServerClock()
+    assert clock.wants_measuring()
+    assert abs(clock.now() - datetime.now(UTC)) < NEAR
+
+
+def test_a_measurement_sets_the_clock_to_the_server_s_time() -> None:
+    clock = measured(FAR)
+    assert not clock.wants_measuring()
+    assert FAR - timedelta(milliseconds=1) <= clock.now() < FAR + NEAR
+
+
+def test_the_server_is_taken_to_have_answered_halfway() -> None:
+    clock = measured(FAR, took=0.8)
+    assert clock.now() >= FAR + timedelta(seconds=0.399)
+    assert clock.now() < FAR + timedelta(seconds=0.4) + NEAR
+
+
+def test_a_slow_measurement_is_thrown_away_unless_there_is_none_yet() -> None:
+    clock = measured(FAR, took=SLOWEST_MEASUREMENT + 9)
+    assert clock.now() >= FAR, "better than nothing"
+    now = elapsed()
+    clock.measured(FAR + timedelta(days=1), now - SLOWEST_MEASUREMENT - 0.1, now)
+    assert clock.now() < FAR + timedelta(hours=1)
+    clock.measured(FAR + timedelta(days=1), now - SLOWEST_MEASUREMENT + 0.1, now)
+    assert clock.now() > FAR + timedelta(hours=1)
+
+
+def test_a_clock_in_doubt_measures_again_and_goes_on_meanwhile() -> None:
+    clock = measured(FAR)
+    clock.doubt()
+    assert clock.wants_measuring()
+    assert clock.now() >= FAR - timedelta(milliseconds=1)
+    clock.measured(FAR, elapsed(), elapsed())
+    assert not clock.wants_measuring()
+
+
+def test_a_slow_measurement_does_not_end_a_doubt() -> None:
+    clock = measured(FAR)
+    clock.doubt()
+    clock.measured(FAR, elapsed() - SLOWEST_MEASUREMENT - 1, elapsed())
+    assert clock.wants_measuring()
+
+
+def test_an_old_measurement_wants_repeating() -> None:
+    clock = ServerClock()
+    then = elapsed() - MEASURE_EVERY - 0.1
+    clock.measured(FAR, then, then)
+    assert clock.wants_measuring()
+    assert clock.now() >= FAR + timedelta(seconds=MEASURE_EVERY), "it goes on by itself"
+
+
+@pytest.mark.parametrize("micros", [0, 1, 499, 999, 1001, 999_999])
+def test_the_time_is_in_whole_milliseconds(micros: int) -> None:
+    assert measured(FAR + timedelta(microseconds=micros)).now().microsecond % 1000 == 0
+    assert FrozenClock(FAR + timedelta(microseconds=micros)).now().microsecond == micros // 1000 * 1000
+
+
+def test_the_countdown_never_goes_back() -> None:
+    readings = [elapsed() for _ in range(1000)]
+    assert readings == sorted(readings)
+
+
+@pytest.mark.skipif(not hasattr(time, "CLOCK_BOOTTIME"), reason="only Linux tells the time since boot")
+def test_the_countdown_goes_on_while_the_machine_sleeps() -> None:
+    assert abs(elapsed() - time.clock_gettime(time.CLOCK_BOOTTIME)) < NEAR.total_seconds()
+
+
+def test_a_frozen_clock_moves_only_when_told() -> None:
+    clock = FrozenClock()
+    start = clock.now()
+    assert clock.now() == start
+    clock.advance(1.5)
+    assert clock.now() == start + timedelta(seconds=1.5)
+    clock.advance(-2)
+    assert clock.now() == start - timedelta(seconds=0.5)

@@ -1,0 +1,147 @@
+"""Each of the driver's errors has one meaning for a user, and none of its secrets."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from bson.errors import InvalidBSON, InvalidDocument
+from pymongo import errors as driver
+from pymongo.errors import PyMongoError
+
+from mongoq.errors import (
+    ConfigurationError,
+    IndexMissing,
+    QueueClosed,
+    StorageRefused,
+    StorageUnavailable,
+)
+from mongoq.storage.failures import AMBIGUOUS, KeyTaken, translated
+
+SECRET = "4111-secret"
+
+
+def refused(code: int | None, text: str = SECRET, **details: Any) -> driver.OperationFailure:
+    return driver.OperationFailure(text, code, {"errmsg": text, **details})
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        driver.AutoReconnect(SECRET),
+        driver.NetworkTimeout(SECRET),
+        driver.NotPrimaryError(SECRET),
+        driver.ConnectionFailure(SECRET),
+        driver.WTimeoutError(SECRET, 64),
+        driver.WriteConcernError(SECRET, 91),
+        driver.ExecutionTimeout(SECRET, 50),
+        driver.BulkWriteError({"writeErrors": [], "writeConcernErrors": [{"code": 64, "errmsg": SECRET}]}),
+        driver.BulkWriteError({"writeErrors": [{"code": 11600, "errmsg": SECRET}]}),
+        *(refused(code) for code in sorted(AMBIGUOUS)),
+    ],
+    ids=repr,
+)
+def test_what_may_have_been_written_is_said_to_be_ambiguous(error: PyMongoError) -> None:
+    meant = translated(error, "db:27017/mongoq")
+    assert isinstance(meant, StorageUnavailable)
+    assert meant.ambiguous
+    assert SECRET not in str(meant)
+
+
+@pytest.mark.parametrize(
+    "text, said",
+    [
+        ("db:27017: [Errno 111] Connection refused", "answers at db:27017/mongoq"),
+        ("No replica set members match selector 'Primary()'", "the replica set has no primary"),
+        ("SSL handshake failed: certificate verify failed", "TLS could not be agreed on"),
+        ("Authentication failed.", "the password is wrong"),
+    ],
+)
+def test_no_server_is_certainly_not_written_to_and_says_what_to_look_at(text: str, said: str) -> None:
+    meant = translated(driver.ServerSelectionTimeoutError(f"{text} {SECRET}"), "db:27017/mongoq")
+    assert isinstance(meant, StorageUnavailable)
+    assert not meant.ambiguous
+    assert said in str(meant)
+    assert SECRET not in str(meant)
+
+
+@pytest.mark.parametrize(
+    "code, said",
+    [
+        (13, "readWrite"),
+        (18, "authSource"),
+        (20, "replica set"),
+        (86, "mongoq init"),
+        (121, "validator"),
+        (8, "disk is full"),
+        (17419, "16 MiB"),
+        (None, "see its log"),
+        (99999, "see its log"),
+    ],
+)
+def test_a_refusal_says_what_to_do_and_its_code(code: int | None, said: str) -> None:
+    meant = translated(refused(code, codeName="SomeName"), "db")
+    assert type(meant) is StorageRefused
+    assert (said in str(meant), f"(code {code}, SomeName)" in str(meant)) == (True, True)
+    assert meant.code == code
+    assert SECRET not in str(meant)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["hint provided does not correspond to an existing index", "error processing query: planner returned: bad hint"],
+)
+def test_a_hint_without_its_index_names_the_command_that_makes_it(text: str) -> None:
+    meant = translated(refused(2, text), "db")
+    assert isinstance(meant, IndexMissing)
+    assert "mongoq init" in str(meant)
+
+
+DUPLICATE = {"keyPattern": {"unique": 1}, "keyValue": {"unique": SECRET}, "errmsg": f"dup key: {SECRET}"}
+
+
+@pytest.mark.parametrize(
+    "error, index",
+    [
+        (driver.DuplicateKeyError(SECRET, 11000, DUPLICATE), 0),
+        (driver.BulkWriteError({"writeErrors": [{"code": 11000, "index": 7, **DUPLICATE}]}), 7),
+        (refused(11000, keyPattern={"unique": 1}), 0),
+    ],
+    ids=["insert_one", "insert_many", "command"],
+)
+def test_a_taken_key_names_field_and_place_but_not_the_value(error: PyMongoError, index: int) -> None:
+    meant = translated(error, "db")
+    assert isinstance(meant, KeyTaken)
+    assert (meant.field, meant.index) == ("unique", index)
+    assert SECRET not in str(meant)
+
+
+def test_a_taken_key_of_an_old_server_is_the_id() -> None:
+    meant = translated(driver.DuplicateKeyError(SECRET, 11000, {}), "db")
+    assert isinstance(meant, KeyTaken)
+    assert meant.field == "_id"
+
+
+@pytest.mark.parametrize(
+    "error, kind",
+    [
+        (driver.InvalidOperation("Cannot use MongoClient after close"), QueueClosed),
+        (driver.ConfigurationError("unknown read preference"), ConfigurationError),
+        (driver.InvalidURI("Username and password must be escaped"), ConfigurationError),
+        (driver.DocumentTooLarge(SECRET), StorageRefused),
+        (InvalidDocument(f"cannot encode object: {SECRET}"), StorageRefused),
+        (InvalidBSON(SECRET), StorageRefused),
+        (PyMongoError(SECRET), StorageRefused),
+    ],
+    ids=repr,
+)
+def test_the_driver_s_own_refusals_have_a_meaning_too(error: PyMongoError, kind: type[Exception]) -> None:
+    meant = translated(error, "db")
+    assert type(meant) is kind
+    assert SECRET not in str(meant)
+
+
+def test_a_malformed_uri_is_refused_without_quoting_it() -> None:
+    meant = translated(driver.InvalidURI(f'Bad database name "{SECRET}@localhost/shop"'), "")
+    assert isinstance(meant, ConfigurationError)
+    assert SECRET not in str(meant)

@@ -1,0 +1,208 @@
+"""What a finish makes of replies that were lost, and of tasks that changed under its hands."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from mongoq.clock import FrozenClock
+from mongoq.errors import InvalidTask, LeaseLost, StorageUnavailable
+from mongoq.lifecycle import Event, TaskState
+from mongoq.model import Task, TaskError
+from mongoq.signals import Snooze
+from mongoq.storage import finishing
+from mongoq.storage.commands import Command
+from mongoq.storage.context import Context
+from mongoq.storage.finishing import Ended, finish
+from mongoq.storage.updates import mark
+from mongoq.verdict import Raised, Returned, Verdict
+
+Drive = Callable[..., tuple[list[Command], Any]]
+Make = Callable[..., Task]
+NOW = FrozenClock().now()
+HOUR = timedelta(hours=1)
+ERROR = TaskError("ValueError", "no", "", NOW, 1, "host:1:a")
+
+KEPT = Verdict(Event.COMPLETE, keep=HOUR)
+DELETED = Verdict(Event.COMPLETE, keep=timedelta(0))
+RETRY = Verdict(Event.RETRY, run_at=NOW + HOUR, error=ERROR)
+SNOOZE = Verdict(Event.SNOOZE, run_at=NOW + HOUR, charged=False)
+RELEASE = Verdict(Event.RELEASE, charged=False)
+MOVE = Verdict(Event.MOVE, queue="slow")
+
+
+def reply(count: int) -> SimpleNamespace:
+    return SimpleNamespace(matched_count=count, deleted_count=count)
+
+
+def verbs(commands: list[Command]) -> list[str]:
+    return [command.verb for command in commands]
+
+
+def change_of(command: Command) -> Any:
+    """The only change of a bulk write."""
+    (write,) = command.args[0]
+    return write
+
+
+def test_endings_of_one_batch_are_written_together(drive: Drive, context: Context, make_task: Make) -> None:
+    endings = [Ended(make_task(_id=key), KEPT) for key in "abc"]
+    (update,), lost = drive(finish(context, endings), reply(3))
+    where, change = update.args
+    assert where == {"_id": {"$in": ["a", "b", "c"]}, "token": "t1", "state": TaskState.RUNNING}
+    assert change["$set"]["state"] == TaskState.COMPLETED
+    assert change["$set"]["purge_at"] == NOW + HOUR
+    assert set(change["$unset"]) == {"token", "lease_until", "suspect"}
+    assert lost == []
+
+
+def test_endings_unlike_each_other_are_written_apart(drive: Drive, context: Context, make_task: Make) -> None:
+    endings = [
+        Ended(make_task(_id="a"), KEPT),
+        Ended(make_task(_id="b"), DELETED),
+        Ended(make_task(_id="c", token="t2"), KEPT),
+        Ended(make_task(_id="d"), RELEASE),
+        Ended(make_task(_id="e"), RETRY),
+        Ended(make_task(_id="f"), Verdict(Event.COMPLETE, keep=HOUR, result=7)),
+        Ended(make_task(_id="g"), MOVE),
+    ]
+    commands, lost = drive(finish(context, endings), reply(1), reply(1), reply(1), reply(1), reply(3))
+    assert verbs(commands) == ["update_many", "delete_many", "update_many", "update_many", "bulk_write"]
+    assert len(commands[-1].args[0]) == 3
+    assert lost == []
+
+
+def test_a_result_that_is_not_kept_does_not_keep_a_task_from_its_batch(
+    drive: Drive, context: Context, make_task: Make
+) -> None:
+    unkept = Verdict(Event.COMPLETE, keep=timedelta(0), result="large")
+    commands, _ = drive(
+        finish(context, [Ended(make_task(_id="a"), unkept), Ended(make_task(_id="b"), DELETED)]), reply(2)
+    )
+    assert verbs(commands) == ["delete_many"]
+
+
+@pytest.mark.parametrize("verdict", [KEPT, RETRY, SNOOZE, RELEASE, MOVE], ids=lambda verdict: verdict.event)
+def test_an_ending_repeated_after_its_reply_was_lost_is_recognised(
+    drive: Drive, context: Context, make_task: Make, verdict: Verdict
+) -> None:
+    task = make_task()
+    with pytest.raises(StorageUnavailable):
+        drive(finish(context, [Ended(task, verdict)]), StorageUnavailable("lost", ambiguous=True))
+    written = {"_id": "k1", "last_token": mark("t1", verdict.event)}
+    commands, lost = drive(finish(context, [Ended(task, verdict)]), reply(0), [written])
+    assert commands[1].majority
+    assert lost == []
+
+
+def test_it_is_recognised_also_where_another_has_claimed_the_task_since(
+    drive: Drive, context: Context, make_task: Make
+) -> None:
+    taken = {"_id": "k1", "token": "t9", "last_token": mark("t1", Event.RELEASE)}
+    assert drive(finish(context, [Ended(make_task(), RELEASE)]), reply(0), [taken])[1] == []
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"_id": "k1", "token": "t9"},
+        {"_id": "k1", "token": "t9", "cancel_requested": True},
+        {"_id": "k1", "last_token": mark("t9", Event.COMPLETE)},
+        {"_id": "k1", "last_token": mark("t1", Event.RELEASE)},
+        {"_id": "k1"},
+    ],
+    ids=str,
+)
+def test_a_task_that_another_holds_or_ended_is_lost(
+    drive: Drive, context: Context, make_task: Make, document: dict[str, Any]
+) -> None:
+    ending = Ended(make_task(), KEPT)
+    assert drive(finish(context, [ending]), reply(0), [document])[1] == [ending]
+
+
+def test_a_missing_task_counts_as_finished_where_it_is_deleted_on_completion(
+    drive: Drive, context: Context, make_task: Make
+) -> None:
+    deleted, kept = Ended(make_task(_id="a"), DELETED), Ended(make_task(_id="b"), KEPT)
+    assert drive(finish(context, [deleted]), reply(0), [])[1] == []
+    assert drive(finish(context, [kept]), reply(0), [])[1] == [kept]
+
+
+def test_only_the_doubtful_are_looked_up_and_only_the_lost_are_returned(
+    drive: Drive, context: Context, make_task: Make
+) -> None:
+    sure = [Ended(make_task(_id="a"), DELETED), Ended(make_task(_id="b"), DELETED)]
+    held, gone = Ended(make_task(_id="c"), KEPT), Ended(make_task(_id="d"), KEPT)
+    documents = [{"_id": "c", "last_token": mark("t1", Event.COMPLETE)}, {"_id": "d", "token": "t9"}]
+    commands, lost = drive(finish(context, [*sure, held, gone]), reply(2), reply(1), documents)
+    assert commands[2].args[0] == {"_id": {"$in": ["c", "d"]}}
+    assert lost == [gone]
+
+
+@pytest.mark.parametrize("verdict", [RETRY, SNOOZE, RELEASE, MOVE], ids=lambda verdict: verdict.event)
+def test_a_cancel_request_turns_any_ending_but_a_completion_into_cancelled(
+    drive: Drive, context: Context, make_task: Make, verdict: Verdict
+) -> None:
+    asked = {"_id": "k1", "token": "t1", "cancel_requested": True}
+    commands, lost = drive(finish(context, [Ended(make_task(), verdict)]), reply(0), [asked], reply(1))
+    first = change_of(commands[0])._filter if commands[0].verb == "bulk_write" else commands[0].args[0]
+    assert first["cancel_requested"] is None
+    where, change = commands[2].args
+    assert where == {"_id": "k1", "token": "t1", "state": TaskState.RUNNING}
+    assert change["$set"]["state"] == TaskState.CANCELLED
+    assert change["$set"]["purge_at"] == NOW + timedelta(days=30)
+    assert ("$push" in change) == (verdict.error is not None)
+    assert lost == []
+
+
+def test_a_completion_wins_over_a_cancel_request(drive: Drive, context: Context, make_task: Make) -> None:
+    for verdict in (KEPT, DELETED):
+        (command,), _ = drive(finish(context, [Ended(make_task(), verdict)]), reply(1))
+        assert "cancel_requested" not in command.args[0]
+
+
+def test_a_cancel_that_overtook_an_ending_whose_reply_was_lost_is_recognised(
+    drive: Drive, context: Context, make_task: Make
+) -> None:
+    ended = {"_id": "k1", "last_token": mark("t1", Event.CANCEL), "cancel_requested": True}
+    assert drive(finish(context, [Ended(make_task(), RETRY)]), reply(0), [ended])[1] == []
+
+
+def test_a_task_without_a_token_matches_nothing(drive: Drive, context: Context, make_task: Make) -> None:
+    ending = Ended(make_task(token=None), KEPT)
+    commands, lost = drive(finish(context, [ending]), reply(0), [{"_id": "k1"}])
+    assert commands[0].args[0]["token"] == "-"
+    assert lost == [ending]
+
+
+def test_a_moved_task_starts_its_count_afresh_in_its_new_queue(drive: Drive, context: Context, make_task: Make) -> None:
+    (command,), _ = drive(finish(context, [Ended(make_task(attempts=4, queue="fast"), MOVE)]), reply(1))
+    change = change_of(command)._doc
+    assert change["$set"] | {"queue": "slow", "moved_from": "fast", "uncharged": 4} == change["$set"]
+
+
+def test_settling_by_hand_judges_and_tells_a_lost_lease(drive: Drive, context: Context, make_task: Make) -> None:
+    task = make_task(policy={"keep_completed": 60.0})
+    (command,), _ = drive(finishing.settle(context, task, Returned(), "me"), reply(1))
+    assert command.args[1]["$set"]["purge_at"] == NOW + timedelta(minutes=1)
+    with pytest.raises(LeaseLost, match="k1"):
+        drive(finishing.settle(context, task, Raised(Snooze(1)), "me"), reply(0), [])
+
+
+def test_a_result_that_cannot_be_stored_is_refused_before_anything_is_written(
+    drive: Drive, context: Context, make_task: Make
+) -> None:
+    with pytest.raises(InvalidTask, match="result"):
+        next(finishing.settle(context, make_task(), Returned({1, 2}), "me"))
+    unkept = make_task(policy={"keep_completed": 0})
+    assert drive(finishing.settle(context, unkept, Returned({1, 2}), "me"), reply(1))[1] is None
+
+
+def test_a_batch_of_cancelled_attempts_is_written_at_once(drive: Drive, context: Context, make_task: Make) -> None:
+    endings = [Ended(make_task(_id=key), Verdict(Event.CANCEL, keep=HOUR)) for key in "ab"]
+    (update,), _ = drive(finish(context, endings), reply(2))
+    assert "cancel_requested" not in update.args[0]

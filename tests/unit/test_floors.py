@@ -1,0 +1,211 @@
+"""The plan of the house: which module lies on which floor, and what it may know."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import sys
+from collections.abc import Iterator
+from enum import Enum
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+import mongoq
+from mongoq.lifecycle import TaskState
+from mongoq.storage import documents
+
+PACKAGE: Final = Path(mongoq.__file__).parent
+
+WORDS = "errors checks signals lifecycle clock backoff options model verdict telemetry"
+PURE = (
+    "commands context keys codec documents filters updates indexes enqueueing claiming leasing finishing upkeep "
+    "inspecting administering membership"
+)
+SOCKETS = "connection driver failures embedded embedded_guard embedded_start"
+FLOORS: Final[dict[str, int]] = (
+    {f"mongoq.{name}": 0 for name in WORDS.split()}
+    | {f"mongoq.storage.{name}": 1 for name in PURE.split()}
+    | {f"mongoq.storage.{name}": 2 for name in SOCKETS.split()}
+    | {"mongoq.storage": 1, "mongoq.queue": 4, "mongoq": 4}
+)
+ROOMS: Final = {"mongoq.work": 3, "mongoq.cli": 5, "mongoq.__main__": 5}
+"""Packages whose every module lies on one floor."""
+UP_ALLOWED: Final = {("mongoq.storage.enqueueing", "mongoq.storage.failures"): {"KeyTaken"}}
+"""An error that an operation catches; the map that makes it from the driver's is none of its business."""
+NOT_STATES: Final = {
+    ("storage/membership.py", "running"),  # a worker's own count of what it holds
+    ("work/engine.py", "running"),  # as above
+    ("work/sweeper.py", "expired"),  # what a sweep reports
+}
+
+
+def name_of(path: Path) -> str:
+    parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def room(path: Path) -> str:
+    return path.relative_to(PACKAGE).as_posix()
+
+
+TREES: Final = {path: ast.parse(path.read_text()) for path in sorted(PACKAGE.rglob("*.py"))}
+MODULES: Final = {name_of(path): tree for path, tree in TREES.items()}
+
+
+def floor_of(module: str) -> int | None:
+    for prefix, floor in ROOMS.items():
+        if module == prefix or module.startswith(f"{prefix}."):
+            return floor
+    return FLOORS.get(module)
+
+
+def imports_of(tree: ast.Module) -> Iterator[tuple[str, str]]:
+    """Each imported module, and the name taken from it."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, "") for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, "imports are absolute"
+            for alias in node.names:
+                inner = f"{node.module}.{alias.name}"
+                yield (inner, "") if inner in MODULES else (str(node.module), alias.name)
+
+
+def literals_of(tree: ast.Module) -> Iterator[str]:
+    """Every string but docstrings, the text pieces of f-strings and lists of Python's own names."""
+    skipped: set[int] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+            skipped.add(id(node.value))
+        elif isinstance(node, ast.JoinedStr):
+            skipped |= {id(piece) for piece in node.values}
+        elif isinstance(node, ast.Assign) and "__" in ast.unparse(node.targets[0]):
+            skipped |= {id(piece) for piece in ast.walk(node.value)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in skipped:
+            yield node.value
+
+
+def test_every_module_has_a_floor() -> None:
+    homeless = [module for module in MODULES if floor_of(module) is None]
+    assert not homeless, "give each of them a floor here, and in ARCHITECTURE.md"
+    assert not [module for module in FLOORS if module not in MODULES], "the plan shows rooms that are not there"
+
+
+def test_imports_point_down_or_sideways() -> None:
+    climbing = []
+    for module, tree in MODULES.items():
+        for imported, name in imports_of(tree):
+            floor, other = floor_of(module), floor_of(imported)
+            if floor is None or other is None or other <= floor:
+                continue
+            if name not in UP_ALLOWED.get((module, imported), ()):
+                climbing.append(f"{module} imports {imported} {name}")
+    assert not climbing
+
+
+def test_the_driver_is_imported_only_under_storage() -> None:
+    for module, tree in MODULES.items():
+        roots = {imported.partition(".")[0] for imported, _ in imports_of(tree)}
+        if not module.startswith("mongoq.storage"):
+            assert not roots & {"pymongo", "bson", "motor", "gridfs"}, module
+
+
+def test_the_words_import_only_the_standard_library_and_each_other() -> None:
+    for module, tree in MODULES.items():
+        if floor_of(module) == 0:
+            for imported, _ in imports_of(tree):
+                root = imported.partition(".")[0]
+                assert root in sys.stdlib_module_names or floor_of(imported) == 0, f"{module} imports {imported}"
+
+
+def test_operations_do_no_io_and_read_no_clock_but_their_context_s() -> None:
+    for module, tree in MODULES.items():
+        if floor_of(module) != 1:
+            continue
+        for imported, name in imports_of(tree):
+            assert imported.partition(".")[0] not in {"time", "socket", "subprocess", "logging", "asyncio"}, module
+            assert name not in {"MongoClient", "AsyncMongoClient"}, module
+        asked = [
+            node
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Attribute)
+            and node.attr in {"now", "utcnow", "today"}
+            and isinstance(node.value, ast.Name)
+            and node.value.id in {"datetime", "date"}
+        ]
+        assert not asked, f"{module} asks the host for the time in line {asked[0].lineno}"
+
+
+def test_state_names_are_written_only_in_the_lifecycle() -> None:
+    states = {state.value for state in TaskState}
+    written = {
+        (room(path), text)
+        for path, tree in TREES.items()
+        if path.name != "lifecycle.py"
+        for text in literals_of(tree)
+        if text in states
+    }
+    assert written - NOT_STATES == set()
+
+
+# Words of the task's document that are nothing else as well: not a keyword of the API, not a worker's fact.
+FIELDS: Final = {
+    value for name, value in vars(documents).items() if name.isupper() and isinstance(value, str) and "_" in name
+} - {documents.RUN_AT, documents.EXPIRES_AT, documents.STARTED_AT}
+OUTER_FIELDS: Final = FIELDS | {documents.ATTEMPTS, documents.UNCHARGED, documents.RETRIES, documents.SUSPECT}
+
+
+def test_field_names_are_written_only_in_the_documents() -> None:
+    assert {documents.LEASE_UNTIL, documents.LAST_TOKEN, documents.CANCEL_REQUESTED} <= FIELDS
+    for path, tree in TREES.items():
+        if room(path) != "storage/documents.py":
+            assert not OUTER_FIELDS & set(literals_of(tree)), room(path)
+        if room(path).startswith("work/"):
+            assert not {documents.RUN_AT, documents.EXPIRES_AT, documents.KEY} & set(literals_of(tree)), room(path)
+
+
+def test_operators_of_mongodb_are_written_only_under_storage() -> None:
+    for path, tree in TREES.items():
+        if not room(path).startswith("storage/"):
+            found = [text for text in literals_of(tree) if text[:1] == "$" and text[1:2].isalpha()]
+            assert not found, room(path)
+
+
+def test_only_the_command_line_prints() -> None:
+    for path, tree in TREES.items():
+        if floor_of(name_of(path)) == 5:
+            continue
+        called = {
+            node.func.id for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+        }
+        assert "print" not in called, room(path)
+        assert not {"rich", "typer"} & {name.partition(".")[0] for name, _ in imports_of(tree)}, room(path)
+
+
+def test_the_command_line_uses_the_public_api() -> None:
+    public = {"mongoq", *(f"mongoq.{word}" for word in WORDS.split())}
+    for module, tree in MODULES.items():
+        if floor_of(module) == 5:
+            for imported, _ in imports_of(tree):
+                if imported.startswith("mongoq") and not imported.startswith("mongoq.cli"):
+                    assert imported in public or imported == "mongoq.storage.embedded", f"{module} imports {imported}"
+
+
+def members(kind: type[Any]) -> Iterator[tuple[str, object]]:
+    for name, member in vars(kind).items():
+        if not name.startswith("_") and (inspect.isroutine(member) or isinstance(member, property)):
+            yield f"{kind.__name__}.{name}", member
+
+
+@pytest.mark.parametrize("name", mongoq.__all__)
+def test_the_public_api_is_documented(name: str) -> None:
+    thing = getattr(mongoq, name)
+    generated = f"{name}("
+    assert thing.__doc__, name
+    assert not thing.__doc__.startswith(generated), f"{name} has only what dataclass made up"
+    if inspect.isclass(thing) and not issubclass(thing, Enum):
+        bare = [full for full, member in members(thing) if not inspect.getdoc(member)]
+        assert not bare

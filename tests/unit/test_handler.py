@@ -1,0 +1,136 @@
+from __future__ import annotations
+
+import functools
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
+
+import pytest
+
+from mongoq.clock import elapsed
+from mongoq.errors import ConfigurationError
+from mongoq.model import Task
+from mongoq.work.attempt import LiveAttempt
+from mongoq.work.handler import checked_handler
+
+
+class Methods:
+    def one(self, task: Any) -> Any:
+        return task
+
+    def two(self, attempt: Any, task: Any) -> Any:
+        return attempt, task
+
+    @staticmethod
+    def static(task: Any) -> Any:
+        return task
+
+    @classmethod
+    def of_class(cls, attempt: Any, task: Any) -> Any:
+        return attempt, task
+
+
+class CalledWithOne:
+    def __call__(self, task: Any) -> Any:
+        return task
+
+
+class CalledWithTwo:
+    def __call__(self, attempt: Any, task: Any) -> Any:
+        return attempt, task
+
+
+def with_default(task: Any, retries: int = 3) -> Any:
+    assert retries == 3
+    return task
+
+
+def two_with_default(attempt: Any, task: Any, *, verbose: bool = False) -> Any:
+    assert not verbose
+    return attempt, task
+
+
+@pytest.fixture
+def task(make_attempt: Callable[..., LiveAttempt]) -> Task:
+    return make_attempt(elapsed()).task
+
+
+@pytest.mark.parametrize(
+    "handler",
+    [
+        lambda task: task,
+        with_default,
+        Methods().one,
+        Methods.static,
+        CalledWithOne(),
+        functools.partial(Methods().two, None),
+        lambda *args: args[0] if len(args) == 1 else None,
+    ],
+)
+def test_a_handler_of_one_is_given_the_task(handler: Any, task: Task) -> None:
+    got = checked_handler(handler)(task)
+    assert (got[1] if isinstance(got, tuple) else got) is task
+
+
+@pytest.mark.parametrize(
+    "handler",
+    [lambda attempt, task: (attempt, task), two_with_default, Methods().two, Methods.of_class, CalledWithTwo()],
+)
+def test_a_handler_of_two_is_given_the_attempt_first(handler: Any, task: Task) -> None:
+    attempt, got = checked_handler(handler)(task)
+    assert attempt is task.attempt is not None
+    assert got is task
+
+
+def test_a_builtin_serves_too(task: Task) -> None:
+    assert checked_handler(id)(task) == id(task)
+
+
+def too_many(first: Any, second: Any, third: Any) -> None: ...
+
+
+def only_by_name(*, task: Any) -> None: ...
+
+
+@pytest.mark.parametrize("handler", [lambda: None, too_many, only_by_name])
+def test_a_handler_that_cannot_be_called_so_is_refused_with_its_parameters(handler: Any) -> None:
+    with pytest.raises(ConfigurationError, match=r"handler: .* is not handler\(task\) or handler\(attempt, task\)"):
+        checked_handler(handler)
+
+
+@pytest.mark.parametrize("handler", [None, "module.function", 7])
+def test_what_cannot_be_called_is_refused(handler: Any) -> None:
+    with pytest.raises(ConfigurationError, match=r"handler: .* is not a function of the task"):
+        checked_handler(handler)
+
+
+async def coroutine(task: Any) -> None: ...
+
+
+class AsyncCalled:
+    async def __call__(self, task: Any) -> None: ...
+
+
+class AsyncMethod:
+    async def handle(self, task: Any) -> None: ...
+
+
+@pytest.mark.parametrize(
+    "handler", [coroutine, AsyncCalled(), AsyncMethod().handle, functools.partial(coroutine)], ids=repr
+)
+def test_a_coroutine_is_refused_instead_of_never_awaited(handler: Any) -> None:
+    with pytest.raises(ConfigurationError, match="a plain function: coroutines need"):
+        checked_handler(handler)
+
+
+def generator(task: Any) -> Iterator[Any]:
+    yield task
+
+
+async def async_generator(task: Any) -> AsyncIterator[Any]:
+    yield task
+
+
+@pytest.mark.parametrize("handler", [generator, async_generator])
+def test_a_generator_is_refused_instead_of_never_run(handler: Any) -> None:
+    with pytest.raises(ConfigurationError):
+        checked_handler(handler)

@@ -1,0 +1,168 @@
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
+
+import bson
+import pytest
+
+from mongoq.backoff import Linear
+from mongoq.checks import MOST_FAULTS
+from mongoq.errors import ConfigurationError, InvalidTask
+from mongoq.model import MOST_TAGS, NewTask
+from mongoq.storage import documents, enqueueing
+from mongoq.storage.codec import CODEC
+from mongoq.storage.context import Context
+
+LATER = datetime(2031, 1, 1, tzinfo=UTC)
+
+
+def sent(context: Context, task: NewTask) -> dict[str, Any]:
+    """The document that `new` asks the driver to insert."""
+    (body,) = next(enqueueing.new(context, task)).args
+    return bson.decode(body.raw, CODEC)
+
+
+@pytest.mark.parametrize(
+    "options, field",
+    [
+        ({"tags": {"a": {1}}}, "tags.a"),
+        ({"tags": None}, "tags"),
+        ({"tags": {f"t{n}": n for n in range(MOST_TAGS + 1)}}, "tags"),
+        ({"payload": object()}, "payload"),
+        ({"key": ""}, "key"),
+        ({"key": "a\0b"}, "key"),
+        ({"key": 7}, "key"),
+        ({"unique": "x" * 513}, "unique"),
+        ({"queue": ""}, "queue"),
+        ({"queue": "$new"}, "queue"),
+        ({"queue": "a b"}, "queue"),
+        ({"queue": "q" * 129}, "queue"),
+        ({"queue": None}, "queue"),
+        ({"priority": math.nan}, "priority"),
+        ({"priority": math.inf}, "priority"),
+        ({"priority": True}, "priority"),
+        ({"priority": 2**63}, "priority"),
+        ({"delay": -1}, "delay"),
+        ({"delay": math.nan}, "delay"),
+        ({"delay": timedelta(days=4000)}, "delay"),
+        ({"delay": 5, "run_at": LATER}, "delay"),
+        ({"run_at": datetime(2031, 1, 1)}, "run_at"),  # noqa: DTZ001 -- the fault
+        ({"expires_at": "tomorrow"}, "expires_at"),
+        ({"max_retries": -1}, "max_retries"),
+        ({"max_retries": 1.5}, "max_retries"),
+        ({"max_retries": True}, "max_retries"),
+        ({"max_retries": 2**31}, "max_retries"),
+        ({"deadline": 0}, "deadline"),
+        ({"lease": 0.5}, "lease"),
+        ({"lease": None}, "lease"),
+        ({"keep_completed": -1}, "keep_completed"),
+        ({"keep_failed": "1 day"}, "keep_failed"),
+        ({"backoff": "fast"}, "backoff"),
+        ({"backoff": Linear}, "backoff"),
+        ({"backoff": True}, "backoff"),
+        ({"backoff": lambda attempt: attempt}, "backoff"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else None,
+)
+def test_a_new_task_names_what_is_wrong_with_it(options: dict[str, Any], field: str) -> None:
+    with pytest.raises(InvalidTask) as caught:
+        NewTask(**options)
+    assert {fault.field for fault in caught.value.faults} == {field}
+    assert all(fault.allowed and fault.value for fault in caught.value.faults)
+    assert isinstance(caught.value, ValueError)
+
+
+def test_several_faults_are_reported_together() -> None:
+    with pytest.raises(InvalidTask) as caught:
+        NewTask(tags={"$a": 1, "b": {2}}, priority=1.5, delay=-3, max_retries=-1)  # type: ignore[arg-type]
+    fields = [fault.field for fault in caught.value.faults]
+    assert fields == ["tags name", "tags.b", "priority", "delay", "max_retries"]
+
+
+def test_a_callable_backoff_cannot_travel_with_a_task() -> None:
+    with pytest.raises(InvalidTask, match="set a callable on the Queue"):
+        NewTask(backoff=lambda attempt: attempt)
+
+
+def test_a_wrong_backoff_is_told_once_and_by_its_field() -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        NewTask(backoff=Linear(-1))
+    assert [fault.field for fault in caught.value.faults] == ["backoff.step"]
+
+
+def test_the_instants_of_a_new_task_are_utc_in_whole_milliseconds() -> None:
+    there = datetime(2031, 1, 1, 1, 0, 0, 999, tzinfo=timezone(timedelta(hours=1)))
+    task = NewTask(run_at=there, expires_at=there)
+    assert (task.run_at, task.expires_at) == (LATER, LATER)
+
+
+def test_what_a_task_was_given_of_a_policy_is_carried_also_where_it_is_none() -> None:
+    task = NewTask(max_retries=None, deadline=None, lease=60, backoff=5)
+    assert task.carried == {
+        "max_retries": None,
+        "deadline": None,
+        "lease": timedelta(minutes=1),
+        "backoff": Linear(5),
+    }
+    assert NewTask().carried == {}
+
+
+def test_the_faults_of_many_tasks_name_their_places() -> None:
+    items: list[Any] = [{"a": 1}, {"b": {1}}, NewTask(), {"$": 1}, "tags"]
+    with pytest.raises(InvalidTask) as caught:
+        NewTask.many(items, {})
+    assert [fault.field for fault in caught.value.faults] == ["tasks[1].tags.b", "tasks[3].tags name", "tasks[4].tags"]
+
+
+def test_not_every_fault_of_a_thousand_tasks_is_told() -> None:
+    with pytest.raises(InvalidTask) as caught:
+        NewTask.many([{"a": {1}}] * 1000, {})
+    assert len(caught.value.faults) == MOST_FAULTS
+
+
+def test_what_is_common_to_many_tasks_leaves_ready_made_ones_alone() -> None:
+    first, second = NewTask.many([{"a": 1}, NewTask(priority=9)], {"priority": 5})
+    assert (first.tags, first.priority, second.priority) == ({"a": 1}, 5, 9)
+
+
+def test_a_task_of_more_than_the_limit_is_refused_before_anything_is_sent(context: Context) -> None:
+    op = enqueueing.new(context, NewTask(payload=b"x" * 2**20))
+    with pytest.raises(InvalidTask, match=r"task: '1,048,\d+ bytes' is not at most 1,048,576 bytes once encoded"):
+        next(op)
+
+
+def test_one_task_too_large_keeps_all_of_a_batch_from_being_sent(context: Context) -> None:
+    tasks = [NewTask(), NewTask(payload="x" * 2**20)]
+    with pytest.raises(InvalidTask, match="bytes once encoded"):
+        next(enqueueing.new_many(context, tasks))
+
+
+def test_what_only_bson_refuses_is_an_invalid_task_too(context: Context) -> None:
+    foreign = type("Foreign", (), {"__module__": "bson_like"})()
+    with pytest.raises(InvalidTask, match="a value that BSON can carry"):
+        next(enqueueing.new(context, NewTask(payload=foreign)))
+    with pytest.raises(InvalidTask, match="result"):
+        documents.checked_result({"a": {1}}, 2**20)
+    with pytest.raises(InvalidTask, match=r"result: .* at most 1,024 bytes"):
+        documents.checked_result(b"x" * 1024, 1024)
+
+
+def test_a_task_expires_by_its_own_word_or_by_the_queue_s_max_age(make_context: Callable[..., Context]) -> None:
+    context = make_context(max_age=60)
+    now = context.clock.now()
+    inherited = sent(context, NewTask())
+    assert inherited[documents.EXPIRES_AT] == now + timedelta(seconds=60)
+    own = sent(context, NewTask(expires_at=LATER))
+    assert own[documents.EXPIRES_AT] == LATER
+
+
+def test_a_task_s_own_policy_goes_over_the_queue_s(make_context: Callable[..., Context]) -> None:
+    context = make_context(max_retries=3, lease=60)
+    carried = sent(context, NewTask(max_retries=None))[documents.POLICY]
+    assert documents.policy_from(carried) == {
+        "max_retries": None,
+        "lease": timedelta(seconds=60),
+    }
