@@ -23,7 +23,8 @@ from mongoq.errors import (
     TaskNotFound,
 )
 from mongoq.lifecycle import TaskState
-from mongoq.model import Attempt, NewTask, QueueStats, Task, TaskError, WorkerInfo
+from mongoq.model import Attempt, QueueStats, Task, TaskError, WorkerInfo
+from mongoq.new_task import NewTask
 from mongoq.queue import Queue
 from mongoq.signals import (
     Cancel,

@@ -7,6 +7,7 @@ the rest.
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
@@ -41,8 +42,13 @@ class Policy:
     """How long a failed, expired or cancelled task is kept."""
 
     def over(self, carried: Mapping[str, Any]) -> Policy:
-        """This policy, with what a task carries in place of it."""
-        return replace(self, **carried) if carried else self
+        """This policy, with what a task carries in place of it. Remembered, as many tasks carry the same."""
+        return _over(self, tuple(carried.items())) if carried else self
+
+
+@functools.lru_cache(maxsize=1024)
+def _over(policy: Policy, carried: tuple[tuple[str, Any], ...]) -> Policy:
+    return replace(policy, **dict(carried))
 
 
 DEFAULTS: Final = Policy()

@@ -15,7 +15,8 @@ from mongoq.checks import UNSET, Checker, Duration, Unset, suggesting
 from mongoq.clock import ServerClock
 from mongoq.errors import IndexMissing, LeaseLost, QueueClosed
 from mongoq.lifecycle import LIVE, TaskState
-from mongoq.model import NewTask, QueueStats, Task, WorkerInfo
+from mongoq.model import QueueStats, Task, WorkerInfo
+from mongoq.new_task import NewTask
 from mongoq.options import checked_options, checked_queues, checked_workers
 from mongoq.signals import Fail, Move, Retry, Snooze
 from mongoq.storage import administering, claiming, enqueueing, finishing, inspecting, leasing, membership
@@ -179,6 +180,12 @@ class Queue:
         delay: Duration | None = None,
         run_at: datetime | None = None,
         expires_at: datetime | None = None,
+        max_retries: int | Unset | None = UNSET,
+        backoff: Any = UNSET,
+        deadline: Duration | Unset | None = UNSET,
+        lease: Duration | Unset = UNSET,
+        keep_completed: Duration | Unset = UNSET,
+        keep_failed: Duration | Unset = UNSET,
     ) -> list[Task]:
         """Enqueue many tasks in this order, in one round trip per 1,000, and return them.
 
@@ -190,12 +197,10 @@ class Queue:
             DuplicateTask: a key or `unique` value is taken; those before it exist.
         """
         common = {
-            "queue": queue,
-            "priority": priority,
-            "delay": delay,
-            "run_at": run_at,
-            "expires_at": expires_at,
-        }
+            "queue": queue, "priority": priority, "delay": delay, "run_at": run_at, "expires_at": expires_at,
+            "max_retries": max_retries, "backoff": backoff, "deadline": deadline, "lease": lease,
+            "keep_completed": keep_completed, "keep_failed": keep_failed,
+        }  # fmt: skip
         made = self._write(enqueueing.new_many(self._context, NewTask.many(tasks, common)))
         self._wake()
         return made

@@ -8,7 +8,8 @@ from typing import Any, Final
 
 from mongoq.checks import whole_milliseconds
 from mongoq.errors import DuplicateTask
-from mongoq.model import NewTask, Task
+from mongoq.model import Task
+from mongoq.new_task import NewTask
 from mongoq.storage import documents, filters
 from mongoq.storage.commands import Command, Document, Op, find_one
 from mongoq.storage.context import Context

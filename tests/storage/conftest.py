@@ -10,7 +10,8 @@ from typing import Any, TypeVar
 import pytest
 
 from mongoq.clock import FrozenClock, ServerClock
-from mongoq.model import NewTask, Task
+from mongoq.model import Task
+from mongoq.new_task import NewTask
 from mongoq.options import Options, checked_options
 from mongoq.storage import administering, claiming, enqueueing, finishing, inspecting
 from mongoq.storage.commands import Op

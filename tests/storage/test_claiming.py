@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 from mongoq.lifecycle import TaskState
-from mongoq.model import NewTask
+from mongoq.new_task import NewTask
 from mongoq.storage import claiming, enqueueing, upkeep
 from mongoq.verdict import Released
 

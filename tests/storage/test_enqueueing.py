@@ -9,7 +9,8 @@ import pytest
 from mongoq.backoff import Exponential
 from mongoq.errors import DuplicateTask, InvalidTask
 from mongoq.lifecycle import TaskState
-from mongoq.model import NewTask, Task
+from mongoq.model import Task
+from mongoq.new_task import NewTask
 from mongoq.storage import enqueueing
 from mongoq.verdict import Returned
 

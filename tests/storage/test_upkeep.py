@@ -9,7 +9,7 @@ import pytest
 
 from mongoq.backoff import Linear
 from mongoq.lifecycle import TaskState
-from mongoq.model import NewTask
+from mongoq.new_task import NewTask
 from mongoq.storage import administering, enqueueing, upkeep
 from mongoq.storage.upkeep import Swept
 from mongoq.verdict import Raised, Returned

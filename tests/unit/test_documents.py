@@ -11,7 +11,8 @@ from bson.datetime_ms import DatetimeMS
 from mongoq.backoff import Constant, Exponential, Ladder, Linear
 from mongoq.clock import FrozenClock
 from mongoq.lifecycle import TaskState
-from mongoq.model import NewTask, Task, TaskError
+from mongoq.model import Task, TaskError
+from mongoq.new_task import NewTask
 from mongoq.storage import documents
 from mongoq.storage.codec import CODEC
 

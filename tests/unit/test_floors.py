@@ -18,7 +18,7 @@ from mongoq.storage import documents
 
 PACKAGE: Final = Path(mongoq.__file__).parent
 
-WORDS = "errors checks signals lifecycle clock backoff options model verdict telemetry"
+WORDS = "errors checks signals lifecycle clock backoff options model new_task verdict telemetry"
 PURE = (
     "commands context keys codec documents filters updates indexes enqueueing claiming leasing finishing upkeep "
     "inspecting administering membership"

@@ -11,7 +11,7 @@ import pytest
 from mongoq.backoff import Linear
 from mongoq.checks import MOST_FAULTS
 from mongoq.errors import ConfigurationError, InvalidTask
-from mongoq.model import MOST_TAGS, NewTask
+from mongoq.new_task import MOST_TAGS, NewTask
 from mongoq.storage import documents, enqueueing
 from mongoq.storage.codec import CODEC
 from mongoq.storage.context import Context

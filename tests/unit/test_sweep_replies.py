@@ -12,7 +12,7 @@ import pytest
 from mongoq.clock import FrozenClock
 from mongoq.errors import DuplicateTask
 from mongoq.lifecycle import TaskState
-from mongoq.model import NewTask
+from mongoq.new_task import NewTask
 from mongoq.storage import enqueueing, filters, upkeep
 from mongoq.storage.commands import Command
 from mongoq.storage.context import Context

@@ -3,6 +3,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -72,14 +73,14 @@ def test_a_failing_handler_runs_again_after_each_step_of_its_backoff(queue: Queu
     assert (task.state, task.attempts, task.retries) == (TaskState.FAILED, 4, 4)
     assert [error.message for error in task.errors] == [f"attempt {number}" for number in (1, 2, 3, 4)]
     assert "in handler" in task.errors[0].traceback
-    waits = [later - earlier for earlier, later in zip(at, at[1:], strict=False)]
+    waits = [later - earlier for earlier, later in pairwise(at)]
     # Each wait is at least its step, and the steps grow as they should: ratios, not the machine's speed.
     assert all(wait >= 0.3 * number for number, wait in enumerate(waits, start=1))
     assert waits[0] < waits[1] < waits[2]
 
 
 @pytest.mark.parametrize(
-    ("signal", "state"),
+    "signal, state",
     [
         (Retry("later", delay=60), TaskState.SCHEDULED),
         (Snooze(60), TaskState.SCHEDULED),

@@ -1,0 +1,108 @@
+"""The README cannot drift: its diagram, tables and blocks are checked against the code, and its blocks run."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import secrets
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from bson import json_util
+from pymongo import MongoClient
+
+from mongoq import Queue, TaskState
+from mongoq.lifecycle import diagram
+from mongoq.options import DEFAULTS
+from mongoq.storage.embedded import EmbeddedServer
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text()
+
+
+def block(language: str, containing: str) -> str:
+    """The code block of this language that contains a text."""
+    blocks: list[str] = re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+    return next(found for found in blocks if containing in found)
+
+
+def names_in_table(heading: str) -> set[str]:
+    """The names in backticks in the first column of the table under a heading line."""
+    rows = README.partition(heading)[2].partition("\n\n")[0].splitlines()[1:]
+    return {name for row in rows for name in re.findall(r"`(\w+)`", row.split("|")[1])}
+
+
+def test_the_diagram_is_drawn_from_the_lifecycle_table() -> None:
+    assert block("mermaid", "stateDiagram").strip() == diagram()
+
+
+@pytest.mark.parametrize(
+    "heading, function",
+    [("| option | default | meaning |", Queue.__init__), ("| for one task:", Queue.new)],
+    ids=["Queue", "new"],
+)
+def test_a_table_names_every_option(heading: str, function: object) -> None:
+    assert callable(function)
+    options = set(inspect.signature(function).parameters) - {"self", "target", "tags"}
+    assert names_in_table(heading) == options
+
+
+def test_the_defaults_are_those_of_the_code() -> None:
+    told = {
+        row.split("|")[1].strip(" `"): row.split("|")[2].strip() for row in README.splitlines() if row.count("|") == 4
+    }
+    seconds = {"lease": "30 s", "keep_completed": "1 hour", "keep_failed": "30 days", "deadline": "none"}
+    units = {"s": 1, "hour": 3600, "days": 86400}
+    for name, text in seconds.items():
+        assert told[name] == text
+        value = getattr(DEFAULTS, name)
+        if text != "none":
+            number, unit = text.split()
+            assert value.total_seconds() == float(number) * units[unit]
+        else:
+            assert value is None
+
+
+def test_every_promise_has_a_test_of_its_name() -> None:
+    section = README.partition("## What is promised")[2].partition("And what is not")[0]
+    promised = re.findall(r"\| `(test_\w+)` \|", section)
+    tests = "\n".join(file.read_text() for file in (ROOT / "tests").rglob("test_*.py"))
+
+    assert len(promised) == section.count("| **") >= 8
+    assert [name for name in promised if f"def {name}(" not in tests] == []
+
+
+def test_every_public_method_is_named() -> None:
+    methods = {name for name, _ in inspect.getmembers(Queue, inspect.isfunction) if not name.startswith("_")}
+    assert {name for name in methods if not re.search(rf"\b{name}\b", README)} == set()
+
+
+def test_the_producer_and_worker_run_as_printed(server: EmbeddedServer) -> None:
+    namespace = f"t-{secrets.token_hex(4)}"
+    program = block("python", "def send")
+    assert len(program.splitlines()) <= 20
+    program = program.replace("mongodb://localhost/shop?replicaSet=rs0", server.uri)
+    program = program.replace('namespace="mail"', f'namespace="{namespace}"')
+    program = program.replace("queue.run(send)", "queue.run(send, burst=True)")
+    printed = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+
+    with Queue(server.uri, namespace=namespace) as queue:
+        stats = queue.stats()["default"]
+        assert (stats.completed, stats.scheduled, stats.ready) == (1_001, 1, 0)
+        assert {task.result["sent"] for task in queue.tasks(state="completed", limit=None)} == {True}
+    assert "welcome mail to ada@example.org, attempt 1" in printed.stdout
+
+
+def test_a_document_as_printed_is_a_task(server: EmbeddedServer) -> None:
+    document = json_util.loads(block("json", "_id"))
+    namespace = f"t-{secrets.token_hex(4)}"
+    with MongoClient[dict[str, Any]](server.uri) as client, Queue(client, namespace=namespace) as queue:
+        queue.init()
+        client["mongoq"][f"{namespace}.tasks"].insert_one(document)
+        seen: list[int] = []
+        queue.run(lambda task: seen.append(task.tags["user"]), burst=True)
+        assert seen == [42]
+        assert queue.get("any string").state is TaskState.COMPLETED
