@@ -6,6 +6,7 @@ whose own clock jumped) only the token on every write protects.
 
 from __future__ import annotations
 
+import math
 import time
 from datetime import UTC, datetime, timedelta
 from typing import Final, Protocol
@@ -48,7 +49,8 @@ class ServerClock:
 
     def now(self) -> datetime:
         """The server's time, UTC, in whole milliseconds."""
-        return whole_milliseconds(datetime.fromtimestamp(elapsed() + self._offset, UTC))
+        # Asked for at every ending; cutting the seconds costs a quarter of cutting the datetime.
+        return datetime.fromtimestamp(math.floor((elapsed() + self._offset) * 1000) / 1000, UTC)
 
     def wants_measuring(self) -> bool:
         """Whether it is time to ask the server again."""

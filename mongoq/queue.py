@@ -348,7 +348,10 @@ class Queue:
         return self._read(inspecting.size(self._context, queue, LIVE))
 
     def stats(self) -> dict[str, QueueStats]:
-        """How many tasks stand where, by queue; counted in the indexes, about 1 s per million tasks."""
+        """How many tasks stand where, by queue; counted in the indexes, about 1 s per million tasks.
+
+        The states are counted one after the other: a task that moves meanwhile may be counted twice, or not at all.
+        """
         return self._read(inspecting.stats(self._context))
 
     def queues(self) -> dict[str, int]:
@@ -369,6 +372,10 @@ class Queue:
     def time(self) -> datetime:
         """The server's clock, by which everything is scheduled."""
         return self._read(administering.server_time())
+
+    def standalone(self) -> bool:
+        """Whether the server is no member of a replica set: what it acknowledged may then be lost with it."""
+        return "setName" not in self._read(administering.hello())
 
     def init(self) -> list[str]:
         """Make the indexes that are missing, and return their names.

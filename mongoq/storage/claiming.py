@@ -24,6 +24,7 @@ from mongoq.storage.commands import Command, Document, Filter, Op, Update, find,
 from mongoq.storage.context import Context
 from mongoq.storage.finishing import Ended, finish
 from mongoq.verdict import Verdict
+from mongoq.verdict import suspicion as suspicion_of
 
 CLAIM_LIMIT_MS: Final = 10_000
 """A claim that waits longer for somebody's open transaction gives up and tries again."""
@@ -71,13 +72,13 @@ def try_claim(context: Context, queues: Sequence[str], worker: str) -> Op[Task |
     return task
 
 
-def claim_many(context: Context, queues: Sequence[str], limit: int, worker: str, *, suspects: int) -> Op[Claim]:
-    """Lease up to `limit` of the most urgent ready tasks of `queues`, at most `suspects` suspects among them.
+def claim_many(context: Context, queues: Sequence[str], limit: int, worker: str, *, suspicion: int) -> Op[Claim]:
+    """Lease up to `limit` of the most urgent ready tasks of `queues`, suspects only up to a weight of `suspicion`.
 
     Fewer than found are held where another claimant was faster, or where the server stopped answering in the
     middle: what was not confirmed by then runs out its lease and is refunded.
     """
-    found = yield from _candidates(context, queues, limit, suspects)
+    found = yield from _candidates(context, queues, limit, suspicion)
     now = context.clock.now()
     more = len(found) >= limit
     fresh = [document for document in found if not _expired(document, now)]
@@ -117,16 +118,27 @@ def _take_first(context: Context, queues: Sequence[str], token: str, worker: str
     return document
 
 
-def _candidates(context: Context, queues: Sequence[str], limit: int, suspects: int) -> Op[list[Document]]:
+def _candidates(context: Context, queues: Sequence[str], limit: int, suspicion: int) -> Op[list[Document]]:
     """The most urgent ready tasks; where too many are suspects, others are looked for behind them."""
     found = yield from _by_urgency(context, filters.ready(queues), limit)
-    suspected = [document for document in found if document.get(documents.SUSPECT)]
-    if len(suspected) <= suspects:
+    suspects = [document for document in found if document.get(documents.SUSPECT)]
+    chosen = _within(suspects, suspicion)
+    if len(chosen) == len(suspects):
         return found
-    chosen = suspected[:suspects]
     if limit > len(chosen):
         chosen += yield from _by_urgency(context, filters.ready_unsuspected(queues), limit - len(chosen))
     return sorted(chosen, key=lambda d: (-d[documents.PRIORITY], d[documents.RUN_AT], d[documents.KEY]))
+
+
+def _within(suspects: list[Document], room: int) -> list[Document]:
+    """As many of these suspects, the most urgent first, as there is room for."""
+    chosen = []
+    for document in suspects:
+        weight = suspicion_of(document[documents.SUSPECT])
+        if weight <= room:
+            room -= weight
+            chosen.append(document)
+    return chosen
 
 
 def _by_urgency(context: Context, where: Filter, limit: int) -> Op[list[Document]]:

@@ -91,7 +91,7 @@ def _client(uri: str) -> MongoClient[Any]:
         return MongoClient(uri, **settings, tz_aware=True, retryWrites=True)
     except (PyMongoError, BSONError) as error:
         raise translated(error, "") from None
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OSError):
         raise translated(InvalidURI("Port must be"), "") from None
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from mongoq.clock import elapsed
 from mongoq.model import Task
 from mongoq.options import Policy
@@ -33,7 +31,10 @@ class LiveAttempt:
     )
 
     def __init__(self, task: Task, policy: Policy, sent: float) -> None:
-        self.task = replace(task, attempt=self)
+        # The task is fresh from its claim and nobody else's yet; dataclasses.replace took 9 µs, a third of all
+        # that a no-op task costs this process.
+        object.__setattr__(task, "attempt", self)
+        self.task = task
         self.policy = policy
         self.lease = policy.lease.total_seconds()
         self.claimed_at = sent

@@ -9,6 +9,7 @@ from typing import Final
 from mongoq.clock import elapsed
 from mongoq.storage import claiming
 from mongoq.telemetry import Signpost
+from mongoq.verdict import MOST_SUSPICION
 from mongoq.work.attempt import LiveAttempt
 from mongoq.work.shared import Shared
 
@@ -49,14 +50,16 @@ class Claimer:
         sent = elapsed()
         wanted = min(room, BATCH)
         shared = self._shared
-        suspects = 0 if shared.book.suspects else 1
-        operation = claiming.claim_many(shared.context, self._queues, wanted, shared.worker, suspects=suspects)
+        # Taken before the claim: what runs now may stand in the way of what the claim would find.
+        alone = not len(shared.book)
+        suspicion = MOST_SUSPICION - shared.book.suspicion
+        operation = claiming.claim_many(shared.context, self._queues, wanted, shared.worker, suspicion=suspicion)
         claim: claiming.Claim = shared.run(operation)
         if claim.tasks:
             self._take(claim, sent)
         if shared.telemetry:
             shared.telemetry.emit(Signpost.CLAIMED, tasks=claim.tasks, wanted=wanted, lost=claim.lost)
-        return self._pause(claim)
+        return self._pause(claim, alone=alone)
 
     def _take(self, claim: claiming.Claim, sent: float) -> None:
         policy = self._shared.context.options.policy
@@ -66,13 +69,13 @@ class Claimer:
         self._shared.book.add(attempts)
         self._receive(attempts)
 
-    def _pause(self, claim: claiming.Claim) -> float | None:
+    def _pause(self, claim: claiming.Claim, *, alone: bool) -> float | None:
         if claim.more or claim.tasks:
             self._poll = FIRST_POLL
             # What was lost went to another claimant at the same head: step aside, at random.
             return random.uniform(0, 0.01) if claim.lost else 0  # noqa: S311 -- no secret
         if self._nothing_left is not None:
-            return self._end()
+            return self._end() if alone else FIRST_POLL
         self._poll = min(LONGEST_POLL, self._poll * 2)
         return self._poll * random.uniform(0.75, 1)  # noqa: S311 -- no secret
 

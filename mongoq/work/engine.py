@@ -120,8 +120,8 @@ class Engine:
     def _room(self) -> tuple[int, int]:
         """How many tasks there is room for, and how many make a claim worth its trip."""
         ahead = self._prefetch.wanted(self._job.workers)
-        backlog = max(0, len(self._buffer) - 2 * BATCH)
-        return self._job.workers + ahead - self._executor.load - backlog, max(1, min(BATCH, ahead // 2))
+        # Endings that wait count like tasks that wait: both run again when this process dies.
+        return self._job.workers + ahead - self._executor.load - len(self._buffer), max(1, min(BATCH, ahead // 2))
 
     def _receive(self, attempts: list[LiveAttempt]) -> None:
         if self._stop_by == float("inf"):

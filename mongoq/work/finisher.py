@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-import threading
+from collections import deque
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
@@ -27,30 +27,31 @@ class Settled(NamedTuple):
 
 
 class FinishBuffer:
-    """Endings on their way. Adding costs one append; taking and giving back keep their order."""
+    """Endings on their way, oldest first. Any thread adds; only the finisher takes and gives back.
+
+    Without a lock: every operation used on the deque is atomic, and handlers queued up for one.
+    """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._waiting: list[Settled] = []
+        self._waiting: deque[Settled] = deque()
 
     def __len__(self) -> int:
         return len(self._waiting)
 
     def add(self, attempt: LiveAttempt, verdict: Verdict) -> None:
         """Leave an ending to be written."""
-        with self._lock:
-            self._waiting.append(Settled(attempt, verdict))
+        self._waiting.append(Settled(attempt, verdict))
 
     def take(self, most: int) -> list[Settled]:
         """Take the oldest endings out."""
-        with self._lock:
-            taken, self._waiting = self._waiting[:most], self._waiting[most:]
+        taken: list[Settled] = []
+        while len(taken) < most and self._waiting:
+            taken.append(self._waiting.popleft())
         return taken
 
     def give_back(self, endings: list[Settled]) -> None:
         """Put back what could not be written, to be written first."""
-        with self._lock:
-            self._waiting = endings + self._waiting
+        self._waiting.extendleft(reversed(endings))
 
 
 class Finisher:

@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from typing import Final
 
+from mongoq.verdict import suspicion
 from mongoq.work.attempt import LiveAttempt
 
 RENEWALS_PER_LEASE: Final = 3
@@ -18,8 +19,8 @@ class LeaseBook:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._held: dict[LiveAttempt, None] = {}
-        self.suspects = 0
-        """How many of them lost a lease before."""
+        self.suspicion = 0
+        """How suspicious they are together."""
 
     def __len__(self) -> int:
         return len(self._held)
@@ -29,7 +30,7 @@ class LeaseBook:
         with self._lock:
             for attempt in attempts:
                 self._held[attempt] = None
-                self.suspects += attempt.task.suspect > 0
+                self.suspicion += suspicion(attempt.task.suspect)
 
     def remove(self, attempts: Iterable[LiveAttempt]) -> None:
         """Forget attempts that are written, or lost."""
@@ -37,7 +38,7 @@ class LeaseBook:
             for attempt in attempts:
                 if attempt in self._held:
                     del self._held[attempt]
-                    self.suspects -= attempt.task.suspect > 0
+                    self.suspicion -= suspicion(attempt.task.suspect)
 
     def all(self) -> list[LiveAttempt]:
         """All that are held."""

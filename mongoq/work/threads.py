@@ -56,7 +56,7 @@ class ThreadExecutor:
     def submit(self, attempts: list[LiveAttempt]) -> None:
         """Run these as soon as there is a thread for each.
 
-        A suspect goes first: only one is held at a time, so the others wait for it.
+        A suspect goes first: few are held at a time, so the others wait for it.
         """
         with self._changed:
             for attempt in attempts:

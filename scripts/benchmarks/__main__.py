@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import tempfile
+from typing import Any
 
 from pymongo import MongoClient
 
@@ -27,7 +28,7 @@ def main() -> None:
         if uri is None:
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="mongoq-bench-"))
             uri = stack.enter_context(open_embedded(folder)).uri
-        client = stack.enter_context(MongoClient(uri, tz_aware=True))
+        client: MongoClient[Any] = stack.enter_context(MongoClient(uri, tz_aware=True))
         setting = Setting(client, arguments.repeat, arguments.tasks)
         for name in arguments.names:
             show(name, BENCHMARKS[name](setting), as_json=arguments.json)

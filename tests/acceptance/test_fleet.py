@@ -90,7 +90,7 @@ def test_a_task_that_kills_its_process_fails_and_costs_its_neighbours_nothing(fl
 
     until(supervised, timeout=90, why="all tasks end")
     dead = fleet.queue.get(poison)
-    assert (dead.state, dead.charged, dead.attempts) == (TaskState.FAILED, 2, 3)
+    assert (dead.state, dead.charged, dead.attempts) == (TaskState.FAILED, 2, 4)
     assert dead.last_error.type == "WorkerLost"
     others = [task for task in fleet.queue.tasks(limit=None) if task.key != poison]
     assert {(task.state, task.charged) for task in others} == {(TaskState.COMPLETED, 1)}

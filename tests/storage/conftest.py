@@ -20,7 +20,7 @@ from mongoq.storage.context import Context
 from mongoq.storage.driver import Driver
 from mongoq.storage.embedded import EmbeddedServer
 from mongoq.storage.keys import KeyMaker
-from mongoq.verdict import Ending
+from mongoq.verdict import MOST_SUSPICION, Ending
 
 T = TypeVar("T")
 
@@ -41,10 +41,15 @@ class Store:
         return made
 
     def claim(
-        self, limit: int = 1, *, queues: tuple[str, ...] = ("default",), worker: str = "w", suspects: int = 1
+        self,
+        limit: int = 1,
+        *,
+        queues: tuple[str, ...] = ("default",),
+        worker: str = "w",
+        suspicion: int = MOST_SUSPICION,
     ) -> list[Task]:
         """Claim a batch, as the engine does."""
-        claim = self.run(claiming.claim_many(self.context, queues, limit, worker, suspects=suspects))
+        claim = self.run(claiming.claim_many(self.context, queues, limit, worker, suspicion=suspicion))
         tasks: list[Task] = claim.tasks
         return tasks
 

@@ -40,7 +40,7 @@ def crowded(store: Any) -> Any:
 
 def explain(store: Any, queues: tuple[str, ...], limit: int) -> dict[str, Any]:
     """What the server did for the very command that a claim begins with."""
-    command = next(claiming.claim_many(store.context, queues, limit, "w", suspects=1))
+    command = next(claiming.claim_many(store.context, queues, limit, "w", suspicion=16))
     explained: dict[str, Any] = store.connection.database.command(
         "explain",
         {

@@ -98,7 +98,7 @@ def test_a_task_goes_to_exactly_one_of_many_claimants(store: Any) -> None:
 
     def claim_all() -> None:
         while True:
-            claim = store.run(claiming.claim_many(store.context, ["default"], 50, "w", suspects=1))
+            claim = store.run(claiming.claim_many(store.context, ["default"], 50, "w", suspicion=16))
             taken.update(task.key for task in claim.tasks)
             lost.append(claim.lost)
             if not claim.more:
@@ -115,20 +115,37 @@ def test_a_task_goes_to_exactly_one_of_many_claimants(store: Any) -> None:
     assert sum(lost), "the claimants never met: the test shows nothing"
 
 
-def test_suspects_are_claimed_apart_and_do_not_stand_in_the_way(store: Any) -> None:
-    suspected = {store.new(priority=9).key for _ in range(5)}
-    store.claim(5)
+def lose(store: Any, count: int) -> None:
+    """Claim so many tasks in a process that vanishes."""
+    assert len(store.claim(count)) == count
     store.clock.advance(32)
     store.run(upkeep.rescue(store.context))
+
+
+def test_a_process_holds_few_suspects_and_they_do_not_stand_in_the_way(store: Any) -> None:
+    suspected = {store.new(priority=9).key for _ in range(20)}
+    lose(store, 20)
     ordinary = {store.new().key for _ in range(3)}
 
-    first = store.claim(4)
-    assert [task.suspect for task in first] == [1, 0, 0, 0]
-    assert first[0].key in suspected
-    assert {task.key for task in first[1:]} == ordinary
-    assert store.claim(4, suspects=0) == []
-    store.end(first[0], Released())
-    assert len(store.claim(4, suspects=1)) >= 1
+    first = store.claim(40)
+    assert [task.suspect for task in first] == [1] * 16 + [0] * 3
+    assert {task.key for task in first[:16]} < suspected
+    assert {task.key for task in first[16:]} == ordinary
+    assert store.claim(40, suspicion=0) == []
+    assert len(store.claim(40, suspicion=3)) == 3
+
+
+def test_who_lost_two_leases_is_the_only_suspect_of_its_process(store: Any) -> None:
+    for _ in range(3):
+        store.new(priority=9)
+    lose(store, 3)
+    lose(store, 2)
+    ordinary = store.new().key
+
+    claimed = store.claim(10)
+    assert [task.suspect for task in claimed] == [2, 0]
+    assert claimed[1].key == ordinary
+    assert [task.suspect for task in store.claim(10, suspicion=15)] == [1]
 
 
 def test_a_claim_says_whether_more_may_be_ready(store: Any) -> None:
@@ -136,7 +153,7 @@ def test_a_claim_says_whether_more_may_be_ready(store: Any) -> None:
         store.new()
 
     def more(limit: int) -> bool:
-        claim = store.run(claiming.claim_many(store.context, ["default"], limit, "w", suspects=1))
+        claim = store.run(claiming.claim_many(store.context, ["default"], limit, "w", suspicion=16))
         return bool(claim.more)
 
     assert [more(2), more(2)] == [True, False]

@@ -85,16 +85,19 @@ def test_a_sweep_looks_again_at_once_because_the_next_may_be_due_a_moment_later(
     assert store.run(upkeep.rescue(store.context)) == Swept(0, timedelta(seconds=0.05))
 
 
-def test_a_lease_lost_again_is_charged_and_waits(make_store: Callable[..., Any]) -> None:
+def test_a_lease_lost_alone_is_charged_and_waits(make_store: Callable[..., Any]) -> None:
     store = make_store(max_retries=1, backoff=Linear(10))
     key = store.new().key
-    store.claim()
-    lose_lease(store)
+    for lost in (1, 2):
+        store.claim()
+        lose_lease(store)
+        refunded = store.get(key)
+        assert (refunded.state, refunded.charged, refunded.suspect) == (TaskState.READY, 0, lost)
 
     store.claim()
     lose_lease(store)
     charged = store.get(key)
-    assert (charged.state, charged.charged, charged.suspect) == (TaskState.SCHEDULED, 1, 2)
+    assert (charged.state, charged.charged, charged.suspect) == (TaskState.SCHEDULED, 1, 3)
     assert charged.run_at == store.clock.now() + 10 * SECOND
     assert charged.last_error is not None
     assert charged.last_error.type == "WorkerLost"
@@ -102,7 +105,7 @@ def test_a_lease_lost_again_is_charged_and_waits(make_store: Callable[..., Any])
     store.clock.advance(10)
     assert store.claim_one() is not None
     lose_lease(store)
-    assert (store.get(key).state, store.get(key).attempts) == (TaskState.FAILED, 3)
+    assert (store.get(key).state, store.get(key).attempts) == (TaskState.FAILED, 4)
 
 
 def test_five_lost_leases_in_a_row_end_a_task_whatever_its_retries(make_store: Callable[..., Any]) -> None:

@@ -30,8 +30,8 @@ def matched(count: int) -> SimpleNamespace:
     return SimpleNamespace(matched_count=count)
 
 
-def claim_many(context: Context, limit: int = 10, suspects: int = 1) -> Any:
-    return claiming.claim_many(context, ["default"], limit, "me:1:a", suspects=suspects)
+def claim_many(context: Context, limit: int = 10, suspicion: int = 1) -> Any:
+    return claiming.claim_many(context, ["default"], limit, "me:1:a", suspicion=suspicion)
 
 
 def keys(claim: claiming.Claim) -> list[str]:
@@ -140,7 +140,7 @@ def test_as_many_suspects_as_allowed_need_no_second_look(drive: Drive, context: 
 
 
 def test_no_suspect_is_claimed_where_one_is_held(drive: Drive, context: Context, make_document: Make) -> None:
-    commands, claim = drive(claim_many(context, suspects=0), [make_document(suspect=1)], [])
+    commands, claim = drive(claim_many(context, suspicion=0), [make_document(suspect=1)], [])
     assert [command.verb for command in commands] == ["find", "find"]
     assert claim == claiming.Claim([], more=False, lost=0)
 

@@ -79,7 +79,7 @@ def test_tasks_lost_with_a_batch_are_refunded_by_one_update_for_each_claim(
 
 
 def test_a_suspect_that_is_lost_again_pays_and_waits(drive: Drive, context: Context, make_document: Make) -> None:
-    found = [abandoned(make_document, suspect=1, attempts=2, uncharged=1)]
+    found = [abandoned(make_document, suspect=2, attempts=3, uncharged=2)]
     commands, swept = drive(upkeep.rescue(context), found, found, matched(1))
     (write,) = commands[2].args[0]
     assert write._filter["token"] == "t1"
@@ -102,7 +102,7 @@ def test_a_callable_backoff_that_raises_does_not_keep_lost_tasks_from_their_resc
     def broken(attempt: int) -> float:
         raise ZeroDivisionError
 
-    found = [abandoned(make_document, _id="a", suspect=1), abandoned(make_document, _id="b")]
+    found = [abandoned(make_document, _id="a", suspect=2), abandoned(make_document, _id="b")]
     _, swept = drive(upkeep.rescue(make_context(backoff=broken)), found[:1], found, matched(1), matched(1))
     assert swept.moved == 2
 

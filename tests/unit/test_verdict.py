@@ -180,13 +180,14 @@ def test_what_would_end_a_program_is_a_failure_like_any_other(make_task: Make, e
     assert verdict.error.type == type(error).__name__
 
 
-def test_the_first_lost_lease_is_refunded_and_makes_a_suspect(make_task: Make) -> None:
+@pytest.mark.parametrize("suspect", [0, 1])
+def test_a_lease_lost_among_many_is_refunded_and_makes_a_suspect(make_task: Make, suspect: int) -> None:
     expected = Verdict(Event.RESCUE, charged=False, suspect=True)
-    assert verdict_of(make_task(attempts=9), Lost(), max_retries=0) == expected
+    assert verdict_of(make_task(suspect=suspect, attempts=9), Lost(), max_retries=0) == expected
 
 
-@pytest.mark.parametrize("suspect", [1, 2, 3])
-def test_a_lease_lost_again_is_charged_and_waits(make_task: Make, suspect: int) -> None:
+@pytest.mark.parametrize("suspect", [2, 3])
+def test_a_lease_lost_alone_is_charged_and_waits(make_task: Make, suspect: int) -> None:
     verdict = verdict_of(make_task(suspect=suspect, attempts=2, uncharged=1), Lost())
     assert (verdict.event, verdict.charged, verdict.suspect) == (Event.RESCUE, True, True)
     assert verdict.run_at == NOW + timedelta(seconds=10)
@@ -196,9 +197,9 @@ def test_a_lease_lost_again_is_charged_and_waits(make_task: Make, suspect: int) 
 
 
 def test_a_lease_lost_again_fails_a_task_without_retries_left(make_task: Make) -> None:
-    verdict = verdict_of(make_task(suspect=1, attempts=3, uncharged=1), Lost(), max_retries=1)
+    verdict = verdict_of(make_task(suspect=2, attempts=3, uncharged=1), Lost(), max_retries=1)
     assert (verdict.event, verdict.keep) == (Event.FAIL, KEEP_FAILED)
-    assert verdict_of(make_task(suspect=1, attempts=2, uncharged=1), Lost(), max_retries=1).event is Event.RESCUE
+    assert verdict_of(make_task(suspect=2, attempts=2, uncharged=1), Lost(), max_retries=1).event is Event.RESCUE
 
 
 def test_five_lost_leases_in_a_row_end_a_task_even_with_unlimited_retries(make_task: Make) -> None:

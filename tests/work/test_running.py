@@ -7,6 +7,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
+from pymongo import MongoClient
 
 from mongoq import Cancel, Fail, Linear, Move, Queue, Retry, Snooze, Task, TaskState
 
@@ -175,6 +176,17 @@ def test_a_burst_runs_what_its_handlers_add_and_leaves_what_is_not_due(queue: Qu
     queue.run(handler, burst=True)
     stats = queue.stats()["default"]
     assert (stats.completed, stats.ready, stats.scheduled) == (4, 0, 1)
+
+
+def test_a_burst_runs_suspects_to_the_last(queue: Queue, server: Any) -> None:
+    with MongoClient[dict[str, Any]](server.uri) as client:
+        queue.new_many([{}] * 60)
+        tasks = client["mongoq"][f"{queue.namespace}.tasks"]
+        tasks.update_many({}, {"$set": {"suspect": 1}})
+        tasks.update_many({"_id": {"$in": [task.key for task in queue.tasks(limit=10)]}}, {"$set": {"suspect": 2}})
+    queue.run(lambda task: None, burst=True)
+
+    assert queue.stats()["default"].completed == 60
 
 
 def test_a_worker_works_on_the_queues_it_was_given(queue: Queue) -> None:

@@ -1,0 +1,73 @@
+"""The commands, and the options of `mongoq` itself."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final
+
+import typer
+
+from mongoq import __version__
+from mongoq.cli import demo, server, stats, tasks, worker
+from mongoq.cli.options import Place, warn_of_password
+from mongoq.cli.output import say
+
+EVERYWHERE: Final = "--uri and --namespace may stand here as well: see mongoq --help."
+
+app = typer.Typer(
+    help="A task queue on MongoDB: workers, tasks and statistics.",
+    epilog="Exit codes: 0 ok, 1 failed, 2 usage, 3 MongoDB unreachable.",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        say(f"mongoq {__version__}")
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def _mongoq(
+    context: typer.Context,
+    # Not `envvar`: help would show its value, and the demo could not tell what was meant for it.
+    uri: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URI",
+            show_default=False,
+            help="MongoDB's URI, or embedded:FOLDER. Default: the variable MONGOQ_URI, which others cannot see.",
+        ),
+    ] = None,
+    namespace: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            show_default=False,
+            help="The prefix of the collections. Default: the variable MONGOQ_NAMESPACE, else `default`.",
+        ),
+    ] = None,
+    _: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    context.obj = Place(uri, namespace)
+    if context.invoked_subcommand is None:
+        say(context.get_help())
+        raise typer.Exit(2)
+    warn_of_password(uri)
+
+
+for name, function in (
+    ("dev", server.dev),
+    ("demo", demo.demo),
+    ("stats", stats.stats),
+    ("new", tasks.new),
+    ("ls", tasks.ls),
+    ("show", tasks.show),
+    ("worker", worker.worker),
+    ("init", server.init),
+    ("time", server.server_time),
+):
+    app.command(name, epilog=EVERYWHERE)(function)

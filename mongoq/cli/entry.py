@@ -1,0 +1,117 @@
+"""From arguments to an exit code: 0 ok, 1 failed, 2 usage, 3 MongoDB unreachable, 130 Ctrl-C."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+import traceback
+import warnings
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Final
+
+import typer
+
+from mongoq import ConfigurationError, InvalidTask, MongoqError, StorageUnavailable
+from mongoq.cli.app import app
+from mongoq.cli.output import note
+
+FAILED: Final = 1
+USAGE: Final = 2
+UNREACHABLE: Final = 3
+INTERRUPTED: Final = 130
+
+ANYWHERE: Final = ("--uri", "--namespace")
+"""Options of `mongoq` itself that may also follow the command."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code. What goes wrong is one line on stderr, never a traceback.
+
+    With MONGOQ_DEBUG set, it is preceded by the traceback.
+    """
+    _prepare_streams()
+    try:
+        code = _run(hoisted(sys.argv[1:] if arguments is None else arguments))
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever read the output has enough. Python would complain once more when it flushes at the end.
+        with suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except Exception as error:  # noqa: BLE001 -- nothing but an exit code leaves here
+        if os.environ.get("MONGOQ_DEBUG"):
+            traceback.print_exc()
+        code, text = explained(error)
+        note(text)
+    return code
+
+
+def hoisted(arguments: Sequence[str]) -> list[str]:
+    """The arguments with the options of `mongoq` itself before the command, wherever they were typed."""
+    moved: list[str] = []
+    others: list[str] = []
+    rest = iter(arguments)
+    for argument in rest:
+        if argument == "--":
+            others += [argument, *rest]
+        elif argument in ANYWHERE:
+            value = next(rest, None)
+            if value is None:
+                others.append(argument)  # for typer to complain of
+            else:
+                moved += [argument, value]
+        elif argument.startswith(tuple(f"{name}=" for name in ANYWHERE)):
+            moved.append(argument)
+        else:
+            others.append(argument)
+    return [*moved, *others]
+
+
+def explained(error: Exception) -> tuple[int, str]:
+    """The exit code of an error, and the line that says what to do about it."""
+    if isinstance(error, ConfigurationError | InvalidTask):
+        return USAGE, str(error)
+    if isinstance(error, StorageUnavailable):
+        # Other reasons, such as a server that is too slow or an embedded one that does not start, name their own way.
+        advice = "; does it run, and does MONGOQ_URI name it?" if str(error).startswith("no MongoDB") else ""
+        return UNREACHABLE, f"{error}{advice}"
+    if isinstance(error, MongoqError):
+        return FAILED, str(error)
+    if hasattr(error, "format_message"):
+        # Typer's own; it brings a click of its own since 0.26, so their classes have no name in common.
+        return _usage(error)
+    if isinstance(error, OSError):
+        return FAILED, f"{error.strerror or type(error).__name__}: {error.filename or 'no file named'}"
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    where = f"{Path(frame.filename).name}, line {frame.lineno}"
+    return FAILED, f"a fault of mongoq itself: {type(error).__name__} in {where} (MONGOQ_DEBUG=1 shows all of it)"
+
+
+def _run(arguments: list[str]) -> int:
+    # Not app(): it handles a broken pipe and Ctrl-C in its own way, with other exit codes.
+    command = typer.main.get_command(app)
+    try:
+        with command.make_context("mongoq", arguments) as context:
+            command.invoke(context)
+    except typer.Exit as done:
+        return done.exit_code
+    return 0
+
+
+def _usage(error: Any) -> tuple[int, str]:
+    context = getattr(error, "ctx", None)
+    path = context.command_path if context else "mongoq"
+    return error.exit_code, f"{error.format_message().removeprefix('Invalid value: ').rstrip('.')} (see {path} --help)"
+
+
+def _prepare_streams() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    # The driver warns of options in the URI that it does not know; a line of its source would tell nothing.
+    warnings.showwarning = lambda message, *_, **__: note(str(message))

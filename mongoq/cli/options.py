@@ -1,0 +1,122 @@
+"""What commands share: where the queue is, durations and KEY=VALUE pairs."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Annotated, Any, Final, NoReturn
+
+import typer
+
+from mongoq import ConfigurationError, Queue
+from mongoq.cli.output import note
+
+UNITS: Final = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
+DURATION: Final = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,9})?)(ms|s|m|h|d)?")
+PASSWORD: Final = re.compile(r"://[^@]*:[^@]*@|password=", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where the queue is, as the options of `mongoq` itself say."""
+
+    uri: str | None
+    """What --uri says; None where MONGOQ_URI counts."""
+    named: str | None
+    """What --namespace says."""
+
+    @property
+    def given(self) -> str | None:
+        """The MongoDB that was named either way."""
+        return self.uri or os.environ.get("MONGOQ_URI") or None
+
+    @property
+    def namespace(self) -> str:
+        """The namespace: --namespace, else MONGOQ_NAMESPACE, else `default`."""
+        return self.named or os.environ.get("MONGOQ_NAMESPACE") or "default"
+
+    def open(self, **options: Any) -> Queue:
+        """The queue there. ConfigurationError where no MongoDB is named."""
+        if self.given is None:
+            raise ConfigurationError(
+                "no MongoDB is named: set MONGOQ_URI, or give --uri; `mongoq dev` starts one on this machine"
+            )
+        return Queue(self.given, namespace=self.namespace, **options)
+
+
+def place(context: typer.Context) -> Place:
+    """The place that the options before the command named."""
+    found = context.find_object(Place)
+    assert found is not None
+    return found
+
+
+def warn_of_password(uri: str | None) -> None:
+    """Say that a password among the arguments is visible to others."""
+    if uri and PASSWORD.search(uri):
+        note("warning: a password in --uri is visible in the list of processes; set MONGOQ_URI instead")
+
+
+def warn_of_standalone(queue: Queue) -> None:
+    """Say what a standalone server cannot promise."""
+    if queue.standalone():
+        note(
+            "warning: this is a standalone server: no transactions, no change streams, and what it acknowledged may be "
+            "lost with it; make it a replica set (one node is enough) before you rely on it"
+        )
+
+
+def duration(text: str) -> timedelta:
+    """A duration as typed: seconds, or `10s`, `5m`, `2h`, `1d`."""
+    match = DURATION.fullmatch(text.strip())
+    if match is None:
+        refuse(f"{text!r} is not a duration: give seconds, or 10s, 5m, 2h, 1d")
+    try:
+        return timedelta(seconds=float(match[1]) * UNITS[match[2] or "s"])
+    except OverflowError:
+        refuse(f"{text!r} is too long a duration")
+
+
+def parsed(text: str) -> Any:
+    """A value as typed: JSON where it is JSON, else the text itself; quotes make a string of a number."""
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+    return text if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def tags(given: Sequence[str]) -> dict[str, Any]:
+    """The mapping that KEY=VALUE pairs describe; BadParameter where one is none, or a key comes twice."""
+    found: dict[str, Any] = {}
+    for pair in given:
+        name, equals, value = pair.partition("=")
+        if not equals or not name:
+            refuse(f"{pair!r} is not KEY=VALUE")
+        if name in found:
+            refuse(f"{name!r} is given twice")
+        found[name] = parsed(value)
+    return found
+
+
+def names(text: str) -> list[str]:
+    """A list typed with commas."""
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def refuse(reason: str) -> NoReturn:
+    """Refuse what was typed: exit code 2."""
+    raise typer.BadParameter(reason)
+
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def span_option(text: str) -> Any:
+    """An option that takes a duration."""
+    return typer.Option(parser=duration, metavar="DURATION", help=text)

@@ -1,0 +1,155 @@
+"""What is printed, and how: text from tasks made harmless, JSON, tables.
+
+A table is drawn by rich on a terminal. Elsewhere it is plain columns, complete however wide, so that a pipe
+gets what a person would have seen.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+import sys
+import unicodedata
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, fields
+from datetime import date, datetime, timedelta
+from typing import Any, Final
+
+from mongoq import QueueStats, Task, TaskError, WorkerInfo
+
+UNSAFE: Final = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+"""Controls, invisible formatting such as a reversal of direction, lone surrogates, line separators."""
+KEPT_TO_ITSELF: Final = frozenset({"attempt", "token"})
+"""Fields of a task that are not shown: its live side, and what proves a claim."""
+
+
+def clean(value: object, *, lines: bool = False) -> str:
+    """`value` as text that cannot drive a terminal: controls are spelled out; `lines` keeps line ends and tabs."""
+    text = str(value)
+    if text.isascii() and text.isprintable():
+        return text
+    kept = "\n\t" if lines else ""
+    return "".join(
+        one if one in kept or unicodedata.category(one) not in UNSAFE else one.encode("unicode_escape").decode()
+        for one in text
+    )
+
+
+def note(text: str) -> None:
+    """Say one line on stderr."""
+    with suppress(OSError):
+        sys.stderr.write(f"mongoq: {clean(' '.join(text.split()))}\n")
+
+
+def say(text: str = "") -> None:
+    """Print text at once; it is cleaned already."""
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+def print_json(value: object) -> None:
+    """Print one JSON document in one line. Only ASCII: what is left of control characters is escaped."""
+    say(json.dumps(jsonable(value), allow_nan=False))
+
+
+def jsonable(value: Any) -> Any:
+    """`value` in JSON's types: dates in ISO 8601, durations in seconds, bytes in base64, the unknown as text."""
+    if isinstance(value, bool | None) or type(value) is str:
+        return value
+    if isinstance(value, int):
+        return int(value)
+    if isinstance(value, float):
+        return value if math.isfinite(value) else str(value)
+    if isinstance(value, Task | TaskError | QueueStats | WorkerInfo):
+        names = (item.name for item in fields(value) if item.name not in KEPT_TO_ITSELF or isinstance(value, TaskError))
+        return {name: jsonable(getattr(value, name)) for name in names}
+    if isinstance(value, Mapping):
+        return {str(name): jsonable(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [jsonable(inner) for inner in value]
+    if isinstance(value, bytes | bytearray):
+        return base64.b64encode(value).decode()
+    if isinstance(value, timedelta):
+        return value.total_seconds()
+    return value.isoformat() if isinstance(value, datetime | date) else str(value)
+
+
+def in_words(value: Any) -> str:
+    """A value in one line, as a person would type it: strings bare, the rest as JSON."""
+    return clean(value if isinstance(value, str) else json.dumps(jsonable(value), ensure_ascii=False))
+
+
+def pairs(values: Mapping[str, Any]) -> str:
+    """Tags in one line: `user=42 template=welcome`."""
+    return " ".join(f"{name}={in_words(value)}" for name, value in values.items())
+
+
+def span(duration: timedelta | None) -> str:
+    """A duration for people: two units at most."""
+    if duration is None:
+        return "-"
+    seconds = max(0.0, duration.total_seconds())
+    if seconds < 60:
+        return f"{seconds:.1f}s"
+    minutes, hours = int(seconds // 60), int(seconds // 3600)
+    if hours < 1:
+        return f"{minutes}m {int(seconds % 60):02}s"
+    return f"{hours}h {minutes % 60:02}m" if hours < 48 else f"{hours // 24}d {hours % 24:02}h"
+
+
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """A table: what it shows, not how it is drawn."""
+
+    title: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[object]]
+    empty: str
+    """What to say instead of a table without rows."""
+
+    def plain(self) -> Iterator[str]:
+        """Its lines, in columns as wide as their widest cell."""
+        if not self.rows:
+            yield f"({self.empty})"
+            return
+        texts = [[name.upper() for name in self.columns], *([clean(cell) for cell in row] for row in self.rows)]
+        widths = [max(map(cells, column)) for column in zip(*texts, strict=True)]
+        for row in texts:
+            line = [
+                " " * (width - cells(text)) + text if right else text + " " * (width - cells(text))
+                for text, width, right in zip(row, widths, self.right(), strict=True)
+            ]
+            yield "  ".join(line).rstrip()
+
+    def right(self) -> list[bool]:
+        """Which columns hold numbers alone."""
+        return [all(isinstance(cell, int) for cell in column) for column in zip(*self.rows, strict=True)]
+
+
+def cells(text: str) -> int:
+    """How many columns of a terminal a text takes."""
+    return sum(
+        0 if unicodedata.combining(one) else 1 + (unicodedata.east_asian_width(one) in {"W", "F"}) for one in text
+    )
+
+
+def show(sheets: Sequence[Sheet]) -> None:
+    """Print tables, one after the other, each with an empty line after it where there are several."""
+    if sys.stdout.isatty():
+        from mongoq.cli import drawing  # noqa: PLC0415 -- rich takes 50 ms, and a pipe needs none of it
+
+        drawing.draw(sheets)
+    else:
+        between = "\n" if len(sheets) > 1 else ""
+        say("\n".join("\n".join(sheet.plain()) + between for sheet in sheets))
+
+
+@contextmanager
+def live() -> Iterator[Callable[[Sequence[Sheet]], None]]:
+    """Give a function that shows tables in place of those it showed before; for a terminal."""
+    from mongoq.cli import drawing  # noqa: PLC0415 -- as above
+
+    with drawing.live() as draw:
+        yield draw

@@ -1,0 +1,80 @@
+"""Commands about the server: `dev`, `init`, `time`."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+import threading
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mongoq.cli.options import AsJson, place, warn_of_standalone
+from mongoq.cli.output import clean, note, print_json, say
+from mongoq.storage.embedded import EmbeddedServer, open_embedded
+
+
+def dev(
+    path: Annotated[Path, typer.Option(help="The folder of its data.")] = Path(".mongoq"), as_json: AsJson = False
+) -> None:
+    """Run a private MongoDB on this machine until Ctrl-C or SIGTERM, and print its URI.
+
+    Processes that name the same folder share it, and it stops with the last of them. It is for development:
+    without a password, for this machine alone. --json prints one object once it runs.
+    """
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    with open_embedded(path) as embedded:
+        if as_json:
+            print_json({"uri": embedded.uri, "folder": str(embedded.folder), "pid": embedded.pid})
+        else:
+            say(f"export MONGOQ_URI={shlex.quote(embedded.uri)}")
+            say(f"\nMongoDB runs in {clean(embedded.folder)}, for this machine alone. Set the variable in another")
+            say("terminal, and try `mongoq demo` there. Ctrl-C stops it.")
+        while not stop.wait(0.5):
+            if not _runs(embedded):
+                note(f"MongoDB has ended by itself; its log is {embedded.folder}/mongod.log")
+                raise typer.Exit(1)
+
+
+def init(context: typer.Context, as_json: AsJson = False) -> None:
+    """Make the indexes that a namespace lacks.
+
+    A new namespace gets them at its first use; this is for one that was filled without them. It may take
+    minutes on millions of tasks; workers go on meanwhile.
+    """
+    with place(context).open() as queue:
+        made = queue.init()
+        warn_of_standalone(queue)
+    if as_json:
+        print_json({"made": made})
+    else:
+        say("\n".join(f"made {clean(name)}" for name in made) or "all indexes are there")
+
+
+def server_time(context: typer.Context, as_json: AsJson = False) -> None:
+    """Print the server's time, by which everything is scheduled, and how far this host's clock is from it."""
+    with place(context).open() as queue:
+        queue.time()  # connects, so that the next one measures a single round trip
+        before = datetime.now(UTC)
+        server = queue.time()
+        after = datetime.now(UTC)
+    trip = (after - before).total_seconds() * 1000
+    skew = (before - server).total_seconds() * 1000 + trip / 2
+    if as_json:
+        print_json({"time": server, "skew_ms": round(skew, 1), "round_trip_ms": round(trip, 1)})
+    else:
+        side = "ahead of" if skew > 0 else "behind"
+        say(f"{server.isoformat()}  this host is {abs(skew):.0f} ms {side} it (measured within {trip / 2:.1f} ms)")
+
+
+def _runs(embedded: EmbeddedServer) -> bool:
+    try:
+        os.kill(embedded.pid, 0)
+    except ProcessLookupError:
+        return False
+    return True

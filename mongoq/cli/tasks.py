@@ -1,0 +1,132 @@
+"""Commands about tasks: `new`, `ls`, `show`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import fields
+from datetime import timedelta
+from typing import Annotated, Any
+
+import typer
+
+from mongoq import Task, TaskError, TaskState
+from mongoq.cli.options import AsJson, place, refuse, span_option, tags
+from mongoq.cli.output import KEPT_TO_ITSELF, Sheet, clean, in_words, note, pairs, print_json, say, span
+from mongoq.cli.output import show as show_sheets
+
+
+def new(
+    context: typer.Context,
+    *,
+    pairs_: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="KEY=VALUE...", show_default=False, help="Tags. A VALUE that is JSON counts as such."),
+    ] = None,
+    queue: Annotated[str, typer.Option(help="The line it stands in.")] = "default",
+    priority: Annotated[int, typer.Option(help="The higher is claimed first.")] = 0,
+    delay: Annotated[timedelta | None, span_option("Not before so long from now.")] = None,
+    expires_in: Annotated[timedelta | None, span_option("It expires if it is not completed by then.")] = None,
+    key: Annotated[str | None, typer.Option(help="Its identifier; generated where none is given.")] = None,
+    unique: Annotated[str | None, typer.Option(help="At most one unfinished task has this value.")] = None,
+    on_conflict: Annotated[str, typer.Option(help="Where key or unique is taken: `error`, or `skip`.")] = "error",
+    max_retries: Annotated[int | None, typer.Option(help="Retries after the first attempt.")] = None,
+    backoff: Annotated[timedelta | None, span_option("The step of the growing wait before each retry.")] = None,
+    deadline: Annotated[timedelta | None, span_option("The longest one attempt may run.")] = None,
+    keep_completed: Annotated[timedelta | None, span_option("How long it is kept once completed.")] = None,
+    keep_failed: Annotated[timedelta | None, span_option("How long it is kept once it has failed.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Enqueue a task and print its key.
+
+    A VALUE is a number, true, false, null, a list, an object or a quoted string where it is so in JSON, else the
+    text itself: `mongoq new user=42 template=welcome 'zip="01234"'`.
+    """
+    given = {
+        "max_retries": max_retries, "backoff": backoff, "deadline": deadline,
+        "keep_completed": keep_completed, "keep_failed": keep_failed,
+    }  # fmt: skip
+    policy: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    chosen = tags(pairs_ or [])
+    with place(context).open() as line:
+        task = line.new(
+            chosen, queue=queue, priority=priority, delay=delay, key=key, unique=unique, on_conflict=on_conflict,
+            expires_at=None if expires_in is None else line.time() + expires_in, **policy,
+        )  # fmt: skip
+    if as_json:
+        print_json(task)
+    else:
+        say(clean(task.key))
+
+
+def ls(
+    context: typer.Context,
+    *,
+    queue: Annotated[str | None, typer.Option(help="Only of this queue.")] = None,
+    state: Annotated[TaskState | None, typer.Option(help="Only in this state.")] = None,
+    where: Annotated[
+        list[str] | None, typer.Option(metavar="KEY=VALUE", help="Only with this tag; may be repeated.")
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, max=1_000_000, help="At most so many.")] = 100,
+    as_json: AsJson = False,
+) -> None:
+    """List tasks, ordered by key: the oldest first where keys were generated. --json prints a list."""
+    wanted = tags(where or [])
+    with place(context).open() as line:
+        found = line.tasks(queue=queue, state=state, where=wanted or None, limit=limit)
+    if as_json:
+        print_json(found)
+        return
+    columns = ("key", "queue", "state", "priority", "age", "attempt", "error", "tags")
+    rows = [
+        (
+            task.key, task.queue, task.state, task.priority, span(task.age), task.attempts,
+            task.last_error.type if task.last_error else "-", pairs(task.tags),
+        )
+        for task in found
+    ]  # fmt: skip
+    show_sheets([Sheet("tasks", columns, rows, empty="no such tasks")])
+    if len(found) == limit:
+        note(f"these are the first {limit}; --limit shows more")
+
+
+def show(
+    context: typer.Context,
+    key: Annotated[str, typer.Argument(metavar="KEY", show_default=False, help="The task's key.")],
+    as_json: AsJson = False,
+) -> None:
+    """Show everything about a task, with the errors of its attempts and the last traceback."""
+    if not key:
+        refuse("a key is never empty")
+    with place(context).open() as line:
+        task = line.get(key)
+    if as_json:
+        print_json(task)
+    else:
+        say("\n".join(_described(task)))
+
+
+def _described(task: Task) -> Iterator[str]:
+    structured = (task.tags, task.policy, task.errors, task.last_error)
+    yield _row("age", span(task.age))
+    for item in fields(task):
+        value = getattr(task, item.name)
+        if item.name in KEPT_TO_ITSELF or value is None or any(value is known for known in structured):
+            continue
+        yield _row(item.name, clean(value) if not isinstance(value, dict | list) else in_words(value))
+    for title, values in (("tags", task.tags), ("policy", task.policy)):
+        yield from (_row(f"{title}.{name}", in_words(value)) for name, value in values.items())
+    if task.errors:
+        yield "\nerrors"
+        yield from (f"  {_told(error)}" for error in task.errors)
+    if task.last_error:
+        yield f"\nlast error\n  {_told(task.last_error)}"
+        yield from (f"  {line}" for line in clean(task.last_error.traceback, lines=True).splitlines())
+
+
+def _row(name: str, text: str) -> str:
+    return f"{clean(name.replace('_', ' ')):18}  {text}"
+
+
+def _told(error: TaskError) -> str:
+    where = f"attempt {error.attempt} at {error.at.isoformat()} on {error.worker}"
+    return clean(f"{error.type}: {error.message} ({where})")

@@ -1,0 +1,137 @@
+"""`mongoq worker`: run a function of the user's for the tasks of some queues."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import operator
+import sys
+import threading
+import time
+import traceback
+from collections import Counter
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from mongoq import Queue
+from mongoq.checks import did_you_mean
+from mongoq.cli.options import AsJson, names, place, refuse, span_option, warn_of_standalone
+from mongoq.cli.output import clean, print_json
+from mongoq.telemetry import Signpost
+
+log = logging.getLogger("mongoq.cli")
+
+
+def worker(
+    context: typer.Context,
+    *,
+    function: Annotated[
+        str, typer.Argument(metavar="MODULE:FUNCTION", show_default=False, help="The handler: function(task).")
+    ],
+    workers: Annotated[
+        int | None, typer.Option(help="Handlers that run at once. Default: the number of CPU cores.")
+    ] = None,
+    queues: Annotated[str, typer.Option(metavar="NAME,NAME...", help="The queues to work on.")] = "default",
+    burst: Annotated[bool, typer.Option("--burst", help="Stop when nothing is ready any more.")] = False,
+    max_retries: Annotated[int | None, typer.Option(help="Retries after the first attempt. Default: no limit.")] = None,
+    backoff: Annotated[timedelta | None, span_option("The step of the wait before each retry. Default: 10s.")] = None,
+    deadline: Annotated[timedelta | None, span_option("The longest one attempt may run. Default: no limit.")] = None,
+    lease: Annotated[timedelta | None, span_option("How long a task is held without renewal. Default: 30s.")] = None,
+    keep_completed: Annotated[timedelta | None, span_option("For completed tasks; 0: deleted. Default: 1h.")] = None,
+    keep_failed: Annotated[timedelta | None, span_option("For failed tasks. Default: 30d.")] = None,
+    grace: Annotated[timedelta | None, span_option("For running handlers at a stop. Default: 25s.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Run MODULE:FUNCTION for each task, in threads, until SIGTERM or Ctrl-C.
+
+    Modules are also looked for in the current folder. The first signal stops claiming and lets running
+    handlers end, the second stops at once; both are an exit code of 0. When MongoDB goes away the worker waits
+    for it. It logs to stderr; --json prints how many attempts ended how, at its end.
+    """
+    handler = loaded(function)
+    given = {
+        "max_retries": max_retries, "backoff": backoff, "deadline": deadline, "lease": lease, "grace": grace,
+        "keep_completed": keep_completed, "keep_failed": keep_failed,
+    }  # fmt: skip
+    options = {name: value for name, value in given.items() if value is not None}
+    with place(context).open(workers=workers, **options) as queue:
+        queue.time()  # an unreachable server ends it here, and only here
+        warn_of_standalone(queue)
+        _log_to_stderr()
+        log.info("%s works on %s of %r", clean(function), queues, queue)
+        figures = _run(queue, handler, names(queues), burst=burst)
+    if as_json:
+        print_json(figures)
+
+
+def loaded(target: str) -> Callable[..., Any]:
+    """The function that MODULE:FUNCTION names; BadParameter where there is none."""
+    module_name, colon, path = target.partition(":")
+    if not colon or not module_name or not path:
+        refuse(f"{target!r} is not MODULE:FUNCTION, such as app.tasks:send")
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)
+    module = _imported(module_name)
+    try:
+        found = operator.attrgetter(path)(module)
+    except AttributeError:
+        refuse(f"the module {module_name} has no {path!r}{did_you_mean(path, dir(module))}")
+    if not callable(found):
+        refuse(f"{target} is no function of a task: its type is {type(found).__name__}")
+    handler: Callable[..., Any] = found
+    return handler
+
+
+def _imported(name: str) -> Any:
+    try:
+        return importlib.import_module(name)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # noqa: BLE001 -- a module may raise anything at its import, SystemExit included
+        if isinstance(error, ModuleNotFoundError) and error.name and f"{name}.".startswith(f"{error.name}."):
+            refuse(f"no module {error.name!r} is found in {Path.cwd()}, nor on Python's path")
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        # A syntax error names its place by itself; its last frame is the import system's.
+        where = "" if last.filename.startswith("<frozen") else f" ({last.filename}, line {last.lineno})"
+        refuse(f"the module {name} cannot be imported: {type(error).__name__}: {error}{where}")
+
+
+def _run(queue: Queue, handler: Callable[..., Any], queues: list[str], *, burst: bool) -> dict[str, Any]:
+    endings: Counter[str] = Counter()
+    counting = threading.Lock()
+
+    def count(name: str, event: Mapping[str, Any]) -> None:
+        if name == Signpost.ENDED:
+            with counting:
+                endings[str(event["verdict"].event)] += 1
+
+    queue.telemetry.subscribe(count)
+    start = time.monotonic()
+    queue.run(handler, queues=queues, burst=burst)
+    log.info("stopped: %s", ", ".join(f"{number} x {name}" for name, number in sorted(endings.items())) or "no tasks")
+    return {"seconds": round(time.monotonic() - start, 3), "endings": dict(endings)}
+
+
+class _Lines(logging.Formatter):
+    """Log lines whose text cannot drive a terminal: keys and messages come from tasks."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 -- named by logging
+        """The line, in one line."""
+        record.message = clean(record.message)
+        return super().formatMessage(record)
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802 -- as above
+        """The traceback, in its lines."""
+        return clean(super().formatException(ei), lines=True)
+
+
+def _log_to_stderr() -> None:
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_Lines("%(asctime)s %(levelname)s %(name)s: %(message)s", "%H:%M:%S"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
+    logging.getLogger("pymongo").setLevel(logging.WARNING)  # at DEBUG it logs what tasks hold

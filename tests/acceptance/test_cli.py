@@ -1,0 +1,189 @@
+"""Every command, with and without --json, in this process."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+
+import pytest
+
+from mongoq import Queue, TaskState
+from mongoq.cli import main
+from mongoq.cli.stats import STATES
+from mongoq.storage.embedded import EmbeddedServer
+
+
+class Said(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+Cli = Callable[..., Said]
+
+
+@pytest.fixture
+def queue(server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[Queue]:
+    """Give a queue in a namespace of its own, which the environment names for the command line too."""
+    namespace = f"cli-{secrets.token_hex(4)}"
+    monkeypatch.setenv("MONGOQ_URI", server.uri)
+    monkeypatch.setenv("MONGOQ_NAMESPACE", namespace)
+    with Queue(server.uri, namespace=namespace) as queue:
+        yield queue
+
+
+@pytest.fixture
+def mongoq(queue: Queue, capfd: pytest.CaptureFixture[str]) -> Cli:
+    def run(*arguments: str) -> Said:
+        capfd.readouterr()
+        code = main(arguments)
+        return Said(code, *capfd.readouterr())
+
+    return run
+
+
+def failing(task: object) -> None:
+    raise ValueError("no \x1b[31mred\x1b[0m\r\nlines\x07 \x9b2J \u202eever")
+
+
+def test_new_prints_the_key_and_parses_each_value_as_json_where_it_is_json(mongoq: Cli, queue: Queue) -> None:
+    said = mongoq(
+        "new", "n=42", "f=1.5", "yes=true", "nothing=null", "list=[1,2]", 'zip="01"', "text=a=b c", "nan=NaN",
+        "--priority", "-7", "--queue", "mail", "--key", "k1", "--max-retries", "3", "--delay", "1h", "--unique", "u",
+        "--expires-in", "2d", "--backoff", "5s", "--deadline", "90", "--keep-completed", "0",
+    )  # fmt: skip
+    assert said == Said(0, "k1\n", "")
+    task = queue.get("k1")
+    assert task.tags == {
+        "n": 42, "f": 1.5, "yes": True, "nothing": None, "list": [1, 2], "zip": "01", "text": "a=b c", "nan": "NaN",
+    }  # fmt: skip
+    assert (task.priority, task.queue, task.unique, task.state) == (-7, "mail", "u", TaskState.SCHEDULED)
+    assert task.run_at - task.created_at == timedelta(hours=1)
+    assert task.expires_at is not None
+    assert timedelta(days=2) - (task.expires_at - task.created_at) < timedelta(seconds=10)
+    assert task.policy["max_retries"] == 3
+    assert task.policy["deadline"] == timedelta(seconds=90)
+
+
+def test_new_prints_the_task_as_json(mongoq: Cli, queue: Queue) -> None:
+    shown = mongoq("new", "user=1", "--json").json
+    task = queue.get(shown["key"])
+    assert shown["tags"] == {"user": 1}
+    assert datetime.fromisoformat(shown["created_at"]) == task.created_at
+    assert "token" not in shown
+
+
+def test_new_skips_a_key_that_is_taken_only_where_it_is_told_to(mongoq: Cli) -> None:
+    assert mongoq("new", "--key", "twice").code == 0
+    assert mongoq("new", "--key", "twice").code == 1
+    assert mongoq("new", "--key", "twice", "--on-conflict", "skip") == Said(0, "twice\n", "")
+
+
+def test_ls_lists_tasks_by_queue_state_and_tags(mongoq: Cli, queue: Queue) -> None:
+    for number in range(3):
+        queue.new({"n": number, "kind": "a"}, key=f"key-{number}", queue="q")
+    queue.new({"n": 1}, key="other", delay=60)
+    assert mongoq("ls", "--where", "n=1", "--where", "kind=a").out.splitlines()[1].split()[:3] == [
+        "key-1", "q", TaskState.READY,
+    ]  # fmt: skip
+    assert [task["key"] for task in mongoq("ls", "--queue", "q", "--json").json] == ["key-0", "key-1", "key-2"]
+    assert [task["key"] for task in mongoq("ls", "--state", "scheduled", "--json").json] == ["other"]
+    limited = mongoq("ls", "--limit", "2")
+    assert len(limited.out.splitlines()) == 3
+    assert "--limit shows more" in limited.err
+    assert mongoq("ls", "--where", "n=99") == Said(0, "(no such tasks)\n", "")
+
+
+def test_a_table_in_a_pipe_is_complete_and_plain(mongoq: Cli, queue: Queue) -> None:
+    long = "x" * 300
+    queue.new({"text": long}, key="k" * 200)
+    out = mongoq("ls").out
+    assert f"text={long}" in out
+    assert "k" * 200 in out
+    assert "\x1b" not in out
+
+
+def test_show_prints_everything_with_the_last_traceback(mongoq: Cli, queue: Queue) -> None:
+    task = queue.new({"user": 7}, payload=b"\x00\x01", max_retries=0)
+    queue.run_once(failing)
+    said = mongoq("show", task.key)
+    assert said.code == 0
+    for text in (task.key, "tags.user", "policy.max retries", "errors", "last error", "ValueError", "Traceback (most"):
+        assert text in said.out
+    shown = mongoq("show", task.key, "--json").json
+    assert shown["payload"] == "AAE="
+    assert shown["last_error"]["type"] == "ValueError"
+    assert "in failing" in shown["last_error"]["traceback"]
+    assert len(shown["errors"]) == 1
+
+
+def test_control_characters_of_tasks_never_reach_the_terminal(mongoq: Cli, queue: Queue) -> None:
+    evil = "a\x1b]0;title\x07b\rc\x9b2Jd\x00e\u202ef\u2028g\nh".replace("\x00", "")
+    task = queue.new({"evil": evil}, key=f"key\x1b[2J{evil}", max_retries=0, payload=evil)
+    queue.run_once(failing)
+    for arguments in (["ls"], ["ls", "--json"], ["show", task.key], ["show", task.key, "--json"], ["show", evil]):
+        said = mongoq(*arguments)
+        for raw in ("\x1b", "\x07", "\r", "\x9b", "\u202e", "\u2028"):
+            assert raw not in said.out + said.err, arguments
+    assert len(mongoq("ls").out.splitlines()) == 2
+    assert "\\x1b[31mred" in mongoq("show", task.key).out
+
+
+def test_stats_prints_a_row_per_queue_and_the_fleet(mongoq: Cli, queue: Queue, until: Callable[..., None]) -> None:
+    assert mongoq("stats").out.startswith(f"(no tasks in the namespace {queue.namespace})")
+    queue.new({}, queue="waiting")
+    queue.new({}, queue="waiting", delay=60)
+    queue.new({}, queue="done")
+    handle = queue.start(lambda task: None, queues=["done", "more"], workers=3)
+    until(lambda: queue.stats()["done"].completed and queue.workers(), why="a task is completed and a heartbeat sent")
+    header, waiting = (mongoq("stats").out.splitlines()[place].split() for place in (0, 2))
+    assert header == ["QUEUE", *(state.upper() for state in STATES), "OLDEST"]
+    assert waiting[:8] == ["waiting", "1", "1", "0", "0", "0", "0", "0"]
+    assert str(os.getpid()) in mongoq("stats").out
+    shown = mongoq("stats", "--json").json
+    assert shown["queues"]["waiting"]["oldest_ready"] > 0
+    assert shown["queues"]["done"][TaskState.COMPLETED] == 1
+    (worker,) = shown["workers"]
+    assert (worker["pid"], worker["queues"], worker["workers"]) == (os.getpid(), ["done", "more"], 3)
+    handle.stop()
+
+
+def test_init_names_the_indexes_that_it_makes(mongoq: Cli, queue: Queue) -> None:
+    made = mongoq("init", "--json").json["made"]
+    assert f"{queue.namespace}.tasks.claim" in made
+    assert mongoq("init", "--json").json == {"made": []}
+    assert mongoq("init") == Said(0, "all indexes are there\n", "")
+
+
+def test_time_prints_the_server_s_time_and_this_host_s_skew(mongoq: Cli, queue: Queue) -> None:
+    shown = mongoq("time", "--json").json
+    assert abs(datetime.fromisoformat(shown["time"]) - queue.time()) < timedelta(seconds=5)
+    assert abs(shown["skew_ms"]) < 1_000
+    assert "ms" in mongoq("time").out
+
+
+def test_the_options_of_mongoq_itself_may_follow_the_command(
+    mongoq: Cli, server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MONGOQ_URI")
+    for arguments in (
+        ["--uri", server.uri, "--namespace", "elsewhere", "new", "--key", "k", "--on-conflict", "skip"],
+        ["ls", "--uri", server.uri, "--namespace=elsewhere"],
+        ["show", "--namespace", "elsewhere", "k", f"--uri={server.uri}"],
+    ):
+        said = mongoq(*arguments)
+        assert said.code == 0
+        assert "k" in said.out
+        assert not said.err
+
+
+def test_version_is_printed(mongoq: Cli) -> None:
+    assert mongoq("--version").out.startswith("mongoq 0.")

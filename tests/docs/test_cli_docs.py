@@ -1,0 +1,40 @@
+"""The command line and its documents cannot drift apart."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+
+from mongoq.cli.app import app
+
+README = Path(__file__).parents[2] / "README.md"
+COMMANDS: dict[str, Any] = getattr(typer.main.get_command(app), "commands")  # noqa: B009 -- of whichever click it is
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_help(name: str) -> None:
+    command = COMMANDS[name]
+    assert command.help
+    assert command.help.splitlines()[0].endswith(".")
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_option_and_argument_has_help(name: str) -> None:
+    for parameter in COMMANDS[name].params:
+        if parameter.name != "help":
+            assert getattr(parameter, "help", None), f"{name}: {parameter.name}"
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_json(name: str) -> None:
+    assert any("--json" in parameter.opts for parameter in COMMANDS[name].params)
+
+
+def test_the_readme_names_exactly_the_commands_that_exist() -> None:
+    assert README.exists(), "the README holds the table of commands"
+    named = re.findall(r"^\| `mongoq ([a-z]+)", README.read_text(), re.MULTILINE)
+    assert sorted(named) == sorted(COMMANDS)
