@@ -29,7 +29,7 @@ from mongoq.telemetry import Telemetry
 from mongoq.verdict import Ending, Raised, Released, Returned
 from mongoq.work.engine import Engine, Job
 from mongoq.work.handle import WorkerHandle, run_in_foreground
-from mongoq.work.handler import Handler, checked_handler
+from mongoq.work.handler import Function, checked_handler
 
 __all__ = ["Queue"]
 
@@ -210,7 +210,7 @@ class Queue:
     @suggesting
     def run(
         self,
-        handler: Handler,
+        handler: Function,
         *,
         queues: str | Sequence[str] = "default",
         workers: int | None = None,
@@ -240,7 +240,7 @@ class Queue:
 
     @suggesting
     def start(
-        self, handler: Handler, *, queues: str | Sequence[str] = "default", workers: int | None = None
+        self, handler: Function, *, queues: str | Sequence[str] = "default", workers: int | None = None
     ) -> WorkerHandle:
         """Do as `run` in background threads, and return a handle to stop it or wait for it."""
         return self._start(handler, queues, workers, lambda: None)
@@ -248,7 +248,7 @@ class Queue:
     @suggesting
     def run_once(
         self,
-        handler: Handler,
+        handler: Function,
         *,
         queues: str | Sequence[str] = "default",
         workers: int | None = None,
@@ -415,7 +415,7 @@ class Queue:
 
     def _start(
         self,
-        handler: Handler,
+        handler: Function,
         queues: str | Sequence[str],
         workers: int | None,
         done: Callable[[], None],
@@ -429,7 +429,7 @@ class Queue:
         if limit is not None:
             checker.integer("limit", limit, 1, 10**9)
         checker.finish()
-        job = Job(checked_handler(handler), names, count, burst, limit)
+        job = Job(*checked_handler(handler, None), names, count, burst, limit)
         self._write(administering.hello())
         engine = Engine(self._context, self._write, job, self._telemetry, done)
         handle = WorkerHandle(engine, self._context.options.grace.total_seconds())

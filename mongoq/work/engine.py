@@ -20,8 +20,9 @@ from mongoq.telemetry import Signpost, Telemetry
 from mongoq.verdict import Ending, Raised, Released, Returned, Verdict, judge
 from mongoq.work.attempt import LiveAttempt
 from mongoq.work.claimer import BATCH, Claimer
+from mongoq.work.executor import Executor, Reports
 from mongoq.work.finisher import FinishBuffer, Finisher, Settled
-from mongoq.work.handler import Call
+from mongoq.work.handler import THREADS, Handler
 from mongoq.work.keeper import Keeper
 from mongoq.work.prefetch import Prefetch
 from mongoq.work.service import Health, Loop
@@ -35,13 +36,15 @@ LAST_WRITES: Final = 0.7
 """Seconds beyond the grace in which a stopping worker still tries to write what it has."""
 LAST_CLAIM: Final = 3.5
 """Seconds for which a claim under way is waited for: one that comes later runs out its leases."""
+_EXECUTORS: Final[dict[str, Callable[[Handler, int, Reports], Executor]]] = {THREADS: ThreadExecutor}
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
     """What a worker process is to do."""
 
-    call: Call
+    handler: Handler
+    executor: str
     queues: tuple[str, ...]
     workers: int
     burst: bool = False
@@ -61,7 +64,9 @@ class Engine:
         self._done = done
         self._buffer = FinishBuffer()
         self._prefetch = Prefetch()
-        self._executor = ThreadExecutor(job.call, job.workers, started=self._started, ended=self._ended)
+        self._executor: Executor = _EXECUTORS[job.executor](
+            job.handler, job.workers, Reports(self._started, self._ended)
+        )
         self._sweeper = Sweeper(self._shared, found_work=self.wake)
         self._loops = self._make_loops(Health(telemetry))
         self._stop_by = float("inf")

@@ -12,27 +12,24 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
 from typing import Any
 
 from mongoq.clock import elapsed
 from mongoq.signals import DeadlineExceeded, Interruption
 from mongoq.verdict import Ending, Raised, Returned
 from mongoq.work.attempt import FOREVER, LiveAttempt
-from mongoq.work.handler import Call
+from mongoq.work.executor import Reports
+from mongoq.work.handler import Handler
 
 log = logging.getLogger("mongoq.work")
-
-Ended = Callable[[LiveAttempt, Ending, float], None]
 
 
 class ThreadExecutor:
     """Runs attempts, the first submitted first."""
 
-    def __init__(self, call: Call, workers: int, started: Callable[[LiveAttempt], bool], ended: Ended) -> None:
-        self._call = call
-        self._started = started
-        self._ended = ended
+    def __init__(self, handler: Handler, workers: int, reports: Reports) -> None:
+        self._handler = handler
+        self._reports = reports
         self._waiting: deque[LiveAttempt] = deque()
         self._running: dict[int, LiveAttempt] = {}
         self._changed = threading.Condition()
@@ -125,18 +122,18 @@ class ThreadExecutor:
         ident = threading.get_ident()
         began = time.perf_counter()
         try:
-            if not self._started(attempt):
+            if not self._reports.started(attempt):
                 return
             attempt.start()
             ending = self._handle(attempt, ident)
         finally:
             self._running.pop(ident, None)
-        self._ended(attempt, ending, time.perf_counter() - began)
+        self._reports.ended(attempt, ending, time.perf_counter() - began)
 
     def _handle(self, attempt: LiveAttempt, ident: int) -> Ending:
         try:
             try:
-                return Returned(self._call(attempt.task))
+                return Returned(self._handler(attempt.task))
             finally:
                 if attempt.deadline_at != FOREVER:
                     self._safe_from_here(ident)

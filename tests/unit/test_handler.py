@@ -67,7 +67,7 @@ def task(make_attempt: Callable[..., LiveAttempt]) -> Task:
     ],
 )
 def test_a_handler_of_one_is_given_the_task(handler: Any, task: Task) -> None:
-    got = checked_handler(handler)(task)
+    got = checked_handler(handler, None)[0](task)
     assert (got[1] if isinstance(got, tuple) else got) is task
 
 
@@ -76,13 +76,13 @@ def test_a_handler_of_one_is_given_the_task(handler: Any, task: Task) -> None:
     [lambda attempt, task: (attempt, task), two_with_default, Methods().two, Methods.of_class, CalledWithTwo()],
 )
 def test_a_handler_of_two_is_given_the_attempt_first(handler: Any, task: Task) -> None:
-    attempt, got = checked_handler(handler)(task)
+    attempt, got = checked_handler(handler, None)[0](task)
     assert attempt is task.attempt is not None
     assert got is task
 
 
 def test_a_builtin_serves_too(task: Task) -> None:
-    assert checked_handler(id)(task) == id(task)
+    assert checked_handler(id, None)[0](task) == id(task)
 
 
 def too_many(first: Any, second: Any, third: Any) -> None: ...
@@ -94,13 +94,13 @@ def only_by_name(*, task: Any) -> None: ...
 @pytest.mark.parametrize("handler", [lambda: None, too_many, only_by_name])
 def test_a_handler_that_cannot_be_called_so_is_refused_with_its_parameters(handler: Any) -> None:
     with pytest.raises(ConfigurationError, match=r"handler: .* is not handler\(task\) or handler\(attempt, task\)"):
-        checked_handler(handler)
+        checked_handler(handler, None)
 
 
 @pytest.mark.parametrize("handler", [None, "module.function", 7])
 def test_what_cannot_be_called_is_refused(handler: Any) -> None:
     with pytest.raises(ConfigurationError, match=r"handler: .* is not a function of the task"):
-        checked_handler(handler)
+        checked_handler(handler, None)
 
 
 async def coroutine(task: Any) -> None: ...
@@ -119,7 +119,7 @@ class AsyncMethod:
 )
 def test_a_coroutine_is_refused_instead_of_never_awaited(handler: Any) -> None:
     with pytest.raises(ConfigurationError, match="a plain function: coroutines need"):
-        checked_handler(handler)
+        checked_handler(handler, None)
 
 
 def generator(task: Any) -> Iterator[Any]:
@@ -133,4 +133,4 @@ async def async_generator(task: Any) -> AsyncIterator[Any]:
 @pytest.mark.parametrize("handler", [generator, async_generator])
 def test_a_generator_is_refused_instead_of_never_run(handler: Any) -> None:
     with pytest.raises(ConfigurationError):
-        checked_handler(handler)
+        checked_handler(handler, None)

@@ -1,0 +1,46 @@
+"""Where handlers run. The engine sees an executor only through this protocol.
+
+threads     a pool of threads; stops Python code at its deadline, not a call that blocks outside Python
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from mongoq.verdict import Ending
+from mongoq.work.attempt import LiveAttempt
+
+
+@dataclass(frozen=True, slots=True)
+class Reports:
+    """What an executor tells the engine; may be called from any thread."""
+
+    started: Callable[[LiveAttempt], bool]
+    """Its handler is about to start; False forbids it, and the attempt is then no longer the executor's."""
+    ended: Callable[[LiveAttempt, Ending, float], None]
+    """Its handler has ended after so many seconds, or will never end."""
+
+
+class Executor(Protocol):
+    """Runs attempts, the first submitted first."""
+
+    @property
+    def load(self) -> int:
+        """How many attempts wait or run."""
+
+    def start(self) -> None:
+        """Begin."""
+
+    def submit(self, attempts: list[LiveAttempt]) -> None:
+        """Run these as soon as there is room for each; suspects before the others."""
+
+    def drain(self) -> list[LiveAttempt]:
+        """Take back what has not started."""
+
+    def step(self) -> float:
+        """Interrupt what must not go on; the seconds until the next look is due. Called in a loop of its own."""
+
+    def close(self) -> None:
+        """Let go of everything: no attempt is open any more."""
