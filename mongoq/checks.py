@@ -32,7 +32,7 @@ PLAIN: Final = (bool, float, bytes, uuid.UUID, type(None))
 CONTAINERS: Final = (Mapping, list, tuple)
 INT64: Final = range(-(2**63), 2**63)
 QUEUE_NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:/-]{0,127}")
-NAMESPACE: Final = re.compile(r"(?!system\.)[A-Za-z_][A-Za-z0-9_.-]{0,63}")
+NAMESPACE: Final = re.compile(r"(?!system\.)(?=.{1,64}$)[A-Za-z_][A-Za-z0-9_-]*(\.[A-Za-z0-9_-]+)*")
 TAG_NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,127}")
 
 

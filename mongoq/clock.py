@@ -58,9 +58,8 @@ class ServerClock:
 
     def measured(self, server: datetime, sent: float, received: float) -> None:
         """Take the server's time, asked for at `sent` and answered by `received` (both `elapsed()`)."""
-        if received - sent > SLOWEST_MEASUREMENT and self._measured_at is not None:
-            return
-        self._offset = server.timestamp() - (sent + received) / 2
+        if received - sent <= SLOWEST_MEASUREMENT or self._measured_at is None:
+            self._offset = server.timestamp() - (sent + received) / 2
         self._measured_at = received
         self._stale = False
 

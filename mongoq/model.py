@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
+from mongoq.checks import shortened
 from mongoq.lifecycle import FINISHED, TaskState
 from mongoq.signals import DeadlineExceeded, Interrupted, Interruption
 
@@ -42,7 +43,7 @@ class Attempt(Protocol):
         """Seconds until the deadline, the end of the lease as this host counts it, or of a shutdown's grace."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Task:
     """A task as it was read, or as a handler receives it. It does not change; ask the queue for news."""
 
@@ -108,6 +109,13 @@ class Task:
     """The server's time when it was read."""
     attempt: Attempt | None = field(default=None, compare=False, repr=False)
     """Its live side; only a handler's own task has one."""
+
+    def __repr__(self) -> str:
+        tags = shortened(self.tags)
+        return f"<Task {self.key!r} of {self.queue!r}: {self.state}, priority {self.priority}, tags {tags}>"
+
+    def __hash__(self) -> int:
+        return hash((self.namespace, self.key, self.version))
 
     def get(self, name: str, default: Any = None) -> Any:
         """The value of one tag, or `default`."""
@@ -188,7 +196,7 @@ class WorkerInfo:
     """How many tasks it held."""
     started_at: datetime
     seen_at: datetime
-    """Its last heartbeat, server time; one every 5 s, forgotten after 60 s."""
+    """Its last heartbeat, server time; one every 5 s, 10 s while idle; forgotten after 60 s."""
 
     def silent(self, now: datetime | None = None) -> timedelta:
         """How long ago the last heartbeat was, at `now` (server time)."""

@@ -23,7 +23,7 @@ class NewTask:
     The arguments are those of `Queue.new`, where they are explained.
     """
 
-    tags: Mapping[str, Any] = field(default_factory=dict)
+    tags: Mapping[str, Any] = field(default_factory=dict, kw_only=False)
     key: str | None = None
     queue: str = "default"
     priority: int = 0

@@ -8,7 +8,6 @@ the rest.
 from __future__ import annotations
 
 import functools
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from datetime import timedelta
@@ -43,7 +42,12 @@ class Policy:
 
     def over(self, carried: Mapping[str, Any]) -> Policy:
         """This policy, with what a task carries in place of it. Remembered, as many tasks carry the same."""
-        return _over(self, tuple(carried.items())) if carried else self
+        if not carried:
+            return self
+        try:
+            return _over(self, tuple(carried.items()))
+        except TypeError:  # a user's callable backoff need not be hashable
+            return replace(self, **carried)
 
 
 @functools.lru_cache(maxsize=1024)
@@ -61,7 +65,8 @@ class Options:
 
     namespace: str
     max_age: timedelta | None
-    workers: int
+    workers: int | None
+    """None: as many as fit the executor."""
     grace: timedelta
     max_task_bytes: int
     policy: Policy
@@ -98,11 +103,9 @@ def checked_options(
     )
 
 
-def checked_workers(checker: Checker, workers: int | None) -> int:
-    """The number of simultaneous handlers; None: one per CPU core."""
-    if workers is None:
-        return os.cpu_count() or 1
-    return checker.integer("workers", workers, 1, 10_000) or 1
+def checked_workers(checker: Checker, workers: int | None) -> int | None:
+    """The number of simultaneous handlers; None: as many as fit the executor."""
+    return None if workers is None else checker.integer("workers", workers, 1, 10_000)
 
 
 def checked_queues(checker: Checker, queues: str | Sequence[str]) -> tuple[str, ...]:

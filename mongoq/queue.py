@@ -25,11 +25,13 @@ from mongoq.storage.connection import Target, connect
 from mongoq.storage.context import Context
 from mongoq.storage.driver import Driver
 from mongoq.storage.keys import KeyMaker
+from mongoq.storage.wakeups import Wakeups
 from mongoq.telemetry import Telemetry
 from mongoq.verdict import Ending, Raised, Released, Returned
-from mongoq.work.engine import Engine, Job
+from mongoq.work.engine import Engine
 from mongoq.work.handle import WorkerHandle, run_in_foreground
-from mongoq.work.handler import Function, checked_handler
+from mongoq.work.handler import Function, checked_handler, default_workers
+from mongoq.work.job import Job
 
 __all__ = ["Queue"]
 
@@ -49,7 +51,7 @@ class Queue:
         namespace: the prefix of the collections: `mail` lives in `mail.tasks` and `mail.workers`.
         max_age: a task not completed so long after its creation expires. Default: never.
         max_retries: retries after the first attempt. Default: without a maximum; 0: a failure is final.
-        workers: handlers that run at once in a worker process. Default: the number of CPU cores.
+        workers: handlers that run at once in a worker process. Default: the number of CPU cores; 100 of coroutines.
         deadline: the longest one attempt may run. Default: none.
         backoff: the wait before each retry. Default: `Linear(10 s)`: 10 s, 20 s, 30 s, ... A duration is the
             step of a `Linear`; a callable gets the number of the failed attempt and returns a duration.
@@ -214,6 +216,7 @@ class Queue:
         *,
         queues: str | Sequence[str] = "default",
         workers: int | None = None,
+        executor: str | None = None,
         burst: bool = False,
     ) -> None:
         """Run `handler(task)` (or `handler(attempt, task)`) for the tasks of `queues`, until it is stopped.
@@ -227,23 +230,32 @@ class Queue:
         goes on trying. Signals are taken over only in the main thread.
 
         Args:
-            handler: called in one of `workers` threads.
+            handler: a function or a coroutine function; at most `workers` of them run at once.
             queues: up to 100 names. The order of claims is by priority across all of them.
             workers: overrides the queue's.
+            executor: where handlers run: `"threads"`; `"asyncio"`, one event loop in a thread of its own; or
+                `"processes"`, children that import the handler, a function at the top level of a module. They
+                use all cores, and a deadline, a cancel or a crash ends a child alone, whatever it was doing.
+                Default: coroutine functions run on asyncio, others in threads.
             burst: return when nothing is ready any more and nothing runs.
 
         Raises:
             ConfigurationError: an argument is not acceptable.
             StorageError: MongoDB cannot be reached, or refuses, at the start.
         """
-        run_in_foreground(lambda done: self._start(handler, queues, workers, done, burst=burst))
+        run_in_foreground(lambda done: self._start(handler, queues, workers, executor, done, burst=burst))
 
     @suggesting
     def start(
-        self, handler: Function, *, queues: str | Sequence[str] = "default", workers: int | None = None
+        self,
+        handler: Function,
+        *,
+        queues: str | Sequence[str] = "default",
+        workers: int | None = None,
+        executor: str | None = None,
     ) -> WorkerHandle:
         """Do as `run` in background threads, and return a handle to stop it or wait for it."""
-        return self._start(handler, queues, workers, lambda: None)
+        return self._start(handler, queues, workers, executor, lambda: None)
 
     @suggesting
     def run_once(
@@ -252,11 +264,17 @@ class Queue:
         *,
         queues: str | Sequence[str] = "default",
         workers: int | None = None,
+        executor: str | None = None,
         limit: int | None = None,
     ) -> bool:
-        """Run what is due now, at most `limit` tasks, then return whether more is ready."""
-        run_in_foreground(lambda done: self._start(handler, queues, workers, done, burst=True, limit=limit))
-        names = checked_queues(Checker(), queues)
+        """Run what is due now, at most `limit` tasks, then return whether more is ready.
+
+        The other arguments are those of `run`.
+        """
+        checker = Checker()
+        names = checked_queues(checker, queues)
+        checker.finish()
+        run_in_foreground(lambda done: self._start(handler, names, workers, executor, done, burst=True, limit=limit))
         return any(self._read(inspecting.size(self._context, name, [TaskState.READY])) for name in names)
 
     def stop(self) -> None:
@@ -331,6 +349,8 @@ class Queue:
         `where` asks for tags by equality. Without a queue or keys it reads the whole collection.
         """
         checker = Checker()
+        if isinstance(keys, str):
+            checker.refuse("keys", keys, "a list of keys")
         if state is not None:
             checker.one_of("state", state, [known.value for known in TaskState])
         if where is not None:
@@ -418,6 +438,7 @@ class Queue:
         handler: Function,
         queues: str | Sequence[str],
         workers: int | None,
+        executor: str | None,
         done: Callable[[], None],
         *,
         burst: bool = False,
@@ -425,13 +446,16 @@ class Queue:
     ) -> WorkerHandle:
         checker = Checker()
         names = checked_queues(checker, queues)
-        count = self._context.options.workers if workers is None else checked_workers(checker, workers)
+        count = checked_workers(checker, workers)
         if limit is not None:
             checker.integer("limit", limit, 1, 10**9)
         checker.finish()
-        job = Job(*checked_handler(handler, None), names, count, burst, limit)
+        checked, chosen = checked_handler(handler, executor)
+        count = count or self._context.options.workers or default_workers(chosen)
+        job = Job(checked, chosen, names, count, burst, limit)
         self._write(administering.hello())
-        engine = Engine(self._context, self._write, job, self._telemetry, done)
+        stream = Wakeups(self._connection, self._context, names)
+        engine = Engine(self._context, self._write, job, stream, telemetry=self._telemetry, done=done)
         handle = WorkerHandle(engine, self._context.options.grace.total_seconds())
         self._handles = [known for known in self._handles if not known.stopped] + [handle]
         engine.start()

@@ -12,8 +12,10 @@ Interrupted             raised in the handler; a BaseException, so that `except 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import timedelta
 from enum import StrEnum
+from typing import Any
 
 from mongoq.checks import QUEUE_NAME, Checker, Duration
 
@@ -33,13 +35,21 @@ __all__ = [
 class Signal(Exception):
     """The root of what a handler may raise to steer its task."""
 
+    reason = ""
+    """Also where a subclass does not call this class's `__init__`."""
+
     def __init__(self, reason: str = "") -> None:
         super().__init__(reason)
         self.reason = reason
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _remade, (type(self), self.args, self.__dict__)
+
 
 class Retry(Signal):
     """Count this attempt as failed and try again after `delay`, or after the backoff where none is given."""
+
+    delay: timedelta | None = None
 
     def __init__(self, reason: str = "", *, delay: Duration | None = None) -> None:
         super().__init__(reason)
@@ -94,15 +104,19 @@ class Interrupted(BaseException):
     """
 
     def __init__(self, reason: Interruption) -> None:
-        super().__init__(reason.value)
+        super().__init__(f"the attempt should stop: {reason.value}")
         self.reason = reason
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _remade, (type(self), self.args, self.__dict__)
 
 
 class DeadlineExceeded(Interrupted):
     """The attempt ran longer than its deadline; let it pass and the attempt counts as failed.
 
     Raised in the handler's thread as soon as that thread runs Python code again: a call that blocks outside
-    Python (a socket without a timeout, a long regular expression) is not interrupted.
+    Python (a socket without a timeout, a long regular expression) is not interrupted. A coroutine is cancelled
+    instead: it sees `asyncio.CancelledError` where it awaits.
     """
 
     def __init__(self) -> None:
@@ -114,3 +128,11 @@ def _checked(delay: Duration) -> timedelta:
     checked = checker.duration("delay", delay)
     checker.finish()
     return checked or timedelta(0)
+
+
+def _remade(kind: type[BaseException], args: tuple[Any, ...], attributes: Mapping[str, Any]) -> BaseException:
+    """Unpickle a signal as it was; an exception would be made anew from `args`, which hold only its reason."""
+    error = kind.__new__(kind, *args)
+    error.args = args
+    error.__dict__.update(attributes)
+    return error

@@ -33,6 +33,8 @@ class Signpost(StrEnum):
     """key: the task went to another claimant, or its lease could not be renewed in time."""
     SWEPT = "tasks.swept"
     """promoted, rescued, expired: how many tasks a sweep moved."""
+    WATCHING = "wakeups.watching"
+    """The worker is idle and listens for news of work."""
     STORAGE_LOST = "storage.lost"
     """error: MongoDB does not answer; the worker goes on trying."""
     STORAGE_BACK = "storage.back"

@@ -27,7 +27,7 @@ from mongoq.model import Task, TaskError
 from mongoq.options import DEFAULTS, Policy
 from mongoq.signals import Cancel, Fail, Interrupted, Interruption, Move, Retry, Signal, Snooze
 
-__all__ = ["Ending", "Lost", "Raised", "Released", "Returned", "Verdict", "judge"]
+__all__ = ["Described", "Ending", "Lost", "Raised", "Released", "Returned", "Verdict", "describe", "judge"]
 
 log = logging.getLogger("mongoq.verdict")
 
@@ -37,6 +37,16 @@ MOST_SUSPICION: Final = 16
 """How much suspicion a process may hold at once."""
 LONGEST_MESSAGE: Final = 2_000
 LONGEST_TRACEBACK: Final = 8_000
+
+
+class Described(Exception):
+    """An error told by another process: the exception itself may not survive the way, what it said does."""
+
+    def __init__(self, kind: str, message: str, frames: str) -> None:
+        super().__init__(kind, message, frames)
+        self.kind = kind
+        self.message = message
+        self.frames = frames
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,15 +165,19 @@ def _reason(error: BaseException | None) -> str | None:
     return _message(error.reason) or None if isinstance(error, Signal) else None
 
 
-def _described(error: BaseException, task: Task, now: datetime, worker: str) -> TaskError:
-    """The error as it is stored: what a signal was raised from, cut to size, in text that BSON can carry."""
+def describe(error: BaseException) -> Described:
+    """The error in words: what a signal was raised from, cut to size, in text that BSON can carry."""
     if isinstance(error, Signal) and error.__cause__:
         error = error.__cause__
+    if isinstance(error, Described):
+        return error
     frames = "" if isinstance(error, Signal) else _traceback(error)
-    return TaskError(
-        type(error).__name__, _message(error), _clean(frames[-LONGEST_TRACEBACK:]),
-        now, task.attempts, worker,
-    )  # fmt: skip
+    return Described(type(error).__name__, _message(error), _clean(frames[-LONGEST_TRACEBACK:]))
+
+
+def _described(error: BaseException, task: Task, now: datetime, worker: str) -> TaskError:
+    told = describe(error)
+    return TaskError(told.kind, told.message, told.frames, now, task.attempts, worker)
 
 
 def _message(value: object) -> str:

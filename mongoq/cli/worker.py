@@ -33,7 +33,13 @@ def worker(
         str, typer.Argument(metavar="MODULE:FUNCTION", show_default=False, help="The handler: function(task).")
     ],
     workers: Annotated[
-        int | None, typer.Option(help="Handlers that run at once. Default: the number of CPU cores.")
+        int | None, typer.Option(help="Handlers that run at once. Default: the CPU cores; 100 coroutines.")
+    ] = None,
+    executor: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME", help="threads, asyncio or processes. Default: asyncio for coroutines, else threads."
+        ),
     ] = None,
     queues: Annotated[str, typer.Option(metavar="NAME,NAME...", help="The queues to work on.")] = "default",
     burst: Annotated[bool, typer.Option("--burst", help="Stop when nothing is ready any more.")] = False,
@@ -46,7 +52,7 @@ def worker(
     grace: Annotated[timedelta | None, span_option("For running handlers at a stop. Default: 25s.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Run MODULE:FUNCTION for each task, in threads, until SIGTERM or Ctrl-C.
+    """Run MODULE:FUNCTION for each task until SIGTERM or Ctrl-C.
 
     Modules are also looked for in the current folder. The first signal stops claiming and lets running
     handlers end, the second stops at once; both are an exit code of 0. When MongoDB goes away the worker waits
@@ -63,7 +69,7 @@ def worker(
         warn_of_standalone(queue)
         _log_to_stderr()
         log.info("%s works on %s of %r", clean(function), queues, queue)
-        figures = _run(queue, handler, names(queues), burst=burst)
+        figures = _run(queue, handler, names(queues), executor, burst=burst)
     if as_json:
         print_json(figures)
 
@@ -101,7 +107,9 @@ def _imported(name: str) -> Any:
         refuse(f"the module {name} cannot be imported: {type(error).__name__}: {error}{where}")
 
 
-def _run(queue: Queue, handler: Callable[..., Any], queues: list[str], *, burst: bool) -> dict[str, Any]:
+def _run(
+    queue: Queue, handler: Callable[..., Any], queues: list[str], executor: str | None, *, burst: bool
+) -> dict[str, Any]:
     endings: Counter[str] = Counter()
     counting = threading.Lock()
 
@@ -112,7 +120,7 @@ def _run(queue: Queue, handler: Callable[..., Any], queues: list[str], *, burst:
 
     queue.telemetry.subscribe(count)
     start = time.monotonic()
-    queue.run(handler, queues=queues, burst=burst)
+    queue.run(handler, queues=queues, executor=executor, burst=burst)
     log.info("stopped: %s", ", ".join(f"{number} x {name}" for name, number in sorted(endings.items())) or "no tasks")
     return {"seconds": round(time.monotonic() - start, 3), "endings": dict(endings)}
 

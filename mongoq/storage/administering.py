@@ -32,9 +32,10 @@ def cancel(context: Context, key: str) -> Op[Task]:
     """
     while True:
         task = yield from get(context, key)
-        if task.finished or task.cancel_requested:
+        running = task.state is TaskState.RUNNING
+        if task.finished or (running and task.cancel_requested):
             return task
-        if task.state is TaskState.RUNNING:
+        if running:
             yield from update_many(context.tasks, filters.running(key), updates.cancel_requested())
         else:
             keep = context.options.policy.over(task.policy).keep_failed

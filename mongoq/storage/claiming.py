@@ -40,13 +40,15 @@ class Claim(NamedTuple):
     """Whether as many were found as asked for, so that more may be ready."""
     lost: int
     """How many of those found went to another claimant."""
+    doubtful: bool = False
+    """Whether the server stopped answering in the middle."""
 
 
 def claim_one(context: Context, queues: Sequence[str], worker: str) -> Op[Task | None]:
     """Lease the most urgent ready task of `queues`, in one atomic step; None where nothing is ready."""
     for _ in range(MOST_EXPIRED):
         now = context.clock.now()
-        token = secrets.token_hex(16)
+        token = new_token()
         document = yield from _take_first(context, queues, token, worker, now)
         if document is None:
             return None
@@ -55,6 +57,7 @@ def claim_one(context: Context, queues: Sequence[str], worker: str) -> Op[Task |
             keep = context.options.policy.over(task.policy).keep_failed
             verdict = Verdict(Event.EXPIRE, charged=False, keep=keep)
             yield from finish(context, [Ended(task, verdict)])
+            yield from upkeep.expire(context)
             continue
         lease = context.options.policy.over(task.policy).lease
         if lease != context.options.policy.lease:
@@ -72,29 +75,48 @@ def try_claim(context: Context, queues: Sequence[str], worker: str) -> Op[Task |
     return task
 
 
-def claim_many(context: Context, queues: Sequence[str], limit: int, worker: str, *, suspicion: int) -> Op[Claim]:
+def claim_many(
+    context: Context, queues: Sequence[str], limit: int, worker: str, *, suspicion: int, token: str | None = None
+) -> Op[Claim]:
     """Lease up to `limit` of the most urgent ready tasks of `queues`, suspects only up to a weight of `suspicion`.
 
     Fewer than found are held where another claimant was faster, or where the server stopped answering in the
-    middle: what was not confirmed by then runs out its lease and is refunded.
+    middle: what was not confirmed by then is found again by its token (`recover`), or runs out its lease and is
+    refunded.
     """
     found = yield from _candidates(context, queues, limit, suspicion)
     now = context.clock.now()
     more = len(found) >= limit
+    found = yield from _sound(context, found, now)
     fresh = [document for document in found if not _expired(document, now)]
     if len(fresh) < len(found):
         yield from upkeep.close_expired(context, [document for document in found if _expired(document, now)], now)
-    token = secrets.token_hex(16)
+    token = token or new_token()
     taken: dict[str, Document] = {}
+    doubtful = False
     for (version, lease), group in _groups(context, fresh).items():
         try:
             taken |= yield from _take(context, group, version, updates.claimed(now, token, worker, lease), token)
         except StorageError:
             if not taken:
                 raise
+            doubtful = True
             break
     tasks = [documents.task_from(d, context.namespace, now) for d in fresh if d[documents.KEY] in taken]
-    return Claim(tasks, more, len(fresh) - len(tasks))
+    return Claim(tasks, more, len(fresh) - len(tasks), doubtful)
+
+
+def new_token() -> str:
+    """A token for one claim."""
+    return secrets.token_hex(16)
+
+
+def recover(context: Context, tokens: Sequence[str]) -> Op[list[Task]]:
+    """The tasks held under these tokens, by the word of a majority: for claims whose replies were lost."""
+    where = {**filters.first_running(), documents.TOKEN: {"$in": list(tokens)}}
+    found = yield from find(context.tasks, where, hint=indexes.LEASE, majority=True)
+    now = context.clock.now()
+    return [documents.task_from(document, context.namespace, now) for document in found]
 
 
 def _take_first(context: Context, queues: Sequence[str], token: str, worker: str, now: datetime) -> Op[Document | None]:
@@ -141,6 +163,20 @@ def _within(suspects: list[Document], room: int) -> list[Document]:
     return chosen
 
 
+def _sound(context: Context, found: list[Document], now: datetime) -> Op[list[Document]]:
+    """Those that are tasks; the others end as failed here, or they would stand at the head for ever."""
+    sound = []
+    for document in found:
+        fault = documents.fault_of(document)
+        if fault is None:
+            sound.append(document)
+        else:
+            where = {**filters.by_keys([document[documents.KEY]]), documents.STATE: document[documents.STATE]}
+            update = updates.quarantined(fault, now, context.options.policy.keep_failed)
+            yield from update_many(context.tasks, where, update)
+    return sound
+
+
 def _by_urgency(context: Context, where: Filter, limit: int) -> Op[list[Document]]:
     return find(
         context.tasks,
@@ -163,7 +199,8 @@ def _groups(context: Context, found: list[Document]) -> dict[tuple[int, timedelt
     groups: dict[tuple[int, timedelta], list[Document]] = defaultdict(list)
     for document in found:
         carried = document.get(documents.POLICY)
-        lease = policy.over(documents.policy_from(carried)).lease if carried else policy.lease
+        own = isinstance(carried, dict) and "lease" in carried
+        lease = policy.over(documents.policy_from(carried)).lease if own else policy.lease
         groups[document[documents.VERSION], lease].append(document)
     return groups
 

@@ -18,7 +18,7 @@ from pymongo.database import Database
 from pymongo.errors import InvalidURI, PyMongoError
 
 from mongoq.checks import Checker
-from mongoq.errors import Fault
+from mongoq.errors import ConfigurationError, Fault
 from mongoq.storage.embedded import EmbeddedServer, open_embedded
 from mongoq.storage.failures import translated
 
@@ -66,7 +66,10 @@ def connect(target: Target) -> Connection:
         return Connection(_default_database(target), None, None)
     uri = os.environ.get("MONGOQ_URI", "") if target is None else target
     if isinstance(uri, str) and uri.startswith("embedded:"):
-        server = open_embedded(uri.removeprefix("embedded:"))
+        folder = uri.removeprefix("embedded:")
+        if not folder:
+            raise ConfigurationError([Fault("target", "'embedded:'", "embedded:FOLDER, with the name of a folder")])
+        server = open_embedded(folder)
         client = _client(server.uri)
         return Connection(client[DATABASE], client, server)
     if isinstance(uri, str) and uri.startswith(("mongodb://", "mongodb+srv://")):

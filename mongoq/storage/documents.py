@@ -8,7 +8,6 @@ something. A document that somebody else wrote may lack anything but these.
 from __future__ import annotations
 
 import functools
-import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -58,6 +57,10 @@ UNIQUE: Final = "unique"
 CANCEL_REQUESTED: Final = "cancel_requested"
 
 MOST_ERRORS: Final = 10
+_TYPES: Final[Mapping[str, Any]] = {
+    QUEUE: str, VERSION: int, PRIORITY: int | float, RUN_AT: datetime, ATTEMPTS: int, UNCHARGED: int, RETRIES: int,
+    SUSPECT: int, EXPIRES_AT: datetime,
+}  # fmt: skip
 LONG_AGO: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -129,7 +132,12 @@ def policy_from(document: Any) -> Mapping[str, Any]:
 
     Remembered: of the thousands of tasks in a batch nearly all carry the same, and a look costs a tenth.
     """
-    return _policy_from(_frozen(document)) if isinstance(document, dict) else {}
+    if not isinstance(document, dict):
+        return {}
+    try:
+        return _policy_from(_frozen(document))
+    except TypeError:  # a foreign producer's value that cannot be hashed is no policy of ours
+        return {}
 
 
 def _frozen(value: Any) -> Any:
@@ -227,6 +235,18 @@ def task_from(document: Document, namespace: str, now: datetime) -> Task:
     )
 
 
-def prefix_pattern(prefix: str) -> re.Pattern[str]:
-    """What matches the names that start with `prefix`, and lets an index find them."""
-    return re.compile("^" + re.escape(prefix))
+def fault_of(document: Document) -> str | None:
+    """The first field that makes a document (a foreign producer's) no task, or None where it is one.
+
+    Looked at before a claim, because one that cannot be read would stop its whole queue.
+    """
+    get = document.get
+    if isinstance(document[KEY], dict | list):
+        return KEY
+    for name in (QUEUE, VERSION, PRIORITY, RUN_AT):
+        if not isinstance(get(name), _TYPES[name]):
+            return name
+    for name in (ATTEMPTS, UNCHARGED, RETRIES, SUSPECT, EXPIRES_AT):
+        if name in document and not isinstance(document[name], _TYPES[name]):
+            return name
+    return None

@@ -13,6 +13,7 @@ from pymongo.errors import PyMongoError
 from pymongo.read_concern import ReadConcern
 
 from mongoq.clock import ServerClock, elapsed
+from mongoq.errors import StorageUnavailable
 from mongoq.storage.administering import server_time
 from mongoq.storage.codec import CODEC
 from mongoq.storage.commands import Command, Op
@@ -24,12 +25,23 @@ T = TypeVar("T")
 LISTS: Final = ("find", "aggregate")
 
 
-class Driver:
-    """Runs operations on one connection; may be used by many threads.
+def handle(connection: Connection, collection: str, *, majority: bool) -> Collection[Any]:
+    """A collection as mongoq uses it; `majority` reads only what cannot be rolled back any more.
 
-    Every handle writes with `w: majority` and reads from the primary, whatever the URI says: with anything
-    less an acknowledged task can be rolled back, and one task can be leased twice.
+    It writes with `w: majority` and reads from the primary, whatever the URI says: with anything less an
+    acknowledged task can be rolled back, and one task can be leased twice.
     """
+    return connection.database.get_collection(
+        collection,
+        codec_options=CODEC,
+        read_preference=ReadPreference.PRIMARY,
+        write_concern=WriteConcern(w="majority"),
+        read_concern=ReadConcern("majority" if majority else "local"),
+    )
+
+
+class Driver:
+    """Runs operations on one connection; may be used by many threads."""
 
     def __init__(self, connection: Connection, clock: ServerClock) -> None:
         self._connection = connection
@@ -46,8 +58,9 @@ class Driver:
                 try:
                     reply = self._call(command)
                 except (PyMongoError, BSONError, ValueError, OverflowError) as error:
-                    self._clock.doubt()
                     failure = translated(error, self._connection.where)
+                    if isinstance(failure, StorageUnavailable):
+                        self._clock.doubt()
                     failure.__cause__ = error
                     command = op.throw(failure)
                 else:
@@ -79,14 +92,8 @@ class Driver:
     def _target(self, command: Command) -> Any:
         if command.collection is None:
             return self._connection.database.with_options(read_preference=ReadPreference.PRIMARY)
-        handle = self._handles.get((command.collection, command.majority))
-        if handle is None:
-            handle = self._connection.database.get_collection(
-                command.collection,
-                codec_options=CODEC,
-                read_preference=ReadPreference.PRIMARY,
-                write_concern=WriteConcern(w="majority"),
-                read_concern=ReadConcern("majority" if command.majority else "local"),
-            )
-            self._handles[command.collection, command.majority] = handle
-        return handle
+        known = self._handles.get((command.collection, command.majority))
+        if known is None:
+            known = handle(self._connection, command.collection, majority=command.majority)
+            self._handles[command.collection, command.majority] = known
+        return known

@@ -24,14 +24,16 @@ def new(context: Context, task: NewTask, *, skip: bool = False) -> Op[Task]:
     now = context.clock.now()
     document = _document(context, task, now)
     body = documents.encoded(document, context.options.max_task_bytes)
-    try:
-        yield Command(context.tasks, "insert_one", (body,))
-    except KeyTaken as taken:
-        if skip:
-            existing = yield from find_one(context.tasks, _taken_by(taken, task, document))
+    for last in (False, True):
+        try:
+            yield Command(context.tasks, "insert_one", (body,))
+            break
+        except KeyTaken as taken:
+            existing = (yield from find_one(context.tasks, _taken_by(taken, task, document))) if skip else None
             if existing is not None:
                 return documents.task_from(existing, context.namespace, context.clock.now())
-        raise _duplicate(taken, task, document) from taken
+            if last or not skip:  # once more where the holder of the unique value has ended meanwhile
+                raise _duplicate(taken, task, document) from taken
     return documents.task_from(document, context.namespace, now)
 
 

@@ -63,6 +63,8 @@ def translated(error: Exception, where: str) -> MongoqError:
         return _server_error(error.code, _text(error), error.details or {})
     if isinstance(error, driver.InvalidOperation):
         return QueueClosed("the MongoDB client was closed")
+    if isinstance(error, driver.ConfigurationError) and ("DNS" in str(error) or "resol" in str(error)):
+        return StorageUnavailable("the name in the mongodb+srv URI could not be looked up")
     if isinstance(error, driver.ConfigurationError | driver.InvalidURI):
         return ConfigurationError(f"the MongoDB URI is not acceptable: {_uri_advice(str(error))}")
     return StorageRefused(f"the driver refused: {type(error).__name__}")
@@ -93,7 +95,7 @@ def _write_error(error: driver.DuplicateKeyError | driver.BulkWriteError) -> Mon
 def _uri_advice(text: str) -> str:
     """What to do about a URI, without the driver's text: it quotes the URI, or what it took for a part of it."""
     if "percent-encoded" in text or "RFC 3986" in text or "Bad database name" in text or "Port must be" in text:
-        return "special characters in its user name and password must be percent-encoded (%40 for @, %2F for /)"
+        return "check its port, and percent-encode special characters in user name and password (%40 for @, %2F for /)"
     return "it should look like mongodb://user:password@host:27017/database?replicaSet=name"
 
 

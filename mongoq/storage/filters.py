@@ -24,7 +24,8 @@ def _state(states: Sequence[TaskState]) -> Any:
 
 
 def _among(values: Collection[str]) -> Any:
-    return next(iter(values)) if len(values) == 1 else {"$in": list(values)}
+    # Never the bare value: a mapping in its place would be read as operators.
+    return {"$eq": next(iter(values))} if len(values) == 1 else {"$in": list(values)}
 
 
 def ready(queues: Sequence[str]) -> Filter:
@@ -45,11 +46,6 @@ def claimable(keys: Sequence[str], version: int) -> Filter:
 def held(keys: Collection[str], tokens: Collection[str]) -> Filter:
     """These tasks, where they are still held under one of these tokens."""
     return {field.KEY: _among(keys), field.TOKEN: _among(tokens), field.STATE: TaskState.RUNNING.value}
-
-
-def held_uncancelled(key: str, token: str) -> Filter:
-    """This task, if it is still held and nobody asked for its end."""
-    return {**held([key], [token]), field.CANCEL_REQUESTED: None}
 
 
 def by_keys(keys: Sequence[str]) -> Filter:
@@ -78,13 +74,13 @@ def overdue(now: datetime) -> Filter:
 
 
 def first_scheduled() -> Filter:
-    """All scheduled tasks: the first by its index is the next to fall due."""
-    return {field.STATE: _state(sources(Event.PROMOTE))}
+    """All scheduled tasks: the first by its index is the next to fall due. What is no date is nobody's time."""
+    return {field.STATE: _state(sources(Event.PROMOTE)), field.RUN_AT: {"$type": "date"}}
 
 
 def first_running() -> Filter:
     """All running tasks: the first by its index is the next whose lease ends."""
-    return {field.STATE: _state(sources(Event.RESCUE))}
+    return {field.STATE: _state(sources(Event.RESCUE)), field.LEASE_UNTIL: {"$type": "date"}}
 
 
 def first_expirable() -> Filter:
@@ -100,14 +96,14 @@ def guarded(keys: Sequence[str], guard: Filter) -> Filter:
 def cancellable(key: str) -> Filter:
     """This task, while it waits."""
     return {
-        field.KEY: key,
+        **by_keys([key]),
         field.STATE: _state([s for s in sources(Event.CANCEL) if s is not TaskState.RUNNING]),
     }
 
 
 def running(key: str) -> Filter:
     """This task, while a worker holds it."""
-    return {field.KEY: key, field.STATE: TaskState.RUNNING.value}
+    return {**by_keys([key]), field.STATE: TaskState.RUNNING.value}
 
 
 def matching(
@@ -120,7 +116,7 @@ def matching(
     """What a listing asks for; tags by equality, never as operators."""
     chosen: Filter = {f"{field.TAGS}.{name}": {"$eq": value} for name, value in (where or {}).items()}
     if queue is not None:
-        chosen[field.QUEUE] = queue
+        chosen[field.QUEUE] = {"$eq": queue}
     if state is not None:
         chosen[field.STATE] = state.value
     if keys is not None:

@@ -130,15 +130,14 @@ def _settle(context: Context, endings: list[Ended]) -> Op[list[Ended]]:
         if document is None:
             if not _deletes(ending.verdict):
                 lost.append(ending)
-        elif document.get(documents.TOKEN) == ending.token and document.get(documents.CANCEL_REQUESTED):
-            # Somebody asked for its end while it was ending otherwise.
+        elif document.get(documents.TOKEN) == ending.token:
+            # Somebody asked for its end while it was ending otherwise; a majority read may not show that yet.
             keep = context.options.policy.over(ending.task.policy).keep_failed
-            update = updates.ended(
-                Verdict(Event.CANCEL, error=ending.verdict.error, keep=keep),
-                ending.token,
-                context.clock.now(),
-            )
-            yield from update_many(context.tasks, filters.held([ending.task.key], [ending.token]), update)
+            cancel = Verdict(Event.CANCEL, error=ending.verdict.error, keep=keep)
+            where = filters.held([ending.task.key], [ending.token])
+            update = updates.ended(cancel, ending.token, context.clock.now())
+            if not (yield from update_many(context.tasks, where, update)):
+                lost.append(ending)
         elif document.get(documents.LAST_TOKEN) not in ending.marks:
             lost.append(ending)
     return lost

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from mongoq.errors import TaskNotFound
@@ -17,7 +17,8 @@ from mongoq.storage import documents, filters, indexes
 from mongoq.storage.commands import Command, Document, Op, find_one
 from mongoq.storage.context import Context
 
-STATS_LIMIT_MS: Final = 30_000
+PATIENCE: Final = timedelta(seconds=30)
+"""For counts and lists: they read more than a claim, and may take longer than the client's socket allows."""
 
 _INDEX_OF: Final[Mapping[tuple[TaskState, ...], str]] = {
     (TaskState.READY,): indexes.CLAIM,
@@ -47,7 +48,7 @@ def tasks(
     """The tasks that match, by key, which is the order of their making where the keys were generated."""
     chosen = filters.matching(queue=queue, state=state, keys=keys, where=where)
     found: list[Document] = yield Command(
-        context.tasks, "find", (chosen,), {"sort": [(documents.KEY, 1)], "limit": limit}
+        context.tasks, "find", (chosen,), {"sort": [(documents.KEY, 1)], "limit": limit}, limit=PATIENCE
     )
     now = context.clock.now()
     return [documents.task_from(document, context.namespace, now) for document in found]
@@ -60,7 +61,7 @@ def stats(context: Context) -> Op[dict[str, QueueStats]]:
     for states, index in _INDEX_OF.items():
         rows = yield from _grouped(context, states, index)
         for row in rows:
-            queue, state = row[documents.KEY][documents.QUEUE], row[documents.KEY][documents.STATE]
+            queue, state = str(row[documents.KEY].get(documents.QUEUE)), row[documents.KEY][documents.STATE]
             counts[queue][state] = row["count"]
             if "oldest" in row:
                 oldest[queue] = row["oldest"]
@@ -79,8 +80,8 @@ def size(context: Context, queue: str | None, states: Sequence[TaskState]) -> Op
             if len(wanted) == 1:
                 where = {documents.STATE: wanted[0].value}
             if queue is not None:
-                where[documents.QUEUE] = queue
-            total += yield Command(context.tasks, "count_documents", (where,), {"hint": index})
+                where[documents.QUEUE] = {"$eq": queue}
+            total += yield Command(context.tasks, "count_documents", (where,), {"hint": index}, limit=PATIENCE)
     return total
 
 
@@ -93,7 +94,5 @@ def _grouped(context: Context, states: Sequence[TaskState], index: str) -> Op[li
         group["oldest"] = {"$min": f"${documents.RUN_AT}"}
     state = states[0].value if len(states) == 1 else {"$in": [state.value for state in states]}
     pipeline = [{"$match": {documents.STATE: state}}, {"$group": group}]
-    rows: list[Document] = yield Command(
-        context.tasks, "aggregate", (pipeline,), {"hint": index, "maxTimeMS": STATS_LIMIT_MS}
-    )
+    rows: list[Document] = yield Command(context.tasks, "aggregate", (pipeline,), {"hint": index}, limit=PATIENCE)
     return rows

@@ -108,6 +108,16 @@ def closed(target: TaskState, now: datetime, keep: timedelta) -> Update:
     }
 
 
+def quarantined(fault: str, now: datetime, keep: timedelta) -> Update:
+    """Failed without having run: the document is no task."""
+    update = closed(TaskState.FAILED, now, keep)
+    update["$set"][field.NOTE] = f"not a task: the field {fault} is missing or of a wrong type"
+    if fault in (field.VERSION, field.PRIORITY, field.RUN_AT, field.QUEUE):
+        del update["$inc"]
+        update["$set"] |= {field.VERSION: 1, field.PRIORITY: 0, field.RUN_AT: now}
+    return update
+
+
 def cancel_requested() -> Update:
     """Its worker is asked to stop. No new version: the worker's own writes must still fit."""
     return {"$set": {field.CANCEL_REQUESTED: True}}

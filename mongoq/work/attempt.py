@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from mongoq.clock import elapsed
 from mongoq.model import Task
 from mongoq.options import Policy
@@ -25,6 +27,7 @@ class LiveAttempt:
         "deadline_at",
         "lease",
         "lease_until",
+        "on_interrupt",
         "policy",
         "struck",
         "task",
@@ -42,6 +45,8 @@ class LiveAttempt:
         self.deadline_at = FOREVER
         self.struck = False
         """Whether its handler was interrupted at its deadline."""
+        self.on_interrupt: Callable[[LiveAttempt, Interruption], None] | None = None
+        """Called at every `interrupt`, in the thread of whoever interrupts."""
         self._limit = FOREVER
         self._interruption: Interruption | None = None
         self._open = [None]
@@ -49,8 +54,12 @@ class LiveAttempt:
     @property
     def interruption(self) -> Interruption | None:
         """Why the handler should stop, or None while it should not."""
-        if self._interruption is None and elapsed() >= self.lease_until:
-            self._interruption = Interruption.LEASE_LOST
+        if self._interruption is None:
+            now = elapsed()
+            if now >= self.deadline_at:
+                self._interruption = Interruption.DEADLINE
+            elif now >= self.lease_until:
+                self._interruption = Interruption.LEASE_LOST
         return self._interruption
 
     def time_left(self) -> float | None:
@@ -74,6 +83,9 @@ class LiveAttempt:
         if self._interruption is None:
             self._interruption = reason
         self._limit = min(self._limit, limit)
+        tell = self.on_interrupt
+        if tell is not None:
+            tell(self, reason)
 
     def end(self) -> bool:
         """Whether the caller is the first to end this attempt; later ones must leave it alone.

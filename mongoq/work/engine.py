@@ -8,55 +8,44 @@ import secrets
 import socket
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Final
 
 from mongoq.clock import elapsed
-from mongoq.errors import InvalidTask, MongoqError
+from mongoq.errors import MongoqError
 from mongoq.signals import Interruption
-from mongoq.storage import documents, membership, upkeep
+from mongoq.storage import membership, upkeep
 from mongoq.storage.context import Context
 from mongoq.telemetry import Signpost, Telemetry
-from mongoq.verdict import Ending, Raised, Released, Returned, Verdict, judge
+from mongoq.verdict import Ending, Released
 from mongoq.work.attempt import LiveAttempt
 from mongoq.work.claimer import BATCH, Claimer
 from mongoq.work.executor import Executor, Reports
 from mongoq.work.finisher import FinishBuffer, Finisher, Settled
-from mongoq.work.handler import THREADS, Handler
+from mongoq.work.job import EXECUTORS, Job
 from mongoq.work.keeper import Keeper
 from mongoq.work.prefetch import Prefetch
 from mongoq.work.service import Health, Loop
+from mongoq.work.settling import log_failure, verdict_of
 from mongoq.work.shared import Run, Shared
 from mongoq.work.sweeper import Sweeper
-from mongoq.work.threads import ThreadExecutor
+from mongoq.work.waker import Stream, Waker
 
 log = logging.getLogger("mongoq.work")
 
 LAST_WRITES: Final = 0.7
 """Seconds beyond the grace in which a stopping worker still tries to write what it has."""
+LONGEST_WAIT: Final = 1.0
+"""Seconds for which tasks may wait here while no handler starts; then other workers may have them."""
 LAST_CLAIM: Final = 3.5
 """Seconds for which a claim under way is waited for: one that comes later runs out its leases."""
-_EXECUTORS: Final[dict[str, Callable[[Handler, int, Reports], Executor]]] = {THREADS: ThreadExecutor}
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """What a worker process is to do."""
-
-    handler: Handler
-    executor: str
-    queues: tuple[str, ...]
-    workers: int
-    burst: bool = False
-    """Stop when nothing is ready and nothing runs."""
-    limit: int | None = None
-    """Stop after so many tasks."""
 
 
 class Engine:
     """Claims, runs and finishes tasks until it is stopped, or in a burst until nothing is left."""
 
-    def __init__(self, context: Context, run: Run, job: Job, telemetry: Telemetry, done: Callable[[], None]) -> None:
+    def __init__(
+        self, context: Context, run: Run, job: Job, stream: Stream, *, telemetry: Telemetry, done: Callable[[], None]
+    ) -> None:
         worker = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(3)}"
         self._shared = Shared(context, run, worker, telemetry)
         self._book = self._shared.book
@@ -64,10 +53,11 @@ class Engine:
         self._done = done
         self._buffer = FinishBuffer()
         self._prefetch = Prefetch()
-        self._executor: Executor = _EXECUTORS[job.executor](
-            job.handler, job.workers, Reports(self._started, self._ended)
-        )
-        self._sweeper = Sweeper(self._shared, found_work=self.wake)
+        reports = Reports(self._started, self._ended, self._look)
+        self._executor: Executor = EXECUTORS[job.executor](job.handler, job.workers, reports)
+        self._started_at = elapsed()
+        self._sweeper = Sweeper(self._shared, found_work=self.wake, watched=lambda: stream.open)
+        self._waker = Waker(stream, ready=self.wake, scheduled=self._look_ahead, telemetry=telemetry)
         self._loops = self._make_loops(Health(telemetry))
         self._stop_by = float("inf")
         self._progress = threading.Event()
@@ -87,15 +77,18 @@ class Engine:
             receive=self._receive,
             limit=self._job.limit,
             nothing_left=self._nothing_left if self._job.burst else None,
+            idle=self._waker.idle,
         )
         steps = {
             "claimer": claimer.step,
             "finisher": Finisher(self._shared, self._buffer, written=self._written).step,
             "keeper": Keeper(self._shared, facts=self._facts, lose=self._lose).step,
             "sweeper": self._sweeper.step,
-            "watch": self._executor.step,
+            "watch": self._watch,
         }
-        return {name: Loop(name, step, health) for name, step in steps.items()}
+        if not self._job.burst:
+            steps["waker"] = self._waker.step
+        return {name: Loop(name, step, health, self._abandon) for name, step in steps.items()}
 
     def start(self) -> None:
         """Begin to work."""
@@ -138,10 +131,12 @@ class Engine:
         """Whether its handler may start: not if the lease has run out while it waited, or a cancel came."""
         if attempt.interruption is Interruption.LEASE_LOST:
             self._lose(attempt)
-        elif attempt.interruption is Interruption.CANCEL:
+        elif attempt.interruption is Interruption.CANCEL or self._stop_by != float("inf"):
             self._settle(attempt, Released())
         if not attempt.open:
+            self.wake()  # there is room for another
             return False
+        self._started_at = elapsed()
         if self._shared.telemetry:
             self._shared.telemetry.emit(Signpost.STARTED, task=attempt.task)
         return True
@@ -155,34 +150,29 @@ class Engine:
 
     def _settle(self, attempt: LiveAttempt, ending: Ending) -> None:
         """Judge an ending and leave it to the finisher, unless somebody else has ended the attempt."""
+        verdict = verdict_of(attempt, ending, self._shared)
         if not attempt.end():
             return
-        verdict = self._verdict(attempt, ending)
         self._buffer.add(attempt, verdict)
+        if verdict.error is not None:
+            log_failure(attempt.task, verdict)
         if self._shared.telemetry:
             self._shared.telemetry.emit(Signpost.ENDED, task=attempt.task, verdict=verdict)
         self._loops["finisher"].wake()
-
-    def _verdict(self, attempt: LiveAttempt, ending: Ending) -> Verdict:
-        policy = attempt.policy
-        cancelled = attempt.interruption is Interruption.CANCEL
-        if isinstance(ending, Returned) and ending.value is not None and policy.keep_completed:
-            try:
-                documents.checked_result(ending.value, self._shared.context.options.max_task_bytes)
-            except InvalidTask as error:
-                ending = Raised(error)
-        now = self._shared.context.clock.now()
-        return judge(attempt.task, ending, policy, now, self.worker, cancelled=cancelled)
 
     def _written(self, endings: list[Settled], lost: list[LiveAttempt]) -> None:
         self._book.remove(attempt for attempt, _ in endings)
         for attempt in lost:
             self._tell_lost(attempt)
         if any(verdict.run_at is not None for _, verdict in endings):
-            self._sweeper.retry_in_sight()
-            self._loops["sweeper"].wake()
+            self._look_ahead()
         self._progress.set()
         self.wake()
+
+    def _look_ahead(self) -> None:
+        """Look for scheduled tasks now: one has just been written, and may be due sooner than the others."""
+        self._sweeper.look_ahead()
+        self._loops["sweeper"].wake()
 
     def _lose(self, attempt: LiveAttempt) -> None:
         """Give an attempt up whose lease is gone; its handler learns it by `task.cancelled`."""
@@ -191,14 +181,28 @@ class Engine:
             self._book.remove([attempt])
             self._tell_lost(attempt)
             self._progress.set()
+            self.wake()
 
     def _tell_lost(self, attempt: LiveAttempt) -> None:
         log.warning("the lease on task %s was lost: whatever its handler does is not recorded", attempt.task.key)
         self._shared.telemetry.emit(Signpost.LEASE_LOST, key=attempt.task.key)
 
-    def _nothing_left(self) -> bool:
+    def _look(self) -> None:
+        self._loops["watch"].wake()
+
+    def _watch(self) -> float:
+        """Let the executor look after its deadlines, and give back what long handlers keep waiting."""
+        delay = self._executor.step()
+        if self._executor.load <= self._job.workers:
+            self._started_at = elapsed()
+        elif elapsed() - self._started_at > LONGEST_WAIT:
+            self._prefetch.forget()
+            self._release(self._executor.drain())
+        return min(delay, LONGEST_WAIT)
+
+    def _nothing_left(self, sweep: bool) -> bool:
         """Whether a burst is over; if so, it ends the engine."""
-        if len(self._book) or (self._job.limit is None and self._shared.run(upkeep.sweep(self._shared.context))):
+        if len(self._book) or (sweep and self._shared.run(upkeep.sweep(self._shared.context))):
             return False
         self._done()
         return True
@@ -231,6 +235,16 @@ class Engine:
         self._executor.close()
         if not len(self._book):
             self._say_goodbye()
+
+    def _abandon(self) -> None:
+        """End without a word to the server: the client was closed by its owner, and the leases will run out."""
+        if not self.stopped.is_set() and self._stop_by == float("inf"):
+            log.warning("the MongoDB client was closed: this worker has ended, and its leases will run out")
+            for loop in self._loops.values():
+                loop.stop()
+            self._executor.close()
+            self.stopped.set()
+            self._done()
 
     def _say_goodbye(self) -> None:
         try:

@@ -1,6 +1,8 @@
 """Where handlers run. The engine sees an executor only through this protocol.
 
 threads     a pool of threads; stops Python code at its deadline, not a call that blocks outside Python
+asyncio     tasks on one event loop; cancels what awaits, not what blocks the loop, which stops all the others
+processes   one child process per worker; stops anything by killing its process, which is replaced
 """
 
 from __future__ import annotations
@@ -21,6 +23,8 @@ class Reports:
     """Its handler is about to start; False forbids it, and the attempt is then no longer the executor's."""
     ended: Callable[[LiveAttempt, Ending, float], None]
     """Its handler has ended after so many seconds, or will never end."""
+    look: Callable[[], None] = lambda: None
+    """`step` is wanted now: there is a new deadline."""
 
 
 class Executor(Protocol):

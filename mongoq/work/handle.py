@@ -11,10 +11,13 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Final
 
+from mongoq.checks import Checker, Duration
+from mongoq.clock import elapsed
 from mongoq.work.engine import Engine
 
 log = logging.getLogger("mongoq.work")
 
+AT_ONCE: Final = 0.5
 SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -35,25 +38,32 @@ class WorkerHandle:
         """Whether it has stopped."""
         return self._engine.stopped.is_set()
 
-    def wait(self, timeout: float | None = None) -> bool:
+    def wait(self, timeout: Duration | None = None) -> bool:
         """Wait until it has stopped, at most `timeout` seconds; whether it has."""
-        return self._engine.stopped.wait(timeout)
+        return self._engine.stopped.wait(None if timeout is None else _seconds("timeout", timeout))
 
-    def stop(self, timeout: float | None = None) -> None:
+    def stop(self, timeout: Duration | None = None) -> None:
         """Stop claiming, give running handlers `timeout` seconds (default: the queue's grace), release the rest.
 
         Released tasks are ready again at once and have their attempt back. Returns when the worker has stopped,
         at most about a second after that time. A second call from elsewhere can only shorten it.
         """
-        self._engine.stop(self._grace if timeout is None else timeout)
+        self._engine.stop(self._grace if timeout is None else _seconds("timeout", timeout))
 
-    def stop_soon(self, timeout: float | None = None) -> None:
+    def stop_soon(self, timeout: Duration | None = None) -> None:
         """Do as `stop`, without waiting for it."""
         threading.Thread(target=self.stop, args=(timeout,), name="mongoq-stop", daemon=True).start()
 
     def wake(self) -> None:
         """Look for work now instead of at the next poll."""
         self._engine.wake()
+
+
+def _seconds(field: str, duration: Duration) -> float:
+    checker = Checker()
+    checked = checker.duration(field, duration)
+    checker.finish()
+    return checked.total_seconds() if checked else 0.0
 
 
 def run_in_foreground(start: Callable[[Callable[[], None]], WorkerHandle]) -> None:
@@ -69,9 +79,11 @@ def run_in_foreground(start: Callable[[Callable[[], None]], WorkerHandle]) -> No
         if number is not None:
             log.warning("%s: no more tasks are claimed; those that run may end", signal.Signals(number).name)
         handle.stop_soon()
+        first = elapsed()
         while not handle.stopped:
             number = inbox.get()
-            if number is not None:
+            # Some send a signal to the process and to its group: what comes at once is not a second one.
+            if number is not None and elapsed() - first > AT_ONCE:
                 log.warning("%s again: stopping now", signal.Signals(number).name)
                 handle.stop_soon(0)
 

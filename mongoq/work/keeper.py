@@ -1,6 +1,6 @@
 """Keeps what this process holds: renews leases, and learns which were lost and which should be cancelled.
 
-One update renews all that are due. A find every 2 s, only while something has been held that long, brings
+One update renews all that are due. A find every 1.5 s, only while something has been held that long, brings
 cancel requests and lost leases. Handlers may hold the GIL, so a lease is renewed at a third of its length.
 """
 
@@ -11,13 +11,18 @@ from datetime import timedelta
 from typing import Any, Final
 
 from mongoq.clock import elapsed
+from mongoq.options import SHORTEST_LEASE
 from mongoq.signals import Interruption
 from mongoq.storage import leasing, membership
 from mongoq.work.attempt import LiveAttempt
+from mongoq.work.lease_book import RENEWALS_PER_LEASE
 from mongoq.work.shared import Shared
 
-LOOK_EVERY: Final = 2.0
+LOOK_EVERY: Final = 1.5
 BEAT_EVERY: Final = 5.0
+BEAT_EVERY_IDLE: Final = 10.0
+LONGEST_PAUSE: Final = SHORTEST_LEASE.total_seconds() / RENEWALS_PER_LEASE
+"""Even while nothing is held: what is claimed meanwhile may be due for its renewal that soon."""
 
 
 class Keeper:
@@ -40,11 +45,12 @@ class Keeper:
         if now - self._looked_at >= LOOK_EVERY:
             self._looked_at = now
             self._look([attempt for attempt in self._shared.book.all() if now - attempt.claimed_at >= LOOK_EVERY / 2])
-        if now - self._beaten_at >= BEAT_EVERY:
+        beat_every = BEAT_EVERY if len(self._shared.book) else BEAT_EVERY_IDLE
+        if now - self._beaten_at >= beat_every:
             self._shared.run(membership.beat(self._shared.context, self._shared.worker, self._facts()))
             self._beaten_at = now
         renewal = self._shared.book.next_due(elapsed())
-        pauses = [LOOK_EVERY, self._beaten_at + BEAT_EVERY - elapsed()]
+        pauses = [LONGEST_PAUSE, self._beaten_at + beat_every - elapsed()]
         return max(0.01, min(pauses if renewal is None else [*pauses, renewal]))
 
     def _renew(self, attempts: list[LiveAttempt], lease: float) -> None:

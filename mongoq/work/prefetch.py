@@ -25,6 +25,10 @@ class Prefetch:
         mean = self._mean
         self._mean = seconds if mean is None else mean + (seconds - mean) * WEIGHT
 
+    def forget(self) -> None:
+        """Start afresh: what was measured holds no more."""
+        self._mean = None
+
     def wanted(self, workers: int) -> int:
         """How many tasks to hold beyond one for each of `workers` handlers."""
         if self._mean is None:

@@ -16,7 +16,7 @@ from typing import Final
 
 from mongoq.backoff import Exponential
 from mongoq.clock import elapsed
-from mongoq.errors import StorageError
+from mongoq.errors import QueueClosed, StorageError
 from mongoq.telemetry import Signpost, Telemetry
 
 log = logging.getLogger("mongoq.work")
@@ -62,11 +62,15 @@ class Health:
 
 
 class Loop:
-    """Calls a service's step in a thread of its own until it is stopped."""
+    """Calls a service's step in a thread of its own until it is stopped.
 
-    def __init__(self, name: str, step: Step, health: Health) -> None:
+    Where the queue or its client was closed it calls `closed` and ends: nothing can be done any more.
+    """
+
+    def __init__(self, name: str, step: Step, health: Health, closed: Callable[[], None] = lambda: None) -> None:
         self.name = name
         self._step = step
+        self._closed = closed
         self._health = health
         self._wake = threading.Event()
         self._stopping = threading.Event()
@@ -101,6 +105,9 @@ class Loop:
                 delay = self._step()
             except StorageError as error:
                 self._health.ill(self.name, error)
+            except QueueClosed:
+                self._closed()
+                return
             except Exception:
                 log.exception("the %s failed; it goes on", self.name)
             else:

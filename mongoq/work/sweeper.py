@@ -15,24 +15,29 @@ from mongoq.work.shared import Shared
 
 Sweep = Callable[[Context], Op[upkeep.Swept]]
 
-SWEEPS: Final[dict[str, tuple[Sweep, float]]] = {
-    "promoted": (upkeep.promote, 1.0),
-    "rescued": (upkeep.rescue, 2.0),
-    "expired": (upkeep.expire, 5.0),
-}
+SWEEPS: Final[dict[str, Sweep]] = {"promoted": upkeep.promote, "rescued": upkeep.rescue, "expired": upkeep.expire}
+
+PROMOTE_EVERY: Final = 1.0
+PROMOTE_EVERY_WATCHED: Final = 10.0
+"""Where news of scheduled tasks comes by itself."""
+RESCUE_EVERY: Final = 10.0
+"""At most; no later than a lease, or a task claimed just after a look would be rescued late."""
+EXPIRE_EVERY: Final = 30.0
+"""A claim passes over what has expired: this one only keeps the counts honest."""
 
 
 class Sweeper:
     """The service that sweeps."""
 
-    def __init__(self, shared: Shared, *, found_work: Callable[[], None]) -> None:
+    def __init__(self, shared: Shared, *, found_work: Callable[[], None], watched: Callable[[], bool]) -> None:
         self._shared = shared
         self._found_work = found_work
+        self._watched = watched
         self._next = dict.fromkeys(SWEEPS, 0.0)
         self._woken = False
 
-    def retry_in_sight(self) -> None:
-        """Look for scheduled tasks at the next step: this process has just written one."""
+    def look_ahead(self) -> None:
+        """Look for scheduled tasks at the next step: one has just been written."""
         self._woken = True
 
     def step(self) -> float:
@@ -48,11 +53,17 @@ class Sweeper:
         return max(0.0, min(self._next.values()) - elapsed())
 
     def _sweep(self, name: str) -> int:
-        sweep, longest = SWEEPS[name]
-        swept: upkeep.Swept = self._shared.run(sweep(self._shared.context))
+        swept: upkeep.Swept = self._shared.run(SWEEPS[name](self._shared.context))
         # The jitter keeps a fleet from sweeping in step; what is due at a known time is not late by it.
-        pause = longest * random.uniform(0.75, 1.0)  # noqa: S311 -- no secret
+        pause = self._longest(name) * random.uniform(0.75, 1.0)  # noqa: S311 -- no secret
         if swept.next is not None:
             pause = min(pause, max(0.0, swept.next.total_seconds()))
         self._next[name] = elapsed() + pause
         return swept.moved
+
+    def _longest(self, name: str) -> float:
+        if name == "promoted":
+            return PROMOTE_EVERY_WATCHED if self._watched() else PROMOTE_EVERY
+        if name == "rescued":
+            return min(RESCUE_EVERY, self._shared.context.options.policy.lease.total_seconds())
+        return EXPIRE_EVERY

@@ -94,15 +94,18 @@ class ThreadExecutor:
 
     def _work(self) -> None:
         while True:
+            attempt = None
             try:
                 attempt = self._next()
                 if attempt is None:
                     return
                 self._run(attempt)
-            except DeadlineExceeded:
-                continue  # it was on its way when the handler returned: the attempt has its ending
-            except BaseException:
-                log.exception("a handler thread went on after an error of its own")
+            except BaseException as error:
+                # A deadline that struck beside the handler, or a fault of our own: no attempt is left without an end.
+                if not isinstance(error, DeadlineExceeded):
+                    log.exception("a handler thread went on after an error of its own")
+                if attempt is not None and attempt.open:
+                    self._reports.ended(attempt, Raised(error), 0.0)
 
     def _next(self) -> LiveAttempt | None:
         while True:
@@ -125,6 +128,8 @@ class ThreadExecutor:
             if not self._reports.started(attempt):
                 return
             attempt.start()
+            if attempt.deadline_at != FOREVER:
+                self._reports.look()
             ending = self._handle(attempt, ident)
         finally:
             self._running.pop(ident, None)

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import signal
+import sys
 import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from pymongo import MongoClient
 
-from benchmarks.bench import BENCHMARKS, Setting
+from benchmarks.bench import BENCHMARKS
 from benchmarks.report import show
+from benchmarks.setting import Setting
 from mongoq.storage.embedded import open_embedded
 
 
@@ -20,18 +26,37 @@ def main() -> None:
     parser.add_argument("names", nargs="+", metavar="NAME", choices=BENCHMARKS, help=", ".join(BENCHMARKS))
     parser.add_argument("--uri", help="a MongoDB to measure on; default: an embedded one in a temporary folder")
     parser.add_argument("--json", action="store_true", help="print one JSON object per benchmark")
-    parser.add_argument("--repeat", type=int, default=5, help="rounds of each row; the median counts (default: 5)")
-    parser.add_argument("--tasks", type=int, default=50_000, help="tasks per round (default: 50,000)")
+    parser.add_argument("--repeat", type=_positive, help="rounds; the median counts (default: 5; churn: 1)")
+    parser.add_argument("--tasks", type=_positive, help="tasks per round (default: each benchmark's own)")
+    parser.add_argument("--seconds", type=float, help="how long idle and churn watch (default: 20 and 300)")
     arguments = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that workers and namespaces are cleared away
     with contextlib.ExitStack() as stack:
-        uri = arguments.uri
-        if uri is None:
-            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="mongoq-bench-"))
-            uri = stack.enter_context(open_embedded(folder)).uri
+        uri = arguments.uri or stack.enter_context(_embedded())
         client: MongoClient[Any] = stack.enter_context(MongoClient(uri, tz_aware=True))
-        setting = Setting(client, arguments.repeat, arguments.tasks)
+        setting = Setting(uri, client, arguments.repeat, arguments.tasks, arguments.seconds)
         for name in arguments.names:
             show(name, BENCHMARKS[name](setting), as_json=arguments.json)
+
+
+@contextlib.contextmanager
+def _embedded() -> Iterator[str]:
+    """Give the URI of a server of our own, which has stopped when its folder is removed."""
+    with tempfile.TemporaryDirectory(prefix="mongoq-bench-") as name:
+        try:
+            with open_embedded(name) as server:
+                yield server.uri
+        finally:
+            deadline = time.monotonic() + 20
+            while Path(name, "server.json").exists() and time.monotonic() < deadline:
+                time.sleep(0.02)
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError("at least 1")
+    return number
 
 
 if __name__ == "__main__":

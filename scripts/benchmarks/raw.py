@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import queue
 import secrets
 import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,40 +15,85 @@ from pymongo.collection import Collection
 from pymongo.database import Database
 
 BATCH = 400
+READY = {"queue": "default", "state": "ready"}
+ORDER = [("priority", -1), ("run_at", 1), ("_id", 1)]
+
+Tasks = Collection[Any]
+Finish = Callable[[Tasks, list[Any], str], int]
 
 
-def collection(database: Database[Any], name: str) -> Collection[Any]:
+def collection(database: Database[Any], name: str) -> Tasks:
     """A collection that writes at majority, as the queue's own handles do."""
     return database.get_collection(
         name, write_concern=WriteConcern(w="majority"), read_preference=ReadPreference.PRIMARY
     )
 
 
-def drain(tasks: Collection[Any]) -> float:
-    """Tasks/s of the plain loop: find a batch, take it by a guarded update, delete it."""
+def delete(tasks: Tasks, keys: list[Any], token: str) -> int:
+    """End a batch as `keep_completed=0` does."""
+    return tasks.delete_many({"_id": {"$in": keys}, "token": token, "state": "running"}).deleted_count
+
+
+def keep(tasks: Tasks, keys: list[Any], token: str) -> int:
+    """End a batch as completed, kept for an hour."""
+    now = datetime.now(UTC)
+    done = {
+        "state": "completed",
+        "modified_at": now,
+        "finished_at": now,
+        "purge_at": now + timedelta(hours=1),
+        "last_token": f"{token}/complete",
+    }
+    return tasks.update_many(
+        {"_id": {"$in": keys}, "token": token, "state": "running"},
+        {"$set": done, "$inc": {"version": 1}, "$unset": {"token": "", "lease_until": "", "suspect": ""}},
+    ).modified_count
+
+
+def plain(tasks: Tasks, finish: Finish = delete) -> float:
+    """Tasks/s of the plain loop: take a batch, end it, take the next."""
     began, done = time.perf_counter(), 0
-    order = [("priority", -1), ("run_at", 1), ("_id", 1)]
-    while True:
-        ready = {"queue": "default", "state": "ready"}
-        found = list(tasks.find(ready, sort=order, hint="claim", limit=BATCH, batch_size=BATCH))
-        if not found:
-            return done / (time.perf_counter() - began)
-        keys = [document["_id"] for document in found]
-        token, now = secrets.token_hex(16), datetime.now(UTC)
-        hold = {
-            "state": "running",
-            "token": token,
-            "worker": "raw",
-            "lease_until": now + timedelta(seconds=30),
-        }
-        tasks.update_many(
-            {"_id": {"$in": keys}, **ready, "version": 1},
-            {"$set": hold, "$inc": {"version": 1, "attempts": 1}},
-        )
-        done += tasks.delete_many({"_id": {"$in": keys}, "token": token, "state": "running"}).deleted_count
+    while batch := _claim(tasks):
+        done += finish(tasks, *batch)
+    return done / (time.perf_counter() - began)
 
 
-def insert_many(tasks: Collection[Any], documents: list[dict[str, Any]]) -> float:
+def pipelined(tasks: Tasks, finish: Finish) -> float:
+    """Tasks/s of two threads: one takes the next batch while the other ends the last."""
+    began, done = time.perf_counter(), 0
+    ending: Future[int] | None = None
+    with ThreadPoolExecutor(1) as pool:
+        while batch := _claim(tasks):
+            done += ending.result() if ending else 0
+            ending = pool.submit(finish, tasks, *batch)
+        done += ending.result() if ending else 0
+    return done / (time.perf_counter() - began)
+
+
+def _claim(tasks: Tasks) -> tuple[list[Any], str] | None:
+    """Find a batch and take it by a guarded update."""
+    found = list(tasks.find(READY, sort=ORDER, hint="claim", limit=BATCH, batch_size=BATCH))
+    if not found:
+        return None
+    keys, token = [document["_id"] for document in found], secrets.token_hex(16)
+    tasks.update_many({"_id": {"$in": keys}, **READY, "version": 1}, _held(token))
+    return keys, token
+
+
+def _held(token: str) -> dict[str, Any]:
+    now = datetime.now(UTC)
+    hold = {
+        "state": "running",
+        "token": token,
+        "worker": "raw",
+        "lease_until": now + timedelta(seconds=30),
+        "started_at": now,
+        "modified_at": now,
+    }
+    return {"$set": hold, "$inc": {"version": 1, "attempts": 1}}
+
+
+def insert_many(tasks: Tasks, documents: list[dict[str, Any]]) -> float:
     """Tasks/s of insert_many in chunks of 1,000."""
     began = time.perf_counter()
     for start in range(0, len(documents), 1_000):
@@ -53,9 +101,32 @@ def insert_many(tasks: Collection[Any], documents: list[dict[str, Any]]) -> floa
     return len(documents) / (time.perf_counter() - began)
 
 
-def insert_one(tasks: Collection[Any], documents: list[dict[str, Any]]) -> float:
+def insert_one(tasks: Tasks, documents: list[dict[str, Any]]) -> float:
     """Tasks/s of insert_one, one after the other."""
     began = time.perf_counter()
     for document in documents:
         tasks.insert_one(document)
     return len(documents) / (time.perf_counter() - began)
+
+
+def wake(tasks: Tasks, documents: Sequence[dict[str, Any]], pause: Callable[[], None]) -> list[float]:
+    """Seconds from each insert_one to the reply of a claim, made by a thread that waits on a change stream."""
+    held: queue.SimpleQueue[float] = queue.SimpleQueue()
+    inserts = [{"$match": {"operationType": "insert"}}]
+    with ThreadPoolExecutor(1) as pool, tasks.watch(inserts, max_await_time_ms=1_000) as stream:
+
+        def watch() -> None:
+            for _ in documents:
+                stream.next()
+                tasks.find_one_and_update(READY, _held(secrets.token_hex(16)), sort=ORDER, hint="claim")
+                held.put(time.monotonic())
+
+        watcher = pool.submit(watch)
+        waits = []
+        for document in documents:
+            pause()
+            sent = time.monotonic()
+            tasks.insert_one(document)
+            waits.append(held.get(timeout=10) - sent)
+        watcher.result()
+        return waits

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -96,6 +97,18 @@ def make_attempt(make_task: Callable[..., Task]) -> Callable[..., LiveAttempt]:
     return make
 
 
+def _plain(command: Command) -> Command:
+    """The command with `{"$eq": value}` written as the value, which says the same and reads better."""
+    if not command.args or not isinstance(command.args[0], dict):
+        return command
+    where = {name: value["$eq"] if _is_eq(value) else value for name, value in command.args[0].items()}
+    return replace(command, args=(where, *command.args[1:]))
+
+
+def _is_eq(value: Any) -> bool:
+    return isinstance(value, dict) and list(value) == ["$eq"]
+
+
 @pytest.fixture
 def drive() -> Callable[..., tuple[list[Command], Any]]:
     """Give `drive(op, *replies)`: the commands that `op` yields and its result, each fed one reply or error.
@@ -109,7 +122,7 @@ def drive() -> Callable[..., tuple[list[Command], Any]]:
         try:
             command = next(op)
             while True:
-                commands.append(command)
+                commands.append(_plain(command))
                 assert left, f"an unexpected command: {command}"
                 reply = left.pop(0)
                 command = op.throw(reply) if isinstance(reply, Exception) else op.send(reply)

@@ -56,11 +56,12 @@ def test_a_clock_in_doubt_measures_again_and_goes_on_meanwhile() -> None:
     assert not clock.wants_measuring()
 
 
-def test_a_slow_measurement_does_not_end_a_doubt() -> None:
+def test_a_slow_measurement_is_thrown_away_and_not_repeated_at_every_call() -> None:
     clock = measured(FAR)
     clock.doubt()
-    clock.measured(FAR, elapsed() - SLOWEST_MEASUREMENT - 1, elapsed())
-    assert clock.wants_measuring()
+    clock.measured(FAR + timedelta(days=1), elapsed() - SLOWEST_MEASUREMENT - 1, elapsed())
+    assert not clock.wants_measuring()
+    assert clock.now() < FAR + timedelta(hours=1)
 
 
 def test_an_old_measurement_wants_repeating() -> None:

@@ -159,13 +159,6 @@ def test_a_task_reads_each_field_into_its_own_place(make_document: Callable[...,
     assert (task.cancel_requested, task.read_at, task.namespace) == (True, read, "ns")
 
 
-def test_a_prefix_is_matched_to_the_letter() -> None:
-    pattern = documents.prefix_pattern("a.b*")
-    assert pattern.match("a.b*c")
-    assert not pattern.match("axb*c")
-    assert not pattern.match("za.b*")
-
-
 def test_an_instant_is_read_back_in_utc() -> None:
     task = documents.task_from(stored(made(NewTask(run_at=NOW))), "ns", NOW)
     assert task.run_at.tzinfo is not None

@@ -23,7 +23,7 @@ PURE = (
     "commands context keys codec documents filters updates indexes enqueueing claiming leasing finishing upkeep "
     "inspecting administering membership"
 )
-SOCKETS = "connection driver failures embedded embedded_guard embedded_start"
+SOCKETS = "connection driver failures wakeups embedded embedded_guard embedded_start"
 FLOORS: Final[dict[str, int]] = (
     {f"mongoq.{name}": 0 for name in WORDS.split()}
     | {f"mongoq.storage.{name}": 1 for name in PURE.split()}

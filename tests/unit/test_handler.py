@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
@@ -10,7 +11,7 @@ from mongoq.clock import elapsed
 from mongoq.errors import ConfigurationError
 from mongoq.model import Task
 from mongoq.work.attempt import LiveAttempt
-from mongoq.work.handler import checked_handler
+from mongoq.work.handler import checked_handler, default_workers
 
 
 class Methods:
@@ -110,16 +111,43 @@ class AsyncCalled:
     async def __call__(self, task: Any) -> None: ...
 
 
+class AsyncTaken:
+    """A class that is called with the task: what its instances do when they are called is another matter."""
+
+    def __init__(self, task: Any) -> None: ...
+
+    async def __call__(self, task: Any) -> None: ...
+
+
 class AsyncMethod:
     async def handle(self, task: Any) -> None: ...
 
 
 @pytest.mark.parametrize(
-    "handler", [coroutine, AsyncCalled(), AsyncMethod().handle, functools.partial(coroutine)], ids=repr
+    "handler",
+    [coroutine, AsyncCalled(), AsyncMethod().handle, functools.partial(coroutine), functools.partial(AsyncCalled())],
+    ids=repr,
 )
-def test_a_coroutine_is_refused_instead_of_never_awaited(handler: Any) -> None:
-    with pytest.raises(ConfigurationError, match="a plain function: coroutines need"):
-        checked_handler(handler, None)
+def test_a_coroutine_runs_on_asyncio_and_nowhere_else(handler: Any) -> None:
+    assert checked_handler(handler, None)[1] == checked_handler(handler, "asyncio")[1] == "asyncio"
+    with pytest.raises(ConfigurationError, match="a plain function, for executor='threads': coroutines need 'asyncio'"):
+        checked_handler(handler, "threads")
+
+
+@pytest.mark.parametrize("handler", [with_default, CalledWithOne(), Methods().two, id, AsyncTaken], ids=repr)
+def test_a_plain_function_runs_in_threads_and_not_on_asyncio(handler: Any) -> None:
+    assert checked_handler(handler, None)[1] == checked_handler(handler, "threads")[1] == "threads"
+    with pytest.raises(ConfigurationError, match="a coroutine function, for executor='asyncio': others need 'threads'"):
+        checked_handler(handler, "asyncio")
+
+
+def test_an_unknown_executor_is_refused_with_those_there_are() -> None:
+    with pytest.raises(ConfigurationError, match=r"executor: 'asynco' .*did you mean 'asyncio'"):
+        checked_handler(with_default, "asynco")
+
+
+def test_threads_are_as_many_as_the_cores_and_coroutines_a_hundred() -> None:
+    assert (default_workers("threads"), default_workers("asyncio")) == (os.cpu_count() or 1, 100)
 
 
 def generator(task: Any) -> Iterator[Any]:

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import inspect
-import os
 import re
 from datetime import timedelta
 from typing import Any
@@ -60,8 +59,8 @@ def test_the_queue_s_signature_leaves_the_defaults_to_the_policy() -> None:
     assert options(**{name: given[name] for name in POLICY_NAMES}).policy == DEFAULTS
 
 
-def test_workers_are_the_cores_unless_told() -> None:
-    assert options().workers == (os.cpu_count() or 1)
+def test_workers_are_left_to_the_executor_unless_told() -> None:
+    assert options().workers is None
     assert options(workers=3).workers == 3
 
 

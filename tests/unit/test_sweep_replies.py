@@ -130,8 +130,15 @@ def test_a_taken_unique_value_leads_to_its_unfinished_task(drive: Drive, context
 
 
 def test_a_task_that_ended_before_it_could_be_read_is_a_duplicate_all_the_same(drive: Drive, context: Context) -> None:
+    lost_twice: tuple[Any, ...] = (KeyTaken("unique", 0), [], KeyTaken("unique", 0), [])
     with pytest.raises(DuplicateTask):
-        drive(enqueueing.new(context, NewTask(unique="u1"), skip=True), KeyTaken("unique", 0), [])
+        drive(enqueueing.new(context, NewTask(unique="u1"), skip=True), *lost_twice)
+
+
+def test_a_unique_value_set_free_meanwhile_is_taken(drive: Drive, context: Context) -> None:
+    new = enqueueing.new(context, NewTask(unique="u1"), skip=True)
+    _, task = drive(new, KeyTaken("unique", 0), [], None)
+    assert task.unique == "u1"
 
 
 def test_many_tasks_go_in_chunks_and_keep_their_order(drive: Drive, context: Context) -> None:

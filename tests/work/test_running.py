@@ -218,9 +218,82 @@ def test_a_task_added_here_starts_at_once_also_after_a_long_idle_time(queue: Que
     assert min(waits) < 0.3
 
 
-def test_coroutines_are_refused_by_name(queue: Queue) -> None:
-    async def handler(task: Task) -> None:
+def test_what_waits_behind_a_long_handler_is_given_back(make_queue: Callable[..., Queue], watch: Any) -> None:
+    queue = make_queue(workers=1)
+    events = watch(queue)
+    release = threading.Event()
+
+    def handler(task: Task) -> None:
+        if task.get("long"):
+            release.wait(20)
+
+    queue.new_many([{}] * 200)
+    queue.start(handler)
+    events.wait("task.ended", 200)  # by now it holds tasks ahead, because its handlers are quick
+    queue.new({"long": True}, priority=1)
+    queue.new_many([{}] * 40)
+    other = make_queue(namespace=queue.namespace, workers=1)
+    try:
+        theirs = watch(other)
+        other.start(lambda task: None)
+        # Either worker may have taken the quick ones; behind the long one none stays for its length.
+        deadline = threading.Event()
+        while queue.stats()["default"].completed < 240 and not deadline.wait(0.05):
+            assert len(theirs.of("task.ended")) <= 240
+        assert queue.stats()["default"].completed == 240
+    finally:
+        release.set()
+
+
+class NoAddressError(Fail):
+    """A signal of a user's own whose `__init__` forgets its parent's."""
+
+    def __init__(self) -> None:
         pass
 
-    with pytest.raises(ValueError, match=r"handler.*asyncio"):
-        queue.run(handler)
+
+class Stubborn:
+    """A callable backoff that cannot be hashed."""
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __call__(self, attempt: int) -> float:
+        return 3600.0 * attempt
+
+
+def test_a_signal_that_forgot_its_parent_still_ends_its_task(queue: Queue) -> None:
+    key = queue.new().key
+
+    def handler(task: Task) -> None:
+        raise NoAddressError
+
+    queue.run(handler, burst=True)
+    assert queue.get(key).state is TaskState.FAILED
+
+
+def test_a_backoff_that_cannot_be_hashed_serves_too(make_queue: Callable[..., Queue]) -> None:
+    queue = make_queue(backoff=Stubborn())
+    key = queue.new(max_retries=5).key
+
+    def handler(task: Task) -> None:
+        raise ValueError("no")
+
+    queue.run(handler, burst=True)
+    assert queue.get(key).state is TaskState.SCHEDULED
+
+
+def test_run_once_with_a_limit_runs_what_has_just_become_due(queue: Queue) -> None:
+    queue.new(delay=0.05)
+    seen: list[str] = []
+    while not seen:
+        queue.run_once(lambda task: seen.append(task.key), limit=5)
+    assert len(seen) == 1
+
+
+def test_a_worker_ends_when_its_client_is_closed_by_its_owner(server: Any) -> None:
+    client: MongoClient[dict[str, Any]] = MongoClient(server.uri)
+    queue = Queue(client, namespace="t-closed-client")
+    handle = queue.start(lambda task: None)
+    client.close()
+
+    assert handle.wait(20)

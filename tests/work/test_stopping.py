@@ -3,6 +3,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -185,3 +186,29 @@ def test_a_closed_queue_has_stopped_its_workers(make_queue: Callable[..., Queue]
     queue.close()
 
     assert handle.stopped
+
+
+def test_cancelled_turns_true_at_the_deadline_by_itself(make_queue: Callable[..., Queue]) -> None:
+    queue = make_queue(workers=1)
+    keys = [queue.new(deadline=0.1).key for _ in range(5)]
+
+    def handler(task: Task) -> float:
+        began = time.monotonic()
+        try:
+            while not task.cancelled:
+                threading.Event().wait(0.001)
+            return time.monotonic() - began
+        except DeadlineExceeded:
+            return time.monotonic() - began
+
+    queue.run(handler, burst=True)
+    seconds = [queue.get(key).result for key in keys]
+    assert max(seconds) < 0.6, "a deadline was noticed by the watch's longest pause only"
+
+
+def test_a_stop_takes_a_timedelta(queue: Queue, events: Any, gate: Any) -> None:
+    queue.new()
+    handle = queue.start(gate)
+    events.wait("task.started")
+    handle.stop(timedelta(seconds=0.1))
+    assert handle.wait(timedelta(seconds=1))

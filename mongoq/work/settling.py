@@ -1,0 +1,48 @@
+"""From the end of a handler to the verdict on its task, whatever the handler raised or returned."""
+
+from __future__ import annotations
+
+import logging
+
+from mongoq.errors import InvalidTask
+from mongoq.model import Task
+from mongoq.signals import Fail, Interruption
+from mongoq.storage import documents
+from mongoq.storage.updates import state_after
+from mongoq.verdict import Ending, Raised, Returned, Verdict, judge
+from mongoq.work.attempt import LiveAttempt
+from mongoq.work.shared import Shared
+
+log = logging.getLogger("mongoq.work")
+
+
+def verdict_of(attempt: LiveAttempt, ending: Ending, shared: Shared) -> Verdict:
+    """Judge an ending. One that cannot be judged (a user's exception may be anything) counts as a failure."""
+    try:
+        return _judged(attempt, ending, shared)
+    except Exception as error:
+        log.exception("the ending of task %s could not be judged: it counts as failed", attempt.task.key)
+        return _judged(attempt, Raised(error), shared)
+
+
+def log_failure(task: Task, verdict: Verdict) -> None:
+    """One line for an attempt that failed; its traceback where somebody asks for DEBUG."""
+    error = verdict.error
+    if error is None:
+        return
+    then = "runs again" if verdict.run_at is not None else f"has ended as {state_after(verdict)}"
+    what = f"{error.type}: {error.message}" if error.message else error.type
+    log.warning("task %s of %s: attempt %d failed with %s; it %s", task.key, task.queue, error.attempt, what, then)
+    log.debug("%s", error.traceback)
+
+
+def _judged(attempt: LiveAttempt, ending: Ending, shared: Shared) -> Verdict:
+    policy = attempt.policy
+    if isinstance(ending, Returned) and ending.value is not None and policy.keep_completed:
+        try:
+            documents.checked_result(ending.value, shared.context.options.max_task_bytes)
+        except InvalidTask as error:
+            # The handler has done its work: once more would only do it twice.
+            ending = Raised(Fail(str(error)))
+    cancelled = attempt.interruption is Interruption.CANCEL
+    return judge(attempt.task, ending, policy, shared.context.clock.now(), shared.worker, cancelled=cancelled)

@@ -1,0 +1,94 @@
+"""Watches for new work while this process is idle, so that an idle worker starts in milliseconds.
+
+A hint, never more: without the stream, on a standalone server or after any error, the poll finds everything.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Callable
+from typing import Final, Protocol
+
+from mongoq.clock import elapsed
+from mongoq.errors import StorageRefused
+from mongoq.lifecycle import TaskState
+from mongoq.storage.wakeups import NO_STREAMS
+from mongoq.telemetry import Signpost, Telemetry
+
+SPREAD: Final = 0.002
+"""Seconds over which the processes of an idle fleet answer one piece of news, at random.
+
+The first to claim takes the task; those that come a millisecond later find nothing to fight for.
+"""
+LINGER: Final = 1.0
+"""Seconds for which a stream outlives the idleness it was opened for: opening costs more than a quiet second."""
+
+
+class Stream(Protocol):
+    """What the waker needs of `storage.wakeups.Wakeups`."""
+
+    @property
+    def open(self) -> bool: ...  # noqa: D102
+    def begin(self) -> None: ...  # noqa: D102
+    def wait(self) -> TaskState | None: ...  # noqa: D102
+    def end(self) -> None: ...  # noqa: D102
+
+
+class Waker:
+    """The service that waits for news."""
+
+    def __init__(
+        self, stream: Stream, *, ready: Callable[[], None], scheduled: Callable[[], None], telemetry: Telemetry
+    ) -> None:
+        self._stream = stream
+        self._ready = ready
+        self._scheduled = scheduled
+        self._telemetry = telemetry
+        self._idle = threading.Event()
+        self._busy_since = 0.0
+        self._possible = True
+
+    def idle(self, idle: bool) -> bool:
+        """Note whether the last claim found nothing; whether news comes by itself, so that polls may be rare."""
+        if idle:
+            self._idle.set()
+        elif self._idle.is_set():
+            self._busy_since = elapsed()
+            self._idle.clear()
+        return self._stream.open
+
+    def step(self) -> float | None:
+        """Wait for one piece of news, as long as the process is idle."""
+        if not self._possible:
+            return None
+        if not self._idle.is_set():
+            left = self._busy_since + LINGER - elapsed()
+            if left <= 0:
+                self._stream.end()
+            self._idle.wait(max(0.05, left) if self._stream.open else LINGER)
+            return 0
+        if not self._stream.open and not self._begin():
+            return None
+        news = self._stream.wait()
+        if news is TaskState.READY:
+            self._idle.clear()
+            self._busy_since = elapsed()
+            threading.Event().wait(random.uniform(0, SPREAD))  # noqa: S311 -- no secret
+            self._ready()
+        elif news is TaskState.SCHEDULED:
+            self._scheduled()
+        return 0
+
+    def _begin(self) -> bool:
+        try:
+            self._stream.begin()
+        except StorageRefused as error:
+            if error.code not in NO_STREAMS:
+                raise
+            self._possible = False
+            return False
+        # What came between the empty claim and the opening is found by one more claim.
+        self._ready()
+        self._telemetry.emit(Signpost.WATCHING)
+        return True

@@ -1,0 +1,36 @@
+"""`contention`: the drain rate of 2, 4 and 8 worker processes together; of one process in the same rounds."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from benchmarks.drain import expect_empty
+from benchmarks.fleet import Fleet
+from benchmarks.report import Row, rounds
+from benchmarks.setting import Setting
+from benchmarks.worker import Spec
+
+FLEETS = (2, 4, 8)
+
+
+def contention(setting: Setting) -> list[Row]:
+    """Measure every size of fleet on a backlog of its own."""
+    measures = [partial(_together, setting, size) for size in (1, *FLEETS)]
+    alone, *figures = rounds(setting.rounds(), *measures)
+    return [Row(f"contention.{size}", "tasks/s", row, alone) for size, row in zip(FLEETS, figures, strict=True)]
+
+
+def _together(setting: Setting, size: int) -> float:
+    with setting.place() as place:
+        place.fill(setting.count(100_000))
+        with Fleet(setting.uri, [Spec(place.queue.namespace, burst=True)] * size) as fleet:
+            fleet.go()
+            rate = overall([fleet.hear() for _ in range(size)])
+        expect_empty(place.queue)
+        return rate
+
+
+def overall(told: list[dict[str, float]]) -> float:
+    """What all did, from when the first began until the last ended."""
+    took = max(each["ended"] for each in told) - min(each["began"] for each in told)
+    return sum(each["done"] for each in told) / took

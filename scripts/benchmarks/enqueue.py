@@ -1,0 +1,77 @@
+"""`enqueue`: `new_many`, `new`, and `new` of 16 threads through `buffer`.
+
+The limits are insert_many and insert_one of the same documents under the same indexes; for the buffer, `new` in
+one thread.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from benchmarks import filling, raw
+from benchmarks.report import Row, rounds
+from benchmarks.setting import Place, Setting
+from mongoq import Queue
+
+THREADS = 16
+
+
+def enqueue(setting: Setting) -> list[Row]:
+    """Measure into an empty namespace each."""
+    tasks = setting.count(50_000)
+    few = max(THREADS, tasks // 20)
+
+    def of(run: Callable[[Place, int], float], count: int) -> Callable[[], float]:
+        def measure() -> float:
+            with setting.place() as place:
+                return run(place, count)
+
+        return measure
+
+    many, bare_many = rounds(setting.rounds(), of(_many, tasks), of(_bare(raw.insert_many), tasks))
+    one, bare_one = rounds(setting.rounds(), of(_one, few), of(_bare(raw.insert_one), few))
+    rows = [Row("enqueue.many", "tasks/s", many, bare_many), Row("enqueue.one", "tasks/s", one, bare_one)]
+    if hasattr(Queue, "buffer"):
+        buffered, alone = rounds(setting.rounds(), of(_buffer, 10 * few), of(_one, few))
+        rows.append(Row("enqueue.buffer", "tasks/s", buffered, alone))
+    else:
+        setting.note("enqueue.buffer is skipped: there is no Queue.buffer yet")
+    return rows
+
+
+def _many(place: Place, count: int) -> float:
+    began = time.perf_counter()
+    place.queue.new_many(filling.tags(count))
+    return count / (time.perf_counter() - began)
+
+
+def _one(place: Place, count: int) -> float:
+    began = time.perf_counter()
+    for tags in filling.tags(count):
+        place.queue.new(tags)
+    return count / (time.perf_counter() - began)
+
+
+def _buffer(place: Place, count: int) -> float:
+    queue: Any = place.queue
+    tags = filling.tags(count)
+    began = time.perf_counter()
+    with queue.buffer(max_delay=0.005) as buffer, ThreadPoolExecutor(THREADS) as pool:
+
+        def produce(part: int) -> None:
+            for one in tags[part::THREADS]:
+                buffer.new(one)
+
+        list(pool.map(produce, range(THREADS)))
+    rate = count / (time.perf_counter() - began)
+    if place.queue.size() != count:
+        raise AssertionError("the buffer lost some")
+    return rate
+
+
+def _bare(insert: Callable[[Any, list[dict[str, Any]]], float]) -> Callable[[Place, int], float]:
+    """The same documents under the same indexes, made beforehand."""
+    return lambda place, count: insert(place.tasks, list(filling.documents(place.tasks, place.queue, count)))

@@ -1,0 +1,79 @@
+"""`latency`: from the call of `new` in this process to the start of the handler in an idle worker process.
+
+The write itself is part of it, and both sides read the monotonic clock that all processes of a Linux host share.
+A sample begins 50 to 150 ms after the last one's handler started, so that the worker is idle again and in no step
+with anything. The limit is bare pymongo: a thread on a change stream that claims by find_one_and_update.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+import statistics
+import time
+from collections.abc import Sequence
+
+from pymongo.errors import OperationFailure
+
+from benchmarks import filling, raw
+from benchmarks.fleet import Fleet
+from benchmarks.report import Row
+from benchmarks.setting import Setting
+from benchmarks.worker import Spec
+
+SAMPLES = 200
+UNCOUNTED = 5
+"""Samples that only warm up."""
+
+
+def latency(setting: Setting) -> list[Row]:
+    """Sample one worker and eight, by turns with the bare driver."""
+    samples = setting.count(SAMPLES)
+    measured = [
+        (_sampled(setting, 1, samples), _bare(setting, samples), _sampled(setting, 8, samples))
+        for _ in range(setting.rounds())
+    ]
+    alone, bare, eight = ([round_[side] for round_ in measured] for side in range(3))
+    if not all(bare):
+        bare = []
+        setting.note("latency has no limit: this server has no change streams")
+    return [
+        Row("latency.p50", "ms", [percentile(row, 0.5) for row in alone], [percentile(row, 0.5) for row in bare]),
+        Row("latency.p99", "ms", [percentile(row, 0.99) for row in alone], [percentile(row, 0.99) for row in bare]),
+        Row("latency.8.p50", "ms", [percentile(row, 0.5) for row in eight], [percentile(row, 0.5) for row in bare]),
+    ]
+
+
+def percentile(samples: Sequence[float], share: float) -> float:
+    """The smallest sample that so many do not exceed; the median where it is the half."""
+    if share == 0.5:
+        return statistics.median(samples)
+    return sorted(samples)[math.ceil(share * len(samples)) - 1]
+
+
+def _sampled(setting: Setting, size: int, samples: int) -> list[float]:
+    with setting.place() as place, Fleet(setting.uri, [Spec(place.queue.namespace, stamp=True)] * size) as fleet:
+        fleet.go()
+        waits = []
+        for number in range(UNCOUNTED + samples):
+            _pause()
+            sent = time.monotonic()
+            place.queue.new({"user": number, "template": "welcome"})
+            started = fleet.hear()
+            if started["number"] != number:
+                raise AssertionError(f"task {number} was sent, and {started['number']} started")
+            waits.append((started["at"] - sent) * 1000)
+        return waits[UNCOUNTED:]
+
+
+def _bare(setting: Setting, samples: int) -> list[float]:
+    with setting.place() as place:
+        made = list(filling.documents(place.tasks, place.queue, UNCOUNTED + samples))
+        try:
+            return [seconds * 1000 for seconds in raw.wake(place.tasks, made, _pause)[UNCOUNTED:]]
+        except OperationFailure:
+            return []
+
+
+def _pause() -> None:
+    time.sleep(random.uniform(0.05, 0.15))  # noqa: S311 -- no secret

@@ -1,0 +1,142 @@
+"""A worker process of a benchmark: `python -m benchmarks.worker SPEC`, the server in MONGOQ_URI.
+
+It says on stdout that it is connected, waits for a byte, works, and answers questions on stdin meanwhile. It ends
+with the burst it was asked for, or when stdin does, however the parent went. It imports nothing heavy: its memory
+is measured.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pymongo import monitoring
+
+from benchmarks import handlers
+from mongoq import Queue, Task
+from mongoq.storage import claiming
+
+GO, FACTS = b"g", b"f"
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """What a worker process is to do."""
+
+    namespace: str = ""
+    burst: bool = False
+    stamp: bool = False
+    """Say when each handler starts, on the clock that all processes of a host share."""
+    most: int | None = None
+    """Claim at most so many at a time."""
+    watch: bool = False
+    """Count the commands sent. The driver's own monitoring is not among them."""
+    steps: int = 0
+    """No worker at all: compute so many steps `times` times."""
+    times: int = 0
+
+
+class Sent(monitoring.CommandListener):
+    """Counts commands."""
+
+    def __init__(self) -> None:
+        self.count = itertools.count()
+
+    def started(self, event: monitoring.CommandStartedEvent) -> None:  # noqa: ARG002 -- only that it happened
+        """Count one."""
+        next(self.count)
+
+    def succeeded(self, event: monitoring.CommandSucceededEvent) -> None:
+        """Not of interest."""
+
+    def failed(self, event: monitoring.CommandFailedEvent) -> None:
+        """Not of interest."""
+
+
+def say(**what: Any) -> None:
+    """Tell the benchmark, in one write: the pipe is shared."""
+    os.write(1, json.dumps(what).encode() + b"\n")
+
+
+def seen(counter: itertools.count[int]) -> int:
+    """How far a counter has come, without moving it: `count(7)`."""
+    return int(repr(counter)[6:-1])
+
+
+def resident() -> float:
+    """The resident memory of this process in MB."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+def answer(facts: Callable[[], dict[str, Any]]) -> None:
+    """Answer until stdin ends; then stop this process as an operator would."""
+    while os.read(0, 1) == FACTS:  # not sys.stdin: a thread blocked in it aborts the interpreter's end
+        say(**facts())
+    logging.getLogger("mongoq").setLevel(logging.ERROR)  # that it was asked to stop is no news
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def limit_claims(most: int, count: itertools.count[int]) -> None:
+    """Patch this process: there is no option for it, and nobody should want one. `count` counts the claims."""
+    claim_many: Any = claiming.claim_many
+
+    def limited(context: Any, queues: Any, limit: int, *arguments: Any, **options: Any) -> Any:
+        next(count)
+        return claim_many(context, queues, min(limit, most), *arguments, **options)
+
+    claiming.claim_many = limited
+
+
+def work(spec: Spec) -> None:
+    """Run a worker as `spec` says."""
+    sent, done, claims = Sent(), itertools.count(), itertools.count()
+    if spec.watch:
+        monitoring.register(sent)
+    if spec.most is not None:
+        limit_claims(spec.most, claims)
+
+    def no_op(_task: Task) -> None:
+        next(done)
+
+    def stamp(task: Task) -> None:
+        say(at=time.monotonic(), number=task.tags["user"])
+
+    def facts() -> dict[str, Any]:
+        figures = {"done": seen(done), "commands": seen(sent.count), "claims": seen(claims), "rss": resident()}
+        return {"now": time.monotonic(), "cpu": time.process_time(), **figures}
+
+    with Queue(os.environ["MONGOQ_URI"], namespace=spec.namespace, keep_completed=0) as queue:
+        say(at=queue.time().timestamp())
+        if os.read(0, 1) != GO:
+            return
+        threading.Thread(target=answer, args=(facts,), daemon=True).start()
+        began = time.monotonic()
+        queue.run(stamp if spec.stamp else no_op, burst=spec.burst)
+        if spec.burst:
+            say(began=began, ended=time.monotonic(), done=seen(done))
+
+
+def labour(spec: Spec) -> None:
+    """Compute, as a process that knows nothing of queues."""
+    say(at=time.monotonic())
+    if os.read(0, 1) == GO:
+        began = time.monotonic()
+        for _ in range(spec.times):
+            handlers.compute(spec.steps)
+        say(began=began, ended=time.monotonic(), done=spec.times)
+
+
+if __name__ == "__main__":
+    asked = Spec(**json.loads(sys.argv[1]))
+    labour(asked) if asked.times else work(asked)

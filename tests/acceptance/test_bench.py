@@ -1,0 +1,123 @@
+"""A smoke of every benchmark: that it runs and what it prints. Never how fast anything was."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+from pymongo import MongoClient
+
+from mongoq.storage.embedded import EmbeddedServer
+
+SCRIPTS: Final = Path(__file__).parents[2] / "scripts"
+KEYS: Final = {"name", "figure", "minimum", "maximum", "unit", "limit", "ratio"}
+WITHOUT_LIMIT: Final = {"idle.commands", "idle.cpu", "memory.idle", "memory.growth", "executors.threads"}
+SMOKES: Final[dict[str, tuple[str, set[str]]]] = {
+    "drain": ("--tasks 1000", {"drain.delete", "drain.keep", "drain.plain"}),
+    "enqueue": ("--tasks 500", {"enqueue.many", "enqueue.one", "enqueue.buffer"}),
+    "latency": ("--tasks 2", {"latency.p50", "latency.p99", "latency.8.p50"}),
+    "idle": ("--seconds 0.5", {"idle.commands", "idle.cpu"}),
+    "depth": ("--tasks 1000", {"depth.100000", "depth.1000000", "depth.beside"}),
+    "churn": ("--seconds 1 --tasks 2000", {"churn", "churn.small"}),
+    "contention": ("--tasks 1000", {"contention.2", "contention.4", "contention.8"}),
+    "memory": ("--tasks 500", {"memory.idle", "memory.growth"}),
+    "executors": ("--tasks 500", {"executors.threads", "executors.asyncio", "executors.processes"}),
+    "import": ("", {"import"}),
+}
+
+Bench = Callable[..., subprocess.Popen[str]]
+
+
+@pytest.fixture
+def bench(server: EmbeddedServer, until: Callable[..., None]) -> Iterator[Bench]:
+    """Give `bench(*arguments)`: the program on the server of this run. It must leave nothing behind."""
+    started = []
+
+    def start(*arguments: str) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "benchmarks", *arguments, "--uri", server.uri, "--repeat", "1", "--json"],
+            env={**os.environ, "PYTHONPATH": str(SCRIPTS)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
+    until(lambda: not workers_on(server.uri), why="no worker process is left")
+    assert not namespaces(server.uri)
+
+
+def workers_on(uri: str) -> list[str]:
+    """The worker processes of benchmarks on this server."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            ours = b"benchmarks.worker" in (process / "cmdline").read_bytes()
+            if ours and f"MONGOQ_URI={uri}\0".encode() in (process / "environ").read_bytes():
+                found.append(process.name)
+        except OSError:  # it has ended, or is not ours to read
+            continue
+    return found
+
+
+def namespaces(uri: str) -> list[str]:
+    with MongoClient[dict[str, Any]](uri) as client:
+        return client["mongoq"].list_collection_names(filter={"name": {"$regex": "^bench-"}})
+
+
+@pytest.mark.parametrize("name", SMOKES)
+def test_benchmark_prints_one_object_with_its_rows(bench: Bench, name: str) -> None:
+    sizes, names = SMOKES[name]
+    process = bench(name, *sizes.split())
+    out, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, errors
+    told = json.loads(out)  # one object, and nothing else
+    assert told["bench"] == name
+    skipped = {row for row in names if f"note: {row} is skipped" in errors}
+    assert {row["name"] for row in told["rows"]} == names - skipped
+    assert len(told["rows"]) == len(names - skipped)
+    for row in told["rows"]:
+        assert row.keys() == KEYS
+        assert row["minimum"] <= row["figure"] <= row["maximum"]
+        if row["name"] in WITHOUT_LIMIT:
+            assert row["limit"] is row["ratio"] is None
+        else:
+            assert row["limit"] > 0
+            assert math.isfinite(row["ratio"])
+            assert row["ratio"] > 0
+
+
+def test_several_benchmarks_print_a_line_each(bench: Bench) -> None:
+    out, _ = bench("drain", "enqueue", "--tasks", "100").communicate(timeout=60)
+    assert [json.loads(line)["bench"] for line in out.splitlines()] == ["drain", "enqueue"]
+
+
+def test_benchmark_that_is_terminated_clears_away_its_workers_and_namespaces(
+    bench: Bench, server: EmbeddedServer, until: Callable[..., None]
+) -> None:
+    process = bench("idle", "--seconds", "60")
+    until(lambda: workers_on(server.uri), timeout=30, why="its worker is there")
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=30)
+    assert process.returncode == 143
+    # The fixture looks for what is left.
+
+
+def test_unknown_benchmark_is_a_usage_error(bench: Bench) -> None:
+    process = bench("drian")
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == 2
+    assert "drian" in errors

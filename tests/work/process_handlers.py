@@ -1,0 +1,163 @@
+"""Handlers that child processes import: they leave what they saw in files below `task.tags["folder"]`."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import re
+import resource
+import signal
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+from mongoq import Cancel, Fail, Interrupted, Move, Retry, Snooze, Task
+
+
+class Unpicklable(Exception):
+    """An error that does not survive a pipe."""
+
+    def __init__(self, first: str, second: str) -> None:
+        super().__init__(f"{first} {second}")
+        self.lock = threading.Lock()
+
+
+class Stop(Fail):
+    """A signal of the user's own, which does not survive a pipe either."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.lock = threading.Lock()
+
+
+def note(task: Task, what: object = "") -> None:
+    """Say that it runs here."""
+    path = Path(task.tags["folder"]) / task.key
+    with path.open("a") as file:
+        file.write(f"{os.getpid()} {what}\n")
+
+
+def returns(task: Task) -> dict[str, Any]:
+    return {"user": task.get("user"), "payload": task.payload, "attempts": task.attempts, "pid": os.getpid()}
+
+
+def live(attempt: Any, task: Task) -> list[Any]:
+    assert attempt is task.attempt
+    return [task.cancelled, task.interruption, task.time_left()]
+
+
+def chained(task: Task) -> None:
+    try:
+        raise KeyError("inner")
+    except KeyError as error:
+        raise ValueError("outer") from error
+
+
+def unpicklable_error(task: Task) -> None:
+    raise Unpicklable("one", "two")
+
+
+def unpicklable_result(task: Task) -> Any:
+    return threading.Lock()
+
+
+def exits(task: Task) -> None:
+    raise SystemExit("enough")
+
+
+def signals(task: Task) -> None:
+    kind = task.tags["signal"]
+    made: dict[str, Callable[[], BaseException]] = {
+        "retry": lambda: Retry("later", delay=600),
+        "snooze": lambda: Snooze(600, "wait"),
+        "fail": lambda: Fail("no use"),
+        "stop": lambda: Stop("not at all"),
+        "cancel": lambda: Cancel("no need"),
+        "move": lambda: Move("mail/err", "wrong"),
+    }
+    if task.attempts == 1:
+        steering = made[kind]()
+        raise steering from OSError("the cause")
+
+
+def sleeps(task: Task) -> None:
+    note(task)
+    time.sleep(60)
+
+
+def backtracks(task: Task) -> None:
+    note(task)
+    re.match(r"(a+)+$", "a" * 60 + "b")
+
+
+def ignores(task: Task) -> None:
+    note(task)
+    while True:
+        try:
+            time.sleep(60)
+        except Interrupted:
+            note(task, "ignored")
+
+
+def tidies(task: Task) -> str:
+    try:
+        time.sleep(60)
+    except Interrupted as interrupted:
+        return f"{interrupted.reason}, {task.time_left():.0f} s left"
+    return "never stopped"
+
+
+def cooperates(task: Task) -> None:
+    note(task)
+    end = time.monotonic() + 30
+    while time.monotonic() < end:
+        try:
+            task.raise_if_cancelled()
+        except Interrupted as interrupted:
+            note(task, interrupted.reason)
+            raise
+        time.sleep(0.005)
+
+
+def dies(task: Task) -> None:
+    how = task.get("how")
+    if how == "exit":
+        os._exit(3)
+    elif how == "segfault":
+        ctypes.string_at(0)
+    elif how == "kill":
+        os.kill(os.getpid(), signal.SIGKILL)
+    elif how == "memory":
+        before = resource.getrlimit(resource.RLIMIT_AS)
+        resource.setrlimit(resource.RLIMIT_AS, (2**31, before[1]))
+        try:
+            bytearray(2**33)
+        finally:
+            resource.setrlimit(resource.RLIMIT_AS, before)
+
+
+def cooperates_or_quick(task: Task) -> int:
+    if task.get("stuck"):
+        cooperates(task)
+    return os.getpid()
+
+
+def now_and_then_slow(task: Task) -> int:
+    time.sleep(task.get("seconds", 0))
+    return os.getpid()
+
+
+SLOW: Final = 1.0
+
+
+def one_second(task: Task) -> int:
+    time.sleep(SLOW)
+    return os.getpid()
+
+
+def quick_or_stuck(task: Task) -> None:
+    note(task)
+    if task.get("stuck"):
+        time.sleep(60)

@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from pymongo import MongoClient
+
+from mongoq import Queue
+from mongoq.storage.embedded import EmbeddedServer
+
+Make = Callable[..., Queue]
+
+
+@pytest.fixture
+def producer(make_queue: Make, queue: Queue) -> Queue:
+    """Give another object on the same namespace, as another process would have."""
+    return make_queue(namespace=queue.namespace)
+
+
+@pytest.fixture
+def collection(server: EmbeddedServer, queue: Queue) -> Any:
+    with MongoClient[dict[str, Any]](server.uri) as client:
+        yield client["mongoq"][f"{queue.namespace}.tasks"]
+
+
+def waits(producer: Queue, events: Any, rounds: int = 8) -> list[float]:
+    """Enqueue tasks one by one; the seconds from each enqueue to its claim."""
+    seconds = []
+    for number in range(1, rounds + 1):
+        events.wait("wakeups.watching")
+        task = producer.new()
+        started = events.wait("task.started", number)[-1]["task"]
+        assert started.key == task.key
+        seconds.append((started.started_at - task.created_at).total_seconds())
+        events.wait("tasks.finished", number)
+    return sorted(seconds)
+
+
+def test_an_idle_worker_starts_what_another_process_enqueues_long_before_its_poll(
+    queue: Queue, producer: Queue, events: Any
+) -> None:
+    queue.start(lambda task: None)
+    # The poll comes after 5 s, or 1 s without a stream: a median far below it was no poll.
+    assert waits(producer, events)[4] < 0.25
+
+
+def test_a_task_delayed_by_another_process_starts_when_it_is_due(queue: Queue, producer: Queue, events: Any) -> None:
+    queue.start(lambda task: None)
+    events.wait("wakeups.watching")
+    late = []
+    for number in range(1, 4):
+        due = producer.new(delay=0.4).run_at
+        started = events.wait("task.started", number)[-1]["task"].started_at
+        late.append((started - due).total_seconds())
+    assert min(late) >= 0
+    assert sorted(late)[1] < 0.3
+
+
+def test_news_goes_on_after_the_collection_was_dropped_and_the_cursors_killed(
+    queue: Queue, producer: Queue, events: Any, collection: Any
+) -> None:
+    queue.start(lambda task: None)
+    waits(producer, events, 1)
+    collection.drop()
+    events.wait("wakeups.watching", 2)
+    producer.init()
+    producer.new()
+    events.wait("tasks.finished", 2)
+
+
+def test_a_busy_worker_lets_go_of_its_stream(queue: Queue, events: Any, gate: Any, until: Callable[..., None]) -> None:
+    handle = queue.start(gate)
+    events.wait("wakeups.watching")
+    queue.new_many([{}] * 50)
+    events.wait("task.started", 2)
+    stream = handle._engine._waker._stream
+    assert stream.open
+    # Both handlers are held at the gate: nothing is claimed, and the process is not idle.
+    until(lambda: not stream.open, why="the stream is closed after a second")
+    gate.opened.set()
+    events.wait("wakeups.watching", 2)
