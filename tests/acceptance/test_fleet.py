@@ -66,13 +66,15 @@ def test_a_second_signal_stops_at_once(fleet: Any, until: Until) -> None:
     fleet.queue.new()
     fleet.start(1, "stuck")
     until(fleet.started, why="its handler runs")
-    fleet.processes[0].send_signal(signal.SIGINT)
-    until(lambda: fleet.queue.tasks()[0].state is TaskState.RUNNING, why="it drains")
-    began = time.monotonic()
+    first = time.monotonic()
+    for _ in range(2):  # to the process and to its group, as `timeout` and some supervisors do: that is one
+        fleet.processes[0].send_signal(signal.SIGINT)
+    until(lambda: time.monotonic() - first > 0.6, why="a second one is no echo of the first")
+    assert fleet.processes[0].poll() is None
     fleet.processes[0].send_signal(signal.SIGINT)
 
     assert fleet.processes[0].wait(10) == 0
-    assert time.monotonic() - began < 1.2
+    assert time.monotonic() - first < 1.4, "it waited for its grace of 1.5 s"
     assert fleet.queue.tasks()[0].state is TaskState.READY
 
 
