@@ -18,7 +18,6 @@ import contextvars
 import logging
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -28,6 +27,7 @@ from mongoq.verdict import Ending, Raised, Returned
 from mongoq.work.attempt import FOREVER, LiveAttempt
 from mongoq.work.executor import Reports
 from mongoq.work.handler import Handler
+from mongoq.work.waiting import Waiting
 
 log = logging.getLogger("mongoq.work")
 
@@ -42,7 +42,7 @@ class AsyncioExecutor:
         self._handler = handler
         self._workers = workers
         self._reports = reports
-        self._waiting: deque[LiveAttempt] = deque()
+        self._waiting = Waiting()
         self._busy = 0
         self._running: dict[LiveAttempt, asyncio.Task[Any]] = {}
         self._struck: dict[LiveAttempt, list[Interruption]] = {}
@@ -65,18 +65,12 @@ class AsyncioExecutor:
 
     def submit(self, attempts: list[LiveAttempt]) -> None:
         """Run these as soon as there is room for each; suspects before the others."""
-        self._waiting.extendleft([attempt for attempt in reversed(attempts) if attempt.task.suspect])
-        self._waiting.extend([attempt for attempt in attempts if not attempt.task.suspect])
+        self._waiting.put(attempts)
         self._post(self._fill)
 
     def drain(self) -> list[LiveAttempt]:
         """Take back what has not started."""
-        taken = []
-        while True:
-            try:
-                taken.append(self._waiting.popleft())
-            except IndexError:
-                return taken
+        return self._waiting.drain()
 
     def step(self) -> float:
         """Interrupt what has outlived its lease, or its deadline while another handler blocked the loop."""
@@ -133,11 +127,7 @@ class AsyncioExecutor:
 
     def _fill(self) -> None:
         """Start what waits, as far as there is room."""
-        while self._busy < self._workers:
-            try:
-                attempt = self._waiting.popleft()
-            except IndexError:
-                break
+        while self._busy < self._workers and (attempt := self._waiting.next()) is not None:
             self._busy += 1
             # A fresh context each: this may be running in that of another handler, which has just ended.
             self._loop.create_task(self._run(attempt), context=contextvars.Context())

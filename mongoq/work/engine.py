@@ -142,7 +142,8 @@ class Engine:
         return True
 
     def _ended(self, attempt: LiveAttempt, ending: Ending, seconds: float) -> None:
-        self._prefetch.ended(seconds)
+        if not isinstance(ending, Released):
+            self._prefetch.ended(seconds)
         self._settle(attempt, ending)
         room, enough = self._room()
         if room >= enough:

@@ -41,7 +41,7 @@ class Executor(Protocol):
         """Run these as soon as there is room for each; suspects before the others."""
 
     def drain(self) -> list[LiveAttempt]:
-        """Take back what has not started."""
+        """Take back what has not started; a later `submit` is as good as the first."""
 
     def step(self) -> float:
         """Interrupt what must not go on; the seconds until the next look is due. Called in a loop of its own."""

@@ -21,7 +21,6 @@ import pickle
 import signal
 import threading
 import time
-from collections import deque
 from typing import Any, Final
 
 from mongoq.clock import elapsed
@@ -32,6 +31,7 @@ from mongoq.work.children import SLOW, Blueprint, Child
 from mongoq.work.executor import Reports
 from mongoq.work.handler import Handler
 from mongoq.work.nursery import Nursery
+from mongoq.work.waiting import Waiting
 
 log = logging.getLogger("mongoq.work")
 
@@ -47,7 +47,7 @@ class ProcessExecutor:
 
     def __init__(self, handler: Handler, workers: int, reports: Reports) -> None:
         self._reports = reports
-        self._waiting: deque[LiveAttempt] = deque()
+        self._waiting = Waiting()
         self._nursery = Nursery(Blueprint(handler), workers)
         self._mean = FOREVER
         self._number = 0
@@ -68,19 +68,14 @@ class ProcessExecutor:
 
     def submit(self, attempts: list[LiveAttempt]) -> None:
         """Run these as soon as there is a child for each; suspects before the others."""
-        for attempt in attempts:
-            if attempt.task.suspect:
-                self._waiting.appendleft(attempt)
-            else:
-                self._waiting.append(attempt)
+        self._draining = False
+        self._waiting.put(attempts)
         self._nursery.ring()
 
     def drain(self) -> list[LiveAttempt]:
         """Take back what has not started; what a child still holds follows as released."""
         self._draining = True
-        taken = []
-        while (attempt := self._next()) is not None:
-            taken.append(attempt)
+        taken = self._waiting.drain()
         self._nursery.ring()
         return taken
 
@@ -94,12 +89,6 @@ class ProcessExecutor:
         if self._thread.ident is not None and threading.current_thread() is not self._thread:
             self._nursery.ring()
             self._thread.join()
-
-    def _next(self) -> LiveAttempt | None:
-        try:
-            return self._waiting.popleft()
-        except IndexError:
-            return None
 
     # All below runs in the one thread.
 
@@ -147,18 +136,18 @@ class ProcessExecutor:
         for child in ready:
             if not child.held:
                 self._give_first(child)
-        if self._mean > SLOW or not self._waiting or not ready:
+        if self._mean > SLOW or not len(self._waiting) or not ready:
             return
         depth = 1 + max(1, min(MOST_AHEAD, int(AHEAD / max(self._mean, 1e-9))))
         share = -(-len(self._waiting) // len(ready))
         for child in ready:
             for _ in range(min(share, depth - len(child.held)) if child.held else 0):
-                attempt = self._next()
+                attempt = self._waiting.next()
                 if attempt is not None:
                     self._give(child, attempt)
 
     def _give_first(self, child: Child) -> None:
-        while not child.held and (attempt := self._next()) is not None:
+        while not child.held and (attempt := self._waiting.next()) is not None:
             if self._reports.started(attempt):
                 attempt.start()
                 self._give(child, attempt)
@@ -210,10 +199,10 @@ class ProcessExecutor:
         self._take_back(left)
 
     def _take_back(self, attempts: list[LiveAttempt]) -> None:
-        self._waiting.extendleft(reversed(attempts))
+        self._waiting.put_back(attempts)
 
     def _release_waiting(self) -> None:
-        while (attempt := self._next()) is not None:
+        for attempt in self._waiting.drain():
             self._reports.ended(attempt, Released(), 0.0)
 
 

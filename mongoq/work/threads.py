@@ -11,7 +11,6 @@ import ctypes
 import logging
 import threading
 import time
-from collections import deque
 from typing import Any
 
 from mongoq.clock import elapsed
@@ -20,6 +19,7 @@ from mongoq.verdict import Ending, Raised, Returned
 from mongoq.work.attempt import FOREVER, LiveAttempt
 from mongoq.work.executor import Reports
 from mongoq.work.handler import Handler
+from mongoq.work.waiting import Waiting
 
 log = logging.getLogger("mongoq.work")
 
@@ -30,7 +30,7 @@ class ThreadExecutor:
     def __init__(self, handler: Handler, workers: int, reports: Reports) -> None:
         self._handler = handler
         self._reports = reports
-        self._waiting: deque[LiveAttempt] = deque()
+        self._waiting = Waiting()
         self._running: dict[int, LiveAttempt] = {}
         self._changed = threading.Condition()
         self._injecting = threading.Lock()
@@ -51,26 +51,14 @@ class ThreadExecutor:
             thread.start()
 
     def submit(self, attempts: list[LiveAttempt]) -> None:
-        """Run these as soon as there is a thread for each.
-
-        A suspect goes first: few are held at a time, so the others wait for it.
-        """
+        """Run these as soon as there is a thread for each; suspects before the others."""
         with self._changed:
-            for attempt in attempts:
-                if attempt.task.suspect:
-                    self._waiting.appendleft(attempt)
-                else:
-                    self._waiting.append(attempt)
+            self._waiting.put(attempts)
             self._changed.notify(len(attempts))
 
     def drain(self) -> list[LiveAttempt]:
         """Take back what has not started."""
-        taken = []
-        while True:
-            try:
-                taken.append(self._waiting.popleft())
-            except IndexError:
-                return taken
+        return self._waiting.drain()
 
     def close(self) -> None:
         """Let the threads end when they are idle; a handler that still runs is left to itself."""
@@ -109,17 +97,15 @@ class ThreadExecutor:
 
     def _next(self) -> LiveAttempt | None:
         while True:
-            try:
-                attempt = self._waiting.popleft()
-            except IndexError:
-                with self._changed:
-                    if self._closed:
-                        return None
-                    if not self._waiting:
-                        self._changed.wait()
-                continue
-            self._running[threading.get_ident()] = attempt
-            return attempt
+            attempt = self._waiting.next()
+            if attempt is not None:
+                self._running[threading.get_ident()] = attempt
+                return attempt
+            with self._changed:
+                if self._closed:
+                    return None
+                if not len(self._waiting):
+                    self._changed.wait()
 
     def _run(self, attempt: LiveAttempt) -> None:
         ident = threading.get_ident()

@@ -357,3 +357,16 @@ def test_what_a_child_cannot_import_is_refused(queue: Queue, handler: Any) -> No
     allowed = "asyncio" if handler is coroutine else "a function at the top level of a module"
     with pytest.raises(ConfigurationError, match=allowed):
         queue.run(handler, executor="processes", burst=True)
+
+
+def test_the_executor_goes_on_after_it_gave_back_what_waited(
+    make_queue: Callable[..., Queue], handlers: ModuleType, until: Callable[..., None]
+) -> None:
+    queue = make_queue(workers=1)
+    handle = queue.start(handlers.returns, executor="processes")
+    queue.new_many([{}] * 20)
+    until(lambda: queue.size() == 0, timeout=30, why="the first tasks end")
+    # What the engine does when a long handler keeps others waiting.
+    handle._engine._release(handle._engine._executor.drain())
+    queue.new_many([{}] * 20)
+    until(lambda: queue.size() == 0, timeout=30, why="the later tasks end too")
