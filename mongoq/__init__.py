@@ -37,6 +37,7 @@ from mongoq.signals import (
     Signal,
     Snooze,
 )
+from mongoq.telemetry import Signpost
 from mongoq.work.handle import WorkerHandle
 
 __version__ = "0.1.0"
@@ -66,6 +67,7 @@ __all__ = [
     "QueueStats",
     "Retry",
     "Signal",
+    "Signpost",
     "Snooze",
     "StorageError",
     "StorageRefused",

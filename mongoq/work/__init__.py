@@ -6,6 +6,7 @@
      keeper   renews every lease of this process in one update; notices lost leases and cancel requests
      watch    interrupts handlers at their deadline and at the end of a lease that could not be renewed
      sweeper  promotes what is due, rescues what was lost, expires what is too old
+     waker    listens for news of work while the process is idle
 
 Each of them is a service: `step()` does what is to be done now and returns how long nothing will be. One loop
 (`service.Loop`) owns waiting, errors and shutdown for all. What they decide is pure and lies elsewhere
