@@ -17,6 +17,7 @@ from mongoq.storage.failures import KeyTaken
 
 CHUNK: Final = 1_000
 CHUNK_BYTES: Final = 16 * 2**20
+_SKIP: Final = '; new(..., on_conflict="skip") returns it instead'
 
 
 def new(context: Context, task: NewTask, *, skip: bool = False) -> Op[Task]:
@@ -86,6 +87,6 @@ def _taken_by(taken: KeyTaken, task: NewTask, document: Document) -> dict[str, A
 
 def _duplicate(taken: KeyTaken, task: NewTask, document: Document) -> DuplicateTask:
     if taken.field == documents.UNIQUE:
-        return DuplicateTask(f"unique: an unfinished task has {task.unique!r} already", unique=task.unique)
+        return DuplicateTask(f"unique: an unfinished task has {task.unique!r} already{_SKIP}", unique=task.unique)
     key = document[documents.KEY]
-    return DuplicateTask(f"key: a task has {key!r} already", key=key)
+    return DuplicateTask(f"key: a task has {key!r} already{_SKIP}", key=key)
