@@ -13,8 +13,8 @@ WEIGHT: Final = 0.05
 class Prefetch:
     """Follows the measured speed of the handlers.
 
-    Slow tasks are never held ahead: with handlers that take longer than 0.1 s a process claims for its free
-    slots only, and so does one that has not measured anything yet.
+    No task waits here for longer than 0.1 s at that speed: a process whose slots come free more rarely claims
+    for its free slots only, and so does one that has not measured anything yet.
     """
 
     def __init__(self) -> None:
@@ -33,4 +33,5 @@ class Prefetch:
         """How many tasks to hold beyond one for each of `workers` handlers."""
         if self._mean is None:
             return 0
-        return min(MOST_AHEAD, workers * int(HELD_AHEAD / max(self._mean, 1e-6)))
+        # A slot comes free every mean / workers seconds, and each task that waits takes one.
+        return min(MOST_AHEAD, int(workers * HELD_AHEAD / max(self._mean, 1e-6)))

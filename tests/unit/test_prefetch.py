@@ -16,9 +16,16 @@ def test_nothing_is_held_ahead_before_anything_was_measured() -> None:
     assert Prefetch().wanted(8) == 0
 
 
-@pytest.mark.parametrize("seconds", [0.11, 1.0, 3600.0])
+@pytest.mark.parametrize("seconds", [1.0, 3600.0])
 def test_slow_tasks_are_never_held_ahead(seconds: float) -> None:
     assert after(seconds).wanted(8) == 0
+
+
+@pytest.mark.parametrize("seconds, workers", [(0.11, 8), (0.5, 64), (0.1, 1_000), (3.0, 100)])
+def test_no_task_waits_longer_than_a_tenth_of_a_second_for_a_slot(seconds: float, workers: int) -> None:
+    ahead = after(seconds).wanted(workers)
+    assert ahead * seconds / workers <= 0.1
+    assert (ahead + 1) * seconds / workers > 0.1, "there was room for one more"
 
 
 @pytest.mark.parametrize("seconds, workers, wanted", [(0.05, 1, 2), (0.05, 8, 16), (0.001, 2, 200)])
