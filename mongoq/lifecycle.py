@@ -89,7 +89,7 @@ def sources(event: Event) -> tuple[TaskState, ...]:
 
 
 def targets(event: Event) -> tuple[TaskState, ...]:
-    """The states to which `event` may lead, each once."""
+    """The states to which `event` may lead, each once; what the updates write is held against it."""
     return tuple(dict.fromkeys(row.target for row in TRANSITIONS if row.event is event))
 
 

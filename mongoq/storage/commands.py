@@ -13,8 +13,6 @@ Document = dict[str, Any]
 Filter = dict[str, Any]
 Update = dict[str, Any]
 
-NO_OPTIONS: Mapping[str, Any] = {}
-
 
 @dataclass(frozen=True, slots=True)
 class Command:
