@@ -14,6 +14,7 @@ from mongoq.options import POLICY_NAMES, carried_of, checked_policy
 __all__ = ["NewTask"]
 
 MOST_TAGS: Final = 64
+ON_CONFLICT: Final = ("error", "skip")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +33,7 @@ class NewTask:
     expires_at: datetime | None = None
     payload: Any = None
     unique: str | None = None
+    on_conflict: str = "error"
     max_retries: int | Unset | None = UNSET
     backoff: Any = UNSET
     deadline: Duration | Unset | None = UNSET
@@ -51,6 +53,7 @@ class NewTask:
         for name, text in (("key", self.key), ("unique", self.unique)):
             if text is not None:
                 checker.text(name, text, 512)
+        checker.one_of("on_conflict", self.on_conflict, ON_CONFLICT)
         checker.matching("queue", self.queue, QUEUE_NAME)
         checker.priority("priority", self.priority)
         self._check_times(checker)

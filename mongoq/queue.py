@@ -160,15 +160,13 @@ class Queue:
             InvalidTask: something is not acceptable; it lists everything, and nothing was written.
             DuplicateTask: the key or the `unique` value is taken.
         """
-        checker = Checker()
-        checker.one_of("on_conflict", on_conflict, ("error", "skip"))
-        checker.finish()
         task = NewTask(
             tags={} if tags is None else tags, key=key, queue=queue, priority=priority, delay=delay, run_at=run_at,
-            expires_at=expires_at, payload=payload, unique=unique, max_retries=max_retries, backoff=backoff,
-            deadline=deadline, lease=lease, keep_completed=keep_completed, keep_failed=keep_failed,
+            expires_at=expires_at, payload=payload, unique=unique, on_conflict=on_conflict,
+            max_retries=max_retries, backoff=backoff, deadline=deadline, lease=lease, keep_completed=keep_completed,
+            keep_failed=keep_failed,
         )  # fmt: skip
-        made = self._write(enqueueing.new(self._context, task, skip=on_conflict == "skip"))
+        made = self._write(enqueueing.new(self._context, task))
         self._wake()
         return made
 

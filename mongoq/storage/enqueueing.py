@@ -20,8 +20,9 @@ CHUNK_BYTES: Final = 16 * 2**20
 _SKIP: Final = '; new(..., on_conflict="skip") returns it instead'
 
 
-def new(context: Context, task: NewTask, *, skip: bool = False) -> Op[Task]:
-    """Enqueue one task. `skip` returns the one that has the key (or `unique`) already; otherwise DuplicateTask."""
+def new(context: Context, task: NewTask) -> Op[Task]:
+    """Enqueue one task; where its key (or `unique`) is taken, do as its `on_conflict` says."""
+    skip = task.on_conflict == "skip"
     now = context.clock.now()
     document = _document(context, task, now)
     body = documents.encoded(document, context.options.max_task_bytes)

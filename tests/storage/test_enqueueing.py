@@ -51,7 +51,7 @@ def test_a_key_is_taken_as_long_as_its_task_is_kept(store: Any) -> None:
 
 def test_skip_returns_the_task_that_is_there(store: Any) -> None:
     first = store.new(key="order-17", tags={"n": 1})
-    again: Task = store.run(enqueueing.new(store.context, NewTask(key="order-17", tags={"n": 2}), skip=True))
+    again: Task = store.run(enqueueing.new(store.context, NewTask(key="order-17", tags={"n": 2}, on_conflict="skip")))
 
     assert again == first
     assert store.collection.count_documents({}) == 1

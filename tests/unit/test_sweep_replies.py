@@ -112,9 +112,8 @@ def test_a_taken_key_is_named_or_skipped(drive: Drive, context: Context, make_do
     with pytest.raises(DuplicateTask, match="'k1'") as caught:
         drive(enqueueing.new(context, task), KeyTaken("_id", 0))
     assert (caught.value.key, caught.value.unique) == ("k1", None)
-    commands, existing = drive(
-        enqueueing.new(context, task, skip=True), KeyTaken("_id", 0), [make_document(priority=9)]
-    )
+    skipping = NewTask(key="k1", on_conflict="skip")
+    commands, existing = drive(enqueueing.new(context, skipping), KeyTaken("_id", 0), [make_document(priority=9)])
     assert commands[1].args[0] == {"_id": "k1"}
     assert existing.priority == 9
 
@@ -124,7 +123,8 @@ def test_a_taken_unique_value_leads_to_its_unfinished_task(drive: Drive, context
     with pytest.raises(DuplicateTask, match="'u1'") as caught:
         drive(enqueueing.new(context, task), KeyTaken("unique", 0))
     assert (caught.value.key, caught.value.unique) == (None, "u1")
-    commands, existing = drive(enqueueing.new(context, task, skip=True), KeyTaken("unique", 0), [make_document()])
+    skipping = NewTask(unique="u1", on_conflict="skip")
+    commands, existing = drive(enqueueing.new(context, skipping), KeyTaken("unique", 0), [make_document()])
     assert commands[1].args[0]["unique"] == "u1"
     assert existing.key == "k1"
 
@@ -132,11 +132,11 @@ def test_a_taken_unique_value_leads_to_its_unfinished_task(drive: Drive, context
 def test_a_task_that_ended_before_it_could_be_read_is_a_duplicate_all_the_same(drive: Drive, context: Context) -> None:
     lost_twice: tuple[Any, ...] = (KeyTaken("unique", 0), [], KeyTaken("unique", 0), [])
     with pytest.raises(DuplicateTask):
-        drive(enqueueing.new(context, NewTask(unique="u1"), skip=True), *lost_twice)
+        drive(enqueueing.new(context, NewTask(unique="u1", on_conflict="skip")), *lost_twice)
 
 
 def test_a_unique_value_set_free_meanwhile_is_taken(drive: Drive, context: Context) -> None:
-    new = enqueueing.new(context, NewTask(unique="u1"), skip=True)
+    new = enqueueing.new(context, NewTask(unique="u1", on_conflict="skip"))
     _, task = drive(new, KeyTaken("unique", 0), [], None)
     assert task.unique == "u1"
 
