@@ -22,6 +22,7 @@ from mongoq.model import Task
 from mongoq.storage import documents, filters, indexes, updates, upkeep
 from mongoq.storage.commands import Command, Document, Filter, Op, Update, find, find_one, update_many
 from mongoq.storage.context import Context
+from mongoq.storage.documents import Unread
 from mongoq.storage.finishing import Ended, finish
 from mongoq.verdict import Verdict
 from mongoq.verdict import suspicion as suspicion_of
@@ -34,7 +35,7 @@ MOST_EXPIRED: Final = 100
 class Claim(NamedTuple):
     """What a claim brought."""
 
-    tasks: list[Task]
+    unread: list[Unread]
     """Those now held, the most urgent first."""
     more: bool
     """Whether as many were found as asked for, so that more may be ready."""
@@ -42,6 +43,11 @@ class Claim(NamedTuple):
     """How many of those found went to another claimant."""
     doubtful: bool = False
     """Whether the server stopped answering in the middle."""
+
+    @property
+    def tasks(self) -> list[Task]:
+        """The same, read."""
+        return [claimed.read() for claimed in self.unread]
 
 
 def claim_one(context: Context, queues: Sequence[str], worker: str) -> Op[Task | None]:
@@ -88,9 +94,9 @@ def claim_many(
     now = context.clock.now()
     more = len(found) >= limit
     found = yield from _sound(context, found, now)
-    fresh = [document for document in found if not _expired(document, now)]
-    if len(fresh) < len(found):
-        yield from upkeep.close_expired(context, [document for document in found if _expired(document, now)], now)
+    fresh, over = _by_age(found, now.replace(tzinfo=None))
+    if over:
+        yield from upkeep.close_expired(context, over, now)
     token = token or new_token()
     taken: dict[str, Document] = {}
     doubtful = False
@@ -102,8 +108,8 @@ def claim_many(
                 raise
             doubtful = True
             break
-    tasks = [documents.task_from(d, context.namespace, now) for d in fresh if d[documents.KEY] in taken]
-    return Claim(tasks, more, len(fresh) - len(tasks), doubtful)
+    held = [Unread(document, context.namespace, now) for document in fresh if document[documents.KEY] in taken]
+    return Claim(held, more, len(fresh) - len(held), doubtful)
 
 
 def new_token() -> str:
@@ -111,12 +117,12 @@ def new_token() -> str:
     return secrets.token_hex(16)
 
 
-def recover(context: Context, tokens: Sequence[str]) -> Op[list[Task]]:
+def recover(context: Context, tokens: Sequence[str]) -> Op[list[Unread]]:
     """The tasks held under these tokens, by the word of a majority: for claims whose replies were lost."""
     where = {**filters.first_running(), documents.TOKEN: {"$in": list(tokens)}}
     found = yield from find(context.tasks, where, hint=indexes.LEASE, majority=True)
     now = context.clock.now()
-    return [documents.task_from(document, context.namespace, now) for document in found]
+    return [Unread(document, context.namespace, now) for document in found]
 
 
 def _take_first(context: Context, queues: Sequence[str], token: str, worker: str, now: datetime) -> Op[Document | None]:
@@ -185,12 +191,18 @@ def _by_urgency(context: Context, where: Filter, limit: int) -> Op[list[Document
         hint=indexes.CLAIM,
         limit=limit,
         max_time_ms=CLAIM_LIMIT_MS,
+        naive=True,
     )
 
 
-def _expired(document: Document, now: datetime) -> bool:
-    expires_at = document.get(documents.EXPIRES_AT)
-    return expires_at is not None and expires_at <= now
+def _by_age(found: list[Document], now: datetime) -> tuple[list[Document], list[Document]]:
+    """Those that may run, and those that expired before; `now` without a zone, as they are."""
+    fresh: list[Document] = []
+    over: list[Document] = []
+    for document in found:
+        expires_at = document.get(documents.EXPIRES_AT)
+        (over if expires_at is not None and expires_at <= now else fresh).append(document)
+    return fresh, over
 
 
 def _groups(context: Context, found: list[Document]) -> dict[tuple[int, timedelta], list[Document]]:

@@ -24,6 +24,8 @@ class Command:
     options: Mapping[str, Any] = field(default_factory=dict)
     majority: bool = False
     """Read only what cannot be rolled back any more."""
+    naive: bool = False
+    """Read instants without their zone, UTC: for one who adds it (`codec.made_aware`)."""
     limit: timedelta | None = None
     """A time limit of its own in place of the client's timeouts: for administration."""
 
@@ -42,6 +44,7 @@ def find(
     limit: int = 0,
     majority: bool = False,
     max_time_ms: int | None = None,
+    naive: bool = False,
 ) -> Op[list[Document]]:
     """The documents that match, all at once.
 
@@ -57,7 +60,7 @@ def find(
         options["hint"] = hint
     if max_time_ms is not None:
         options["max_time_ms"] = max_time_ms
-    documents: list[Document] = yield Command(collection, "find", (where,), options, majority)
+    documents: list[Document] = yield Command(collection, "find", (where,), options, majority, naive)
     return documents
 
 

@@ -19,10 +19,10 @@ from mongoq.backoff import Backoff, as_spec, from_spec
 from mongoq.checks import Checker, whole_milliseconds
 from mongoq.errors import InvalidTask
 from mongoq.lifecycle import TaskState
-from mongoq.model import Task, TaskError
+from mongoq.model import Task, TaskError, task_of
 from mongoq.new_task import NewTask
 from mongoq.options import POLICY_NAMES, checked_policy
-from mongoq.storage.codec import CODEC
+from mongoq.storage.codec import CODEC, made_aware
 from mongoq.storage.commands import Document
 
 KEY: Final = "_id"
@@ -61,6 +61,10 @@ _TYPES: Final[Mapping[str, Any]] = {
     QUEUE: str, VERSION: int, PRIORITY: int | float, RUN_AT: datetime, ATTEMPTS: int, UNCHARGED: int, RETRIES: int,
     SUSPECT: int, EXPIRES_AT: datetime,
 }  # fmt: skip
+_STATES: Final[Mapping[Any, TaskState]] = {state.value: state for state in TaskState}  # the call takes 0.4 µs
+_INSTANTS: Final = (RUN_AT, CREATED_AT, EXPIRES_AT, MODIFIED_AT, STARTED_AT, FINISHED_AT, LEASE_UNTIL)
+_USERS: Final = (TAGS, PAYLOAD, RESULT, LAST_ERROR, ERRORS)
+"""Fields whose values may hold instants at any depth."""
 LONG_AGO: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -135,6 +139,10 @@ def policy_from(document: Any) -> Mapping[str, Any]:
     if not isinstance(document, dict):
         return {}
     try:
+        return _policy_from(tuple(document.items()))
+    except TypeError:
+        pass  # a backoff is a document itself
+    try:
         return _policy_from(_frozen(document))
     except TypeError:  # a foreign producer's value that cannot be hashed is no policy of ours
         return {}
@@ -195,17 +203,16 @@ def error_from(document: Any) -> TaskError | None:
 def task_from(document: Document, namespace: str, now: datetime) -> Task:
     """The task that a document describes, read at `now`.
 
-    By position, in the order of the fields of `Task`: with keywords the call took a third longer (5.9 against
-    4.3 µs), and a busy worker makes 25,000 a second.
+    By position, in the order of the fields of `Task`: a busy worker makes 25,000 a second.
     """
     get = document.get
     errors = get(ERRORS)
     policy = get(POLICY)
-    return Task(
+    return task_of(
         document[KEY],
         document[QUEUE],
         namespace,
-        TaskState(document[STATE]),
+        _STATES.get(document[STATE]) or TaskState(document[STATE]),
         document[PRIORITY],
         document[RUN_AT],
         get(TAGS) or {},
@@ -232,7 +239,46 @@ def task_from(document: Document, namespace: str, now: datetime) -> Task:
         bool(get(CANCEL_REQUESTED)),
         document[VERSION],
         now,
+        None,
     )
+
+
+class Unread:
+    """A claimed task as the server told it: what its worker needs at once. The rest is read by who runs it.
+
+    Reading takes a third of what this process spends on a task that does nothing. Left to the handlers' threads
+    it goes on while the claimer waits for its next reply.
+    """
+
+    __slots__ = ("_document", "_namespace", "_read_at", "carried", "key", "suspect", "token")
+
+    def __init__(self, document: Document, namespace: str, now: datetime) -> None:
+        get = document.get
+        policy = get(POLICY)
+        self._document = document
+        self._namespace = namespace
+        self._read_at = now
+        self.key: str = document[KEY]
+        self.token: str | None = get(TOKEN)
+        self.suspect: int = get(SUSPECT, 0)
+        self.carried: Mapping[str, Any] = policy_from(policy) if policy else {}
+
+    def read(self) -> Task:
+        """The task."""
+        return task_from(_aware(self._document), self._namespace, self._read_at)
+
+
+def _aware(document: Document) -> Document:
+    """The same document with the zone of every instant, where the claim read it without."""
+    for name in _INSTANTS:
+        instant = document.get(name)
+        if type(instant) is datetime and instant.tzinfo is None:
+            document[name] = instant.replace(tzinfo=UTC)
+    for name in _USERS:
+        value = document.get(name)
+        if value is not None:
+            document[name] = made_aware(value)
+    return document
 
 
 def fault_of(document: Document) -> str | None:

@@ -15,7 +15,7 @@ from pymongo.read_concern import ReadConcern
 from mongoq.clock import ServerClock, elapsed
 from mongoq.errors import StorageUnavailable
 from mongoq.storage.administering import server_time
-from mongoq.storage.codec import CODEC
+from mongoq.storage.codec import CODEC, NAIVE
 from mongoq.storage.commands import Command, Op
 from mongoq.storage.connection import Connection
 from mongoq.storage.failures import translated
@@ -25,7 +25,7 @@ T = TypeVar("T")
 LISTS: Final = ("find", "aggregate")
 
 
-def handle(connection: Connection, collection: str, *, majority: bool) -> Collection[Any]:
+def handle(connection: Connection, collection: str, *, majority: bool, naive: bool = False) -> Collection[Any]:
     """A collection as mongoq uses it; `majority` reads only what cannot be rolled back any more.
 
     It writes with `w: majority` and reads from the primary, whatever the URI says: with anything less an
@@ -33,7 +33,7 @@ def handle(connection: Connection, collection: str, *, majority: bool) -> Collec
     """
     return connection.database.get_collection(
         collection,
-        codec_options=CODEC,
+        codec_options=NAIVE if naive else CODEC,
         read_preference=ReadPreference.PRIMARY,
         write_concern=WriteConcern(w="majority"),
         read_concern=ReadConcern("majority" if majority else "local"),
@@ -46,7 +46,7 @@ class Driver:
     def __init__(self, connection: Connection, clock: ServerClock) -> None:
         self._connection = connection
         self._clock = clock
-        self._handles: dict[tuple[str, bool], Collection[Any]] = {}
+        self._handles: dict[tuple[str, bool, bool], Collection[Any]] = {}
 
     def run(self, op: Op[T]) -> T:
         """Run `op` to its end and return its result; only mongoq's own errors leave it."""
@@ -87,13 +87,14 @@ class Driver:
         target = self._target(command)
         with pymongo.timeout(limit.total_seconds()) if limit else contextlib.nullcontext():
             reply = getattr(target, command.verb)(*command.args, **command.options)
-        return list(reply) if command.verb in LISTS else reply
+        return reply.to_list() if command.verb in LISTS else reply
 
     def _target(self, command: Command) -> Any:
         if command.collection is None:
             return self._connection.database.with_options(read_preference=ReadPreference.PRIMARY)
-        known = self._handles.get((command.collection, command.majority))
+        kind = command.collection, command.majority, command.naive
+        known = self._handles.get(kind)
         if known is None:
-            known = handle(self._connection, command.collection, majority=command.majority)
-            self._handles[command.collection, command.majority] = known
+            known = handle(self._connection, command.collection, majority=command.majority, naive=command.naive)
+            self._handles[kind] = known
         return known

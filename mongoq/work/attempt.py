@@ -8,6 +8,7 @@ from mongoq.clock import elapsed
 from mongoq.model import Task
 from mongoq.options import Policy
 from mongoq.signals import Interruption
+from mongoq.storage.documents import Unread
 
 FOREVER = float("inf")
 
@@ -23,21 +24,27 @@ class LiveAttempt:
         "_interruption",
         "_limit",
         "_open",
+        "_task",
+        "_unread",
         "claimed_at",
         "deadline_at",
+        "key",
         "lease",
         "lease_until",
         "on_interrupt",
         "policy",
         "struck",
-        "task",
+        "suspect",
+        "token",
     )
 
-    def __init__(self, task: Task, policy: Policy, sent: float) -> None:
-        # The task is fresh from its claim and nobody else's yet; dataclasses.replace took 9 µs, a third of all
-        # that a no-op task costs this process.
-        object.__setattr__(task, "attempt", self)
-        self.task = task
+    def __init__(self, claimed: Unread, policy: Policy, sent: float) -> None:
+        self.key = claimed.key
+        self.token = claimed.token or "-"
+        """The proof of the claim; never empty, so what was not claimed matches nothing."""
+        self.suspect = claimed.suspect
+        self._unread = claimed
+        self._task: Task | None = None
         self.policy = policy
         self.lease = policy.lease.total_seconds()
         self.claimed_at = sent
@@ -50,6 +57,17 @@ class LiveAttempt:
         self._limit = FOREVER
         self._interruption: Interruption | None = None
         self._open = [None]
+
+    @property
+    def task(self) -> Task:
+        """The task, read when it is first asked for."""
+        task = self._task
+        if task is None:
+            task = self._unread.read()
+            # It is nobody else's yet; dataclasses.replace took 9 µs.
+            object.__setattr__(task, "attempt", self)
+            self._task = task
+        return task
 
     @property
     def interruption(self) -> Interruption | None:

@@ -8,8 +8,8 @@ from typing import Final
 
 from mongoq.clock import elapsed
 from mongoq.errors import StorageUnavailable
-from mongoq.model import Task
 from mongoq.storage import claiming
+from mongoq.storage.documents import Unread
 from mongoq.telemetry import Signpost
 from mongoq.verdict import MOST_SUSPICION
 from mongoq.work.attempt import LiveAttempt
@@ -77,8 +77,8 @@ class Claimer:
             raise
         if claim.doubtful:
             self._doubts[token] = sent
-        if claim.tasks:
-            self._take(claim.tasks, sent)
+        if claim.unread:
+            self._take(claim.unread, sent)
         if shared.telemetry:
             shared.telemetry.emit(Signpost.CLAIMED, tasks=claim.tasks, wanted=wanted, lost=claim.lost)
         return self._pause(claim, alone=alone)
@@ -89,26 +89,26 @@ class Claimer:
         A write that was on its way to a frozen server may arrive after this look, so the looks go on for a lease.
         """
         self._look_again_at = elapsed() + RECOVER_EVERY
-        known = {(attempt.task.key, attempt.task.token) for attempt in self._shared.book.all()}
+        known = {(attempt.key, attempt.token) for attempt in self._shared.book.all()}
         found = self._shared.run(claiming.recover(self._shared.context, list(self._doubts)))
         for token, sent in list(self._doubts.items()):
-            mine = [task for task in found if task.token == token and (task.key, token) not in known]
+            mine = [claimed for claimed in found if claimed.token == token and (claimed.key, token) not in known]
             if mine:
                 self._take(mine, sent)
             if mine or elapsed() - sent > self._shared.context.options.policy.lease.total_seconds():
                 del self._doubts[token]
 
-    def _take(self, tasks: list[Task], sent: float) -> None:
+    def _take(self, unread: list[Unread], sent: float) -> None:
         policy = self._shared.context.options.policy
-        attempts = [LiveAttempt(task, policy.over(task.policy), sent) for task in tasks]
+        attempts = [LiveAttempt(claimed, policy.over(claimed.carried), sent) for claimed in unread]
         if self._left is not None:
             self._left -= len(attempts)
         self._shared.book.add(attempts)
         self._receive(attempts)
 
     def _pause(self, claim: claiming.Claim, *, alone: bool) -> float | None:
-        watched = self._idle(not (claim.more or claim.tasks))
-        if claim.more or claim.tasks:
+        watched = self._idle(not (claim.more or claim.unread))
+        if claim.more or claim.unread:
             self._poll = FIRST_POLL
             # What was lost went to another claimant at the same head: step aside, at random.
             return random.uniform(0, 0.01) if claim.lost else 0  # noqa: S311 -- no secret

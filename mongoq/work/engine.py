@@ -81,7 +81,7 @@ class Engine:
         )
         steps = {
             "claimer": claimer.step,
-            "finisher": Finisher(self._shared, self._buffer, written=self._written).step,
+            "finisher": Finisher(self._shared, self._buffer, taken=self.wake, written=self._written).step,
             "keeper": Keeper(self._shared, facts=self._facts, lose=self._lose).step,
             "sweeper": self._sweeper.step,
             "watch": self._watch,
@@ -129,9 +129,10 @@ class Engine:
 
     def _started(self, attempt: LiveAttempt) -> bool:
         """Whether its handler may start: not if the lease has run out while it waited, or a cancel came."""
-        if attempt.interruption is Interruption.LEASE_LOST:
+        why_not = attempt.interruption
+        if why_not is Interruption.LEASE_LOST:
             self._lose(attempt)
-        elif attempt.interruption is Interruption.CANCEL or self._stop_by != float("inf"):
+        elif why_not is Interruption.CANCEL or self._stop_by != float("inf"):
             self._settle(attempt, Released())
         if not attempt.open:
             self.wake()  # there is room for another
@@ -145,9 +146,6 @@ class Engine:
         if not isinstance(ending, Released):
             self._prefetch.ended(seconds)
         self._settle(attempt, ending)
-        room, enough = self._room()
-        if room >= enough:
-            self.wake()
 
     def _settle(self, attempt: LiveAttempt, ending: Ending) -> None:
         """Judge an ending and leave it to the finisher, unless somebody else has ended the attempt."""
@@ -185,8 +183,8 @@ class Engine:
             self.wake()
 
     def _tell_lost(self, attempt: LiveAttempt) -> None:
-        log.warning("the lease on task %s was lost: whatever its handler does is not recorded", attempt.task.key)
-        self._shared.telemetry.emit(Signpost.LEASE_LOST, key=attempt.task.key)
+        log.warning("the lease on task %s was lost: whatever its handler does is not recorded", attempt.key)
+        self._shared.telemetry.emit(Signpost.LEASE_LOST, key=attempt.key)
 
     def _look(self) -> None:
         self._loops["watch"].wake()

@@ -62,10 +62,12 @@ class Finisher:
         shared: Shared,
         buffer: FinishBuffer,
         *,
+        taken: Callable[[], None],
         written: Callable[[list[Settled], list[LiveAttempt]], None],
     ) -> None:
         self._shared = shared
         self._buffer = buffer
+        self._taken = taken
         self._written = written
 
     def step(self) -> float | None:
@@ -73,6 +75,7 @@ class Finisher:
         endings = self._buffer.take(BATCH)
         if not endings:
             return None
+        self._taken()
         try:
             self._write(endings)
         except StorageRefused:
@@ -85,8 +88,8 @@ class Finisher:
 
     def _write(self, endings: list[Settled]) -> None:
         ended = [Ended(attempt.task, verdict) for attempt, verdict in endings]
-        refused = {(lost.task.key, lost.task.token) for lost in self._shared.run(finish(self._shared.context, ended))}
-        lost = [a for a, _ in endings if (a.task.key, a.task.token) in refused] if refused else []
+        refused = {(lost.task.key, lost.token) for lost in self._shared.run(finish(self._shared.context, ended))}
+        lost = [a for a, _ in endings if (a.key, a.token) in refused] if refused else []
         self._written(endings, lost)
         if self._shared.telemetry:
             self._shared.telemetry.emit(Signpost.FINISHED, count=len(endings) - len(lost))
@@ -96,7 +99,7 @@ class Finisher:
             try:
                 self._write([ending])
             except StorageRefused as error:
-                key = ending.attempt.task.key
+                key = ending.attempt.key
                 log.warning("the ending of task %s cannot be written (%s): its lease will run out", key, error)
                 self._written([ending], [])
             except StorageUnavailable:

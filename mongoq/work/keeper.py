@@ -70,7 +70,7 @@ class Keeper:
         keys, tokens = _names(attempts)
         held = self._shared.run(leasing.look(self._shared.context, keys, tokens))
         for attempt in attempts:
-            cancel = held.get(attempt.task.key)
+            cancel = held.get(attempt.key)
             if cancel is None:
                 self._lose(attempt)
             elif cancel:
@@ -78,4 +78,4 @@ class Keeper:
 
 
 def _names(attempts: list[LiveAttempt]) -> tuple[list[str], set[str]]:
-    return [attempt.task.key for attempt in attempts], {attempt.task.token or "-" for attempt in attempts}
+    return [attempt.key for attempt in attempts], {attempt.token for attempt in attempts}

@@ -30,7 +30,7 @@ class LeaseBook:
         with self._lock:
             for attempt in attempts:
                 self._held[attempt] = None
-                self.suspicion += suspicion(attempt.task.suspect)
+                self.suspicion += suspicion(attempt.suspect)
 
     def remove(self, attempts: Iterable[LiveAttempt]) -> None:
         """Forget attempts that are written, or lost."""
@@ -38,7 +38,7 @@ class LeaseBook:
             for attempt in attempts:
                 if attempt in self._held:
                     del self._held[attempt]
-                    self.suspicion -= suspicion(attempt.task.suspect)
+                    self.suspicion -= suspicion(attempt.suspect)
 
     def all(self) -> list[LiveAttempt]:
         """All that are held."""

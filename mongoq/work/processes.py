@@ -194,7 +194,7 @@ class ProcessExecutor:
         ending, left = self._nursery.bury(child)
         if left and ending is not None:
             victim = left.pop(0)
-            log.warning("the process that ran task %s is gone; another takes its place", victim.task.key)
+            log.warning("the process that ran task %s is gone; another takes its place", victim.key)
             self._reports.ended(victim, ending, seconds)
         self._take_back(left)
 

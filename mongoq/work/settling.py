@@ -21,7 +21,7 @@ def verdict_of(attempt: LiveAttempt, ending: Ending, shared: Shared) -> Verdict:
     try:
         return _judged(attempt, ending, shared)
     except Exception as error:
-        log.exception("the ending of task %s could not be judged: it counts as failed", attempt.task.key)
+        log.exception("the ending of task %s could not be judged: it counts as failed", attempt.key)
         return _judged(attempt, Raised(error), shared)
 
 

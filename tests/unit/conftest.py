@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -13,7 +13,7 @@ from mongoq.model import Task
 from mongoq.options import Policy, checked_options
 from mongoq.storage.commands import Command, Op
 from mongoq.storage.context import Context
-from mongoq.storage.documents import task_from
+from mongoq.storage.documents import Unread
 from mongoq.storage.keys import KeyMaker
 from mongoq.work.attempt import LiveAttempt
 
@@ -70,10 +70,10 @@ def make_document() -> Callable[..., dict[str, Any]]:
 
 
 @pytest.fixture
-def make_task(make_document: Callable[..., dict[str, Any]]) -> Callable[..., Task]:
-    """Give `make_task(**fields)`: a running task, claimed once, with these stored fields."""
+def make_claimed(make_document: Callable[..., dict[str, Any]]) -> Callable[..., Unread]:
+    """Give `make_claimed(**fields)`: a running task, claimed once, with these stored fields, not read yet."""
 
-    def make(**fields: Any) -> Task:
+    def make(**fields: Any) -> Unread:
         held = {
             "state": TaskState.RUNNING.value,
             "token": "t1",
@@ -82,19 +82,32 @@ def make_task(make_document: Callable[..., dict[str, Any]]) -> Callable[..., Tas
             "attempts": 1,
             "version": 2,
         }
-        return task_from(make_document(**(held | fields)), "ns", NOW)
+        return Unread(make_document(**(held | fields)), "ns", NOW)
 
     return make
 
 
 @pytest.fixture
-def make_attempt(make_task: Callable[..., Task]) -> Callable[..., LiveAttempt]:
+def make_task(make_claimed: Callable[..., Unread]) -> Callable[..., Task]:
+    """Give `make_task(**fields)`: the same, read."""
+    return lambda **fields: make_claimed(**fields).read()
+
+
+@pytest.fixture
+def make_attempt(make_claimed: Callable[..., Unread]) -> Callable[..., LiveAttempt]:
     """Give `make_attempt(sent, **fields)`: the live side of such a task, claimed at `sent` on `elapsed()`."""
 
     def make(sent: float, *, policy: Policy | None = None, **fields: Any) -> LiveAttempt:
-        return LiveAttempt(make_task(**fields), policy or Policy(), sent)
+        return LiveAttempt(make_claimed(**fields), policy or Policy(), sent)
 
     return make
+
+
+def _as_read(command: Command, reply: Any) -> Any:
+    """The reply as the driver gives it: without zones where the command asks for that."""
+    if not command.naive:
+        return reply
+    return [{name: v.replace(tzinfo=None) if isinstance(v, datetime) else v for name, v in d.items()} for d in reply]
 
 
 def _plain(command: Command) -> Command:
@@ -125,7 +138,7 @@ def drive() -> Callable[..., tuple[list[Command], Any]]:
                 commands.append(_plain(command))
                 assert left, f"an unexpected command: {command}"
                 reply = left.pop(0)
-                command = op.throw(reply) if isinstance(reply, Exception) else op.send(reply)
+                command = op.throw(reply) if isinstance(reply, Exception) else op.send(_as_read(command, reply))
         except StopIteration as done:
             assert not left, f"it ended without asking for {left}"
             return commands, done.value
