@@ -7,6 +7,10 @@ queue.new({"user": 42, "template": "welcome"}, priority=5)
 queue.run(lambda task: print(task.tags["user"]))
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from mongoq.backoff import Constant, Exponential, Ladder, Linear
 from mongoq.errors import (
     ConfigurationError,
@@ -38,7 +42,9 @@ from mongoq.signals import (
     Snooze,
 )
 from mongoq.telemetry import Signpost
-from mongoq.work.handle import WorkerHandle
+
+if TYPE_CHECKING:
+    from mongoq.work.handle import WorkerHandle
 
 __version__ = "0.1.0"
 
@@ -79,3 +85,12 @@ __all__ = [
     "WorkerHandle",
     "WorkerInfo",
 ]
+
+
+def __getattr__(name: str) -> object:
+    """Bring the engine in for who asks for its handle: a producer is spared half of the import."""
+    if name == "WorkerHandle":
+        from mongoq.work.handle import WorkerHandle  # noqa: PLC0415
+
+        return WorkerHandle
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -8,7 +8,7 @@ import socket
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from mongoq.backoff import BackoffLike
 from mongoq.checks import UNSET, Checker, Duration, Unset, suggesting
@@ -25,13 +25,12 @@ from mongoq.storage.connection import Target, connect
 from mongoq.storage.context import Context
 from mongoq.storage.driver import Driver
 from mongoq.storage.keys import KeyMaker
-from mongoq.storage.wakeups import Wakeups
 from mongoq.telemetry import Telemetry
 from mongoq.verdict import Ending, Raised, Released, Returned
-from mongoq.work.engine import Engine
-from mongoq.work.handle import WorkerHandle, run_in_foreground
-from mongoq.work.handler import Function, checked_handler, default_workers
-from mongoq.work.job import Job
+
+if TYPE_CHECKING:
+    from mongoq.work.handle import WorkerHandle
+    from mongoq.work.handler import Function
 
 __all__ = ["Queue"]
 
@@ -241,6 +240,8 @@ class Queue:
             ConfigurationError: an argument is not acceptable.
             StorageError: MongoDB cannot be reached, or refuses, at the start.
         """
+        from mongoq.work.handle import run_in_foreground  # noqa: PLC0415 -- only workers need the engine
+
         run_in_foreground(lambda done: self._start(handler, queues, workers, executor, done, burst=burst))
 
     @suggesting
@@ -269,6 +270,8 @@ class Queue:
 
         The other arguments are those of `run`.
         """
+        from mongoq.work.handle import run_in_foreground  # noqa: PLC0415 -- only workers need the engine
+
         checker = Checker()
         names = checked_queues(checker, queues)
         checker.finish()
@@ -442,21 +445,18 @@ class Queue:
         burst: bool = False,
         limit: int | None = None,
     ) -> WorkerHandle:
+        from mongoq.work.starting import checked_job, start  # noqa: PLC0415 -- a producer that never works is spared 50 ms of it
+
         checker = Checker()
         names = checked_queues(checker, queues)
         count = checked_workers(checker, workers)
         if limit is not None:
             checker.integer("limit", limit, 1, 10**9)
         checker.finish()
-        checked, chosen = checked_handler(handler, executor)
-        count = count or self._context.options.workers or default_workers(chosen)
-        job = Job(checked, chosen, names, count, burst, limit)
+        job = checked_job(handler, executor, names, count or self._context.options.workers, burst=burst, limit=limit)
         self._write(administering.hello())
-        stream = Wakeups(self._connection, self._context, names)
-        engine = Engine(self._context, self._write, job, stream, telemetry=self._telemetry, done=done)
-        handle = WorkerHandle(engine, self._context.options.grace.total_seconds())
+        handle = start(self._context, self._connection, self._write, job, telemetry=self._telemetry, done=done)
         self._handles = [known for known in self._handles if not known.stopped] + [handle]
-        engine.start()
         return handle
 
     def _end(self, task: Task, ending: Ending) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qsl
 
 from bson.errors import BSONError
@@ -19,8 +19,10 @@ from pymongo.errors import InvalidURI, PyMongoError
 
 from mongoq.checks import Checker
 from mongoq.errors import ConfigurationError, Fault
-from mongoq.storage.embedded import EmbeddedServer, open_embedded
 from mongoq.storage.failures import translated
+
+if TYPE_CHECKING:
+    from mongoq.storage.embedded import EmbeddedServer
 
 Target = str | MongoClient[Any] | Database[Any] | None
 
@@ -69,6 +71,8 @@ def connect(target: Target) -> Connection:
         folder = uri.removeprefix("embedded:")
         if not folder:
             raise ConfigurationError([Fault("target", "'embedded:'", "embedded:FOLDER, with the name of a folder")])
+        from mongoq.storage.embedded import open_embedded  # noqa: PLC0415 -- 10 ms that only this target needs
+
         server = open_embedded(folder)
         client = _client(server.uri)
         return Connection(client[DATABASE], client, server)

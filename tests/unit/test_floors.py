@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import subprocess
 import sys
 from collections.abc import Iterator
 from enum import Enum
@@ -209,3 +210,10 @@ def test_the_public_api_is_documented(name: str) -> None:
     if inspect.isclass(thing) and not issubclass(thing, Enum):
         bare = [full for full, member in members(thing) if not inspect.getdoc(member)]
         assert not bare
+
+
+def test_a_producer_does_not_import_the_engine() -> None:
+    code = "import sys, mongoq; print([name for name in sys.modules if name.startswith('mongoq.work.')])"
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout.strip() == "[]"
+    assert mongoq.WorkerHandle.__name__ == "WorkerHandle"
