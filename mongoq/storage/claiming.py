@@ -11,12 +11,11 @@ from __future__ import annotations
 
 import secrets
 from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 
-from mongoq.errors import StorageError, StorageUnavailable
+from mongoq.errors import StorageError, StorageRefused, StorageUnavailable
 from mongoq.lifecycle import Event, TaskState
 from mongoq.model import Task
 from mongoq.storage import documents, filters, indexes, updates, upkeep
@@ -24,12 +23,16 @@ from mongoq.storage.commands import Command, Document, Filter, Op, Update, find,
 from mongoq.storage.context import Context
 from mongoq.storage.documents import Unread
 from mongoq.storage.finishing import Ended, finish
-from mongoq.verdict import Verdict
+from mongoq.storage.patience import MOST_PASSED, PATIENCE, PROBE, Around, update_around
+from mongoq.verdict import MOST_SUSPICION, Verdict
 from mongoq.verdict import suspicion as suspicion_of
 
-CLAIM_LIMIT_MS: Final = 10_000
-"""A claim that waits longer for somebody's open transaction gives up and tries again."""
-MOST_EXPIRED: Final = 100
+FIND_LIMIT_MS: Final = 10_000
+ONE_LIMIT_MS: Final = 300
+"""A claim in one step that waits longer for somebody's open transaction goes around it."""
+MOST_UNFIT: Final = 100
+TIME_IS_UP: Final = 50
+"""The server's code where a command ran into its time limit."""
 
 
 class Claim(NamedTuple):
@@ -42,7 +45,11 @@ class Claim(NamedTuple):
     lost: int
     """How many of those found went to another claimant."""
     doubtful: bool = False
-    """Whether the server stopped answering in the middle."""
+    """Whether replies were missing, so that more may be held than is known."""
+    skipped: bool = False
+    """Whether as many at the head were left out as was asked for."""
+    blocked: Sequence[str] = ()
+    """The keys of those that somebody's open transaction holds."""
 
     @property
     def tasks(self) -> list[Task]:
@@ -52,25 +59,64 @@ class Claim(NamedTuple):
 
 def claim_one(context: Context, queues: Sequence[str], worker: str) -> Op[Task | None]:
     """Lease the most urgent ready task of `queues`, in one atomic step; None where nothing is ready."""
-    for _ in range(MOST_EXPIRED):
+    claim = yield from claim_first(context, queues, worker)
+    return claim.tasks[0] if claim.unread else None
+
+
+def claim_first(context: Context, queues: Sequence[str], worker: str, *, token: str | None = None) -> Op[Claim]:
+    """The same for who goes on with batches: one round trip, for what has just come to an idle process."""
+    for _ in range(MOST_UNFIT):
         now = context.clock.now()
-        token = new_token()
-        document = yield from _take_first(context, queues, token, worker, now)
+        held = token or new_token()
+        try:
+            document = yield from _take_first(context, queues, held, worker, now)
+        except StorageError as error:
+            if not isinstance(error, StorageRefused) and error.code != TIME_IS_UP:
+                raise
+            # What is no task, or is held by a transaction, stands at the head; a batch goes around it.
+            return (yield from _claim_around(context, queues, worker, held))
         if document is None:
-            return None
-        task = documents.task_from(document, context.namespace, now)
-        if task.expires_at is not None and task.expires_at <= now:
-            keep = context.options.policy.over(task.policy).keep_failed
-            verdict = Verdict(Event.EXPIRE, charged=False, keep=keep)
-            yield from finish(context, [Ended(task, verdict)])
-            yield from upkeep.expire(context)
+            break
+        if not (yield from _fit(context, document, now)):
             continue
-        lease = context.options.policy.over(task.policy).lease
+        lease = _lease_of(context, document)
         if lease != context.options.policy.lease:
-            yield from update_many(context.tasks, filters.held([task.key], [token]), updates.renewed(now, lease))
-            task = replace(task, lease_until=now + lease)
-        return task
-    return None
+            update = updates.renewed(now, lease)
+            yield from update_many(context.tasks, filters.held([document[documents.KEY]], [held]), update)
+            document.update(update["$set"])
+        return Claim([Unread(document, context.namespace, now)], more=True, lost=0)
+    return Claim([], more=False, lost=0)
+
+
+def _claim_around(context: Context, queues: Sequence[str], worker: str, token: str) -> Op[Claim]:
+    """Claim one task as a batch is claimed, behind all that are blocked."""
+    avoid: set[str] = set()
+    while True:
+        claim = yield from claim_many(
+            context, queues, 1, worker, suspicion=MOST_SUSPICION, token=token, avoid=avoid, patience=PROBE
+        )
+        avoid.update(claim.blocked)
+        if not claim.blocked or len(avoid) >= MOST_PASSED:
+            return claim
+
+
+def _fit(context: Context, document: Document, now: datetime) -> Op[bool]:
+    """Whether what was just taken may run: not what expired meanwhile, nor what is no task; both end here."""
+    key = document[documents.KEY]
+    fault = documents.fault_of(document)
+    if fault is not None:
+        where = {**filters.by_keys([key]), documents.TOKEN: document[documents.TOKEN]}
+        update = updates.quarantined(fault, now, context.options.policy.keep_failed)
+        yield from update_many(context.tasks, where, update)
+        return False
+    expires_at = document.get(documents.EXPIRES_AT)
+    if expires_at is None or expires_at > now:
+        return True
+    task = documents.task_from(document, context.namespace, now)
+    keep = context.options.policy.over(task.policy).keep_failed
+    yield from finish(context, [Ended(task, Verdict(Event.EXPIRE, charged=False, keep=keep))])
+    yield from upkeep.expire(context)
+    return False
 
 
 def try_claim(context: Context, queues: Sequence[str], worker: str) -> Op[Task | None]:
@@ -82,15 +128,34 @@ def try_claim(context: Context, queues: Sequence[str], worker: str) -> Op[Task |
 
 
 def claim_many(
-    context: Context, queues: Sequence[str], limit: int, worker: str, *, suspicion: int, token: str | None = None
+    context: Context,
+    queues: Sequence[str],
+    limit: int,
+    worker: str,
+    *,
+    suspicion: int,
+    token: str | None = None,
+    skip: int = 0,
+    at_head: bool = True,
+    avoid: Collection[str] = (),
+    patience: timedelta = PATIENCE,
 ) -> Op[Claim]:
     """Lease up to `limit` of the most urgent ready tasks of `queues`, suspects only up to a weight of `suspicion`.
 
     Fewer than found are held where another claimant was faster, or where the server stopped answering in the
     middle: what was not confirmed by then is found again by its token (`recover`), or runs out its lease and is
     refunded.
+
+    `skip` leaves out so many at the head, where all of them and the whole batch are of one priority; otherwise
+    the claim is made at the head, or with `at_head` False not at all. `avoid` names tasks to leave alone, of
+    which a claim said that they are blocked; `patience` is how long one may block.
     """
-    found = yield from _candidates(context, queues, limit, suspicion)
+    found = (yield from _behind(context, queues, limit, skip)) if skip else []
+    skipped = bool(found)
+    if not skipped and at_head:
+        found = yield from _candidates(context, queues, limit + len(avoid), suspicion)
+    if avoid:
+        found = [document for document in found if document[documents.KEY] not in avoid][:limit]
     now = context.clock.now()
     more = len(found) >= limit
     found = yield from _sound(context, found, now)
@@ -99,17 +164,23 @@ def claim_many(
         yield from upkeep.close_expired(context, over, now)
     token = token or new_token()
     taken: dict[str, Document] = {}
+    blocked: list[str] = []
     doubtful = False
     for (version, lease), group in _groups(context, fresh).items():
         try:
-            taken |= yield from _take(context, group, version, updates.claimed(now, token, worker, lease), token)
+            update = updates.claimed(now, token, worker, lease)
+            held, around = yield from _take(context, group, version, update, patience)
+            taken |= held
+            blocked += around.passed
+            doubtful |= around.doubtful
         except StorageError:
             if not taken:
                 raise
             doubtful = True
             break
-    held = [Unread(document, context.namespace, now) for document in fresh if document[documents.KEY] in taken]
-    return Claim(held, more, len(fresh) - len(held), doubtful)
+    unread = [Unread(document, context.namespace, now) for document in fresh if document[documents.KEY] in taken]
+    lost = len(fresh) - len(unread) - len(blocked)
+    return Claim(unread, more or bool(blocked), lost, doubtful, skipped, blocked)
 
 
 def new_token() -> str:
@@ -131,14 +202,14 @@ def _take_first(context: Context, queues: Sequence[str], token: str, worker: str
         "sort": indexes.URGENCY,
         "hint": indexes.CLAIM,
         "return_document": True,
-        "maxTimeMS": CLAIM_LIMIT_MS,
+        "maxTimeMS": ONE_LIMIT_MS,
     }
     try:
         document: Document | None = yield Command(
             context.tasks, "find_one_and_update", (filters.ready(queues), update), options
         )
     except StorageUnavailable as error:
-        if not error.ambiguous:
+        if not error.ambiguous or error.code == TIME_IS_UP:
             raise
         # The reply was lost, twice: only a look by the token tells whether the claim was made.
         where = {documents.STATE: TaskState.RUNNING.value, documents.TOKEN: token}
@@ -156,6 +227,20 @@ def _candidates(context: Context, queues: Sequence[str], limit: int, suspicion: 
     if limit > len(chosen):
         chosen += yield from _by_urgency(context, filters.ready_unsuspected(queues), limit - len(chosen))
     return sorted(chosen, key=lambda d: (-d[documents.PRIORITY], d[documents.RUN_AT], d[documents.KEY]))
+
+
+def _behind(context: Context, queues: Sequence[str], limit: int, skip: int) -> Op[list[Document]]:
+    """A whole batch behind the first `skip`; none where one of these is more urgent, or a suspect is found."""
+    where = filters.ready(queues)
+    found = yield from _by_urgency(context, where, limit, skip)
+    if len(found) < limit or any(document.get(documents.SUSPECT) for document in found):
+        return []
+    # Read after the batch: what was skipped is no more urgent than the head was a moment later.
+    head = yield from find(
+        context.tasks, where, only=[documents.PRIORITY], sort=indexes.URGENCY, hint=indexes.CLAIM, limit=1
+    )
+    priorities = {document.get(documents.PRIORITY) for document in (*head, *found)}
+    return found if len(priorities) == 1 else []
 
 
 def _within(suspects: list[Document], room: int) -> list[Document]:
@@ -183,14 +268,15 @@ def _sound(context: Context, found: list[Document], now: datetime) -> Op[list[Do
     return sound
 
 
-def _by_urgency(context: Context, where: Filter, limit: int) -> Op[list[Document]]:
+def _by_urgency(context: Context, where: Filter, limit: int, skip: int = 0) -> Op[list[Document]]:
     return find(
         context.tasks,
         where,
         sort=indexes.URGENCY,
         hint=indexes.CLAIM,
         limit=limit,
-        max_time_ms=CLAIM_LIMIT_MS,
+        skip=skip,
+        max_time_ms=FIND_LIMIT_MS,
         naive=True,
     )
 
@@ -207,33 +293,33 @@ def _by_age(found: list[Document], now: datetime) -> tuple[list[Document], list[
 
 def _groups(context: Context, found: list[Document]) -> dict[tuple[int, timedelta], list[Document]]:
     """What one update can take together: nearly all share a version and a lease."""
-    policy = context.options.policy
     groups: dict[tuple[int, timedelta], list[Document]] = defaultdict(list)
     for document in found:
-        carried = document.get(documents.POLICY)
-        own = isinstance(carried, dict) and "lease" in carried
-        lease = policy.over(documents.policy_from(carried)).lease if own else policy.lease
-        groups[document[documents.VERSION], lease].append(document)
+        groups[document[documents.VERSION], _lease_of(context, document)].append(document)
     return groups
 
 
-def _take(context: Context, group: list[Document], version: int, update: Update, token: str) -> Op[dict[str, Document]]:
+def _lease_of(context: Context, document: Document) -> timedelta:
+    policy = context.options.policy
+    carried = document.get(documents.POLICY)
+    own = isinstance(carried, dict) and "lease" in carried
+    return policy.over(documents.policy_from(carried)).lease if own else policy.lease
+
+
+def _take(
+    context: Context, group: list[Document], version: int, update: Update, patience: timedelta
+) -> Op[tuple[dict[str, Document], Around]]:
     """Claim a group; those that are held now, by key, with the claim's effect applied."""
     by_key = {document[documents.KEY]: document for document in group}
-    ambiguous = False
-    matched = 0
-    try:
-        matched = yield from update_many(context.tasks, filters.claimable(list(by_key), version), update)
-    except StorageUnavailable as error:
-        if not error.ambiguous:
-            raise
-        ambiguous = True
-    if matched < len(group):
-        mine = filters.held(list(by_key), [token])
-        held = yield from find(context.tasks, mine, only=[documents.KEY], hint="_id_", majority=ambiguous)
+    around = yield from update_around(
+        context.tasks, list(by_key), lambda keys: filters.claimable(keys, version), update, patience=patience
+    )
+    if around.updated < len(group) or around.doubtful:
+        mine = filters.held(list(by_key), [update["$set"][documents.TOKEN]])
+        held = yield from find(context.tasks, mine, only=[documents.KEY], hint="_id_", majority=around.doubtful)
         by_key = {document[documents.KEY]: by_key[document[documents.KEY]] for document in held}
     for document in by_key.values():
         document.update(update["$set"])
         for name, growth in update["$inc"].items():
             document[name] = document.get(name, 0) + growth
-    return by_key
+    return by_key, around

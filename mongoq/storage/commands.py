@@ -27,7 +27,7 @@ class Command:
     naive: bool = False
     """Read instants without their zone, UTC: for one who adds it (`codec.made_aware`)."""
     limit: timedelta | None = None
-    """A time limit of its own in place of the client's timeouts: for administration."""
+    """A time limit of its own in place of the client's timeouts."""
 
 
 Op = Generator[Command, Any, T]
@@ -42,6 +42,7 @@ def find(
     sort: Sequence[tuple[str, int]] | None = None,
     hint: str | None = None,
     limit: int = 0,
+    skip: int = 0,
     majority: bool = False,
     max_time_ms: int | None = None,
     naive: bool = False,
@@ -52,6 +53,8 @@ def find(
     16 MiB, so fewer documents than asked for may come although more match.
     """
     options: dict[str, Any] = {"limit": -limit, "batch_size": limit} if limit else {}
+    if skip:
+        options["skip"] = skip
     if only is not None:
         options["projection"] = list(only)
     if sort is not None:
@@ -70,10 +73,10 @@ def find_one(collection: str, where: Filter, **options: Any) -> Op[Document | No
     return found[0] if found else None
 
 
-def update_many(collection: str, where: Filter, update: Update) -> Op[int]:
+def update_many(collection: str, where: Filter, update: Update, *, limit: timedelta | None = None) -> Op[int]:
     """Update what matches, found by `_id`; how many matched. The driver does not repeat it by itself.
 
     The hint keeps the planner from trying every index that could serve one of the guards.
     """
-    result = yield Command(collection, "update_many", (where, update), {"hint": "_id_"})
+    result = yield Command(collection, "update_many", (where, update), {"hint": "_id_"}, limit=limit)
     return int(result.matched_count)

@@ -48,6 +48,11 @@ def held(keys: Collection[str], tokens: Collection[str]) -> Filter:
     return {field.KEY: _among(keys), field.TOKEN: _among(tokens), field.STATE: TaskState.RUNNING.value}
 
 
+def lease_other_than(renewed: Mapping[str, Any]) -> Filter:
+    """What a renewal to these values has not reached."""
+    return {field.LEASE_UNTIL: {"$ne": renewed[field.LEASE_UNTIL]}}
+
+
 def by_keys(keys: Sequence[str]) -> Filter:
     """These tasks, whatever their state."""
     return {field.KEY: _among(keys)}

@@ -6,8 +6,9 @@ from collections.abc import Collection
 from datetime import timedelta
 
 from mongoq.storage import documents, filters, updates
-from mongoq.storage.commands import Op, find, update_many
+from mongoq.storage.commands import Op, find
 from mongoq.storage.context import Context
+from mongoq.storage.patience import update_around
 
 
 def renew(context: Context, keys: Collection[str], tokens: Collection[str], lease: timedelta) -> Op[int]:
@@ -16,7 +17,14 @@ def renew(context: Context, keys: Collection[str], tokens: Collection[str], leas
     A lease that ran out but that nobody took is renewed too: the token still fits, and it saves a second run.
     """
     update = updates.renewed(context.clock.now(), lease)
-    return (yield from update_many(context.tasks, filters.held(keys, tokens), update))
+    around = yield from update_around(
+        context.tasks,
+        list(keys),
+        lambda some: filters.held(some, tokens),
+        update,
+        undone=filters.lease_other_than(update["$set"]),
+    )
+    return around.updated
 
 
 def look(context: Context, keys: Collection[str], tokens: Collection[str]) -> Op[dict[str, bool]]:

@@ -11,15 +11,16 @@ from collections import defaultdict
 from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 
-from pymongo import UpdateOne
-
 from mongoq.lifecycle import TaskState
 from mongoq.storage import documents, filters, indexes, updates
-from mongoq.storage.commands import Command, Document, Filter, Op, find, find_one, update_many
+from mongoq.storage.commands import Document, Filter, Op, Update, find, find_one
 from mongoq.storage.context import Context
+from mongoq.storage.patience import update_around
 from mongoq.verdict import Lost, Verdict, judge
 
 BATCH: Final = 1_000
+BLOCKED: Final = timedelta(seconds=1)
+"""The pause where all that was found went to another sweep, or is held by somebody's open transaction."""
 
 _JUDGED: Final = [
     documents.QUEUE, documents.STATE, documents.PRIORITY, documents.RUN_AT, documents.VERSION, documents.ATTEMPTS,
@@ -50,8 +51,8 @@ def promote(context: Context) -> Op[Swept]:
     order = [(documents.RUN_AT, 1)]
     found = yield from find(context.tasks, guard, only=[documents.KEY], sort=order, hint=indexes.DUE, limit=BATCH)
     keys = [document[documents.KEY] for document in found]
-    moved = (yield from update_many(context.tasks, filters.guarded(keys, guard), updates.promoted(now))) if keys else 0
-    return Swept(moved, timedelta(0) if found else None)
+    moved = (yield from _update(context, keys, guard, updates.promoted(now))) if keys else 0
+    return Swept(moved, timedelta(0) if moved else BLOCKED if found else None)
 
 
 def expire(context: Context) -> Op[Swept]:
@@ -66,7 +67,7 @@ def expire(context: Context) -> Op[Swept]:
         context.tasks, filters.overdue(now), only=only, sort=order, hint=indexes.EXPIRY, limit=BATCH
     )
     moved = yield from close_expired(context, found, now)
-    return Swept(moved, timedelta(0) if found else None)
+    return Swept(moved, timedelta(0) if moved else BLOCKED if found else None)
 
 
 def close_expired(context: Context, found: list[Document], now: datetime) -> Op[int]:
@@ -78,7 +79,7 @@ def close_expired(context: Context, found: list[Document], now: datetime) -> Op[
     moved = 0
     for keep, keys in groups.items():
         update = updates.closed(TaskState.EXPIRED, now, keep)
-        moved += yield from update_many(context.tasks, filters.guarded(keys, filters.overdue(now)), update)
+        moved += yield from _update(context, keys, filters.overdue(now), update)
     return moved
 
 
@@ -92,7 +93,7 @@ def rescue(context: Context) -> Op[Swept]:
     order = [(documents.LEASE_UNTIL, 1)]
     found = yield from find(context.tasks, guard, only=_JUDGED, sort=order, hint=indexes.LEASE, limit=BATCH)
     count = yield from _rescue(context, found, guard, now)
-    return Swept(count, timedelta(0) if found else None)
+    return Swept(count, timedelta(0) if count else BLOCKED if found else None)
 
 
 def sweep(context: Context) -> Op[int]:
@@ -100,6 +101,11 @@ def sweep(context: Context) -> Op[int]:
     promoted = yield from promote(context)
     rescued = yield from rescue(context)
     return promoted.moved + rescued.moved
+
+
+def _update(context: Context, keys: list[str], guard: Filter, update: Update) -> Op[int]:
+    around = yield from update_around(context.tasks, keys, lambda some: filters.guarded(some, guard), update)
+    return around.updated
 
 
 def _wait(context: Context, where: Filter, field: str, index: str, now: datetime) -> Op[timedelta | None]:
@@ -111,7 +117,7 @@ def _wait(context: Context, where: Filter, field: str, index: str, now: datetime
 def _rescue(context: Context, found: list[Document], guard: Filter, now: datetime) -> Op[int]:
     """Judge each lost task; what is merely refunded goes in one update per claim."""
     refunded: dict[str, list[Document]] = defaultdict(list)
-    writes: list[UpdateOne] = []
+    count = 0
     verdicts: dict[str, Verdict] = {}
     for document in found:
         task = documents.task_from(document, context.namespace, now)
@@ -122,14 +128,10 @@ def _rescue(context: Context, found: list[Document], guard: Filter, now: datetim
             refunded[token].append(document)
             verdicts[token] = verdict
         else:
-            where = {**guard, documents.KEY: task.key, documents.TOKEN: token}
-            writes.append(UpdateOne(where, updates.ended(verdict, None, now), hint="_id_"))
-    count = 0
+            where = {**guard, documents.TOKEN: token}
+            count += yield from _update(context, [task.key], where, updates.ended(verdict, None, now))
     for token, group in refunded.items():
         keys = [document[documents.KEY] for document in group]
-        where = {**filters.guarded(keys, guard), documents.TOKEN: token}
-        count += yield from update_many(context.tasks, where, updates.ended(verdicts[token], None, now))
-    if writes:
-        reply = yield Command(context.tasks, "bulk_write", (writes,), {"ordered": False})
-        count += reply.matched_count
+        where = {**guard, documents.TOKEN: token}
+        count += yield from _update(context, keys, where, updates.ended(verdicts[token], None, now))
     return count

@@ -21,6 +21,7 @@ from mongoq.work.attempt import LiveAttempt
 from mongoq.work.claimer import BATCH, Claimer
 from mongoq.work.executor import Executor, Reports
 from mongoq.work.finisher import FinishBuffer, Finisher, Settled
+from mongoq.work.intake import Intake
 from mongoq.work.job import EXECUTORS, Job
 from mongoq.work.keeper import Keeper
 from mongoq.work.prefetch import Prefetch
@@ -57,7 +58,19 @@ class Engine:
         self._executor: Executor = EXECUTORS[job.executor](job.handler, job.workers, reports)
         self._started_at = elapsed()
         self._sweeper = Sweeper(self._shared, found_work=self.wake, watched=lambda: stream.open)
-        self._waker = Waker(stream, ready=self.wake, scheduled=self._look_ahead, telemetry=telemetry)
+        self._waker = Waker(stream, news=self._news, ready=self.wake, scheduled=self._look_ahead, telemetry=telemetry)
+        claimer, aide = (
+            Claimer(self._shared, job.queues, room=self._room, receive=self._receive, aide=aide)
+            for aide in (False, True)
+        )
+        self._intake = Intake(
+            claimer,
+            aide,
+            held=lambda: len(self._book) + aide.asking,
+            limit=job.limit,
+            nothing_left=self._nothing_left if job.burst else None,
+            idle=self._waker.idle,
+        )
         self._loops = self._make_loops(Health(telemetry))
         self._stop_by = float("inf")
         self._progress = threading.Event()
@@ -70,17 +83,9 @@ class Engine:
         return self._shared.worker
 
     def _make_loops(self, health: Health) -> dict[str, Loop]:
-        claimer = Claimer(
-            self._shared,
-            self._job.queues,
-            room=self._room,
-            receive=self._receive,
-            limit=self._job.limit,
-            nothing_left=self._nothing_left if self._job.burst else None,
-            idle=self._waker.idle,
-        )
         steps = {
-            "claimer": claimer.step,
+            "claimer": self._intake.step,
+            "aide": self._intake.help,
             "finisher": Finisher(self._shared, self._buffer, taken=self.wake, written=self._written).step,
             "keeper": Keeper(self._shared, facts=self._facts, lose=self._lose).step,
             "sweeper": self._sweeper.step,
@@ -98,6 +103,13 @@ class Engine:
 
     def wake(self) -> None:
         """Look for work now instead of later."""
+        self._loops["claimer"].wake()
+        if self._intake.deep:
+            self._loops["aide"].wake()
+
+    def _news(self) -> None:
+        """Take what has just come, at once."""
+        self._intake.hurry = True
         self._loops["claimer"].wake()
 
     def stop(self, grace: float) -> None:
@@ -119,7 +131,8 @@ class Engine:
         """How many tasks there is room for, and how many make a claim worth its trip."""
         ahead = self._prefetch.wanted(self._job.workers)
         # Endings that wait count like tasks that wait: both run again when this process dies.
-        return self._job.workers + ahead - self._executor.load - len(self._buffer), max(1, min(BATCH, ahead // 2))
+        taken = self._executor.load + len(self._buffer) + self._intake.asking
+        return self._job.workers + ahead - taken, max(1, min(BATCH, ahead // 2))
 
     def _receive(self, attempts: list[LiveAttempt]) -> None:
         if self._stop_by == float("inf"):
@@ -201,7 +214,7 @@ class Engine:
 
     def _nothing_left(self, sweep: bool) -> bool:
         """Whether a burst is over; if so, it ends the engine."""
-        if len(self._book) or (sweep and self._shared.run(upkeep.sweep(self._shared.context))):
+        if len(self._book) or self._intake.asking or (sweep and self._shared.run(upkeep.sweep(self._shared.context))):
             return False
         self._done()
         return True
@@ -220,13 +233,14 @@ class Engine:
     # Shutdown.
 
     def _shut_down(self) -> None:
-        for name in ("claimer", "sweeper"):
+        for name in ("claimer", "aide", "sweeper"):
             self._loops[name].stop()
         self._release(self._executor.drain())
         for attempt in self._book.all():
             attempt.interrupt(Interruption.SHUTDOWN, limit=self._stop_by)
         self._wait(lambda: not any(attempt.open for attempt in self._book.all()), 0)
-        self._loops["claimer"].join(min(LAST_CLAIM, self._stop_by - elapsed()))
+        for name in ("claimer", "aide"):
+            self._loops[name].join(min(LAST_CLAIM, self._stop_by - elapsed()))
         self._release(self._book.all())
         self._wait(lambda: not len(self._book), LAST_WRITES)
         for loop in self._loops.values():

@@ -16,11 +16,9 @@ from mongoq.lifecycle import TaskState
 from mongoq.storage.wakeups import NO_STREAMS
 from mongoq.telemetry import Signpost, Telemetry
 
-SPREAD: Final = 0.002
-"""Seconds over which the processes of an idle fleet answer one piece of news, at random.
-
-The first to claim takes the task; those that come a millisecond later find nothing to fight for.
-"""
+SPREAD: Final = 0.001
+"""Seconds for which a process that lost a race for news holds back at the next one; twice as long after each loss."""
+LONGEST_SPREAD: Final = 0.03
 LINGER: Final = 1.0
 """Seconds for which a stream outlives the idleness it was opened for: opening costs more than a quiet second."""
 
@@ -39,18 +37,34 @@ class Waker:
     """The service that waits for news."""
 
     def __init__(
-        self, stream: Stream, *, ready: Callable[[], None], scheduled: Callable[[], None], telemetry: Telemetry
+        self,
+        stream: Stream,
+        *,
+        news: Callable[[], None],
+        ready: Callable[[], None],
+        scheduled: Callable[[], None],
+        telemetry: Telemetry,
     ) -> None:
         self._stream = stream
+        self._news = news
         self._ready = ready
         self._scheduled = scheduled
         self._telemetry = telemetry
         self._idle = threading.Event()
         self._busy_since = 0.0
         self._possible = True
+        self._racing = False
+        self._spread = 0.0
 
     def idle(self, idle: bool) -> bool:
-        """Note whether the last claim found nothing; whether news comes by itself, so that polls may be rare."""
+        """Note whether the last claim found nothing; whether news comes by itself, so that polls may be rare.
+
+        Of an idle fleet the process that won the last race answers at once, those that lost it hold back: they
+        find nothing any more, which is cheap, and there is no fight. The winner's place is taken when it is busy.
+        """
+        if self._racing:
+            self._racing = False
+            self._spread = min(LONGEST_SPREAD, max(SPREAD, self._spread * 2)) if idle else self._spread / 4
         if idle:
             self._idle.set()
         elif self._idle.is_set():
@@ -74,8 +88,10 @@ class Waker:
         if news is TaskState.READY:
             self._idle.clear()
             self._busy_since = elapsed()
-            threading.Event().wait(random.uniform(0, SPREAD))  # noqa: S311 -- no secret
-            self._ready()
+            if self._spread >= SPREAD:
+                threading.Event().wait(self._spread * random.uniform(0.5, 1.0))  # noqa: S311 -- no secret
+            self._racing = True
+            self._news()
         elif news is TaskState.SCHEDULED:
             self._scheduled()
         return 0

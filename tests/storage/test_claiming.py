@@ -166,3 +166,31 @@ def test_tasks_of_different_versions_are_claimed_in_one_go(make_store: Callable[
         store.end(task, Released())
 
     assert {task.key for task in store.claim(10)} == keys
+
+
+def behind(store: Any, limit: int, skip: int) -> Any:
+    return store.run(claiming.claim_many(store.context, ("default",), limit, "w", suspicion=16, skip=skip))
+
+
+def test_a_batch_behind_the_head_leaves_the_head_where_all_have_one_priority(store: Any) -> None:
+    keys = [store.new(key=f"t{number}").key for number in range(6)]
+    claim = behind(store, 2, skip=3)
+    assert (claim.skipped, [task.key for task in claim.tasks]) == (True, keys[3:5])
+    assert [task.key for task in store.claim(9)] == [*keys[:3], keys[5]]
+
+
+def test_a_batch_behind_the_head_is_taken_at_the_head_where_that_is_more_urgent(store: Any) -> None:
+    store.new(key="urgent", priority=1)
+    for number in range(6):
+        store.new(key=f"t{number}")
+    claim = behind(store, 2, skip=3)
+    assert (claim.skipped, [task.key for task in claim.tasks]) == (False, ["urgent", "t0"])
+
+
+def test_a_batch_behind_the_head_is_taken_at_the_head_where_the_line_is_short(store: Any) -> None:
+    for number in range(4):
+        store.new(key=f"t{number}")
+    claim = behind(store, 2, skip=3)
+    assert (claim.skipped, [task.key for task in claim.tasks]) == (False, ["t0", "t1"])
+    aside = claiming.claim_many(store.context, ("default",), 2, "w", suspicion=0, skip=3, at_head=False)
+    assert store.run(aside).tasks == [], "an aide leaves the head alone"

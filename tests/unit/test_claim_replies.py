@@ -77,10 +77,30 @@ def test_after_a_lost_reply_the_claim_holds_only_what_a_majority_confirms(
     drive: Drive, context: Context, make_document: Make
 ) -> None:
     found = [make_document(_id=key) for key in "abc"]
-    commands, claim = drive(claim_many(context), found, LOST_REPLY, [{"_id": "c"}, {"_id": "a"}])
-    assert commands[2].majority
-    assert commands[2].args[0]["token"] == commands[1].args[1]["$set"]["token"]
-    assert (keys(claim), claim.lost) == (["a", "c"], 1)
+    commands, claim = drive(claim_many(context), found, LOST_REPLY, [], [{"_id": "c"}, {"_id": "a"}])
+    assert commands[3].majority
+    assert commands[3].args[0]["token"] == commands[1].args[1]["$set"]["token"]
+    assert (keys(claim), claim.lost, claim.doubtful) == (["a", "c"], 1, True)
+
+
+def test_what_a_lost_claim_did_not_reach_is_claimed_under_the_same_token(
+    drive: Drive, context: Context, make_document: Make
+) -> None:
+    found = [make_document(_id=key) for key in "abc"]
+    held = [{"_id": key} for key in "abc"]
+    commands, claim = drive(claim_many(context), found, LOST_REPLY, [{"_id": "b"}], matched(1), held)
+    assert commands[3].args[0]["_id"] == "b"
+    assert commands[3].args[1]["$set"]["token"] == commands[1].args[1]["$set"]["token"]
+    assert (keys(claim), claim.lost) == (["a", "b", "c"], 0)
+
+
+def test_a_task_that_a_transaction_holds_is_passed_over(drive: Drive, context: Context, make_document: Make) -> None:
+    found = [make_document(_id=key) for key in "abc"]
+    left = [{"_id": "b"}, {"_id": "c"}]
+    held = [{"_id": "a"}, {"_id": "c"}]
+    _, claim = drive(claim_many(context), found, LOST_REPLY, left, LOST_REPLY, left, matched(1), held)
+    assert (keys(claim), claim.blocked, claim.lost) == (["a", "c"], ["b"], 0)
+    assert claim.more, "there is one left"
 
 
 @pytest.mark.parametrize("error", [NO_SERVER, StorageRefused("a right is missing", code=13)])
@@ -142,13 +162,13 @@ def test_as_many_suspects_as_allowed_need_no_second_look(drive: Drive, context: 
 def test_no_suspect_is_claimed_where_one_is_held(drive: Drive, context: Context, make_document: Make) -> None:
     commands, claim = drive(claim_many(context, suspicion=0), [make_document(suspect=1)], [])
     assert [command.verb for command in commands] == ["find", "find"]
-    assert claim == claiming.Claim([], more=False, lost=0)
+    assert claim == claiming.Claim([], more=False, lost=0, blocked=[])
 
 
 def test_an_empty_queue_costs_one_find(drive: Drive, context: Context) -> None:
     commands, claim = drive(claim_many(context), [])
     assert len(commands) == 1
-    assert claim == claiming.Claim([], more=False, lost=0)
+    assert claim == claiming.Claim([], more=False, lost=0, blocked=[])
 
 
 def test_what_has_expired_is_ended_instead_of_claimed(drive: Drive, context: Context, make_document: Make) -> None:

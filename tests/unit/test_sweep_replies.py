@@ -81,19 +81,19 @@ def test_tasks_lost_with_a_batch_are_refunded_by_one_update_for_each_claim(
 def test_a_suspect_that_is_lost_again_pays_and_waits(drive: Drive, context: Context, make_document: Make) -> None:
     found = [abandoned(make_document, suspect=2, attempts=3, uncharged=2)]
     commands, swept = drive(upkeep.rescue(context), found, found, matched(1))
-    (write,) = commands[2].args[0]
-    assert write._filter["token"] == "t1"
-    assert write._doc["$set"]["state"] == TaskState.SCHEDULED
-    assert write._doc["$set"]["run_at"] == NOW + 10 * SECOND
-    assert "uncharged" not in write._doc["$inc"]
+    where, change = commands[2].args
+    assert where["token"] == "t1"
+    assert change["$set"]["state"] == TaskState.SCHEDULED
+    assert change["$set"]["run_at"] == NOW + 10 * SECOND
+    assert "uncharged" not in change["$inc"]
     assert swept.moved == 1
 
 
 def test_a_lost_task_that_somebody_cancelled_is_cancelled(drive: Drive, context: Context, make_document: Make) -> None:
     found = [abandoned(make_document, cancel_requested=True)]
     commands, _ = drive(upkeep.rescue(context), found, found, matched(1))
-    (write,) = commands[2].args[0]
-    assert write._doc["$set"]["state"] == TaskState.CANCELLED
+    _, change = commands[2].args
+    assert change["$set"]["state"] == TaskState.CANCELLED
 
 
 def test_a_callable_backoff_that_raises_does_not_keep_lost_tasks_from_their_rescue(

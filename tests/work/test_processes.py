@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import importlib
 import logging
 import os
@@ -44,8 +45,11 @@ def handlers(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
 
 def children() -> set[int]:
     """The processes that this one has started, zombies included."""
-    tasks = Path("/proc/self/task").glob("*/children")
-    return {int(pid) for file in tasks for pid in file.read_text().split()}
+    found: set[int] = set()
+    for file in Path("/proc/self/task").glob("*/children"):
+        with contextlib.suppress(FileNotFoundError):  # a thread that has ended meanwhile
+            found.update(map(int, file.read_text().split()))
+    return found
 
 
 @pytest.fixture(autouse=True)

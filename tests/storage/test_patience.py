@@ -1,0 +1,73 @@
+"""Somebody else's open transaction on some tasks must not stop the others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
+
+from mongoq.lifecycle import TaskState
+from mongoq.storage import claiming, leasing, upkeep
+
+MINUTE = timedelta(minutes=1)
+
+
+@contextmanager
+def held_by_a_transaction(store: Any, *keys: str) -> Iterator[None]:
+    """Somebody has written to these tasks and has not committed; in the end it is as if nothing had been."""
+    with store.collection.database.client.start_session() as session, session.start_transaction():
+        done = store.collection.update_many({"_id": {"$in": list(keys)}}, {"$set": {"mine": 1}}, session=session)
+        assert done.matched_count == len(keys)
+        yield
+        session.abort_transaction()
+
+
+def test_a_claim_goes_around_tasks_that_a_transaction_holds(store: Any) -> None:
+    for number in range(6):
+        store.new(key=f"t{number}", priority=6 - number)
+    batch = claiming.claim_many(store.context, ("default",), 4, "w", suspicion=0)
+    with held_by_a_transaction(store, "t0", "t2"):
+        claim = store.run(batch)
+        assert [task.key for task in claim.tasks] == ["t1", "t3"]
+        assert sorted(claim.blocked) == ["t0", "t2"]
+        next_one = claiming.claim_many(store.context, ("default",), 1, "w", suspicion=0, avoid=claim.blocked)
+        assert [task.key for task in store.run(next_one).tasks] == ["t4"]
+    assert [task.key for task in store.claim(9)] == ["t0", "t2", "t5"], "none is lost"
+
+
+def test_a_claim_by_hand_takes_the_next_task_behind_one_that_a_transaction_holds(store: Any) -> None:
+    store.new(key="first", priority=9)
+    store.new(key="second", priority=5)
+    store.new(key="third")
+    with held_by_a_transaction(store, "first", "second"):
+        assert store.claim_one().key == "third"
+    assert store.claim_one().key == "first"
+
+
+def test_a_renewal_reaches_the_others_where_a_transaction_holds_one(store: Any) -> None:
+    for number in range(3):
+        store.new(key=f"t{number}")
+    tasks = store.claim(3)
+    with held_by_a_transaction(store, "t1"):
+        tokens = [task.token for task in tasks]
+        assert store.run(leasing.renew(store.context, ["t0", "t1", "t2"], tokens, 10 * MINUTE)) == 2
+    renewed = [store.get(f"t{number}").lease_until - store.clock.now() for number in range(3)]
+    assert renewed == [10 * MINUTE, timedelta(seconds=30), 10 * MINUTE]
+
+
+def test_the_sweeps_reach_the_others_where_a_transaction_holds_one(store: Any) -> None:
+    for name in ("a", "b"):
+        store.new(key=f"due-{name}", delay=1)
+        store.new(key=f"old-{name}", queue="other", expires_at=store.clock.now() + timedelta(seconds=1))
+        store.new(key=f"run-{name}", queue="mine")
+    assert len(store.claim(2, queues=("mine",))) == 2
+    store.clock.advance(60)
+    with held_by_a_transaction(store, "due-a", "old-a", "run-a"):
+        assert [store.run(sweep(store.context)).moved for sweep in (upkeep.promote, upkeep.expire, upkeep.rescue)] == [
+            1, 1, 1,
+        ]  # fmt: skip
+    states = [store.get(f"{kind}-b").state for kind in ("due", "old", "run")]
+    assert states == [TaskState.READY, TaskState.EXPIRED, TaskState.READY]
+    assert store.get("due-a").state is TaskState.SCHEDULED
+    assert store.run(upkeep.promote(store.context)).moved == 1
