@@ -29,8 +29,8 @@ def test_once_a_second_the_claim_is_made_at_the_head() -> None:
     window.place(0)
     while not window.place(0.5):
         window.claimed(500, 400)
-    assert window.place(AT_THE_HEAD_EVERY) == 0
-    assert window.place(AT_THE_HEAD_EVERY + 0.1) > 0
+    assert window.place(0.5 + AT_THE_HEAD_EVERY) == 0
+    assert window.place(0.6 + AT_THE_HEAD_EVERY) > 0
 
 
 def test_where_the_line_is_short_the_place_moves_forward() -> None:
