@@ -22,7 +22,8 @@ class Signpost(StrEnum):
     """The names of the events, and what each brings."""
 
     CLAIMED = "tasks.claimed"
-    """tasks: those now held; wanted: how many were asked for; lost: how many went to another claimant."""
+    """tasks: those now held; wanted: how many were asked for; lost: how many went to another claimant; blocked: how
+    many an open transaction held. The server's own count of write conflicts is in its `serverStatus`."""
     STARTED = "task.started"
     """task: its handler starts now."""
     ENDED = "task.ended"

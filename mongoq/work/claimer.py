@@ -98,7 +98,9 @@ class Claimer:
         attempts = self._take(claim.unread, sent)
         if shared.telemetry:
             tasks = [attempt.task for attempt in attempts]
-            shared.telemetry.emit(Signpost.CLAIMED, tasks=tasks, wanted=wanted, lost=claim.lost)
+            shared.telemetry.emit(
+                Signpost.CLAIMED, tasks=tasks, wanted=wanted, lost=claim.lost, blocked=len(claim.blocked)
+            )
         return claim
 
     def _avoided(self, now: float) -> Collection[str]:

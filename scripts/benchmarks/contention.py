@@ -23,11 +23,18 @@ def contention(setting: Setting) -> list[Row]:
 def _together(setting: Setting, size: int) -> float:
     with setting.place() as place:
         place.fill(setting.count(100_000))
+        before = _conflicts(setting)
         with Fleet(setting.uri, [Spec(place.queue.namespace, burst=True)] * size) as fleet:
             fleet.go()
             rate = overall([fleet.hear() for _ in range(size)])
         expect_empty(place.queue)
+        each = (_conflicts(setting) - before) / setting.count(100_000)
+        setting.note(f"contention.{size}: {each:.2f} write conflicts per task, by the server's own count")
         return rate
+
+
+def _conflicts(setting: Setting) -> int:
+    return int(setting.client.admin.command("serverStatus")["metrics"]["operation"]["writeConflicts"])
 
 
 def overall(told: list[dict[str, float]]) -> float:
