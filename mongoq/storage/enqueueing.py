@@ -82,7 +82,7 @@ def _document(context: Context, task: NewTask, now: datetime) -> Document:
 
 def _taken_by(taken: KeyTaken, task: NewTask, document: Document) -> dict[str, Any]:
     if taken.field == documents.UNIQUE and task.unique is not None:
-        return filters.by_unique(task.unique)
+        return filters.by_unique([task.unique])
     return filters.by_keys([document[documents.KEY]])
 
 

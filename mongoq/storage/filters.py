@@ -58,9 +58,13 @@ def by_keys(keys: Sequence[str]) -> Filter:
     return {field.KEY: _among(keys)}
 
 
-def by_unique(unique: str) -> Filter:
-    """The unfinished task with this `unique` value."""
-    return {**indexes.TASKS[indexes.UNIQUE][1]["partialFilterExpression"], field.UNIQUE: unique}
+def by_unique(values: Collection[str]) -> Filter:
+    """The unfinished tasks with these `unique` values.
+
+    It repeats the index's own filter to the letter: without `$type` the whole collection is scanned.
+    """
+    guard = indexes.TASKS[indexes.UNIQUE][1]["partialFilterExpression"]
+    return {**guard, field.UNIQUE: {**guard[field.UNIQUE], **_among(values)}}
 
 
 def due(now: datetime) -> Filter:

@@ -11,7 +11,7 @@ from mongoq.errors import DuplicateTask, InvalidTask
 from mongoq.lifecycle import TaskState
 from mongoq.model import Task
 from mongoq.new_task import NewTask
-from mongoq.storage import enqueueing
+from mongoq.storage import enqueueing, filters
 from mongoq.verdict import Returned
 
 
@@ -64,6 +64,15 @@ def test_a_unique_value_is_free_again_when_its_task_has_ended(store: Any) -> Non
     store.end(store.claim()[0], Returned())
 
     assert store.new(unique="order-17").unique == "order-17"
+
+
+def test_the_holders_of_unique_values_are_found_by_the_index(store: Any) -> None:
+    for number in range(50):
+        store.new(unique=f"order-{number}")
+
+    for values in (["order-7"], ["order-7", "order-8"]):
+        stats = store.collection.find(filters.by_unique(values)).explain()["executionStats"]
+        assert (stats["nReturned"], stats["totalDocsExamined"]) == (len(values), len(values))
 
 
 def test_max_age_of_the_queue_is_the_expiry_of_its_tasks(make_store: Callable[..., Any]) -> None:

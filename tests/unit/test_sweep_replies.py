@@ -125,7 +125,7 @@ def test_a_taken_unique_value_leads_to_its_unfinished_task(drive: Drive, context
     assert (caught.value.key, caught.value.unique) == (None, "u1")
     skipping = NewTask(unique="u1", on_conflict="skip")
     commands, existing = drive(enqueueing.new(context, skipping), KeyTaken("unique", 0), [make_document()])
-    assert commands[1].args[0]["unique"] == "u1"
+    assert commands[1].args[0]["unique"]["$eq"] == "u1"
     assert existing.key == "k1"
 
 
