@@ -53,6 +53,9 @@ class Fault(NamedTuple):
 class MongoqError(Exception):
     """The root of every error that mongoq raises."""
 
+    enqueued: int = 0
+    """Of an error of `new_many` or `load`: so many tasks, the first ones, are enqueued; its notes say more."""
+
 
 class _Refused(MongoqError, ValueError):
     """An error that lists every fault of one call at once, as `faults`."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from operator import attrgetter
 from typing import Any, Final
 
 from mongoq.checks import MOST_FAULTS, QUEUE_NAME, UNSET, Checker, Duration, Unset
@@ -13,8 +14,11 @@ from mongoq.options import POLICY_NAMES, carried_of, checked_policy
 
 __all__ = ["NewTask"]
 
+Tags = Mapping[str, Any]
+
 MOST_TAGS: Final = 64
 ON_CONFLICT: Final = ("error", "skip")
+_policy_of: Final = attrgetter(*POLICY_NAMES)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,9 +49,7 @@ class NewTask:
 
     def __post_init__(self) -> None:
         checker = Checker(InvalidTask)
-        checker.tags("tags", self.tags)
-        if isinstance(self.tags, Mapping) and len(self.tags) > MOST_TAGS:
-            checker.refuse("tags", f"{len(self.tags)} tags", f"at most {MOST_TAGS} tags")
+        _check_tags(checker, self.tags)
         if self.payload is not None:
             checker.value("payload", self.payload)
         for name, text in (("key", self.key), ("unique", self.unique)):
@@ -57,23 +59,15 @@ class NewTask:
         checker.matching("queue", self.queue, QUEUE_NAME)
         checker.priority("priority", self.priority)
         self._check_times(checker)
-        given = {name: getattr(self, name) for name in POLICY_NAMES if getattr(self, name) is not UNSET}
+        policy = zip(POLICY_NAMES, _policy_of(self), strict=True)
+        given = {name: value for name, value in policy if value is not UNSET}
         object.__setattr__(self, "carried", self._checked_policy(checker, given) if given else given)
         checker.finish()
 
-    @classmethod
-    def many(cls, items: Iterable[Mapping[str, Any] | NewTask], common: Mapping[str, Any]) -> list[NewTask]:
-        """A NewTask for each item; `common` applies to those that are only tags. InvalidTask names each place."""
-        made: list[NewTask] = []
-        faults: list[Fault] = []
-        for place, item in enumerate(items):
-            try:
-                made.append(item if isinstance(item, NewTask) else cls(tags=item, **common))
-            except InvalidTask as error:
-                faults += [fault._replace(field=f"tasks[{place}].{fault.field}") for fault in error.faults]
-        if faults:
-            raise InvalidTask(faults[:MOST_FAULTS])
-        return made
+    @property
+    def skips(self) -> bool:
+        """Whether a task that has its key or `unique` value already will do as well."""
+        return self.on_conflict == "skip"
 
     def _check_times(self, checker: Checker) -> None:
         if self.delay is not None:
@@ -93,3 +87,51 @@ class NewTask:
                 "a value that can travel with the task; set a callable on the Queue",
             )
         return checked
+
+
+def each(items: Iterable[Tags | NewTask], common: Mapping[str, Any]) -> Iterator[tuple[NewTask, Tags]]:
+    """Options and tags of each item, checked; `common` are the options of those that are only tags.
+
+    A collection is checked as a whole before the first is given (1 µs each), any other iterable item by item.
+    InvalidTask names the place of what is wrong: `tasks[7].tags.user`.
+    """
+    options = NewTask(**common)
+    at_hand = isinstance(items, Collection)
+    if at_hand:
+        _check_all(items)
+    checker = Checker(InvalidTask)
+    for place, item in enumerate(items):
+        if isinstance(item, NewTask):
+            yield item, item.tags
+            continue
+        if not at_hand:
+            _check_tags(checker, item)
+            if checker.faults:
+                raise InvalidTask(at(place, checker.faults))
+        yield options, item
+
+
+def at(place: int, faults: Iterable[Fault]) -> list[Fault]:
+    """The faults of the item at `place` of many."""
+    return [fault._replace(field=f"tasks[{place}].{fault.field}") for fault in faults]
+
+
+def _check_all(items: Iterable[Tags | NewTask]) -> None:
+    faults: list[Fault] = []
+    checker = Checker(InvalidTask)
+    for place, item in enumerate(items):
+        if not isinstance(item, NewTask):
+            _check_tags(checker, item)
+            if checker.faults:
+                faults += at(place, checker.faults)
+                checker = Checker(InvalidTask)
+                if len(faults) >= MOST_FAULTS:
+                    break
+    if faults:
+        raise InvalidTask(faults[:MOST_FAULTS])
+
+
+def _check_tags(checker: Checker, tags: Tags) -> None:
+    checker.tags("tags", tags)
+    if isinstance(tags, Mapping) and len(tags) > MOST_TAGS:
+        checker.refuse("tags", f"{len(tags)} tags", f"at most {MOST_TAGS} tags")

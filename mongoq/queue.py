@@ -5,18 +5,18 @@ from __future__ import annotations
 import os
 import secrets
 import socket
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from mongoq.backoff import BackoffLike
-from mongoq.checks import UNSET, Checker, Duration, Unset, suggesting
+from mongoq.checks import UNSET, Checker, Duration, Unset, arguments_of, suggesting
 from mongoq.clock import ServerClock
 from mongoq.errors import IndexMissing, LeaseLost, QueueClosed
 from mongoq.lifecycle import LIVE, TaskState
 from mongoq.model import QueueStats, Task, WorkerInfo
-from mongoq.new_task import NewTask
+from mongoq.new_task import NewTask, Tags, each
 from mongoq.options import checked_options, checked_queues, checked_workers
 from mongoq.signals import Fail, Move, Retry, Snooze
 from mongoq.storage import administering, claiming, enqueueing, finishing, inspecting, leasing, membership
@@ -24,7 +24,9 @@ from mongoq.storage.commands import Op
 from mongoq.storage.connection import Target, connect
 from mongoq.storage.context import Context
 from mongoq.storage.driver import Driver
+from mongoq.storage.enqueueing import Draft, Others
 from mongoq.storage.keys import KeyMaker
+from mongoq.streaming import stream
 from mongoq.telemetry import Telemetry
 from mongoq.verdict import Ending, Raised, Released, Returned
 
@@ -165,15 +167,14 @@ class Queue:
             max_retries=max_retries, backoff=backoff, deadline=deadline, lease=lease, keep_completed=keep_completed,
             keep_failed=keep_failed,
         )  # fmt: skip
-        made = self._write(enqueueing.new(self._context, task))
-        self._wake()
-        return made
+        return self._send(enqueueing.new(self._context, task))
 
     @suggesting
     def new_many(
         self,
         tasks: Iterable[Mapping[str, Any] | NewTask],
         *,
+        on_conflict: str = "error",
         queue: str = "default",
         priority: int = 0,
         delay: Duration | None = None,
@@ -186,23 +187,40 @@ class Queue:
         keep_completed: Duration | Unset = UNSET,
         keep_failed: Duration | Unset = UNSET,
     ) -> list[Task]:
-        """Enqueue many tasks in this order, in one round trip per 1,000, and return them.
+        """Enqueue many tasks in this order, in one round trip per 1,000 (or 16 MiB), and return them.
 
-        `tasks` holds tags, to which the options apply, or `NewTask`s with options of their own. All are checked
-        before the first is sent. Where the server fails in the middle, the tasks before that point exist.
+        `tasks` is any iterable of tags, to which the options apply, or of `NewTask`s with options of their own; it
+        is drawn on chunk by chunk. With `on_conflict="skip"` the tasks that are there already are returned in
+        their places.
+
+        A list or another collection is checked before anything is sent, but for its encoded sizes; what another
+        iterable brings is checked as it comes. Whatever ends it in the middle, an error's `enqueued` says how
+        many tasks, the first ones, exist; where the server was lost, some of the 1,000 after them may.
 
         Raises:
-            InvalidTask: something is not acceptable; nothing was written. Its faults name the task's place.
-            DuplicateTask: a key or `unique` value is taken; those before it exist.
+            InvalidTask: something is not acceptable. Its faults name the task's place.
+            DuplicateTask: a key or `unique` value is taken; none after it was enqueued, but with `"skip"` for
+                some of its chunk.
         """
-        common = {
-            "queue": queue, "priority": priority, "delay": delay, "run_at": run_at, "expires_at": expires_at,
-            "max_retries": max_retries, "backoff": backoff, "deadline": deadline, "lease": lease,
-            "keep_completed": keep_completed, "keep_failed": keep_failed,
+        options = {
+            "on_conflict": on_conflict, "queue": queue, "priority": priority, "delay": delay, "run_at": run_at,
+            "expires_at": expires_at, "max_retries": max_retries, "backoff": backoff, "deadline": deadline,
+            "lease": lease, "keep_completed": keep_completed, "keep_failed": keep_failed,
         }  # fmt: skip
-        made = self._write(enqueueing.new_many(self._context, NewTask.many(tasks, common)))
-        self._wake()
-        return made
+        many: list[Task] = []
+        for chunk, others in self._stream(tasks, options):
+            many += enqueueing.all_made(self._context, chunk, others)
+        return many
+
+    @suggesting
+    @arguments_of(new_many)
+    def load(self, tasks: Iterable[Mapping[str, Any] | NewTask], **options: Any) -> int:
+        """Enqueue as `new_many` does, and return only how many were enqueued: for more than fit into memory.
+
+        It holds two chunks at a time, however many tasks are streamed. With `on_conflict="skip"` those that were
+        there already do not count; with keys of your own, what broke off can so be done again.
+        """
+        return sum(len(chunk) - len(others) for chunk, others in self._stream(tasks, options, only=[]))
 
     # Workers
 
@@ -462,9 +480,18 @@ class Queue:
     def _end(self, task: Task, ending: Ending) -> None:
         self._write(finishing.settle(self._context, task, ending, self._claimant))
 
-    def _wake(self) -> None:
+    def _send(self, op: Op[T]) -> T:
+        """Enqueue, and wake this object's own workers."""
+        sent = self._write(op)
         for handle in self._handles:
             handle.wake()
+        return sent
+
+    def _stream(
+        self, tasks: Iterable[Tags | NewTask], options: Mapping[str, Any], only: Sequence[str] | None = None
+    ) -> Iterator[tuple[list[Draft], Others]]:
+        chunks = enqueueing.chunks(self._context, each(tasks, options))
+        return stream(lambda chunk: self._send(enqueueing.chunk(self._context, chunk, only=only)), chunks)
 
     def _write(self, op: Op[T]) -> T:
         """Run an operation after making sure that the indexes are there: once, and again if they go missing."""

@@ -1,93 +1,201 @@
-"""Making tasks. A task is checked and encoded as a whole before anything is sent."""
+"""Making tasks. Each is checked and encoded as a whole, as a draft, before it is sent."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from mongoq.checks import whole_milliseconds
-from mongoq.errors import DuplicateTask
+from mongoq.errors import DuplicateTask, InvalidTask, MongoqError
 from mongoq.model import Task
-from mongoq.new_task import NewTask
+from mongoq.new_task import NewTask, Tags, at
 from mongoq.storage import documents, filters
-from mongoq.storage.commands import Command, Document, Op, find_one
+from mongoq.storage.commands import Command, Document, Op, find
 from mongoq.storage.context import Context
-from mongoq.storage.failures import KeyTaken
+from mongoq.storage.failures import KeyTaken, NotAllWritten
 
 CHUNK: Final = 1_000
 CHUNK_BYTES: Final = 16 * 2**20
-_SKIP: Final = '; new(..., on_conflict="skip") returns it instead'
+_SKIP: Final = '; on_conflict="skip" returns it instead'
+
+
+class Model(NamedTuple):
+    """What the tasks of some options have in common, at one instant."""
+
+    options: NewTask
+    document: Document
+    body: bytes
+
+
+class Draft(NamedTuple):
+    """A task that is ready to be sent."""
+
+    model: Model
+    key: str
+    tags: Tags
+    body: Any
+    """The document, encoded."""
+
+    @property
+    def skips(self) -> bool:
+        """Whether a task that is there already will do as well."""
+        return self.model.options.skips
+
+
+Others = Mapping[int, Document | MongoqError]
+"""What came of the drafts that were not enqueued, by place: the task that is there instead, or an error."""
+
+
+def draft(context: Context, task: NewTask) -> Draft:
+    """Draft one task, to be enqueued now. InvalidTask where it is too large, or BSON cannot carry it."""
+    now = context.clock.now()
+    return _draft(context, _model(context, task, now), task.tags, now)
+
+
+def chunks(context: Context, tasks: Iterable[tuple[NewTask, Tags]]) -> Iterator[list[Draft]]:
+    """Draft tasks in chunks of at most 1,000 and 16 MiB; all of one chunk treat conflicts alike.
+
+    What a chunk brings is never older than what came before it, so claims keep the order of `tasks`.
+    """
+    drafts: list[Draft] = []
+    size, now = 0, context.clock.now()
+    model: Model | None = None
+    for place, (task, tags) in enumerate(tasks):
+        try:
+            if model is None or model.options is not task:
+                model = _model(context, task, now)
+            one = _draft(context, model, tags, now)
+        except InvalidTask as error:
+            raise InvalidTask(at(place, error.faults)) from error.__cause__
+        length = len(one.body.raw)
+        full = len(drafts) == CHUNK or size + length > CHUNK_BYTES
+        if drafts and (full or task.skips is not drafts[0].skips):
+            yield drafts
+            drafts, size, now, model = [], 0, max(now, context.clock.now()), None
+        drafts.append(one)
+        size += length
+    if drafts:
+        yield drafts
 
 
 def new(context: Context, task: NewTask) -> Op[Task]:
     """Enqueue one task; where its key (or `unique`) is taken, do as its `on_conflict` says."""
-    skip = task.on_conflict == "skip"
-    now = context.clock.now()
-    document = _document(context, task, now)
-    body = documents.encoded(document, context.options.max_task_bytes)
-    for last in (False, True):
-        try:
-            yield Command(context.tasks, "insert_one", (body,))
-            break
-        except KeyTaken as taken:
-            existing = (yield from find_one(context.tasks, _taken_by(taken, task, document))) if skip else None
-            if existing is not None:
-                return documents.task_from(existing, context.namespace, context.clock.now())
-            if last or not skip:  # once more where the holder of the unique value has ended meanwhile
-                raise _duplicate(taken, task, document) from taken
-    return documents.task_from(document, context.namespace, now)
+    one = draft(context, task)
+    others = yield from together(context, [one])
+    return made(context, one, others.get(0))
 
 
-def new_many(context: Context, tasks: Sequence[NewTask]) -> Op[list[Task]]:
-    """Enqueue tasks in this order, in chunks of 1,000; all are made at the same `now`.
+def chunk(context: Context, drafts: Sequence[Draft], *, only: Sequence[str] | None = None) -> Op[Others]:
+    """Enqueue a chunk of `drafts`: in order, and up to the first that is refused, unless conflicts are skipped.
 
-    All are checked before the first is sent. A chunk is written in order: when the server refuses one, those
-    before it stay enqueued, and DuplicateTask names the one refused.
+    `only` is that of `together`.
     """
-    made: list[Task] = []
-    for chunk in _chunks(context, tasks):
-        try:
-            yield Command(context.tasks, "insert_many", ([body for _, _, body in chunk],))
-        except KeyTaken as taken:
-            task, document, _ = chunk[taken.index]
-            raise _duplicate(taken, task, document) from taken
-        now = context.clock.now()
-        made += [documents.task_from(document, context.namespace, now) for _, document, _ in chunk]
-    return made
+    if drafts[0].skips:
+        return (yield from together(context, drafts, only=only))
+    try:
+        yield Command(context.tasks, "insert_many", ([one.body for one in drafts],))
+    except NotAllWritten as partly:
+        return {place: _told(drafts[place], error) for place, error in partly.errors.items()}
+    return {}
 
 
-def _chunks(context: Context, tasks: Sequence[NewTask]) -> list[list[tuple[NewTask, Document, Any]]]:
-    now = context.clock.now()
-    chunks: list[list[tuple[NewTask, Document, Any]]] = []
-    size = CHUNK_BYTES
-    for task in tasks:
-        document = _document(context, task, now)
-        body = documents.encoded(document, context.options.max_task_bytes)
-        if size + len(body.raw) > CHUNK_BYTES or len(chunks[-1]) == CHUNK:
-            chunks.append([])
-            size = 0
-        chunks[-1].append((task, document, body))
-        size += len(body.raw)
-    return chunks
+def together(context: Context, drafts: Sequence[Draft], *, only: Sequence[str] | None = None) -> Op[Others]:
+    """Insert all that can be, in one round trip; where some are taken that may be skipped, find who has them.
+
+    `only` names the fields to bring of those. One whose holder has ended meanwhile is tried once more.
+    """
+    others: dict[int, Document | MongoqError] = {}
+    left = list(range(len(drafts)))
+    for last in (False, True):
+        refused = yield from _insert(context, [drafts[place].body for place in left])
+        taken: dict[int, KeyTaken] = {}
+        for index, error in refused.items():
+            place = left[index]
+            if isinstance(error, KeyTaken) and drafts[place].skips:
+                taken[place] = error
+            else:
+                others[place] = _told(drafts[place], error)
+        holders = (yield from _holders(context, drafts, taken, only)) if taken else {}
+        others |= holders
+        left = [place for place in taken if place not in holders]
+        if last:
+            others |= {place: _told(drafts[place], taken[place]) for place in left}
+        if not left:
+            break
+    return others
 
 
-def _document(context: Context, task: NewTask, now: datetime) -> Document:
+def made(context: Context, one: Draft, other: Document | MongoqError | None) -> Task:
+    """The task that came of a draft: itself, the one that is there instead, or an error, raised."""
+    if isinstance(other, MongoqError):
+        raise other
+    if other is not None:
+        return documents.task_from(other, context.namespace, context.clock.now())
+    document = documents.new_document(one.model.document, one.key, one.tags)
+    return documents.task_from(document, context.namespace, document[documents.CREATED_AT])
+
+
+def all_made(context: Context, drafts: Sequence[Draft], others: Others) -> list[Task]:
+    """The tasks that came of drafts, in their places."""
+    return [made(context, one, others.get(place)) for place, one in enumerate(drafts)]
+
+
+def _insert(context: Context, bodies: list[Any]) -> Op[Mapping[int, MongoqError]]:
+    try:
+        if len(bodies) == 1:
+            yield Command(context.tasks, "insert_one", (bodies[0],))
+        else:
+            yield Command(context.tasks, "insert_many", (bodies,), {"ordered": False})
+    except KeyTaken as taken:
+        return {0: taken}
+    except NotAllWritten as partly:
+        return partly.errors
+    return {}
+
+
+def _holders(
+    context: Context, drafts: Sequence[Draft], taken: Mapping[int, KeyTaken], only: Sequence[str] | None
+) -> Op[dict[int, Document]]:
+    """The tasks that have the key or the `unique` value of those that were taken, by place."""
+    found: dict[int, Document] = {}
+    uniques = {place: drafts[place].model.options.unique or "" for place in taken if _by_unique(taken[place])}
+    keys = {place: drafts[place].key for place in taken if place not in uniques}
+    for field, by, values in ((documents.KEY, filters.by_keys, keys), (documents.UNIQUE, filters.by_unique, uniques)):
+        if values:
+            fields = None if only is None else [*only, field]
+            rows = yield from find(context.tasks, by(list(set(values.values()))), only=fields)
+            there = {row[field]: row for row in rows}
+            found |= {place: there[value] for place, value in values.items() if value in there}
+    return found
+
+
+def _draft(context: Context, model: Model, tags: Tags, now: datetime) -> Draft:
+    key = model.options.key or context.new_key(now)
+    return Draft(model, key, tags, documents.encoded(key, tags, model.body, context.options.max_task_bytes))
+
+
+def _model(context: Context, task: NewTask, now: datetime) -> Model:
     expires_at = task.expires_at
     if expires_at is None and context.options.max_age is not None:
         expires_at = whole_milliseconds(now + context.options.max_age)
     carried = {**context.options.carried, **task.carried} if task.carried else context.options.carried
-    return documents.new_document(task, task.key or context.new_key(now), now, carried, expires_at)
+    document = documents.model_document(task, now, carried, expires_at)
+    return Model(task, document, documents.encoded_model(document, context.options.max_task_bytes))
 
 
-def _taken_by(taken: KeyTaken, task: NewTask, document: Document) -> dict[str, Any]:
-    if taken.field == documents.UNIQUE and task.unique is not None:
-        return filters.by_unique([task.unique])
-    return filters.by_keys([document[documents.KEY]])
+def _told(one: Draft, error: MongoqError) -> MongoqError:
+    """The error as the caller knows it: what is taken, by name."""
+    if not isinstance(error, KeyTaken):
+        return error
+    if _by_unique(error):
+        unique = one.model.options.unique
+        told = DuplicateTask(f"unique: an unfinished task has {unique!r} already{_SKIP}", unique=unique)
+    else:
+        told = DuplicateTask(f"key: a task has {one.key!r} already{_SKIP}", key=one.key)
+    told.__cause__ = error
+    return told
 
 
-def _duplicate(taken: KeyTaken, task: NewTask, document: Document) -> DuplicateTask:
-    if taken.field == documents.UNIQUE:
-        return DuplicateTask(f"unique: an unfinished task has {task.unique!r} already{_SKIP}", unique=task.unique)
-    key = document[documents.KEY]
-    return DuplicateTask(f"key: a task has {key!r} already{_SKIP}", key=key)
+def _by_unique(taken: KeyTaken) -> bool:
+    return taken.field == documents.UNIQUE

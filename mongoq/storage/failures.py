@@ -6,6 +6,7 @@ driver's a password.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 from pymongo import errors as driver
@@ -38,15 +39,23 @@ _ADVICE: Final = {
 
 
 class KeyTaken(StorageRefused):
-    """A unique index has the value already.
+    """A unique index has the value already; `field` is the first of the index's keys."""
 
-    `field` is the first of the index's keys, `index` the place in the batch.
-    """
-
-    def __init__(self, field: str, index: int) -> None:
+    def __init__(self, field: str) -> None:
         super().__init__(f"{field} is taken", code=DUPLICATE)
         self.field = field
-        self.index = index
+
+
+class NotAllWritten(StorageRefused):
+    """Some writes of a batch were refused; `errors` has each of them, by its place in the batch.
+
+    Where the batch was in order there is one, and nothing after it was tried; else all others were written.
+    """
+
+    def __init__(self, errors: Mapping[int, MongoqError]) -> None:
+        first = next(iter(errors.values()))
+        super().__init__(str(first), code=getattr(first, "code", None))
+        self.errors = errors
 
 
 def translated(error: Exception, where: str) -> MongoqError:
@@ -72,7 +81,7 @@ def translated(error: Exception, where: str) -> MongoqError:
 
 def _server_error(code: int | None, text: str, details: Any) -> MongoqError:
     if code == DUPLICATE:
-        return KeyTaken(next(iter(details.get("keyPattern", {"_id": 1}))), details.get("index", 0))
+        return KeyTaken(next(iter(details.get("keyPattern", {"_id": 1}))))
     if "hint provided does not correspond" in text or "bad hint" in text:
         return IndexMissing("an index of the tasks is missing; `mongoq init` makes it", code=code)
     if code in AMBIGUOUS:
@@ -87,9 +96,11 @@ def _write_error(error: driver.DuplicateKeyError | driver.BulkWriteError) -> Mon
     if isinstance(error, driver.DuplicateKeyError):
         return _server_error(DUPLICATE, "", details)
     refused = details.get("writeErrors") or []
-    if refused:
-        return _server_error(refused[0].get("code"), refused[0].get("errmsg", ""), refused[0])
-    return StorageUnavailable("MongoDB could not confirm the write by a majority", ambiguous=True)
+    if details.get("writeConcernErrors") or not refused:  # what was not refused may yet be rolled back
+        return StorageUnavailable("MongoDB could not confirm the write by a majority", ambiguous=True)
+    errors = {row.get("index", 0): _server_error(row.get("code"), row.get("errmsg", ""), row) for row in refused}
+    leaving = [error for error in errors.values() if isinstance(error, StorageUnavailable)]
+    return leaving[0] if leaving else NotAllWritten(errors)  # a server that leaves speaks for the whole batch
 
 
 def _uri_advice(text: str) -> str:

@@ -11,7 +11,7 @@ import pytest
 
 from mongoq.clock import FrozenClock, ServerClock
 from mongoq.model import Task
-from mongoq.new_task import NewTask
+from mongoq.new_task import NewTask, each
 from mongoq.options import Options, checked_options
 from mongoq.storage import administering, claiming, enqueueing, finishing, inspecting
 from mongoq.storage.commands import Op
@@ -39,6 +39,10 @@ class Store:
     def new(self, **options: Any) -> Task:
         made: Task = self.run(enqueueing.new(self.context, NewTask(**options)))
         return made
+
+    def new_many(self, tasks: list[NewTask]) -> None:
+        for drafts in enqueueing.chunks(self.context, each(tasks, {})):
+            self.run(enqueueing.chunk(self.context, drafts))
 
     def claim(
         self,

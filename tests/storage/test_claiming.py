@@ -8,7 +8,7 @@ from typing import Any
 
 from mongoq.lifecycle import TaskState
 from mongoq.new_task import NewTask
-from mongoq.storage import claiming, enqueueing, upkeep
+from mongoq.storage import claiming, upkeep
 from mongoq.verdict import Released
 
 
@@ -92,7 +92,7 @@ def test_an_empty_claim_by_hand_promotes_what_is_due_first(store: Any) -> None:
 
 
 def test_a_task_goes_to_exactly_one_of_many_claimants(store: Any) -> None:
-    store.run(enqueueing.new_many(store.context, [NewTask() for _ in range(2_000)]))
+    store.new_many([NewTask() for _ in range(2_000)])
     taken: Counter[str] = Counter()
     lost = []
 

@@ -101,28 +101,3 @@ def test_a_task_beyond_the_size_is_refused_and_nothing_is_stored(make_store: Cal
     with pytest.raises(InvalidTask, match=r"at most 2,048 bytes"):
         store.new(payload="x" * 2048)
     assert store.collection.count_documents({}) == 0
-
-
-def test_many_tasks_keep_their_order_and_share_chunks(store: Any) -> None:
-    tasks = [NewTask(tags={"n": number}) for number in range(2_500)]
-    made = store.run(enqueueing.new_many(store.context, tasks))
-
-    assert [task.tags["n"] for task in made] == list(range(2_500))
-    assert [task.tags["n"] for task in store.claim(2_500)] == list(range(2_500))
-
-
-def test_one_bad_task_of_many_leaves_nothing_behind(store: Any) -> None:
-    good = NewTask(tags={"n": 1})
-    large = NewTask(payload="x" * 2**20)
-
-    with pytest.raises(InvalidTask):
-        store.run(enqueueing.new_many(store.context, [good, large]))
-    assert store.collection.count_documents({}) == 0
-
-
-def test_a_taken_key_among_many_is_named_and_those_before_it_exist(store: Any) -> None:
-    store.new(key="b")
-
-    with pytest.raises(DuplicateTask, match="'b'"):
-        store.run(enqueueing.new_many(store.context, [NewTask(key=key) for key in "abc"]))
-    assert store.collection.distinct("_id") == ["a", "b"]

@@ -8,7 +8,6 @@ import pytest
 from bson import Regex
 
 from mongoq import NewTask, Queue, Task, TaskNotFound
-from mongoq.storage import enqueueing
 from mongoq.storage.embedded import EmbeddedServer
 
 GOOD = {"queue": "default", "state": "ready", "priority": 9, "tags": {}, "version": 1}
@@ -69,7 +68,7 @@ def test_a_mapping_in_place_of_a_key_is_no_operator(store: Any, server: Embedded
 
 def test_expired_tasks_at_the_head_do_not_hide_a_live_one(store: Any) -> None:
     soon = store.clock.now().replace(second=5)
-    store.run(enqueueing.new_many(store.context, [NewTask(expires_at=soon, priority=1) for _ in range(250)]))
+    store.new_many([NewTask(expires_at=soon, priority=1) for _ in range(250)])
     live = store.new().key
     store.clock.advance(10)
 

@@ -10,7 +10,7 @@ import pytest
 from mongoq.backoff import Linear
 from mongoq.lifecycle import TaskState
 from mongoq.new_task import NewTask
-from mongoq.storage import administering, enqueueing, upkeep
+from mongoq.storage import administering, upkeep
 from mongoq.storage.upkeep import Swept
 from mongoq.verdict import Raised, Returned
 
@@ -41,7 +41,7 @@ def test_an_idle_sweep_has_nothing_in_sight(store: Any) -> None:
 
 @pytest.mark.parametrize("threads", [1, 3])
 def test_more_than_a_batch_is_promoted_also_by_several_at_once(store: Any, threads: int) -> None:
-    store.run(enqueueing.new_many(store.context, [NewTask(delay=1) for _ in range(2_300)]))
+    store.new_many([NewTask(delay=1) for _ in range(2_300)])
     store.clock.advance(1)
     moved: list[int] = []
 
@@ -129,7 +129,7 @@ def test_an_attempt_that_ends_in_its_worker_clears_the_suspicion(make_store: Cal
 
 
 def test_a_batch_of_a_vanished_worker_is_refunded_as_a_whole(store: Any) -> None:
-    store.run(enqueueing.new_many(store.context, [NewTask(max_retries=0) for _ in range(1_200)]))
+    store.new_many([NewTask(max_retries=0) for _ in range(1_200)])
     assert len(store.claim(1_200)) == 1_200
     store.clock.advance(31)
 

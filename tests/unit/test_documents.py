@@ -10,6 +10,7 @@ from bson.datetime_ms import DatetimeMS
 
 from mongoq.backoff import Constant, Exponential, Ladder, Linear
 from mongoq.clock import FrozenClock
+from mongoq.errors import InvalidTask
 from mongoq.lifecycle import TaskState
 from mongoq.model import Task, TaskError
 from mongoq.new_task import NewTask
@@ -21,11 +22,24 @@ NOW = FrozenClock().now()
 
 def stored(document: dict[str, Any]) -> dict[str, Any]:
     """The document as it comes back from the server."""
-    return bson.decode(documents.encoded(document, 2**20).raw, CODEC)
+    return bson.decode(bson.encode(document, codec_options=CODEC), CODEC)
 
 
 def made(new: NewTask, **carried: Any) -> dict[str, Any]:
-    return documents.new_document(new, "k1", NOW, carried, new.expires_at)
+    model = documents.model_document(new, NOW, carried, new.expires_at)
+    return documents.new_document(model, "k1", new.tags)
+
+
+@pytest.mark.parametrize("tags", [{}, {"a": "ünï", "b": [1, {"c": None}]}], ids=str)
+def test_what_is_sent_is_the_document_that_it_was_made_from(tags: dict[str, Any]) -> None:
+    new = NewTask(tags=tags, queue="mail", payload=b"\0\1", unique="u", delay=5)
+    model = documents.model_document(new, NOW, {"max_retries": 2}, None)
+    common = documents.encoded_model(model, 2**20)
+    sent = documents.encoded("k1", tags, common, 2**20).raw
+    assert sent == bson.encode(documents.new_document(model, "k1", tags), codec_options=CODEC)
+    assert documents.encoded("k1", tags, common, len(sent)).raw == sent
+    with pytest.raises(InvalidTask, match=f"task: {len(sent)} bytes is not at most {len(sent) - 1} bytes"):
+        documents.encoded("k1", tags, common, len(sent) - 1)
 
 
 def test_a_new_task_comes_back_as_it_was_made() -> None:

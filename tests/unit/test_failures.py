@@ -16,7 +16,7 @@ from mongoq.errors import (
     StorageRefused,
     StorageUnavailable,
 )
-from mongoq.storage.failures import AMBIGUOUS, KeyTaken, translated
+from mongoq.storage.failures import AMBIGUOUS, KeyTaken, NotAllWritten, translated
 
 SECRET = "4111-secret"
 
@@ -101,19 +101,47 @@ DUPLICATE = {"keyPattern": {"unique": 1}, "keyValue": {"unique": SECRET}, "errms
 
 
 @pytest.mark.parametrize(
-    "error, index",
-    [
-        (driver.DuplicateKeyError(SECRET, 11000, DUPLICATE), 0),
-        (driver.BulkWriteError({"writeErrors": [{"code": 11000, "index": 7, **DUPLICATE}]}), 7),
-        (refused(11000, keyPattern={"unique": 1}), 0),
-    ],
-    ids=["insert_one", "insert_many", "command"],
+    "error",
+    [driver.DuplicateKeyError(SECRET, 11000, DUPLICATE), refused(11000, keyPattern={"unique": 1})],
+    ids=["insert_one", "command"],
 )
-def test_a_taken_key_names_field_and_place_but_not_the_value(error: PyMongoError, index: int) -> None:
+def test_a_taken_key_names_its_field_but_not_the_value(error: PyMongoError) -> None:
     meant = translated(error, "db")
     assert isinstance(meant, KeyTaken)
-    assert (meant.field, meant.index) == ("unique", index)
+    assert meant.field == "unique"
     assert SECRET not in str(meant)
+
+
+def bulk(*errors: dict[str, Any], **details: Any) -> driver.BulkWriteError:
+    return driver.BulkWriteError({"writeErrors": list(errors), **details})
+
+
+def test_every_refused_write_of_a_batch_is_told_by_its_place_and_kind() -> None:
+    validator = {"code": 121, "index": 4, "errmsg": SECRET}
+    id_taken = {"code": 11000, "index": 9, "errmsg": SECRET, "keyPattern": {"_id": 1}}
+    meant = translated(bulk({"code": 11000, "index": 2, **DUPLICATE}, validator, id_taken), "db")
+    assert isinstance(meant, NotAllWritten)
+    assert {place: getattr(error, "field", None) for place, error in meant.errors.items()} == {
+        2: "unique",
+        4: None,
+        9: "_id",
+    }
+    assert "validator" in str(meant.errors[4])
+    assert SECRET not in str(meant) + str(meant.errors)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        bulk({"code": 11000, "index": 2, **DUPLICATE}, {"code": 11600, "index": 3, "errmsg": SECRET}),
+        bulk({"code": 11000, "index": 2, **DUPLICATE}, writeConcernErrors=[{"code": 64, "errmsg": SECRET}]),
+    ],
+    ids=["the server shuts down", "no majority"],
+)
+def test_taken_keys_do_not_hide_that_the_rest_of_the_batch_is_not_safe(error: PyMongoError) -> None:
+    meant = translated(error, "db")
+    assert isinstance(meant, StorageUnavailable)
+    assert meant.ambiguous
 
 
 def test_a_taken_key_of_an_old_server_is_the_id() -> None:

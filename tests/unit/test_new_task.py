@@ -11,7 +11,7 @@ import pytest
 from mongoq.backoff import Linear
 from mongoq.checks import MOST_FAULTS
 from mongoq.errors import ConfigurationError, InvalidTask
-from mongoq.new_task import MOST_TAGS, NewTask
+from mongoq.new_task import MOST_TAGS, NewTask, each
 from mongoq.storage import documents, enqueueing
 from mongoq.storage.codec import CODEC
 from mongoq.storage.context import Context
@@ -113,31 +113,47 @@ def test_what_a_task_was_given_of_a_policy_is_carried_also_where_it_is_none() ->
 def test_the_faults_of_many_tasks_name_their_places() -> None:
     items: list[Any] = [{"a": 1}, {"b": {1}}, NewTask(), {"$": 1}, "tags"]
     with pytest.raises(InvalidTask) as caught:
-        NewTask.many(items, {})
+        next(each(items, {}))
     assert [fault.field for fault in caught.value.faults] == ["tasks[1].tags.b", "tasks[3].tags name", "tasks[4].tags"]
 
 
 def test_not_every_fault_of_a_thousand_tasks_is_told() -> None:
     with pytest.raises(InvalidTask) as caught:
-        NewTask.many([{"a": {1}}] * 1000, {})
+        next(each([{"a": {1}}] * 1000, {}))
     assert len(caught.value.faults) == MOST_FAULTS
 
 
+def test_what_is_streamed_is_checked_as_it_comes() -> None:
+    items: list[dict[str, Any]] = [{"a": 1}, {"a": {1}, "b": {1}}, {"a": {1}}]
+    streamed = each(iter(items), {})
+    assert next(streamed)[1] == {"a": 1}
+    with pytest.raises(InvalidTask) as caught:
+        next(streamed)
+    assert [fault.field for fault in caught.value.faults] == ["tasks[1].tags.a", "tasks[1].tags.b"]
+
+
 def test_what_is_common_to_many_tasks_leaves_ready_made_ones_alone() -> None:
-    first, second = NewTask.many([{"a": 1}, NewTask(priority=9)], {"priority": 5})
-    assert (first.tags, first.priority, second.priority) == ({"a": 1}, 5, 9)
+    first, second = each([{"a": 1}, NewTask({"b": 2}, priority=9)], {"priority": 5})
+    assert (first[1], first[0].priority) == ({"a": 1}, 5)
+    assert (second[1], second[0].priority) == ({"b": 2}, 9)
+
+
+def test_what_is_wrong_with_the_common_options_is_told_once() -> None:
+    with pytest.raises(InvalidTask) as caught:
+        next(each([{"a": 1}] * 3, {"priority": 1.5}))
+    assert [fault.field for fault in caught.value.faults] == ["priority"]
 
 
 def test_a_task_of_more_than_the_limit_is_refused_before_anything_is_sent(context: Context) -> None:
     op = enqueueing.new(context, NewTask(payload=b"x" * 2**20))
-    with pytest.raises(InvalidTask, match=r"task: '1,048,\d+ bytes' is not at most 1,048,576 bytes once encoded"):
+    with pytest.raises(InvalidTask, match=r"task: 1,048,\d+ bytes is not at most 1,048,576 bytes once encoded"):
         next(op)
 
 
-def test_one_task_too_large_keeps_all_of_a_batch_from_being_sent(context: Context) -> None:
+def test_one_task_too_large_keeps_its_chunk_from_being_sent(context: Context) -> None:
     tasks = [NewTask(), NewTask(payload="x" * 2**20)]
-    with pytest.raises(InvalidTask, match="bytes once encoded"):
-        next(enqueueing.new_many(context, tasks))
+    with pytest.raises(InvalidTask, match=r"tasks\[1\].task: 1,048,\d+ bytes is not at most"):
+        next(enqueueing.chunks(context, each(tasks, {})))
 
 
 def test_what_only_bson_refuses_is_an_invalid_task_too(context: Context) -> None:

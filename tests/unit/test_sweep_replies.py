@@ -1,4 +1,4 @@
-"""The sweeps and the making of tasks, by the replies they are given."""
+"""The sweeps, by the replies they are given."""
 
 from __future__ import annotations
 
@@ -10,13 +10,10 @@ from typing import Any
 import pytest
 
 from mongoq.clock import FrozenClock
-from mongoq.errors import DuplicateTask
 from mongoq.lifecycle import TaskState
-from mongoq.new_task import NewTask
-from mongoq.storage import enqueueing, filters, upkeep
+from mongoq.storage import filters, upkeep
 from mongoq.storage.commands import Command
 from mongoq.storage.context import Context
-from mongoq.storage.failures import KeyTaken
 from mongoq.storage.upkeep import Swept
 
 Drive = Callable[..., tuple[list[Command], Any]]
@@ -105,62 +102,3 @@ def test_a_callable_backoff_that_raises_does_not_keep_lost_tasks_from_their_resc
     found = [abandoned(make_document, _id="a", suspect=2), abandoned(make_document, _id="b")]
     _, swept = drive(upkeep.rescue(make_context(backoff=broken)), found[:1], found, matched(1), matched(1))
     assert swept.moved == 2
-
-
-def test_a_taken_key_is_named_or_skipped(drive: Drive, context: Context, make_document: Make) -> None:
-    task = NewTask(key="k1")
-    with pytest.raises(DuplicateTask, match="'k1'") as caught:
-        drive(enqueueing.new(context, task), KeyTaken("_id", 0))
-    assert (caught.value.key, caught.value.unique) == ("k1", None)
-    skipping = NewTask(key="k1", on_conflict="skip")
-    commands, existing = drive(enqueueing.new(context, skipping), KeyTaken("_id", 0), [make_document(priority=9)])
-    assert commands[1].args[0] == {"_id": "k1"}
-    assert existing.priority == 9
-
-
-def test_a_taken_unique_value_leads_to_its_unfinished_task(drive: Drive, context: Context, make_document: Make) -> None:
-    task = NewTask(unique="u1")
-    with pytest.raises(DuplicateTask, match="'u1'") as caught:
-        drive(enqueueing.new(context, task), KeyTaken("unique", 0))
-    assert (caught.value.key, caught.value.unique) == (None, "u1")
-    skipping = NewTask(unique="u1", on_conflict="skip")
-    commands, existing = drive(enqueueing.new(context, skipping), KeyTaken("unique", 0), [make_document()])
-    assert commands[1].args[0]["unique"]["$eq"] == "u1"
-    assert existing.key == "k1"
-
-
-def test_a_task_that_ended_before_it_could_be_read_is_a_duplicate_all_the_same(drive: Drive, context: Context) -> None:
-    lost_twice: tuple[Any, ...] = (KeyTaken("unique", 0), [], KeyTaken("unique", 0), [])
-    with pytest.raises(DuplicateTask):
-        drive(enqueueing.new(context, NewTask(unique="u1", on_conflict="skip")), *lost_twice)
-
-
-def test_a_unique_value_set_free_meanwhile_is_taken(drive: Drive, context: Context) -> None:
-    new = enqueueing.new(context, NewTask(unique="u1", on_conflict="skip"))
-    _, task = drive(new, KeyTaken("unique", 0), [], None)
-    assert task.unique == "u1"
-
-
-def test_many_tasks_go_in_chunks_and_keep_their_order(drive: Drive, context: Context) -> None:
-    tasks = [NewTask(tags={"n": number}) for number in range(enqueueing.CHUNK + 1)]
-    commands, made = drive(enqueueing.new_many(context, tasks), None, None)
-    assert [len(command.args[0]) for command in commands] == [enqueueing.CHUNK, 1]
-    assert [task.tags["n"] for task in made] == list(range(enqueueing.CHUNK + 1))
-    assert [task.key for task in made] == sorted(task.key for task in made)
-
-
-def test_large_tasks_go_in_chunks_by_their_size(drive: Drive, context: Context) -> None:
-    tasks = [NewTask(payload=b"x" * 1_000_000)] * 20
-    commands, made = drive(enqueueing.new_many(context, tasks), None, None)
-    assert [len(command.args[0]) for command in commands] == [16, 4]
-    assert len(made) == 20
-
-
-def test_no_tasks_are_no_trip(drive: Drive, context: Context) -> None:
-    assert drive(enqueueing.new_many(context, [])) == ([], [])
-
-
-def test_the_refused_one_of_many_is_named(drive: Drive, context: Context) -> None:
-    tasks = [NewTask(key=key) for key in "abc"]
-    with pytest.raises(DuplicateTask, match="'b'"):
-        drive(enqueueing.new_many(context, tasks), KeyTaken("_id", 1))

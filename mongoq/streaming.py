@@ -1,0 +1,81 @@
+"""Any number of tasks, in order: each chunk is drafted while the server works on the one before.
+
+Drafting is Python, inserting is the server's work, so the two overlap: one helper thread sends, the caller's own
+thread draws on the caller's iterable. Two chunks are held at a time, whatever is streamed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import contextvars
+import functools
+from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from operator import itemgetter
+from typing import NamedTuple
+
+from mongoq.errors import MongoqError, StorageError
+from mongoq.storage.enqueueing import CHUNK, Draft, Others
+
+Chunk = list[Draft]
+Send = Callable[[Chunk], Others]
+
+
+class Sent(NamedTuple):
+    """A chunk on its way."""
+
+    chunk: Chunk
+    wait: Callable[[], Others]
+
+
+def stream(send: Send, chunks: Iterator[Chunk]) -> Iterator[tuple[Chunk, Others]]:
+    """Send chunk after chunk, and give back each with what came of it. The first error ends it, with the count."""
+    done = 0
+    try:
+        with contextlib.closing(_ahead(send, chunks)) as results:
+            for chunk, others in results:
+                refused = _refused(others)
+                if refused:
+                    done += refused[0]
+                    raise refused[1]
+                done += len(chunk)
+                yield chunk, others
+    except Exception as error:
+        more = f", and perhaps some of the {CHUNK:,} after them" if isinstance(error, StorageError) else ""
+        error.add_note(f"the first {done:,} tasks are enqueued{more}")
+        if isinstance(error, MongoqError):
+            error.enqueued = done
+        raise
+
+
+def _ahead(send: Send, chunks: Iterator[Chunk]) -> Generator[tuple[Chunk, Others], None, None]:
+    sent: Sent | None = None
+    with ThreadPoolExecutor(1, "mongoq-stream") as helper:
+        try:
+            for chunk in chunks:
+                last, sent = sent, None
+                others = last.wait() if last else {}
+                if not _refused(others):
+                    sent = Sent(chunk, _start(helper, send, chunk))
+                if last:
+                    yield last.chunk, others
+        except Exception:
+            if sent:  # what is on its way comes first
+                yield sent.chunk, sent.wait()
+            raise
+        if sent:
+            yield sent.chunk, sent.wait()
+
+
+def _refused(others: Others) -> tuple[int, MongoqError] | None:
+    """The first place that got an error, and the error."""
+    errors = [(place, other) for place, other in others.items() if isinstance(other, MongoqError)]
+    return min(errors, key=itemgetter(0), default=None)
+
+
+def _start(helper: ThreadPoolExecutor, send: Send, chunk: Chunk) -> Callable[[], Others]:
+    """Begin to send. A chunk that is not full is mostly the last: it is sent by whoever waits for it."""
+    if len(chunk) < CHUNK:
+        return functools.partial(send, chunk)
+    # In the caller's context, which may hold a session or a time limit of the driver's.
+    return helper.submit(contextvars.copy_context().run, send, chunk).result
