@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mongoq.backoff import Constant, Exponential, Ladder, Linear
+from mongoq.buffer import Buffer
 from mongoq.errors import (
     ConfigurationError,
     DuplicateTask,
@@ -50,6 +51,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Attempt",
+    "Buffer",
     "Cancel",
     "ConfigurationError",
     "Constant",

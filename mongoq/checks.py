@@ -170,15 +170,14 @@ def did_you_mean(word: object, known: Sequence[str]) -> str:
 
 def suggesting(function: Callable[P, T]) -> Callable[P, T]:
     """Make a misspelt keyword of `function` say which one was probably meant."""
-    known = list(inspect.signature(function).parameters)
+    known = dict.fromkeys(inspect.signature(function).parameters).keys()
 
     @functools.wraps(function)
     def call(*args: P.args, **kwargs: P.kwargs) -> T:
-        unknown = kwargs.keys() - known
-        if unknown:
-            word = min(unknown)
+        if not kwargs.keys() <= known:
+            word = min(kwargs.keys() - known)
             where = function.__qualname__.removesuffix(".__init__")
-            raise TypeError(f"{where}() has no option {word!r}{did_you_mean(word, known)}")
+            raise TypeError(f"{where}() has no option {word!r}{did_you_mean(word, list(known))}")
         return function(*args, **kwargs)
 
     return call

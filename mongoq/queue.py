@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from mongoq.backoff import BackoffLike
+from mongoq.buffer import Buffer
 from mongoq.checks import UNSET, Checker, Duration, Unset, arguments_of, suggesting
 from mongoq.clock import ServerClock
 from mongoq.errors import IndexMissing, LeaseLost, QueueClosed
@@ -221,6 +222,25 @@ class Queue:
         there already do not count; with keys of your own, what broke off can so be done again.
         """
         return sum(len(chunk) - len(others) for chunk, others in self._stream(tasks, options, only=[]))
+
+    @suggesting
+    def buffer(self, *, max_delay: Duration = 0.005) -> Buffer:
+        """Group the enqueues of many threads into one write: `with queue.buffer() as buffer: buffer.new(tags)`.
+
+        Each `buffer.new` returns or raises by itself as `new` does, with the same promises. The end of the `with`
+        waits for those under way; later ones raise QueueClosed.
+
+        Args:
+            max_delay: the longest time a write waits for company, beyond the end of the write before it. It
+                waits for as many as came last time, so a lone thread does not wait.
+
+        Raises:
+            ConfigurationError: `max_delay` is no duration.
+        """
+        checker = Checker()
+        delay = checker.duration("max_delay", max_delay)
+        checker.finish()
+        return Buffer(self._context, self._send, (delay or timedelta(0)).total_seconds())
 
     # Workers
 

@@ -97,16 +97,23 @@ def new_document(model: Document, key: str, tags: Mapping[str, Any]) -> Document
     return {KEY: key, TAGS: tags, **model}
 
 
+def encoded(document: Document, most: int) -> RawBSONDocument:
+    """The document as it will be sent; InvalidTask where BSON cannot carry it or it is larger than `most`.
+
+    Encoded once: the driver sends these bytes as they are.
+    """
+    return RawBSONDocument(_encoded("task", document, most))
+
+
 def encoded_model(model: Document, most: int) -> bytes:
-    """What the documents made after a model have in common, as `encoded` wants it."""
+    """What the documents made after a model have in common, for `encoded_after`."""
     return _encoded("task", model, most)[4:]
 
 
-def encoded(key: str, tags: Mapping[str, Any], model: bytes, most: int) -> RawBSONDocument:
-    """`new_document` as it will be sent; InvalidTask where BSON cannot carry it or it is larger than `most`.
+def encoded_after(model: bytes, key: str, tags: Mapping[str, Any], most: int) -> RawBSONDocument:
+    """The `encoded` document of `new_document`, at half of the cost (1.6 µs instead of 3.2).
 
-    Encoded once: the driver sends these bytes as they are. What many have in common is encoded once for all and
-    only appended, elements being independent of each other: 1.6 µs per task instead of 3.2.
+    What many have in common is encoded once and only appended: the elements of BSON do not depend on each other.
     """
     own = _encoded("task", {KEY: key, TAGS: tags}, most)
     size = len(own) - 1 + len(model)

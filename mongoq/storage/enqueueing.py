@@ -20,27 +20,21 @@ CHUNK_BYTES: Final = 16 * 2**20
 _SKIP: Final = '; on_conflict="skip" returns it instead'
 
 
-class Model(NamedTuple):
-    """What the tasks of some options have in common, at one instant."""
-
-    options: NewTask
-    document: Document
-    body: bytes
-
-
 class Draft(NamedTuple):
     """A task that is ready to be sent."""
 
-    model: Model
+    options: NewTask
+    model: Document
+    """Its document, but for key and tags."""
     key: str
     tags: Tags
     body: Any
-    """The document, encoded."""
+    """Its document, encoded."""
 
     @property
     def skips(self) -> bool:
         """Whether a task that is there already will do as well."""
-        return self.model.options.skips
+        return self.options.skips
 
 
 Others = Mapping[int, Document | MongoqError]
@@ -50,7 +44,9 @@ Others = Mapping[int, Document | MongoqError]
 def draft(context: Context, task: NewTask) -> Draft:
     """Draft one task, to be enqueued now. InvalidTask where it is too large, or BSON cannot carry it."""
     now = context.clock.now()
-    return _draft(context, _model(context, task, now), task.tags, now)
+    model, key = _model(context, task, now), task.key or context.new_key(now)
+    document = documents.new_document(model, key, task.tags)
+    return Draft(task, model, key, task.tags, documents.encoded(document, context.options.max_task_bytes))
 
 
 def chunks(context: Context, tasks: Iterable[tuple[NewTask, Tags]]) -> Iterator[list[Draft]]:
@@ -60,19 +56,23 @@ def chunks(context: Context, tasks: Iterable[tuple[NewTask, Tags]]) -> Iterator[
     """
     drafts: list[Draft] = []
     size, now = 0, context.clock.now()
-    model: Model | None = None
+    most = context.options.max_task_bytes
+    options: NewTask | None = None
+    model, common = Document(), b""
     for place, (task, tags) in enumerate(tasks):
         try:
-            if model is None or model.options is not task:
-                model = _model(context, task, now)
-            one = _draft(context, model, tags, now)
+            if task is not options:
+                options, model = task, _model(context, task, now)
+                common = documents.encoded_model(model, most)
+            key = task.key or context.new_key(now)
+            one = Draft(task, model, key, tags, documents.encoded_after(common, key, tags, most))
         except InvalidTask as error:
             raise InvalidTask(at(place, error.faults)) from error.__cause__
         length = len(one.body.raw)
         full = len(drafts) == CHUNK or size + length > CHUNK_BYTES
         if drafts and (full or task.skips is not drafts[0].skips):
             yield drafts
-            drafts, size, now, model = [], 0, max(now, context.clock.now()), None
+            drafts, size, now, options = [], 0, max(now, context.clock.now()), None
         drafts.append(one)
         size += length
     if drafts:
@@ -132,7 +132,7 @@ def made(context: Context, one: Draft, other: Document | MongoqError | None) -> 
         raise other
     if other is not None:
         return documents.task_from(other, context.namespace, context.clock.now())
-    document = documents.new_document(one.model.document, one.key, one.tags)
+    document = documents.new_document(one.model, one.key, one.tags)
     return documents.task_from(document, context.namespace, document[documents.CREATED_AT])
 
 
@@ -159,7 +159,7 @@ def _holders(
 ) -> Op[dict[int, Document]]:
     """The tasks that have the key or the `unique` value of those that were taken, by place."""
     found: dict[int, Document] = {}
-    uniques = {place: drafts[place].model.options.unique or "" for place in taken if _by_unique(taken[place])}
+    uniques = {place: drafts[place].options.unique or "" for place in taken if _by_unique(taken[place])}
     keys = {place: drafts[place].key for place in taken if place not in uniques}
     for field, by, values in ((documents.KEY, filters.by_keys, keys), (documents.UNIQUE, filters.by_unique, uniques)):
         if values:
@@ -170,18 +170,12 @@ def _holders(
     return found
 
 
-def _draft(context: Context, model: Model, tags: Tags, now: datetime) -> Draft:
-    key = model.options.key or context.new_key(now)
-    return Draft(model, key, tags, documents.encoded(key, tags, model.body, context.options.max_task_bytes))
-
-
-def _model(context: Context, task: NewTask, now: datetime) -> Model:
+def _model(context: Context, task: NewTask, now: datetime) -> Document:
     expires_at = task.expires_at
     if expires_at is None and context.options.max_age is not None:
         expires_at = whole_milliseconds(now + context.options.max_age)
     carried = {**context.options.carried, **task.carried} if task.carried else context.options.carried
-    document = documents.model_document(task, now, carried, expires_at)
-    return Model(task, document, documents.encoded_model(document, context.options.max_task_bytes))
+    return documents.model_document(task, now, carried, expires_at)
 
 
 def _told(one: Draft, error: MongoqError) -> MongoqError:
@@ -189,7 +183,7 @@ def _told(one: Draft, error: MongoqError) -> MongoqError:
     if not isinstance(error, KeyTaken):
         return error
     if _by_unique(error):
-        unique = one.model.options.unique
+        unique = one.options.unique
         told = DuplicateTask(f"unique: an unfinished task has {unique!r} already{_SKIP}", unique=unique)
     else:
         told = DuplicateTask(f"key: a task has {one.key!r} already{_SKIP}", key=one.key)

@@ -14,7 +14,6 @@ from typing import Any
 from benchmarks import filling, raw
 from benchmarks.report import Row, rounds
 from benchmarks.setting import Place, Setting
-from mongoq import Queue
 
 THREADS = 16
 
@@ -33,13 +32,12 @@ def enqueue(setting: Setting) -> list[Row]:
 
     many, bare_many = rounds(setting.rounds(), of(_many, tasks), of(_bare(raw.insert_many), tasks))
     one, bare_one = rounds(setting.rounds(), of(_one, few), of(_bare(raw.insert_one), few))
-    rows = [Row("enqueue.many", "tasks/s", many, bare_many), Row("enqueue.one", "tasks/s", one, bare_one)]
-    if hasattr(Queue, "buffer"):
-        buffered, alone = rounds(setting.rounds(), of(_buffer, 10 * few), of(_one, few))
-        rows.append(Row("enqueue.buffer", "tasks/s", buffered, alone))
-    else:
-        setting.note("enqueue.buffer is skipped: there is no Queue.buffer yet")
-    return rows
+    buffered, alone = rounds(setting.rounds(), of(_buffer, 10 * few), of(_one, few))
+    return [
+        Row("enqueue.many", "tasks/s", many, bare_many),
+        Row("enqueue.one", "tasks/s", one, bare_one),
+        Row("enqueue.buffer", "tasks/s", buffered, alone),
+    ]
 
 
 def _many(place: Place, count: int) -> float:
@@ -56,10 +54,9 @@ def _one(place: Place, count: int) -> float:
 
 
 def _buffer(place: Place, count: int) -> float:
-    queue: Any = place.queue
     tags = filling.tags(count)
     began = time.perf_counter()
-    with queue.buffer(max_delay=0.005) as buffer, ThreadPoolExecutor(THREADS) as pool:
+    with place.queue.buffer(max_delay=0.005) as buffer, ThreadPoolExecutor(THREADS) as pool:
 
         def produce(part: int) -> None:
             for one in tags[part::THREADS]:

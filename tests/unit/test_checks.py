@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import inspect
 import math
 import uuid
 from datetime import UTC, date, datetime, timedelta, timezone
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 from bson import Decimal128, ObjectId
 
-from mongoq.checks import DEEPEST, LONGEST, MOST_FAULTS, Checker, shortened, suggesting
+from mongoq.checks import DEEPEST, LONGEST, MOST_FAULTS, Checker, arguments_of, shortened, suggesting
 from mongoq.errors import ConfigurationError, InvalidTask
 
 
@@ -243,3 +244,19 @@ def test_a_value_is_shown_in_80_characters_even_where_its_repr_raises() -> None:
     assert shortened(Rude()) == "<Rude>"
     assert len(shortened("x" * 1000)) == 80
     assert shortened(nested(5000)).startswith(("[", "<list>"))
+
+
+def test_a_method_that_takes_the_arguments_of_another_shows_them() -> None:
+    class Shop:
+        def order(self, name: str, *, count: int = 1) -> str:
+            return f"{count} {name}"
+
+        @suggesting
+        @arguments_of(order)
+        def ask(self, name: str, **options: int) -> str:
+            return self.order(name, **options)
+
+    assert str(inspect.signature(Shop().ask)).startswith("(name: 'str', *, count: 'int' = 1)")
+    assert Shop().ask("pear", count=2) == "2 pear"
+    with pytest.raises(TypeError, match="did you mean 'count'"):
+        Shop().ask("pear", cuont=2)  # type: ignore[call-arg]

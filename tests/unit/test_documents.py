@@ -35,11 +35,12 @@ def test_what_is_sent_is_the_document_that_it_was_made_from(tags: dict[str, Any]
     new = NewTask(tags=tags, queue="mail", payload=b"\0\1", unique="u", delay=5)
     model = documents.model_document(new, NOW, {"max_retries": 2}, None)
     common = documents.encoded_model(model, 2**20)
-    sent = documents.encoded("k1", tags, common, 2**20).raw
-    assert sent == bson.encode(documents.new_document(model, "k1", tags), codec_options=CODEC)
-    assert documents.encoded("k1", tags, common, len(sent)).raw == sent
+    document = documents.new_document(model, "k1", tags)
+    sent = documents.encoded_after(common, "k1", tags, 2**20).raw
+    assert sent == documents.encoded(document, 2**20).raw == bson.encode(document, codec_options=CODEC)
+    assert documents.encoded_after(common, "k1", tags, len(sent)).raw == sent
     with pytest.raises(InvalidTask, match=f"task: {len(sent)} bytes is not at most {len(sent) - 1} bytes"):
-        documents.encoded("k1", tags, common, len(sent) - 1)
+        documents.encoded_after(common, "k1", tags, len(sent) - 1)
 
 
 def test_a_new_task_comes_back_as_it_was_made() -> None:

@@ -29,7 +29,7 @@ FLOORS: Final[dict[str, int]] = (
     {f"mongoq.{name}": 0 for name in WORDS.split()}
     | {f"mongoq.storage.{name}": 1 for name in PURE.split()}
     | {f"mongoq.storage.{name}": 2 for name in SOCKETS.split()}
-    | {"mongoq.storage": 1, "mongoq.streaming": 4, "mongoq.queue": 4, "mongoq": 4}
+    | {"mongoq.storage": 1, "mongoq.streaming": 4, "mongoq.buffer": 4, "mongoq.queue": 4, "mongoq": 4}
 )
 ROOMS: Final = {"mongoq.work": 3, "mongoq.cli": 5, "mongoq.__main__": 5}
 """Packages whose every module lies on one floor."""
