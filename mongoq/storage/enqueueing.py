@@ -10,7 +10,7 @@ from mongoq.checks import whole_milliseconds
 from mongoq.errors import DuplicateTask, InvalidTask, MongoqError
 from mongoq.model import Task
 from mongoq.new_task import NewTask, Tags, at
-from mongoq.storage import documents, filters
+from mongoq.storage import documents, encoding, filters
 from mongoq.storage.commands import Command, Document, Op, find
 from mongoq.storage.context import Context
 from mongoq.storage.failures import KeyTaken, NotAllWritten
@@ -46,7 +46,7 @@ def draft(context: Context, task: NewTask) -> Draft:
     now = context.clock.now()
     model, key = _model(context, task, now), task.key or context.new_key(now)
     document = documents.new_document(model, key, task.tags)
-    return Draft(task, model, key, task.tags, documents.encoded(document, context.options.max_task_bytes))
+    return Draft(task, model, key, task.tags, encoding.encoded(document, context.options.max_task_bytes))
 
 
 def chunks(context: Context, tasks: Iterable[tuple[NewTask, Tags]]) -> Iterator[list[Draft]]:
@@ -58,14 +58,14 @@ def chunks(context: Context, tasks: Iterable[tuple[NewTask, Tags]]) -> Iterator[
     size, now = 0, context.clock.now()
     most = context.options.max_task_bytes
     options: NewTask | None = None
-    model, common = Document(), b""
+    model, common, keys = Document(), b"", context.new_key.endlessly(now)
     for place, (task, tags) in enumerate(tasks):
         try:
             if task is not options:
                 options, model = task, _model(context, task, now)
-                common = documents.encoded_model(model, most)
-            key = task.key or context.new_key(now)
-            one = Draft(task, model, key, tags, documents.encoded_after(common, key, tags, most))
+                common = encoding.encoded_model(model, most)
+            key = task.key or next(keys)
+            one = Draft(task, model, key, tags, encoding.encoded_after(common, key, tags, most))
         except InvalidTask as error:
             raise InvalidTask(at(place, error.faults)) from error.__cause__
         length = len(one.body.raw)
@@ -73,6 +73,7 @@ def chunks(context: Context, tasks: Iterable[tuple[NewTask, Tags]]) -> Iterator[
         if drafts and (full or task.skips is not drafts[0].skips):
             yield drafts
             drafts, size, now, options = [], 0, max(now, context.clock.now()), None
+            keys = context.new_key.endlessly(now)
         drafts.append(one)
         size += length
     if drafts:
@@ -138,7 +139,7 @@ def made(context: Context, one: Draft, other: Document | MongoqError | None) -> 
 
 def all_made(context: Context, drafts: Sequence[Draft], others: Others) -> list[Task]:
     """The tasks that came of drafts, in their places."""
-    return [made(context, one, others.get(place)) for place, one in enumerate(drafts)]
+    return [made(context, one, others.get(place) if others else None) for place, one in enumerate(drafts)]
 
 
 def _insert(context: Context, bodies: list[Any]) -> Op[Mapping[int, MongoqError]]:

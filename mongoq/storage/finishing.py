@@ -15,7 +15,7 @@ from pymongo import UpdateOne
 from mongoq.errors import LeaseLost
 from mongoq.lifecycle import Event
 from mongoq.model import Task
-from mongoq.storage import documents, filters, updates
+from mongoq.storage import documents, encoding, filters, updates
 from mongoq.storage.commands import Command, Op, find, update_many
 from mongoq.storage.context import Context
 from mongoq.verdict import Ending, Returned, Verdict, judge
@@ -68,7 +68,7 @@ def settle(context: Context, task: Task, ending: Ending, worker: str) -> Op[None
     """Judge and write one ending; LeaseLost where the task is not held any more."""
     policy = context.options.policy.over(task.policy)
     if isinstance(ending, Returned) and policy.keep_completed:
-        documents.checked_result(ending.value, context.options.max_task_bytes)
+        encoding.checked_result(ending.value, context.options.max_task_bytes)
     verdict = judge(task, ending, policy, context.clock.now(), worker)
     lost = yield from finish(context, [Ended(task, verdict)])
     if lost:

@@ -7,7 +7,7 @@ import logging
 from mongoq.errors import InvalidTask
 from mongoq.model import Task
 from mongoq.signals import Fail, Interruption
-from mongoq.storage import documents
+from mongoq.storage import encoding
 from mongoq.storage.updates import state_after
 from mongoq.verdict import Ending, Raised, Returned, Verdict, judge
 from mongoq.work.attempt import LiveAttempt
@@ -40,7 +40,7 @@ def _judged(attempt: LiveAttempt, ending: Ending, shared: Shared) -> Verdict:
     policy = attempt.policy
     if isinstance(ending, Returned) and ending.value is not None and policy.keep_completed:
         try:
-            documents.checked_result(ending.value, shared.context.options.max_task_bytes)
+            encoding.checked_result(ending.value, shared.context.options.max_task_bytes)
         except InvalidTask as error:
             # The handler has done its work: once more would only do it twice.
             ending = Raised(Fail(str(error)))

@@ -14,7 +14,7 @@ from mongoq.errors import InvalidTask
 from mongoq.lifecycle import TaskState
 from mongoq.model import Task, TaskError
 from mongoq.new_task import NewTask
-from mongoq.storage import documents
+from mongoq.storage import documents, encoding
 from mongoq.storage.codec import CODEC
 
 NOW = FrozenClock().now()
@@ -34,13 +34,13 @@ def made(new: NewTask, **carried: Any) -> dict[str, Any]:
 def test_what_is_sent_is_the_document_that_it_was_made_from(tags: dict[str, Any]) -> None:
     new = NewTask(tags=tags, queue="mail", payload=b"\0\1", unique="u", delay=5)
     model = documents.model_document(new, NOW, {"max_retries": 2}, None)
-    common = documents.encoded_model(model, 2**20)
+    common = encoding.encoded_model(model, 2**20)
     document = documents.new_document(model, "k1", tags)
-    sent = documents.encoded_after(common, "k1", tags, 2**20).raw
-    assert sent == documents.encoded(document, 2**20).raw == bson.encode(document, codec_options=CODEC)
-    assert documents.encoded_after(common, "k1", tags, len(sent)).raw == sent
+    sent = encoding.encoded_after(common, "k1", tags, 2**20).raw
+    assert sent == encoding.encoded(document, 2**20).raw == bson.encode(document, codec_options=CODEC)
+    assert encoding.encoded_after(common, "k1", tags, len(sent)).raw == sent
     with pytest.raises(InvalidTask, match=f"task: {len(sent)} bytes is not at most {len(sent) - 1} bytes"):
-        documents.encoded_after(common, "k1", tags, len(sent) - 1)
+        encoding.encoded_after(common, "k1", tags, len(sent) - 1)
 
 
 def test_a_new_task_comes_back_as_it_was_made() -> None:

@@ -21,8 +21,8 @@ PACKAGE: Final = Path(mongoq.__file__).parent
 
 WORDS = "errors checks signals lifecycle clock backoff options model new_task verdict telemetry"
 PURE = (
-    "commands context keys codec documents filters updates indexes enqueueing claiming leasing finishing upkeep "
-    "inspecting administering membership patience"
+    "commands context keys codec documents encoding filters updates indexes enqueueing claiming leasing finishing "
+    "upkeep inspecting administering membership patience"
 )
 SOCKETS = "connection driver failures wakeups embedded embedded_guard embedded_start"
 FLOORS: Final[dict[str, int]] = (

@@ -3,7 +3,7 @@ from __future__ import annotations
 import re
 import threading
 from datetime import timedelta
-from itertools import pairwise
+from itertools import islice, pairwise
 
 from mongoq.clock import FrozenClock
 from mongoq.storage.keys import KeyMaker
@@ -46,7 +46,7 @@ def test_keys_stay_in_order_when_the_clock_steps_back(clock: FrozenClock) -> Non
 def test_more_keys_than_a_millisecond_counts_flow_into_the_next(clock: FrozenClock) -> None:
     make = KeyMaker()
     before = make(clock.now())
-    make._count = 2**24 - 2
+    make._next |= 2**24 - 1
     last, over = make(clock.now()), make(clock.now())
     assert before < last < over < KeyMaker()(clock.now() + timedelta(milliseconds=2))
     assert len(over) == 32
@@ -63,3 +63,14 @@ def test_threads_share_a_maker(clock: FrozenClock) -> None:
         thread.join()
     assert len({key[:18] for own in made for key in own}) == 40_000
     assert all(own == sorted(own) for own in made)
+
+
+def test_keys_for_many_are_in_order_with_each_other_and_with_single_ones(clock: FrozenClock) -> None:
+    make = KeyMaker()
+    now = clock.now()
+    before = make(now)
+    many = list(islice(make.endlessly(now), 200))
+    after = make(now)
+    assert all(first < second for first, second in pairwise([before, *many, after]))
+    assert all(re.fullmatch("[0-9a-f]{32}", key) for key in many)
+    assert len({key[18:] for key in many}) == 200, "each has random digits of its own"

@@ -12,7 +12,7 @@ from mongoq.backoff import Linear
 from mongoq.checks import MOST_FAULTS
 from mongoq.errors import ConfigurationError, InvalidTask
 from mongoq.new_task import MOST_TAGS, NewTask, each
-from mongoq.storage import documents, enqueueing
+from mongoq.storage import documents, encoding, enqueueing
 from mongoq.storage.codec import CODEC
 from mongoq.storage.context import Context
 
@@ -161,9 +161,9 @@ def test_what_only_bson_refuses_is_an_invalid_task_too(context: Context) -> None
     with pytest.raises(InvalidTask, match="a value that BSON can carry"):
         next(enqueueing.new(context, NewTask(payload=foreign)))
     with pytest.raises(InvalidTask, match="result"):
-        documents.checked_result({"a": {1}}, 2**20)
+        encoding.checked_result({"a": {1}}, 2**20)
     with pytest.raises(InvalidTask, match=r"result: .* at most 1,024 bytes"):
-        documents.checked_result(b"x" * 1024, 1024)
+        encoding.checked_result(b"x" * 1024, 1024)
 
 
 def test_a_task_expires_by_its_own_word_or_by_the_queue_s_max_age(make_context: Callable[..., Context]) -> None:
