@@ -2,6 +2,11 @@
 
 Drafting is Python, inserting is the server's work, so the two overlap: one helper thread sends, the caller's own
 thread draws on the caller's iterable. Two chunks are held at a time, whatever is streamed.
+
+Measured beside sending from the caller's thread (20,000 tasks, the best of nine alternating rounds on 2 cores): `load`
+12.6 instead of 15.9 µs per task, `new_many` 19.1 instead of 23.8, where the inserts alone took 9.3. To make the caller
+wait until the helper has the interpreter made no difference that could be told from noise. A plain `insert`
+command would save at most the 1.5 µs of `insert_many`, and the driver would not repeat it after a lost connection.
 """
 
 from __future__ import annotations

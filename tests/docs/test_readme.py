@@ -7,6 +7,7 @@ import re
 import secrets
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import pytest
 from bson import json_util
 from pymongo import MongoClient
 
-from mongoq import Queue, TaskState
+from mongoq import NewTask, Queue, TaskState
 from mongoq.lifecycle import diagram
 from mongoq.options import DEFAULTS
 from mongoq.storage.embedded import EmbeddedServer
@@ -106,3 +107,11 @@ def test_a_document_as_printed_is_a_task(server: EmbeddedServer) -> None:
         queue.run(lambda task: seen.append(task.tags["user"]), burst=True)
         assert seen == [42]
         assert queue.get("any string").state is TaskState.COMPLETED
+
+
+@pytest.mark.parametrize("containing, count", [("queue.load", 5_000), ("queue.buffer", 1_000)])
+def test_many_tasks_are_enqueued_as_printed(server: EmbeddedServer, containing: str, count: int) -> None:
+    with Queue(server.uri, namespace=f"t-{secrets.token_hex(4)}") as queue:
+        names: dict[str, Any] = {"queue": queue, "NewTask": NewTask, "ThreadPoolExecutor": ThreadPoolExecutor}
+        exec(block("python", containing), names)  # noqa: S102 -- the README's own
+        assert queue.size() == count
