@@ -105,11 +105,14 @@ class Gathering:
         self._expected = len(group.calls)
 
     def leave(self, group: Group, call: Call) -> Call | None:
-        """Take out a call that gives up waiting; returns who leads the group now."""
+        """Take out a call that gives up, if its group has not gone yet; returns who has to lead in its place."""
+        if group not in self._groups:
+            return None
+        led = group.calls[0] is call
         group.calls.remove(call)
         if not group.calls:
             self._groups.remove(group)
-        return group.calls[0] if group.calls else None
+        return group.calls[0] if led and group.calls else None
 
 
 class Buffer:
@@ -135,10 +138,14 @@ class Buffer:
             leads = group.calls[0] is call
             if not leads and self._gathering.complete(group):
                 self._changed.notify_all()
-        if not leads:
-            call.gate.acquire()
-        if not call.over:  # it leads, from the start or in place of one that gave up
-            self._lead(group, call)
+        try:
+            if not leads:
+                call.gate.acquire()
+            if not call.over:  # it leads, from the start or in place of one that gave up
+                self._lead(group)
+        except BaseException:  # a signal, or the deadline of a handler
+            self._give_up(group, call)
+            raise
         return made(self._context, call.draft, call.other)
 
     def close(self) -> None:
@@ -157,29 +164,16 @@ class Buffer:
     ) -> None:
         self.close()
 
-    def _lead(self, group: Group, call: Call) -> None:
+    def _lead(self, group: Group) -> None:
+        others: Others | None = None
         with self._changed:
-            try:
-                while (wait := self._gathering.patience(group, elapsed())) != 0:
-                    self._changed.wait(wait)
-            except BaseException:  # a signal, or the deadline of a handler
-                heir = self._gathering.leave(group, call)
-                if heir:
-                    heir.gate.release()
-                self._changed.notify_all()
-                raise
+            while (wait := self._gathering.patience(group, elapsed())) != 0:
+                self._changed.wait(wait)
             self._gathering.begin()
-        # All that follows happens, whatever interrupts it: the others wait for it.
-        others: Others = dict.fromkeys(range(len(group.calls)), StorageUnavailable("interrupted", ambiguous=True))
         try:
             others = self._written(group)
-        finally:
-            with self._changed:
-                self._gathering.end(group)
-                self._changed.notify_all()
-            for place, one in enumerate(group.calls):
-                one.other, one.over = others.get(place), True
-                one.gate.release()
+        finally:  # whatever interrupts it: the others wait for it
+            self._answer(group, others)
 
     def _written(self, group: Group) -> Others:
         """Write a group, in nobody's context: the leader's session or time limit is not the others'."""
@@ -188,6 +182,25 @@ class Buffer:
             return contextvars.Context().run(self._send, op)
         except MongoqError as error:
             return {place: _own(error) for place in range(len(group.calls))}
+
+    def _answer(self, group: Group, others: Others | None) -> None:
+        with self._changed:
+            self._gathering.end(group)
+            self._changed.notify_all()
+        for place, call in enumerate(group.calls):
+            if others is None:
+                call.other = StorageUnavailable("the thread that wrote this task was interrupted", ambiguous=True)
+            else:
+                call.other = others.get(place)
+            call.over = True
+            call.gate.release()
+
+    def _give_up(self, group: Group, call: Call) -> None:
+        with self._changed:
+            heir = self._gathering.leave(group, call)
+            if heir:
+                heir.gate.release()
+            self._changed.notify_all()
 
 
 def _own(error: MongoqError) -> MongoqError:

@@ -96,12 +96,24 @@ def test_a_closed_buffer_waits_for_nobody_and_takes_nobody(call: Callable[..., C
 
 def test_who_gives_up_leaves_the_lead_to_the_next(call: Callable[..., Call]) -> None:
     gathering = Gathering(5.0)
+    leader, follower, heir = call(), call(), call()
+    group = gathering.join(leader)
+    gathering.join(follower)
+    gathering.join(heir)
+    assert gathering.leave(group, follower) is None, "the leader is still there"
+    assert gathering.leave(group, leader) is heir
+    assert gathering.leave(group, heir) is None
+    assert not gathering.busy
+
+
+def test_nobody_leaves_a_group_that_has_gone(call: Callable[..., Call]) -> None:
+    gathering = Gathering(5.0)
     leader, follower = call(), call()
     group = gathering.join(leader)
     gathering.join(follower)
-    assert gathering.leave(group, leader) is follower
-    assert gathering.leave(group, follower) is None
-    assert not gathering.busy
+    gathering.begin()
+    assert gathering.leave(group, leader) is None
+    assert group.calls == [leader, follower]
 
 
 class Writes:
