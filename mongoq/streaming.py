@@ -47,7 +47,7 @@ def stream(send: Send, chunks: Iterator[Chunk]) -> Iterator[tuple[Chunk, Others]
                 yield chunk, others
     except Exception as error:
         more = f", and perhaps some of the {CHUNK:,} after them" if isinstance(error, StorageError) else ""
-        error.add_note(f"the first {done:,} tasks are enqueued{more}")
+        error.add_note(f"tasks enqueued before it: {done:,}{more}")
         if isinstance(error, MongoqError):
             error.enqueued = done
         raise

@@ -175,7 +175,7 @@ def test_a_stream_is_drawn_on_in_the_caller_s_thread_and_sent_in_the_caller_s_co
 def test_what_was_sent_before_a_fault_counts(context: Context, fault: Exception) -> None:
     with pytest.raises(type(fault)) as caught:
         list(stream(lambda _: {}, chunks_of(context, 3, then=fault)))
-    assert caught.value.__notes__ == ["the first 3,000 tasks are enqueued"]
+    assert caught.value.__notes__ == ["tasks enqueued before it: 3,000"]
     assert getattr(caught.value, "enqueued", 3_000) == 3_000
 
 
@@ -191,7 +191,7 @@ def test_an_error_of_the_server_comes_before_a_later_fault(context: Context) -> 
     with pytest.raises(StorageUnavailable) as caught:
         list(stream(send, chunks_of(context, 2, then=InvalidTask("no"))))
     assert caught.value.enqueued == enqueueing.CHUNK
-    assert caught.value.__notes__ == ["the first 1,000 tasks are enqueued, and perhaps some of the 1,000 after them"]
+    assert caught.value.__notes__ == ["tasks enqueued before it: 1,000, and perhaps some of the 1,000 after them"]
 
 
 def test_a_refused_one_counts_those_before_it_in_its_chunk(context: Context) -> None:

@@ -63,7 +63,7 @@ def test_one_bad_task_of_a_stream_says_what_was_enqueued_before_it(queue: Queue,
     with pytest.raises(InvalidTask, match=r"tasks\[2003\]\.tags\.n") as caught:
         getattr(queue, verb)(tasks())
     assert caught.value.enqueued == 2 * CHUNK
-    assert caught.value.__notes__ == ["the first 2,000 tasks are enqueued"]
+    assert caught.value.__notes__ == ["tasks enqueued before it: 2,000"]
     assert numbers(queue) == list(range(2 * CHUNK))
 
 
