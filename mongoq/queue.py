@@ -227,8 +227,9 @@ class Queue:
     def buffer(self, *, max_delay: Duration = 0.005) -> Buffer:
         """Group the enqueues of many threads into one write: `with queue.buffer() as buffer: buffer.new(tags)`.
 
-        Each `buffer.new` returns or raises by itself as `new` does, with the same promises. The end of the `with`
-        waits for those under way; later ones raise QueueClosed.
+        Each `buffer.new` returns or raises by itself as `new` does, with the same promises, but outside of the
+        caller's transaction or time limit of the driver's, which are not its group's. The end of the `with` waits
+        for those under way; later ones raise QueueClosed.
 
         Args:
             max_delay: the longest time a write waits for company, beyond the end of the write before it. It
