@@ -26,6 +26,7 @@ from mongoq.errors import (
     StorageRefused,
     StorageUnavailable,
     TaskNotFound,
+    WrongState,
 )
 from mongoq.lifecycle import TaskState
 from mongoq.model import Attempt, QueueStats, Task, TaskError, WorkerInfo
@@ -46,6 +47,7 @@ from mongoq.telemetry import Signpost
 
 if TYPE_CHECKING:
     from mongoq.work.handle import WorkerHandle
+    from mongoq.work.keepalive import Keepalive
 
 __version__ = "0.1.0"
 
@@ -64,6 +66,7 @@ __all__ = [
     "Interrupted",
     "Interruption",
     "InvalidTask",
+    "Keepalive",
     "Ladder",
     "LeaseLost",
     "Linear",
@@ -86,13 +89,18 @@ __all__ = [
     "TaskState",
     "WorkerHandle",
     "WorkerInfo",
+    "WrongState",
 ]
 
 
 def __getattr__(name: str) -> object:
-    """Bring the engine in for who asks for its handle: a producer is spared half of the import."""
+    """Bring in what only workers and claims by hand need: a producer is spared half of the import."""
     if name == "WorkerHandle":
         from mongoq.work.handle import WorkerHandle  # noqa: PLC0415
 
         return WorkerHandle
+    if name == "Keepalive":
+        from mongoq.work.keepalive import Keepalive  # noqa: PLC0415
+
+        return Keepalive
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -5,6 +5,7 @@
     ├── InvalidTask (ValueError)          a task was refused before anything was written
     ├── TaskNotFound (LookupError)        no task has this key
     ├── DuplicateTask                     the key, or the `unique` value, is taken
+    ├── WrongState                        the task's state does not allow it: nothing was written
     ├── LeaseLost                         the task is no longer this claimant's: nothing was written
     ├── QueueClosed                       the queue was closed
     └── StorageError                      MongoDB did not do what it was asked
@@ -33,6 +34,7 @@ __all__ = [
     "StorageRefused",
     "StorageUnavailable",
     "TaskNotFound",
+    "WrongState",
 ]
 
 
@@ -86,10 +88,19 @@ class DuplicateTask(MongoqError):
         self.unique = unique
 
 
-class LeaseLost(MongoqError):
-    """The task is no longer held under this token: it ended, or went to another claimant.
+class WrongState(MongoqError):
+    """The task runs under somebody's lease, or has finished: nothing was written. `state` says where it stands."""
 
-    Nothing was written. `keys` names the tasks.
+    def __init__(self, key: str, state: str, wanted: str) -> None:
+        super().__init__(f"the task {key!r} is {state}: {wanted}")
+        self.key = key
+        self.state = state
+
+
+class LeaseLost(MongoqError):
+    """Tasks are no longer held under their tokens: each has ended, or went to another claimant.
+
+    Nothing was written for them. `keys` names them.
     """
 
     def __init__(self, keys: Sequence[str]) -> None:

@@ -192,6 +192,13 @@ class QueueStats:
     cancelled: int = 0
     oldest_ready: timedelta | None = None
     """How long the oldest ready task has been due; None where none is ready."""
+    most_attempts: int | None = None
+    """The highest count of attempts among the unfinished tasks; None where it was not asked for."""
+
+    @property
+    def size(self) -> int:
+        """How many tasks are not finished."""
+        return self.ready + self.scheduled + self.running
 
 
 @dataclass(frozen=True, slots=True)

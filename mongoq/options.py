@@ -20,6 +20,8 @@ __all__ = ["Options", "Policy"]
 
 MOST_BYTES: Final = 8 * 2**20
 MOST_RETRIES: Final = 2**31 - 1
+LONGEST_CLAIMANT: Final = 200
+"""Characters of a claimant's name."""
 SHORTEST_LEASE: Final = timedelta(seconds=1)
 
 
@@ -72,6 +74,8 @@ class Options:
     policy: Policy
     carried: Mapping[str, Any]
     """What the policy says otherwise than the library: written into each new task."""
+    claimant: str | None = None
+    """Who claims by hand; None: a name made of the host and the process."""
 
 
 def checked_options(
@@ -82,6 +86,7 @@ def checked_options(
     grace: Duration,
     max_task_bytes: int,
     policy: Mapping[str, Any],
+    claimant: str | None = None,
 ) -> Options:
     """Check every option of a queue; ConfigurationError lists all that is wrong."""
     checker = Checker()
@@ -90,6 +95,8 @@ def checked_options(
     count = checked_workers(checker, workers)
     checked_grace = checker.duration("grace", grace)
     checker.integer("max_task_bytes", max_task_bytes, 1024, MOST_BYTES)
+    if claimant is not None:
+        checker.text("claimant", claimant, LONGEST_CLAIMANT)
     given = checked_policy(checker, policy)
     checker.finish()
     return Options(
@@ -100,6 +107,7 @@ def checked_options(
         max_task_bytes=max_task_bytes,
         policy=replace(DEFAULTS, **given),
         carried=carried_of({name: value for name, value in given.items() if value != getattr(DEFAULTS, name)}),
+        claimant=claimant,
     )
 
 

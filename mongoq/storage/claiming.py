@@ -10,24 +10,23 @@ The token is random, not a counter: a fail-over can roll a claim back, and the n
 from __future__ import annotations
 
 import secrets
-from collections import defaultdict
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 
+from mongoq.arguments import Wanted
 from mongoq.errors import StorageError, StorageRefused, StorageUnavailable
 from mongoq.lifecycle import Event, TaskState
 from mongoq.model import Task
-from mongoq.storage import documents, filters, indexes, updates, upkeep
-from mongoq.storage.commands import Command, Document, Filter, Op, Update, find, find_one, update_many
+from mongoq.storage import candidates, documents, filters, indexes, updates, upkeep
+from mongoq.storage.commands import Command, Document, Op, Update, find, find_one, update_many
 from mongoq.storage.context import Context
 from mongoq.storage.documents import Unread
 from mongoq.storage.finishing import Ended, finish
 from mongoq.storage.patience import MOST_PASSED, PATIENCE, PROBE, Around, update_around
 from mongoq.verdict import MOST_SUSPICION, Verdict
-from mongoq.verdict import suspicion as suspicion_of
 
-FIND_LIMIT_MS: Final = 10_000
 ONE_LIMIT_MS: Final = 300
 """A claim in one step that waits longer for somebody's open transaction goes around it."""
 MOST_UNFIT: Final = 100
@@ -53,85 +52,68 @@ class Claim(NamedTuple):
 
     @property
     def tasks(self) -> list[Task]:
-        """The same, read."""
+        """The same as `unread`, read."""
         return [claimed.read() for claimed in self.unread]
 
 
-def claim_one(context: Context, queues: Sequence[str], worker: str) -> Op[Task | None]:
-    """Lease the most urgent ready task of `queues`, in one atomic step; None where nothing is ready."""
-    claim = yield from claim_first(context, queues, worker)
+def claim_one(context: Context, wanted: Wanted) -> Op[Task | None]:
+    """Lease the most urgent ready task, in one atomic step; None where nothing is ready."""
+    claim = yield from claim_first(context, wanted)
     return claim.tasks[0] if claim.unread else None
 
 
-def claim_first(context: Context, queues: Sequence[str], worker: str, *, token: str | None = None) -> Op[Claim]:
+def claim_first(context: Context, wanted: Wanted, *, token: str | None = None) -> Op[Claim]:
     """The same for who goes on with batches: one round trip, for what has just come to an idle process."""
     for _ in range(MOST_UNFIT):
         now = context.clock.now()
         held = token or new_token()
         try:
-            document = yield from _take_first(context, queues, held, worker, now)
+            document = yield from _take_first(context, wanted, held, now)
         except StorageError as error:
             if not isinstance(error, StorageRefused) and error.code != TIME_IS_UP:
                 raise
             # What is no task, or is held by a transaction, stands at the head; a batch goes around it.
-            return (yield from _claim_around(context, queues, worker, held))
+            return (yield from _claim_around(context, wanted, held))
         if document is None:
             break
         if not (yield from _fit(context, document, now)):
             continue
-        lease = _lease_of(context, document)
-        if lease != context.options.policy.lease:
-            update = updates.renewed(now, lease)
+        own = wanted.lease or candidates.lease_of(context, document)
+        if own != (wanted.lease or context.options.policy.lease):
+            update = updates.renewed(now, own)
             yield from update_many(context.tasks, filters.held([document[documents.KEY]], [held]), update)
             document.update(update["$set"])
         return Claim([Unread(document, context.namespace, now)], more=True, lost=0)
     return Claim([], more=False, lost=0)
 
 
-def _claim_around(context: Context, queues: Sequence[str], worker: str, token: str) -> Op[Claim]:
-    """Claim one task as a batch is claimed, behind all that are blocked."""
-    avoid: set[str] = set()
-    while True:
-        claim = yield from claim_many(
-            context, queues, 1, worker, suspicion=MOST_SUSPICION, token=token, avoid=avoid, patience=PROBE
-        )
-        avoid.update(claim.blocked)
-        if not claim.blocked or len(avoid) >= MOST_PASSED:
-            return claim
-
-
-def _fit(context: Context, document: Document, now: datetime) -> Op[bool]:
-    """Whether what was just taken may run: not what expired meanwhile, nor what is no task; both end here."""
-    key = document[documents.KEY]
-    fault = documents.fault_of(document)
-    if fault is not None:
-        where = {**filters.by_keys([key]), documents.TOKEN: document[documents.TOKEN]}
-        update = updates.quarantined(fault, now, context.options.policy.keep_failed)
-        yield from update_many(context.tasks, where, update)
-        return False
-    expires_at = document.get(documents.EXPIRES_AT)
-    if expires_at is None or expires_at > now:
-        return True
-    task = documents.task_from(document, context.namespace, now)
-    keep = context.options.policy.over(task.policy).keep_failed
-    yield from finish(context, [Ended(task, Verdict(Event.EXPIRE, charged=False, keep=keep))])
-    yield from upkeep.expire(context)
-    return False
-
-
-def try_claim(context: Context, queues: Sequence[str], worker: str) -> Op[Task | None]:
+def try_claim(context: Context, wanted: Wanted) -> Op[Task | None]:
     """As `claim_one`, and before it says that there is nothing it makes ready what is due or lost."""
-    task = yield from claim_one(context, queues, worker)
+    task = yield from claim_one(context, wanted)
     if task is None and (yield from upkeep.sweep(context)):
-        task = yield from claim_one(context, queues, worker)
+        task = yield from claim_one(context, wanted)
     return task
+
+
+def claim_batch(context: Context, wanted: Wanted) -> Op[list[Task]]:
+    """As `claim_many`, for one who claims by hand: none only where nothing is ready, due or lost."""
+    swept = False
+    avoid: set[str] = set()
+    for _ in range(MOST_UNFIT):
+        claim = yield from claim_many(context, wanted, suspicion=MOST_SUSPICION, avoid=avoid)
+        if claim.unread:
+            return claim.tasks
+        avoid.update(claim.blocked)
+        if not (claim.more or claim.lost):
+            if swept or not (yield from upkeep.sweep(context)):
+                break
+            swept = True
+    return []
 
 
 def claim_many(
     context: Context,
-    queues: Sequence[str],
-    limit: int,
-    worker: str,
+    wanted: Wanted,
     *,
     suspicion: int,
     token: str | None = None,
@@ -140,7 +122,7 @@ def claim_many(
     avoid: Collection[str] = (),
     patience: timedelta = PATIENCE,
 ) -> Op[Claim]:
-    """Lease up to `limit` of the most urgent ready tasks of `queues`, suspects only up to a weight of `suspicion`.
+    """Lease up to `wanted.limit` of the most urgent ready tasks, suspects only up to a weight of `suspicion`.
 
     Fewer than found are held where another claimant was faster, or where the server stopped answering in the
     middle: what was not confirmed by then is found again by its token (`recover`), or runs out its lease and is
@@ -150,25 +132,25 @@ def claim_many(
     the claim is made at the head, or with `at_head` False not at all. `avoid` names tasks to leave alone, of
     which a claim said that they are blocked; `patience` is how long one may block.
     """
-    found = (yield from _behind(context, queues, limit, skip)) if skip else []
+    found = (yield from candidates.behind(context, wanted, skip)) if skip else []
     skipped = bool(found)
     if not skipped and at_head:
-        found = yield from _candidates(context, queues, limit + len(avoid), suspicion)
+        found = yield from candidates.at_head(context, wanted, wanted.limit + len(avoid), suspicion)
     if avoid:
-        found = [document for document in found if document[documents.KEY] not in avoid][:limit]
+        found = [document for document in found if document[documents.KEY] not in avoid][: wanted.limit]
     now = context.clock.now()
-    more = len(found) >= limit
-    found = yield from _sound(context, found, now)
-    fresh, over = _by_age(found, now.replace(tzinfo=None))
+    more = len(found) >= wanted.limit
+    found = yield from candidates.sound(context, found, now)
+    fresh, over = candidates.by_age(found, now.replace(tzinfo=None))
     if over:
         yield from upkeep.close_expired(context, over, now)
     token = token or new_token()
     taken: dict[str, Document] = {}
     blocked: list[str] = []
     doubtful = False
-    for (version, lease), group in _groups(context, fresh).items():
+    for (version, lease), group in candidates.groups(context, fresh, wanted.lease).items():
         try:
-            update = updates.claimed(now, token, worker, lease)
+            update = updates.claimed(now, token, wanted.claimant, lease)
             held, around = yield from _take(context, group, version, update, patience)
             taken |= held
             blocked += around.passed
@@ -196,18 +178,12 @@ def recover(context: Context, tokens: Sequence[str]) -> Op[list[Unread]]:
     return [Unread(document, context.namespace, now) for document in found]
 
 
-def _take_first(context: Context, queues: Sequence[str], token: str, worker: str, now: datetime) -> Op[Document | None]:
-    update = updates.claimed(now, token, worker, context.options.policy.lease)
-    options = {
-        "sort": indexes.URGENCY,
-        "hint": indexes.CLAIM,
-        "return_document": True,
-        "maxTimeMS": ONE_LIMIT_MS,
-    }
+def _take_first(context: Context, wanted: Wanted, token: str, now: datetime) -> Op[Document | None]:
+    update = updates.claimed(now, token, wanted.claimant, wanted.lease or context.options.policy.lease)
+    options = {"sort": indexes.URGENCY, "hint": indexes.CLAIM, "return_document": True, "maxTimeMS": ONE_LIMIT_MS}
+    ready = filters.ready(wanted.queues, wanted.where)
     try:
-        document: Document | None = yield Command(
-            context.tasks, "find_one_and_update", (filters.ready(queues), update), options
-        )
+        document: Document | None = yield Command(context.tasks, "find_one_and_update", (ready, update), options)
     except StorageUnavailable as error:
         if not error.ambiguous or error.code == TIME_IS_UP:
             raise
@@ -217,93 +193,34 @@ def _take_first(context: Context, queues: Sequence[str], token: str, worker: str
     return document
 
 
-def _candidates(context: Context, queues: Sequence[str], limit: int, suspicion: int) -> Op[list[Document]]:
-    """The most urgent ready tasks; where too many are suspects, others are looked for behind them."""
-    found = yield from _by_urgency(context, filters.ready(queues), limit)
-    suspects = [document for document in found if document.get(documents.SUSPECT)]
-    chosen = _within(suspects, suspicion)
-    if len(chosen) == len(suspects):
-        return found
-    if limit > len(chosen):
-        chosen += yield from _by_urgency(context, filters.ready_unsuspected(queues), limit - len(chosen))
-    return sorted(chosen, key=lambda d: (-d[documents.PRIORITY], d[documents.RUN_AT], d[documents.KEY]))
+def _claim_around(context: Context, wanted: Wanted, token: str) -> Op[Claim]:
+    """Claim one task as a batch is claimed, behind all that are blocked."""
+    avoid: set[str] = set()
+    while True:
+        claim = yield from claim_many(
+            context, replace(wanted, limit=1), suspicion=MOST_SUSPICION, token=token, avoid=avoid, patience=PROBE
+        )
+        avoid.update(claim.blocked)
+        if not claim.blocked or len(avoid) >= MOST_PASSED:
+            return claim
 
 
-def _behind(context: Context, queues: Sequence[str], limit: int, skip: int) -> Op[list[Document]]:
-    """A whole batch behind the first `skip`; none where one of these is more urgent, or a suspect is found."""
-    where = filters.ready(queues)
-    found = yield from _by_urgency(context, where, limit, skip)
-    if len(found) < limit or any(document.get(documents.SUSPECT) for document in found):
-        return []
-    # Read after the batch: what was skipped is no more urgent than the head was a moment later.
-    head = yield from find(
-        context.tasks, where, only=[documents.PRIORITY], sort=indexes.URGENCY, hint=indexes.CLAIM, limit=1
-    )
-    priorities = {document.get(documents.PRIORITY) for document in (*head, *found)}
-    return found if len(priorities) == 1 else []
-
-
-def _within(suspects: list[Document], room: int) -> list[Document]:
-    """As many of these suspects, the most urgent first, as there is room for."""
-    chosen = []
-    for document in suspects:
-        weight = suspicion_of(document[documents.SUSPECT])
-        if weight <= room:
-            room -= weight
-            chosen.append(document)
-    return chosen
-
-
-def _sound(context: Context, found: list[Document], now: datetime) -> Op[list[Document]]:
-    """Those that are tasks; the others end as failed here, or they would stand at the head for ever."""
-    sound = []
-    for document in found:
-        fault = documents.fault_of(document)
-        if fault is None:
-            sound.append(document)
-        else:
-            where = {**filters.by_keys([document[documents.KEY]]), documents.STATE: document[documents.STATE]}
-            update = updates.quarantined(fault, now, context.options.policy.keep_failed)
-            yield from update_many(context.tasks, where, update)
-    return sound
-
-
-def _by_urgency(context: Context, where: Filter, limit: int, skip: int = 0) -> Op[list[Document]]:
-    return find(
-        context.tasks,
-        where,
-        sort=indexes.URGENCY,
-        hint=indexes.CLAIM,
-        limit=limit,
-        skip=skip,
-        max_time_ms=FIND_LIMIT_MS,
-        naive=True,
-    )
-
-
-def _by_age(found: list[Document], now: datetime) -> tuple[list[Document], list[Document]]:
-    """Those that may run, and those that expired before; `now` without a zone, as they are."""
-    fresh: list[Document] = []
-    over: list[Document] = []
-    for document in found:
-        expires_at = document.get(documents.EXPIRES_AT)
-        (over if expires_at is not None and expires_at <= now else fresh).append(document)
-    return fresh, over
-
-
-def _groups(context: Context, found: list[Document]) -> dict[tuple[int, timedelta], list[Document]]:
-    """What one update can take together: nearly all share a version and a lease."""
-    groups: dict[tuple[int, timedelta], list[Document]] = defaultdict(list)
-    for document in found:
-        groups[document[documents.VERSION], _lease_of(context, document)].append(document)
-    return groups
-
-
-def _lease_of(context: Context, document: Document) -> timedelta:
-    policy = context.options.policy
-    carried = document.get(documents.POLICY)
-    own = isinstance(carried, dict) and "lease" in carried
-    return policy.over(documents.policy_from(carried)).lease if own else policy.lease
+def _fit(context: Context, document: Document, now: datetime) -> Op[bool]:
+    """Whether what was just taken may run: not what expired meanwhile, nor what is no task; both end here."""
+    fault = documents.fault_of(document)
+    if fault is not None:
+        where = {**filters.by_keys([document[documents.KEY]]), documents.TOKEN: document[documents.TOKEN]}
+        update = updates.quarantined(fault, now, context.options.policy.keep_failed)
+        yield from update_many(context.tasks, where, update)
+        return False
+    expires_at = document.get(documents.EXPIRES_AT)
+    if expires_at is None or expires_at > now:
+        return True
+    task = documents.task_from(document, context.namespace, now)
+    keep = context.options.policy.over(task.policy).keep_failed
+    yield from finish(context, [Ended(task, Verdict(Event.EXPIRE, charged=False, keep=keep))])
+    yield from upkeep.expire(context)
+    return False
 
 
 def _take(

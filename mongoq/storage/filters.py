@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from mongoq.lifecycle import Event, TaskState, sources
+from mongoq.lifecycle import WAITING, Event, TaskState, sources
 from mongoq.storage import documents as field
 from mongoq.storage import indexes
 from mongoq.storage.commands import Filter
@@ -28,14 +28,31 @@ def _among(values: Collection[str]) -> Any:
     return {"$eq": next(iter(values))} if len(values) == 1 else {"$in": list(values)}
 
 
-def ready(queues: Sequence[str]) -> Filter:
-    """What may be claimed from these queues. With the claim index and its order nothing is sorted."""
-    return {field.QUEUE: _among(queues), field.STATE: _state(sources(Event.CLAIM))}
+def tagged(where: Mapping[str, Any] | None) -> Filter:
+    """Tags by equality, never as operators."""
+    return {f"{field.TAGS}.{name}": {"$eq": value} for name, value in (where or {}).items()}
 
 
-def ready_unsuspected(queues: Sequence[str]) -> Filter:
+def named(queues: Sequence[str] | None = None, prefix: str | None = None) -> Filter:
+    """Tasks of these queues, or of those whose names begin so; of all where neither is given."""
+    chosen: dict[str, Any] = {} if queues is None else {"$in": list(queues)}
+    if prefix:
+        # A range, not a pattern: nothing in it has to be escaped, and an index serves it.
+        chosen |= {"$gte": prefix, "$lt": f"{prefix}\U0010ffff"}
+    return {field.QUEUE: chosen} if chosen else {}
+
+
+def ready(queues: Sequence[str], where: Mapping[str, Any] | None = None) -> Filter:
+    """What may be claimed from these queues. With the claim index and its order nothing is sorted.
+
+    Tags lie in no index: a claim that asks for some reads each ready task that it passes over.
+    """
+    return {field.QUEUE: _among(queues), field.STATE: _state(sources(Event.CLAIM)), **tagged(where)}
+
+
+def ready_unsuspected(queues: Sequence[str], where: Mapping[str, Any] | None = None) -> Filter:
     """The same without suspects; reads each one it passes over, so only used where some stand in the way."""
-    return {**ready(queues), field.SUSPECT: None}
+    return {**ready(queues, where), field.SUSPECT: None}
 
 
 def claimable(keys: Sequence[str], version: int) -> Filter:
@@ -122,8 +139,8 @@ def matching(
     keys: Sequence[str] | None = None,
     where: Mapping[str, Any] | None = None,
 ) -> Filter:
-    """What a listing asks for; tags by equality, never as operators."""
-    chosen: Filter = {f"{field.TAGS}.{name}": {"$eq": value} for name, value in (where or {}).items()}
+    """What a listing or a change of many tasks asks for; tags by equality, never as operators."""
+    chosen = tagged(where)
     if queue is not None:
         chosen[field.QUEUE] = {"$eq": queue}
     if state is not None:
@@ -131,3 +148,33 @@ def matching(
     if keys is not None:
         chosen[field.KEY] = {"$in": list(keys)}
     return chosen
+
+
+def held_by(claimant: str) -> Filter:
+    """What this claimant holds."""
+    return {field.STATE: TaskState.RUNNING.value, field.WORKER: {"$eq": claimant}}
+
+
+def in_states(states: Sequence[TaskState]) -> Filter:
+    """Tasks in one of these states."""
+    return {field.STATE: _state(states)}
+
+
+def waiting(key: str, version: int) -> Filter:
+    """This task, if it waits and is still as it was found."""
+    return {**by_keys([key]), **in_states(WAITING), field.VERSION: version}
+
+
+def unasked() -> Filter:
+    """Running tasks that nobody asked to stop yet."""
+    return {field.STATE: TaskState.RUNNING.value, field.CANCEL_REQUESTED: None}
+
+
+def elsewhere(queue: str) -> Filter:
+    """Waiting tasks in any other queue than this one."""
+    return {**in_states(WAITING), "$nor": [{field.QUEUE: {"$eq": queue}}]}
+
+
+def finished_by(instant: datetime) -> Filter:
+    """What had finished by then."""
+    return {field.FINISHED_AT: {"$lte": instant}}

@@ -64,15 +64,18 @@ def finish(context: Context, endings: Sequence[Ended]) -> Op[list[Ended]]:
     return (yield from _settle(context, doubtful)) if doubtful else []
 
 
-def settle(context: Context, task: Task, ending: Ending, worker: str) -> Op[None]:
-    """Judge and write one ending; LeaseLost where the task is not held any more."""
-    policy = context.options.policy.over(task.policy)
-    if isinstance(ending, Returned) and policy.keep_completed:
-        encoding.checked_result(ending.value, context.options.max_task_bytes)
-    verdict = judge(task, ending, policy, context.clock.now(), worker)
-    lost = yield from finish(context, [Ended(task, verdict)])
+def settle(context: Context, tasks: Sequence[Task], ending: Ending, worker: str) -> Op[None]:
+    """Judge and write the same ending of these tasks; LeaseLost names those that are not held any more."""
+    now = context.clock.now()
+    endings: list[Ended] = []
+    for task in tasks:
+        policy = context.options.policy.over(task.policy)
+        if isinstance(ending, Returned) and policy.keep_completed:
+            encoding.checked_result(ending.value, context.options.max_task_bytes)
+        endings.append(Ended(task, judge(task, ending, policy, now, task.worker or worker)))
+    lost = yield from finish(context, endings)
     if lost:
-        raise LeaseLost([task.key])
+        raise LeaseLost([ended.task.key for ended in lost])
 
 
 def _kind(ending: Ended) -> Hashable:

@@ -14,7 +14,7 @@ from mongoq.errors import TaskNotFound
 from mongoq.lifecycle import FINISHED, TaskState
 from mongoq.model import QueueStats, Task
 from mongoq.storage import documents, filters, indexes
-from mongoq.storage.commands import Command, Document, Op, find_one
+from mongoq.storage.commands import Command, Document, Filter, Op, find_one
 from mongoq.storage.context import Context
 
 PATIENCE: Final = timedelta(seconds=30)
@@ -36,38 +36,65 @@ def get(context: Context, key: str) -> Op[Task]:
     return documents.task_from(document, context.namespace, context.clock.now())
 
 
-def tasks(
-    context: Context,
-    *,
-    queue: str | None,
-    state: TaskState | None,
-    keys: Sequence[str] | None,
-    where: Mapping[str, Any] | None,
-    limit: int,
-) -> Op[list[Task]]:
+def tasks(context: Context, chosen: Filter, *, claimant: str | None, payload: bool, limit: int) -> Op[list[Task]]:
     """The tasks that match, by key, which is the order of their making where the keys were generated."""
-    chosen = filters.matching(queue=queue, state=state, keys=keys, where=where)
-    found: list[Document] = yield Command(
-        context.tasks, "find", (chosen,), {"sort": [(documents.KEY, 1)], "limit": limit}, limit=PATIENCE
-    )
+    options: dict[str, Any] = {"sort": [(documents.KEY, 1)], "limit": limit}
+    if claimant is not None:
+        chosen = {"$and": [chosen, filters.held_by(claimant)]}
+        options["hint"] = indexes.LEASE
+    if not payload:
+        options["projection"] = {documents.PAYLOAD: False}
+    found: list[Document] = yield Command(context.tasks, "find", (chosen,), options, limit=PATIENCE)
     now = context.clock.now()
     return [documents.task_from(document, context.namespace, now) for document in found]
 
 
-def stats(context: Context) -> Op[dict[str, QueueStats]]:
-    """The counts of every queue that has a task, by name."""
+def count(context: Context, chosen: Filter) -> Op[int]:
+    """How many tasks match."""
+    number: int = yield Command(context.tasks, "count_documents", (chosen,), limit=PATIENCE)
+    return number
+
+
+def empty(context: Context, named: Filter) -> Op[bool]:
+    """Whether none of these queues' tasks is unfinished."""
+    for states, index in _INDEX_OF.items():
+        if states != FINISHED:
+            where = {**named, **filters.in_states(states)}
+            options = {"projection": [documents.KEY], "limit": -1, "hint": index}
+            if (yield Command(context.tasks, "find", (where,), options, limit=PATIENCE)):
+                return False
+    return True
+
+
+def stats(context: Context, named: Filter, *, attempts: bool) -> Op[dict[str, QueueStats]]:
+    """The counts of every such queue that has a task, by name.
+
+    The highest count of attempts reads every unfinished task: it lies in no index, and would cost each claim.
+    """
     counts: dict[str, dict[str, int]] = defaultdict(dict)
     oldest: dict[str, datetime] = {}
+    most: dict[str, int] = {}
     for states, index in _INDEX_OF.items():
-        rows = yield from _grouped(context, states, index)
+        rows = yield from _grouped(context, {**named, **filters.in_states(states)}, index, attempts=attempts)
         for row in rows:
             queue, state = str(row[documents.KEY].get(documents.QUEUE)), row[documents.KEY][documents.STATE]
             counts[queue][state] = row["count"]
             if "oldest" in row:
                 oldest[queue] = row["oldest"]
+            if "most" in row:
+                most[queue] = max(most.get(queue, 0), row["most"] or 0)
     now = context.clock.now()
     waits = {queue: now - instant for queue, instant in oldest.items()}
-    return {queue: QueueStats(queue, **counts[queue], oldest_ready=waits.get(queue)) for queue in sorted(counts)}
+    return {
+        queue: QueueStats(queue, **counts[queue], oldest_ready=waits.get(queue), most_attempts=most.get(queue))
+        for queue in sorted(counts)
+    }
+
+
+def ready(context: Context, queues: Sequence[str], where: Mapping[str, Any] | None) -> Op[bool]:
+    """Whether a claim of these queues would find a task."""
+    only = [documents.KEY]
+    return (yield from find_one(context.tasks, filters.ready(queues, where), only=only, hint=indexes.CLAIM)) is not None
 
 
 def size(context: Context, queue: str | None, states: Sequence[TaskState]) -> Op[int]:
@@ -85,14 +112,15 @@ def size(context: Context, queue: str | None, states: Sequence[TaskState]) -> Op
     return total
 
 
-def _grouped(context: Context, states: Sequence[TaskState], index: str) -> Op[list[Document]]:
+def _grouped(context: Context, where: Filter, index: str, *, attempts: bool) -> Op[list[Document]]:
     group: Document = {
         "_id": {documents.QUEUE: f"${documents.QUEUE}", documents.STATE: f"${documents.STATE}"},
         "count": {"$sum": 1},
     }
     if index == indexes.CLAIM:
         group["oldest"] = {"$min": f"${documents.RUN_AT}"}
-    state = states[0].value if len(states) == 1 else {"$in": [state.value for state in states]}
-    pipeline = [{"$match": {documents.STATE: state}}, {"$group": group}]
+    if attempts and index != indexes.FINISHED_AT:
+        group["most"] = {"$max": f"${documents.ATTEMPTS}"}
+    pipeline = [{"$match": where}, {"$group": group}]
     rows: list[Document] = yield Command(context.tasks, "aggregate", (pipeline,), {"hint": index}, limit=PATIENCE)
     return rows

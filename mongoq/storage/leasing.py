@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import timedelta
 
+from mongoq.model import Task
 from mongoq.storage import documents, filters, updates
 from mongoq.storage.commands import Op, find
 from mongoq.storage.context import Context
@@ -32,3 +33,24 @@ def look(context: Context, keys: Collection[str], tokens: Collection[str]) -> Op
     only = [documents.KEY, documents.CANCEL_REQUESTED]
     found = yield from find(context.tasks, filters.held(keys, tokens), only=only, hint="_id_")
     return {document[documents.KEY]: bool(document.get(documents.CANCEL_REQUESTED)) for document in found}
+
+
+def renew_each(context: Context, tasks: Sequence[Task], lease: timedelta | None) -> Op[list[str]]:
+    """Hold these tasks longer, each for its own lease where none is given; the keys of those that were lost.
+
+    One update, or one for each length of lease among them.
+    """
+    lengths: dict[timedelta, dict[tuple[str, str], None]] = {}
+    for task in tasks:
+        length = lease or context.options.policy.over(task.policy).lease
+        # A task that was not claimed has no token, and matches nothing.
+        lengths.setdefault(length, {})[task.key, task.token or "-"] = None
+    lost: list[str] = []
+    for length, claims in lengths.items():
+        keys, tokens = [key for key, _ in claims], {token for _, token in claims}
+        if (yield from renew(context, keys, tokens, length)) < len(claims):
+            only = [documents.KEY, documents.TOKEN]
+            found = yield from find(context.tasks, filters.held(keys, tokens), only=only, hint="_id_")
+            mine = {(document[documents.KEY], document[documents.TOKEN]) for document in found}
+            lost += [key for key, token in claims if (key, token) not in mine]
+    return lost

@@ -121,3 +121,24 @@ def quarantined(fault: str, now: datetime, keep: timedelta) -> Update:
 def cancel_requested() -> Update:
     """Its worker is asked to stop. No new version: the worker's own writes must still fit."""
     return {"$set": {field.CANCEL_REQUESTED: True}}
+
+
+def moved(to: str, queue: str, attempts: int, now: datetime) -> Update:
+    """In another queue, still waiting, with a fresh count of attempts."""
+    written = {field.QUEUE: to, field.MOVED_FROM: queue, field.MODIFIED_AT: now}
+    if attempts:
+        written[field.UNCHARGED] = attempts
+    return {"$set": written, "$inc": {field.VERSION: 1}}
+
+
+def adjusted(now: datetime, *, priority: int | None, run_at: datetime | None, expires_at: datetime | None) -> Update:
+    """With another place in its queue; what is None stays as it is."""
+    written: dict[str, Any] = {field.MODIFIED_AT: now}
+    if priority is not None:
+        written[field.PRIORITY] = priority
+    if run_at is not None:
+        written[field.RUN_AT] = run_at
+        written[field.STATE] = (TaskState.READY if run_at <= now else TaskState.SCHEDULED).value
+    if expires_at is not None:
+        written[field.EXPIRES_AT] = expires_at
+    return {"$set": written, "$inc": {field.VERSION: 1}}

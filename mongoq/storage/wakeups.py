@@ -8,18 +8,20 @@ falls between the two. It is never resumed: after any error, or when it has sile
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from bson.errors import BSONError
 from pymongo.errors import PyMongoError
 
-from mongoq.lifecycle import TaskState
-from mongoq.storage import documents
+from mongoq.lifecycle import FINISHED, TaskState
+from mongoq.storage import documents, filters
 from mongoq.storage.connection import Connection
 from mongoq.storage.context import Context
 from mongoq.storage.driver import handle
 from mongoq.storage.failures import translated
+
+Pipeline = list[dict[str, Any]]
 
 AWAIT_MS: Final = 2_500
 """How long one look waits on the server; below the 3 s after which the socket is given up."""
@@ -29,12 +31,15 @@ NO_STREAMS: Final = frozenset({20, 40573})
 
 
 class Wakeups:
-    """A change stream of the new work in some queues. For one thread."""
+    """A change stream of the news that `pipeline` lets through. For one thread."""
 
-    def __init__(self, connection: Connection, context: Context, queues: Sequence[str]) -> None:
+    def __init__(
+        self, connection: Connection, context: Context, pipeline: Pipeline, *, await_ms: int = AWAIT_MS
+    ) -> None:
         self._connection = connection
         self._tasks = context.tasks
-        self._pipeline = _pipeline(queues)
+        self._pipeline = pipeline
+        self._await_ms = await_ms
         self._stream: Any = None
 
     @property
@@ -46,12 +51,15 @@ class Wakeups:
         """Open a stream that starts now. StorageRefused with one of `NO_STREAMS` where there can be none."""
         try:
             collection = handle(self._connection, self._tasks, majority=True)
-            self._stream = collection.watch(self._pipeline, max_await_time_ms=AWAIT_MS)
+            self._stream = collection.watch(self._pipeline, max_await_time_ms=self._await_ms)
         except (PyMongoError, BSONError) as error:
             raise translated(error, self._connection.where) from error
 
     def wait(self) -> TaskState | None:
-        """Wait for news, at most 2.5 s: the state in which a task has appeared, or None."""
+        """Wait for news, at most `await_ms`: the state in which a task has appeared.
+
+        None where there was no news, or where a task has gone.
+        """
         try:
             event = self._stream.try_next()
             if event is None and not self._stream.alive:
@@ -72,12 +80,34 @@ class Wakeups:
                 return  # it is gone already, and its cursor ends by itself
 
 
-def _pipeline(queues: Sequence[str]) -> list[dict[str, Any]]:
+def new_work(queues: Sequence[str], where: Mapping[str, Any] | None = None) -> Pipeline:
+    """Tasks that appear in these queues with these tags, ready or scheduled, or fall due at another time.
+
+    An update does not bring the whole task: it may concern another queue, and costs an empty claim then.
+    """
     fresh = {"$in": [TaskState.READY.value, TaskState.SCHEDULED.value]}
     inserted = f"fullDocument.{documents.STATE}"
-    updated = f"updateDescription.updatedFields.{documents.STATE}"
-    of_queues = {f"fullDocument.{documents.QUEUE}": {"$in": list(queues)}}
+    of_ours = {
+        f"fullDocument.{name}": wanted for name, wanted in {**filters.named(queues), **filters.tagged(where)}.items()
+    }
+    moved = {_updated(documents.QUEUE): {"$in": list(queues)}}
+    put_off = {_updated(documents.RUN_AT): {"$exists": True}}
+    otherwise = {"$cond": [f"${_updated(documents.QUEUE)}", TaskState.READY.value, TaskState.SCHEDULED.value]}
     return [
-        {"$match": {"$or": [{inserted: fresh, **of_queues}, {updated: fresh}]}},
-        {"$project": {documents.STATE: {"$ifNull": [f"${inserted}", f"${updated}"]}}},
+        {"$match": {"$or": [{inserted: fresh, **of_ours}, {_updated(documents.STATE): fresh}, moved, put_off]}},
+        {"$project": {documents.STATE: {"$ifNull": [f"${inserted}", f"${_updated(documents.STATE)}", otherwise]}}},
     ]
+
+
+def ending_of(key: str) -> Pipeline:
+    """The end of one task: that it finishes, or goes."""
+    done = {_updated(documents.STATE): {"$in": [state.value for state in FINISHED]}}
+    ends = [done, {"operationType": {"$in": ["delete", "replace", "insert"]}}]
+    return [
+        {"$match": {f"documentKey.{documents.KEY}": {"$eq": key}, "$or": ends}},
+        {"$project": {documents.STATE: f"${_updated(documents.STATE)}"}},
+    ]
+
+
+def _updated(field: str) -> str:
+    return f"updateDescription.updatedFields.{field}"

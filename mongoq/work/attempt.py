@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Protocol
 
 from mongoq.clock import elapsed
 from mongoq.model import Task
 from mongoq.options import Policy
 from mongoq.signals import Interruption
-from mongoq.storage.documents import Unread
 
 FOREVER = float("inf")
+
+
+class Readable(Protocol):
+    """A claimed task: what its holder needs at once, and the way to the rest."""
+
+    @property
+    def key(self) -> str: ...  # noqa: D102
+    @property
+    def token(self) -> str | None: ...  # noqa: D102
+    @property
+    def suspect(self) -> int: ...  # noqa: D102
+    def read(self) -> Task: ...  # noqa: D102
 
 
 class LiveAttempt:
@@ -38,7 +50,7 @@ class LiveAttempt:
         "token",
     )
 
-    def __init__(self, claimed: Unread, policy: Policy, sent: float) -> None:
+    def __init__(self, claimed: Readable, policy: Policy, sent: float) -> None:
         self.key = claimed.key
         self.token = claimed.token or "-"
         """The proof of the claim; never empty, so what was not claimed matches nothing."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from dataclasses import replace
 from typing import Final
 
+from mongoq.arguments import Wanted
 from mongoq.clock import elapsed
 from mongoq.errors import StorageUnavailable
 from mongoq.storage import claiming
@@ -31,14 +33,14 @@ class Claimer:
     def __init__(
         self,
         shared: Shared,
-        queues: tuple[str, ...],
+        wanted: Wanted,
         *,
         room: Callable[[], tuple[int, int]],
         receive: Callable[[list[LiveAttempt]], None],
         aide: bool = False,
     ) -> None:
         self._shared = shared
-        self._queues = queues
+        self._wanted = wanted
         self._room = room
         self._receive = receive
         self._aide = aide
@@ -76,10 +78,10 @@ class Claimer:
         token = claiming.new_token()
         skip = 0 if single else self._window.place(sent) * wanted
         if single:
-            operation = claiming.claim_first(shared.context, self._queues, shared.worker, token=token)
+            operation = claiming.claim_first(shared.context, self._wanted, token=token)
         else:
             operation = claiming.claim_many(
-                shared.context, self._queues, wanted, shared.worker, token=token,
+                shared.context, replace(self._wanted, limit=wanted), token=token,
                 suspicion=0 if self._aide else MOST_SUSPICION - shared.book.suspicion,
                 skip=skip, at_head=not self._aide, avoid=self._avoided(sent),
             )  # fmt: skip

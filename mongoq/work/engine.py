@@ -10,10 +10,11 @@ import threading
 from collections.abc import Callable
 from typing import Any, Final
 
+from mongoq.arguments import Wanted
 from mongoq.clock import elapsed
 from mongoq.errors import MongoqError
 from mongoq.signals import Interruption
-from mongoq.storage import membership, upkeep
+from mongoq.storage import inspecting, membership, upkeep
 from mongoq.storage.context import Context
 from mongoq.telemetry import Signpost, Telemetry
 from mongoq.verdict import Ending, Released
@@ -59,9 +60,9 @@ class Engine:
         self._started_at = elapsed()
         self._sweeper = Sweeper(self._shared, found_work=self.wake, watched=lambda: stream.open)
         self._waker = Waker(stream, news=self._news, ready=self.wake, scheduled=self._look_ahead, telemetry=telemetry)
+        wanted = Wanted(job.queues, self._shared.worker, where=job.where)
         claimer, aide = (
-            Claimer(self._shared, job.queues, room=self._room, receive=self._receive, aide=aide)
-            for aide in (False, True)
+            Claimer(self._shared, wanted, room=self._room, receive=self._receive, aide=aide) for aide in (False, True)
         )
         self._intake = Intake(
             claimer,
@@ -214,10 +215,17 @@ class Engine:
 
     def _nothing_left(self, sweep: bool) -> bool:
         """Whether a burst is over; if so, it ends the engine."""
-        if len(self._book) or self._intake.asking or (sweep and self._shared.run(upkeep.sweep(self._shared.context))):
+        if len(self._book) or self._intake.asking or (sweep and self._more_to_do()):
             return False
         self._done()
         return True
+
+    def _more_to_do(self) -> bool:
+        shared, job = self._shared, self._job
+        if shared.run(upkeep.sweep(shared.context)):
+            return True
+        # The sweeper, or another process, may have made a task ready since the claim that found nothing.
+        return bool(shared.run(inspecting.ready(shared.context, job.queues, job.where)))
 
     def _facts(self) -> dict[str, Any]:
         host, pid, _ = self.worker.rsplit(":", 2)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
 
 from mongoq.work.coroutines import AsyncioExecutor
 from mongoq.work.executor import Executor, Reports
@@ -31,3 +31,5 @@ class Job:
     """Stop when nothing is ready and nothing runs."""
     limit: int | None = None
     """Stop after so many tasks."""
+    where: Mapping[str, Any] = field(default_factory=dict)
+    """The tags that its tasks have."""

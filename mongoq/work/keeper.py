@@ -26,10 +26,10 @@ LONGEST_PAUSE: Final = SHORTEST_LEASE.total_seconds() / RENEWALS_PER_LEASE
 
 
 class Keeper:
-    """The service that keeps leases and sends the heartbeat."""
+    """The service that keeps leases, and sends the heartbeat of a worker that has `facts` to tell."""
 
     def __init__(
-        self, shared: Shared, *, facts: Callable[[], dict[str, Any]], lose: Callable[[LiveAttempt], None]
+        self, shared: Shared, *, facts: Callable[[], dict[str, Any]] | None, lose: Callable[[LiveAttempt], None]
     ) -> None:
         self._shared = shared
         self._facts = facts
@@ -45,13 +45,17 @@ class Keeper:
         if now - self._looked_at >= LOOK_EVERY:
             self._looked_at = now
             self._look([attempt for attempt in self._shared.book.all() if now - attempt.claimed_at >= LOOK_EVERY / 2])
-        beat_every = BEAT_EVERY if len(self._shared.book) else BEAT_EVERY_IDLE
-        if now - self._beaten_at >= beat_every:
-            self._shared.run(membership.beat(self._shared.context, self._shared.worker, self._facts()))
-            self._beaten_at = now
+        pauses = [LONGEST_PAUSE] if self._facts is None else [LONGEST_PAUSE, self._beat(self._facts, now)]
         renewal = self._shared.book.next_due(elapsed())
-        pauses = [LONGEST_PAUSE, self._beaten_at + beat_every - elapsed()]
         return max(0.01, min(pauses if renewal is None else [*pauses, renewal]))
+
+    def _beat(self, facts: Callable[[], dict[str, Any]], now: float) -> float:
+        """Send the heartbeat, if it is time; the seconds until the next one."""
+        every = BEAT_EVERY if len(self._shared.book) else BEAT_EVERY_IDLE
+        if now - self._beaten_at >= every:
+            self._shared.run(membership.beat(self._shared.context, self._shared.worker, facts()))
+            self._beaten_at = now
+        return self._beaten_at + every - elapsed()
 
     def _renew(self, attempts: list[LiveAttempt], lease: float) -> None:
         keys, tokens = _names(attempts)

@@ -57,20 +57,24 @@ class Waker:
         self._spread = 0.0
 
     def idle(self, idle: bool) -> bool:
-        """Note whether the last claim found nothing; whether news comes by itself, so that polls may be rare.
-
-        Of an idle fleet the process that won the last race answers at once, those that lost it hold back: they
-        find nothing any more, which is cheap, and there is no fight. The winner's place is taken when it is busy.
-        """
-        if self._racing:
-            self._racing = False
-            self._spread = min(LONGEST_SPREAD, max(SPREAD, self._spread * 2)) if idle else self._spread / 4
+        """Note whether the last claim found nothing; whether news comes by itself, so that polls may be rare."""
+        self.raced(won=not idle)
         if idle:
             self._idle.set()
         elif self._idle.is_set():
             self._busy_since = elapsed()
             self._idle.clear()
         return self._stream.open
+
+    def raced(self, *, won: bool) -> None:
+        """Note how the last piece of news was followed up.
+
+        Of an idle fleet the process that won the last race answers at once, those that lost it hold back: they
+        find nothing any more, which is cheap, and there is no fight. The winner's place is taken when it is busy.
+        """
+        if self._racing:
+            self._racing = False
+            self._spread = self._spread / 4 if won else min(LONGEST_SPREAD, max(SPREAD, self._spread * 2))
 
     def step(self) -> float | None:
         """Wait for one piece of news, as long as the process is idle."""

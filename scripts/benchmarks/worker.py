@@ -7,6 +7,7 @@ is measured.
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import json
 import logging
@@ -91,9 +92,9 @@ def limit_claims(most: int, count: itertools.count[int]) -> None:
     """Patch this process: there is no option for it, and nobody should want one. `count` counts the claims."""
     claim_many: Any = claiming.claim_many
 
-    def limited(context: Any, queues: Any, limit: int, *arguments: Any, **options: Any) -> Any:
+    def limited(context: Any, wanted: Any, **options: Any) -> Any:
         next(count)
-        return claim_many(context, queues, min(limit, most), *arguments, **options)
+        return claim_many(context, dataclasses.replace(wanted, limit=min(wanted.limit, most)), **options)
 
     claiming.claim_many = limited
 

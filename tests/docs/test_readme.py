@@ -97,6 +97,18 @@ def test_the_producer_and_worker_run_as_printed(server: EmbeddedServer) -> None:
     assert "welcome mail to ada@example.org, attempt 1" in printed.stdout
 
 
+def test_the_claims_by_hand_run_as_printed(server: EmbeddedServer) -> None:
+    namespace = f"t-{secrets.token_hex(4)}"
+    program = block("python", "queue.keepalive")
+    program = program.replace("mongodb://localhost/shop?replicaSet=rs0", server.uri)
+    program = program.replace('namespace="crawl"', f'namespace="{namespace}"')
+    subprocess.run([sys.executable, "-c", program], timeout=60, check=True)
+
+    with Queue(server.uri, namespace=namespace) as queue:
+        stats = queue.stats()["pages"]
+        assert (stats.completed, stats.cancelled, stats.size) == (101, 199, 0)
+
+
 def test_a_document_as_printed_is_a_task(server: EmbeddedServer) -> None:
     document = json_util.loads(block("json", "_id"))
     namespace = f"t-{secrets.token_hex(4)}"

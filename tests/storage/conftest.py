@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import pytest
 
+from mongoq.arguments import Wanted
 from mongoq.clock import FrozenClock, ServerClock
 from mongoq.model import Task
 from mongoq.new_task import NewTask, each
@@ -53,17 +54,17 @@ class Store:
         suspicion: int = MOST_SUSPICION,
     ) -> list[Task]:
         """Claim a batch, as the engine does."""
-        claim = self.run(claiming.claim_many(self.context, queues, limit, worker, suspicion=suspicion))
+        claim = self.run(claiming.claim_many(self.context, Wanted(queues, worker, limit), suspicion=suspicion))
         tasks: list[Task] = claim.tasks
         return tasks
 
     def claim_one(self, *queues: str) -> Task | None:
         """Claim by hand."""
-        task: Task | None = self.run(claiming.try_claim(self.context, queues or ("default",), "w"))
+        task: Task | None = self.run(claiming.try_claim(self.context, Wanted(queues or ("default",), "w")))
         return task
 
     def end(self, task: Task, ending: Ending) -> None:
-        self.run(finishing.settle(self.context, task, ending, "w"))
+        self.run(finishing.settle(self.context, [task], ending, "w"))
 
     def get(self, key: str) -> Task:
         task: Task = self.run(inspecting.get(self.context, key))

@@ -120,7 +120,7 @@ def test_stats_count_every_state_of_every_queue(store: Any) -> None:
     first, _ = store.claim(2, queues=("c",))
     store.end(first, Returned())
 
-    assert store.run(inspecting.stats(store.context)) == {
+    assert store.run(inspecting.stats(store.context, {}, attempts=False)) == {
         "a": QueueStats("a", ready=2, oldest_ready=timedelta(seconds=90)),
         "b": QueueStats("b", scheduled=1),
         "c": QueueStats("c", ready=1, running=1, completed=1, oldest_ready=timedelta(0)),
@@ -164,3 +164,56 @@ def test_an_unreachable_server_is_named_without_its_secrets() -> None:
         with pytest.raises(StorageUnavailable, match=r"127\.0\.0\.1:9") as caught:
             queue.new()
         assert "canary" not in str(caught.value) + repr(queue)
+
+
+def test_stats_and_queues_can_be_asked_of_some_queues(queue: Queue) -> None:
+    for name in ("mail/a", "mail/b", "mai", "mail.c", "other"):
+        queue.new(queue=name)
+        queue.new(queue=name, delay=60)
+    task = queue.try_claim("mail/a")
+    assert task is not None
+    assert queue.queues(prefix="mail/") == {"mail/a": 2, "mail/b": 2}
+    assert queue.queues(exact="other") == {"other": 2}
+    assert queue.queues(exact=["other", "mai", "none"], limit=1) == {"mai": 2}
+    assert queue.stats("mail/a")["mail/a"].running == 1
+    assert len(queue.stats()) == 5
+    wrong: list[dict[str, Any]] = [{"prefix": ""}, {"exact": []}, {"limit": 0}]
+    for options in wrong:
+        with pytest.raises(ValueError, match="is not"):
+            queue.queues(**options)
+
+
+def test_stats_tell_the_highest_count_of_attempts_where_they_are_asked(queue: Queue) -> None:
+    queue.new(queue="a")
+    queue.new(queue="a", delay=60)
+    for _ in range(3):
+        queue.release(queue.claim_many(1, "a"))
+    queue.complete(queue.claim_many(1, "a"))
+    queue.new(queue="b")
+    queue.claim_many(1, "b")
+    assert {name: row.most_attempts for name, row in queue.stats(attempts=True).items()} == {"a": 0, "b": 1}
+    queue.release(queue.tasks(mine=True))
+    queue.claim_many(1, "b")
+    rows = queue.stats(attempts=True)
+    assert rows["b"].most_attempts == 2
+    assert (rows["a"].size, rows["b"].size) == (1, 1)
+    assert queue.stats()["b"].most_attempts is None
+
+
+def test_a_listing_may_leave_payloads_out_and_ask_who_holds_what(queue: Queue) -> None:
+    queue.new(payload=b"x" * 1000)
+    queue.new(payload=b"y")
+    task = queue.try_claim(claimant="me")
+    assert task is not None
+    assert {one.payload for one in queue.tasks(payload=False)} == {None}
+    assert [one.key for one in queue.tasks(claimant="me")] == [task.key]
+    assert queue.tasks(mine=True) == []
+    queue.release(task)
+    assert queue.tasks(claimant="me") == []
+
+
+def test_count_counts_what_matches(queue: Queue) -> None:
+    queue.new_many([{"n": 1}] * 3, queue="a")
+    queue.new({"n": 2}, queue="a", delay=60)
+    assert (queue.count(), queue.count(queue="a", state="ready"), queue.count(where={"n": 2})) == (4, 3, 1)
+    assert queue.count(queue="none") == 0

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
+from mongoq.arguments import Wanted
 from mongoq.lifecycle import TaskState
 from mongoq.new_task import NewTask
 from mongoq.storage import claiming, upkeep
@@ -98,7 +99,7 @@ def test_a_task_goes_to_exactly_one_of_many_claimants(store: Any) -> None:
 
     def claim_all() -> None:
         while True:
-            claim = store.run(claiming.claim_many(store.context, ["default"], 50, "w", suspicion=16))
+            claim = store.run(claiming.claim_many(store.context, Wanted(("default",), "w", 50), suspicion=16))
             taken.update(task.key for task in claim.tasks)
             lost.append(claim.lost)
             if not claim.more:
@@ -153,7 +154,7 @@ def test_a_claim_says_whether_more_may_be_ready(store: Any) -> None:
         store.new()
 
     def more(limit: int) -> bool:
-        claim = store.run(claiming.claim_many(store.context, ["default"], limit, "w", suspicion=16))
+        claim = store.run(claiming.claim_many(store.context, Wanted(("default",), "w", limit), suspicion=16))
         return bool(claim.more)
 
     assert [more(2), more(2)] == [True, False]
@@ -169,7 +170,7 @@ def test_tasks_of_different_versions_are_claimed_in_one_go(make_store: Callable[
 
 
 def behind(store: Any, limit: int, skip: int) -> Any:
-    return store.run(claiming.claim_many(store.context, ("default",), limit, "w", suspicion=16, skip=skip))
+    return store.run(claiming.claim_many(store.context, Wanted(("default",), "w", limit), suspicion=16, skip=skip))
 
 
 def test_a_batch_behind_the_head_leaves_the_head_where_all_have_one_priority(store: Any) -> None:
@@ -192,5 +193,5 @@ def test_a_batch_behind_the_head_is_taken_at_the_head_where_the_line_is_short(st
         store.new(key=f"t{number}")
     claim = behind(store, 2, skip=3)
     assert (claim.skipped, [task.key for task in claim.tasks]) == (False, ["t0", "t1"])
-    aside = claiming.claim_many(store.context, ("default",), 2, "w", suspicion=0, skip=3, at_head=False)
+    aside = claiming.claim_many(store.context, Wanted(("default",), "w", 2), suspicion=0, skip=3, at_head=False)
     assert store.run(aside).tasks == [], "an aide leaves the head alone"

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
+from mongoq.arguments import Wanted
 from mongoq.lifecycle import TaskState
 from mongoq.storage import claiming, leasing, upkeep
 
@@ -26,12 +27,12 @@ def held_by_a_transaction(store: Any, *keys: str) -> Iterator[None]:
 def test_a_claim_goes_around_tasks_that_a_transaction_holds(store: Any) -> None:
     for number in range(6):
         store.new(key=f"t{number}", priority=6 - number)
-    batch = claiming.claim_many(store.context, ("default",), 4, "w", suspicion=0)
+    batch = claiming.claim_many(store.context, Wanted(("default",), "w", 4), suspicion=0)
     with held_by_a_transaction(store, "t0", "t2"):
         claim = store.run(batch)
         assert [task.key for task in claim.tasks] == ["t1", "t3"]
         assert sorted(claim.blocked) == ["t0", "t2"]
-        next_one = claiming.claim_many(store.context, ("default",), 1, "w", suspicion=0, avoid=claim.blocked)
+        next_one = claiming.claim_many(store.context, Wanted(("default",), "w"), suspicion=0, avoid=claim.blocked)
         assert [task.key for task in store.run(next_one).tasks] == ["t4"]
     assert [task.key for task in store.claim(9)] == ["t0", "t2", "t5"], "none is lost"
 

@@ -11,6 +11,7 @@ import bson
 import pytest
 from bson.datetime_ms import DatetimeMS
 
+from mongoq.arguments import Wanted
 from mongoq.clock import FrozenClock
 from mongoq.errors import StorageRefused, StorageUnavailable
 from mongoq.lifecycle import TaskState
@@ -31,7 +32,7 @@ def matched(count: int) -> SimpleNamespace:
 
 
 def claim_many(context: Context, limit: int = 10, suspicion: int = 1) -> Any:
-    return claiming.claim_many(context, ["default"], limit, "me:1:a", suspicion=suspicion)
+    return claiming.claim_many(context, Wanted(("default",), "me:1:a", limit), suspicion=suspicion)
 
 
 def keys(claim: claiming.Claim) -> list[str]:
@@ -184,7 +185,7 @@ def test_a_single_claim_whose_reply_was_lost_is_looked_up_by_its_token(
     drive: Drive, context: Context, make_document: Make
 ) -> None:
     held = make_document(state="running", token="t", attempts=1)
-    commands, task = drive(claiming.claim_one(context, ["default"], "me"), LOST_REPLY, [held])
+    commands, task = drive(claiming.claim_one(context, Wanted(("default",), "me")), LOST_REPLY, [held])
     token = commands[0].args[1]["$set"]["token"]
     assert commands[1].majority
     assert commands[1].args[0] == {"state": TaskState.RUNNING, "token": token}
@@ -192,22 +193,22 @@ def test_a_single_claim_whose_reply_was_lost_is_looked_up_by_its_token(
 
 
 def test_a_single_claim_that_was_not_made_brings_nothing(drive: Drive, context: Context) -> None:
-    assert drive(claiming.claim_one(context, ["default"], "me"), LOST_REPLY, [])[1] is None
+    assert drive(claiming.claim_one(context, Wanted(("default",), "me")), LOST_REPLY, [])[1] is None
     with pytest.raises(StorageUnavailable):
-        drive(claiming.claim_one(context, ["default"], "me"), NO_SERVER)
+        drive(claiming.claim_one(context, Wanted(("default",), "me")), NO_SERVER)
 
 
 def test_a_task_with_a_lease_of_its_own_is_held_for_that_long(
     drive: Drive, context: Context, make_document: Make
 ) -> None:
     held = make_document(state="running", token="t", policy={"lease": 90}, lease_until=NOW + timedelta(seconds=30))
-    commands, _ = drive(claiming.claim_one(context, ["default"], "me"), held, matched(1))
+    commands, _ = drive(claiming.claim_one(context, Wanted(("default",), "me")), held, matched(1))
     assert commands[1].args[1] == {"$set": {"lease_until": NOW + timedelta(seconds=90)}}
 
 
 def test_a_single_claim_tells_until_when_it_holds_the_task(drive: Drive, context: Context, make_document: Make) -> None:
     held = make_document(state="running", token="t", policy={"lease": 90}, lease_until=NOW + timedelta(seconds=30))
-    _, task = drive(claiming.claim_one(context, ["default"], "me"), held, matched(1))
+    _, task = drive(claiming.claim_one(context, Wanted(("default",), "me")), held, matched(1))
     assert task.lease_until == NOW + timedelta(seconds=90)
 
 

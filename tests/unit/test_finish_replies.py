@@ -187,19 +187,19 @@ def test_a_moved_task_starts_its_count_afresh_in_its_new_queue(drive: Drive, con
 
 def test_settling_by_hand_judges_and_tells_a_lost_lease(drive: Drive, context: Context, make_task: Make) -> None:
     task = make_task(policy={"keep_completed": 60.0})
-    (command,), _ = drive(finishing.settle(context, task, Returned(), "me"), reply(1))
+    (command,), _ = drive(finishing.settle(context, [task], Returned(), "me"), reply(1))
     assert command.args[1]["$set"]["purge_at"] == NOW + timedelta(minutes=1)
     with pytest.raises(LeaseLost, match="k1"):
-        drive(finishing.settle(context, task, Raised(Snooze(1)), "me"), reply(0), [])
+        drive(finishing.settle(context, [task], Raised(Snooze(1)), "me"), reply(0), [])
 
 
 def test_a_result_that_cannot_be_stored_is_refused_before_anything_is_written(
     drive: Drive, context: Context, make_task: Make
 ) -> None:
     with pytest.raises(InvalidTask, match="result"):
-        next(finishing.settle(context, make_task(), Returned({1, 2}), "me"))
+        next(finishing.settle(context, [make_task()], Returned({1, 2}), "me"))
     unkept = make_task(policy={"keep_completed": 0})
-    assert drive(finishing.settle(context, unkept, Returned({1, 2}), "me"), reply(1))[1] is None
+    assert drive(finishing.settle(context, [unkept], Returned({1, 2}), "me"), reply(1))[1] is None
 
 
 def test_a_batch_of_cancelled_attempts_is_written_at_once(drive: Drive, context: Context, make_task: Make) -> None:

@@ -19,10 +19,10 @@ from mongoq.storage import documents
 
 PACKAGE: Final = Path(mongoq.__file__).parent
 
-WORDS = "errors checks signals lifecycle clock backoff options model new_task verdict telemetry"
+WORDS = "errors checks signals lifecycle clock backoff options model new_task arguments verdict telemetry"
 PURE = (
-    "commands context keys codec documents encoding filters updates indexes enqueueing claiming leasing finishing "
-    "upkeep inspecting administering membership patience"
+    "commands context keys codec documents encoding filters updates indexes enqueueing claiming candidates leasing "
+    "finishing upkeep inspecting administering tending membership patience"
 )
 SOCKETS = "connection driver failures wakeups embedded embedded_guard embedded_start"
 FLOORS: Final[dict[str, int]] = (

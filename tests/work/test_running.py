@@ -297,3 +297,15 @@ def test_a_worker_ends_when_its_client_is_closed_by_its_owner(server: Any) -> No
     client.close()
 
     assert handle.wait(20)
+
+
+def test_a_burst_runs_again_what_is_due_again_at_once(queue: Queue) -> None:
+    """Another sweep may make it ready between the claim that finds nothing and the end of the burst."""
+
+    def handler(task: Task) -> None:
+        if task.attempts < 10:
+            raise Retry(delay=0)
+
+    keys = [queue.new().key for _ in range(3)]
+    queue.run(handler, burst=True)
+    assert {queue.get(key).state for key in keys} == {TaskState.COMPLETED}

@@ -80,3 +80,25 @@ def test_a_busy_worker_lets_go_of_its_stream(queue: Queue, events: Any, gate: An
     until(lambda: not stream.open, why="the stream is closed after a second")
     gate.opened.set()
     events.wait("wakeups.watching", 2)
+
+
+def test_an_idle_worker_hears_of_tasks_that_are_moved_to_it_and_of_tasks_put_forward(
+    queue: Queue, producer: Queue, events: Any
+) -> None:
+    queue.start(lambda task: None)
+    waits = []
+    for number in range(1, 7):
+        moved = number % 2
+        key = producer.new(queue="elsewhere").key if moved else producer.new(delay=300).key
+        events.wait("wakeups.watching")
+        asked = producer.time()
+        if moved:
+            producer.move(key, to="default")
+        else:
+            producer.update(key, delay=0)
+        started = events.wait("task.started", number)[-1]["task"]
+        assert started.key == key
+        waits.append((started.started_at - asked).total_seconds())
+        events.wait("tasks.finished", number)
+    # Polls come after 5 s, looks for what is due after 10 s: most were neither.
+    assert sorted(waits)[3] < 0.5
