@@ -7,7 +7,7 @@ from typing import Annotated, Final
 import typer
 
 from mongoq import __version__
-from mongoq.cli import demo, server, stats, tasks, worker
+from mongoq.cli import demo, server, stats, tasks, tending, worker
 from mongoq.cli.options import Place, warn_of_password
 from mongoq.cli.output import say
 
@@ -66,6 +66,12 @@ for name, function in (
     ("new", tasks.new),
     ("ls", tasks.ls),
     ("show", tasks.show),
+    ("cancel", tending.cancel),
+    ("delete", tending.delete),
+    ("move", tending.move),
+    ("purge", tending.purge),
+    ("queues", stats.queues),
+    ("workers", stats.workers),
     ("worker", worker.worker),
     ("init", server.init),
     ("time", server.server_time),

@@ -49,6 +49,8 @@ def drawn(sheet: Sheet, room: int) -> tuple[RenderableType, int]:
     widths = [max(map(cells, column)) for column in zip(sheet.columns, *texts, strict=True)]
     widths[0] = min(widths[0], WIDEST_KEY)
     gaps = len(widths) - 1
+    if sheet.sparse and sum(widths) + gaps > room:
+        return drawn(sheet.without_zeros(), room)
     gap = 2 if sum(widths) + 2 * gaps <= room else 1
     widths[-1] = min(widths[-1], max(NARROWEST_TEXT, room - sum(widths[:-1]) - gap * gaps))
     table = Table(

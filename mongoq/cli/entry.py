@@ -25,6 +25,8 @@ INTERRUPTED: Final = 130
 
 ANYWHERE: Final = ("--uri", "--namespace")
 """Options of `mongoq` itself that may also follow the command."""
+JSON: Final = "--json"
+"""An option of every command, which may also precede it."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -52,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def hoisted(arguments: Sequence[str]) -> list[str]:
-    """The arguments with the options of `mongoq` itself before the command, wherever they were typed."""
+    """The arguments with the options of `mongoq` itself before the command, and --json after it, wherever typed."""
     moved: list[str] = []
     others: list[str] = []
     rest = iter(arguments)
@@ -69,6 +71,8 @@ def hoisted(arguments: Sequence[str]) -> list[str]:
             moved.append(argument)
         else:
             others.append(argument)
+    if JSON in others[:1] and len(others) > 1:
+        others = [others[1], JSON, *others[2:]]
     return [*moved, *others]
 
 

@@ -15,9 +15,11 @@ import typer
 
 from mongoq import ConfigurationError, Queue
 from mongoq.cli.output import note
+from mongoq.storage.embedded import holds_server
 
 UNITS: Final = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
 DURATION: Final = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,9})?)(ms|s|m|h|d)?")
+EMBEDDED: Final = "embedded:"
 PASSWORD: Final = re.compile(r"://[^@]*:[^@]*@|password=", re.IGNORECASE)
 
 
@@ -40,12 +42,18 @@ class Place:
         """The namespace: --namespace, else MONGOQ_NAMESPACE, else `default`."""
         return self.named or os.environ.get("MONGOQ_NAMESPACE") or "default"
 
-    def open(self, **options: Any) -> Queue:
-        """The queue there. ConfigurationError where no MongoDB is named."""
+    def open(self, *, reading: bool = False, **options: Any) -> Queue:
+        """The queue there. ConfigurationError where no MongoDB is named.
+
+        `reading` says that there is nothing to do where there is nothing yet: then a misspelt folder is not made.
+        """
         if self.given is None:
             raise ConfigurationError(
                 "no MongoDB is named: set MONGOQ_URI, or give --uri; `mongoq dev` starts one on this machine"
             )
+        folder = self.given.removeprefix(EMBEDDED)
+        if reading and self.given.startswith(EMBEDDED) and folder and not holds_server(folder):
+            raise ConfigurationError(f"no embedded server has run in {folder!r}; `mongoq dev --path` makes one")
         return Queue(self.given, namespace=self.namespace, **options)
 
 

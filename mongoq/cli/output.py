@@ -13,7 +13,7 @@ import sys
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import date, datetime, timedelta
 from typing import Any, Final
 
@@ -108,6 +108,14 @@ class Sheet:
     rows: Sequence[Sequence[object]]
     empty: str
     """What to say instead of a table without rows."""
+    sparse: bool = False
+    """Whether columns of zeros may be left out where there is no room for them."""
+
+    def without_zeros(self) -> Sheet:
+        """The table without columns that hold nothing but zeros."""
+        kept = [place for place, column in enumerate(zip(*self.rows, strict=True)) if any(cell != 0 for cell in column)]
+        rows = [[row[place] for place in kept] for row in self.rows]
+        return replace(self, columns=[self.columns[place] for place in kept], rows=rows, sparse=False)
 
     def plain(self) -> Iterator[str]:
         """Its lines, in columns as wide as their widest cell."""

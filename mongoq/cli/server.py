@@ -58,7 +58,7 @@ def init(context: typer.Context, as_json: AsJson = False) -> None:
 
 def server_time(context: typer.Context, as_json: AsJson = False) -> None:
     """Print the server's time, by which everything is scheduled, and how far this host's clock is from it."""
-    with place(context).open() as queue:
+    with place(context).open(reading=True) as queue:
         queue.time()  # connects, so that the next one measures a single round trip
         before = datetime.now(UTC)
         server = queue.time()

@@ -1,17 +1,20 @@
-"""`mongoq stats`: a row per queue, a row per worker process."""
+"""Commands that count: `stats`, `queues`, `workers`."""
 
 from __future__ import annotations
 
 import sys
 import threading
+from collections.abc import Callable
 from contextlib import ExitStack
+from datetime import timedelta
 from typing import Annotated, Final
 
 import typer
 
-from mongoq import Queue, TaskState
+from mongoq import Queue, StorageUnavailable, TaskState
 from mongoq.cli.options import AsJson, place
-from mongoq.cli.output import Sheet, live, print_json, show, span
+from mongoq.cli.output import Sheet, live, note, print_json, span
+from mongoq.cli.output import show as show_sheets
 
 STATES: Final = (
     TaskState.READY,
@@ -24,6 +27,10 @@ STATES: Final = (
 )
 
 
+SILENT: Final = timedelta(seconds=25)
+"""Two heartbeats of an idle worker, and a while: whoever has said nothing for so long may have gone."""
+
+
 def stats(
     context: typer.Context,
     watch: Annotated[
@@ -33,35 +40,83 @@ def stats(
 ) -> None:
     """Show how many tasks of each queue stand where, and the worker processes.
 
-    --json prints {"queues": {...}, "workers": [...]}; with --watch, one such line each time.
+    --json prints {"queues": {...}, "workers": [...]}; with --watch, one such line each time. A server that stops
+    answering meanwhile is waited for.
     """
-    pause = threading.Event()
-    with place(context).open() as queue, ExitStack() as stack:
+    with place(context).open(reading=True) as queue, ExitStack() as stack:
         on_terminal = watch is not None and not as_json and sys.stdout.isatty()
-        draw = stack.enter_context(live()) if on_terminal else show
-        while True:
+        draw = stack.enter_context(live()) if on_terminal else show_sheets
+
+        def show() -> None:
             if as_json:
                 print_json({"queues": queue.stats(), "workers": queue.workers()})
             else:
                 draw(sheets(queue))
-            if watch is None or pause.wait(watch):
-                return
+
+        show()
+        if watch is not None:
+            _again(show, watch)
+
+
+def queues(
+    context: typer.Context,
+    *,
+    prefix: Annotated[str | None, typer.Option(help="Only those whose names begin so.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Only the first so many, by name.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the queues that have tasks, and how many of them are not finished. --json prints {NAME: N}."""
+    with place(context).open(reading=True) as queue:
+        found = queue.queues(prefix=prefix, limit=limit)
+    if as_json:
+        print_json(found)
+    else:
+        show_sheets([Sheet("queues", ("queue", "unfinished"), list(found.items()), empty="no queues")])
+
+
+def workers(context: typer.Context, as_json: AsJson = False) -> None:
+    """List the worker processes that sent a heartbeat within the last minute. --json prints a list."""
+    with place(context).open(reading=True) as queue:
+        if as_json:
+            print_json(queue.workers())
+        else:
+            show_sheets([fleet(queue)])
 
 
 def sheets(queue: Queue) -> list[Sheet]:
     """The tables of a namespace as it stands now."""
     found = queue.stats()
     rows = [(name, *(getattr(row, state) for state in STATES), span(row.oldest_ready)) for name, row in found.items()]
-    queues = Sheet(
-        f"queues in {queue.namespace}",
-        ("queue", *STATES, "oldest"),
-        rows,
-        empty=f"no tasks in the namespace {queue.namespace}",
-    )
+    nothing = f"no tasks in the namespace {queue.namespace}"
+    columns = ("queue", *STATES, "oldest")
+    return [Sheet(f"queues in {queue.namespace}", columns, rows, empty=nothing, sparse=True), fleet(queue)]
+
+
+def fleet(queue: Queue) -> Sheet:
+    """The table of the worker processes."""
     now = queue.time()
-    fleet = [
-        (one.host, one.pid, ",".join(one.queues), one.workers, one.running, f"{span(one.silent(now))} ago")
+    rows = [
+        (one.host, one.pid, ",".join(one.queues), one.workers, one.running, _heard(one.silent(now)))
         for one in queue.workers()
     ]
     columns = ("host", "pid", "queues", "handlers", TaskState.RUNNING, "last heartbeat")
-    return [queues, Sheet("workers", columns, fleet, empty="no workers")]
+    return Sheet("workers", columns, rows, empty="no workers")
+
+
+def _heard(silent: timedelta) -> str:
+    return f"{span(silent)} ago{', silent' if silent > SILENT else ''}"
+
+
+def _again(show: Callable[[], None], pause: float) -> None:
+    """Show it every so often; while the server does not answer, say so once and go on."""
+    answered = True
+    waiting = threading.Event()
+    while not waiting.wait(pause):
+        try:
+            show()
+        except StorageUnavailable as error:
+            if answered:
+                note(f"{error}; waiting for it")
+            answered = False
+        else:
+            answered = True

@@ -71,7 +71,7 @@ def ls(
 ) -> None:
     """List tasks, ordered by key: the oldest first where keys were generated. --json prints a list."""
     wanted = tags(where or [])
-    with place(context).open() as line:
+    with place(context).open(reading=True) as line:
         found = line.tasks(queue=queue, state=state, where=wanted or None, limit=limit)
     if as_json:
         print_json(found)
@@ -97,7 +97,7 @@ def show(
     """Show everything about a task, with the errors of its attempts and the last traceback."""
     if not key:
         refuse("a key is never empty")
-    with place(context).open() as line:
+    with place(context).open(reading=True) as line:
         task = line.get(key)
     if as_json:
         print_json(task)

@@ -19,7 +19,7 @@ import typer
 
 from mongoq import Queue
 from mongoq.checks import did_you_mean
-from mongoq.cli.options import AsJson, names, place, refuse, span_option, warn_of_standalone
+from mongoq.cli.options import AsJson, names, place, refuse, span_option, tags, warn_of_standalone
 from mongoq.cli.output import clean, print_json
 from mongoq.telemetry import Signpost
 
@@ -42,6 +42,9 @@ def worker(
         ),
     ] = None,
     queues: Annotated[str, typer.Option(metavar="NAME,NAME...", help="The queues to work on.")] = "default",
+    where: Annotated[
+        list[str] | None, typer.Option(metavar="KEY=VALUE", help="Only tasks with this tag; may be repeated.")
+    ] = None,
     burst: Annotated[bool, typer.Option("--burst", help="Stop when nothing is ready any more.")] = False,
     max_retries: Annotated[int | None, typer.Option(help="Retries after the first attempt. Default: no limit.")] = None,
     backoff: Annotated[timedelta | None, span_option("The step of the wait before each retry. Default: 10s.")] = None,
@@ -63,13 +66,14 @@ def worker(
         "max_retries": max_retries, "backoff": backoff, "deadline": deadline, "lease": lease, "grace": grace,
         "keep_completed": keep_completed, "keep_failed": keep_failed,
     }  # fmt: skip
-    options = {name: value for name, value in given.items() if value is not None}
+    wanted = tags(where or [])
+    options: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     with place(context).open(workers=workers, **options) as queue:
         queue.time()  # an unreachable server ends it here, and only here
         warn_of_standalone(queue)
         _log_to_stderr()
         log.info("%s works on %s of %r", clean(function), queues, queue)
-        figures = _run(queue, handler, names(queues), executor, burst=burst)
+        figures = _run(queue, handler, names(queues), executor, where=wanted, burst=burst)
     if as_json:
         print_json(figures)
 
@@ -108,7 +112,13 @@ def _imported(name: str) -> Any:
 
 
 def _run(
-    queue: Queue, handler: Callable[..., Any], queues: list[str], executor: str | None, *, burst: bool
+    queue: Queue,
+    handler: Callable[..., Any],
+    queues: list[str],
+    executor: str | None,
+    *,
+    where: dict[str, Any],
+    burst: bool,
 ) -> dict[str, Any]:
     endings: Counter[str] = Counter()
     counting = threading.Lock()
@@ -120,7 +130,7 @@ def _run(
 
     queue.telemetry.subscribe(count)
     start = time.monotonic()
-    queue.run(handler, queues=queues, executor=executor, burst=burst)
+    queue.run(handler, queues=queues, where=where, executor=executor, burst=burst)
     log.info("stopped: %s", ", ".join(f"{number} x {name}" for name, number in sorted(endings.items())) or "no tasks")
     return {"seconds": round(time.monotonic() - start, 3), "endings": dict(endings)}
 

@@ -23,7 +23,8 @@ FAST = "serverSelectionTimeoutMS=150"
 
 COMMANDS = (
     ["stats"], ["stats", "--json"], ["new", "a=1"], ["ls"], ["show", "k"], ["init"], ["time"],
-    ["worker", "json:loads"], ["demo", "--seconds", "1"],
+    ["worker", "json:loads"], ["demo", "--seconds", "1"], ["queues"], ["workers"], ["cancel", "k"], ["delete", "k"],
+    ["move", "k", "--to", "q"], ["purge"], ["cancel", "--queue", "q", "--yes"],
 )  # fmt: skip
 
 Cli = Callable[..., tuple[int, str, str]]
