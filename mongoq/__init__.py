@@ -15,6 +15,8 @@ from mongoq.backoff import Constant, Exponential, Ladder, Linear
 from mongoq.buffer import Buffer
 from mongoq.errors import (
     ConfigurationError,
+    Conflict,
+    DependencyError,
     DuplicateTask,
     Fault,
     IndexMissing,
@@ -22,14 +24,17 @@ from mongoq.errors import (
     LeaseLost,
     MongoqError,
     QueueClosed,
+    Role,
     StorageError,
     StorageRefused,
     StorageUnavailable,
     TaskNotFound,
+    Unsupported,
     WrongState,
 )
 from mongoq.lifecycle import TaskState
 from mongoq.model import Attempt, QueueStats, Task, TaskError, WorkerInfo
+from mongoq.modification import Change, Modification, Modified, TaskRef
 from mongoq.new_task import NewTask
 from mongoq.queue import Queue
 from mongoq.signals import (
@@ -55,9 +60,12 @@ __all__ = [
     "Attempt",
     "Buffer",
     "Cancel",
+    "Change",
     "ConfigurationError",
+    "Conflict",
     "Constant",
     "DeadlineExceeded",
+    "DependencyError",
     "DuplicateTask",
     "Exponential",
     "Fail",
@@ -70,6 +78,8 @@ __all__ = [
     "Ladder",
     "LeaseLost",
     "Linear",
+    "Modification",
+    "Modified",
     "MongoqError",
     "Move",
     "NewTask",
@@ -77,6 +87,7 @@ __all__ = [
     "QueueClosed",
     "QueueStats",
     "Retry",
+    "Role",
     "Signal",
     "Signpost",
     "Snooze",
@@ -86,7 +97,9 @@ __all__ = [
     "Task",
     "TaskError",
     "TaskNotFound",
+    "TaskRef",
     "TaskState",
+    "Unsupported",
     "WorkerHandle",
     "WorkerInfo",
     "WrongState",

@@ -7,11 +7,13 @@
     ├── DuplicateTask                     the key, or the `unique` value, is taken
     ├── WrongState                        the task's state does not allow it: nothing was written
     ├── LeaseLost                         the task is no longer this claimant's: nothing was written
+    ├── DependencyError                   an atomic change was refused, and says why: nothing was written
     ├── QueueClosed                       the queue was closed
     └── StorageError                      MongoDB did not do what it was asked
         ├── StorageUnavailable            no answer for now: the same call may succeed later
         └── StorageRefused                it answered no: the same call will fail again
-            └── IndexMissing              the collection lacks an index: `mongoq init` makes it
+            ├── IndexMissing              the collection lacks an index: `mongoq init` makes it
+            └── Unsupported               a standalone server has no transactions; a one-node replica set has
 
 What a handler raises to steer its own task is no error: see `mongoq.signals`.
 """
@@ -19,10 +21,13 @@ What a handler raises to steer its own task is no error: see `mongoq.signals`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from enum import StrEnum
+from typing import Any, NamedTuple
 
 __all__ = [
     "ConfigurationError",
+    "Conflict",
+    "DependencyError",
     "DuplicateTask",
     "Fault",
     "IndexMissing",
@@ -30,10 +35,12 @@ __all__ = [
     "LeaseLost",
     "MongoqError",
     "QueueClosed",
+    "Role",
     "StorageError",
     "StorageRefused",
     "StorageUnavailable",
     "TaskNotFound",
+    "Unsupported",
     "WrongState",
 ]
 
@@ -109,6 +116,70 @@ class LeaseLost(MongoqError):
         super().__init__(f"the lease was lost on {len(self.keys)} task(s): {shown}")
 
 
+class Role(StrEnum):
+    """What an atomic change wanted of a task."""
+
+    INSERT = "insert"
+    CHANGE = "change"
+    DELETE = "delete"
+    DEPEND = "depend"
+
+
+class Conflict(NamedTuple):
+    """One task that stood in the way of an atomic change."""
+
+    key: str
+    """Its key."""
+    role: Role
+    """What the change wanted of it."""
+    why: str
+    """What was found instead."""
+
+    def __str__(self) -> str:
+        return f"{self.role} {self.key!r}: {self.why}"
+
+
+class DependencyError(MongoqError):
+    """An atomic change was refused, because of the tasks listed; nothing was written.
+
+    Read the tasks again and decide anew: the same change will be refused again.
+    """
+
+    def __init__(
+        self,
+        missing: Sequence[Conflict] = (),
+        claimed: Sequence[Conflict] = (),
+        collisions: Sequence[Conflict] = (),
+    ) -> None:
+        self.missing = tuple(missing)
+        """Tasks that are not there any more, have moved on to another version, or have finished."""
+        self.claimed = tuple(claimed)
+        """Tasks that another claimant holds."""
+        self.collisions = tuple(collisions)
+        """Insertions whose key or `unique` value is taken."""
+        found = [*self.missing, *self.claimed, *self.collisions]
+        more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+        super().__init__(f"the change was refused: {found[0] if found else 'nothing was named'}{more}")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.missing, self.claimed, self.collisions)
+
+    @property
+    def has_missing(self) -> bool:
+        """Whether a task was missing."""
+        return bool(self.missing)
+
+    @property
+    def has_claims(self) -> bool:
+        """Whether a task was held by another."""
+        return bool(self.claimed)
+
+    @property
+    def has_collisions(self) -> bool:
+        """Whether a key or `unique` value was taken."""
+        return bool(self.collisions)
+
+
 class QueueClosed(MongoqError):
     """The queue was closed; open another."""
 
@@ -138,3 +209,7 @@ class StorageRefused(StorageError):
 
 class IndexMissing(StorageRefused):
     """The collection lacks an index that mongoq needs; `mongoq init` makes it."""
+
+
+class Unsupported(StorageRefused):
+    """The server has no transactions because it stands alone; a replica set of one node is enough."""

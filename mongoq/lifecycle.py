@@ -46,6 +46,8 @@ class Event(StrEnum):
     RESCUE = "rescue"
     EXPIRE = "expire"
     CANCEL = "cancel"
+    CHANGE = "change"
+    RERUN = "rerun"
 
 
 class Transition(NamedTuple):
@@ -75,6 +77,9 @@ TRANSITIONS: Final = (
     Transition(Event.RESCUE, (_S.RUNNING,), _S.FAILED, "lost too often"),
     Transition(Event.EXPIRE, (_S.SCHEDULED, _S.READY, _S.RUNNING), _S.EXPIRED, "expires_at has passed"),
     Transition(Event.CANCEL, (_S.SCHEDULED, _S.READY, _S.RUNNING), _S.CANCELLED, "somebody asked"),
+    Transition(Event.CHANGE, (_S.SCHEDULED, _S.RUNNING), _S.READY, "modify, due now"),
+    Transition(Event.CHANGE, (_S.READY, _S.RUNNING), _S.SCHEDULED, "modify, put off"),
+    Transition(Event.RERUN, (_S.FAILED,), _S.READY, "an operator tries again"),
 )
 
 FINISHED: Final = (_S.COMPLETED, _S.FAILED, _S.EXPIRED, _S.CANCELLED)

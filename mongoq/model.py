@@ -7,8 +7,10 @@ from dataclasses import dataclass, field, fields, make_dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
-from mongoq.checks import shortened
+from mongoq.checks import UNSET, Duration, Unset, shortened
+from mongoq.keys import KeyMaker
 from mongoq.lifecycle import FINISHED, TaskState
+from mongoq.modification import Change, TaskRef
 from mongoq.signals import DeadlineExceeded, Interrupted, Interruption
 
 __all__ = ["Attempt", "QueueStats", "Task", "TaskError", "TaskState", "WorkerInfo"]
@@ -41,6 +43,12 @@ class Attempt(Protocol):
 
     def time_left(self) -> float | None:
         """Seconds until the deadline, the end of the lease as this host counts it, or of a shutdown's grace."""
+
+    def pause(self) -> None:
+        """Leave the lease alone: a transaction of the handler's own is about to hold the task."""
+
+    def resume(self, *, committed: bool) -> None:
+        """Go on, as before or as one whose ending is written."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -120,6 +128,45 @@ class Task:
     def get(self, name: str, default: Any = None) -> Any:
         """The value of one tag, or `default`."""
         return self.tags.get(name, default)
+
+    @staticmethod
+    def new_key() -> str:
+        """A key for a task that is yet to be made, so that other data can refer to it beforehand.
+
+        Of the kind that tasks are given by default: unique everywhere, ordered by this host's time.
+        """
+        return KeyMaker()(datetime.now(UTC))
+
+    @property
+    def ref(self) -> TaskRef:
+        """This task at this version, for an atomic change; with the proof of the claim, where this is one."""
+        return TaskRef(self.key, self.version, self.token)
+
+    def as_change(
+        self,
+        *,
+        queue: str | Unset = UNSET,
+        delay: Duration | Unset = UNSET,
+        run_at: datetime | Unset = UNSET,
+        priority: int | Unset = UNSET,
+        tags: Mapping[str, Any] | Unset = UNSET,
+        payload: Any = UNSET,
+        expires_at: datetime | Unset | None = UNSET,
+    ) -> Change:
+        """For `modify(change=[...])`: what is to become of this task; what is not given stays.
+
+        `payload=None` and `expires_at=None` take them away; `tags` replaces all tags. A new queue, `delay` or
+        `run_at` is an arrival: a task that you hold is given up by it, the attempt not charged. Raises InvalidTask.
+        """
+        return Change(self.ref, queue, delay, run_at, priority, tags, payload, expires_at)
+
+    def as_delete(self) -> TaskRef:
+        """For `modify(delete=[...])`: the same as `ref`."""
+        return self.ref
+
+    def as_depend(self) -> TaskRef:
+        """For `modify(depend=[...])`: the same as `ref`."""
+        return self.ref
 
     @property
     def age(self) -> timedelta:

@@ -8,7 +8,7 @@ the rest.
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from datetime import timedelta
 from typing import Any, Final
@@ -17,6 +17,9 @@ from mongoq.backoff import Backoff, BackoffLike, Linear
 from mongoq.checks import NAMESPACE, QUEUE_NAME, Checker, Duration, Unset
 
 __all__ = ["Options", "Policy"]
+
+ErrorQueue = Callable[[str], str]
+"""From the name of a queue to that of its error queue."""
 
 MOST_BYTES: Final = 8 * 2**20
 MOST_RETRIES: Final = 2**31 - 1
@@ -71,6 +74,8 @@ class Options:
     """None: as many as fit the executor."""
     grace: timedelta
     max_task_bytes: int
+    error_queue: ErrorQueue | None
+    """Where a failed task goes, by the name of its queue; None: it stays, as failed."""
     policy: Policy
     carried: Mapping[str, Any]
     """What the policy says otherwise than the library: written into each new task."""
@@ -85,6 +90,7 @@ def checked_options(
     workers: int | None,
     grace: Duration,
     max_task_bytes: int,
+    error_queue: bool | ErrorQueue | None = None,
     policy: Mapping[str, Any],
     claimant: str | None = None,
 ) -> Options:
@@ -98,6 +104,8 @@ def checked_options(
     if claimant is not None:
         checker.text("claimant", claimant, LONGEST_CLAIMANT)
     given = checked_policy(checker, policy)
+    if not (error_queue is None or isinstance(error_queue, bool) or callable(error_queue)):
+        checker.refuse("error_queue", error_queue, "True (for `<queue>/err`), None, or a function of the queue's name")
     checker.finish()
     return Options(
         namespace=namespace,
@@ -105,10 +113,15 @@ def checked_options(
         workers=count,
         grace=checked_grace or timedelta(0),
         max_task_bytes=max_task_bytes,
+        error_queue=_beside if error_queue is True else error_queue or None,
         policy=replace(DEFAULTS, **given),
         carried=carried_of({name: value for name, value in given.items() if value != getattr(DEFAULTS, name)}),
         claimant=claimant,
     )
+
+
+def _beside(queue: str) -> str:
+    return f"{queue}/err"
 
 
 def checked_workers(checker: Checker, workers: int | None) -> int | None:
@@ -124,6 +137,14 @@ def checked_queues(checker: Checker, queues: str | Sequence[str]) -> tuple[str, 
     for name in names:
         checker.matching("queues", name, QUEUE_NAME)
     return tuple(dict.fromkeys(name for name in names if isinstance(name, str)))
+
+
+def checked_keys(checker: Checker, keys: Sequence[str] | None) -> None:
+    """Keys of tasks; a bare string would be read as a list of letters."""
+    if keys is None:
+        return
+    if isinstance(keys, str) or not isinstance(keys, Sequence) or not all(isinstance(key, str) for key in keys):
+        checker.refuse("keys", keys, "a list of keys")
 
 
 def checked_policy(checker: Checker, values: Mapping[str, Any]) -> dict[str, Any]:

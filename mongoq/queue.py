@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import os
 import secrets
 import socket
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import datetime, timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
@@ -27,23 +28,29 @@ from mongoq.arguments import (
 )
 from mongoq.backoff import BackoffLike
 from mongoq.buffer import Buffer
-from mongoq.checks import UNSET, Checker, Duration, Unset, arguments_of, suggesting
+from mongoq.checks import QUEUE_NAME, UNSET, Checker, Duration, Unset, arguments_of, suggesting
 from mongoq.clock import ServerClock, elapsed
 from mongoq.errors import IndexMissing, LeaseLost, QueueClosed
+from mongoq.keys import KeyMaker
 from mongoq.lifecycle import LIVE, TaskState
 from mongoq.model import QueueStats, Task, WorkerInfo
+from mongoq.modification import Change, Modification, Modified, TaskRef
 from mongoq.new_task import NewTask, Tags, each
-from mongoq.options import checked_options, checked_workers
+from mongoq.options import checked_keys, checked_options, checked_workers
 from mongoq.signals import Fail, Move, Retry, Snooze
 from mongoq.storage import (
     administering,
     claiming,
+    documents,
+    enlisting,
     enqueueing,
     filters,
     finishing,
     inspecting,
     leasing,
     membership,
+    modifying,
+    rerunning,
     tending,
 )
 from mongoq.storage.commands import Filter, Op
@@ -51,7 +58,7 @@ from mongoq.storage.connection import Target, connect
 from mongoq.storage.context import Context
 from mongoq.storage.driver import Driver
 from mongoq.storage.enqueueing import Draft, Others
-from mongoq.storage.keys import KeyMaker
+from mongoq.storage.sessions import Session
 from mongoq.streaming import stream
 from mongoq.telemetry import Telemetry
 from mongoq.verdict import Ending, Raised, Released, Returned
@@ -61,7 +68,7 @@ if TYPE_CHECKING:
     from mongoq.work.handle import WorkerHandle
     from mongoq.work.handler import Function
     from mongoq.work.job import Job
-    from mongoq.work.keepalive import Keepalive
+    from mongoq.work.keepalive import Claimed, Keepalive
 
 __all__ = ["Queue"]
 
@@ -92,6 +99,9 @@ class Queue:
         grace: how long a stopping worker waits for its running handlers. Default: 25 s.
         max_task_bytes: the largest task, encoded. Default: 1 MiB; at most 8 MiB.
         claimant: who claims by hand through this object, at most 200 characters. Default: `host:pid:random`.
+        error_queue: where a task goes that would end as failed: True for `"<its queue>/err"`, or a function from the
+            name of its queue to another. It is ready there, with its errors, `moved_from` and a fresh count of
+            attempts; what fails there has failed. Default: failed tasks stay where they are.
 
     Durations are `timedelta` or seconds. `max_retries`, `backoff`, `deadline`, `lease`, `keep_completed` and
     `keep_failed` travel with each task where the producer's queue sets them otherwise than the library's
@@ -120,6 +130,7 @@ class Queue:
         grace: Duration = 25,
         max_task_bytes: int = 2**20,
         claimant: str | None = None,
+        error_queue: bool | Callable[[str], str] | None = None,
     ) -> None:
         policy = {
             "max_retries": max_retries, "backoff": backoff, "deadline": deadline, "lease": lease,
@@ -131,6 +142,7 @@ class Queue:
             workers=workers,
             grace=grace,
             max_task_bytes=max_task_bytes,
+            error_queue=error_queue,
             policy=policy,
             claimant=claimant,
         )
@@ -168,6 +180,7 @@ class Queue:
         lease: Duration | Unset = UNSET,
         keep_completed: Duration | Unset = UNSET,
         keep_failed: Duration | Unset = UNSET,
+        session: Session | None = None,
     ) -> Task:
         """Enqueue a task and return it.
 
@@ -187,6 +200,8 @@ class Queue:
             expires_at: it expires if it is not completed by then. Default: `max_age` of the queue.
             payload: any further value that BSON can carry.
             unique: at most one unfinished task has this value.
+            session: a ClientSession of the queue's own client with a transaction in progress: the task is seen
+                when you commit it, or never. Default: the session bound in this context, if there is one.
 
         The other options are those of `Queue`, for this task alone. Times are kept in whole milliseconds, tuples
         become lists. Encoded, a task is at most `max_task_bytes`.
@@ -201,7 +216,9 @@ class Queue:
             max_retries=max_retries, backoff=backoff, deadline=deadline, lease=lease, keep_completed=keep_completed,
             keep_failed=keep_failed,
         )  # fmt: skip
-        return self._send(enqueueing.new(self._context, task))
+        joined = self._driver.joined(session)
+        made: Task = self._send((enqueueing if joined is None else enlisting).new(self._context, task), joined)
+        return made
 
     @suggesting
     def new_many(
@@ -220,6 +237,7 @@ class Queue:
         lease: Duration | Unset = UNSET,
         keep_completed: Duration | Unset = UNSET,
         keep_failed: Duration | Unset = UNSET,
+        session: Session | None = None,
     ) -> list[Task]:
         """Enqueue many tasks in this order, in one round trip per 1,000 (or 16 MiB), and return them.
 
@@ -229,7 +247,8 @@ class Queue:
 
         A list or another collection is checked before anything is sent, but for its encoded sizes; what another
         iterable brings is checked as it comes. Whatever ends it in the middle, an error's `enqueued` says how
-        many tasks, the first ones, exist; where the server was lost, some of the 1,000 after them may.
+        many tasks, the first ones, exist; where the server was lost, some of the 1,000 after them may. With a
+        `session`, as for `new`, nothing is seen before you commit.
 
         Raises:
             InvalidTask: something is not acceptable. Its faults name the task's place.
@@ -242,7 +261,7 @@ class Queue:
             "lease": lease, "keep_completed": keep_completed, "keep_failed": keep_failed,
         }  # fmt: skip
         many: list[Task] = []
-        for chunk, others in self._stream(tasks, options):
+        for chunk, others in self._stream(tasks, options, self._driver.joined(session)):
             many += enqueueing.all_made(self._context, chunk, others)
         return many
 
@@ -254,7 +273,8 @@ class Queue:
         It holds two chunks at a time, however many tasks are streamed. With `on_conflict="skip"` those that were
         there already do not count; with keys of your own, what broke off can so be done again.
         """
-        return sum(len(chunk) - len(others) for chunk, others in self._stream(tasks, options, only=[]))
+        joined = self._driver.joined(options.pop("session", None))
+        return sum(len(chunk) - len(others) for chunk, others in self._stream(tasks, options, joined, only=[]))
 
     @suggesting
     def buffer(self, *, max_delay: Duration = 0.005) -> Buffer:
@@ -288,10 +308,13 @@ class Queue:
         workers: int | None = None,
         executor: str | None = None,
         burst: bool = False,
+        on_dependency_error: str = "retry",
     ) -> None:
         """Run `handler(task)` (or `handler(attempt, task)`) for the tasks of `queues`, until it is stopped.
 
-        A return completes the task; its value is kept as the result. `Retry`, `Snooze`, `Fail`, `Cancel` and
+        A return completes the task; its value is kept as the result. A `Modification`, or a list of `NewTask`s, is
+        carried out together with the completion, or neither is; where it deletes or changes the task itself, that
+        takes the place of the completion. `Retry`, `Snooze`, `Fail`, `Cancel` and
         `Move` steer it; any other exception is a failure, retried by the backoff. A task is run at least once,
         and may be run again where its worker vanished or was cut off: make handlers idempotent.
 
@@ -310,14 +333,26 @@ class Queue:
                 use all cores, and a deadline, a cancel or a crash ends a child alone, whatever it was doing.
                 Default: coroutine functions run on asyncio, others in threads.
             burst: return when nothing is ready any more and nothing runs.
+            on_dependency_error: where the change that a handler returned is refused: `"retry"` counts the attempt
+                as failed; `"ignore"` completes the task without the change; `"stop"` counts the attempt as failed
+                and ends the worker, whose handlers get the grace; the DependencyError is raised here.
 
         Raises:
             ConfigurationError: an argument is not acceptable.
+            DependencyError: see `on_dependency_error`.
             StorageError: MongoDB cannot be reached, or refuses, at the start.
         """
         from mongoq.work.handle import run_in_foreground  # noqa: PLC0415 -- only workers need the engine
 
-        job = self._job(handler, queues=queues, where=where, workers=workers, executor=executor, burst=burst)
+        job = self._job(
+            handler,
+            queues=queues,
+            where=where,
+            workers=workers,
+            executor=executor,
+            burst=burst,
+            on_dependency_error=on_dependency_error,
+        )
         run_in_foreground(lambda done: self._start(job, done))
 
     @suggesting
@@ -329,9 +364,20 @@ class Queue:
         where: Mapping[str, Any] | None = None,
         workers: int | None = None,
         executor: str | None = None,
+        on_dependency_error: str = "retry",
     ) -> WorkerHandle:
-        """Do as `run` in background threads, and return a handle to stop it or wait for it."""
-        job = self._job(handler, queues=queues, where=where, workers=workers, executor=executor)
+        """Do as `run` in background threads, and return a handle to stop it or wait for it.
+
+        A DependencyError that ended the worker is the handle's `error`.
+        """
+        job = self._job(
+            handler,
+            queues=queues,
+            where=where,
+            workers=workers,
+            executor=executor,
+            on_dependency_error=on_dependency_error,
+        )
         return self._start(job, lambda: None)
 
     @suggesting
@@ -344,6 +390,7 @@ class Queue:
         workers: int | None = None,
         executor: str | None = None,
         limit: int | None = None,
+        on_dependency_error: str = "retry",
     ) -> bool:
         """Run what is due now, at most `limit` tasks, then return whether more is ready.
 
@@ -352,7 +399,14 @@ class Queue:
         from mongoq.work.handle import run_in_foreground  # noqa: PLC0415 -- only workers need the engine
 
         job = self._job(
-            handler, queues=queues, where=where, workers=workers, executor=executor, burst=True, limit=limit
+            handler,
+            queues=queues,
+            where=where,
+            workers=workers,
+            executor=executor,
+            burst=True,
+            limit=limit,
+            on_dependency_error=on_dependency_error,
         )
         run_in_foreground(lambda done: self._start(job, done))
         return self._read(inspecting.ready(self._context, job.queues, job.where))
@@ -490,6 +544,78 @@ class Queue:
         """Give claimed tasks back: ready at once, in their old places, the attempt not charged."""
         self._end(tasks, Released())
 
+    # The atomic change
+
+    @suggesting
+    def modify(
+        self,
+        modification: Modification | None = None,
+        *,
+        insert: Iterable[NewTask] = (),
+        change: Iterable[Change] = (),
+        delete: Iterable[TaskRef | Task] = (),
+        depend: Iterable[TaskRef | Task] = (),
+        session: Session | None = None,
+    ) -> Modified:
+        """Insert, change and delete tasks all together or not at all, and only if others are as they were read.
+
+        Every task named must be at the version that was read (`task.ref` remembers it), and not be held by another
+        claimant; what you hold you name by the task that your claim brought, whose ref is the proof. Renewals leave
+        the version alone. A changed task that you hold stays held by you, unless it arrives anew (`queue`, `delay`,
+        `run_at`): then it is given up, its attempt not charged. A finished task may be deleted and depended on, not
+        changed. In a replica set, what was accepted is durable; two changes that depend on what the other writes
+        are never both accepted.
+
+        Args:
+            modification: the change as a value; or its parts:
+            insert: `NewTask`s. One with `on_conflict="skip"` drops out where its key or `unique` value is taken.
+            change: of `task.as_change(...)`.
+            delete, depend: tasks or their refs.
+            session: a ClientSession of the queue's own client with a transaction in progress: nothing is seen
+                before you commit it. Default: the session bound in this context, or a transaction of its own.
+
+        Costs a handful of round trips for up to 1,000 tasks. Write conflicts and fail-overs are tried again for
+        10 s. When it raises StorageUnavailable with `ambiguous` set, the change may have been made: call again with
+        the same Modification, and it is made once (where all its insertions have keys of their own, or it changes
+        a task).
+
+        Raises:
+            InvalidTask: something is not acceptable; nothing was sent.
+            DependencyError: refused; `missing`, `claimed` and `collisions` say why, and nothing was written.
+            Unsupported: the server stands alone and has no transactions; a replica set of one node is enough.
+        """
+        whole = Modification.of(modification, insert, change, delete, depend)
+        with self._ending([ref for _, ref in whole.named]):
+            return self._send(modifying.modify(self._context, whole), self._driver.joined(session))
+
+    @contextmanager
+    def transaction(self, task: Task, result: Any = None) -> Iterator[Session]:
+        """Complete a task together with writes of your own: both take effect, or neither.
+
+            with queue.transaction(task) as session:
+                session.client["shop"]["orders"].update_one({...}, {...}, session=session)
+
+        The block's writes must name the session, and be to collections of its client (`session.client`): open the
+        queue on your own MongoClient, or use this one. The completion is the first write of the transaction and
+        holds the task until its end, so nobody else can take it, not even where the lease runs out meanwhile; it is
+        not renewed either. Where the task has already gone to another, the block is not entered.
+
+        The block should be short: MongoDB aborts a transaction after 60 s. It is not repeated: what it raises, a
+        write conflict included, aborts the transaction and passes on; raised from a handler it is a failure as any
+        other, and the task is tried again by its backoff. After the block the task is completed, whatever its
+        handler returns or raises then. A coroutine calls a function with such a block by `asyncio.to_thread`.
+
+        Raises:
+            LeaseLost: the task is not held any more; nothing was written.
+            StorageUnavailable: the commit failed; with `ambiguous`, it may have been made.
+            Unsupported: the server stands alone and has no transactions; a replica set of one node is enough.
+        """
+        from mongoq.work.own_transaction import apart  # noqa: PLC0415 -- only who holds a task needs it
+
+        first = functools.partial(finishing.complete_first, self._context, task, result, self._claimant)
+        with self._ending([task]), apart(task), self._driver.transaction(first) as session:
+            yield session
+
     # Looking and administering
 
     def get(self, key: str) -> Task:
@@ -512,13 +638,15 @@ class Queue:
         """The tasks that match, ordered by key; `limit=None` brings all of them into memory.
 
         `where` asks for tags by equality; `claimant` for what is held under this name, `mine` for what is held
-        under the name of this object. `payload=False` leaves payloads out. Without a queue, keys or a claimant it
+        under the name of this object, with the proofs of their claims: what was claimed under the same name before
+        a restart can so be gone on with. `payload=False` leaves payloads out. Without a queue, keys or a claimant it
         reads the whole collection.
         """
         holder = self._claimant if mine else claimant
         chosen = checked_selection(queue=queue, state=state, keys=keys, where=where, claimant=holder, limit=limit)
+        hidden = [*(() if mine else documents.PROOFS), *(() if payload else (documents.PAYLOAD,))]
         return self._read(
-            inspecting.tasks(self._context, _matching(chosen), claimant=holder, payload=payload, limit=limit or 0)
+            inspecting.tasks(self._context, _matching(chosen), claimant=holder, limit=limit or 0, hidden=hidden)
         )
 
     def count(
@@ -719,6 +847,28 @@ class Queue:
         change = checked_change(key, priority, delay, run_at, expires_at)
         return self._write(tending.update(self._context, key, **change))
 
+    def retry_failed(self, keys: Sequence[str] | None = None, *, queue: str | None = None) -> int:
+        """Run failed tasks again, with a fresh count of attempts: these, or all of one queue, or all; how many.
+
+        Those that are not failed, or whose `unique` value an unfinished task has by now, are left alone.
+        """
+        checker = Checker()
+        checked_keys(checker, keys)
+        checker.finish()
+        return self._write(rerunning.retry_failed(self._context, keys, queue))
+
+    def send_home(self, queue: str, keys: Sequence[str] | None = None) -> int:
+        """Send the tasks of an error queue back to where they came from (`moved_from`); how many were.
+
+        All that are ready, scheduled or failed there, or only those with these keys. They are ready at once, with a
+        fresh count of attempts, and keep their errors.
+        """
+        checker = Checker()
+        checker.matching("queue", queue, QUEUE_NAME)
+        checked_keys(checker, keys)
+        checker.finish()
+        return self._write(rerunning.send_home(self._context, queue, keys))
+
     def time(self) -> datetime:
         """The server's clock, by which everything is scheduled."""
         return self._read(administering.server_time())
@@ -778,9 +928,11 @@ class Queue:
         where: Mapping[str, Any] | None,
         workers: int | None,
         executor: str | None,
+        on_dependency_error: str,
         burst: bool = False,
         limit: int | None = None,
     ) -> Job:
+        from mongoq.work.job import ON_DEPENDENCY_ERROR  # noqa: PLC0415 -- as above
         from mongoq.work.starting import checked_job  # noqa: PLC0415 -- as above
 
         wanted = checked_claim(queues, None, self._claimant, where)
@@ -788,8 +940,18 @@ class Queue:
         count = checked_workers(checker, workers)
         if limit is not None:
             checker.integer("limit", limit, 1, 10**9)
+        checker.one_of("on_dependency_error", on_dependency_error, ON_DEPENDENCY_ERROR)
+        checker.one_of("on_dependency_error", on_dependency_error, ON_DEPENDENCY_ERROR)
         checker.finish()
-        return checked_job(handler, executor, wanted, count or self._context.options.workers, burst=burst, limit=limit)
+        return checked_job(
+            handler,
+            executor,
+            wanted,
+            count or self._context.options.workers,
+            burst=burst,
+            limit=limit,
+            on_dependency_error=on_dependency_error,
+        )
 
     def _start(self, job: Job, done: Callable[[], None]) -> WorkerHandle:
         from mongoq.work.starting import start  # noqa: PLC0415 -- as above
@@ -804,9 +966,12 @@ class Queue:
 
     def _end(self, tasks: Task | Iterable[Task], ending: Ending) -> int:
         held = checked_tasks(tasks)
-        with self._by_hand.ending(held) if self._by_hand else nullcontext():
+        with self._ending(held):
             self._write(finishing.settle(self._context, held, ending, self._claimant))
         return len(held)
+
+    def _ending(self, tasks: Sequence[Claimed]) -> AbstractContextManager[None]:
+        return self._by_hand.ending(tasks) if self._by_hand else nullcontext()
 
     def _hand(self) -> ByHand:
         from mongoq.work.by_hand import ByHand  # noqa: PLC0415 -- a producer is spared what a worker is made of
@@ -818,9 +983,9 @@ class Queue:
                 )
         return self._by_hand
 
-    def _send(self, op: Op[T]) -> T:
-        """Enqueue, and wake this object own workers and who waits for a claim."""
-        sent = self._write(op)
+    def _send(self, op: Op[T], session: Session | None = None) -> T:
+        """Make new work, and wake this object's own workers and who waits for a claim."""
+        sent = self._write(op, session)
         if self._by_hand is not None:
             self._by_hand.call()
         for handle in self._handles:
@@ -828,26 +993,35 @@ class Queue:
         return sent
 
     def _stream(
-        self, tasks: Iterable[Tags | NewTask], options: Mapping[str, Any], only: Sequence[str] | None = None
+        self,
+        tasks: Iterable[Tags | NewTask],
+        options: Mapping[str, Any],
+        session: Session | None,
+        only: Sequence[str] | None = None,
     ) -> Iterator[tuple[list[Draft], Others]]:
         chunks = enqueueing.chunks(self._context, each(tasks, options))
-        return stream(lambda chunk: self._send(enqueueing.chunk(self._context, chunk, only=only)), chunks)
+        kind = enqueueing if session is None else enlisting
+        return stream(
+            lambda chunk: self._send(kind.chunk(self._context, chunk, only=only), session),
+            chunks,
+            ahead=session is None,
+        )
 
-    def _write(self, op: Op[T]) -> T:
+    def _write(self, op: Op[T], session: Session | None = None) -> T:
         """Run an operation after making sure that the indexes are there: once, and again if they go missing."""
         if not self._ready:
             self._read(administering.ensure(self._context))
             self._ready = True
         try:
-            return self._read(op)
+            return self._read(op, session)
         except IndexMissing:
             self._ready = False
             raise
 
-    def _read(self, op: Op[T]) -> T:
+    def _read(self, op: Op[T], session: Session | None = None) -> T:
         if self._closed:
             raise QueueClosed("this queue was closed")
-        return self._driver.run(op)
+        return self._driver.run(op, session)
 
 
 def _matching(chosen: Selection) -> Filter:

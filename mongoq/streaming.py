@@ -33,11 +33,14 @@ class Sent(NamedTuple):
     wait: Callable[[], Others]
 
 
-def stream(send: Send, chunks: Iterator[Chunk]) -> Iterator[tuple[Chunk, Others]]:
-    """Send chunk after chunk, and give back each with what came of it. The first error ends it, with the count."""
+def stream(send: Send, chunks: Iterator[Chunk], *, ahead: bool = True) -> Iterator[tuple[Chunk, Others]]:
+    """Send chunk after chunk, and give back each with what came of it. The first error ends it, with the count.
+
+    `ahead` drafts a chunk while the one before is sent; a session may only be used by one thread.
+    """
     done = 0
     try:
-        with contextlib.closing(_ahead(send, chunks)) as results:
+        with contextlib.closing(_ahead(send, chunks) if ahead else _in_turn(send, chunks)) as results:
             for chunk, others in results:
                 refused = _refused(others)
                 if refused:
@@ -51,6 +54,11 @@ def stream(send: Send, chunks: Iterator[Chunk]) -> Iterator[tuple[Chunk, Others]
         if isinstance(error, MongoqError):
             error.enqueued = done
         raise
+
+
+def _in_turn(send: Send, chunks: Iterator[Chunk]) -> Generator[tuple[Chunk, Others], None, None]:
+    for chunk in chunks:
+        yield chunk, send(chunk)
 
 
 def _ahead(send: Send, chunks: Iterator[Chunk]) -> Generator[tuple[Chunk, Others], None, None]:

@@ -28,6 +28,8 @@ class Signpost(StrEnum):
     """task: its handler starts now."""
     ENDED = "task.ended"
     """task, verdict: its handler ended; nothing is written yet."""
+    REFUSED = "task.refused"
+    """task, error: its completion was refused with the change that its handler returned."""
     FINISHED = "tasks.finished"
     """count: so many endings were written."""
     LEASE_LOST = "task.lease_lost"

@@ -18,14 +18,16 @@ from __future__ import annotations
 import functools
 import logging
 import traceback
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
 from mongoq.backoff import delay_of
 from mongoq.lifecycle import Event
 from mongoq.model import Task, TaskError
-from mongoq.options import DEFAULTS, Policy
+from mongoq.modification import Modification
+from mongoq.new_task import NewTask
+from mongoq.options import DEFAULTS, ErrorQueue, Policy
 from mongoq.signals import Cancel, Fail, Interrupted, Interruption, Move, Retry, Signal, Snooze
 
 __all__ = ["Described", "Ending", "Lost", "Raised", "Released", "Returned", "Verdict", "describe", "judge"]
@@ -95,6 +97,8 @@ class Verdict:
     queue: str | None = None
     """Where to, for a move."""
     note: str | None = None
+    modification: Modification | None = None
+    """What is to be changed together with the ending, or not at all."""
 
 
 def suspicion(lost_leases: int) -> int:
@@ -105,13 +109,38 @@ def suspicion(lost_leases: int) -> int:
 
 
 def judge(
-    task: Task, ending: Ending, policy: Policy, now: datetime, worker: str, *, cancelled: bool = False
+    task: Task,
+    ending: Ending,
+    policy: Policy,
+    now: datetime,
+    worker: str,
+    *,
+    cancelled: bool = False,
+    error_queue: ErrorQueue | None = None,
 ) -> Verdict:
-    """Decide about `task`, whose attempt ended so; `cancelled` says that somebody asked it to be cancelled."""
+    """Decide about `task`, whose attempt ended so; `cancelled` says that somebody asked it to be cancelled.
+
+    With an `error_queue` a task does not end as failed but goes there, once: what fails there has failed.
+    """
+    verdict = _judged(task, ending, policy, now, worker, cancelled=cancelled)
+    if verdict.event is not Event.FAIL or error_queue is None:
+        return verdict
+    try:
+        there = Move(error_queue(task.queue)).queue
+        came_by_it = task.moved_from is not None and error_queue(task.moved_from) == task.queue
+    except Exception:
+        log.exception("the error queue of %s is not known: task %s stays, as failed", task.queue, task.key)
+        return verdict
+    return verdict if came_by_it else replace(verdict, event=Event.MOVE, queue=there, keep=None)
+
+
+def _judged(task: Task, ending: Ending, policy: Policy, now: datetime, worker: str, *, cancelled: bool) -> Verdict:
     if isinstance(ending, Returned):
         if ending.value is None:
             return _completed(policy.keep_completed)
-        return Verdict(Event.COMPLETE, result=ending.value, keep=policy.keep_completed)
+        follow_up = follow_up_of(ending.value)
+        result = ending.value if follow_up is None else None
+        return Verdict(Event.COMPLETE, result=result, keep=policy.keep_completed, modification=follow_up)
     error = ending.error if isinstance(ending, Raised) else None
     if cancelled or isinstance(error, Cancel):
         return Verdict(Event.CANCEL, keep=policy.keep_failed, note=_reason(error))
@@ -131,6 +160,18 @@ def judge(
     if error is None or (isinstance(error, Interrupted) and error.reason is not Interruption.DEADLINE):
         return Verdict(Event.RELEASE, charged=False)
     return _judge_failure(task, error, policy, now, worker)
+
+
+def follow_up_of(value: Any) -> Modification | None:
+    """What a handler's value asks for beside the completion: a Modification, or a list of new tasks.
+
+    InvalidTask where the list is no Modification.
+    """
+    if isinstance(value, Modification):
+        return value
+    if isinstance(value, list) and value and all(isinstance(item, NewTask) for item in value):
+        return Modification(insert=value)
+    return None
 
 
 @functools.lru_cache(maxsize=64)

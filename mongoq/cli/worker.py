@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import logging
 import operator
@@ -53,6 +54,12 @@ def worker(
     keep_completed: Annotated[timedelta | None, span_option("For completed tasks; 0: deleted. Default: 1h.")] = None,
     keep_failed: Annotated[timedelta | None, span_option("For failed tasks. Default: 30d.")] = None,
     grace: Annotated[timedelta | None, span_option("For running handlers at a stop. Default: 25s.")] = None,
+    error_queue: Annotated[
+        bool, typer.Option("--error-queue", help="Send what would end as failed to the queue NAME/err.")
+    ] = False,
+    on_dependency_error: Annotated[
+        str, typer.Option(metavar="WHAT", help="Where the change a handler returned is refused: retry, ignore or stop.")
+    ] = "retry",
     as_json: AsJson = False,
 ) -> None:
     """Run MODULE:FUNCTION for each task until SIGTERM or Ctrl-C.
@@ -66,14 +73,17 @@ def worker(
         "max_retries": max_retries, "backoff": backoff, "deadline": deadline, "lease": lease, "grace": grace,
         "keep_completed": keep_completed, "keep_failed": keep_failed,
     }  # fmt: skip
-    wanted = tags(where or [])
     options: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
-    with place(context).open(workers=workers, **options) as queue:
+    with place(context).open(workers=workers, error_queue=error_queue, **options) as queue:
         queue.time()  # an unreachable server ends it here, and only here
         warn_of_standalone(queue)
         _log_to_stderr()
         log.info("%s works on %s of %r", clean(function), queues, queue)
-        figures = _run(queue, handler, names(queues), executor, where=wanted, burst=burst)
+        run = functools.partial(
+            queue.run, handler, queues=names(queues), where=tags(where or []), executor=executor, burst=burst,
+            on_dependency_error=on_dependency_error,
+        )  # fmt: skip
+        figures = _run(queue, run)
     if as_json:
         print_json(figures)
 
@@ -111,15 +121,7 @@ def _imported(name: str) -> Any:
         refuse(f"the module {name} cannot be imported: {type(error).__name__}: {error}{where}")
 
 
-def _run(
-    queue: Queue,
-    handler: Callable[..., Any],
-    queues: list[str],
-    executor: str | None,
-    *,
-    where: dict[str, Any],
-    burst: bool,
-) -> dict[str, Any]:
+def _run(queue: Queue, run: Callable[[], None]) -> dict[str, Any]:
     endings: Counter[str] = Counter()
     counting = threading.Lock()
 
@@ -130,7 +132,7 @@ def _run(
 
     queue.telemetry.subscribe(count)
     start = time.monotonic()
-    queue.run(handler, queues=queues, where=where, executor=executor, burst=burst)
+    run()
     log.info("stopped: %s", ", ".join(f"{number} x {name}" for name, number in sorted(endings.items())) or "no tasks")
     return {"seconds": round(time.monotonic() - start, 3), "endings": dict(endings)}
 

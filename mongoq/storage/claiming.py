@@ -165,6 +165,12 @@ def claim_many(
     return Claim(unread, more or bool(blocked), lost, doubtful, skipped, blocked)
 
 
+def any_ready(context: Context, queues: Sequence[str]) -> Op[bool]:
+    """Whether something is ready in one of these queues."""
+    first = yield from find_one(context.tasks, filters.ready(queues), only=[documents.KEY], hint=indexes.CLAIM)
+    return first is not None
+
+
 def new_token() -> str:
     """A token for one claim."""
     return secrets.token_hex(16)

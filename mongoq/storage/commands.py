@@ -1,8 +1,8 @@
-"""What an operation may ask for: one command to MongoDB, as a value."""
+"""What an operation may ask for, as a value: one command to MongoDB, or several in one transaction."""
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, TypeVar
@@ -30,6 +30,19 @@ class Command:
     """A time limit of its own in place of the client's timeouts."""
 
 
+@dataclass(frozen=True, slots=True)
+class Transaction(Command):
+    """Several commands, run as one operation in one transaction: all that it writes is seen at once, or never.
+
+    `body` makes it anew each time: a transaction that met another's write, or a fail-over, is run again. It must let
+    every StorageError pass, since the server has aborted the transaction by then.
+    """
+
+    collection: str | None = None
+    verb: str = "transaction"
+    body: Callable[[], Op[Any]] = field(kw_only=True)
+
+
 Op = Generator[Command, Any, T]
 """An operation whose result is a T."""
 
@@ -39,6 +52,7 @@ def find(
     where: Filter,
     *,
     only: Sequence[str] | None = None,
+    without: Sequence[str] | None = None,
     sort: Sequence[tuple[str, int]] | None = None,
     hint: str | None = None,
     limit: int = 0,
@@ -57,6 +71,8 @@ def find(
         options["skip"] = skip
     if only is not None:
         options["projection"] = list(only)
+    elif without is not None:
+        options["projection"] = dict.fromkeys(without, 0)
     if sort is not None:
         options["sort"] = list(sort)
     if hint is not None:
@@ -73,7 +89,9 @@ def find_one(collection: str, where: Filter, **options: Any) -> Op[Document | No
     return found[0] if found else None
 
 
-def update_many(collection: str, where: Filter, update: Update, *, limit: timedelta | None = None) -> Op[int]:
+def update_many(
+    collection: str, where: Filter, update: Update | list[Update], *, limit: timedelta | None = None
+) -> Op[int]:
     """Update what matches, found by `_id`; how many matched. The driver does not repeat it by itself.
 
     The hint keeps the planner from trying every index that could serve one of the guards.

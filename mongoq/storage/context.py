@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mongoq.clock import Clock
+from mongoq.keys import KeyMaker
 from mongoq.options import Options
-from mongoq.storage.keys import KeyMaker
 
 
 @dataclass(frozen=True, slots=True)

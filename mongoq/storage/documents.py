@@ -51,6 +51,11 @@ NOTE: Final = "note"
 MOVED_FROM: Final = "moved_from"
 UNIQUE: Final = "unique"
 CANCEL_REQUESTED: Final = "cancel_requested"
+MODIFICATION: Final = "modification"
+DEPENDED: Final = "depended"
+
+PROOFS: Final = (TOKEN, LAST_TOKEN)
+"""What only the holder of a task may see."""
 
 MOST_ERRORS: Final = 10
 _TYPES: Final[Mapping[str, Any]] = {

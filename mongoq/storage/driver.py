@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable, Iterator
 from typing import Any, Final, TypeVar
 
 import pymongo
@@ -13,12 +14,13 @@ from pymongo.errors import PyMongoError
 from pymongo.read_concern import ReadConcern
 
 from mongoq.clock import ServerClock, elapsed
-from mongoq.errors import StorageUnavailable
+from mongoq.errors import MongoqError, StorageUnavailable
 from mongoq.storage.administering import server_time
 from mongoq.storage.codec import CODEC, NAIVE
-from mongoq.storage.commands import Command, Op
+from mongoq.storage.commands import Command, Op, Transaction
 from mongoq.storage.connection import Connection
-from mongoq.storage.failures import translated
+from mongoq.storage.failures import WRITE_CONFLICT, translated
+from mongoq.storage.sessions import Session, is_bound, joined_session, open_transaction, outside_session, transact
 
 T = TypeVar("T")
 
@@ -48,28 +50,63 @@ class Driver:
         self._clock = clock
         self._handles: dict[tuple[str, bool, bool], Collection[Any]] = {}
 
-    def run(self, op: Op[T]) -> T:
-        """Run `op` to its end and return its result; only mongoq's own errors leave it."""
+    def run(self, op: Op[T], session: Session | None = None) -> T:
+        """Run `op` to its end and return its result; only mongoq's own errors leave it.
+
+        With a session it becomes part of that session's transaction, without one of none: whatever session the
+        application has bound.
+        """
         try:
-            if self._clock.wants_measuring():
-                self._measure()
-            command = next(op)
+            return outside_session(self._run, op, session) if is_bound() else self._run(op, session)
+        finally:
+            op.close()
+
+    def joined(self, given: Session | None) -> Session | None:
+        """The session whose transaction a producer's call takes part in; None where there is none."""
+        return joined_session(self._connection, given)
+
+    @contextlib.contextmanager
+    def transaction(self, first: Callable[[], Op[object]]) -> Iterator[Session]:
+        """A transaction for the caller's own writes that begins with the operation that `first` makes."""
+        if self._clock.wants_measuring():
+            outside_session(self._measure)
+        with open_transaction(self._connection, lambda session: self._step(first(), session)) as session:
+            yield session
+
+    def _run(self, op: Op[T], session: Session | None) -> T:
+        if self._clock.wants_measuring():
+            self._measure()
+        return self._step(op, session)
+
+    def _step(self, op: Op[T], session: Session | None) -> T:
+        try:
+            asked = next(op)
             while True:
                 try:
-                    reply = self._call(command)
-                except (PyMongoError, BSONError, ValueError, OverflowError) as error:
-                    failure = translated(error, self._connection.where)
-                    if isinstance(failure, StorageUnavailable):
-                        self._clock.doubt()
-                    failure.__cause__ = error
-                    command = op.throw(failure)
+                    reply = self._answer(asked, session)
+                except (MongoqError, PyMongoError, BSONError, ValueError, OverflowError) as error:
+                    asked = op.throw(self._failure(error))
                 else:
-                    command = op.send(reply)
+                    asked = op.send(reply)
         except StopIteration as done:
             result: T = done.value
             return result
-        finally:
-            op.close()
+
+    def _answer(self, asked: Command, session: Session | None) -> Any:
+        if not isinstance(asked, Transaction):
+            return self._call(asked, session)
+        if session is not None:
+            return self._step(asked.body(), session)
+        return transact(self._connection, lambda own: self._step(asked.body(), own))
+
+    def _failure(self, error: Exception) -> MongoqError:
+        if isinstance(error, MongoqError):  # one that a transaction has translated already
+            return error
+        failure = translated(error, self._connection.where)
+        if isinstance(failure, StorageUnavailable) and failure.code != WRITE_CONFLICT:
+            self._clock.doubt()
+        failure.__cause__ = error
+        return failure
 
     def _measure(self) -> None:
         op = server_time()
@@ -82,11 +119,12 @@ class Driver:
             op.close()
         self._clock.measured(reply["localTime"], sent, elapsed())
 
-    def _call(self, command: Command) -> Any:
+    def _call(self, command: Command, session: Session | None = None) -> Any:
         limit = command.limit
         target = self._target(command)
+        options = command.options if session is None else {**command.options, "session": session}
         with pymongo.timeout(limit.total_seconds()) if limit else contextlib.nullcontext():
-            reply = getattr(target, command.verb)(*command.args, **command.options)
+            reply = getattr(target, command.verb)(*command.args, **options)
         return reply.to_list() if command.verb in LISTS else reply
 
     def _target(self, command: Command) -> Any:

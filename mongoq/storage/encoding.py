@@ -48,6 +48,11 @@ def checked_result(result: Any, most: int) -> None:
     _encoded(documents.RESULT, {documents.RESULT: result}, most)
 
 
+def checked_size(document: Document, most: int) -> None:
+    """InvalidTask where a changed task cannot be stored."""
+    _encoded("task", document, most)
+
+
 def _encoded(field: str, document: Document, most: int) -> bytes:
     try:
         data = bson.encode(document, codec_options=CODEC)

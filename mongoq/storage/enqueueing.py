@@ -49,6 +49,11 @@ def draft(context: Context, task: NewTask) -> Draft:
     return Draft(task, model, key, task.tags, encoding.encoded(document, context.options.max_task_bytes))
 
 
+def document_of(context: Context, task: NewTask, now: datetime) -> Document:
+    """What is stored of a task that is made at `now`."""
+    return documents.new_document(_model(context, task, now), task.key or context.new_key(now), task.tags)
+
+
 def chunks(context: Context, tasks: Iterable[tuple[NewTask, Tags]]) -> Iterator[list[Draft]]:
     """Draft tasks in chunks of at most 1,000 and 16 MiB; all of one chunk treat conflicts alike.
 
@@ -165,7 +170,8 @@ def _holders(
     for field, by, values in ((documents.KEY, filters.by_keys, keys), (documents.UNIQUE, filters.by_unique, uniques)):
         if values:
             fields = None if only is None else [*only, field]
-            rows = yield from find(context.tasks, by(list(set(values.values()))), only=fields)
+            hidden = documents.PROOFS if only is None else None
+            rows = yield from find(context.tasks, by(list(set(values.values()))), only=fields, without=hidden)
             there = {row[field]: row for row in rows}
             found |= {place: there[value] for place, value in values.items() if value in there}
     return found
@@ -179,15 +185,19 @@ def _model(context: Context, task: NewTask, now: datetime) -> Document:
     return documents.model_document(task, now, carried, expires_at)
 
 
+def duplicate(one: Draft, *, by_unique: bool) -> DuplicateTask:
+    """The error that names what is taken."""
+    if by_unique:
+        unique = one.options.unique
+        return DuplicateTask(f"unique: an unfinished task has {unique!r} already{_SKIP}", unique=unique)
+    return DuplicateTask(f"key: a task has {one.key!r} already{_SKIP}", key=one.key)
+
+
 def _told(one: Draft, error: MongoqError) -> MongoqError:
-    """The error as the caller knows it: what is taken, by name."""
+    """The error as the caller knows it."""
     if not isinstance(error, KeyTaken):
         return error
-    if _by_unique(error):
-        unique = one.options.unique
-        told = DuplicateTask(f"unique: an unfinished task has {unique!r} already{_SKIP}", unique=unique)
-    else:
-        told = DuplicateTask(f"key: a task has {one.key!r} already{_SKIP}", key=one.key)
+    told = duplicate(one, by_unique=_by_unique(error))
     told.__cause__ = error
     return told
 

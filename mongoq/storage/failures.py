@@ -18,11 +18,16 @@ from mongoq.errors import (
     QueueClosed,
     StorageRefused,
     StorageUnavailable,
+    Unsupported,
 )
 
 # The server went away or is changing its role; the write may or may not have been applied.
-AMBIGUOUS: Final = frozenset({6, 7, 50, 64, 89, 91, 112, 189, 262, 9001, 10107, 11600, 11602, 13388, 13435, 13436})
+AMBIGUOUS: Final = frozenset({6, 7, 50, 64, 89, 91, 189, 262, 9001, 10107, 11600, 11602, 13388, 13435, 13436})
 DUPLICATE: Final = 11000
+NO_TRANSACTIONS: Final = 20
+WRITE_CONFLICT: Final = 112
+TRANSIENT: Final = "TransientTransactionError"
+UNKNOWN_COMMIT: Final = "UnknownTransactionCommitResult"
 
 _ADVICE: Final = {
     8: "the server's disk is full",
@@ -58,8 +63,28 @@ class NotAllWritten(StorageRefused):
         self.errors = errors
 
 
+class Replayable(StorageUnavailable, driver.PyMongoError):
+    """The transaction was aborted and may be run again.
+
+    A PyMongoError too, with the labels of the one it stands for: a caller's own `with_transaction` sees what it looks
+    for and replays its callback.
+    """
+
+    def __init__(self, message: str, error: driver.PyMongoError, code: int | None = None) -> None:
+        StorageUnavailable.__init__(self, message, code=code)
+        self._message = message
+        self._error_labels = {label for label in (TRANSIENT, UNKNOWN_COMMIT) if error.has_error_label(label)}
+
+
 def translated(error: Exception, where: str) -> MongoqError:
     """What `error` means to a user of mongoq; `where` names the server, without secrets."""
+    meant = _translated(error, where)
+    if isinstance(error, driver.PyMongoError) and error.has_error_label(TRANSIENT):
+        return Replayable(str(meant), error, getattr(error, "code", None))
+    return meant
+
+
+def _translated(error: Exception, where: str) -> MongoqError:
     if isinstance(error, driver.DuplicateKeyError | driver.BulkWriteError):
         return _write_error(error)
     if isinstance(error, driver.ServerSelectionTimeoutError):
@@ -84,8 +109,12 @@ def _server_error(code: int | None, text: str, details: Any) -> MongoqError:
         return KeyTaken(next(iter(details.get("keyPattern", {"_id": 1}))))
     if "hint provided does not correspond" in text or "bad hint" in text:
         return IndexMissing("an index of the tasks is missing; `mongoq init` makes it", code=code)
+    if code == WRITE_CONFLICT:
+        return StorageUnavailable("another write met this transaction: it may be run again", code=code)
     if code in AMBIGUOUS:
         return StorageUnavailable(f"MongoDB could not answer for now (code {code})", code=code, ambiguous=True)
+    if code == NO_TRANSACTIONS and "ransaction" in text:
+        return Unsupported("a standalone server has no transactions; a replica set of one node is enough", code=code)
     name = details.get("codeName", "")
     label = f"code {code}" + (f", {name}" if name else "")
     return StorageRefused(f"MongoDB refused: {_ADVICE.get(code or 0, 'see its log')} ({label})", code=code)

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from mongoq.lifecycle import WAITING, Event, TaskState, sources
+from mongoq.modification import TaskRef
 from mongoq.storage import documents as field
 from mongoq.storage import indexes
 from mongoq.storage.commands import Filter
@@ -70,6 +71,18 @@ def lease_other_than(renewed: Mapping[str, Any]) -> Filter:
     return {field.LEASE_UNTIL: {"$ne": renewed[field.LEASE_UNTIL]}}
 
 
+def unchanged(refs: Sequence[TaskRef], now: datetime) -> Filter:
+    """These tasks, if each is at the version that they share and held by nobody else."""
+    tokens = [ref.token for ref in refs if ref.token is not None]
+    free: list[Filter] = [
+        {field.STATE: {"$ne": TaskState.RUNNING.value}},
+        {field.LEASE_UNTIL: {"$lte": now - SKEW}},
+    ]
+    # Found by `_id`, so what else is asked for costs nothing.
+    held = [{field.TOKEN: _among(tokens)}] if tokens else []
+    return {field.KEY: _among([ref.key for ref in refs]), field.VERSION: refs[0].version, "$or": [*free, *held]}
+
+
 def by_keys(keys: Sequence[str]) -> Filter:
     """These tasks, whatever their state."""
     return {field.KEY: _among(keys)}
@@ -82,6 +95,17 @@ def by_unique(values: Collection[str]) -> Filter:
     """
     guard = indexes.TASKS[indexes.UNIQUE][1]["partialFilterExpression"]
     return {**guard, field.UNIQUE: {**guard[field.UNIQUE], **_among(values)}}
+
+
+def failed(queue: str | None) -> Filter:
+    """The failed tasks, of one queue or of all."""
+    return {field.STATE: _state(sources(Event.RERUN))} | ({} if queue is None else {field.QUEUE: {"$eq": queue}})
+
+
+def away(queue: str) -> Filter:
+    """The tasks of an error queue that came from elsewhere and that nobody works on."""
+    states = _state([*sources(Event.RERUN), *WAITING])
+    return {field.QUEUE: {"$eq": queue}, field.STATE: states, field.MOVED_FROM: {"$type": "string"}}
 
 
 def due(now: datetime) -> Filter:

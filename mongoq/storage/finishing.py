@@ -15,9 +15,11 @@ from pymongo import UpdateOne
 from mongoq.errors import LeaseLost
 from mongoq.lifecycle import Event
 from mongoq.model import Task
-from mongoq.storage import documents, encoding, filters, updates
-from mongoq.storage.commands import Command, Op, find, update_many
+from mongoq.modification import Modification
+from mongoq.storage import documents, encoding, filters, modifying, updates
+from mongoq.storage.commands import Command, Op, Transaction, find, update_many
 from mongoq.storage.context import Context
+from mongoq.storage.plans import Leaving, Plan, prepared
 from mongoq.verdict import Ending, Returned, Verdict, judge
 
 
@@ -70,12 +72,53 @@ def settle(context: Context, tasks: Sequence[Task], ending: Ending, worker: str)
     endings: list[Ended] = []
     for task in tasks:
         policy = context.options.policy.over(task.policy)
-        if isinstance(ending, Returned) and policy.keep_completed:
-            encoding.checked_result(ending.value, context.options.max_task_bytes)
-        endings.append(Ended(task, judge(task, ending, policy, now, task.worker or worker)))
-    lost = yield from finish(context, endings)
+        by = task.worker or worker
+        verdict = judge(task, ending, policy, now, by, error_queue=context.options.error_queue)
+        if verdict.event is Event.COMPLETE and policy.keep_completed:
+            encoding.checked_result(verdict.result, context.options.max_task_bytes)
+        endings.append(Ended(task, verdict))
+    if len(endings) == 1 and endings[0].verdict.modification is not None:
+        lost = [] if (yield from finish_and_modify(context, endings[0])) else endings
+    else:
+        lost = yield from finish(context, endings)
     if lost:
         raise LeaseLost([ended.task.key for ended in lost])
+
+
+def finish_and_modify(context: Context, ending: Ended) -> Op[bool]:
+    """Write an ending together with the modification of its verdict, or neither; whether it was accepted.
+
+    May be called again after an error, as `finish`. DependencyError where the modification was refused.
+    """
+    task, verdict = ending
+    plan = prepared(context, verdict.modification or Modification(), Leaving(task.key, ending.token, ending.marks[0]))
+    done: bool = yield Transaction(body=lambda: _finish_and_modify(context, ending, plan))
+    return done
+
+
+def _finish_and_modify(context: Context, ending: Ended, plan: Plan) -> Op[bool]:
+    if plan.ends_itself:
+        where = filters.held([ending.task.key], [ending.token])
+        held = len((yield from find(context.tasks, where, only=[documents.KEY], hint="_id_")))
+    else:
+        held = yield from _finish_group(context, [ending])
+    if not held:
+        return not (yield from _settle(context, [ending]))
+    yield from modifying.carry_out(context, plan)
+    return True
+
+
+def complete_first(context: Context, task: Task, result: Any, worker: str) -> Op[None]:
+    """Complete a task at the beginning of a transaction; LeaseLost where it is not held any more.
+
+    At the beginning, because from here on nobody else can take it: a rescue or a cancel waits for the transaction.
+    """
+    policy = context.options.policy.over(task.policy)
+    if policy.keep_completed:
+        encoding.checked_result(result, context.options.max_task_bytes)
+    verdict = judge(task, Returned(result), policy, context.clock.now(), worker)
+    if not (yield from _finish_group(context, [Ended(task, verdict)])):
+        raise LeaseLost([task.key])
 
 
 def _kind(ending: Ended) -> Hashable:

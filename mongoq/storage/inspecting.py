@@ -29,21 +29,24 @@ _INDEX_OF: Final[Mapping[tuple[TaskState, ...], str]] = {
 
 
 def get(context: Context, key: str) -> Op[Task]:
-    """The task with this key; TaskNotFound where there is none."""
-    document = yield from find_one(context.tasks, filters.by_keys([key]))
+    """The task with this key; TaskNotFound where there is none.
+
+    The token stays where it is: who only looks at a task must not be able to act as its holder.
+    """
+    document = yield from find_one(context.tasks, filters.by_keys([key]), without=documents.PROOFS)
     if document is None:
         raise TaskNotFound(f"no task has the key {key!r}")
     return documents.task_from(document, context.namespace, context.clock.now())
 
 
-def tasks(context: Context, chosen: Filter, *, claimant: str | None, payload: bool, limit: int) -> Op[list[Task]]:
+def tasks(
+    context: Context, chosen: Filter, *, claimant: str | None, limit: int, hidden: Sequence[str] = documents.PROOFS
+) -> Op[list[Task]]:
     """The tasks that match, by key, which is the order of their making where the keys were generated."""
-    options: dict[str, Any] = {"sort": [(documents.KEY, 1)], "limit": limit}
+    options: dict[str, Any] = {"sort": [(documents.KEY, 1)], "limit": limit, "projection": dict.fromkeys(hidden, 0)}
     if claimant is not None:
         chosen = {"$and": [chosen, filters.held_by(claimant)]}
         options["hint"] = indexes.LEASE
-    if not payload:
-        options["projection"] = {documents.PAYLOAD: False}
     found: list[Document] = yield Command(context.tasks, "find", (chosen,), options, limit=PATIENCE)
     now = context.clock.now()
     return [documents.task_from(document, context.namespace, now) for document in found]

@@ -5,9 +5,11 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any, Final
 
+from mongoq.checks import whole_milliseconds
 from mongoq.lifecycle import FINISHED, Event, TaskState
+from mongoq.modification import Change
 from mongoq.storage import documents as field
-from mongoq.storage.commands import Update
+from mongoq.storage.commands import Document, Update
 from mongoq.verdict import Verdict
 
 _HOLD: Final = {field.TOKEN: "", field.LEASE_UNTIL: ""}
@@ -116,6 +118,62 @@ def quarantined(fault: str, now: datetime, keep: timedelta) -> Update:
         del update["$inc"]
         update["$set"] |= {field.VERSION: 1, field.PRIORITY: 0, field.RUN_AT: now}
     return update
+
+
+def changed(change: Change, document: Document, now: datetime, mark: str, *, give_up: bool) -> Update:
+    """What `change` asks for of the live task in `document`; `give_up` takes the hold of whoever has it."""
+    given = change.given
+    run_at = given.get(field.RUN_AT) or document[field.RUN_AT]
+    if "delay" in given:
+        run_at = whole_milliseconds(now + _duration(given.pop("delay")))
+    written: dict[str, Any] = {field.MODIFIED_AT: now, field.MODIFICATION: mark}
+    grown = {field.VERSION: 1}
+    removed = {name: "" for name, value in given.items() if value is None}
+    # The arguments are named like the fields.
+    written |= {name: value for name, value in given.items() if value is not None}
+    if change.arrives or give_up:
+        written[field.RUN_AT] = run_at
+        written[field.STATE] = (TaskState.READY if run_at <= now else TaskState.SCHEDULED).value
+    if field.QUEUE in given and given[field.QUEUE] != document[field.QUEUE]:
+        written[field.MOVED_FROM] = document[field.QUEUE]
+    if give_up:
+        removed |= _HOLD
+        grown[field.UNCHARGED] = 1
+    return {"$set": written, "$inc": grown} | ({"$unset": removed} if removed else {})
+
+
+def depended() -> Update:
+    """Written, so that whoever changes it meanwhile meets this; no new version, so that many may depend on it."""
+    return {"$inc": {field.DEPENDED: 1}}
+
+
+def applied(document: Document, update: Update) -> Document:
+    """The document as it is after an update of plain `$set`, `$inc` and `$unset`."""
+    after = {name: value for name, value in document.items() if name not in update.get("$unset", ())}
+    after |= update["$set"]
+    return after | {name: after.get(name, 0) + growth for name, growth in update["$inc"].items()}
+
+
+def _duration(given: Any) -> timedelta:
+    return given if isinstance(given, timedelta) else timedelta(seconds=given)
+
+
+def rerun(now: datetime, *, home: bool = False) -> list[Update]:
+    """Ready once more with a fresh count of attempts, and `home` where it came from.
+
+    A pipeline, because it copies fields; what it writes itself is no user's value.
+    """
+    written = {
+        field.STATE: TaskState.READY.value,
+        field.MODIFIED_AT: now,
+        field.UNCHARGED: {"$ifNull": [f"${field.ATTEMPTS}", 0]},
+        field.VERSION: {"$add": [f"${field.VERSION}", 1]},
+    }
+    removed = [field.FINISHED_AT, field.PURGE_AT, field.SUSPECT, field.CANCEL_REQUESTED]
+    if home:
+        written[field.QUEUE] = f"${field.MOVED_FROM}"
+        removed.append(field.MOVED_FROM)
+    return [{"$set": written}, {"$unset": removed}]
 
 
 def cancel_requested() -> Update:

@@ -25,7 +25,7 @@ BLOCKED: Final = timedelta(seconds=1)
 _JUDGED: Final = [
     documents.QUEUE, documents.STATE, documents.PRIORITY, documents.RUN_AT, documents.VERSION, documents.ATTEMPTS,
     documents.UNCHARGED, documents.SUSPECT, documents.EXPIRES_AT, documents.POLICY, documents.TOKEN,
-    documents.WORKER, documents.CANCEL_REQUESTED,
+    documents.WORKER, documents.CANCEL_REQUESTED, documents.MOVED_FROM,
 ]  # fmt: skip
 
 
@@ -122,14 +122,16 @@ def _rescue(context: Context, found: list[Document], guard: Filter, now: datetim
     for document in found:
         task = documents.task_from(document, context.namespace, now)
         policy = context.options.policy.over(task.policy)
-        verdict = judge(task, Lost(), policy, now, "", cancelled=task.cancel_requested)
+        error_queue = context.options.error_queue
+        verdict = judge(task, Lost(), policy, now, "", cancelled=task.cancel_requested, error_queue=error_queue)
         token = task.token or ""
         if verdict.error is None and verdict.keep is None:
             refunded[token].append(document)
             verdicts[token] = verdict
         else:
             where = {**guard, documents.TOKEN: token}
-            count += yield from _update(context, [task.key], where, updates.ended(verdict, None, now))
+            update = updates.ended(verdict, None, now, queue=task.queue, attempts=task.attempts)
+            count += yield from _update(context, [task.key], where, update)
     for token, group in refunded.items():
         keys = [document[documents.KEY] for document in group]
         where = {**guard, documents.TOKEN: token}

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
+from enum import Enum
 from typing import Protocol
 
 from mongoq.clock import elapsed
@@ -11,6 +13,15 @@ from mongoq.options import Policy
 from mongoq.signals import Interruption
 
 FOREVER = float("inf")
+LONGEST_RENEWAL = 4.0
+"""Seconds after which a renewal is taken for lost: a little more than a socket's timeout."""
+
+
+class Own(Enum):
+    """How far a handler's own transaction is, which completes the task together with the handler's writes."""
+
+    OPEN = "open"
+    COMMITTED = "committed"
 
 
 class Readable(Protocol):
@@ -36,6 +47,7 @@ class LiveAttempt:
         "_interruption",
         "_limit",
         "_open",
+        "_own",
         "_task",
         "_unread",
         "claimed_at",
@@ -45,6 +57,7 @@ class LiveAttempt:
         "lease_until",
         "on_interrupt",
         "policy",
+        "renewing",
         "struck",
         "suspect",
         "token",
@@ -69,6 +82,9 @@ class LiveAttempt:
         self._limit = FOREVER
         self._interruption: Interruption | None = None
         self._open = [None]
+        self._own: Own | None = None
+        self.renewing = False
+        """Whether a renewal is under way."""
 
     @property
     def task(self) -> Task:
@@ -88,7 +104,7 @@ class LiveAttempt:
             now = elapsed()
             if now >= self.deadline_at:
                 self._interruption = Interruption.DEADLINE
-            elif now >= self.lease_until:
+            elif now >= self.lease_until and not self.apart:
                 self._interruption = Interruption.LEASE_LOST
         return self._interruption
 
@@ -126,6 +142,41 @@ class LiveAttempt:
         try:
             self._open.pop()
         except IndexError:
+            return False
+        return True
+
+    # A handler's own transaction.
+
+    def pause(self) -> None:
+        """Let nobody in this process touch the task: from now on its transaction holds it, not the lease.
+
+        A renewal would wait behind the transaction, and then find the lease lost. One that is under way is waited for.
+        """
+        self._own = Own.OPEN
+        give_up_at = elapsed() + LONGEST_RENEWAL
+        while self.renewing and elapsed() < give_up_at:
+            threading.Event().wait(0.002)
+
+    def resume(self, *, committed: bool) -> None:
+        """Go on as before, or as one whose ending is written."""
+        self._own = Own.COMMITTED if committed else None
+
+    @property
+    def apart(self) -> bool:
+        """Whether its lease is left alone: its transaction is open, or has ended it."""
+        return self._own is not None
+
+    @property
+    def committed(self) -> bool:
+        """Whether its transaction has ended it."""
+        return self._own is Own.COMMITTED
+
+    def begin_renewal(self) -> bool:
+        """Whether it may be renewed now; then `renewing` is to be taken back afterwards."""
+        before, self.renewing = self.renewing, True
+        # Noted first and looked for second, as `pause` does it the other way round: one of both sees the other.
+        if self.apart:
+            self.renewing = before
             return False
         return True
 

@@ -20,6 +20,7 @@ import struct
 import sys
 import threading
 import time
+from collections.abc import Callable
 from enum import IntEnum
 from types import FrameType
 from typing import IO, Any, Final
@@ -28,7 +29,7 @@ from mongoq.clock import elapsed
 from mongoq.model import Task
 from mongoq.signals import DeadlineExceeded, Interrupted, Interruption, Signal
 from mongoq.verdict import describe
-from mongoq.work.attempt import FOREVER
+from mongoq.work.attempt import FOREVER, LONGEST_RENEWAL
 from mongoq.work.handler import Handler
 
 log = logging.getLogger("mongoq.work")
@@ -48,6 +49,8 @@ class Down(IntEnum):
     """number, reason, seconds left or None: the handler of that task should stop."""
     RECALL = 2
     """Give back what has not started."""
+    PAUSED = 3
+    """number: the lease of that task is left alone now."""
 
 
 class Up(IntEnum):
@@ -63,20 +66,40 @@ class Up(IntEnum):
     """The handler cannot be imported, and why, as a `Described`."""
     RETURN_UNSTARTED = 4
     """The numbers that were recalled in time."""
+    PAUSE = 5
+    """number: leave the lease of that task alone, its handler opens a transaction of its own."""
+    RESUME = 6
+    """number, whether the transaction was committed and the task is completed by it."""
 
 
 class ChildAttempt:
     """The live side of a task in a child. Implements `model.Attempt`; the deadline is counted here."""
 
-    __slots__ = ("_interruption", "_limit", "deadline_at", "number", "struck")
+    __slots__ = ("_interruption", "_limit", "_paused", "_send", "deadline_at", "number", "struck")
 
-    def __init__(self, number: int, deadline: float | None) -> None:
+    def __init__(self, number: int, deadline: float | None, send: Callable[..., None]) -> None:
         self.number = number
         self.deadline_at = FOREVER if deadline is None else elapsed() + deadline
         self.struck = False
         """Whether its handler was interrupted at its deadline."""
         self._limit = FOREVER
         self._interruption: Interruption | None = None
+        self._paused = threading.Event()
+        self._send = send
+
+    def pause(self) -> None:
+        """Have the parent leave the lease alone, and wait until it does."""
+        self._send(Up.PAUSE, self.number)
+        self._paused.wait(LONGEST_RENEWAL)
+
+    def paused(self) -> None:
+        """Note that the parent leaves the lease alone."""
+        self._paused.set()
+
+    def resume(self, *, committed: bool) -> None:
+        """Tell the parent how the transaction ended."""
+        self._paused.clear()
+        self._send(Up.RESUME, self.number, committed)
 
     @property
     def interruption(self) -> Interruption | None:
@@ -133,7 +156,7 @@ class Child:
 
     def _run(self, handler: Handler, number: int, deadline: float | None, values: tuple[Any, ...]) -> None:
         task = Task(*values)
-        attempt = ChildAttempt(number, deadline)
+        attempt = ChildAttempt(number, deadline, self._send)
         object.__setattr__(task, "attempt", attempt)
         began = time.perf_counter()
         try:
@@ -164,13 +187,17 @@ class Child:
     def _heard(self, kind: Down, *message: Any) -> None:
         if kind == Down.TASK:
             self._inbox.put(message)
-        elif kind == Down.RECALL:
+            return
+        if kind == Down.RECALL:
             self._give_back()
-        elif kind == Down.INTERRUPT:
-            number, reason, left = message
-            attempt = self._running
-            if attempt is not None and attempt.number == number:
-                attempt.interrupt(reason, left)
+            return
+        attempt = self._running
+        if attempt is None or attempt.number != message[0]:
+            return
+        if kind == Down.INTERRUPT:
+            attempt.interrupt(*message[1:])
+        elif kind == Down.PAUSED:
+            attempt.paused()
 
     def _give_back(self) -> None:
         numbers = []

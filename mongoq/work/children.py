@@ -107,6 +107,19 @@ class Child:
         self._say(Down.TASK, number, seconds, VALUES(attempt.task))
         self.held[number] = attempt
 
+    def pause(self, number: int) -> None:
+        """Leave the lease of that task alone, and tell the child when that is so."""
+        attempt = self.held.get(number)
+        if attempt is not None:
+            attempt.pause()
+            self._say(Down.PAUSED, number)
+
+    def resume(self, number: int, committed: bool) -> None:
+        """Note how the transaction of that task's handler ended."""
+        attempt = self.held.get(number)
+        if attempt is not None:
+            attempt.resume(committed=committed)
+
     def took_up(self) -> None:
         """Note that the first of those it holds starts now."""
         self.began = elapsed()

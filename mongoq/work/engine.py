@@ -12,22 +12,23 @@ from typing import Any, Final
 
 from mongoq.arguments import Wanted
 from mongoq.clock import elapsed
-from mongoq.errors import MongoqError
+from mongoq.errors import DependencyError, MongoqError
+from mongoq.lifecycle import Event
 from mongoq.signals import Interruption
 from mongoq.storage import inspecting, membership, upkeep
 from mongoq.storage.context import Context
 from mongoq.telemetry import Signpost, Telemetry
-from mongoq.verdict import Ending, Released
+from mongoq.verdict import Ending, Raised, Released, Verdict
 from mongoq.work.attempt import LiveAttempt
 from mongoq.work.claimer import BATCH, Claimer
 from mongoq.work.executor import Executor, Reports
 from mongoq.work.finisher import FinishBuffer, Finisher, Settled
 from mongoq.work.intake import Intake
-from mongoq.work.job import EXECUTORS, Job
+from mongoq.work.job import EXECUTORS, IGNORE, STOP, Job
 from mongoq.work.keeper import Keeper
 from mongoq.work.prefetch import Prefetch
 from mongoq.work.service import Health, Loop
-from mongoq.work.settling import log_failure, verdict_of
+from mongoq.work.settling import log_failure, verdict_of, verdict_of_refused
 from mongoq.work.shared import Run, Shared
 from mongoq.work.sweeper import Sweeper
 from mongoq.work.waker import Stream, Waker
@@ -77,6 +78,8 @@ class Engine:
         self._progress = threading.Event()
         self._stopping = threading.Lock()
         self.stopped = threading.Event()
+        self.error: DependencyError | None = None
+        """The refused change that ended it, where the job says so."""
 
     @property
     def worker(self) -> str:
@@ -87,7 +90,9 @@ class Engine:
         steps = {
             "claimer": self._intake.step,
             "aide": self._intake.help,
-            "finisher": Finisher(self._shared, self._buffer, taken=self.wake, written=self._written).step,
+            "finisher": Finisher(
+                self._shared, self._buffer, taken=self.wake, written=self._written, refused=self._refused
+            ).step,
             "keeper": Keeper(self._shared, facts=self._facts, lose=self._lose).step,
             "sweeper": self._sweeper.step,
             "watch": self._watch,
@@ -163,6 +168,9 @@ class Engine:
 
     def _settle(self, attempt: LiveAttempt, ending: Ending) -> None:
         """Judge an ending and leave it to the finisher, unless somebody else has ended the attempt."""
+        if attempt.committed:
+            self._settled_itself(attempt, ending)
+            return
         verdict = verdict_of(attempt, ending, self._shared)
         if not attempt.end():
             return
@@ -172,6 +180,29 @@ class Engine:
         if self._shared.telemetry:
             self._shared.telemetry.emit(Signpost.ENDED, task=attempt.task, verdict=verdict)
         self._loops["finisher"].wake()
+
+    def _settled_itself(self, attempt: LiveAttempt, ending: Ending) -> None:
+        """Note the end of a handler whose own transaction has completed the task."""
+        if not attempt.end():
+            return
+        if isinstance(ending, Raised):
+            log.warning("task %s is completed; its handler then raised %r", attempt.task.key, ending.error)
+        verdict = Verdict(Event.COMPLETE)
+        if self._shared.telemetry:
+            self._shared.telemetry.emit(Signpost.ENDED, task=attempt.task, verdict=verdict)
+            self._shared.telemetry.emit(Signpost.FINISHED, count=1)
+        self._written([Settled(attempt, verdict)], [])
+
+    def _refused(self, attempt: LiveAttempt, verdict: Verdict, error: MongoqError) -> Verdict:
+        """What becomes of a task instead, whose completion was refused with the change that came with it."""
+        self._shared.telemetry.emit(Signpost.REFUSED, task=attempt.task, error=error)
+        choice = self._job.on_dependency_error
+        instead = verdict_of_refused(attempt, verdict, error, self._shared, ignore=choice == IGNORE)
+        if choice == STOP and isinstance(error, DependencyError) and self.error is None:
+            self.error = error
+            grace = self._shared.context.options.grace.total_seconds()
+            threading.Thread(target=self.stop, args=(grace,), name="mongoq-stop", daemon=True).start()
+        return instead
 
     def _written(self, endings: list[Settled], lost: list[LiveAttempt]) -> None:
         self._book.remove(attempt for attempt, _ in endings)

@@ -7,8 +7,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-from mongoq.errors import StorageRefused, StorageUnavailable
-from mongoq.storage.finishing import Ended, finish
+from mongoq.errors import DependencyError, InvalidTask, MongoqError, StorageRefused
+from mongoq.storage.finishing import Ended, finish, finish_and_modify
 from mongoq.telemetry import Signpost
 from mongoq.verdict import Verdict
 from mongoq.work.attempt import LiveAttempt
@@ -64,11 +64,13 @@ class Finisher:
         *,
         taken: Callable[[], None],
         written: Callable[[list[Settled], list[LiveAttempt]], None],
+        refused: Callable[[LiveAttempt, Verdict, MongoqError], Verdict],
     ) -> None:
         self._shared = shared
         self._buffer = buffer
         self._taken = taken
         self._written = written
+        self._refused = refused
 
     def step(self) -> float | None:
         """Write what has gathered. An ending whose write fails is kept and written again."""
@@ -76,15 +78,23 @@ class Finisher:
         if not endings:
             return None
         self._taken()
+        plain = [ending for ending in endings if ending.verdict.modification is None]
+        if plain:
+            self._write_plain(plain, later=endings)
+        if len(plain) < len(endings):
+            self._write_singly([ending for ending in endings if ending.verdict.modification is not None])
+        return 0 if len(self._buffer) else None
+
+    def _write_plain(self, endings: list[Settled], later: list[Settled]) -> None:
+        """Write these together; where that fails for now, all of `later` are kept."""
         try:
             self._write(endings)
         except StorageRefused:
             # One of them is the cause: alone, each of the others still gets written.
             self._write_singly(endings)
         except BaseException:
-            self._buffer.give_back(endings)
+            self._buffer.give_back(later)
             raise
-        return 0 if len(self._buffer) else None
 
     def _write(self, endings: list[Settled]) -> None:
         ended = [Ended(attempt.task, verdict) for attempt, verdict in endings]
@@ -97,11 +107,26 @@ class Finisher:
     def _write_singly(self, endings: list[Settled]) -> None:
         for index, ending in enumerate(endings):
             try:
-                self._write([ending])
+                if ending.verdict.modification is None:
+                    self._write([ending])
+                else:
+                    self._write_with_changes(ending)
             except StorageRefused as error:
                 key = ending.attempt.key
                 log.warning("the ending of task %s cannot be written (%s): its lease will run out", key, error)
                 self._written([ending], [])
-            except StorageUnavailable:
+            except BaseException:
                 self._buffer.give_back(endings[index:])
                 raise
+
+    def _write_with_changes(self, ending: Settled) -> None:
+        """Write an ending and its modification in one transaction; where that is refused, what then becomes of it."""
+        attempt, verdict = ending
+        try:
+            done = self._shared.run(finish_and_modify(self._shared.context, Ended(attempt.task, verdict)))
+        except (DependencyError, InvalidTask, StorageRefused) as error:
+            self._write([Settled(attempt, self._refused(attempt, verdict, error))])
+            return
+        self._written([ending], [] if done else [attempt])
+        if done and self._shared.telemetry:
+            self._shared.telemetry.emit(Signpost.FINISHED, count=1)

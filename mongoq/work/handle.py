@@ -13,6 +13,7 @@ from typing import Final
 
 from mongoq.checks import Checker, Duration
 from mongoq.clock import elapsed
+from mongoq.errors import DependencyError
 from mongoq.work.engine import Engine
 
 log = logging.getLogger("mongoq.work")
@@ -37,6 +38,11 @@ class WorkerHandle:
     def stopped(self) -> bool:
         """Whether it has stopped."""
         return self._engine.stopped.is_set()
+
+    @property
+    def error(self) -> DependencyError | None:
+        """The refused change that ended it, where `on_dependency_error="stop"` was asked for."""
+        return self._engine.error
 
     def wait(self, timeout: Duration | None = None) -> bool:
         """Wait until it has stopped, at most `timeout` seconds; whether it has."""
@@ -86,6 +92,8 @@ def run_in_foreground(start: Callable[[Callable[[], None]], WorkerHandle]) -> No
             if number is not None and elapsed() - first > AT_ONCE:
                 log.warning("%s again: stopping now", signal.Signals(number).name)
                 handle.stop_soon(0)
+    if handle.error is not None:
+        raise handle.error
 
 
 @contextmanager

@@ -19,6 +19,12 @@ EXECUTORS: Final[dict[str, Callable[[Handler, int, Reports], Executor]]] = {
 }
 
 
+RETRY: Final = "retry"
+IGNORE: Final = "ignore"
+STOP: Final = "stop"
+ON_DEPENDENCY_ERROR: Final = (RETRY, IGNORE, STOP)
+
+
 @dataclass(frozen=True, slots=True)
 class Job:
     """What a worker process is to do."""
@@ -33,3 +39,6 @@ class Job:
     """Stop after so many tasks."""
     where: Mapping[str, Any] = field(default_factory=dict)
     """The tags that its tasks have."""
+    on_dependency_error: str = RETRY
+    """What follows where the change that a handler returned is refused: run the task again, complete it without the
+    change, or run it again and end the worker."""

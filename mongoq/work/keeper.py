@@ -58,9 +58,16 @@ class Keeper:
         return self._beaten_at + every - elapsed()
 
     def _renew(self, attempts: list[LiveAttempt], lease: float) -> None:
-        keys, tokens = _names(attempts)
-        sent = elapsed()
-        matched = self._shared.run(leasing.renew(self._shared.context, keys, tokens, timedelta(seconds=lease)))
+        attempts = [attempt for attempt in attempts if attempt.begin_renewal()]
+        if not attempts:
+            return
+        try:
+            keys, tokens = _names(attempts)
+            sent = elapsed()
+            matched = self._shared.run(leasing.renew(self._shared.context, keys, tokens, timedelta(seconds=lease)))
+        finally:
+            for attempt in attempts:
+                attempt.renewing = False
         if matched < len(attempts):
             self._look(attempts)
         for attempt in attempts:
@@ -68,13 +75,15 @@ class Keeper:
 
     def _look(self, attempts: list[LiveAttempt]) -> None:
         # What has ended is the finisher's: its write may be under way, and the task gone because of it.
-        attempts = [attempt for attempt in attempts if attempt.open]
+        attempts = [attempt for attempt in attempts if attempt.open and not attempt.apart]
         if not attempts:
             return
         keys, tokens = _names(attempts)
         held = self._shared.run(leasing.look(self._shared.context, keys, tokens))
         for attempt in attempts:
             cancel = held.get(attempt.key)
+            if attempt.apart:
+                continue  # it has completed itself meanwhile, or is about to
             if cancel is None:
                 self._lose(attempt)
             elif cancel:

@@ -49,13 +49,14 @@ class LeaseBook:
         """Those whose lease has run for a third of its length, grouped by that length."""
         groups: dict[float, list[LiveAttempt]] = defaultdict(list)
         for attempt in self.all():
-            if now >= self._renew_at(attempt):
+            if now >= self._renew_at(attempt) and not attempt.apart:
                 groups[attempt.lease].append(attempt)
         return groups
 
     def next_due(self, now: float) -> float | None:
         """Seconds until the next renewal is due; None where nothing is held."""
-        return min((max(0.0, self._renew_at(attempt) - now) for attempt in self.all()), default=None)
+        waits = (max(0.0, self._renew_at(attempt) - now) for attempt in self.all() if not attempt.apart)
+        return min(waits, default=None)
 
     @staticmethod
     def _renew_at(attempt: LiveAttempt) -> float:

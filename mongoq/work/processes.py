@@ -173,6 +173,10 @@ class ProcessExecutor:
             self._nursery.grew_up(child)
         elif kind == Up.BROKEN:
             child.trouble = f"{message[0].kind}: {message[0].message}\n{message[0].frames}"
+        elif kind == Up.PAUSE:
+            child.pause(*message)
+        elif kind == Up.RESUME:
+            child.resume(*message)
         elif kind == Up.RETURN_UNSTARTED:
             self._take_back([child.held.pop(number) for number in message[0]])
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 
-from mongoq.errors import InvalidTask
+from mongoq.errors import DependencyError, InvalidTask, MongoqError
 from mongoq.model import Task
 from mongoq.signals import Fail, Interruption
 from mongoq.storage import encoding
 from mongoq.storage.updates import state_after
-from mongoq.verdict import Ending, Raised, Returned, Verdict, judge
+from mongoq.verdict import Ending, Raised, Returned, Verdict, follow_up_of, judge
 from mongoq.work.attempt import LiveAttempt
 from mongoq.work.shared import Shared
 
@@ -25,12 +26,26 @@ def verdict_of(attempt: LiveAttempt, ending: Ending, shared: Shared) -> Verdict:
         return _judged(attempt, Raised(error), shared)
 
 
+def verdict_of_refused(
+    attempt: LiveAttempt, verdict: Verdict, error: MongoqError, shared: Shared, *, ignore: bool
+) -> Verdict:
+    """What becomes of a task whose completion came with a modification that was refused."""
+    task = attempt.task
+    log.warning("task %s of %s: its completion was refused with what should follow: %s", task.key, task.queue, error)
+    if ignore and isinstance(error, DependencyError):
+        return replace(verdict, modification=None)
+    # What cannot be stored will not be storable the next time either.
+    return verdict_of(attempt, Raised(Fail(str(error)) if isinstance(error, InvalidTask) else error), shared)
+
+
 def log_failure(task: Task, verdict: Verdict) -> None:
     """One line for an attempt that failed; its traceback where somebody asks for DEBUG."""
     error = verdict.error
     if error is None:
         return
     then = "runs again" if verdict.run_at is not None else f"has ended as {state_after(verdict)}"
+    if verdict.queue is not None:
+        then = f"goes to the queue {verdict.queue}"
     what = f"{error.type}: {error.message}" if error.message else error.type
     log.warning("task %s of %s: attempt %d failed with %s; it %s", task.key, task.queue, error.attempt, what, then)
     log.debug("%s", error.traceback)
@@ -38,11 +53,13 @@ def log_failure(task: Task, verdict: Verdict) -> None:
 
 def _judged(attempt: LiveAttempt, ending: Ending, shared: Shared) -> Verdict:
     policy = attempt.policy
-    if isinstance(ending, Returned) and ending.value is not None and policy.keep_completed:
+    if isinstance(ending, Returned) and ending.value is not None:
         try:
-            encoding.checked_result(ending.value, shared.context.options.max_task_bytes)
+            if follow_up_of(ending.value) is None and policy.keep_completed:
+                encoding.checked_result(ending.value, shared.context.options.max_task_bytes)
         except InvalidTask as error:
             # The handler has done its work: once more would only do it twice.
             ending = Raised(Fail(str(error)))
     cancelled = attempt.interruption is Interruption.CANCEL
-    return judge(attempt.task, ending, policy, shared.context.clock.now(), shared.worker, cancelled=cancelled)
+    now, error_queue = shared.context.clock.now(), shared.context.options.error_queue
+    return judge(attempt.task, ending, policy, now, shared.worker, cancelled=cancelled, error_queue=error_queue)

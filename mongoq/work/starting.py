@@ -18,11 +18,27 @@ from mongoq.work.shared import Run
 
 
 def checked_job(
-    function: Any, executor: str | None, wanted: Wanted, workers: int | None, *, burst: bool, limit: int | None
+    function: Any,
+    executor: str | None,
+    wanted: Wanted,
+    workers: int | None,
+    *,
+    burst: bool,
+    limit: int | None,
+    on_dependency_error: str,
 ) -> Job:
     """What a worker is to do; ConfigurationError where the handler and the executor do not fit."""
     handler, chosen = checked_handler(function, executor)
-    return Job(handler, chosen, wanted.queues, workers or default_workers(chosen), burst, limit, wanted.where)
+    return Job(
+        handler,
+        chosen,
+        wanted.queues,
+        workers or default_workers(chosen),
+        burst,
+        limit,
+        wanted.where,
+        on_dependency_error,
+    )
 
 
 def start(

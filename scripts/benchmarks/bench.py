@@ -15,6 +15,7 @@ from benchmarks.idle import idle
 from benchmarks.imports import imports
 from benchmarks.latency import latency
 from benchmarks.memory import memory
+from benchmarks.modify import modify
 from benchmarks.report import Row
 from benchmarks.setting import Setting
 
@@ -29,4 +30,5 @@ BENCHMARKS: Final[dict[str, Callable[[Setting], list[Row]]]] = {
     "memory": memory,
     "executors": executors,
     "import": imports,
+    "modify": modify,
 }

@@ -10,9 +10,11 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from pymongo import ReadPreference, WriteConcern
+from pymongo import ReadPreference, UpdateOne, WriteConcern
+from pymongo.client_session import ClientSession
 from pymongo.collection import Collection
 from pymongo.database import Database
+from pymongo.read_concern import ReadConcern
 
 BATCH = 400
 READY = {"queue": "default", "state": "ready"}
@@ -107,6 +109,26 @@ def insert_one(tasks: Tasks, documents: list[dict[str, Any]]) -> float:
     for document in documents:
         tasks.insert_one(document)
     return len(documents) / (time.perf_counter() - began)
+
+
+def change(tasks: Tasks, wanted: Sequence[tuple[Any, int, int]]) -> None:
+    """Give tasks (key, version) a priority, all at once or none."""
+    now = datetime.now(UTC)
+    writes = [
+        UpdateOne(
+            {"_id": key, "version": version, "state": "ready"},
+            {"$set": {"priority": priority, "modified_at": now}, "$inc": {"version": 1}},
+            hint="_id_",
+        )
+        for key, version, priority in wanted
+    ]
+
+    def body(session: ClientSession) -> None:
+        if tasks.bulk_write(writes, session=session).matched_count != len(writes):
+            raise LookupError("a task has moved on")
+
+    with tasks.database.client.start_session() as session:
+        session.with_transaction(body, ReadConcern("snapshot"), WriteConcern("majority"))
 
 
 def wake(tasks: Tasks, documents: Sequence[dict[str, Any]], pause: Callable[[], None]) -> list[float]:

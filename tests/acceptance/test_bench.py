@@ -31,6 +31,7 @@ SMOKES: Final[dict[str, tuple[str, set[str]]]] = {
     "memory": ("--tasks 500", {"memory.idle", "memory.growth"}),
     "executors": ("--tasks 500", {"executors.threads", "executors.asyncio", "executors.processes"}),
     "import": ("", {"import"}),
+    "modify": ("--tasks 20", {"modify.1", "modify.10", "modify.100"}),
 }
 
 Bench = Callable[..., subprocess.Popen[str]]

@@ -187,3 +187,25 @@ def test_the_options_of_mongoq_itself_may_follow_the_command(
 
 def test_version_is_printed(mongoq: Cli) -> None:
     assert mongoq("--version").out.startswith("mongoq 0.")
+
+
+def test_retry_runs_failed_tasks_again_and_sends_others_home(mongoq: Cli, queue: Queue) -> None:
+    queue.new(key="a", max_retries=0)
+    queue.new(key="b", max_retries=0)
+    queue.run(failing, burst=True)
+    assert mongoq("retry", "a") == Said(0, "1 task ready again\n", "")
+    assert mongoq("retry", "a", "nobody").code == 1
+    assert mongoq("retry", "--queue", "default", "--json").json == {"retried": 1}
+
+    for _ in range(2):
+        task = queue.try_claim()
+        assert task is not None
+        queue.move(task, "default/err")
+    assert mongoq("retry", "--from", "default/err", "b").out == "1 task ready again\n"
+    assert mongoq("retry", "--from", "default/err").out == "1 task ready again\n"
+    assert queue.queues() == {"default": 2}
+
+
+@pytest.mark.parametrize("arguments", [[], ["--queue", "a", "--from", "b"], ["--from", "no such/ name"]])
+def test_retry_wants_to_know_which(mongoq: Cli, arguments: list[str]) -> None:
+    assert mongoq("retry", *arguments).code == 2

@@ -22,7 +22,7 @@ CANARY = "canary-hunter2"
 FAST = "serverSelectionTimeoutMS=150"
 
 COMMANDS = (
-    ["stats"], ["stats", "--json"], ["new", "a=1"], ["ls"], ["show", "k"], ["init"], ["time"],
+    ["stats"], ["stats", "--json"], ["new", "a=1"], ["ls"], ["show", "k"], ["retry", "k"], ["init"], ["time"],
     ["worker", "json:loads"], ["demo", "--seconds", "1"], ["queues"], ["workers"], ["cancel", "k"], ["delete", "k"],
     ["move", "k", "--to", "q"], ["purge"], ["cancel", "--queue", "q", "--yes"],
 )  # fmt: skip
@@ -167,6 +167,7 @@ def test_a_missing_index_is_exit_code_1_and_names_init(
         (["worker", "json:load_s"], "did you mean 'loads'"),
         (["worker", "sys:version"], "type is str"),
         (["worker", "json:loads", "--lease", "10ms"], "lease"),
+        (["worker", "json:loads", "--on-dependency-error", "stopp"], "did you mean 'stop'"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -199,6 +200,22 @@ def test_a_module_that_fails_at_its_import_is_one_line(
         assert code == 2
         assert told in err
         assert err.count("\n") == 1
+
+
+def test_a_refused_change_ends_a_worker_that_was_told_so(
+    mongoq: Cli, server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("MONGOQ_URI", server.uri)
+    monkeypatch.setenv("MONGOQ_NAMESPACE", "cli-refused")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    source = "from mongoq import NewTask\ndef work(task):\n    return [NewTask(key=task.key)]\n"
+    (tmp_path / "cli_refused.py").write_text(source)
+    mongoq("new", "a=1", "--max-retries", "0", "--key", "a")
+    code, _, err = mongoq("worker", "cli_refused:work", "--on-dependency-error", "stop", "--error-queue")
+    assert code == 1
+    assert "the change was refused: insert 'a': a task has this key already" in err.splitlines()[-1]
+    assert mongoq("retry", "--from", "default/err")[1] == "1 task ready again\n"
 
 
 def test_no_mongodb_named_says_how_to_name_one(mongoq: Cli) -> None:

@@ -127,3 +127,30 @@ def test_many_tasks_are_enqueued_as_printed(server: EmbeddedServer, containing: 
         names: dict[str, Any] = {"queue": queue, "NewTask": NewTask, "ThreadPoolExecutor": ThreadPoolExecutor}
         exec(block("python", containing), names)  # noqa: S102 -- the README's own
         assert queue.size() == count
+
+
+def test_the_atomic_change_runs_as_printed(server: EmbeddedServer) -> None:
+    defined: dict[str, Any] = {}
+    exec(f"from mongoq import NewTask, Queue\n{block('python', 'def advance')}", defined)  # noqa: S102 -- our own text
+    with Queue(server.uri, namespace=f"t-{secrets.token_hex(4)}") as queue:
+        for key in ("o1", "config", "remind-o1"):
+            queue.new(key=key)
+        defined["advance"](queue, "o1")
+        assert [(task.queue, task.priority) for task in queue.tasks(keys=["o1"])] == [("packing", 5)]
+        assert queue.queues() == {"default": 1, "invoices": 1, "packing": 1}
+
+
+def test_what_a_handler_returns_and_writes_runs_as_printed(server: EmbeddedServer) -> None:
+    with MongoClient[dict[str, Any]](server.uri) as client:
+        client["shop"].drop_collection("invoices")
+        with Queue(client, namespace=f"t-{secrets.token_hex(4)}") as queue:
+            defined: dict[str, Any] = {"queue": queue}
+            blocks = block("python", "def pack") + block("python", "def invoice")
+            exec(f"from mongoq import NewTask, Task\n{blocks}", defined)  # noqa: S102 -- our own text
+            queue.new({"order": "o1"})
+            queue.run(defined["pack"], burst=True)
+            assert queue.size("shipping") == 2
+            queue.new({"order": "o1"})
+            queue.run(defined["invoice"], burst=True)
+            assert queue.stats()["default"].completed == 2
+        assert [row["_id"] for row in client["shop"]["invoices"].find()] == ["o1"]

@@ -11,19 +11,20 @@ import pytest
 
 from mongoq.arguments import Wanted
 from mongoq.clock import FrozenClock, ServerClock
+from mongoq.keys import KeyMaker
 from mongoq.model import Task
+from mongoq.modification import Modification, Modified
 from mongoq.new_task import NewTask, each
 from mongoq.options import Options, checked_options
-from mongoq.storage import administering, claiming, enqueueing, finishing, inspecting
-from mongoq.storage.commands import Op
+from mongoq.storage import administering, claiming, enqueueing, filters, finishing, inspecting, modifying
 from mongoq.storage.connection import connect
 from mongoq.storage.context import Context
 from mongoq.storage.driver import Driver
 from mongoq.storage.embedded import EmbeddedServer
-from mongoq.storage.keys import KeyMaker
 from mongoq.verdict import MOST_SUSPICION, Ending
 
 T = TypeVar("T")
+OF_THE_QUEUE = ("max_age", "max_task_bytes", "error_queue")
 
 
 class Store:
@@ -34,7 +35,7 @@ class Store:
         self.clock = FrozenClock()
         self.options = _options(**options)
         self.context = Context(self.clock, self.options, KeyMaker())
-        self.run: Callable[[Op[Any]], Any] = Driver(self.connection, ServerClock()).run
+        self.run: Callable[..., Any] = Driver(self.connection, ServerClock()).run
         self.collection = self.connection.database[self.context.tasks]
 
     def new(self, **options: Any) -> Task:
@@ -66,9 +67,17 @@ class Store:
     def end(self, task: Task, ending: Ending) -> None:
         self.run(finishing.settle(self.context, [task], ending, "w"))
 
+    def modify(self, modification: Modification | None = None, **parts: Any) -> Modified:
+        done: Modified = self.run(modifying.modify(self.context, modification or Modification(**parts)))
+        return done
+
     def get(self, key: str) -> Task:
         task: Task = self.run(inspecting.get(self.context, key))
         return task
+
+    def list(self) -> list[Task]:
+        found: list[Task] = self.run(inspecting.tasks(self.context, filters.matching(), claimant=None, limit=100))
+        return found
 
     def document(self, key: str) -> dict[str, Any]:
         found: dict[str, Any] | None = self.collection.find_one({"_id": key})
@@ -77,13 +86,14 @@ class Store:
 
 
 def _options(**given: Any) -> Options:
-    policy = {name: given.pop(name) for name in list(given) if name not in ("max_age", "max_task_bytes")}
+    policy = {name: given.pop(name) for name in list(given) if name not in OF_THE_QUEUE}
     return checked_options(
         namespace=f"t-{secrets.token_hex(4)}",
         max_age=given.get("max_age"),
         workers=1,
         grace=timedelta(seconds=1),
         max_task_bytes=given.get("max_task_bytes", 2**20),
+        error_queue=given.get("error_queue"),
         policy=policy,
     )
 

@@ -30,10 +30,10 @@ def one_of_each(queue: Queue) -> dict[str, Task]:
     queue.new(ACME, key="failed", priority=9)
     queue.fail(queue.claim_many(1), "no")
     queue.new(ACME, key="running", priority=9)
-    queue.claim_many(1)
+    held = queue.claim_many(1)
     queue.new(ACME, key="ready")
     queue.new(ACME, key="scheduled", delay=60)
-    return {task.state: task for task in queue.tasks(where=ACME)}
+    return {task.state: task for task in [*queue.tasks(where=ACME), *held]}
 
 
 def states(queue: Queue) -> dict[str, TaskState]:

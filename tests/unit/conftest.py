@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 
 from mongoq.clock import FrozenClock
+from mongoq.keys import KeyMaker
 from mongoq.lifecycle import TaskState
 from mongoq.model import Task
 from mongoq.options import Policy, checked_options
-from mongoq.storage.commands import Command, Op
+from mongoq.storage.commands import Command, Op, Transaction
 from mongoq.storage.context import Context
 from mongoq.storage.documents import Unread
-from mongoq.storage.keys import KeyMaker
 from mongoq.work.attempt import LiveAttempt
 
 NOW = FrozenClock().now()
@@ -135,6 +135,7 @@ def drive() -> Callable[..., tuple[list[Command], Any]]:
         try:
             command = next(op)
             while True:
+                assert not isinstance(command, Transaction), "drive its body"
                 commands.append(_plain(command))
                 assert left, f"an unexpected command: {command}"
                 reply = left.pop(0)

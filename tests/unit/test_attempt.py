@@ -118,3 +118,31 @@ def test_an_attempt_is_ended_once_however_many_threads_try(make_attempt: Make) -
             thread.join()
         assert sorted(won) == [False] * 7 + [True]
         assert not attempt.open
+
+
+def test_a_transaction_outlives_the_lease_it_began_under(make_attempt: Make) -> None:
+    attempt = make_attempt(elapsed() - 20, policy=Policy(lease=timedelta(seconds=10)))
+    attempt.pause()
+    assert attempt.interruption is None
+    attempt.resume(committed=True)
+    assert (attempt.interruption, attempt.committed) == (None, True)
+
+
+def test_a_transaction_that_was_aborted_leaves_the_lease_as_it_was(make_attempt: Make) -> None:
+    attempt = make_attempt(elapsed() - 20, policy=Policy(lease=timedelta(seconds=10)))
+    attempt.pause()
+    attempt.resume(committed=False)
+    assert (attempt.apart, attempt.interruption) == (False, Interruption.LEASE_LOST)
+
+
+def test_a_transaction_waits_for_the_renewal_under_way_and_keeps_out_the_next(make_attempt: Make) -> None:
+    attempt = make_attempt(elapsed())
+    assert attempt.begin_renewal()
+    waiting = threading.Thread(target=attempt.pause)
+    waiting.start()
+    waiting.join(0.1)
+    assert not attempt.begin_renewal()
+    assert waiting.is_alive()
+    attempt.renewing = False
+    waiting.join(10)
+    assert not waiting.is_alive()

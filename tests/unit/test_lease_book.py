@@ -66,3 +66,13 @@ def test_two_claims_of_one_task_are_two_entries(make_attempt: Make) -> None:
     book.add([first, second])
     book.remove([first])
     assert book.all() == [second]
+
+
+def test_the_lease_of_a_task_in_a_transaction_is_left_alone(make_attempt: Make) -> None:
+    book = LeaseBook()
+    attempt = make_attempt(1000.0, policy=LONG)
+    book.add([attempt])
+    attempt.pause()
+    assert (book.due(5000.0), book.next_due(5000.0)) == ({}, None)
+    attempt.resume(committed=False)
+    assert book.due(5000.0) == {30.0: [attempt]}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ctypes
 import os
 import re
@@ -13,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
-from mongoq import Cancel, Fail, Interrupted, Move, Retry, Snooze, Task
+from mongoq import Cancel, Fail, Interrupted, Modification, Move, NewTask, Queue, Retry, Snooze, Task, TaskRef
 
 
 class Unpicklable(Exception):
@@ -161,3 +162,40 @@ def quick_or_stuck(task: Task) -> None:
     note(task)
     if task.get("stuck"):
         time.sleep(60)
+
+
+def follows(task: Task) -> Any:
+    """Return the change that the task asks for."""
+    wanted: dict[str, Callable[[], Any]] = {
+        "list": lambda: [NewTask({"wanted": "nothing"}, key="next")],
+        "modification": lambda: Modification(insert=[NewTask({"wanted": "nothing"}, key="next")]),
+        "collision": lambda: [NewTask(key="taken")],
+        "pass on": lambda: Modification(change=[task.as_change(queue="later")]),
+        "delete": lambda: Modification(delete=[task]),
+        "delete what was read": lambda: Modification(delete=[TaskRef(task.key, task.version)]),
+        "change and depend": lambda: Modification(insert=[NewTask(key="next", queue="later")], depend=[task]),
+        "too many": lambda: [NewTask()] * 1_001,
+        "nothing": lambda: None,
+    }
+    return wanted[task.tags["wanted"]]()
+
+
+def buys(task: Task) -> None:
+    """Complete the task together with an order, by a queue of this process."""
+    with Queue(task.tags["uri"], namespace=task.namespace, keep_completed=task.get("keep", 3600)) as queue:
+        for round_ in range(task.get("rounds", 1)):
+            with queue.transaction(task, {"bought": round_}) as session:
+                orders = session.client["shop"][f"{task.namespace}.orders"]
+                orders.insert_one({"_id": task.key}, session=session)
+                threading.Event().wait(task.get("wait", 0))
+                if task.get("fails"):
+                    raise ValueError("not today")
+        threading.Event().wait(task.get("linger", 0))
+
+
+async def follows_on_a_loop(task: Task) -> Any:
+    return follows(task)
+
+
+async def buys_on_a_loop(task: Task) -> None:
+    await asyncio.to_thread(buys, task)

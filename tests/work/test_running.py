@@ -178,6 +178,17 @@ def test_a_burst_runs_what_its_handlers_add_and_leaves_what_is_not_due(queue: Qu
     assert (stats.completed, stats.ready, stats.scheduled) == (4, 0, 1)
 
 
+def test_a_burst_does_not_end_before_what_is_retried_at_once(make_queue: Callable[..., Queue]) -> None:
+    queue = make_queue(max_retries=3, backoff=0, workers=2)
+    queue.new_many([{"n": n} for n in range(20)])
+
+    def handler(_: Task) -> None:
+        raise ValueError
+
+    queue.run(handler, burst=True)
+    assert {(task.state, task.attempts) for task in queue.tasks()} == {(TaskState.FAILED, 4)}
+
+
 def test_a_burst_runs_suspects_to_the_last(queue: Queue, server: Any) -> None:
     with MongoClient[dict[str, Any]](server.uri) as client:
         queue.new_many([{}] * 60)

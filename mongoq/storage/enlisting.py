@@ -1,0 +1,66 @@
+"""Enqueueing inside a transaction of the caller's own: nothing is seen before it commits.
+
+A refused insert aborts the whole transaction, so a key or `unique` value that may be taken is looked for first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from mongoq.errors import MongoqError
+from mongoq.model import Task
+from mongoq.new_task import NewTask
+from mongoq.storage import documents, filters, indexes
+from mongoq.storage.commands import Command, Document, Op, find
+from mongoq.storage.context import Context
+from mongoq.storage.enqueueing import Draft, Others, draft, duplicate, made
+
+
+def new(context: Context, task: NewTask) -> Op[Task]:
+    """Enqueue one task."""
+    one = draft(context, task)
+    others = yield from chunk(context, [one])
+    return made(context, one, others.get(0))
+
+
+def chunk(context: Context, drafts: Sequence[Draft], *, only: Sequence[str] | None = None) -> Op[Others]:
+    """Enqueue a chunk of drafts; where a key or `unique` value is taken, do as each says, and none if it is an error.
+
+    `only` names the fields to bring of those that are there already.
+    """
+    by_key, by_unique = yield from _holders(context, drafts, only)
+    others: dict[int, Document | MongoqError] = {}
+    fresh: list[Any] = []
+    for place, one in enumerate(drafts):
+        holder = by_key.get(one.key) or by_unique.get(one.options.unique or "")
+        if holder is None:
+            fresh.append(one.body)
+        elif one.skips:
+            others[place] = holder
+        else:
+            return {place: duplicate(one, by_unique=one.key not in by_key)}
+    if fresh:
+        yield Command(context.tasks, "insert_many", (fresh,))
+    return others
+
+
+def _holders(
+    context: Context, drafts: Sequence[Draft], only: Sequence[str] | None
+) -> Op[tuple[Mapping[str, Document], Mapping[str, Document]]]:
+    """Who has these keys, and which unfinished tasks have these `unique` values."""
+    keys = [one.options.key for one in drafts if one.options.key is not None]
+    uniques = [one.options.unique for one in drafts if one.options.unique is not None]
+    fields = None if only is None else [*only, documents.KEY, documents.UNIQUE]
+    hidden = documents.PROOFS if only is None else None
+    by_key: list[Document] = []
+    by_unique: list[Document] = []
+    if keys:
+        by_key = yield from find(context.tasks, filters.by_keys(keys), only=fields, without=hidden, hint="_id_")
+    if uniques:
+        where = filters.by_unique(uniques)
+        by_unique = yield from find(context.tasks, where, only=fields, without=hidden, hint=indexes.UNIQUE)
+    return (
+        {document[documents.KEY]: document for document in by_key},
+        {document[documents.UNIQUE]: document for document in by_unique},
+    )

@@ -1,0 +1,122 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from mongoq.lifecycle import TaskState
+from mongoq.signals import Fail, Move
+from mongoq.storage import rerunning, upkeep
+from mongoq.verdict import Raised
+
+ERROR = Raised(ValueError("no"))
+ENDINGS = [ERROR, Raised(Fail("no"))]
+
+
+def fail(store: Any, **options: Any) -> str:
+    """Make a task and have it end as failed, or go to its error queue."""
+    key: str = store.new(max_retries=0, **options).key
+    [task] = store.claim(queues=(options.get("queue", "default"),))
+    store.end(task, ERROR)
+    return key
+
+
+@pytest.mark.parametrize("ending", ENDINGS, ids=str)
+def test_a_failed_task_goes_to_its_error_queue_with_its_errors(make_store: Callable[..., Any], ending: Any) -> None:
+    store = make_store(error_queue=True, max_retries=0)
+    key = store.new(queue="mail").key
+    store.end(store.claim(queues=("mail",))[0], ending)
+
+    task = store.get(key)
+    assert (task.state, task.queue, task.moved_from, task.charged) == (TaskState.READY, "mail/err", "mail", 0)
+    assert task.last_error is not None
+    assert "no" in task.last_error.message
+    assert task.finished_at is None
+
+
+def test_an_error_queue_may_be_a_function_of_the_queue(make_store: Callable[..., Any]) -> None:
+    store = make_store(error_queue=lambda name: f"errors.{name}")
+    assert store.get(fail(store)).queue == "errors.default"
+
+
+def test_what_fails_in_an_error_queue_has_failed(make_store: Callable[..., Any]) -> None:
+    store = make_store(error_queue=True)
+    key = fail(store, queue="mail")
+    [task] = store.claim(queues=("mail/err",))
+    store.end(task, Raised(Fail("here too")))
+    assert (store.get(key).state, store.get(key).queue) == (TaskState.FAILED, "mail/err")
+
+
+@pytest.mark.parametrize("broken", [lambda _: "not a queue name!", lambda _: 1 / 0], ids=["name", "error"])
+def test_a_broken_error_queue_leaves_a_failed_task_where_it_is(make_store: Callable[..., Any], broken: Any) -> None:
+    store = make_store(error_queue=broken)
+    task = store.get(fail(store))
+    assert (task.state, task.queue) == (TaskState.FAILED, "default")
+
+
+def test_a_poisonous_task_goes_to_its_error_queue_too(make_store: Callable[..., Any]) -> None:
+    store = make_store(error_queue=True, max_retries=0)
+    key = store.new().key
+    for _ in range(3):
+        assert store.claim()
+        store.clock.advance(32)
+        store.run(upkeep.rescue(store.context))
+    task = store.get(key)
+    assert (task.queue, task.moved_from, task.state) == ("default/err", "default", TaskState.READY)
+    assert task.last_error is not None
+    assert task.last_error.type == "WorkerLost"
+
+
+def test_failed_tasks_run_again_with_a_fresh_count(store: Any) -> None:
+    key = fail(store)
+    version = store.get(key).version
+    assert store.run(rerunning.retry_failed(store.context, [key], None)) == 1
+
+    task = store.get(key)
+    assert (task.state, task.charged, task.attempts, task.version) == (TaskState.READY, 0, 1, version + 1)
+    assert (len(task.errors), task.finished_at) == (1, None)
+    assert "purge_at" not in store.document(key)
+    assert [claimed.key for claimed in store.claim()] == [key]
+
+
+def test_only_failed_tasks_of_the_queue_run_again(store: Any) -> None:
+    fail(store, key="mine", queue="mail")
+    fail(store, key="other")
+    store.new(key="waiting", queue="mail")
+    assert store.run(rerunning.retry_failed(store.context, None, "mail")) == 1
+    assert store.run(rerunning.retry_failed(store.context, ["waiting"], None)) == 0
+    assert [store.get(key).state.value for key in ("mine", "other", "waiting")] == ["ready", "failed", "ready"]
+    assert store.run(rerunning.retry_failed(store.context, None, None)) == 1
+
+
+def test_more_than_a_batch_of_failed_tasks_run_again(store: Any) -> None:
+    now = store.clock.now()
+    store.collection.insert_many(
+        {"_id": f"k{n}", "queue": "default", "state": "failed", "priority": 0, "run_at": now, "version": 1}
+        for n in range(1_500)
+    )
+    assert store.run(rerunning.retry_failed(store.context, None, None)) == 1_500
+
+
+def test_a_failed_task_whose_unique_value_is_taken_stays_and_stops_nobody(store: Any) -> None:
+    fail(store, key="first", unique="u")
+    fail(store, key="second")
+    store.new(key="third", unique="u")
+    assert store.run(rerunning.retry_failed(store.context, None, None)) == 1
+    assert store.get("first").state is TaskState.FAILED
+
+
+def test_tasks_of_an_error_queue_go_home(store: Any) -> None:
+    homes = {queue: store.new(queue=queue, priority=number).key for number, queue in enumerate(("mail", "bulk"))}
+    for task in store.claim(2, queues=("mail", "bulk")):
+        store.end(task, Raised(Move("err")))
+    [urgent] = store.claim(queues=("err",))
+    store.end(urgent, Raised(Fail("here too")))
+    stranger = store.new(queue="err").key
+
+    assert store.run(rerunning.send_home(store.context, "err", None)) == 2
+    for queue, key in homes.items():
+        task = store.get(key)
+        assert (task.queue, task.moved_from, task.state, task.charged) == (queue, None, TaskState.READY, 0)
+    assert store.get(stranger).queue == "err"

@@ -1,0 +1,263 @@
+from __future__ import annotations
+
+import secrets
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from typing import Any
+
+import pytest
+from pymongo import MongoClient
+from pymongo.client_session import ClientSession
+from pymongo.errors import PyMongoError
+
+from mongoq import (
+    ConfigurationError,
+    DependencyError,
+    DuplicateTask,
+    LeaseLost,
+    NewTask,
+    Queue,
+    StorageUnavailable,
+    TaskNotFound,
+    TaskState,
+)
+from mongoq.storage.embedded import EmbeddedServer
+
+Client = MongoClient[dict[str, Any]]
+
+
+@pytest.fixture
+def client(server: EmbeddedServer) -> Iterator[Client]:
+    """Give the application's own client."""
+    with MongoClient[dict[str, Any]](server.uri) as client:
+        yield client
+
+
+@pytest.fixture
+def queue(client: Client) -> Iterator[Queue]:
+    with Queue(client, namespace=f"t-{secrets.token_hex(4)}") as queue:
+        queue.init()
+        yield queue
+
+
+@pytest.fixture
+def orders(client: Client, queue: Queue) -> Any:
+    """Give a collection of the application's."""
+    return client["shop"][f"{queue.namespace}.orders"]
+
+
+ENQUEUE: dict[str, Callable[[Queue, ClientSession], object]] = {
+    "new": lambda queue, session: queue.new({"n": 1}, key="a", session=session),
+    "new_many": lambda queue, session: queue.new_many([NewTask(key="a"), {"n": 2}], session=session),
+    "modify": lambda queue, session: queue.modify(insert=[NewTask(key="a")], session=session),
+}
+
+
+@pytest.mark.parametrize("verb", ENQUEUE)
+def test_what_is_enqueued_in_a_transaction_is_seen_when_it_commits(queue: Queue, client: Client, verb: str) -> None:
+    with client.start_session() as session:
+        with session.start_transaction():
+            ENQUEUE[verb](queue, session)
+            assert (queue.size(), queue.try_claim()) == (0, None)
+            with pytest.raises(TaskNotFound):
+                queue.get("a")
+        assert queue.get("a").state is TaskState.READY
+
+
+@pytest.mark.parametrize("verb", ENQUEUE)
+def test_what_is_enqueued_in_a_transaction_is_gone_when_it_aborts(
+    queue: Queue, client: Client, orders: Any, verb: str
+) -> None:
+    with client.start_session() as session, suppress(ZeroDivisionError), session.start_transaction():
+        orders.insert_one({"_id": 1}, session=session)
+        ENQUEUE[verb](queue, session)
+        raise ZeroDivisionError
+    assert (queue.size(), orders.count_documents({})) == (0, 0)
+
+
+def test_a_bound_session_is_joined_with_nothing_to_pass(queue: Queue, client: Client, orders: Any) -> None:
+    with client.start_session() as session:
+        if not hasattr(session, "bind"):
+            pytest.skip("this PyMongo cannot bind a session")
+        with session.bind(end_session=False), suppress(ZeroDivisionError), session.start_transaction():
+            orders.insert_one({"_id": 1})
+            queue.new(key="a")
+            raise ZeroDivisionError
+        assert (queue.size(), orders.count_documents({})) == (0, 0)
+        with session.bind(end_session=False), session.start_transaction():
+            queue.new(key="a")
+            assert queue.size() == 0, "looking does not join"
+        assert queue.get("a").key == "a"
+
+
+def test_claims_and_endings_do_not_join_a_bound_session(queue: Queue, client: Client) -> None:
+    queue.new(key="a")
+    with client.start_session() as session:
+        if not hasattr(session, "bind"):
+            pytest.skip("this PyMongo cannot bind a session")
+        with session.bind(end_session=False), suppress(ZeroDivisionError), session.start_transaction():
+            task = queue.try_claim()
+            assert task is not None
+            queue.complete(task)
+            raise ZeroDivisionError
+    assert queue.get("a").state is TaskState.COMPLETED
+
+
+def test_a_session_bound_to_another_client_does_not_stop_the_queue(server: EmbeddedServer, client: Client) -> None:
+    with Queue(server.uri, namespace=f"t-{secrets.token_hex(4)}") as queue, client.start_session() as session:
+        if not hasattr(session, "bind"):
+            pytest.skip("this PyMongo cannot bind a session")
+        with session.bind(), session.start_transaction():
+            assert queue.get(queue.new().key).state is TaskState.READY
+
+
+def test_the_first_use_of_a_namespace_may_be_in_a_transaction(client: Client) -> None:
+    with Queue(client, namespace=f"t-{secrets.token_hex(4)}") as queue, client.start_session() as session:
+        session.with_transaction(lambda own: queue.new(key="a", session=own))
+        assert queue.init() == [], "its indexes were made outside the transaction"
+        assert queue.get("a").key == "a"
+
+
+def test_a_key_taken_before_a_transaction_is_told_without_spoiling_it(queue: Queue, client: Client) -> None:
+    queue.new({"n": 1}, key="a", unique="u")
+    with client.start_session() as session, session.start_transaction():
+        assert queue.new(key="a", on_conflict="skip", session=session).tags == {"n": 1}
+        assert queue.new(unique="u", on_conflict="skip", session=session).key == "a"
+        for options in ({"key": "a"}, {"unique": "u"}):
+            with pytest.raises(DuplicateTask):
+                queue.new(session=session, **options)  # type: ignore[arg-type]
+        queue.new(key="b", session=session)
+    assert [task.key for task in queue.tasks()] == ["a", "b"]
+
+
+def test_several_changes_in_one_transaction_build_on_each_other(queue: Queue, client: Client) -> None:
+    task = queue.new()
+    with client.start_session() as session, session.start_transaction():
+        [changed] = queue.modify(change=[task.as_change(priority=1)], session=session).changed
+        queue.modify(change=[changed.as_change(priority=2)], session=session)
+        with pytest.raises(DependencyError):
+            queue.modify(change=[changed.as_change(priority=3)], session=session)
+    assert (queue.get(task.key).priority, queue.get(task.key).version) == (2, 3)
+
+
+def test_the_caller_s_own_with_transaction_replays_after_a_write_conflict(queue: Queue, client: Client) -> None:
+    task = queue.new()
+    tries: list[Exception | None] = []
+
+    def body(session: ClientSession) -> None:
+        client["shop"]["any"].find_one({}, session=session)  # the snapshot is taken here
+        if not tries:
+            queue.modify(change=[queue.get(task.key).as_change(priority=1)])
+        try:
+            queue.modify(change=[queue.get(task.key).as_change(priority=2)], session=session)
+        except Exception as error:
+            tries.append(error)
+            raise
+        tries.append(None)
+
+    with client.start_session() as session:
+        session.with_transaction(body)
+    first, second = tries
+    assert isinstance(first, StorageUnavailable)
+    assert isinstance(first, PyMongoError), "it is what the driver looks for, too"
+    assert isinstance(first.__cause__, PyMongoError)
+    assert second is None
+    assert queue.get(task.key).priority == 2
+
+
+def test_a_session_is_checked_before_anything_is_sent(queue: Queue, client: Client, server: EmbeddedServer) -> None:
+    with client.start_session() as idle, pytest.raises(ConfigurationError, match="transaction in progress"):
+        queue.new(session=idle)
+    with (
+        MongoClient[dict[str, Any]](server.uri) as other,
+        other.start_session() as session,
+        session.start_transaction(),
+        pytest.raises(ConfigurationError, match="the MongoClient that the queue was opened on"),
+    ):
+        queue.new(session=session)
+    with pytest.raises(ConfigurationError, match="session: 3 is not a ClientSession"):
+        queue.modify(session=3)  # type: ignore[arg-type]
+
+
+def test_a_task_s_own_transaction_is_not_the_bound_one(queue: Queue, client: Client, orders: Any) -> None:
+    task = claimed(queue)
+    with client.start_session() as bound:
+        if not hasattr(bound, "bind"):
+            pytest.skip("this PyMongo cannot bind a session")
+        with bound.bind(end_session=False), suppress(ZeroDivisionError), bound.start_transaction():
+            queue._driver._clock.doubt()  # the server's clock is asked outside of any transaction
+            with queue.transaction(task) as session:
+                orders.insert_one({"_id": 1}, session=session)
+            raise ZeroDivisionError
+    assert (queue.get(task.key).state, orders.count_documents({})) == (TaskState.COMPLETED, 1)
+
+
+# The handler's own transaction, by hand
+
+
+def claimed(queue: Queue, **options: Any) -> Any:
+    queue.new(**options)
+    return queue.try_claim()
+
+
+def test_writes_and_completion_take_effect_together(queue: Queue, orders: Any) -> None:
+    task = claimed(queue)
+    with queue.transaction(task, {"sent": True}) as session:
+        orders.insert_one({"_id": 1}, session=session)
+        assert (queue.get(task.key).state, orders.count_documents({})) == (TaskState.RUNNING, 0)
+    done = queue.get(task.key)
+    assert (done.state, done.result, orders.count_documents({})) == (TaskState.COMPLETED, {"sent": True}, 1)
+
+
+def test_an_error_in_the_block_undoes_both(queue: Queue, orders: Any) -> None:
+    task = claimed(queue)
+    with suppress(ZeroDivisionError), queue.transaction(task) as session:
+        orders.insert_one({"_id": 1}, session=session)
+        raise ZeroDivisionError
+    assert (queue.get(task.key).state, orders.count_documents({})) == (TaskState.RUNNING, 0)
+    queue.complete(task)
+
+
+@pytest.mark.parametrize("keep", [0, 3600])
+def test_who_has_lost_the_lease_does_not_enter_the_block(client: Client, orders: Any, keep: float) -> None:
+    with Queue(client, namespace=f"t-{secrets.token_hex(4)}", keep_completed=keep) as queue:
+        task = claimed(queue)
+        queue.release(task)
+        with pytest.raises(LeaseLost), queue.transaction(task) as session:
+            orders.insert_one({"_id": 1}, session=session)
+        assert (queue.get(task.key).state, orders.count_documents({})) == (TaskState.READY, 0)
+
+
+def test_follow_ups_join_the_handler_s_own_transaction(queue: Queue) -> None:
+    task = claimed(queue)
+    with queue.transaction(task) as session:
+        queue.new(key="next", session=session)
+        queue.modify(insert=[NewTask(key="last")], session=session)
+    assert {found.key: found.state.value for found in queue.tasks()} == {
+        task.key: "completed", "next": "ready", "last": "ready",
+    }  # fmt: skip
+
+
+def test_a_transaction_waits_for_no_renewal_and_is_tried_again_beside_one(queue: Queue, orders: Any) -> None:
+    """The first write of the transaction may meet a renewal: that is nobody's fault, and is tried again."""
+    task = claimed(queue)
+    stop = threading.Event()
+
+    def renew() -> None:
+        with suppress(LeaseLost):  # the last one comes after the completion
+            while not stop.is_set():
+                queue.renew(task, 60)
+
+    renewer = threading.Thread(target=renew)
+    renewer.start()
+    try:
+        with queue.transaction(task) as session:
+            stop.set()
+            orders.insert_one({"_id": 1}, session=session)
+    except LeaseLost:
+        pytest.fail("the lease was its own all the time")
+    finally:
+        stop.set()
+    renewer.join(10)
+    assert queue.get(task.key).state is TaskState.COMPLETED
