@@ -12,7 +12,7 @@ once more, the mark tells a change that was made from one that was overtaken.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from typing import Any
 
 from pymongo import DeleteMany, UpdateMany, UpdateOne
@@ -98,10 +98,11 @@ def _write(context: Context, plan: Plan, written: list[Update]) -> Op[None]:
     wanted = plan.named
     if not wanted:
         return
-    changes = zip(plan.modification.change, written, strict=True)
-    writes: list[Any] = [
-        UpdateOne(filters.unchanged([change.ref], plan.now), update, hint="_id_") for change, update in changes
-    ]
+    writes: list[Any] = []
+    for refs, update in _changed_alike(plan, written):
+        where = filters.unchanged(refs, plan.now)
+        # 100 tasks changed alike: 25 ms by one statement, 40 ms by one for each (mongod 6.0.5, on a busy machine).
+        writes.append((UpdateOne if len(refs) == 1 else UpdateMany)(where, update, hint="_id_"))
     for role, refs in _alike(wanted):
         where = filters.unchanged(refs, plan.now)
         if role is Role.DELETE:
@@ -111,6 +112,15 @@ def _write(context: Context, plan: Plan, written: list[Update]) -> Op[None]:
     reply: Any = yield Command(context.tasks, "bulk_write", (writes,))
     if reply.matched_count + reply.deleted_count != len(wanted):
         raise StorageRefused("MongoDB matched fewer tasks than it had shown within the same transaction")
+
+
+def _changed_alike(plan: Plan, written: list[Update]) -> Iterator[tuple[list[TaskRef], Update]]:
+    together: dict[Hashable, tuple[list[TaskRef], Update]] = {}
+    for change, update in zip(plan.modification.change, written, strict=True):
+        # What the user gave freely may be large, and is seldom the same.
+        kind = change.ref.key if change.grows else (change.ref.version, repr(update))
+        together.setdefault(kind, ([], update))[0].append(change.ref)
+    yield from together.values()
 
 
 def _alike(wanted: list[tuple[Role, TaskRef]]) -> Iterator[tuple[Role, list[TaskRef]]]:

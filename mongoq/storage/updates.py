@@ -132,7 +132,9 @@ def changed(change: Change, document: Document, now: datetime, mark: str, *, giv
     # The arguments are named like the fields.
     written |= {name: value for name, value in given.items() if value is not None}
     if change.arrives or give_up:
-        written[field.RUN_AT] = run_at
+        # What stays is not written, so that tasks moved alike share one update.
+        if run_at != document[field.RUN_AT]:
+            written[field.RUN_AT] = run_at
         written[field.STATE] = (TaskState.READY if run_at <= now else TaskState.SCHEDULED).value
     if field.QUEUE in given and given[field.QUEUE] != document[field.QUEUE]:
         written[field.MOVED_FROM] = document[field.QUEUE]

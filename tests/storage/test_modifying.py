@@ -274,6 +274,34 @@ def test_a_thousand_tasks_take_a_handful_of_commands(store: Any) -> None:
     assert store.collection.count_documents({"version": 2}) == 250
 
 
+def test_tasks_changed_alike_share_one_statement(store: Any) -> None:
+    tasks = [store.new(tags={"n": n}) for n in range(20)]
+    others = [store.new(priority=5) for _ in range(3)]
+    whole = Modification(
+        change=[
+            *(task.as_change(queue="other") for task in tasks),
+            *(task.as_change(delay=n + 1) for n, task in enumerate(others)),
+        ]
+    )
+    sent: list[Any] = []
+
+    def watching() -> Any:
+        body = modifying.carry_out(store.context, prepared(store.context, whole))
+        command = next(body)
+        while True:
+            if command.verb == "bulk_write":
+                sent.extend(command.args[0])
+            try:
+                command = body.send((yield command))
+            except StopIteration as done:
+                return done.value
+
+    done = store.run(watching())
+    assert len(sent) == 1 + len(others)
+    assert [task.queue for task in done.changed] == ["other"] * 20 + ["default"] * 3
+    assert [store.get(task.key) for task in [*tasks, *others]] == list(done.changed)
+
+
 def _on_call(store: Any) -> tuple[Any, Any]:
     return store.new(key="alice", tags={"on_call": True}), store.new(key="bob", tags={"on_call": True})
 
