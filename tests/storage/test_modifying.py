@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
@@ -340,6 +341,30 @@ def test_two_changes_that_depend_on_each_other_do_not_skew(store: Any) -> None:
     with pytest.raises(DependencyError):
         store.modify(home[1])
     assert store.collection.count_documents({"tags.on_call": True}) == 1
+
+
+def test_changes_of_many_threads_are_made_one_after_the_other(store: Any) -> None:
+    store.new(key="account", tags={"sum": 0})
+    refused = []
+
+    def deposit(_: int) -> None:
+        while True:
+            account = store.get("account")
+            try:
+                store.modify(
+                    insert=[NewTask({"deposit": 1})], change=[account.as_change(tags={"sum": account.tags["sum"] + 1})]
+                )
+            except DependencyError as error:
+                refused.append(error)
+            else:
+                return
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(deposit, range(24)))
+    account = store.get("account")
+    assert (account.tags["sum"], account.version) == (24, 25)
+    assert store.collection.count_documents({"tags.deposit": 1}) == 24
+    assert refused, "they did meet"
 
 
 def test_many_may_depend_on_one_task_one_after_the_other(store: Any) -> None:
