@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from dataclasses import replace
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -74,7 +75,10 @@ def prepared(context: Context, modification: Modification, leaving: Leaving | No
 
 
 def _proved(modification: Modification, leaving: Leaving) -> Modification:
-    """The same with the proof of the claim wherever the handler names its own task, however it has read it."""
+    """The same with the proof of the claim wherever the handler names its own task, however it has read it.
+
+    Under a mark of its own: here the ending's mark tells a repetition, and one value may follow many tasks.
+    """
 
     def proved(ref: TaskRef) -> TaskRef:
         return replace(ref, token=leaving.token) if ref.key == leaving.key else ref
@@ -83,4 +87,5 @@ def _proved(modification: Modification, leaving: Leaving) -> Modification:
         modification,
         change=[replace(change, ref=proved(change.ref)) for change in modification.change],
         delete=[proved(ref) for ref in modification.delete if isinstance(ref, TaskRef)],
+        id=secrets.token_hex(8),
     )

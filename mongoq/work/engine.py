@@ -18,7 +18,7 @@ from mongoq.signals import Interruption
 from mongoq.storage import inspecting, membership, upkeep
 from mongoq.storage.context import Context
 from mongoq.telemetry import Signpost, Telemetry
-from mongoq.verdict import Ending, Raised, Released, Verdict
+from mongoq.verdict import Ending, Raised, Released, Verdict, describe
 from mongoq.work.attempt import LiveAttempt
 from mongoq.work.claimer import BATCH, Claimer
 from mongoq.work.executor import Executor, Reports
@@ -186,7 +186,10 @@ class Engine:
         if not attempt.end():
             return
         if isinstance(ending, Raised):
-            log.warning("task %s is completed; its handler then raised %r", attempt.task.key, ending.error)
+            told = describe(ending.error)
+            log.warning(
+                "task %s is completed; its handler then raised %s: %s", attempt.task.key, told.kind, told.message
+            )
         verdict = Verdict(Event.COMPLETE)
         if self._shared.telemetry:
             self._shared.telemetry.emit(Signpost.ENDED, task=attempt.task, verdict=verdict)

@@ -126,6 +126,18 @@ def test_a_completion_by_hand_may_bring_a_change(queue: Queue) -> None:
     assert states(queue) == {"a": "completed", "b": "ready"}
 
 
+def test_one_value_that_follows_two_tasks_is_asked_for_twice(queue: Queue) -> None:
+    follow_up = Modification(insert=[NewTask(key="once")])
+    queue.new_many([NewTask(key="a"), NewTask(key="b")])
+    first, second = queue.try_claim(), queue.try_claim()
+    assert first is not None
+    assert second is not None
+    queue.complete(first, follow_up)
+    with pytest.raises(DependencyError):
+        queue.complete(second, follow_up)
+    assert states(queue) == {"a": "completed", "b": "running", "once": "ready"}
+
+
 def test_an_ending_with_a_change_may_be_written_again_after_a_lost_reply(queue: Queue) -> None:
     queue.new(key="a")
     task = queue.try_claim()
@@ -244,5 +256,5 @@ def test_what_follows_the_transaction_does_not_undo_it(
 
     queue.run(handler, burst=True)
     assert (queue.get(key).state, orders.count_documents({})) == (TaskState.COMPLETED, 1)
-    assert "is completed; its handler then raised ValueError('after all')" in caplog.text
+    assert "is completed; its handler then raised ValueError: after all" in caplog.text
     assert not events.of("task.lease_lost")
