@@ -90,7 +90,7 @@ class Checker:
 
     def instant(self, field: str, value: Any) -> datetime | None:
         """An instant with a time zone, in UTC and whole milliseconds (MongoDB keeps no more)."""
-        if isinstance(value, datetime) and value.tzinfo is not None:
+        if isinstance(value, datetime) and value.utcoffset() is not None:
             try:
                 return whole_milliseconds(value.astimezone(UTC))
             except OverflowError:
@@ -164,7 +164,8 @@ def shortened(value: object, longest: int = 80) -> str:
 
 def did_you_mean(word: object, known: Sequence[str]) -> str:
     """A suggestion to append to an error message, or nothing."""
-    close = difflib.get_close_matches(str(word), known, n=1)
+    # A longer one is no misspelling, and difflib takes seconds for a megabyte.
+    close = difflib.get_close_matches(word, known, n=1) if isinstance(word, str) and len(word) < 80 else []
     return f"; did you mean {close[0]!r}?" if close else ""
 
 
@@ -217,9 +218,10 @@ def _scalar_fault(value: object) -> str | None:
     if isinstance(value, str):
         return None if _is_utf8(value) else "valid UTF-8: it holds a lone surrogate"
     if isinstance(value, int):
-        return None if value in INT64 else "an integer of 64 bits"
+        # Not `in INT64`: a range counts through 2 ** 64 numbers where the value is of a subclass, such as bson's Int64.
+        return None if INT64.start <= value < INT64.stop else "an integer of 64 bits"
     if isinstance(value, datetime):
-        return None if value.tzinfo is not None else "a datetime with a time zone"
+        return None if value.utcoffset() is not None else "a datetime with a time zone"
     if type(value).__module__.startswith("bson"):
         return None
     return f"a value that BSON can carry ({type(value).__name__} is none)"

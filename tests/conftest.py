@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -25,8 +26,14 @@ def until() -> Callable[..., None]:
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory, until: Callable[..., None]) -> Iterator[EmbeddedServer]:
-    """Give the MongoDB that all tests of this run share; its `uri` is where to connect."""
-    with open_embedded(tmp_path_factory.mktemp("mongodb")) as server:
+    """Give the MongoDB that all tests of this run share; its `uri` is where to connect.
+
+    Several runs share the one whose folder MONGOQ_TEST_SERVER names; whoever started it stops it.
+    """
+    shared = os.environ.get("MONGOQ_TEST_SERVER")
+    with open_embedded(shared or tmp_path_factory.mktemp("mongodb")) as server:
         yield server
+    if shared:
+        return
     state = server.folder / "server.json"
     until(lambda: not state.exists(), timeout=30, why="the server stops with its last user")

@@ -8,32 +8,40 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from mongoq.arguments import Wanted
-from mongoq.storage import documents, filters, indexes, updates
-from mongoq.storage.commands import Document, Filter, Op, find, update_many
+from mongoq.storage import documents, filters, indexes
+from mongoq.storage.commands import Document, Filter, Op, find
 from mongoq.storage.context import Context
+from mongoq.storage.quarantine import sound
 from mongoq.verdict import suspicion as suspicion_of
 
 FIND_LIMIT_MS: Final = 10_000
 
 
-def at_head(context: Context, wanted: Wanted, limit: int, suspicion: int) -> Op[list[Document]]:
-    """The most urgent ready tasks; where too many are suspects, others are looked for behind them."""
+def at_head(context: Context, wanted: Wanted, limit: int, suspicion: int) -> Op[tuple[list[Document], bool]]:
+    """The most urgent ready tasks; where too many are suspects, others are looked for behind them.
+
+    Also whether as many were found as asked for.
+    """
     found = yield from _by_urgency(context, filters.ready(wanted.queues, wanted.where), limit)
+    more = len(found) >= limit
+    found = yield from sound(context, found)
     suspects = [document for document in found if document.get(documents.SUSPECT)]
     chosen = _within(suspects, suspicion)
     if len(chosen) == len(suspects):
-        return found
-    if limit > len(chosen):
-        others = filters.ready_unsuspected(wanted.queues, wanted.where)
-        chosen += yield from _by_urgency(context, others, limit - len(chosen))
-    return sorted(chosen, key=lambda d: (-d[documents.PRIORITY], d[documents.RUN_AT], d[documents.KEY]))
+        return found, more
+    # As many as if there were no suspects: what has become ready since the first look pushes the least urgent out,
+    # a suspect too. To fill up only what the suspects leave took a suspect of priority 0 before a task of 1.
+    others = yield from _by_urgency(context, filters.ready_unsuspected(wanted.queues, wanted.where), limit)
+    chosen += yield from sound(context, others)
+    chosen.sort(key=lambda d: (-d[documents.PRIORITY], d[documents.RUN_AT], str(d[documents.KEY])))
+    return chosen[:limit], len(chosen) >= limit
 
 
 def behind(context: Context, wanted: Wanted, skip: int) -> Op[list[Document]]:
-    """A whole batch behind the first `skip`; none where one of these is more urgent, or a suspect is found."""
+    """A whole batch behind the first `skip`; none where one of these is more urgent, or one is found at fault."""
     where = filters.ready(wanted.queues, wanted.where)
     found = yield from _by_urgency(context, where, wanted.limit, skip)
-    if len(found) < wanted.limit or any(document.get(documents.SUSPECT) for document in found):
+    if len(found) < wanted.limit or any(d.get(documents.SUSPECT) or documents.fault_of(d) for d in found):
         return []
     # Read after the batch: what was skipped is no more urgent than the head was a moment later.
     head = yield from find(
@@ -41,20 +49,6 @@ def behind(context: Context, wanted: Wanted, skip: int) -> Op[list[Document]]:
     )
     priorities = {document.get(documents.PRIORITY) for document in (*head, *found)}
     return found if len(priorities) == 1 else []
-
-
-def sound(context: Context, found: list[Document], now: datetime) -> Op[list[Document]]:
-    """Those that are tasks; the others end as failed here, or they would stand at the head for ever."""
-    fit = []
-    for document in found:
-        fault = documents.fault_of(document)
-        if fault is None:
-            fit.append(document)
-        else:
-            where = {**filters.by_keys([document[documents.KEY]]), documents.STATE: document[documents.STATE]}
-            update = updates.quarantined(fault, now, context.options.policy.keep_failed)
-            yield from update_many(context.tasks, where, update)
-    return fit
 
 
 def by_age(found: Iterable[Document], now: datetime) -> tuple[list[Document], list[Document]]:

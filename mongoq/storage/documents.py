@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
+import bson
+
 from mongoq.backoff import Backoff, as_spec, from_spec
 from mongoq.checks import Checker, whole_milliseconds
 from mongoq.lifecycle import TaskState
@@ -59,14 +61,23 @@ PROOFS: Final = (TOKEN, LAST_TOKEN)
 
 MOST_ERRORS: Final = 10
 _TYPES: Final[Mapping[str, Any]] = {
-    QUEUE: str, VERSION: int, PRIORITY: int | float, RUN_AT: datetime, ATTEMPTS: int, UNCHARGED: int, RETRIES: int,
-    SUSPECT: int, EXPIRES_AT: datetime,
+    QUEUE: str, PRIORITY: int | float, RUN_AT: datetime, EXPIRES_AT: datetime, ERRORS: list, TOKEN: str | None,
 }  # fmt: skip
 _STATES: Final[Mapping[Any, TaskState]] = {state.value: state for state in TaskState}  # the call takes 0.4 µs
 _INSTANTS: Final = (RUN_AT, CREATED_AT, EXPIRES_AT, MODIFIED_AT, STARTED_AT, FINISHED_AT, LEASE_UNTIL)
 _USERS: Final = (TAGS, PAYLOAD, RESULT, LAST_ERROR, ERRORS)
 """Fields whose values may hold instants at any depth."""
+_COUNTS: Final = (ATTEMPTS, UNCHARGED, RETRIES, SUSPECT)
+_MOST: Final = 2**62
+"""A count up to here can still grow in 64 bits."""
 LONG_AGO: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_LEAST: Final[Document] = {QUEUE: "", PRIORITY: 0, RUN_AT: LONG_AGO, VERSION: 0}
+_SHOWN: Final[Mapping[str, Any]] = {
+    **dict.fromkeys((QUEUE, TOKEN, WORKER, NOTE, UNIQUE, MOVED_FROM), str),
+    **dict.fromkeys((RUN_AT, CREATED_AT, MODIFIED_AT, STARTED_AT, FINISHED_AT, EXPIRES_AT, LEASE_UNTIL), datetime),
+    **dict.fromkeys((ATTEMPTS, UNCHARGED, RETRIES, SUSPECT, VERSION), int),
+    PRIORITY: int | float, TAGS: dict, POLICY: dict, ERRORS: list,
+}  # fmt: skip
 
 
 def model_document(new: NewTask, now: datetime, carried: Mapping[str, Any], expires_at: datetime | None) -> Document:
@@ -161,14 +172,14 @@ def error_from(document: Any) -> TaskError | None:
     """The inverse."""
     if not isinstance(document, dict):
         return None
-    get = document.get
+    at, attempt = document.get("at"), document.get("attempt")
     return TaskError(
-        get("type", ""),
-        get("message", ""),
-        get("traceback", ""),
-        get("at", LONG_AGO),
-        get("attempt", 0),
-        get("worker", ""),
+        str(document.get("type", "")),
+        str(document.get("message", "")),
+        str(document.get("traceback", "")),
+        at if isinstance(at, datetime) else LONG_AGO,
+        attempt if isinstance(attempt, int) else 0,
+        str(document.get("worker", "")),
     )
 
 
@@ -253,6 +264,18 @@ def _aware(document: Document) -> Document:
     return document
 
 
+def seen_from(document: Document, namespace: str, now: datetime) -> Task | None:
+    """The task that a document describes, to be looked at; None where its state is none of ours.
+
+    What a foreign producer left out or got wrong is left out: to look at a task must not fail because of it.
+    """
+    state = document.get(STATE)
+    if not isinstance(state, str) or state not in _STATES:
+        return None
+    fit = {name: value for name, value in document.items() if isinstance(value, _SHOWN.get(name, object))}
+    return task_from(_LEAST | fit, namespace, now)
+
+
 def fault_of(document: Document) -> str | None:
     """The first field that makes a document (a foreign producer's) no task, or None where it is one.
 
@@ -261,10 +284,21 @@ def fault_of(document: Document) -> str | None:
     get = document.get
     if isinstance(document[KEY], dict | list):
         return KEY
-    for name in (QUEUE, VERSION, PRIORITY, RUN_AT):
+    if not _is_count(get(VERSION)):
+        return VERSION
+    for name in (QUEUE, PRIORITY, RUN_AT):
         if not isinstance(get(name), _TYPES[name]):
             return name
-    for name in (ATTEMPTS, UNCHARGED, RETRIES, SUSPECT, EXPIRES_AT):
-        if name in document and not isinstance(document[name], _TYPES[name]):
+    for name in _COUNTS:
+        if name in document and not _is_count(document[name]):
+            return name
+    for name in (EXPIRES_AT, ERRORS, TOKEN):
+        # Code is a str that cannot be hashed.
+        if name in document and (not isinstance(document[name], _TYPES[name]) or isinstance(document[name], bson.Code)):
             return name
     return None
+
+
+def _is_count(value: Any) -> bool:
+    """Whether the server can add to it."""
+    return isinstance(value, int) and value is not True and value is not False and -_MOST < value < _MOST

@@ -84,7 +84,7 @@ class Driver:
             while True:
                 try:
                     reply = self._answer(asked, session)
-                except (MongoqError, PyMongoError, BSONError, ValueError, OverflowError) as error:
+                except (MongoqError, PyMongoError, BSONError, ValueError, OverflowError, RecursionError) as error:
                     asked = op.throw(self._failure(error))
                 else:
                     asked = op.send(reply)

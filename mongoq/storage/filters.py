@@ -6,9 +6,12 @@ former holder believes. No `$or`, `$ne` or `$nin` in anything hot.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
+
+from bson import Regex
 
 from mongoq.lifecycle import WAITING, Event, TaskState, sources
 from mongoq.modification import TaskRef
@@ -170,7 +173,8 @@ def matching(
     if state is not None:
         chosen[field.STATE] = state.value
     if keys is not None:
-        chosen[field.KEY] = {"$in": list(keys)}
+        # $in would match by a pattern where it finds one; no key is a pattern.
+        chosen[field.KEY] = {"$in": [key for key in keys if not isinstance(key, re.Pattern | Regex)]}
     return chosen
 
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
+from mongoq.checks import shortened
 from mongoq.errors import TaskNotFound
 from mongoq.lifecycle import FINISHED, TaskState
 from mongoq.model import QueueStats, Task
@@ -34,9 +35,10 @@ def get(context: Context, key: str) -> Op[Task]:
     The token stays where it is: who only looks at a task must not be able to act as its holder.
     """
     document = yield from find_one(context.tasks, filters.by_keys([key]), without=documents.PROOFS)
-    if document is None:
-        raise TaskNotFound(f"no task has the key {key!r}")
-    return documents.task_from(document, context.namespace, context.clock.now())
+    task = document and documents.seen_from(document, context.namespace, context.clock.now())
+    if not task:
+        raise TaskNotFound(f"no task has the key {shortened(key)}")
+    return task
 
 
 def tasks(
@@ -49,7 +51,7 @@ def tasks(
         options["hint"] = indexes.LEASE
     found: list[Document] = yield Command(context.tasks, "find", (chosen,), options, limit=PATIENCE)
     now = context.clock.now()
-    return [documents.task_from(document, context.namespace, now) for document in found]
+    return [task for document in found if (task := documents.seen_from(document, context.namespace, now))]
 
 
 def count(context: Context, chosen: Filter) -> Op[int]:
@@ -82,7 +84,7 @@ def stats(context: Context, named: Filter, *, attempts: bool) -> Op[dict[str, Qu
         for row in rows:
             queue, state = str(row[documents.KEY].get(documents.QUEUE)), row[documents.KEY][documents.STATE]
             counts[queue][state] = row["count"]
-            if "oldest" in row:
+            if isinstance(row.get("oldest"), datetime):  # a foreign producer's may be anything
                 oldest[queue] = row["oldest"]
             if "most" in row:
                 most[queue] = max(most.get(queue, 0), row["most"] or 0)

@@ -47,6 +47,11 @@ def renewed(now: datetime, lease: timedelta) -> Update:
     return {"$set": {field.LEASE_UNTIL: now + lease}}
 
 
+def once_more(token: str) -> Update:
+    """A claim's token once more: it changes nothing, but is answered like every write."""
+    return {"$set": {field.TOKEN: token}}
+
+
 def ended(verdict: Verdict, token: str | None, now: datetime, *, queue: str = "", attempts: int = 0) -> Update:
     """What `verdict` asks for; `queue` and `attempts` are the task's own, for a move.
 
@@ -117,6 +122,14 @@ def quarantined(fault: str, now: datetime, keep: timedelta) -> Update:
     if fault in (field.VERSION, field.PRIORITY, field.RUN_AT, field.QUEUE):
         del update["$inc"]
         update["$set"] |= {field.VERSION: 1, field.PRIORITY: 0, field.RUN_AT: now}
+    return update
+
+
+def emptied(now: datetime, keep: timedelta) -> Update:
+    """Failed without having run, and without its content: with it the document cannot hold one byte more."""
+    update = quarantined(field.VERSION, now, keep)
+    update["$set"][field.NOTE] = "not a task: it leaves MongoDB no room to write to it; its content was dropped"
+    update["$unset"] = {field.PAYLOAD: "", field.TAGS: "", field.ERRORS: "", field.RESULT: ""}
     return update
 
 

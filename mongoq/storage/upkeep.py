@@ -15,7 +15,7 @@ from mongoq.lifecycle import TaskState
 from mongoq.storage import documents, filters, indexes, updates
 from mongoq.storage.commands import Document, Filter, Op, Update, find, find_one
 from mongoq.storage.context import Context
-from mongoq.storage.patience import update_around
+from mongoq.storage.quarantine import sound, update_fit
 from mongoq.verdict import Lost, Verdict, judge
 
 BATCH: Final = 1_000
@@ -104,7 +104,7 @@ def sweep(context: Context) -> Op[int]:
 
 
 def _update(context: Context, keys: list[str], guard: Filter, update: Update) -> Op[int]:
-    around = yield from update_around(context.tasks, keys, lambda some: filters.guarded(some, guard), update)
+    around = yield from update_fit(context, keys, lambda some: filters.guarded(some, guard), update)
     return around.updated
 
 
@@ -116,15 +116,15 @@ def _wait(context: Context, where: Filter, field: str, index: str, now: datetime
 
 def _rescue(context: Context, found: list[Document], guard: Filter, now: datetime) -> Op[int]:
     """Judge each lost task; what is merely refunded goes in one update per claim."""
-    refunded: dict[str, list[Document]] = defaultdict(list)
+    refunded: dict[str | None, list[Document]] = defaultdict(list)
     count = 0
-    verdicts: dict[str, Verdict] = {}
-    for document in found:
+    verdicts: dict[str | None, Verdict] = {}
+    for document in (yield from sound(context, found)):
         task = documents.task_from(document, context.namespace, now)
         policy = context.options.policy.over(task.policy)
         error_queue = context.options.error_queue
         verdict = judge(task, Lost(), policy, now, "", cancelled=task.cancel_requested, error_queue=error_queue)
-        token = task.token or ""
+        token = task.token
         if verdict.error is None and verdict.keep is None:
             refunded[token].append(document)
             verdicts[token] = verdict

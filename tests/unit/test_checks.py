@@ -5,11 +5,12 @@ import math
 import uuid
 from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
 import pytest
-from bson import Decimal128, ObjectId
+from bson import Decimal128, Int64, ObjectId
 
 from mongoq.checks import DEEPEST, LONGEST, MOST_FAULTS, Checker, arguments_of, shortened, suggesting
 from mongoq.errors import ConfigurationError, InvalidTask
@@ -30,7 +31,8 @@ def nested(levels: int) -> Any:
     "value",
     [
         None, True, 0, -(2**63), 2**63 - 1, 1.5, math.inf, "", "ünï", "nul\0inside", b"\x00\xff", uuid.uuid4(),
-        ObjectId(), Decimal128("1.1"), datetime(2030, 1, 1, tzinfo=UTC), [], [[1], (2, [3])], {"a": {"b": [None]}},
+        ObjectId(), Decimal128("1.1"), Int64(5), Int64(2**63 - 1), HTTPStatus.OK,
+        datetime(2030, 1, 1, tzinfo=UTC), [], [[1], (2, [3])], {"a": {"b": [None]}},
     ],
     ids=repr,
 )  # fmt: skip

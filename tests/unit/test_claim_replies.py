@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from datetime import timedelta
 from types import SimpleNamespace
@@ -62,6 +64,12 @@ def test_two_claims_never_share_a_token(drive: Drive, context: Context, make_doc
     assert all(len(token) == 32 for token in tokens)
 
 
+def test_no_two_processes_make_the_same_token() -> None:
+    code = "from mongoq.storage.claiming import new_token; print(new_token())"
+    made = [subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, check=True).stdout for _ in range(2)]
+    assert made[0] != made[1]
+
+
 def test_where_some_were_lost_only_a_look_by_the_token_tells_which_are_held(
     drive: Drive, context: Context, make_document: Make
 ) -> None:
@@ -78,9 +86,10 @@ def test_after_a_lost_reply_the_claim_holds_only_what_a_majority_confirms(
     drive: Drive, context: Context, make_document: Make
 ) -> None:
     found = [make_document(_id=key) for key in "abc"]
-    commands, claim = drive(claim_many(context), found, LOST_REPLY, [], [{"_id": "c"}, {"_id": "a"}])
-    assert commands[3].majority
-    assert commands[3].args[0]["token"] == commands[1].args[1]["$set"]["token"]
+    commands, claim = drive(claim_many(context), found, LOST_REPLY, [], matched(0), [{"_id": "c"}, {"_id": "a"}])
+    assert commands[3].verb == "update_many", "a new primary's majority reads are up to date after a write of its own"
+    assert commands[4].majority
+    assert commands[4].args[0]["token"] == commands[1].args[1]["$set"]["token"]
     assert (keys(claim), claim.lost, claim.doubtful) == (["a", "c"], 1, True)
 
 
@@ -89,7 +98,7 @@ def test_what_a_lost_claim_did_not_reach_is_claimed_under_the_same_token(
 ) -> None:
     found = [make_document(_id=key) for key in "abc"]
     held = [{"_id": key} for key in "abc"]
-    commands, claim = drive(claim_many(context), found, LOST_REPLY, [{"_id": "b"}], matched(1), held)
+    commands, claim = drive(claim_many(context), found, LOST_REPLY, [{"_id": "b"}], matched(1), matched(0), held)
     assert commands[3].args[0]["_id"] == "b"
     assert commands[3].args[1]["$set"]["token"] == commands[1].args[1]["$set"]["token"]
     assert (keys(claim), claim.lost) == (["a", "b", "c"], 0)
@@ -99,7 +108,7 @@ def test_a_task_that_a_transaction_holds_is_passed_over(drive: Drive, context: C
     found = [make_document(_id=key) for key in "abc"]
     left = [{"_id": "b"}, {"_id": "c"}]
     held = [{"_id": "a"}, {"_id": "c"}]
-    _, claim = drive(claim_many(context), found, LOST_REPLY, left, LOST_REPLY, left, matched(1), held)
+    _, claim = drive(claim_many(context), found, LOST_REPLY, left, LOST_REPLY, left, matched(1), matched(0), held)
     assert (keys(claim), claim.blocked, claim.lost) == (["a", "c"], ["b"], 0)
     assert claim.more, "there is one left"
 
@@ -149,9 +158,20 @@ def test_too_many_suspects_at_the_head_are_passed_over(drive: Drive, context: Co
     commands, claim = drive(claim_many(context, limit=4), found, behind, matched(3))
     second = commands[1]
     assert second.args[0]["suspect"] is None
-    assert second.options["limit"] == -3
+    assert second.options["limit"] == -4
     assert keys(claim) == ["w", "a", "x"], "one suspect in its place among the others"
     assert sum(task.suspect > 0 for task in claim.tasks) == 1
+
+
+def test_what_became_ready_between_the_two_looks_pushes_out_the_least_urgent_suspect_and_not_a_task_above_it(
+    drive: Drive, context: Context, make_document: Make
+) -> None:
+    waits = make_document(_id="waits", priority=1)
+    # There is no room for the suspicion of the first one, so the other suspect is chosen at first.
+    found = [make_document(_id="a", suspect=2, priority=9), waits, make_document(_id="b", suspect=1, priority=0)]
+    arrived = [make_document(_id=key, priority=5) for key in ("new", "newer")]
+    _, claim = drive(claim_many(context, limit=3, suspicion=1), found, [*arrived, waits], matched(3))
+    assert keys(claim) == ["new", "newer", "waits"]
 
 
 def test_as_many_suspects_as_allowed_need_no_second_look(drive: Drive, context: Context, make_document: Make) -> None:
@@ -185,15 +205,15 @@ def test_a_single_claim_whose_reply_was_lost_is_looked_up_by_its_token(
     drive: Drive, context: Context, make_document: Make
 ) -> None:
     held = make_document(state="running", token="t", attempts=1)
-    commands, task = drive(claiming.claim_one(context, Wanted(("default",), "me")), LOST_REPLY, [held])
+    commands, task = drive(claiming.claim_one(context, Wanted(("default",), "me")), LOST_REPLY, matched(0), [held])
     token = commands[0].args[1]["$set"]["token"]
-    assert commands[1].majority
-    assert commands[1].args[0] == {"state": TaskState.RUNNING, "token": token}
+    assert commands[2].majority
+    assert commands[2].args[0] == {"state": TaskState.RUNNING, "token": token}
     assert task.key == "k1"
 
 
 def test_a_single_claim_that_was_not_made_brings_nothing(drive: Drive, context: Context) -> None:
-    assert drive(claiming.claim_one(context, Wanted(("default",), "me")), LOST_REPLY, [])[1] is None
+    assert drive(claiming.claim_one(context, Wanted(("default",), "me")), LOST_REPLY, matched(0), [])[1] is None
     with pytest.raises(StorageUnavailable):
         drive(claiming.claim_one(context, Wanted(("default",), "me")), NO_SERVER)
 

@@ -24,7 +24,7 @@ WORDS = (
 )
 PURE = (
     "commands context codec documents encoding filters updates indexes enqueueing claiming candidates leasing "
-    "finishing upkeep inspecting administering tending membership patience modifying enlisting rerunning "
+    "finishing upkeep inspecting administering tending membership patience quarantine modifying enlisting rerunning "
     "plans obstacles"
 )
 SOCKETS = "connection sessions driver failures wakeups embedded embedded_guard embedded_start"

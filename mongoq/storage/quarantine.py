@@ -1,0 +1,69 @@
+"""Documents that are no tasks (a foreign producer's): set aside where they are met, so that they stop nobody.
+
+The server refuses a whole update where one document cannot take it: a version that is no number, a count of 64 full
+bits, a document with no room for a byte more. Which one it is, is found by halves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from typing import Final
+
+from mongoq.errors import StorageRefused
+from mongoq.storage import documents, filters, updates
+from mongoq.storage.commands import Document, Filter, Op, Update, find_one, update_many
+from mongoq.storage.context import Context
+from mongoq.storage.patience import PATIENCE, Around, update_around
+
+UNFIT: Final = (2, 14, 10334, 17419)
+"""What the server answers when a count is no number or too large a one, or the document has no room left."""
+
+
+def update_fit(
+    context: Context,
+    keys: Sequence[str],
+    guard: Callable[[Sequence[str]], Filter],
+    update: Update,
+    patience: timedelta = PATIENCE,
+) -> Op[Around]:
+    """Update as `update_around` does, and set aside what cannot take it."""
+    try:
+        return (yield from update_around(context.tasks, keys, guard, update, patience=patience))
+    except StorageRefused as error:
+        if error.code not in UNFIT:
+            raise
+    if len(keys) == 1:
+        found = yield from find_one(context.tasks, guard(keys), only=[documents.STATE])
+        if found is not None:
+            yield from set_aside(context, found, documents.VERSION)
+        return Around(0, [], doubtful=False)
+    half = len(keys) // 2
+    first = yield from update_fit(context, keys[:half], guard, update, patience)
+    second = yield from update_fit(context, keys[half:], guard, update, patience)
+    return Around(first.updated + second.updated, first.passed + second.passed, first.doubtful or second.doubtful)
+
+
+def sound(context: Context, found: list[Document]) -> Op[list[Document]]:
+    """Those that are tasks; the others end as failed here, or they would stand at the head for ever."""
+    fit = []
+    for document in found:
+        fault = documents.fault_of(document)
+        if fault is None:
+            fit.append(document)
+        else:
+            yield from set_aside(context, document, fault)
+    return fit
+
+
+def set_aside(context: Context, document: Document, fault: str) -> Op[None]:
+    """End a document that is no task, as it was found; without its content where it has no room for a word more."""
+    where = {**filters.by_keys([document[documents.KEY]]), documents.STATE: document[documents.STATE]}
+    now = context.clock.now()
+    keep = context.options.policy.keep_failed
+    try:
+        yield from update_many(context.tasks, where, updates.quarantined(fault, now, keep))
+    except StorageRefused as error:
+        if error.code not in UNFIT:
+            raise
+        yield from update_many(context.tasks, where, updates.emptied(now, keep))

@@ -1,0 +1,227 @@
+"""The faults that are seeded one at a time, and which tests should see each first.
+
+An edit is a piece of source that must occur exactly once in its file, short enough to outlive other changes;
+where it has gone, the run fails and says so. A fault that breaks a rule of the protocol names it, and the model
+in tests/model shows what harm it leads to.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+
+class Edit(NamedTuple):
+    """One change of one file of the package."""
+
+    file: str
+    old: str
+    new: str
+
+
+class Mutant(NamedTuple):
+    """One fault."""
+
+    name: str
+    edits: tuple[Edit, ...]
+    first: tuple[str, ...]
+    """The tests to run first: node ids, or files."""
+    rule: str = ""
+    """The rule of tests/model/protocol.py that it breaks."""
+
+
+def _mutant(name: str, file: str, old: str, new: str, first: str, *, rule: str = "") -> Mutant:
+    return Mutant(name, (Edit(f"mongoq/{file}", old, new),), tuple(f"tests/{one}" for one in first.split()), rule)
+
+
+FILTERS: Final = "storage/filters.py"
+UPDATES: Final = "storage/updates.py"
+CLAIMING: Final = "storage/claiming.py"
+FINISHING: Final = "storage/finishing.py"
+UPKEEP: Final = "storage/upkeep.py"
+
+PROTOCOL: Final = (
+    _mutant(
+        "no fence", FILTERS, "field.TOKEN: _among(tokens), ", "",
+        "unit/test_claim_replies.py", rule="no fence",
+    ),
+    _mutant(
+        "a counter as fence", CLAIMING, "return secrets.token_hex(16)",
+        'new_token.n = getattr(new_token, "n", 0) + 1; return f"{new_token.n:032}"',
+        "unit/test_claim_replies.py", rule="a counter as fence",
+    ),
+    Mutant(
+        "attempts counted at failure",
+        (
+            Edit(f"mongoq/{UPDATES}", '"$inc": {field.ATTEMPTS: 1, ', '"$inc": {'),
+            Edit(f"mongoq/{UPDATES}", "grown[field.RETRIES] = 1", "grown[field.RETRIES] = grown[field.ATTEMPTS] = 1"),
+        ),
+        ("tests/unit/test_claim_replies.py",),
+        "attempts at failure",
+    ),
+    _mutant(
+        "client clock", "clock.py", "(elapsed() + self._offset)", "time.time()",
+        "unit/test_clock.py", rule="client clock",
+    ),
+    _mutant(
+        "writes without a majority", "storage/driver.py", 'WriteConcern(w="majority")', "WriteConcern(w=1)",
+        "storage/test_administering.py", rule="w:1",
+    ),
+    _mutant(
+        "a claim in doubt is forgotten", "work/claimer.py", "if self._doubts and", "if False and",
+        "storage/test_doubtful_claims.py", rule="forget the token",
+    ),
+    _mutant(
+        "after a lost claim reply nothing is held", CLAIMING, "ambiguous = True\n", "return {}\n",
+        "unit/test_claim_replies.py", rule="forget the token",
+    ),
+    _mutant(
+        "a claim in doubt is looked up without a majority", CLAIMING, "majority=ambiguous", "majority=False",
+        "unit/test_claim_replies.py",
+    ),
+    _mutant(
+        "unguarded rescue of a batch", UPKEEP, "where = {**guard, documents.TOKEN: token}",
+        "where = {}", "unit/test_sweep_replies.py", rule="unguarded rescue",
+    ),
+    _mutant(
+        "unguarded rescue of one",
+        UPKEEP,
+        "{**guard, documents.TOKEN: token}, updates.ended(verdict",
+        "{}, updates.ended(verdict",
+        "unit/test_sweep_replies.py", rule="unguarded rescue",
+    ),
+    _mutant(
+        "promote without a guard",
+        UPKEEP,
+        "_move(context, keys, guard, updates.promoted(now))",
+        "_move(context, keys, {}, updates.promoted(now))",
+        "storage/test_upkeep.py", rule="unguarded promote",
+    ),
+    _mutant(
+        "a rescue leaves last_token", UPDATES, "if token is not None:", 'token = token or ""\n    if True:',
+        "storage/test_marks.py", rule="rescue leaves last_token",
+    ),
+    _mutant(
+        "an ending leaves no last_token", UPDATES, "written[field.LAST_TOKEN] = mark(token, verdict.event)", "pass",
+        "storage/test_finishing.py", rule="no last_token",
+    ),
+    _mutant(
+        "claim without a version guard", FILTERS, ", field.VERSION: version}", "}",
+        "unit/test_claim_replies.py", rule="no version guard",
+    ),
+    _mutant(
+        "the countdown starts at the reply", "work/claimer.py", "self._take(claim.tasks, sent)",
+        "self._take(claim.tasks, elapsed())", "storage/test_doubtful_claims.py", rule="countdown from the reply",
+    ),
+    _mutant(
+        "rescue at the lease's end", FILTERS, '{"$lte": now - SKEW}', '{"$lte": now}',
+        "storage/test_upkeep.py", rule="no wait beyond the lease",
+    ),
+)  # fmt: skip
+"""Those that break a rule of the protocol, or come close."""
+
+OTHERS: Final = (
+    _mutant(
+        "claim without a state guard", FILTERS, "field.KEY: _among(keys), field.STATE: _state(sources(Event.CLAIM)), ",
+        "field.KEY: _among(keys), ", "unit/test_claim_replies.py",
+    ),
+    _mutant(
+        "a renewal bumps the version", UPDATES, 'return {"$set": {field.LEASE_UNTIL: now + lease}}',
+        'return {"$set": {field.LEASE_UNTIL: now + lease}, "$inc": {field.VERSION: 1}}', "storage/test_finishing.py",
+    ),
+    _mutant(
+        "a cancel request bumps the version", UPDATES, 'return {"$set": {field.CANCEL_REQUESTED: True}}',
+        'return {"$set": {field.CANCEL_REQUESTED: True}, "$inc": {field.VERSION: 1}}', "storage/test_marks.py",
+    ),
+    _mutant(
+        "the server deletes running tasks when their lease ends", "storage/indexes.py", "PURGE: ([(field.PURGE_AT, 1)]",
+        "PURGE: ([(field.LEASE_UNTIL, 1)]", "storage/test_marks.py",
+    ),
+    _mutant("a hold outlives its ending", UPDATES, 'field.TOKEN: "", ', "", "storage/test_finishing.py"),
+    _mutant(
+        "what was deleted counts as lost", FINISHING, "if not _deletes(ending.verdict):", "if True:",
+        "unit/test_finish_replies.py",
+    ),
+    _mutant(
+        "a retry overrides a cancel request", FINISHING, "in (Event.COMPLETE, Event.CANCEL) else", "in Event else",
+        "unit/test_finish_replies.py",
+    ),
+    _mutant(
+        "an ending is dropped when its write fails", "work/finisher.py",
+        "self._buffer.give_back(endings)\n            raise", "raise", "work/test_surviving.py",
+    ),
+    _mutant(
+        "finished tasks are kept for ever", UPDATES, "if verdict.keep is not None:", "if False:",
+        "storage/test_finishing.py",
+    ),
+    _mutant(
+        "the older before the more urgent", "storage/indexes.py", "[(field.PRIORITY, -1), (field.RUN_AT, 1),",
+        "[(field.RUN_AT, 1), (field.PRIORITY, -1),", "storage/test_claiming.py",
+    ),
+    _mutant(
+        "an expired task runs", CLAIMING, "expires_at is not None and expires_at <= now\n", "False\n",
+        "unit/test_claim_replies.py",
+    ),
+    _mutant(
+        "a delayed task is ready at once", "storage/documents.py", "due = run_at <= now", "due = True",
+        "unit/test_documents.py",
+    ),
+    _mutant(
+        "no more is promoted than one batch in a while", UPKEEP,
+        "else 0\n    return Swept(moved, timedelta(0) if found", "else 0\n    return Swept(moved, None if found",
+        "storage/test_upkeep.py",
+    ),
+    _mutant(
+        "poison is never charged", "verdict.py", "if task.suspect < LOST_AMONG_MANY:", "if True:",
+        "unit/test_verdict.py",
+    ),
+    _mutant(
+        "poison is never given up", "verdict.py", "or task.suspect + 1 >= MOST_LOST_LEASES", "",
+        "unit/test_verdict.py",
+    ),
+    _mutant(
+        "retries are not counted", "verdict.py", "task.charged > policy.max_retries", "False",
+        "unit/test_verdict.py",
+    ),
+    _mutant(
+        "the same, one too many", "verdict.py", "task.charged > policy.max_retries",
+        "task.charged > policy.max_retries + 1", "unit/test_verdict.py",
+    ),
+    _mutant("reads come from anywhere", "storage/driver.py", "read_preference=ReadPreference.PRIMARY,\n        write",
+            "read_preference=ReadPreference.SECONDARY_PREFERRED,\n        write", "storage/test_marks.py"),
+    _mutant(
+        "operators in a listing's tags are obeyed", FILTERS, '{f"{field.TAGS}.{name}": {"$eq": value} for',
+        '{f"{field.TAGS}.{name}": value for', "hostile/test_arguments.py",
+    ),
+    _mutant(
+        "operators in a key are obeyed", FILTERS, '{"$eq": next(iter(values))}', "next(iter(values))",
+        "storage/test_foreign_documents.py",
+    ),
+    _mutant(
+        "what is no task is claimed", CLAIMING, "fault = documents.fault_of(document)\n", "fault = None\n",
+        "storage/test_foreign_documents.py",
+    ),
+    _mutant(
+        "text that is no UTF-8 stops a queue", "storage/codec.py", 'unicode_decode_error_handler="replace"',
+        'unicode_decode_error_handler="strict"', "hostile/test_cli.py",
+    ),
+    _mutant(
+        "a task may be of any size", "storage/documents.py", "if len(data) > most:", "if False:",
+        "unit/test_new_task.py",
+    ),
+    _mutant("terminals are driven by tasks", "cli/output.py", '"Cc", "Cf",', '"Cf",', "hostile/test_cli.py"),
+    _mutant(
+        "a password in what is no URI is repeated", "storage/connection.py", 'f"a {type(target).__name__}"',
+        "repr(target)", "acceptance/test_cli_failures.py",
+    ),
+    _mutant(
+        "a lease is renewed when it is over", "work/lease_book.py", "RENEWALS_PER_LEASE: Final = 3",
+        "RENEWALS_PER_LEASE: Final = 1", "unit/test_lease_book.py",
+    ),
+    _mutant(
+        "a key that is taken is not told", "storage/enqueueing.py", "if last or not skip:", "if last:",
+        "unit/test_sweep_replies.py",
+    ),
+)  # fmt: skip
+"""Those of the code alone."""
+
+MUTANTS: Final = (*PROTOCOL, *OTHERS)

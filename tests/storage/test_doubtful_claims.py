@@ -1,0 +1,84 @@
+"""What a worker makes of claims whose replies are lost, late or rolled back, on a real server."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from mongoq.arguments import Wanted
+from mongoq.clock import elapsed
+from mongoq.errors import LeaseLost, StorageUnavailable
+from mongoq.lifecycle import TaskState
+from mongoq.telemetry import Telemetry
+from mongoq.verdict import Raised, Returned
+from mongoq.work.attempt import LiveAttempt
+from mongoq.work.claimer import Claimer
+from mongoq.work.shared import Shared
+
+
+class Wire:
+    """Runs operations on the server; loses the next reply where it is told to, and notes when it was asked."""
+
+    def __init__(self, store: Any) -> None:
+        self._run = store.run
+        self.loses = False
+        self.asked_at: list[float] = []
+
+    def __call__(self, operation: Any) -> Any:
+        self.asked_at.append(elapsed())
+        reply = self._run(operation)
+        if self.loses:
+            self.loses = False
+            raise StorageUnavailable("the reply was lost", ambiguous=True)
+        return reply
+
+
+def claimer_of(store: Any, wire: Wire) -> tuple[Claimer, list[LiveAttempt]]:
+    received: list[LiveAttempt] = []
+    claimer = Claimer(
+        Shared(store.context, wire, "w", Telemetry()),
+        Wanted(("default",), "w"),
+        room=lambda: (10, 1),
+        receive=received.extend,
+    )
+    return claimer, received
+
+
+def test_a_claim_whose_reply_was_lost_is_found_again_by_its_token(store: Any) -> None:
+    keys = {store.new().key for _ in range(3)}
+    wire = Wire(store)
+    claimer, received = claimer_of(store, wire)
+    wire.loses = True
+    with pytest.raises(StorageUnavailable):
+        claimer.claim()
+    assert not received
+    assert {store.get(key).state for key in keys} == {TaskState.RUNNING}
+
+    claimer.claim()
+    assert {attempt.task.key for attempt in received} == keys
+    assert {store.get(key).attempts for key in keys} == {1}
+    assert all(attempt.claimed_at <= wire.asked_at[0] for attempt in received), "counted from the lost claim"
+
+
+def test_the_countdown_of_a_lease_starts_before_the_claim_is_sent(store: Any) -> None:
+    store.new()
+    wire = Wire(store)
+    claimer, received = claimer_of(store, wire)
+    claimer.claim()
+    assert received[0].claimed_at <= wire.asked_at[0]
+    assert received[0].lease_until == received[0].claimed_at + received[0].lease
+
+
+def test_a_claim_that_a_fail_over_took_back_ends_nothing_of_the_next_one(store: Any) -> None:
+    key = store.new().key
+    before = store.document(key)
+    first = store.claim(worker="one")[0]
+    store.collection.replace_one({"_id": key}, before)  # what a fail-over does with what no majority had
+    second = store.claim(worker="two")[0]
+
+    for ending in (Returned(), Raised(ValueError())):
+        with pytest.raises(LeaseLost):
+            store.end(first, ending)
+    store.end(second, Returned())
+    assert store.get(key).state is TaskState.COMPLETED
