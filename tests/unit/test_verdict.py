@@ -10,6 +10,8 @@ from mongoq.backoff import Linear
 from mongoq.clock import FrozenClock
 from mongoq.lifecycle import Event
 from mongoq.model import Task
+from mongoq.modification import Modification
+from mongoq.new_task import NewTask
 from mongoq.options import Policy
 from mongoq.signals import (
     Cancel,
@@ -206,3 +208,32 @@ def test_five_lost_leases_in_a_row_end_a_task_even_with_unlimited_retries(make_t
     verdict = verdict_of(make_task(suspect=4, attempts=5), Lost())
     assert verdict.event is Event.FAIL
     assert verdict.error is not None
+
+
+@pytest.mark.parametrize(
+    "value", [Modification(insert=[NewTask({"n": 1})]), [NewTask({"n": 1})]], ids=["modification", "list"]
+)
+def test_what_a_handler_returns_for_others_is_no_result(make_task: Make, value: Any) -> None:
+    verdict = verdict_of(make_task(), Returned(value))
+    assert (verdict.event, verdict.result) == (Event.COMPLETE, None)
+    assert verdict.modification == Modification(insert=[NewTask({"n": 1})])
+
+
+@pytest.mark.parametrize("value", [None, [], [1], [NewTask(), 1], {"n": 1}], ids=str)
+def test_any_other_value_is_the_result(make_task: Make, value: Any) -> None:
+    verdict = verdict_of(make_task(), Returned(value))
+    assert (verdict.result, verdict.modification) == (value, None)
+
+
+def test_only_a_failure_goes_to_the_error_queue(make_task: Make) -> None:
+    def judged(ending: Ending, **fields: Any) -> Verdict:
+        policy = POLICY.over({"max_retries": 1})
+        return judge(make_task(**fields), ending, policy, NOW, "w", error_queue=lambda name: f"{name}/err")
+
+    failed = judged(Raised(Fail("no")))
+    assert (failed.event, failed.queue, failed.keep) == (Event.MOVE, "default/err", None)
+    assert failed.error is not None
+    assert judged(Raised(ValueError("no"))).event is Event.RETRY
+    assert judged(Raised(Cancel())).event is Event.CANCEL
+    assert judged(Returned()).event is Event.COMPLETE
+    assert judged(Raised(Fail("no")), queue="default/err", moved_from="default").event is Event.FAIL
