@@ -39,12 +39,16 @@ class ServerClock:
     """The server's time: this host's monotonic clock plus an offset measured against the server.
 
     The driver measures at connect, every 10 s while it is used, and after any error. A measurement that took
-    longer than 1 s is thrown away, unless there is none yet. Until the first one, the host's own clock serves.
+    longer than 1 s is thrown away, unless there is no better one: then it serves, but the next use measures again.
+    (A worker started while the primary was frozen was 2 s ahead for 10 s, and took tasks from others before their
+    leases had ended.) Until the first one, the host's own clock serves.
     """
 
     def __init__(self) -> None:
         self._offset = time.time() - elapsed()
         self._measured_at: float | None = None
+        self._took = float("inf")
+        """How long the measurement that serves took: twice its largest error."""
         self._stale = True
 
     def now(self) -> datetime:
@@ -58,10 +62,12 @@ class ServerClock:
 
     def measured(self, server: datetime, sent: float, received: float) -> None:
         """Take the server's time, asked for at `sent` and answered by `received` (both `elapsed()`)."""
-        if received - sent <= SLOWEST_MEASUREMENT or self._measured_at is None:
+        took = received - sent
+        if took <= SLOWEST_MEASUREMENT or took < self._took:
             self._offset = server.timestamp() - (sent + received) / 2
+            self._took = took
         self._measured_at = received
-        self._stale = False
+        self._stale = self._took > SLOWEST_MEASUREMENT
 
     def doubt(self) -> None:
         """Measure again before the next use: after an error another server may answer."""

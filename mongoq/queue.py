@@ -320,7 +320,7 @@ class Queue:
 
         SIGTERM, SIGINT or `stop()` end it: no more claims, running handlers get the grace, what is left is
         released with its attempt back. A second signal stops at once. When MongoDB does not answer, the worker
-        goes on trying. Signals are taken over only in the main thread.
+        goes on trying. Signals are taken over only in the main thread, and once the server has answered.
 
         Args:
             handler: a function or a coroutine function; at most `workers` of them run at once.
@@ -353,6 +353,7 @@ class Queue:
             burst=burst,
             on_dependency_error=on_dependency_error,
         )
+        self._read(administering.hello())  # before signals are taken over: it may wait for a server for 10 s
         run_in_foreground(lambda done: self._start(job, done))
 
     @suggesting

@@ -23,7 +23,12 @@ class Signpost(StrEnum):
 
     CLAIMED = "tasks.claimed"
     """tasks: those now held; wanted: how many were asked for; lost: how many went to another claimant; blocked: how
-    many an open transaction held. The server's own count of write conflicts is in its `serverStatus`."""
+    many an open transaction held. (The server counts write conflicts in its `serverStatus`.)
+
+    sent: when it was sent, on `mongoq.clock.elapsed`; doubtful: whether replies were missing.
+    """
+    RENEWED = "tasks.renewed"
+    """tasks: those whose leases were renewed; until: how long this process counts on them, on `elapsed`."""
     STARTED = "task.started"
     """task: its handler starts now."""
     ENDED = "task.ended"
@@ -31,7 +36,7 @@ class Signpost(StrEnum):
     REFUSED = "task.refused"
     """task, error: its completion was refused with the change that its handler returned."""
     FINISHED = "tasks.finished"
-    """count: so many endings were written."""
+    """count: so many endings were written; endings: each task with its verdict."""
     LEASE_LOST = "task.lease_lost"
     """key: the task went to another claimant, or its lease could not be renewed in time."""
     SWEPT = "tasks.swept"

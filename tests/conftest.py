@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from mongoq.storage.embedded import EmbeddedServer, open_embedded
+from proving.cluster import Cluster
 
 
 @pytest.fixture(scope="session")
@@ -37,3 +38,18 @@ def server(tmp_path_factory: pytest.TempPathFactory, until: Callable[..., None])
         return
     state = server.folder / "server.json"
     until(lambda: not state.exists(), timeout=30, why="the server stops with its last user")
+
+
+@pytest.fixture(scope="session")
+def shared_cluster() -> Iterator[Cluster]:
+    """Give the replica set of three that all tests of this run share; take `cluster`."""
+    with Cluster() as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def cluster(shared_cluster: Cluster) -> Iterator[Cluster]:
+    """Give a whole replica set of three, behind proxies; whatever a test does to it is undone."""
+    shared_cluster.restore()
+    yield shared_cluster
+    shared_cluster.restore()

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qsl
 
+import pymongo
 from bson.errors import BSONError
 from pymongo import MongoClient
 from pymongo.database import Database
@@ -32,8 +33,15 @@ SETTINGS: Final[dict[str, Any]] = {
     "connectTimeoutMS": 2_000,
     "heartbeatFrequencyMS": 2_000,
     "serverSelectionTimeoutMS": 10_000,
+    # A stream of news from each server tells of a fail-over no sooner (3 to 5 s with an election timeout of 2 s, both
+    # ways); its second connection per server kept a stopping process for a second where that server was frozen.
+    "serverMonitoringMode": "poll",
     "appname": "mongoq",
 }
+
+
+LAST_WORD: Final = 0.1
+"""Seconds in which a client that is closed may still talk to its server."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +63,9 @@ class Connection:
     def close(self) -> None:
         """Close what was opened here; a client handed in stays open."""
         if self.owned is not None:
-            self.owned.close()
+            # It tells the server which sessions end, and looks for one for 10 s where none answers.
+            with pymongo.timeout(LAST_WORD):
+                self.owned.close()
         if self.server is not None:
             self.server.close()
 

@@ -89,6 +89,8 @@ def _translated(error: Exception, where: str) -> MongoqError:
         return _write_error(error)
     if isinstance(error, driver.ServerSelectionTimeoutError):
         return StorageUnavailable(f"no MongoDB that can be written to answers at {where}{_hint(error)}")
+    if isinstance(error, driver.NotPrimaryError):
+        return StorageUnavailable(f"the MongoDB at {where} is not the primary of its set just now", ambiguous=True)
     if isinstance(error, driver.ConnectionFailure | driver.WTimeoutError | driver.WriteConcernError):
         return StorageUnavailable(f"the connection to MongoDB at {where} was lost", ambiguous=True)
     if isinstance(error, driver.ExecutionTimeout):

@@ -10,7 +10,6 @@ from mongoq.arguments import Wanted
 from mongoq.clock import elapsed
 from mongoq.errors import StorageUnavailable
 from mongoq.storage import claiming
-from mongoq.storage.documents import Unread
 from mongoq.telemetry import Signpost
 from mongoq.verdict import MOST_SUSPICION
 from mongoq.work.attempt import LiveAttempt
@@ -97,12 +96,7 @@ class Claimer:
         else:
             self._window.claimed(len(claim.unread) + claim.lost, claim.lost)
         self._blocked |= dict.fromkeys(claim.blocked, sent + BLOCKED_FOR)
-        attempts = self._take(claim.unread, sent)
-        if shared.telemetry:
-            tasks = [attempt.task for attempt in attempts]
-            shared.telemetry.emit(
-                Signpost.CLAIMED, tasks=tasks, wanted=wanted, lost=claim.lost, blocked=len(claim.blocked)
-            )
+        self._take(claim, wanted, sent)
         return claim
 
     def _avoided(self, now: float) -> Collection[str]:
@@ -122,14 +116,18 @@ class Claimer:
         for token, sent in list(self._doubts.items()):
             mine = [claimed for claimed in found if claimed.token == token and (claimed.key, token) not in known]
             if mine:
-                self._take(mine, sent)
+                self._take(claiming.Claim(mine, more=True, lost=0, doubtful=True), len(mine), sent)
             if mine or elapsed() - sent > self._shared.context.options.policy.lease.total_seconds():
                 del self._doubts[token]
 
-    def _take(self, unread: list[Unread], sent: float) -> list[LiveAttempt]:
+    def _take(self, claim: claiming.Claim, wanted: int, sent: float) -> None:
         policy = self._shared.context.options.policy
-        attempts = [LiveAttempt(claimed, policy.over(claimed.carried), sent) for claimed in unread]
+        attempts = [LiveAttempt(claimed, policy.over(claimed.carried), sent) for claimed in claim.unread]
+        # Before the handlers start, so that nobody hears of a start before its claim.
+        if self._shared.telemetry:
+            told = {"lost": claim.lost, "blocked": len(claim.blocked), "doubtful": claim.doubtful, "sent": sent}
+            tasks = [attempt.task for attempt in attempts]
+            self._shared.telemetry.emit(Signpost.CLAIMED, tasks=tasks, wanted=wanted, **told)
         if attempts:
             self._shared.book.add(attempts)
             self._receive(attempts)
-        return attempts

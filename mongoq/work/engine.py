@@ -35,8 +35,11 @@ from mongoq.work.waker import Stream, Waker
 
 log = logging.getLogger("mongoq.work")
 
-LAST_WRITES: Final = 0.7
-"""Seconds beyond the grace in which a stopping worker still tries to write what it has."""
+LAST_WRITES: Final = 0.3
+"""Seconds beyond the grace in which a stopping worker still tries to write what it has.
+
+The rest of the second that is promised goes to the driver, which ends up to 0.6 s later where a server is frozen.
+"""
 LONGEST_WAIT: Final = 1.0
 """Seconds for which tasks may wait here while no handler starts; then other workers may have them."""
 LAST_CLAIM: Final = 3.5
@@ -174,11 +177,11 @@ class Engine:
         verdict = verdict_of(attempt, ending, self._shared)
         if not attempt.end():
             return
+        if self._shared.telemetry:
+            self._shared.telemetry.emit(Signpost.ENDED, task=attempt.task, verdict=verdict)
         self._buffer.add(attempt, verdict)
         if verdict.error is not None:
             log_failure(attempt.task, verdict)
-        if self._shared.telemetry:
-            self._shared.telemetry.emit(Signpost.ENDED, task=attempt.task, verdict=verdict)
         self._loops["finisher"].wake()
 
     def _settled_itself(self, attempt: LiveAttempt, ending: Ending) -> None:
@@ -193,7 +196,7 @@ class Engine:
         verdict = Verdict(Event.COMPLETE)
         if self._shared.telemetry:
             self._shared.telemetry.emit(Signpost.ENDED, task=attempt.task, verdict=verdict)
-            self._shared.telemetry.emit(Signpost.FINISHED, count=1)
+            self._shared.telemetry.emit(Signpost.FINISHED, count=1, endings=[(attempt.task, verdict)])
         self._written([Settled(attempt, verdict)], [])
 
     def _refused(self, attempt: LiveAttempt, verdict: Verdict, error: MongoqError) -> Verdict:
@@ -289,7 +292,10 @@ class Engine:
             loop.stop()
         self._executor.close()
         if not len(self._book):
-            self._say_goodbye()
+            # In a thread of its own: without a server it would wait for one.
+            goodbye = threading.Thread(target=self._say_goodbye, name="mongoq-goodbye", daemon=True)
+            goodbye.start()
+            goodbye.join(max(0.0, self._stop_by + LAST_WRITES - elapsed()))
 
     def _abandon(self) -> None:
         """End without a word to the server: the client was closed by its owner, and the leases will run out."""

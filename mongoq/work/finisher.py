@@ -102,7 +102,8 @@ class Finisher:
         lost = [a for a, _ in endings if (a.key, a.token) in refused] if refused else []
         self._written(endings, lost)
         if self._shared.telemetry:
-            self._shared.telemetry.emit(Signpost.FINISHED, count=len(endings) - len(lost))
+            written = [(a.task, verdict) for a, verdict in endings if (a.task.key, a.task.token) not in refused]
+            self._shared.telemetry.emit(Signpost.FINISHED, count=len(written), endings=written)
 
     def _write_singly(self, endings: list[Settled]) -> None:
         for index, ending in enumerate(endings):
@@ -129,4 +130,4 @@ class Finisher:
             return
         self._written([ending], [] if done else [attempt])
         if done and self._shared.telemetry:
-            self._shared.telemetry.emit(Signpost.FINISHED, count=1)
+            self._shared.telemetry.emit(Signpost.FINISHED, count=1, endings=[(attempt.task, verdict)])

@@ -14,6 +14,7 @@ from mongoq.clock import elapsed
 from mongoq.options import SHORTEST_LEASE
 from mongoq.signals import Interruption
 from mongoq.storage import leasing, membership
+from mongoq.telemetry import Signpost
 from mongoq.work.attempt import LiveAttempt
 from mongoq.work.lease_book import RENEWALS_PER_LEASE
 from mongoq.work.shared import Shared
@@ -72,6 +73,9 @@ class Keeper:
             self._look(attempts)
         for attempt in attempts:
             attempt.lease_until = sent + lease
+        if self._shared.telemetry:
+            held = [attempt.task for attempt in attempts if attempt.open]
+            self._shared.telemetry.emit(Signpost.RENEWED, tasks=held, until=sent + lease)
 
     def _look(self, attempts: list[LiveAttempt]) -> None:
         # What has ended is the finisher's: its write may be under way, and the task gone because of it.

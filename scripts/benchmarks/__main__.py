@@ -32,7 +32,7 @@ def main() -> None:
     arguments = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that workers and namespaces are cleared away
     with contextlib.ExitStack() as stack:
-        uri = arguments.uri or stack.enter_context(_embedded())
+        uri = arguments.uri or stack.enter_context(embedded())
         client: MongoClient[Any] = stack.enter_context(MongoClient(uri, tz_aware=True))
         setting = Setting(uri, client, arguments.repeat, arguments.tasks, arguments.seconds)
         for name in arguments.names:
@@ -40,7 +40,7 @@ def main() -> None:
 
 
 @contextlib.contextmanager
-def _embedded() -> Iterator[str]:
+def embedded() -> Iterator[str]:
     """Give the URI of a server of our own, which has stopped when its folder is removed."""
     with tempfile.TemporaryDirectory(prefix="mongoq-bench-") as name:
         try:

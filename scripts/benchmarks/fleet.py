@@ -68,6 +68,11 @@ class Fleet:
         self._say(FACTS)
         return self.hear()
 
+    def all_facts(self) -> list[dict[str, Any]]:
+        """What each of them knows, in no order."""
+        self._say(FACTS)
+        return [self.hear() for _ in self._specs]
+
     def hear(self) -> dict[str, Any]:
         """Give the next thing that one of them says."""
         deadline = time.monotonic() + PATIENCE

@@ -16,7 +16,8 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,10 +25,12 @@ from typing import Any
 from pymongo import monitoring
 
 from benchmarks import handlers
-from mongoq import Queue, Task
+from mongoq import Queue, Signpost, Task
+from mongoq.clock import elapsed
 from mongoq.storage import claiming
 
 GO, FACTS = b"g", b"f"
+MOST_TIMED = 5_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +45,10 @@ class Spec:
     """Claim at most so many at a time."""
     watch: bool = False
     """Count the commands sent. The driver's own monitoring is not among them."""
+    queues: Sequence[str] = ("default",)
+    """What it works on."""
+    time_claims: bool = False
+    """Tell how long claims took since it was last asked."""
     steps: int = 0
     """No worker at all: compute so many steps `times` times."""
     times: int = 0
@@ -62,6 +69,22 @@ class Sent(monitoring.CommandListener):
 
     def failed(self, event: monitoring.CommandFailedEvent) -> None:
         """Not of interest."""
+
+
+class Timed:
+    """How long claims take, from before they are sent."""
+
+    def __init__(self) -> None:
+        self._took: deque[float] = deque(maxlen=MOST_TIMED)
+
+    def __call__(self, name: str, fields: Mapping[str, Any]) -> None:
+        """Note a claim."""
+        if name == Signpost.CLAIMED:
+            self._took.append(round(elapsed() - fields["sent"], 5))
+
+    def taken(self) -> list[float]:
+        """Give the seconds that each took since this was last asked."""
+        return [self._took.popleft() for _ in range(len(self._took))]
 
 
 def say(**what: Any) -> None:
@@ -102,6 +125,7 @@ def limit_claims(most: int, count: itertools.count[int]) -> None:
 def work(spec: Spec) -> None:
     """Run a worker as `spec` says."""
     sent, done, claims = Sent(), itertools.count(), itertools.count()
+    timed = Timed()
     if spec.watch:
         monitoring.register(sent)
     if spec.most is not None:
@@ -114,7 +138,13 @@ def work(spec: Spec) -> None:
         say(at=time.monotonic(), number=task.tags["user"])
 
     def facts() -> dict[str, Any]:
-        figures = {"done": seen(done), "commands": seen(sent.count), "claims": seen(claims), "rss": resident()}
+        figures: dict[str, Any] = {
+            "done": seen(done),
+            "commands": seen(sent.count),
+            "claims": seen(claims),
+            "rss": resident(),
+        }
+        figures |= {"threads": threading.active_count(), "claims_took": timed.taken()}
         return {"now": time.monotonic(), "cpu": time.process_time(), **figures}
 
     with Queue(os.environ["MONGOQ_URI"], namespace=spec.namespace, keep_completed=0) as queue:
@@ -122,8 +152,10 @@ def work(spec: Spec) -> None:
         if os.read(0, 1) != GO:
             return
         threading.Thread(target=answer, args=(facts,), daemon=True).start()
+        if spec.time_claims:
+            queue.telemetry.subscribe(timed)
         began = time.monotonic()
-        queue.run(stamp if spec.stamp else no_op, burst=spec.burst)
+        queue.run(stamp if spec.stamp else no_op, queues=spec.queues, burst=spec.burst)
         if spec.burst:
             say(began=began, ended=time.monotonic(), done=seen(done))
 

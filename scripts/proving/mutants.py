@@ -25,9 +25,8 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from proving.seeded import MUTANTS, Mutant
-
 from mongoq.storage.embedded import open_embedded
+from proving.seeded import MUTANTS, Mutant
 
 ROOT: Final = Path(__file__).parents[2]
 LEFT: Final = shutil.ignore_patterns(".venv", ".git", ".*_cache", ".hypothesis", "__pycache__", "*.egg-info")

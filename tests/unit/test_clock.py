@@ -37,16 +37,6 @@ def test_the_server_is_taken_to_have_answered_halfway() -> None:
     assert clock.now() < FAR + timedelta(seconds=0.4) + NEAR
 
 
-def test_a_slow_measurement_is_thrown_away_unless_there_is_none_yet() -> None:
-    clock = measured(FAR, took=SLOWEST_MEASUREMENT + 9)
-    assert clock.now() >= FAR, "better than nothing"
-    now = elapsed()
-    clock.measured(FAR + timedelta(days=1), now - SLOWEST_MEASUREMENT - 0.1, now)
-    assert clock.now() < FAR + timedelta(hours=1)
-    clock.measured(FAR + timedelta(days=1), now - SLOWEST_MEASUREMENT + 0.1, now)
-    assert clock.now() > FAR + timedelta(hours=1)
-
-
 def test_a_clock_in_doubt_measures_again_and_goes_on_meanwhile() -> None:
     clock = measured(FAR)
     clock.doubt()
@@ -62,6 +52,19 @@ def test_a_slow_measurement_is_thrown_away_and_not_repeated_at_every_call() -> N
     clock.measured(FAR + timedelta(days=1), elapsed() - SLOWEST_MEASUREMENT - 1, elapsed())
     assert not clock.wants_measuring()
     assert clock.now() < FAR + timedelta(hours=1)
+
+
+def test_while_every_measurement_was_slow_the_quickest_serves_and_another_is_wanted() -> None:
+    clock = measured(FAR, took=8)
+    assert clock.wants_measuring(), "it may be 4 s off"
+    clock.measured(FAR + timedelta(days=1), elapsed() - 9, elapsed())
+    assert clock.now() < FAR + timedelta(hours=1)
+    clock.measured(FAR + timedelta(days=2), elapsed() - 2, elapsed())
+    assert clock.now() > FAR + timedelta(days=2)
+    assert clock.wants_measuring()
+    clock.measured(FAR, elapsed(), elapsed())
+    assert clock.now() < FAR + timedelta(hours=1)
+    assert not clock.wants_measuring()
 
 
 def test_an_old_measurement_wants_repeating() -> None:

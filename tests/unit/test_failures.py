@@ -48,6 +48,10 @@ def test_what_may_have_been_written_is_said_to_be_ambiguous(error: PyMongoError)
     assert SECRET not in str(meant)
 
 
+def test_a_secondary_is_said_to_be_no_primary() -> None:
+    assert "is not the primary" in str(translated(driver.NotPrimaryError(SECRET), "db:27017/mongoq"))
+
+
 @pytest.mark.parametrize(
     "text, said",
     [

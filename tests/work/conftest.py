@@ -31,6 +31,10 @@ class Events:
         """What the events of this name brought."""
         return [fields for seen, fields in list(self._seen) if seen == name]
 
+    def all(self) -> list[tuple[str, Mapping[str, Any]]]:
+        """Name and fields of every event so far."""
+        return list(self._seen)
+
     def wait(self, name: str, count: int = 1, timeout: float = 20) -> list[Mapping[str, Any]]:
         """Wait for so many events of this name."""
         deadline = time.monotonic() + timeout

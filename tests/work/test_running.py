@@ -10,6 +10,7 @@ import pytest
 from pymongo import MongoClient
 
 from mongoq import Cancel, Fail, Linear, Move, Queue, Retry, Snooze, Task, TaskState
+from mongoq.clock import elapsed
 
 Finished = Callable[[Queue, str], Task]
 
@@ -320,3 +321,28 @@ def test_a_burst_runs_again_what_is_due_again_at_once(queue: Queue) -> None:
     keys = [queue.new().key for _ in range(3)]
     queue.run(handler, burst=True)
     assert {queue.get(key).state for key in keys} == {TaskState.COMPLETED}
+
+
+def test_events_tell_the_life_of_an_attempt_in_order(make_queue: Callable[..., Queue], watch: Any) -> None:
+    queue = make_queue(workers=1, lease=1)
+    events = watch(queue)
+    key = queue.new().key
+    before = elapsed()
+
+    def handler(task: Task) -> None:
+        events.wait("tasks.renewed")
+
+    queue.run(handler, burst=True)
+
+    kept = {"tasks.claimed", "task.started", "tasks.renewed", "task.ended", "tasks.finished"}
+    told = [name for name, fields in events.all() if name in kept and fields.get("tasks") != []]
+    assert told[:2] == ["tasks.claimed", "task.started"]
+    assert told[-2:] == ["task.ended", "tasks.finished"]
+    claim = next(event for event in events.of("tasks.claimed") if event["tasks"])
+    (claimed,) = claim["tasks"]
+    renewal = events.of("tasks.renewed")[0]
+    ((task, verdict),) = events.of("tasks.finished")[0]["endings"]
+    assert before <= claim["sent"] <= renewal["until"] - 1 <= elapsed()
+    assert not claim["doubtful"]
+    assert [task.token for task in renewal["tasks"]] == [claimed.token] == [task.token]
+    assert (task.key, verdict.event) == (key, "complete")
