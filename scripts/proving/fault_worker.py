@@ -69,15 +69,20 @@ def listener(journal: Journal, spec: Spec) -> Callable[[str, Mapping[str, Any]],
             os.kill(os.getpid(), signal.SIGKILL)
         if freezing == [name]:
             freezing.clear()
-            os.kill(os.getpid(), signal.SIGSTOP)
+            freeze()
 
     return listen
+
+
+def freeze() -> None:
+    """Stop here. Sent to the process, the signal may take effect in another thread, and this one go on till then."""
+    signal.pthread_kill(threading.get_ident(), signal.SIGSTOP)
 
 
 def handle(task: Task) -> str:
     """Do what the task says."""
     if task.get("freeze"):
-        os.kill(os.getpid(), signal.SIGSTOP)
+        freeze()
     if task.get("hold") and task.attempts == 1:
         ctypes.PyDLL(None).usleep(round(task.tags["hold"] * 1e6))  # with the interpreter's lock, as some regexes do
     if task.get("seconds"):
