@@ -1,7 +1,8 @@
-"""A fleet of real worker processes on a namespace of its own."""
+"""A fleet of real worker processes on a namespace of its own, and the command line in this one."""
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 import signal
@@ -10,10 +11,12 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import pytest
 
 from mongoq import Queue, WorkerInfo
+from mongoq.cli import main
 from mongoq.storage.embedded import EmbeddedServer
 
 WORKER = Path(__file__).with_name("fleet_worker.py")
@@ -66,3 +69,40 @@ def fleet(server: EmbeddedServer, tmp_path: Path, until: Callable[..., None]) ->
     fleet = Fleet(server.uri, tmp_path, until)
     yield fleet
     fleet.close()
+
+
+class Said(NamedTuple):
+    """What a command said, and its exit code."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+Cli = Callable[..., Said]
+
+
+@pytest.fixture
+def queue(server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[Queue]:
+    """Give a queue in a namespace of its own, which the environment names for the command line too."""
+    namespace = f"cli-{secrets.token_hex(4)}"
+    monkeypatch.setenv("MONGOQ_URI", server.uri)
+    monkeypatch.setenv("MONGOQ_NAMESPACE", namespace)
+    with Queue(server.uri, namespace=namespace) as queue:
+        yield queue
+
+
+@pytest.fixture
+def mongoq(queue: Queue, capfd: pytest.CaptureFixture[str]) -> Cli:
+    """Give `mongoq(*arguments)`: the command line, run in this process."""
+
+    def run(*arguments: str) -> Said:
+        capfd.readouterr()
+        code = main(arguments)
+        return Said(code, *capfd.readouterr())
+
+    return run

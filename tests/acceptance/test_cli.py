@@ -2,52 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import os
-import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple
 
 import pytest
 
 from mongoq import Queue, TaskState
-from mongoq.cli import main
 from mongoq.cli.stats import STATES
 from mongoq.storage.embedded import EmbeddedServer
-
-
-class Said(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.out)
-
-
-Cli = Callable[..., Said]
-
-
-@pytest.fixture
-def queue(server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[Queue]:
-    """Give a queue in a namespace of its own, which the environment names for the command line too."""
-    namespace = f"cli-{secrets.token_hex(4)}"
-    monkeypatch.setenv("MONGOQ_URI", server.uri)
-    monkeypatch.setenv("MONGOQ_NAMESPACE", namespace)
-    with Queue(server.uri, namespace=namespace) as queue:
-        yield queue
-
-
-@pytest.fixture
-def mongoq(queue: Queue, capfd: pytest.CaptureFixture[str]) -> Cli:
-    def run(*arguments: str) -> Said:
-        capfd.readouterr()
-        code = main(arguments)
-        return Said(code, *capfd.readouterr())
-
-    return run
+from tests.acceptance.conftest import Cli, Said
 
 
 def failing(task: object) -> None:

@@ -3,54 +3,20 @@
 from __future__ import annotations
 
 import io
-import json
-import secrets
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import pytest
 from rich.console import Console
 
 from mongoq import Queue, StorageUnavailable, TaskState
-from mongoq.cli import drawing, main, stats
+from mongoq.cli import drawing, stats
 from mongoq.cli.entry import hoisted
 from mongoq.cli.output import Sheet
 from mongoq.storage.embedded import EmbeddedServer
-
-
-class Said(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.out)
-
-
-Cli = Callable[..., Said]
-
-
-@pytest.fixture
-def queue(server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[Queue]:
-    namespace = f"cli-{secrets.token_hex(4)}"
-    monkeypatch.setenv("MONGOQ_URI", server.uri)
-    monkeypatch.setenv("MONGOQ_NAMESPACE", namespace)
-    with Queue(server.uri, namespace=namespace) as queue:
-        yield queue
-
-
-@pytest.fixture
-def mongoq(queue: Queue, capfd: pytest.CaptureFixture[str]) -> Cli:
-    def run(*arguments: str) -> Said:
-        capfd.readouterr()
-        code = main(arguments)
-        return Said(code, *capfd.readouterr())
-
-    return run
+from tests.acceptance.conftest import Cli, Said
 
 
 class Terminal(io.StringIO):
