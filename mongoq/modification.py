@@ -164,6 +164,12 @@ class Modification:
         yield from ((Role.DELETE, ref) for ref in self.delete if isinstance(ref, TaskRef))
         yield from ((Role.DEPEND, ref) for ref in self.depend if isinstance(ref, TaskRef))
 
+    @property
+    def given_up(self) -> list[TaskRef]:
+        """The tasks that nobody holds afterwards."""
+        deleted = [ref for ref in self.delete if isinstance(ref, TaskRef)]
+        return [*deleted, *(change.ref for change in self.change if change.arrives)]
+
     def _check_names(self, checker: Checker) -> None:
         if len(self) > MOST_TASKS:
             checker.refuse("modification", f"{len(self)} tasks", f"at most {MOST_TASKS:,} tasks")

@@ -586,8 +586,10 @@ class Queue:
             Unsupported: the server stands alone and has no transactions; a replica set of one node is enough.
         """
         whole = Modification.of(modification, insert, change, delete, depend)
-        with self._ending([ref for _, ref in whole.named]):
-            return self._send(modifying.modify(self._context, whole), self._driver.joined(session))
+        joined = self._driver.joined(session)
+        # What the caller's own transaction takes from a keepalive is only told by its commit, which is not seen here.
+        with self._ending(whole.given_up if joined is None else []):
+            return self._send(modifying.modify(self._context, whole), joined)
 
     @contextmanager
     def transaction(self, task: Task, result: Any = None) -> Iterator[Session]:
@@ -941,7 +943,6 @@ class Queue:
         count = checked_workers(checker, workers)
         if limit is not None:
             checker.integer("limit", limit, 1, 10**9)
-        checker.one_of("on_dependency_error", on_dependency_error, ON_DEPENDENCY_ERROR)
         checker.one_of("on_dependency_error", on_dependency_error, ON_DEPENDENCY_ERROR)
         checker.finish()
         return checked_job(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -17,14 +17,17 @@ from mongoq.verdict import suspicion as suspicion_of
 FIND_LIMIT_MS: Final = 10_000
 
 
-def at_head(context: Context, wanted: Wanted, limit: int, suspicion: int) -> Op[tuple[list[Document], bool]]:
-    """The most urgent ready tasks; where too many are suspects, others are looked for behind them.
+def at_head(
+    context: Context, wanted: Wanted, suspicion: int, avoid: Collection[str]
+) -> Op[tuple[list[Document], bool]]:
+    """The most urgent ready tasks but those to `avoid`; where too many are suspects, others from behind them.
 
     Also whether as many were found as asked for.
     """
+    limit = wanted.limit + len(avoid)
     found = yield from _by_urgency(context, filters.ready(wanted.queues, wanted.where), limit)
     more = len(found) >= limit
-    found = yield from sound(context, found)
+    found = _left(wanted, (yield from sound(context, found)), avoid)
     suspects = [document for document in found if document.get(documents.SUSPECT)]
     chosen = _within(suspects, suspicion)
     if len(chosen) == len(suspects):
@@ -32,9 +35,9 @@ def at_head(context: Context, wanted: Wanted, limit: int, suspicion: int) -> Op[
     # As many as if there were no suspects: what has become ready since the first look pushes the least urgent out,
     # a suspect too. To fill up only what the suspects leave took a suspect of priority 0 before a task of 1.
     others = yield from _by_urgency(context, filters.ready_unsuspected(wanted.queues, wanted.where), limit)
-    chosen += yield from sound(context, others)
+    chosen += _left(wanted, (yield from sound(context, others)), avoid)
     chosen.sort(key=lambda d: (-d[documents.PRIORITY], d[documents.RUN_AT], str(d[documents.KEY])))
-    return chosen[:limit], len(chosen) >= limit
+    return chosen[: wanted.limit], len(chosen) >= wanted.limit
 
 
 def behind(context: Context, wanted: Wanted, skip: int) -> Op[list[Document]]:
@@ -77,6 +80,12 @@ def lease_of(context: Context, document: Document) -> timedelta:
     carried = document.get(documents.POLICY)
     own = isinstance(carried, dict) and "lease" in carried
     return policy.over(documents.policy_from(carried)).lease if own else policy.lease
+
+
+def _left(wanted: Wanted, found: list[Document], avoid: Collection[str]) -> list[Document]:
+    if avoid:
+        found = [document for document in found if document[documents.KEY] not in avoid]
+    return found[: wanted.limit]
 
 
 def _within(suspects: list[Document], room: int) -> list[Document]:

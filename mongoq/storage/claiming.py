@@ -77,7 +77,7 @@ def claim_first(context: Context, wanted: Wanted, *, token: str | None = None) -
             # What is no task, or is held by a transaction, stands at the head; a batch goes around it.
             return (yield from _claim_around(context, wanted, held))
         if document is None:
-            break
+            return Claim([], more=False, lost=0)
         if not (yield from _fit(context, document, now)):
             continue
         own = wanted.lease or candidates.lease_of(context, document)
@@ -86,7 +86,7 @@ def claim_first(context: Context, wanted: Wanted, *, token: str | None = None) -
             yield from update_many(context.tasks, filters.held([document[documents.KEY]], [held]), update)
             document.update(update["$set"])
         return Claim([Unread(document, context.namespace, now)], more=True, lost=0)
-    return Claim([], more=False, lost=0)
+    return Claim([], more=True, lost=0)
 
 
 def try_claim(context: Context, wanted: Wanted) -> Op[Task | None]:
@@ -137,9 +137,9 @@ def claim_many(
     found = (yield from candidates.behind(context, wanted, skip)) if skip else []
     skipped = more = bool(found)
     if not skipped and at_head:
-        found, more = yield from candidates.at_head(context, wanted, wanted.limit + len(avoid), suspicion)
-    if avoid:
-        found = [document for document in found if document[documents.KEY] not in avoid][: wanted.limit]
+        found, more = yield from candidates.at_head(context, wanted, suspicion, avoid)
+    elif avoid:
+        found = [document for document in found if document[documents.KEY] not in avoid]
     now = context.clock.now()
     fresh, over = candidates.by_age(found, now.replace(tzinfo=None))
     if over:
@@ -161,14 +161,8 @@ def claim_many(
             doubtful = True
             break
     unread = [Unread(document, context.namespace, now) for document in fresh if document[documents.KEY] in taken]
-    lost = len(fresh) - len(unread) - len(blocked)
+    lost = max(0, len(fresh) - len(unread) - len(blocked))
     return Claim(unread, more or bool(blocked), lost, doubtful, skipped, blocked)
-
-
-def any_ready(context: Context, queues: Sequence[str]) -> Op[bool]:
-    """Whether something is ready in one of these queues."""
-    first = yield from find_one(context.tasks, filters.ready(queues), only=[documents.KEY], hint=indexes.CLAIM)
-    return first is not None
 
 
 def new_token() -> str:
@@ -213,14 +207,17 @@ def _catch_up(context: Context, token: str) -> Op[None]:
 def _claim_around(context: Context, wanted: Wanted, token: str) -> Op[Claim]:
     """Claim one task as a batch is claimed, behind all that are blocked."""
     avoid: set[str] = set()
+    doubtful = False
+    claim = Claim([], more=True, lost=0)
     for _ in range(MOST_UNFIT):
         claim = yield from claim_many(
             context, replace(wanted, limit=1), suspicion=MOST_SUSPICION, token=token, avoid=avoid, patience=PROBE
         )
         avoid.update(claim.blocked)
+        doubtful |= claim.doubtful
         if claim.unread or not claim.more:
-            return claim
-    return Claim([], more=True, lost=0)
+            break
+    return claim._replace(doubtful=doubtful, blocked=[*avoid])
 
 
 def _fit(context: Context, document: Document, now: datetime) -> Op[bool]:

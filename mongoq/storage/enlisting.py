@@ -5,7 +5,7 @@ A refused insert aborts the whole transaction, so a key or `unique` value that m
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from mongoq.errors import MongoqError
@@ -36,6 +36,10 @@ def chunk(context: Context, drafts: Sequence[Draft], *, only: Sequence[str] | No
         holder = by_key.get(one.key) or by_unique.get(one.options.unique or "")
         if holder is None:
             fresh.append(one.body)
+            document = documents.new_document(one.model, one.key, one.tags)
+            by_key[one.key] = document
+            if one.options.unique is not None:
+                by_unique[one.options.unique] = document
         elif one.skips:
             others[place] = holder
         else:
@@ -47,7 +51,7 @@ def chunk(context: Context, drafts: Sequence[Draft], *, only: Sequence[str] | No
 
 def _holders(
     context: Context, drafts: Sequence[Draft], only: Sequence[str] | None
-) -> Op[tuple[Mapping[str, Document], Mapping[str, Document]]]:
+) -> Op[tuple[dict[str, Document], dict[str, Document]]]:
     """Who has these keys, and which unfinished tasks have these `unique` values."""
     keys = [one.options.key for one in drafts if one.options.key is not None]
     uniques = [one.options.unique for one in drafts if one.options.unique is not None]

@@ -9,23 +9,24 @@ from mongoq.model import Task
 from mongoq.storage import documents, filters, updates
 from mongoq.storage.commands import Op, find
 from mongoq.storage.context import Context
-from mongoq.storage.patience import update_around
+from mongoq.storage.patience import Around, update_around
 
 
-def renew(context: Context, keys: Collection[str], tokens: Collection[str], lease: timedelta) -> Op[int]:
-    """Hold these tasks for `lease` from now on; how many are still held.
+def renew(context: Context, keys: Collection[str], tokens: Collection[str], lease: timedelta) -> Op[Around]:
+    """Hold these tasks for `lease` from now on; how many are still held, and which could not be reached.
 
     A lease that ran out but that nobody took is renewed too: the token still fits, and it saves a second run.
     """
     update = updates.renewed(context.clock.now(), lease)
-    around = yield from update_around(
-        context.tasks,
-        list(keys),
-        lambda some: filters.held(some, tokens),
-        update,
-        undone=filters.lease_other_than(update["$set"]),
+    return (
+        yield from update_around(
+            context.tasks,
+            list(keys),
+            lambda some: filters.held(some, tokens),
+            update,
+            undone=filters.lease_other_than(update["$set"]),
+        )
     )
-    return around.updated
 
 
 def look(context: Context, keys: Collection[str], tokens: Collection[str]) -> Op[dict[str, bool]]:
@@ -48,7 +49,7 @@ def renew_each(context: Context, tasks: Sequence[Task], lease: timedelta | None)
     lost: list[str] = []
     for length, claims in lengths.items():
         keys, tokens = [key for key, _ in claims], {token for _, token in claims}
-        if (yield from renew(context, keys, tokens, length)) < len(claims):
+        if (yield from renew(context, keys, tokens, length)).updated < len(claims):
             only = [documents.KEY, documents.TOKEN]
             found = yield from find(context.tasks, filters.held(keys, tokens), only=only, hint="_id_")
             mine = {(document[documents.KEY], document[documents.TOKEN]) for document in found}

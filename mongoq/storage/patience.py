@@ -17,8 +17,8 @@ from mongoq.storage.commands import Filter, Op, Update, find, update_many
 
 PATIENCE: Final = timedelta(seconds=1)
 """How long an update of up to 1,000 tasks may take; ordinary ones take 30 ms."""
-PROBE: Final = timedelta(seconds=0.1)
-"""How long one of `PROBED` may take once something is known to be in the way."""
+PROBE: Final = timedelta(seconds=0.25)
+"""How long one of `PROBED` may take once something is known to be in the way; more than a far server's round trip."""
 PROBED: Final = 100
 MOST_PASSED: Final = 20
 """So many are passed over in one go; what lies behind them waits for the next."""

@@ -145,6 +145,10 @@ class LiveAttempt:
             return False
         return True
 
+    def reopen(self) -> None:
+        """Take an end back that could not be written: it may be ended again."""
+        self._open.append(None)
+
     # A handler's own transaction.
 
     def pause(self) -> None:

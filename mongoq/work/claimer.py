@@ -57,8 +57,6 @@ class Claimer:
 
         `single` takes one task in one round trip instead of two; for a process that holds none.
         """
-        if self._doubts and elapsed() >= self._look_again_at:
-            self._recover()
         room, enough = self._room()
         room += self.asking
         if most is not None:
@@ -105,20 +103,26 @@ class Claimer:
             self._blocked = {key: until for key, until in self._blocked.items() if until > now}
         return self._blocked
 
-    def _recover(self) -> None:
-        """Take what earlier claims got without our hearing of it, before its leases run out.
+    def look_back(self, *, now: bool = False) -> int:
+        """Take what earlier claims got without our hearing of it, before its leases run out; how many tasks.
 
-        A write that was on its way to a frozen server may arrive after this look, so the looks go on for a lease.
+        Once a second, or `now`. A write that was on its way to a frozen server may arrive after a look that finds
+        nothing, so the looks go on for a lease. For one thread alone, whoever made the claims.
         """
+        if not self._doubts or (elapsed() < self._look_again_at and not now):
+            return 0
         self._look_again_at = elapsed() + RECOVER_EVERY
+        count = 0
         known = {(attempt.key, attempt.token) for attempt in self._shared.book.all()}
         found = self._shared.run(claiming.recover(self._shared.context, list(self._doubts)))
         for token, sent in list(self._doubts.items()):
             mine = [claimed for claimed in found if claimed.token == token and (claimed.key, token) not in known]
             if mine:
                 self._take(claiming.Claim(mine, more=True, lost=0, doubtful=True), len(mine), sent)
+                count += len(mine)
             if mine or elapsed() - sent > self._shared.context.options.policy.lease.total_seconds():
                 del self._doubts[token]
+        return count
 
     def _take(self, claim: claiming.Claim, wanted: int, sent: float) -> None:
         policy = self._shared.context.options.policy

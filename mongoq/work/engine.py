@@ -252,7 +252,8 @@ class Engine:
 
     def _nothing_left(self, sweep: bool) -> bool:
         """Whether a burst is over; if so, it ends the engine."""
-        if len(self._book) or self._intake.asking or (sweep and self._more_to_do()):
+        # In this order: what the aide has asked for it holds before it says that it asks no more.
+        if self._intake.asking or len(self._book) or (sweep and self._more_to_do()):
             return False
         self._done()
         return True

@@ -86,12 +86,16 @@ class Finisher:
         return 0 if len(self._buffer) else None
 
     def _write_plain(self, endings: list[Settled], later: list[Settled]) -> None:
-        """Write these together; where that fails for now, all of `later` are kept."""
+        """Write these together; where that fails for now, all of `later` that is not written is kept."""
         try:
             self._write(endings)
         except StorageRefused:
             # One of them is the cause: alone, each of the others still gets written.
-            self._write_singly(endings)
+            try:
+                self._write_singly(endings)
+            except BaseException:
+                self._buffer.give_back([ending for ending in later if ending.verdict.modification is not None])
+                raise
         except BaseException:
             self._buffer.give_back(later)
             raise

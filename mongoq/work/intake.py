@@ -52,6 +52,7 @@ class Intake:
 
     def step(self) -> float | None:
         """Claim one batch; the seconds until the next claim."""
+        self._look_back()
         if self._left == 0:
             return self._end()
         # Taken before the claim: what runs now may stand in the way of what the claim would find.
@@ -60,7 +61,7 @@ class Intake:
         claim = self._claimer.claim(self._left, single=hurry and alone)
         if claim is None:
             # Whoever makes room wakes the claimer; the pause is there for a wake-up that was missed.
-            return LONGEST_POLL
+            return FIRST_POLL if self._aide.asking else LONGEST_POLL
         if self._left is not None:
             self._left -= len(claim.unread)
         self._note(claim)
@@ -68,6 +69,8 @@ class Intake:
 
     def help(self) -> float | None:
         """Claim one batch behind that of the claimer, where the backlog is deep and the handlers are fast."""
+        if not self.deep:
+            return None
         self._aide.asking = BATCH  # before the look at `deep`, as the end of a burst looks the other way round
         try:
             claim = self._aide.claim() if self.deep else None
@@ -77,6 +80,13 @@ class Intake:
             return None
         self._note(claim)
         return 0 if claim.unread else None
+
+    def _look_back(self, *, now: bool = False) -> bool:
+        """Take what claims got whose replies were lost, the aide's too; whether there was any."""
+        found = self._claimer.look_back(now=now) + self._aide.look_back(now=now)
+        if self._left is not None:
+            self._left = max(0, self._left - found)
+        return found > 0
 
     def _note(self, claim: Claim) -> None:
         """Judge whether the aide may help."""
@@ -97,6 +107,8 @@ class Intake:
 
     def _end(self) -> float | None:
         """Nothing was found, or the limit is reached: ask whether that was all."""
+        if self._nothing_left is not None and self._look_back(now=True):
+            return FIRST_POLL
         if self._nothing_left is None or self._nothing_left(self._left != 0):
             return None
         return FIRST_POLL

@@ -99,10 +99,9 @@ class Keepalive:
         if error is None:
             self.check()
 
-    def let_go(self, tasks: Iterable[Claimed]) -> None:
+    def let_go(self, tasks: Iterable[Claimed]) -> list[LiveAttempt]:
         """Report these no more as lost: their ending is on its way. They are renewed until it is written."""
-        for attempt in self._of(tasks):
-            attempt.end()
+        return [attempt for attempt in self._of(tasks) if attempt.end()]
 
     def forget(self, tasks: Iterable[Claimed]) -> None:
         """Renew these no more: they have ended."""
@@ -151,12 +150,15 @@ class Keepers:
     def ending(self, tasks: Sequence[Claimed]) -> Iterator[None]:
         """While the ending of these tasks is written; where that fails they are renewed further."""
         known = list(self._known)
-        for one in known:
-            one.let_go(tasks)
+        let_go = [attempt for one in known for attempt in one.let_go(tasks)]
         try:
             yield
-        except LeaseLost:  # some ended, and the caller is told of the others
-            _forget(known, tasks)
+        except BaseException as error:
+            if isinstance(error, LeaseLost) and any(task.key in error.keys for task in tasks):
+                _forget(known, tasks)  # some ended, and the caller is told of the others
+            else:
+                for attempt in let_go:
+                    attempt.reopen()
             raise
         _forget(known, tasks)
 

@@ -65,12 +65,14 @@ class Keeper:
         try:
             keys, tokens = _names(attempts)
             sent = elapsed()
-            matched = self._shared.run(leasing.renew(self._shared.context, keys, tokens, timedelta(seconds=lease)))
+            renewed = self._shared.run(leasing.renew(self._shared.context, keys, tokens, timedelta(seconds=lease)))
         finally:
             for attempt in attempts:
                 attempt.renewing = False
-        if matched < len(attempts):
+        if renewed.updated < len(attempts):
             self._look(attempts)
+        # What somebody's open transaction holds was not reached: its lease runs on, and is tried again.
+        attempts = [attempt for attempt in attempts if attempt.key not in renewed.passed]
         for attempt in attempts:
             attempt.lease_until = sent + lease
         if self._shared.telemetry:

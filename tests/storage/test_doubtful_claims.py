@@ -55,7 +55,7 @@ def test_a_claim_whose_reply_was_lost_is_found_again_by_its_token(store: Any) ->
     assert not received
     assert {store.get(key).state for key in keys} == {TaskState.RUNNING}
 
-    claimer.claim()
+    assert claimer.look_back() == 3
     assert {attempt.task.key for attempt in received} == keys
     assert {store.get(key).attempts for key in keys} == {1}
     assert all(attempt.claimed_at <= wire.asked_at[0] for attempt in received), "counted from the lost claim"
