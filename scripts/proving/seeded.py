@@ -67,33 +67,35 @@ PROTOCOL: Final = (
         "storage/test_administering.py", rule="w:1",
     ),
     _mutant(
-        "a claim in doubt is forgotten", "work/claimer.py", "if self._doubts and", "if False and",
+        "a claim in doubt is forgotten", "work/claimer.py", "if not self._doubts or", "if True or",
         "storage/test_doubtful_claims.py", rule="forget the token",
     ),
     _mutant(
-        "after a lost claim reply nothing is held", CLAIMING, "ambiguous = True\n", "return {}\n",
+        "after a lost claim reply nothing is held", CLAIMING, "mine = filters.held(list(by_key), ",
+        "mine = filters.held([], ",
         "unit/test_claim_replies.py", rule="forget the token",
     ),
     _mutant(
-        "a claim in doubt is looked up without a majority", CLAIMING, "majority=ambiguous", "majority=False",
+        "a claim in doubt is looked up without a majority", CLAIMING, "majority=around.doubtful", "majority=False",
         "unit/test_claim_replies.py",
     ),
     _mutant(
-        "unguarded rescue of a batch", UPKEEP, "where = {**guard, documents.TOKEN: token}",
-        "where = {}", "unit/test_sweep_replies.py", rule="unguarded rescue",
+        "unguarded rescue of a batch", UPKEEP, "_update(context, keys, where, updates.ended(verdicts",
+        "_update(context, keys, {}, updates.ended(verdicts",
+        "unit/test_sweep_replies.py", rule="unguarded rescue",
     ),
     _mutant(
         "unguarded rescue of one",
         UPKEEP,
-        "{**guard, documents.TOKEN: token}, updates.ended(verdict",
-        "{}, updates.ended(verdict",
+        "_update(context, [task.key], where, update)",
+        "_update(context, [task.key], {}, update)",
         "unit/test_sweep_replies.py", rule="unguarded rescue",
     ),
     _mutant(
         "promote without a guard",
         UPKEEP,
-        "_move(context, keys, guard, updates.promoted(now))",
-        "_move(context, keys, {}, updates.promoted(now))",
+        "_update(context, keys, guard, updates.promoted(now))",
+        "_update(context, keys, {}, updates.promoted(now))",
         "storage/test_upkeep.py", rule="unguarded promote",
     ),
     _mutant(
@@ -105,15 +107,17 @@ PROTOCOL: Final = (
         "storage/test_finishing.py", rule="no last_token",
     ),
     _mutant(
-        "claim without a version guard", FILTERS, ", field.VERSION: version}", "}",
+        "claim without a version guard", FILTERS, "_state(sources(Event.CLAIM)), field.VERSION: version}",
+        "_state(sources(Event.CLAIM))}",
         "unit/test_claim_replies.py", rule="no version guard",
     ),
     _mutant(
-        "the countdown starts at the reply", "work/claimer.py", "self._take(claim.tasks, sent)",
-        "self._take(claim.tasks, elapsed())", "storage/test_doubtful_claims.py", rule="countdown from the reply",
+        "the countdown starts at the reply", "work/claimer.py", "self._take(claim, wanted, sent)",
+        "self._take(claim, wanted, elapsed())", "storage/test_doubtful_claims.py", rule="countdown from the reply",
     ),
     _mutant(
-        "rescue at the lease's end", FILTERS, '{"$lte": now - SKEW}', '{"$lte": now}',
+        "rescue at the lease's end", FILTERS, 'Event.RESCUE)), field.LEASE_UNTIL: {"$lte": now - SKEW}',
+        'Event.RESCUE)), field.LEASE_UNTIL: {"$lte": now}',
         "storage/test_upkeep.py", rule="no wait beyond the lease",
     ),
 )  # fmt: skip
@@ -147,7 +151,7 @@ OTHERS: Final = (
     ),
     _mutant(
         "an ending is dropped when its write fails", "work/finisher.py",
-        "self._buffer.give_back(endings)\n            raise", "raise", "work/test_surviving.py",
+        "self._buffer.give_back(later)\n            raise", "raise", "work/test_surviving.py",
     ),
     _mutant(
         "finished tasks are kept for ever", UPDATES, "if verdict.keep is not None:", "if False:",
@@ -158,7 +162,7 @@ OTHERS: Final = (
         "[(field.RUN_AT, 1), (field.PRIORITY, -1),", "storage/test_claiming.py",
     ),
     _mutant(
-        "an expired task runs", CLAIMING, "expires_at is not None and expires_at <= now\n", "False\n",
+        "an expired task runs", "storage/candidates.py", "expires_at is not None and expires_at <= now else", "False else",
         "unit/test_claim_replies.py",
     ),
     _mutant(
@@ -167,7 +171,7 @@ OTHERS: Final = (
     ),
     _mutant(
         "no more is promoted than one batch in a while", UPKEEP,
-        "else 0\n    return Swept(moved, timedelta(0) if found", "else 0\n    return Swept(moved, None if found",
+        "else 0\n    return Swept(moved, timedelta(0) if moved", "else 0\n    return Swept(moved, None if moved",
         "storage/test_upkeep.py",
     ),
     _mutant(
@@ -197,7 +201,8 @@ OTHERS: Final = (
         "storage/test_foreign_documents.py",
     ),
     _mutant(
-        "what is no task is claimed", CLAIMING, "fault = documents.fault_of(document)\n", "fault = None\n",
+        "what is no task is claimed", "storage/quarantine.py", "fault = documents.fault_of(document)\n",
+        "fault = None\n",
         "storage/test_foreign_documents.py",
     ),
     _mutant(
@@ -205,7 +210,7 @@ OTHERS: Final = (
         'unicode_decode_error_handler="strict"', "hostile/test_cli.py",
     ),
     _mutant(
-        "a task may be of any size", "storage/documents.py", "if len(data) > most:", "if False:",
+        "a task may be of any size", "storage/encoding.py", "if len(data) > most:", "if False:",
         "unit/test_new_task.py",
     ),
     _mutant("terminals are driven by tasks", "cli/output.py", '"Cc", "Cf",', '"Cf",', "hostile/test_cli.py"),
@@ -218,8 +223,8 @@ OTHERS: Final = (
         "RENEWALS_PER_LEASE: Final = 1", "unit/test_lease_book.py",
     ),
     _mutant(
-        "a key that is taken is not told", "storage/enqueueing.py", "if last or not skip:", "if last:",
-        "unit/test_sweep_replies.py",
+        "a key that is taken is not told", "storage/enqueueing.py", "if last:\n", "if False:\n",
+        "unit/test_enqueue_replies.py",
     ),
 )  # fmt: skip
 """Those of the code alone."""

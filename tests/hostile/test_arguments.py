@@ -240,7 +240,6 @@ def test_any_reason_of_a_failure_is_kept_as_text(ground: Any, tally: Any, text: 
         lambda queue, task: queue.move(task, ""),
         lambda queue, task: queue.renew(task, -1),
         lambda queue, task: queue.renew(task, float("inf")),
-        lambda queue, task: queue.renew(task, None),
         lambda queue, task: queue.retry(task, "x", delay="soon"),
         lambda queue, task: queue.retry(task, "x", delay=-1),
     ],

@@ -261,3 +261,13 @@ def test_a_transaction_waits_for_no_renewal_and_is_tried_again_beside_one(queue:
         stop.set()
     renewer.join(10)
     assert queue.get(task.key).state is TaskState.COMPLETED
+
+
+def test_a_key_that_comes_twice_in_a_transaction_is_skipped_or_refused_by_name(queue: Queue, client: Client) -> None:
+    twice = [NewTask({"n": n}, key="a", on_conflict="skip") for n in (1, 2)]
+    with client.start_session() as session, session.start_transaction():
+        made = queue.new_many(twice, session=session)
+        with pytest.raises(DuplicateTask, match="'b'"):
+            queue.new_many([NewTask(key="b"), NewTask(key="b")], session=session)
+    assert [task.tags["n"] for task in made] == [1, 1]
+    assert [task.key for task in queue.tasks()] == ["a"]

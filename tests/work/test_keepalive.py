@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import pytest
 from pymongo import MongoClient
 
-from mongoq import Interruption, LeaseLost, Queue, Task, TaskState
+from mongoq import Interruption, InvalidTask, LeaseLost, Queue, Task, TaskState
 from mongoq.storage.embedded import EmbeddedServer
 from mongoq.work.keepalive import Keepalive
 
@@ -135,3 +136,24 @@ def test_a_lease_that_cannot_be_renewed_in_time_counts_as_lost(queue: Queue) -> 
         assert list(kept.lost) == [task.key]
         queue.complete(task)
     assert not kept.lost
+
+
+def test_what_a_change_only_depends_on_is_kept(queue: Queue, renewed: Callable[..., None]) -> None:
+    held, other = claimed(queue, 2, lease=1)
+    with queue.keepalive([held, other]) as kept:
+        queue.modify(depend=[held], delete=[other])
+        renewed(kept, held)
+    queue.complete(held)
+
+
+def test_what_could_not_be_ended_is_reported_when_it_is_lost(
+    queue: Queue, collection: Any, until: Callable[..., None]
+) -> None:
+    (task,) = claimed(queue, 1, lease=1)
+    kept = queue.keepalive(task)
+    with contextlib.suppress(LeaseLost), kept:
+        with pytest.raises(InvalidTask):
+            queue.complete(task, object())
+        collection.update_one({"_id": task.key}, {"$set": {"token": "another's"}})
+        until(lambda: kept.lost, why="the loss is noticed")
+    assert kept.lost == (task.key,)
