@@ -162,8 +162,8 @@ OTHERS: Final = (
         "[(field.RUN_AT, 1), (field.PRIORITY, -1),", "storage/test_claiming.py",
     ),
     _mutant(
-        "an expired task runs", "storage/candidates.py", "expires_at is not None and expires_at <= now else", "False else",
-        "unit/test_claim_replies.py",
+        "an expired task runs", "storage/candidates.py", "expires_at is not None and expires_at <= now else",
+        "False else", "unit/test_claim_replies.py",
     ),
     _mutant(
         "a delayed task is ready at once", "storage/documents.py", "due = run_at <= now", "due = True",
