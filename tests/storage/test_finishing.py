@@ -224,7 +224,7 @@ def test_a_renewal_prolongs_only_what_is_held(store: Any) -> None:
     store.clock.advance(10)
     keys, tokens = [task.key for task in tasks], [tasks[0].token]
 
-    assert store.run(leasing.renew(store.context, keys, tokens, timedelta(seconds=30))) == 2
+    assert store.run(leasing.renew(store.context, keys, tokens, timedelta(seconds=30))).updated == 2
     assert store.run(leasing.look(store.context, keys, tokens)) == {tasks[1].key: False, tasks[2].key: False}
     assert store.get(tasks[1].key).lease_until == store.clock.now() + timedelta(seconds=30)
     assert store.get(tasks[1].key).version == tasks[1].version
