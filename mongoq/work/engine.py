@@ -19,6 +19,7 @@ from mongoq.storage import inspecting, membership, upkeep
 from mongoq.storage.context import Context
 from mongoq.telemetry import Signpost, Telemetry
 from mongoq.verdict import Ending, Raised, Released, Verdict, describe
+from mongoq.work import turns
 from mongoq.work.attempt import LiveAttempt
 from mongoq.work.claimer import BATCH, Claimer
 from mongoq.work.executor import Executor, Reports
@@ -106,6 +107,7 @@ class Engine:
 
     def start(self) -> None:
         """Begin to work."""
+        turns.shorten(self)
         self._executor.start()
         for loop in self._loops.values():
             loop.start()
@@ -289,9 +291,7 @@ class Engine:
             self._loops[name].join(min(LAST_CLAIM, self._stop_by - elapsed()))
         self._release(self._book.all())
         self._wait(lambda: not len(self._book), LAST_WRITES)
-        for loop in self._loops.values():
-            loop.stop()
-        self._executor.close()
+        self._close()
         if not len(self._book):
             # In a thread of its own: without a server it would wait for one.
             goodbye = threading.Thread(target=self._say_goodbye, name="mongoq-goodbye", daemon=True)
@@ -302,11 +302,15 @@ class Engine:
         """End without a word to the server: the client was closed by its owner, and the leases will run out."""
         if not self.stopped.is_set() and self._stop_by == float("inf"):
             log.warning("the MongoDB client was closed: this worker has ended, and its leases will run out")
-            for loop in self._loops.values():
-                loop.stop()
-            self._executor.close()
+            self._close()
             self.stopped.set()
             self._done()
+
+    def _close(self) -> None:
+        for loop in self._loops.values():
+            loop.stop()
+        self._executor.close()
+        turns.restore(self)
 
     def _say_goodbye(self) -> None:
         try:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -11,6 +12,7 @@ from pymongo import MongoClient
 
 from mongoq import Cancel, Fail, Linear, Move, Queue, Retry, Snooze, Task, TaskState
 from mongoq.clock import elapsed
+from mongoq.work import turns
 
 Finished = Callable[[Queue, str], Task]
 
@@ -346,3 +348,12 @@ def test_events_tell_the_life_of_an_attempt_in_order(make_queue: Callable[..., Q
     assert not claim["doubtful"]
     assert [task.token for task in renewal["tasks"]] == [claimed.token] == [task.token]
     assert (task.key, verdict.event) == (key, "complete")
+
+
+def test_a_worker_shortens_the_turns_of_the_interpreter_while_it_runs(queue: Queue) -> None:
+    queue.new()
+    before, during = sys.getswitchinterval(), []
+    queue.run(lambda task: during.append(sys.getswitchinterval()), burst=True)
+
+    assert during == pytest.approx([turns.LONGEST], abs=2e-6)
+    assert sys.getswitchinterval() == pytest.approx(before, abs=2e-6)
