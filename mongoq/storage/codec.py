@@ -25,14 +25,14 @@ NAIVE: Final[CodecOptions[dict[str, Any]]] = CODEC.with_options(tz_aware=False)
 def made_aware(value: Any) -> Any:
     """A value that was read by `NAIVE`, with the zone of every instant in it; containers are changed in place."""
     kind = type(value)
-    if kind is datetime:
-        return value.replace(tzinfo=UTC)
     if kind is dict:
         for name, inner in value.items():
             if type(inner) in _HOLDERS:
                 value[name] = made_aware(inner)
     elif kind is list:
         value[:] = map(made_aware, value)
+    elif kind is datetime and value.tzinfo is None:
+        return value.replace(tzinfo=UTC)
     return value
 
 

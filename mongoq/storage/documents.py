@@ -64,9 +64,6 @@ _TYPES: Final[Mapping[str, Any]] = {
     QUEUE: str, PRIORITY: int | float, RUN_AT: datetime, EXPIRES_AT: datetime, ERRORS: list, TOKEN: str | None,
 }  # fmt: skip
 _STATES: Final[Mapping[Any, TaskState]] = {state.value: state for state in TaskState}  # the call takes 0.4 µs
-_INSTANTS: Final = (RUN_AT, CREATED_AT, EXPIRES_AT, MODIFIED_AT, STARTED_AT, FINISHED_AT, LEASE_UNTIL)
-_USERS: Final = (TAGS, PAYLOAD, RESULT, LAST_ERROR, ERRORS)
-"""Fields whose values may hold instants at any depth."""
 _COUNTS: Final = (ATTEMPTS, UNCHARGED, RETRIES, SUSPECT)
 _MOST: Final = 2**62
 """A count up to here can still grow in 64 bits."""
@@ -248,20 +245,7 @@ class Unread:
 
     def read(self) -> Task:
         """The task."""
-        return task_from(_aware(self._document), self._namespace, self._read_at)
-
-
-def _aware(document: Document) -> Document:
-    """The same document with the zone of every instant, where the claim read it without."""
-    for name in _INSTANTS:
-        instant = document.get(name)
-        if type(instant) is datetime and instant.tzinfo is None:
-            document[name] = instant.replace(tzinfo=UTC)
-    for name in _USERS:
-        value = document.get(name)
-        if value is not None:
-            document[name] = made_aware(value)
-    return document
+        return task_from(made_aware(self._document), self._namespace, self._read_at)
 
 
 def seen_from(document: Document, namespace: str, now: datetime) -> Task | None:
