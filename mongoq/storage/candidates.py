@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from mongoq.arguments import Wanted
-from mongoq.storage import documents, filters, indexes
+from mongoq.storage import documents, filters, indexes, reading
 from mongoq.storage.commands import Document, Filter, Op, find
 from mongoq.storage.context import Context
 from mongoq.storage.quarantine import sound
@@ -44,7 +44,7 @@ def behind(context: Context, wanted: Wanted, skip: int) -> Op[list[Document]]:
     """A whole batch behind the first `skip`; none where one of these is more urgent, or one is found at fault."""
     where = filters.ready(wanted.queues, wanted.where)
     found = yield from _by_urgency(context, where, wanted.limit, skip)
-    if len(found) < wanted.limit or any(d.get(documents.SUSPECT) or documents.fault_of(d) for d in found):
+    if len(found) < wanted.limit or any(d.get(documents.SUSPECT) or reading.fault_of(d) for d in found):
         return []
     # Read after the batch: what was skipped is no more urgent than the head was a moment later.
     head = yield from find(
@@ -79,7 +79,7 @@ def lease_of(context: Context, document: Document) -> timedelta:
     policy = context.options.policy
     carried = document.get(documents.POLICY)
     own = isinstance(carried, dict) and "lease" in carried
-    return policy.over(documents.policy_from(carried)).lease if own else policy.lease
+    return policy.over(reading.policy_from(carried)).lease if own else policy.lease
 
 
 def _left(wanted: Wanted, found: list[Document], avoid: Collection[str]) -> list[Document]:

@@ -20,13 +20,13 @@ from mongoq.arguments import Wanted
 from mongoq.errors import StorageError, StorageRefused, StorageUnavailable
 from mongoq.lifecycle import Event, TaskState
 from mongoq.model import Task
-from mongoq.storage import candidates, documents, filters, indexes, updates, upkeep
+from mongoq.storage import candidates, documents, filters, indexes, reading, updates, upkeep
 from mongoq.storage.commands import Command, Document, Op, Update, find, find_one, update_many
 from mongoq.storage.context import Context
-from mongoq.storage.documents import Unread
 from mongoq.storage.finishing import Ended, finish
 from mongoq.storage.patience import PATIENCE, PROBE, Around
 from mongoq.storage.quarantine import sound, update_fit
+from mongoq.storage.reading import Unread
 from mongoq.verdict import MOST_SUSPICION, Verdict
 
 ONE_LIMIT_MS: Final = 300
@@ -227,7 +227,7 @@ def _fit(context: Context, document: Document, now: datetime) -> Op[bool]:
     expires_at = document.get(documents.EXPIRES_AT)
     if expires_at is None or expires_at > now:
         return True
-    task = documents.task_from(document, context.namespace, now)
+    task = reading.task_from(document, context.namespace, now)
     keep = context.options.policy.over(task.policy).keep_failed
     yield from finish(context, [Ended(task, Verdict(Event.EXPIRE, charged=False, keep=keep))])
     yield from upkeep.expire(context)

@@ -10,7 +10,7 @@ from mongoq.checks import whole_milliseconds
 from mongoq.errors import DuplicateTask, InvalidTask, MongoqError
 from mongoq.model import Task
 from mongoq.new_task import NewTask, Tags, at
-from mongoq.storage import documents, encoding, filters
+from mongoq.storage import documents, encoding, filters, reading
 from mongoq.storage.commands import Command, Document, Op, find
 from mongoq.storage.context import Context
 from mongoq.storage.failures import KeyTaken, NotAllWritten
@@ -137,9 +137,9 @@ def made(context: Context, one: Draft, other: Document | MongoqError | None) -> 
     if isinstance(other, MongoqError):
         raise other
     if other is not None:
-        return documents.task_from(other, context.namespace, context.clock.now())
+        return reading.task_from(other, context.namespace, context.clock.now())
     document = documents.new_document(one.model, one.key, one.tags)
-    return documents.task_from(document, context.namespace, document[documents.CREATED_AT])
+    return reading.task_from(document, context.namespace, document[documents.CREATED_AT])
 
 
 def all_made(context: Context, drafts: Sequence[Draft], others: Others) -> list[Task]:

@@ -14,7 +14,7 @@ from mongoq.checks import shortened
 from mongoq.errors import TaskNotFound
 from mongoq.lifecycle import FINISHED, TaskState
 from mongoq.model import QueueStats, Task
-from mongoq.storage import documents, filters, indexes
+from mongoq.storage import documents, filters, indexes, reading
 from mongoq.storage.commands import Command, Document, Filter, Op, find_one
 from mongoq.storage.context import Context
 
@@ -35,7 +35,7 @@ def get(context: Context, key: str) -> Op[Task]:
     The token stays where it is: who only looks at a task must not be able to act as its holder.
     """
     document = yield from find_one(context.tasks, filters.by_keys([key]), without=documents.PROOFS)
-    task = document and documents.seen_from(document, context.namespace, context.clock.now())
+    task = document and reading.seen_from(document, context.namespace, context.clock.now())
     if not task:
         raise TaskNotFound(f"no task has the key {shortened(key)}")
     return task
@@ -51,7 +51,7 @@ def tasks(
         options["hint"] = indexes.LEASE
     found: list[Document] = yield Command(context.tasks, "find", (chosen,), options, limit=PATIENCE)
     now = context.clock.now()
-    return [task for document in found if (task := documents.seen_from(document, context.namespace, now))]
+    return [task for document in found if (task := reading.seen_from(document, context.namespace, now))]
 
 
 def count(context: Context, chosen: Filter) -> Op[int]:

@@ -20,7 +20,7 @@ from pymongo import DeleteMany, UpdateMany, UpdateOne
 from mongoq.errors import Conflict, DependencyError, Role, StorageRefused
 from mongoq.lifecycle import TaskState
 from mongoq.modification import Change, Modification, Modified, TaskRef
-from mongoq.storage import documents, encoding, filters, obstacles, updates
+from mongoq.storage import documents, encoding, filters, obstacles, reading, updates
 from mongoq.storage.commands import Command, Document, Op, Transaction, Update, find, update_many
 from mongoq.storage.context import Context
 from mongoq.storage.failures import KeyTaken, NotAllWritten
@@ -155,6 +155,6 @@ def _modified(context: Context, plan: Plan, inserted: list[Document], changed: l
     for document in changed:
         mine = obstacles.is_mine(document, refs[document[documents.KEY]])
         shown = document if mine else {name: value for name, value in document.items() if name != documents.TOKEN}
-        tasks.append(documents.task_from(shown, context.namespace, plan.now))
-    made = [documents.task_from(document, context.namespace, plan.now) for document in inserted]
+        tasks.append(reading.task_from(shown, context.namespace, plan.now))
+    made = [reading.task_from(document, context.namespace, plan.now) for document in inserted]
     return Modified(tuple(made), tuple(tasks))

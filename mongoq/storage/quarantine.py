@@ -11,7 +11,7 @@ from datetime import timedelta
 from typing import Final
 
 from mongoq.errors import StorageRefused
-from mongoq.storage import documents, filters, updates
+from mongoq.storage import documents, filters, reading, updates
 from mongoq.storage.commands import Document, Filter, Op, Update, find_one, update_many
 from mongoq.storage.context import Context
 from mongoq.storage.patience import PATIENCE, Around, update_around
@@ -48,7 +48,7 @@ def sound(context: Context, found: list[Document]) -> Op[list[Document]]:
     """Those that are tasks; the others end as failed here, or they would stand at the head for ever."""
     fit = []
     for document in found:
-        fault = documents.fault_of(document)
+        fault = reading.fault_of(document)
         if fault is None:
             fit.append(document)
         else:

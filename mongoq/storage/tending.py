@@ -15,7 +15,7 @@ from mongoq.checks import whole_milliseconds
 from mongoq.errors import WrongState
 from mongoq.lifecycle import FINISHED, WAITING, Event, TaskState, sources
 from mongoq.model import Task
-from mongoq.storage import documents, filters, updates
+from mongoq.storage import documents, filters, reading, updates
 from mongoq.storage.commands import Command, Document, Filter, Op, update_many
 from mongoq.storage.context import Context
 from mongoq.storage.inspecting import PATIENCE, get
@@ -35,7 +35,7 @@ def cancel_all(context: Context, chosen: Filter, state: TaskState | None) -> Op[
     def end(batch: list[Document]) -> Op[int]:
         groups: dict[timedelta, list[str]] = defaultdict(list)
         for document in batch:
-            policy = context.options.policy.over(documents.policy_from(document.get(documents.POLICY)))
+            policy = context.options.policy.over(reading.policy_from(document.get(documents.POLICY)))
             groups[policy.keep_failed].append(document[documents.KEY])
         done = 0
         for keep, keys in groups.items():

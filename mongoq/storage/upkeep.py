@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 
 from mongoq.lifecycle import TaskState
-from mongoq.storage import documents, filters, indexes, updates
+from mongoq.storage import documents, filters, indexes, reading, updates
 from mongoq.storage.commands import Document, Filter, Op, Update, find, find_one
 from mongoq.storage.context import Context
 from mongoq.storage.quarantine import sound, update_fit
@@ -74,7 +74,7 @@ def close_expired(context: Context, found: list[Document], now: datetime) -> Op[
     """Expire these waiting tasks, each to be kept as long as it says; how many were."""
     groups: dict[timedelta, list[str]] = defaultdict(list)
     for document in found:
-        policy = context.options.policy.over(documents.policy_from(document.get(documents.POLICY)))
+        policy = context.options.policy.over(reading.policy_from(document.get(documents.POLICY)))
         groups[policy.keep_failed].append(document[documents.KEY])
     moved = 0
     for keep, keys in groups.items():
@@ -120,7 +120,7 @@ def _rescue(context: Context, found: list[Document], guard: Filter, now: datetim
     count = 0
     verdicts: dict[str | None, Verdict] = {}
     for document in (yield from sound(context, found)):
-        task = documents.task_from(document, context.namespace, now)
+        task = reading.task_from(document, context.namespace, now)
         policy = context.options.policy.over(task.policy)
         error_queue = context.options.error_queue
         verdict = judge(task, Lost(), policy, now, "", cancelled=task.cancel_requested, error_queue=error_queue)

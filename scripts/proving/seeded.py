@@ -201,7 +201,7 @@ OTHERS: Final = (
         "storage/test_foreign_documents.py",
     ),
     _mutant(
-        "what is no task is claimed", "storage/quarantine.py", "fault = documents.fault_of(document)\n",
+        "what is no task is claimed", "storage/quarantine.py", "fault = reading.fault_of(document)\n",
         "fault = None\n",
         "storage/test_foreign_documents.py",
     ),

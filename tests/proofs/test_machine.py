@@ -47,6 +47,7 @@ from mongoq.storage import (
     finishing,
     leasing,
     modifying,
+    reading,
     updates,
     upkeep,
 )
@@ -221,7 +222,7 @@ class Machine(RuleBasedStateMachine):
         rows = list(self.connection.database[self.context.tasks].find())
         now = {}
         for row in rows:
-            task = documents.task_from(row, self.context.namespace, self.clock.now())
+            task = reading.task_from(row, self.context.namespace, self.clock.now())
             now[task.key] = task
         self._same("keys", sorted(now), sorted(self.model.tasks))
         for key, known in self.model.tasks.items():
@@ -256,7 +257,7 @@ class Machine(RuleBasedStateMachine):
             key = sorted(self.model.tasks)[which % len(self.model.tasks)]
             row = self.connection.database[self.context.tasks].find_one({"_id": key}) or {}
             shown = {name: value for name, value in row.items() if name != documents.TOKEN}
-            self.read.append(documents.task_from(shown, self.context.namespace, self.clock.now()))
+            self.read.append(reading.task_from(shown, self.context.namespace, self.clock.now()))
             return self.read[-1]
         few = self.read[-4:] if which % 4 else self.read
         return few[which // 4 % len(few)]

@@ -14,7 +14,7 @@ from mongoq.model import Task
 from mongoq.options import Policy, checked_options
 from mongoq.storage.commands import Command, Op, Transaction
 from mongoq.storage.context import Context
-from mongoq.storage.documents import Unread
+from mongoq.storage.reading import Unread
 from mongoq.work.attempt import LiveAttempt
 
 NOW = FrozenClock().now()

@@ -14,7 +14,7 @@ from mongoq.errors import InvalidTask
 from mongoq.lifecycle import TaskState
 from mongoq.model import Task, TaskError
 from mongoq.new_task import NewTask
-from mongoq.storage import documents, encoding
+from mongoq.storage import documents, encoding, reading
 from mongoq.storage.codec import CODEC
 
 NOW = FrozenClock().now()
@@ -47,8 +47,8 @@ def test_a_new_task_comes_back_as_it_was_made() -> None:
     tags = {"user": 42, "name": "ünï", "list": [1, {"a": None}], "at": NOW}
     new = NewTask(tags=tags, queue="mail", priority=-3, payload=b"\x00", unique="u", expires_at=NOW + timedelta(days=1))
     document = made(new, max_retries=2)
-    task = documents.task_from(stored(document), "ns", NOW)
-    assert task == documents.task_from(document, "ns", NOW)
+    task = reading.task_from(stored(document), "ns", NOW)
+    assert task == reading.task_from(document, "ns", NOW)
     assert (task.key, task.queue, task.priority, task.tags, task.payload) == ("k1", "mail", -3, tags, b"\x00")
     assert (task.unique, task.expires_at, task.policy) == ("u", NOW + timedelta(days=1), {"max_retries": 2})
     assert (task.state, task.run_at, task.created_at, task.modified_at) == (TaskState.READY, NOW, NOW, NOW)
@@ -69,7 +69,7 @@ def test_a_new_task_comes_back_as_it_was_made() -> None:
     ids=str,
 )
 def test_a_new_task_is_ready_or_scheduled(options: dict[str, Any], state: TaskState, run_at: datetime) -> None:
-    task = documents.task_from(made(NewTask(**options)), "ns", NOW)
+    task = reading.task_from(made(NewTask(**options)), "ns", NOW)
     assert (task.state, task.run_at) == (state, run_at)
 
 
@@ -85,9 +85,9 @@ def test_a_document_says_nothing_where_there_is_nothing_to_say() -> None:
 
 def test_a_foreign_document_may_lack_all_but_what_the_claim_needs() -> None:
     document = {"_id": "k", "queue": "q", "state": "ready", "priority": 0, "run_at": NOW, "version": 0}
-    task = documents.task_from(document, "ns", NOW)
+    task = reading.task_from(document, "ns", NOW)
     assert (task.tags, task.payload, task.attempts, task.errors, task.policy) == ({}, None, 0, (), {})
-    assert task.created_at == documents.LONG_AGO
+    assert task.created_at == reading.LONG_AGO
 
 
 @pytest.mark.parametrize(
@@ -102,7 +102,7 @@ def test_a_foreign_document_may_lack_all_but_what_the_claim_needs() -> None:
 def test_a_strange_document_is_read_all_the_same(
     make_document: Callable[..., dict[str, Any]], foreign: dict[str, Any]
 ) -> None:
-    task = documents.task_from(stored(make_document(**foreign)), "ns", NOW)
+    task = reading.task_from(stored(make_document(**foreign)), "ns", NOW)
     assert task.tags == {}
     assert task.errors == ()
     assert task.policy == {}
@@ -113,7 +113,7 @@ def test_a_text_that_is_no_utf8_and_a_date_beyond_python_s_do_not_stop_a_queue(
 ) -> None:
     document = make_document(tags={"bad": "XXXX", "far": DatetimeMS(10**15)})
     data = bson.encode(document, codec_options=CODEC).replace(b"XXXX", b"\xff\xfe\xfa\xfb")
-    task = documents.task_from(bson.decode(data, CODEC), "ns", NOW)
+    task = reading.task_from(bson.decode(data, CODEC), "ns", NOW)
     assert task.tags["bad"] == "\N{REPLACEMENT CHARACTER}" * 4
     assert task.tags["far"].year == 9999
 
@@ -134,7 +134,7 @@ def test_a_text_that_is_no_utf8_and_a_date_beyond_python_s_do_not_stop_a_queue(
 )
 def test_a_policy_comes_back_as_it_was_carried(carried: dict[str, Any]) -> None:
     document = stored(made(NewTask(), **carried))
-    assert documents.policy_from(document.get(documents.POLICY, {})) == carried
+    assert reading.policy_from(document.get(documents.POLICY, {})) == carried
 
 
 @pytest.mark.parametrize(
@@ -147,19 +147,19 @@ def test_a_policy_comes_back_as_it_was_carried(carried: dict[str, Any]) -> None:
     ids=str,
 )  # fmt: skip
 def test_what_cannot_be_read_of_a_policy_is_left_to_the_worker(foreign: dict[str, Any]) -> None:
-    assert documents.policy_from({**foreign, "deadline": 60}) == {"deadline": timedelta(minutes=1)}
+    assert reading.policy_from({**foreign, "deadline": 60}) == {"deadline": timedelta(minutes=1)}
 
 
 @pytest.mark.parametrize(
     "foreign", [{"lease": 1e12}, {"keep_failed": 1e12}, {"lease": -1}, {"max_retries": -1}], ids=str
 )
 def test_a_policy_out_of_bounds_is_left_to_the_worker_too(foreign: dict[str, Any]) -> None:
-    assert documents.policy_from(foreign) == {}
+    assert reading.policy_from(foreign) == {}
 
 
 def test_an_error_comes_back_as_it_was_told() -> None:
     error = TaskError("ValueError", "no", "Traceback ...", NOW, 3, "host:1:a")
-    assert documents.error_from(stored(documents.error_document(error))) == error
+    assert reading.error_from(stored(documents.error_document(error))) == error
 
 
 def test_a_task_reads_each_field_into_its_own_place(make_document: Callable[..., dict[str, Any]]) -> None:
@@ -169,12 +169,12 @@ def test_a_task_reads_each_field_into_its_own_place(make_document: Callable[...,
     fields |= {"attempts": 1, "uncharged": 2, "retries": 3, "suspect": 4, "version": 5, "priority": 6}
     fields |= {name: name for name in ("queue", "payload", "result", "note", "moved_from", "unique", "worker", "token")}
     read = NOW + timedelta(days=1)
-    task: Task = documents.task_from(make_document(**fields, cancel_requested=True), "ns", read)
+    task: Task = reading.task_from(make_document(**fields, cancel_requested=True), "ns", read)
     assert {name: getattr(task, name) for name in fields} == fields
     assert (task.cancel_requested, task.read_at, task.namespace) == (True, read, "ns")
 
 
 def test_an_instant_is_read_back_in_utc() -> None:
-    task = documents.task_from(stored(made(NewTask(run_at=NOW))), "ns", NOW)
+    task = reading.task_from(stored(made(NewTask(run_at=NOW))), "ns", NOW)
     assert task.run_at.tzinfo is not None
     assert task.run_at.utcoffset() == UTC.utcoffset(None)

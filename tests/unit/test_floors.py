@@ -23,7 +23,7 @@ WORDS = (
     "errors checks signals lifecycle clock backoff keys options new_task modification model arguments verdict telemetry"
 )
 PURE = (
-    "commands context codec documents encoding filters updates indexes enqueueing claiming candidates leasing "
+    "commands context codec documents encoding reading filters updates indexes enqueueing claiming candidates leasing "
     "finishing upkeep inspecting administering tending membership patience quarantine modifying enlisting rerunning "
     "plans obstacles"
 )

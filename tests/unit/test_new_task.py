@@ -12,7 +12,7 @@ from mongoq.backoff import Linear
 from mongoq.checks import MOST_FAULTS
 from mongoq.errors import ConfigurationError, InvalidTask
 from mongoq.new_task import MOST_TAGS, NewTask, each
-from mongoq.storage import documents, encoding, enqueueing
+from mongoq.storage import documents, encoding, enqueueing, reading
 from mongoq.storage.codec import CODEC
 from mongoq.storage.context import Context
 
@@ -178,7 +178,7 @@ def test_a_task_expires_by_its_own_word_or_by_the_queue_s_max_age(make_context: 
 def test_a_task_s_own_policy_goes_over_the_queue_s(make_context: Callable[..., Context]) -> None:
     context = make_context(max_retries=3, lease=60)
     carried = sent(context, NewTask(max_retries=None))[documents.POLICY]
-    assert documents.policy_from(carried) == {
+    assert reading.policy_from(carried) == {
         "max_retries": None,
         "lease": timedelta(seconds=60),
     }
