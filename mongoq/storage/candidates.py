@@ -27,7 +27,7 @@ def at_head(
     limit = wanted.limit + len(avoid)
     found = yield from _by_urgency(context, filters.ready(wanted.queues, wanted.where), limit)
     more = len(found) >= limit
-    found = _left(wanted, (yield from sound(context, found)), avoid)
+    found = _left(wanted, _once((yield from sound(context, found))), avoid)
     suspects = [document for document in found if document.get(documents.SUSPECT)]
     chosen = _within(suspects, suspicion)
     if len(chosen) == len(suspects):
@@ -35,7 +35,7 @@ def at_head(
     # As many as if there were no suspects: what has become ready since the first look pushes the least urgent out,
     # a suspect too. To fill up only what the suspects leave took a suspect of priority 0 before a task of 1.
     others = yield from _by_urgency(context, filters.ready_unsuspected(wanted.queues, wanted.where), limit)
-    chosen += _left(wanted, (yield from sound(context, others)), avoid)
+    chosen = _once([*chosen, *_left(wanted, (yield from sound(context, others)), avoid)])
     chosen.sort(key=lambda d: (-d[documents.PRIORITY], d[documents.RUN_AT], str(d[documents.KEY])))
     return chosen[: wanted.limit], len(chosen) >= wanted.limit
 
@@ -51,7 +51,7 @@ def behind(context: Context, wanted: Wanted, skip: int) -> Op[list[Document]]:
         context.tasks, where, only=[documents.PRIORITY], sort=indexes.URGENCY, hint=indexes.CLAIM, limit=1
     )
     priorities = {document.get(documents.PRIORITY) for document in (*head, *found)}
-    return found if len(priorities) == 1 else []
+    return _once(found) if len(priorities) == 1 else []
 
 
 def by_age(found: Iterable[Document], now: datetime) -> tuple[list[Document], list[Document]]:
@@ -80,6 +80,15 @@ def lease_of(context: Context, document: Document) -> timedelta:
     carried = document.get(documents.POLICY)
     own = isinstance(carried, dict) and "lease" in carried
     return policy.over(reading.policy_from(carried)).lease if own else policy.lease
+
+
+def _once(found: Iterable[Document]) -> list[Document]:
+    """Each task once, as it was read last.
+
+    A task is found twice where it moves in the index while the server reads that, and where another took and
+    released it between two looks: it is no suspect any more. Held twice it would run twice, once without a token.
+    """
+    return list({document[documents.KEY]: document for document in found}.values())
 
 
 def _left(wanted: Wanted, found: list[Document], avoid: Collection[str]) -> list[Document]:

@@ -174,6 +174,29 @@ def test_what_became_ready_between_the_two_looks_pushes_out_the_least_urgent_sus
     assert keys(claim) == ["new", "newer", "waits"]
 
 
+def test_a_suspect_that_was_taken_and_released_between_the_two_looks_is_claimed_once(
+    drive: Drive, context: Context, make_document: Make
+) -> None:
+    found = [make_document(_id=key, suspect=1, version=3, attempts=1) for key in "ab"]
+    released = make_document(_id="a", version=5, attempts=2)
+    commands, claim = drive(claim_many(context, suspicion=1), found, [released], matched(1))
+    assert commands[2].args[0] == {"_id": "a", "state": TaskState.READY, "version": 5}
+    assert [(task.key, task.attempts, task.token is None) for task in claim.tasks] == [("a", 3, False)]
+    assert claim.lost == 0
+
+
+@pytest.mark.parametrize("skip", [0, 2])
+def test_a_task_that_moved_in_the_index_while_it_was_read_is_claimed_once(
+    drive: Drive, context: Context, make_document: Make, skip: int
+) -> None:
+    """The server gives it twice then: as it stood, and as it stands."""
+    found = [make_document(_id="a"), make_document(_id="b"), make_document(_id="a", version=2)]
+    head = [[make_document()]] if skip else []
+    claiming_op = claiming.claim_many(context, Wanted(("default",), "me", 3), suspicion=1, skip=skip)
+    _, claim = drive(claiming_op, found, *head, matched(1), matched(1))
+    assert sorted((task.key, task.version) for task in claim.tasks) == [("a", 3), ("b", 2)]
+
+
 def test_as_many_suspects_as_allowed_need_no_second_look(drive: Drive, context: Context, make_document: Make) -> None:
     commands, claim = drive(claim_many(context), [make_document(suspect=1), make_document(_id="b")], matched(2))
     assert len(commands) == 2
