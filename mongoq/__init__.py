@@ -9,10 +9,10 @@ queue.run(lambda task: print(task.tags["user"]))
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
+from mongoq import rooms
 from mongoq.backoff import Constant, Exponential, Ladder, Linear
-from mongoq.buffer import Buffer
 from mongoq.errors import (
     ConfigurationError,
     Conflict,
@@ -34,7 +34,6 @@ from mongoq.errors import (
 )
 from mongoq.lifecycle import TaskState
 from mongoq.model import Attempt, QueueStats, Task, TaskError, WorkerInfo
-from mongoq.modification import Change, Modification, Modified, TaskRef
 from mongoq.new_task import NewTask
 from mongoq.queue import Queue
 from mongoq.signals import (
@@ -51,6 +50,8 @@ from mongoq.signals import (
 from mongoq.telemetry import Signpost
 
 if TYPE_CHECKING:
+    from mongoq.buffer import Buffer
+    from mongoq.modification import Change, Modification, Modified, TaskRef
     from mongoq.work.handle import WorkerHandle
     from mongoq.work.keepalive import Keepalive
 
@@ -106,14 +107,25 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> object:
-    """Bring in what only workers and claims by hand need: a producer is spared half of the import."""
-    if name == "WorkerHandle":
-        from mongoq.work.handle import WorkerHandle  # noqa: PLC0415
+_LATER: Final = {
+    "Buffer": "buffer",
+    "Change": "modification",
+    "Keepalive": "keepalive",
+    "Modification": "modification",
+    "Modified": "modification",
+    "TaskRef": "modification",
+    "WorkerHandle": "handle",
+}
+"""What a plain producer is spared, and its room."""
 
-        return WorkerHandle
-    if name == "Keepalive":
-        from mongoq.work.keepalive import Keepalive  # noqa: PLC0415
+if not TYPE_CHECKING:  # or a misspelt name would pass for any of these
 
-        return Keepalive
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    def __getattr__(name: str) -> Any:
+        """Bring in what is needed later, if at all."""
+        if name not in _LATER:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return getattr(getattr(rooms, _LATER[name]), name)
+
+    def __dir__() -> list[str]:
+        """All names, those that come later as well."""
+        return sorted({*globals(), *__all__})

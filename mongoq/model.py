@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, make_dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from mongoq.checks import UNSET, Duration, Unset, shortened
 from mongoq.keys import KeyMaker
 from mongoq.lifecycle import FINISHED, TaskState
-from mongoq.modification import Change, TaskRef
 from mongoq.signals import DeadlineExceeded, Interrupted, Interruption
+
+if TYPE_CHECKING:
+    from mongoq.modification import Change, TaskRef
 
 __all__ = ["Attempt", "QueueStats", "Task", "TaskError", "TaskState", "WorkerInfo"]
 
@@ -140,6 +142,8 @@ class Task:
     @property
     def ref(self) -> TaskRef:
         """This task at this version, for an atomic change; with the proof of the claim, where this is one."""
+        from mongoq.modification import TaskRef  # noqa: PLC0415 -- a producer is spared the atomic change
+
         return TaskRef(self.key, self.version, self.token)
 
     def as_change(
@@ -158,6 +162,8 @@ class Task:
         `payload=None` and `expires_at=None` take them away; `tags` replaces all tags. A new queue, `delay` or
         `run_at` is an arrival: a task that you hold is given up by it, the attempt not charged. Raises InvalidTask.
         """
+        from mongoq.modification import Change  # noqa: PLC0415 -- as above
+
         return Change(self.ref, queue, delay, run_at, priority, tags, payload, expires_at)
 
     def as_delete(self) -> TaskRef:
@@ -211,7 +217,7 @@ class Task:
             raise Interrupted(reason)
 
 
-_Draft = make_dataclass("_Draft", [item.name for item in fields(Task)], slots=True)
+_Draft = make_dataclass("_Draft", [item.name for item in fields(Task)], slots=True, eq=False, repr=False)
 """A task that may still be written to: of the same layout, and not frozen."""
 
 

@@ -14,56 +14,31 @@ from datetime import datetime, timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
-from mongoq.arguments import (
-    Selection,
-    checked_change,
-    checked_claim,
-    checked_key,
-    checked_lease,
-    checked_names,
-    checked_seconds,
-    checked_selection,
-    checked_target,
-    checked_tasks,
-)
+from mongoq import rooms
 from mongoq.backoff import BackoffLike
-from mongoq.buffer import Buffer
 from mongoq.checks import QUEUE_NAME, UNSET, Checker, Duration, Unset, arguments_of, suggesting
 from mongoq.clock import ServerClock, elapsed
 from mongoq.errors import IndexMissing, LeaseLost, QueueClosed
 from mongoq.keys import KeyMaker
 from mongoq.lifecycle import LIVE, TaskState
 from mongoq.model import QueueStats, Task, WorkerInfo
-from mongoq.modification import Change, Modification, Modified, TaskRef
 from mongoq.new_task import NewTask, Tags, each
 from mongoq.options import checked_keys, checked_options, checked_workers
 from mongoq.signals import Fail, Move, Retry, Snooze
-from mongoq.storage import (
-    administering,
-    claiming,
-    documents,
-    enlisting,
-    enqueueing,
-    filters,
-    finishing,
-    inspecting,
-    leasing,
-    membership,
-    modifying,
-    rerunning,
-    tending,
-)
+from mongoq.storage import administering, documents, enqueueing, filters
 from mongoq.storage.commands import Filter, Op
 from mongoq.storage.connection import Target, connect
 from mongoq.storage.context import Context
 from mongoq.storage.driver import Driver
-from mongoq.storage.enqueueing import Draft, Others
-from mongoq.storage.sessions import Session
-from mongoq.streaming import stream
 from mongoq.telemetry import Telemetry
-from mongoq.verdict import Ending, Raised, Released, Returned
 
 if TYPE_CHECKING:
+    from mongoq.arguments import Selection
+    from mongoq.buffer import Buffer
+    from mongoq.modification import Change, Modification, Modified, TaskRef
+    from mongoq.storage.enqueueing import Draft, Others
+    from mongoq.storage.sessions import Session
+    from mongoq.verdict import Ending
     from mongoq.work.by_hand import ByHand
     from mongoq.work.handle import WorkerHandle
     from mongoq.work.handler import Function
@@ -217,7 +192,7 @@ class Queue:
             keep_failed=keep_failed,
         )  # fmt: skip
         joined = self._driver.joined(session)
-        made: Task = self._send((enqueueing if joined is None else enlisting).new(self._context, task), joined)
+        made: Task = self._send((enqueueing if joined is None else rooms.enlisting).new(self._context, task), joined)
         return made
 
     @suggesting
@@ -294,7 +269,7 @@ class Queue:
         checker = Checker()
         delay = checker.duration("max_delay", max_delay)
         checker.finish()
-        return Buffer(self._context, self._send, (delay or timedelta(0)).total_seconds())
+        return rooms.buffer.Buffer(self._context, self._send, (delay or timedelta(0)).total_seconds())
 
     # Workers
 
@@ -342,8 +317,6 @@ class Queue:
             DependencyError: see `on_dependency_error`.
             StorageError: MongoDB cannot be reached, or refuses, at the start.
         """
-        from mongoq.work.handle import run_in_foreground  # noqa: PLC0415 -- only workers need the engine
-
         job = self._job(
             handler,
             queues=queues,
@@ -354,7 +327,7 @@ class Queue:
             on_dependency_error=on_dependency_error,
         )
         self._read(administering.hello())  # before signals are taken over: it may wait for a server for 10 s
-        run_in_foreground(lambda done: self._start(job, done))
+        rooms.handle.run_in_foreground(lambda done: self._start(job, done))
 
     @suggesting
     def start(
@@ -397,8 +370,6 @@ class Queue:
 
         The other arguments are those of `run`.
         """
-        from mongoq.work.handle import run_in_foreground  # noqa: PLC0415 -- only workers need the engine
-
         job = self._job(
             handler,
             queues=queues,
@@ -409,8 +380,8 @@ class Queue:
             limit=limit,
             on_dependency_error=on_dependency_error,
         )
-        run_in_foreground(lambda done: self._start(job, done))
-        return self._read(inspecting.ready(self._context, job.queues, job.where))
+        rooms.handle.run_in_foreground(lambda done: self._start(job, done))
+        return self._read(rooms.inspecting.ready(self._context, job.queues, job.where))
 
     def stop(self) -> None:
         """Ask every worker of this object to stop, and return at once; may be called from a handler."""
@@ -439,8 +410,8 @@ class Queue:
             claimant: who holds it then. Default: `claimant` of this object.
             where: only a task with these tags, by equality. A claim reads the ready tasks it passes over.
         """
-        wanted = checked_claim(queues, lease, claimant or self._claimant, where)
-        return self._write(claiming.try_claim(self._context, wanted))
+        wanted = rooms.arguments.checked_claim(queues, lease, claimant or self._claimant, where)
+        return self._write(rooms.claiming.try_claim(self._context, wanted))
 
     @suggesting
     def claim(
@@ -467,8 +438,8 @@ class Queue:
             QueueClosed: the queue was closed meanwhile.
             StorageError: MongoDB does not answer, or refuses. Call again: unlike a worker it does not go on trying.
         """
-        wanted = checked_claim(queues, lease, claimant or self._claimant, where)
-        deadline = elapsed() + checked_seconds("timeout", timeout)
+        wanted = rooms.arguments.checked_claim(queues, lease, claimant or self._claimant, where)
+        deadline = elapsed() + rooms.arguments.checked_seconds("timeout", timeout)
         task = self.try_claim(queues, lease=lease, claimant=claimant, where=where)
         return self._hand().claim(wanted, deadline) if task is None and elapsed() < deadline else task
 
@@ -487,8 +458,8 @@ class Queue:
         They share one token, and one renewal keeps them all. What was lost with a claimant that vanished is held
         back to 16 of a batch, as it may be what ended it. The other arguments are those of `try_claim`.
         """
-        wanted = checked_claim(queues, lease, claimant or self._claimant, where, limit)
-        return self._write(claiming.claim_batch(self._context, wanted))
+        wanted = rooms.arguments.checked_claim(queues, lease, claimant or self._claimant, where, limit)
+        return self._write(rooms.claiming.claim_batch(self._context, wanted))
 
     def renew(self, tasks: Task | Iterable[Task], lease: Duration | None = None) -> None:
         """Hold claimed tasks for `lease` from now on; by default each for its own. One update renews them all.
@@ -497,9 +468,9 @@ class Queue:
         held any more; the others are renewed.
         """
         checker = Checker()
-        length = checked_lease(checker, lease)
+        length = rooms.arguments.checked_lease(checker, lease)
         checker.finish()
-        if lost := self._write(leasing.renew_each(self._context, checked_tasks(tasks), length)):
+        if lost := self._write(rooms.leasing.renew_each(self._context, rooms.arguments.checked_tasks(tasks), length)):
             raise LeaseLost(lost)
 
     def keepalive(self, tasks: Task | Iterable[Task], lease: Duration | None = None) -> Keepalive:
@@ -517,33 +488,33 @@ class Queue:
             LeaseLost: at the beginning, where a task is not held any more; the block is not entered.
         """
         checker = Checker()
-        length = checked_lease(checker, lease)
+        length = rooms.arguments.checked_lease(checker, lease)
         checker.finish()
-        return self._hand().keep(checked_tasks(tasks), length)
+        return self._hand().keep(rooms.arguments.checked_tasks(tasks), length)
 
     def complete(self, tasks: Task | Iterable[Task], result: Any = None) -> None:
         """End a claimed task, or several, as completed. InvalidTask where the result cannot be stored."""
-        self._end(tasks, Returned(result))
+        self._end(tasks, rooms.verdict.Returned(result))
 
     def fail(self, tasks: Task | Iterable[Task], error: BaseException | str) -> None:
         """End a claimed task, or several, as failed, whatever retries are left."""
         signal = Fail(str(error))
         signal.__cause__ = error if isinstance(error, BaseException) else None
-        self._end(tasks, Raised(signal))
+        self._end(tasks, rooms.verdict.Raised(signal))
 
     def retry(self, task: Task, error: BaseException | str, *, delay: Duration | None = None) -> None:
         """Count the attempt as failed: run the task again after `delay` or its backoff, or fail it if used up."""
         signal = Retry(str(error), delay=delay)
         signal.__cause__ = error if isinstance(error, BaseException) else None
-        self._end(task, Raised(signal))
+        self._end(task, rooms.verdict.Raised(signal))
 
     def snooze(self, tasks: Task | Iterable[Task], delay: Duration) -> None:
         """Run claimed tasks again after `delay`; the attempt is not charged."""
-        self._end(tasks, Raised(Snooze(delay)))
+        self._end(tasks, rooms.verdict.Raised(Snooze(delay)))
 
     def release(self, tasks: Task | Iterable[Task]) -> None:
         """Give claimed tasks back: ready at once, in their old places, the attempt not charged."""
-        self._end(tasks, Released())
+        self._end(tasks, rooms.verdict.Released())
 
     # The atomic change
 
@@ -585,11 +556,11 @@ class Queue:
             DependencyError: refused; `missing`, `claimed` and `collisions` say why, and nothing was written.
             Unsupported: the server stands alone and has no transactions; a replica set of one node is enough.
         """
-        whole = Modification.of(modification, insert, change, delete, depend)
+        whole = rooms.modification.Modification.of(modification, insert, change, delete, depend)
         joined = self._driver.joined(session)
         # What the caller's own transaction takes from a keepalive is only told by its commit, which is not seen here.
         with self._ending(whole.given_up if joined is None else []):
-            return self._send(modifying.modify(self._context, whole), joined)
+            return self._send(rooms.modifying.modify(self._context, whole), joined)
 
     @contextmanager
     def transaction(self, task: Task, result: Any = None) -> Iterator[Session]:
@@ -613,17 +584,15 @@ class Queue:
             StorageUnavailable: the commit failed; with `ambiguous`, it may have been made.
             Unsupported: the server stands alone and has no transactions; a replica set of one node is enough.
         """
-        from mongoq.work.own_transaction import apart  # noqa: PLC0415 -- only who holds a task needs it
-
-        first = functools.partial(finishing.complete_first, self._context, task, result, self._claimant)
-        with self._ending([task]), apart(task), self._driver.transaction(first) as session:
+        first = functools.partial(rooms.finishing.complete_first, self._context, task, result, self._claimant)
+        with self._ending([task]), rooms.own_transaction.apart(task), self._driver.transaction(first) as session:
             yield session
 
     # Looking and administering
 
     def get(self, key: str) -> Task:
         """The task with this key. TaskNotFound where there is none, or none any more."""
-        return self._read(inspecting.get(self._context, key))
+        return self._read(rooms.inspecting.get(self._context, key))
 
     @suggesting
     def tasks(
@@ -646,10 +615,12 @@ class Queue:
         reads the whole collection.
         """
         holder = self._claimant if mine else claimant
-        chosen = checked_selection(queue=queue, state=state, keys=keys, where=where, claimant=holder, limit=limit)
+        chosen = rooms.arguments.checked_selection(
+            queue=queue, state=state, keys=keys, where=where, claimant=holder, limit=limit
+        )
         hidden = [*(() if mine else documents.PROOFS), *(() if payload else (documents.PAYLOAD,))]
         return self._read(
-            inspecting.tasks(self._context, _matching(chosen), claimant=holder, limit=limit or 0, hidden=hidden)
+            rooms.inspecting.tasks(self._context, _matching(chosen), claimant=holder, limit=limit or 0, hidden=hidden)
         )
 
     def count(
@@ -660,12 +631,12 @@ class Queue:
         where: Mapping[str, Any] | None = None,
     ) -> int:
         """How many tasks match. Without a queue and a state, or with tags, it reads the tasks it counts."""
-        chosen = checked_selection(queue=queue, state=state, where=where)
-        return self._read(inspecting.count(self._context, _matching(chosen)))
+        chosen = rooms.arguments.checked_selection(queue=queue, state=state, where=where)
+        return self._read(rooms.inspecting.count(self._context, _matching(chosen)))
 
     def size(self, queue: str | None = None) -> int:
         """How many tasks of one queue, or of all, are not finished: ready, scheduled or running."""
-        return self._read(inspecting.size(self._context, queue, LIVE))
+        return self._read(rooms.inspecting.size(self._context, queue, LIVE))
 
     @suggesting
     def stats(
@@ -687,8 +658,8 @@ class Queue:
             attempts: find `most_attempts` too. That reads every unfinished task instead of an index: 0.21 s instead
                 of 0.19 for 100,000 tasks in the server's memory, longer where they have to come from its disk.
         """
-        names = checked_names(queues, prefix, limit)
-        rows = self._read(inspecting.stats(self._context, filters.named(names, prefix), attempts=attempts))
+        names = rooms.arguments.checked_names(queues, prefix, limit)
+        rows = self._read(rooms.inspecting.stats(self._context, filters.named(names, prefix), attempts=attempts))
         return dict(itertools.islice(rows.items(), limit))
 
     @suggesting
@@ -703,8 +674,8 @@ class Queue:
 
     def empty(self, queues: str | Sequence[str] | None = None, *, prefix: str | None = None) -> bool:
         """Whether these queues (default: all; or those whose names begin with `prefix`) have no unfinished task."""
-        names = checked_names(queues, prefix)
-        return self._read(inspecting.empty(self._context, filters.named(names, prefix)))
+        names = rooms.arguments.checked_names(queues, prefix)
+        return self._read(rooms.inspecting.empty(self._context, filters.named(names, prefix)))
 
     def join(
         self,
@@ -717,9 +688,9 @@ class Queue:
 
         It looks twice a second. A task that waits for a retry or for its time is unfinished, and is waited for.
         """
-        named = filters.named(checked_names(queues, prefix), prefix)
-        patience = checked_seconds("timeout", timeout)
-        return self._hand().until(lambda: self._read(inspecting.empty(self._context, named)), patience)
+        named = filters.named(rooms.arguments.checked_names(queues, prefix), prefix)
+        patience = rooms.arguments.checked_seconds("timeout", timeout)
+        return self._hand().until(lambda: self._read(rooms.inspecting.empty(self._context, named)), patience)
 
     def wait(self, task: Task | str, *, timeout: Duration | None = None) -> Task | None:
         """Wait until a task (or the one with this key) has finished, and return it; None where it has not by then.
@@ -733,12 +704,12 @@ class Queue:
                 `keep_completed=0`, which deletes it too. Keep a task whose end you wait for, if only for a minute.
             QueueClosed: the queue was closed meanwhile; noticed within a second.
         """
-        key = task.key if isinstance(task, Task) else checked_key(task)
-        return self._hand().finished(key, checked_seconds("timeout", timeout))
+        key = task.key if isinstance(task, Task) else rooms.arguments.checked_key(task)
+        return self._hand().finished(key, rooms.arguments.checked_seconds("timeout", timeout))
 
     def workers(self) -> list[WorkerInfo]:
         """The worker processes that sent a heartbeat within the last minute."""
-        return self._read(membership.workers(self._context))
+        return self._read(rooms.membership.workers(self._context))
 
     @overload
     def cancel(self, key: str) -> Task: ...
@@ -768,9 +739,9 @@ class Queue:
         Else those that match, in batches of 1,000: how many were cancelled, or asked to stop.
         """
         if key is not None:
-            return self._write(administering.cancel(self._context, key))
-        chosen = checked_selection(queue=queue, state=state, where=where, some=True)
-        return self._write(tending.cancel_all(self._context, _matching(chosen), chosen.state))
+            return self._write(rooms.tending.cancel(self._context, key))
+        chosen = rooms.arguments.checked_selection(queue=queue, state=state, where=where, some=True)
+        return self._write(rooms.tending.cancel_all(self._context, _matching(chosen), chosen.state))
 
     @suggesting
     def delete(
@@ -788,10 +759,10 @@ class Queue:
             WrongState: the task with this key runs: cancel it first.
             ConfigurationError: neither a key nor anything to choose by is given.
         """
-        chosen = checked_selection(queue=queue, state=state, keys=_one(key), where=where, some=True)
+        chosen = rooms.arguments.checked_selection(queue=queue, state=state, keys=_one(key), where=where, some=True)
         if key is not None:
-            return self._write(tending.delete(self._context, key))
-        return self._write(tending.delete_all(self._context, _matching(chosen), chosen.state))
+            return self._write(rooms.tending.delete(self._context, key))
+        return self._write(rooms.tending.delete_all(self._context, _matching(chosen), chosen.state))
 
     @suggesting
     def purge(
@@ -805,9 +776,9 @@ class Queue:
 
         Only those of one queue, in one state, or finished longer ago than `older_than`.
         """
-        chosen = checked_selection(queue=queue, state=state)
-        age = timedelta(seconds=checked_seconds("older_than", older_than))
-        return self._write(tending.delete_all(self._context, _matching(chosen), chosen.state, older_than=age))
+        chosen = rooms.arguments.checked_selection(queue=queue, state=state)
+        age = timedelta(seconds=rooms.arguments.checked_seconds("older_than", older_than))
+        return self._write(rooms.tending.delete_all(self._context, _matching(chosen), chosen.state, older_than=age))
 
     @suggesting
     def move(
@@ -825,13 +796,13 @@ class Queue:
         - The waiting task with a key. Raises TaskNotFound, and WrongState where it runs or has finished.
         - Without either, those that match and wait, in batches of 1,000. Their `run_at` stays.
         """
-        checked_target(to)
+        rooms.arguments.checked_target(to)
         if tasks is not None and not isinstance(tasks, str):
-            return self._end(tasks, Raised(Move(to)))
-        chosen = checked_selection(queue=queue, state=state, keys=_one(tasks), where=where, some=True)
+            return self._end(tasks, rooms.verdict.Raised(Move(to)))
+        chosen = rooms.arguments.checked_selection(queue=queue, state=state, keys=_one(tasks), where=where, some=True)
         if tasks is not None:
-            return self._write(tending.move(self._context, tasks, to))
-        return self._write(tending.move_all(self._context, _matching(chosen), chosen.state, to))
+            return self._write(rooms.tending.move(self._context, tasks, to))
+        return self._write(rooms.tending.move_all(self._context, _matching(chosen), chosen.state, to))
 
     @suggesting
     def update(
@@ -847,8 +818,8 @@ class Queue:
 
         Raises TaskNotFound, and WrongState where the task runs or has finished.
         """
-        change = checked_change(key, priority, delay, run_at, expires_at)
-        return self._write(tending.update(self._context, key, **change))
+        change = rooms.arguments.checked_change(key, priority, delay, run_at, expires_at)
+        return self._write(rooms.tending.update(self._context, key, **change))
 
     def retry_failed(self, keys: Sequence[str] | None = None, *, queue: str | None = None) -> int:
         """Run failed tasks again, with a fresh count of attempts: these, or all of one queue, or all; how many.
@@ -858,7 +829,7 @@ class Queue:
         checker = Checker()
         checked_keys(checker, keys)
         checker.finish()
-        return self._write(rerunning.retry_failed(self._context, keys, queue))
+        return self._write(rooms.rerunning.retry_failed(self._context, keys, queue))
 
     def send_home(self, queue: str, keys: Sequence[str] | None = None) -> int:
         """Send the tasks of an error queue back to where they came from (`moved_from`); how many were.
@@ -870,7 +841,7 @@ class Queue:
         checker.matching("queue", queue, QUEUE_NAME)
         checked_keys(checker, keys)
         checker.finish()
-        return self._write(rerunning.send_home(self._context, queue, keys))
+        return self._write(rooms.rerunning.send_home(self._context, queue, keys))
 
     def time(self) -> datetime:
         """The server's clock, by which everything is scheduled."""
@@ -935,17 +906,14 @@ class Queue:
         burst: bool = False,
         limit: int | None = None,
     ) -> Job:
-        from mongoq.work.job import ON_DEPENDENCY_ERROR  # noqa: PLC0415 -- as above
-        from mongoq.work.starting import checked_job  # noqa: PLC0415 -- as above
-
-        wanted = checked_claim(queues, None, self._claimant, where)
+        wanted = rooms.arguments.checked_claim(queues, None, self._claimant, where)
         checker = Checker()
         count = checked_workers(checker, workers)
         if limit is not None:
             checker.integer("limit", limit, 1, 10**9)
-        checker.one_of("on_dependency_error", on_dependency_error, ON_DEPENDENCY_ERROR)
+        checker.one_of("on_dependency_error", on_dependency_error, rooms.job.ON_DEPENDENCY_ERROR)
         checker.finish()
-        return checked_job(
+        return rooms.starting.checked_job(
             handler,
             executor,
             wanted,
@@ -956,10 +924,8 @@ class Queue:
         )
 
     def _start(self, job: Job, done: Callable[[], None]) -> WorkerHandle:
-        from mongoq.work.starting import start  # noqa: PLC0415 -- as above
-
         self._write(administering.hello())
-        return start(
+        return rooms.starting.start(
             self._context, self._connection, self._write, job, telemetry=self._telemetry, done=done, made=self._note
         )
 
@@ -967,20 +933,18 @@ class Queue:
         self._handles = [known for known in self._handles if not known.stopped] + [handle]
 
     def _end(self, tasks: Task | Iterable[Task], ending: Ending) -> int:
-        held = checked_tasks(tasks)
+        held = rooms.arguments.checked_tasks(tasks)
         with self._ending(held):
-            self._write(finishing.settle(self._context, held, ending, self._claimant))
+            self._write(rooms.finishing.settle(self._context, held, ending, self._claimant))
         return len(held)
 
     def _ending(self, tasks: Sequence[Claimed]) -> AbstractContextManager[None]:
         return self._by_hand.ending(tasks) if self._by_hand else nullcontext()
 
     def _hand(self) -> ByHand:
-        from mongoq.work.by_hand import ByHand  # noqa: PLC0415 -- a producer is spared what a worker is made of
-
         with self._making:
             if self._by_hand is None:
-                self._by_hand = ByHand(
+                self._by_hand = rooms.by_hand.ByHand(
                     self._context, self._connection, self._write, self._claimant, telemetry=self._telemetry
                 )
         return self._by_hand
@@ -1002,8 +966,8 @@ class Queue:
         only: Sequence[str] | None = None,
     ) -> Iterator[tuple[list[Draft], Others]]:
         chunks = enqueueing.chunks(self._context, each(tasks, options))
-        kind = enqueueing if session is None else enlisting
-        return stream(
+        kind = enqueueing if session is None else rooms.enlisting
+        return rooms.streaming.stream(
             lambda chunk: self._send(kind.chunk(self._context, chunk, only=only), session),
             chunks,
             ahead=session is None,

@@ -1,4 +1,4 @@
-"""Administration: cancelling, the server's time, and the indexes.
+"""Administration: the server's time, and the indexes.
 
 Indexes are made where the collection is new or small, and only checked otherwise: a build on a filled
 collection belongs to `mongoq init`, at a moment its operator chooses. It asks for a majority as commit quorum,
@@ -13,34 +13,13 @@ from typing import Any, Final
 from pymongo import IndexModel
 
 from mongoq.errors import IndexMissing
-from mongoq.lifecycle import TaskState
-from mongoq.model import Task
-from mongoq.storage import filters, indexes, updates
+from mongoq.storage import indexes
 from mongoq.storage.codec import CODEC
-from mongoq.storage.commands import Command, Op, find, update_many
+from mongoq.storage.commands import Command, Op, find
 from mongoq.storage.context import Context
-from mongoq.storage.inspecting import get
 
 SMALL: Final = 1_000
 BUILD_LIMIT: Final = timedelta(hours=6)
-
-
-def cancel(context: Context, key: str) -> Op[Task]:
-    """End a waiting task now, or ask the worker of a running one to stop; a finished one stays as it is.
-
-    The task may change hands between the look and the write, so both are repeated until the effect is seen.
-    """
-    while True:
-        task = yield from get(context, key)
-        running = task.state is TaskState.RUNNING
-        if task.finished or (running and task.cancel_requested):
-            return task
-        if running:
-            yield from update_many(context.tasks, filters.running(key), updates.cancel_requested())
-        else:
-            keep = context.options.policy.over(task.policy).keep_failed
-            update = updates.closed(TaskState.CANCELLED, context.clock.now(), keep)
-            yield from update_many(context.tasks, filters.cancellable(key), update)
 
 
 def hello() -> Op[dict[str, Any]]:

@@ -9,15 +9,17 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from bson import Regex
 
 from mongoq.lifecycle import WAITING, Event, TaskState, sources
-from mongoq.modification import TaskRef
 from mongoq.storage import documents as field
 from mongoq.storage import indexes
 from mongoq.storage.commands import Filter
+
+if TYPE_CHECKING:
+    from mongoq.modification import TaskRef
 
 SKEW: Final = timedelta(seconds=1)
 """How long rescue waits beyond a lease, for what is left of the clocks' differences."""

@@ -100,6 +100,24 @@ def require(context: Context, key: str, done: int, allowed: Sequence[TaskState],
     return done
 
 
+def cancel(context: Context, key: str) -> Op[Task]:
+    """End a waiting task now, or ask the worker of a running one to stop; a finished one stays as it is.
+
+    The task may change hands between the look and the write, so both are repeated until the effect is seen.
+    """
+    while True:
+        task = yield from get(context, key)
+        running = task.state is TaskState.RUNNING
+        if task.finished or (running and task.cancel_requested):
+            return task
+        if running:
+            yield from update_many(context.tasks, filters.running(key), updates.cancel_requested())
+        else:
+            keep = context.options.policy.over(task.policy).keep_failed
+            update = updates.closed(TaskState.CANCELLED, context.clock.now(), keep)
+            yield from update_many(context.tasks, filters.cancellable(key), update)
+
+
 def delete(context: Context, key: str) -> Op[int]:
     """Delete a task that does not run."""
     done = yield from delete_all(context, filters.by_keys([key]), None)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from mongoq.checks import whole_milliseconds
 from mongoq.lifecycle import FINISHED, Event, TaskState
-from mongoq.modification import Change
 from mongoq.storage import documents as field
 from mongoq.storage.commands import Document, Update
-from mongoq.verdict import Verdict
+
+if TYPE_CHECKING:
+    from mongoq.modification import Change
+    from mongoq.verdict import Verdict
 
 _HOLD: Final = {field.TOKEN: "", field.LEASE_UNTIL: ""}
 _STREAK: Final = {field.SUSPECT: ""}

@@ -48,6 +48,7 @@ from mongoq.storage import (
     leasing,
     modifying,
     reading,
+    tending,
     updates,
     upkeep,
 )
@@ -165,7 +166,7 @@ class Machine(RuleBasedStateMachine):
     @rule(which=DIGITS)
     def cancel(self, which: int) -> None:
         key = sorted(self.model.tasks)[which % len(self.model.tasks)]
-        self.run(administering.cancel(self.context, key))
+        self.run(tending.cancel(self.context, key))
         self.model.cancel(key)
 
     # Time

@@ -9,7 +9,7 @@ import pytest
 from pymongo import MongoClient, monitoring
 
 from mongoq import IndexMissing, Queue, QueueClosed, QueueStats, StorageUnavailable, TaskNotFound, TaskState
-from mongoq.storage import administering, indexes, inspecting
+from mongoq.storage import indexes, inspecting, tending
 from mongoq.storage.embedded import EmbeddedServer
 from mongoq.verdict import Returned
 
@@ -105,10 +105,10 @@ def test_a_waiting_task_is_cancelled_at_once_and_a_finished_one_stays(store: Any
     waiting, done = store.new(delay=60).key, store.new().key
     store.end(store.claim()[0], Returned())
 
-    assert store.run(administering.cancel(store.context, waiting)).state is TaskState.CANCELLED
-    assert store.run(administering.cancel(store.context, done)).state is TaskState.COMPLETED
+    assert store.run(tending.cancel(store.context, waiting)).state is TaskState.CANCELLED
+    assert store.run(tending.cancel(store.context, done)).state is TaskState.COMPLETED
     with pytest.raises(TaskNotFound, match="nobody"):
-        store.run(administering.cancel(store.context, "nobody"))
+        store.run(tending.cancel(store.context, "nobody"))
 
 
 def test_stats_count_every_state_of_every_queue(store: Any) -> None:

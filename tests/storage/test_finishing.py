@@ -11,7 +11,7 @@ from mongoq.backoff import Linear
 from mongoq.errors import InvalidTask, LeaseLost, TaskNotFound
 from mongoq.lifecycle import Event, TaskState
 from mongoq.signals import Cancel, Fail, Move, Retry, Snooze
-from mongoq.storage import administering, finishing, leasing, upkeep
+from mongoq.storage import finishing, leasing, tending, upkeep
 from mongoq.storage.finishing import Ended
 from mongoq.verdict import Ending, Raised, Released, Returned, Verdict
 
@@ -159,7 +159,7 @@ def test_a_cancel_request_wins_over_a_retry_but_not_over_a_completion(store: Any
     failing, completing = store.new().key, store.new().key
     first, second = store.claim(2)
     for key in (failing, completing):
-        assert store.run(administering.cancel(store.context, key)).cancel_requested
+        assert store.run(tending.cancel(store.context, key)).cancel_requested
 
     store.end(first, Raised(ValueError("stopped half-way")))
     store.end(second, Returned())

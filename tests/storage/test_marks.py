@@ -6,7 +6,7 @@ from typing import Any
 
 from pymongo import ReadPreference
 
-from mongoq.storage import administering, indexes, upkeep
+from mongoq.storage import indexes, tending, upkeep
 from mongoq.storage.driver import handle
 
 
@@ -22,7 +22,7 @@ def test_a_cancel_request_leaves_the_version_of_what_its_worker_writes(store: An
     key = store.new().key
     store.claim()
     before = store.document(key)["version"]
-    store.run(administering.cancel(store.context, key))
+    store.run(tending.cancel(store.context, key))
     assert store.document(key)["version"] == before
 
 

@@ -10,7 +10,7 @@ import pytest
 from mongoq.backoff import Linear
 from mongoq.lifecycle import TaskState
 from mongoq.new_task import NewTask
-from mongoq.storage import administering, upkeep
+from mongoq.storage import tending, upkeep
 from mongoq.storage.upkeep import Swept
 from mongoq.verdict import Raised, Returned
 
@@ -142,7 +142,7 @@ def test_a_cancelled_or_expired_task_of_a_vanished_worker_ends(store: Any) -> No
     cancelled = store.new().key
     expired = store.new(expires_at=store.clock.now() + 5 * SECOND).key
     store.claim(2)
-    store.run(administering.cancel(store.context, cancelled))
+    store.run(tending.cancel(store.context, cancelled))
     lose_lease(store)
 
     assert store.get(cancelled).state is TaskState.CANCELLED

@@ -14,6 +14,7 @@ from typing import Any, Final
 import pytest
 
 import mongoq
+from mongoq import rooms
 from mongoq.lifecycle import TaskState
 from mongoq.storage import documents
 
@@ -32,7 +33,14 @@ FLOORS: Final[dict[str, int]] = (
     {f"mongoq.{name}": 0 for name in WORDS.split()}
     | {f"mongoq.storage.{name}": 1 for name in PURE.split()}
     | {f"mongoq.storage.{name}": 2 for name in SOCKETS.split()}
-    | {"mongoq.storage": 1, "mongoq.streaming": 4, "mongoq.buffer": 4, "mongoq.queue": 4, "mongoq": 4}
+    | {
+        "mongoq.storage": 1,
+        "mongoq.streaming": 4,
+        "mongoq.buffer": 4,
+        "mongoq.queue": 4,
+        "mongoq.rooms": 4,
+        "mongoq": 4,
+    }
 )
 ROOMS: Final = {"mongoq.work": 3, "mongoq.cli": 5, "mongoq.__main__": 5}
 """Packages whose every module lies on one floor."""
@@ -219,8 +227,32 @@ def test_the_public_api_is_documented(name: str) -> None:
         assert not bare
 
 
-def test_a_producer_does_not_import_the_engine() -> None:
-    code = "import sys, mongoq; print([name for name in sys.modules if name.startswith('mongoq.work.')])"
+def imported_by(code: str) -> set[str]:
+    """The modules of mongoq that a fresh interpreter has imported after `code`."""
+    code = f"import sys; {code}; print(*[name for name in sys.modules if name.startswith('mongoq')])"
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
-    assert done.stdout.strip() == "[]"
+    return set(done.stdout.split())
+
+
+def test_a_producer_enters_no_room_of_workers_and_operators() -> None:
+    spared = {vars(rooms)[name].__name__ for name in rooms.__all__ if getattr(rooms, name)}
+    entered = imported_by("import mongoq; mongoq.Queue('mongodb://localhost').buffer; mongoq.NewTask()")
+    assert not entered & spared
+    assert not [module for module in entered if module.startswith("mongoq.work.")]
+    assert not {"mongoq.storage.upkeep", "mongoq.storage.updates", "mongoq.storage.candidates"} & entered, (
+        "nor those behind them"
+    )
+
+
+def test_a_room_is_imported_when_it_is_first_entered() -> None:
+    assert "mongoq.storage.leasing" in imported_by("from mongoq import rooms; rooms.leasing.renew")
+    assert rooms.starting is sys.modules["mongoq.work.starting"]
+    with pytest.raises(AttributeError, match="no attribute 'cellar'"):
+        rooms.cellar  # type: ignore[attr-defined]  # noqa: B018
+
+
+def test_public_names_that_come_later_are_what_they_are_called() -> None:
     assert mongoq.WorkerHandle.__name__ == "WorkerHandle"
+    assert set(mongoq.__all__) <= set(dir(mongoq))
+    with pytest.raises(AttributeError, match="no attribute 'Quque'"):
+        mongoq.Quque  # type: ignore[attr-defined]  # noqa: B018

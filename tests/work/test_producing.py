@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 import tracemalloc
 from collections.abc import Callable, Iterator
@@ -39,6 +41,21 @@ def test_many_tasks_keep_their_order_across_chunks(queue: Queue) -> None:
     first = queue.try_claim()
     assert first is not None
     assert first.tags["n"] == 0
+
+
+def test_the_first_enqueue_imports_nothing_that_the_import_of_mongoq_did_not_bring(
+    queue: Queue, server: EmbeddedServer
+) -> None:
+    code = f"""
+import sys, mongoq
+with mongoq.Queue({server.uri!r}, namespace={queue.namespace!r}) as queue:
+    before = set(sys.modules)
+    queue.new({{"n": 1}}, priority=2, delay=0, max_retries=3)
+    print([name for name in sys.modules if name.startswith("mongoq") and name not in before])
+"""
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout.strip() == "[]"
+    assert queue.size() == 1
 
 
 def test_no_tasks_are_none(queue: Queue) -> None:
