@@ -16,6 +16,7 @@ from mongoq.checks import whole_milliseconds
 __all__ = ["Clock", "FrozenClock", "ServerClock", "elapsed"]
 
 MEASURE_EVERY: Final = 10.0
+"""Clocks drift apart by less than a millisecond in so many seconds; what counts is a server's clock that is set."""
 SLOWEST_MEASUREMENT: Final = 1.0
 
 # A lease goes on while the machine sleeps, so must the countdown. Linux has CLOCK_BOOTTIME for that; on macOS

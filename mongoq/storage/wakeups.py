@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+import pymongo
 from bson.errors import BSONError
 from pymongo.errors import PyMongoError
 
@@ -23,8 +24,15 @@ from mongoq.storage.failures import translated
 
 Pipeline = list[dict[str, Any]]
 
-AWAIT_MS: Final = 2_500
-"""How long one look waits on the server; below the 3 s after which the socket is given up."""
+AWAIT_MS: Final = 5_000
+"""How long one look waits on the server where nothing comes: as long as a poll's pause. With 2.5 s these looks were
+half of what an idle worker sends; longer ones would only keep a stream, which costs the server something at every
+write, for longer after its worker became busy."""
+LATE: Final = 2.0
+"""Seconds beyond that after which its socket is given up, whatever the client's own limit (3 s where mongoq opened it).
+
+Where one connection dies unnoticed, news fails for 7 s at most; the driver's monitor ends it sooner where the whole
+server is lost, and polls and sweeps go on meanwhile."""
 
 NO_STREAMS: Final = frozenset({20, 40573})
 """What a standalone server answers."""
@@ -61,7 +69,8 @@ class Wakeups:
         None where there was no news, or where a task has gone.
         """
         try:
-            event = self._stream.try_next()
+            with pymongo.timeout(self._await_ms / 1_000 + LATE):
+                event = self._stream.try_next()
             if event is None and not self._stream.alive:
                 self.end()
         except (PyMongoError, BSONError) as error:

@@ -13,7 +13,7 @@ from mongoq.work.claimer import BATCH, Claimer
 FIRST_POLL: Final = 0.02
 LONGEST_POLL: Final = 1.0
 LONGEST_POLL_WATCHED: Final = 5.0
-"""Where news comes by itself, polls are only there for what it misses."""
+"""Where news comes by itself, polls are only there for what it misses: this is the most that a missed piece costs."""
 RIVALS_FOR: Final = 10.0
 """Seconds for which the aide rests when a task went to another process: with rivals it is one more of them (eight
 processes with aides drained 6,300 tasks/s together; without, 12,500)."""

@@ -20,8 +20,11 @@ from mongoq.work.lease_book import RENEWALS_PER_LEASE
 from mongoq.work.shared import Shared
 
 LOOK_EVERY: Final = 1.5
+"""A cancel request is to reach its handler within 2 s."""
 BEAT_EVERY: Final = 5.0
+"""For people who watch what runs."""
 BEAT_EVERY_IDLE: Final = 10.0
+"""A worker is shown as silent 25 s after its last beat, and forgotten after a minute: one may be lost unseen."""
 LONGEST_PAUSE: Final = SHORTEST_LEASE.total_seconds() / RENEWALS_PER_LEASE
 """Even while nothing is held: what is claimed meanwhile may be due for its renewal that soon."""
 

@@ -18,10 +18,12 @@ Sweep = Callable[[Context], Op[upkeep.Swept]]
 SWEEPS: Final[dict[str, Sweep]] = {"promoted": upkeep.promote, "rescued": upkeep.rescue, "expired": upkeep.expire}
 
 PROMOTE_EVERY: Final = 1.0
+"""What another process schedules for sooner than all that was seen is late by this at most."""
 PROMOTE_EVERY_WATCHED: Final = 10.0
-"""Where news of scheduled tasks comes by itself."""
+"""Where news of scheduled tasks comes by itself; what is due at a known time has a timer of its own."""
 RESCUE_EVERY: Final = 10.0
-"""At most; no later than a lease, or a task claimed just after a look would be rescued late."""
+"""At most; no later than a lease, or a task claimed just after a look would be rescued late. Only one whose own lease
+is shorter than this and the queue's may be."""
 EXPIRE_EVERY: Final = 30.0
 """A claim passes over what has expired: this one only keeps the counts honest."""
 

@@ -108,7 +108,8 @@ class Waker:
                 raise
             self._possible = False
             return False
-        # What came between the empty claim and the opening is found by one more claim.
+        # What came between the empty claim and the opening, or since a stream broke off, is found by one more look.
         self._ready()
+        self._scheduled()
         self._telemetry.emit(Signpost.WATCHING)
         return True

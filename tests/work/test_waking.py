@@ -5,11 +5,30 @@ from typing import Any
 
 import pytest
 from pymongo import MongoClient
+from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStartedEvent, CommandSucceededEvent
 
-from mongoq import Queue
+from mongoq import Queue, TaskState, clock
+from mongoq.storage import wakeups
+from mongoq.storage.connection import connect
 from mongoq.storage.embedded import EmbeddedServer
+from mongoq.storage.wakeups import Wakeups, new_work
+from mongoq.work import intake, keeper, sweeper
 
 Make = Callable[..., Queue]
+
+
+class Opened(CommandListener):
+    """Counts the streams that a client opens."""
+
+    def __init__(self) -> None:
+        self.streams = 0
+
+    def started(self, event: CommandStartedEvent) -> None:
+        self.streams += event.command_name == "aggregate"
+
+    def succeeded(self, event: CommandSucceededEvent) -> None: ...
+
+    def failed(self, event: CommandFailedEvent) -> None: ...
 
 
 @pytest.fixture
@@ -67,6 +86,27 @@ def test_news_goes_on_after_the_collection_was_dropped_and_the_cursors_killed(
     producer.init()
     producer.new()
     events.wait("tasks.finished", 2)
+
+
+def test_a_look_for_news_may_take_longer_than_the_client_s_sockets_wait(queue: Queue, server: EmbeddedServer) -> None:
+    opened = Opened()
+    with MongoClient[Any](server.uri, socketTimeoutMS=200, event_listeners=[opened]) as client:
+        stream = Wakeups(connect(client), queue._context, new_work(["default"]), await_ms=600)
+        stream.begin()
+        assert stream.wait() is None
+        assert stream.open
+        queue.new()
+        assert stream.wait() is TaskState.READY
+        stream.end()
+    assert opened.streams == 1, "the driver did not have to open it again"
+
+
+def test_an_idle_worker_sends_at_most_one_command_a_second() -> None:
+    soonest = 0.75  # of a sweep's pause: what its jitter leaves; a poll's leaves more
+    polls = [soonest * intake.LONGEST_POLL_WATCHED]
+    sweeps = [soonest * each for each in (sweeper.PROMOTE_EVERY_WATCHED, sweeper.RESCUE_EVERY, sweeper.EXPIRE_EVERY)]
+    others = [wakeups.AWAIT_MS / 1_000, keeper.BEAT_EVERY_IDLE, clock.MEASURE_EVERY]
+    assert sum(1 / pause for pause in (*polls, *sweeps, *others)) <= 1
 
 
 def test_a_busy_worker_lets_go_of_its_stream(queue: Queue, events: Any, gate: Any, until: Callable[..., None]) -> None:
