@@ -113,8 +113,8 @@ def harm(rule: str) -> str:
     """What the model says that breaking this rule leads to."""
     from tests.model.protocol import explore  # noqa: PLC0415 -- only where the tests are
 
-    found = explore(rule)
-    return f"{found.fault} after {len(found.trace)} steps" if found.fault else ""
+    _, fault, way = explore(rule)
+    return f"{fault} after {len(way)} steps" if fault else ""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -1,28 +1,17 @@
 """The protocol of one task, small enough to look at every state it can reach.
 
-One document, as the primary has it and as a majority has it; two workers, a producer, sweeps; time in ticks. A
-reply may be lost, a worker may stop for any time (it just takes no step) or die, the primary may be replaced by
-one that lacks what no majority had, the server's clock may jump. Each rule can be broken by its name in `RULES`,
-and then the search must find the promise that does not hold any more.
+One document, as the primary has it and as a majority has it; two workers, a producer, sweeps; time in ticks. A reply
+may be lost, a worker may stop for any time (it just takes no step) or die, the primary may be replaced by one that
+lacks what no majority had, the server's clock may jump. Each rule can be broken, by the name that stands where it is
+followed: then the search must find the promise that does not hold any more.
 """
 
-from __future__ import annotations
-
-from collections import deque
-from collections.abc import Iterator
-from typing import Any, Final, NamedTuple
-
-LEASE: Final = 2
-DRIFT: Final = 1  # how far the clock of whoever rescues may be ahead, and how long rescue waits beyond a lease
-RULES: Final = (
-    "no fence", "a counter as fence", "attempts at failure", "client clock", "w:1", "forget the token",
-    "unguarded rescue", "unguarded promote", "rescue leaves last_token", "no last_token", "no version guard",
-    "countdown from the reply", "no wait beyond the lease",
-)  # fmt: skip
+from collections.abc import Callable, Iterator
+from typing import Final, NamedTuple
 
 
 class Doc(NamedTuple):
-    state: str = "ready"
+    state: str = "absent"
     version: int = 1
     attempts: int = 0
     token: int = 0
@@ -33,197 +22,128 @@ class Doc(NamedTuple):
 
 class Worker(NamedTuple):
     phase: str = "idle"  # found, asked, held, ran, ended
-    token: int = 0
+    mine: Doc = Doc()  # as this worker knows the task
     left: int = 0  # what its own countdown leaves of the lease
-    attempts: int = 0
-    version: int = 0
-    claim: int = 0
 
 
 class State(NamedTuple):
-    doc: Doc | None = None
-    safe: Doc | None = None  # what a majority has
-    told_producer: bool = False
-    workers: tuple[Worker, Worker] = (Worker(), Worker())
+    broken: frozenset[str]
+    most_claims: int
+    failovers: int  # how many may still come
+    doc: Doc = Doc()
+    safe: Doc = Doc()  # what a majority has
+    workers: tuple[Worker, ...] = (Worker(), Worker())
     seen: tuple[str, int] | None = None  # what a sweep found, and may write at any time later
+    enqueued: bool = False  # acknowledged, as the completions are
+    completed: int = 0
     claims: int = 0
     starts: int = 0
-    failovers: int = 0
     jumped: bool = False
-    told: int = 0  # completions acknowledged
-    fault: str = ""
+    fault: str = ""  # of the step that led here
 
 
-class Rules(NamedTuple):
-    broken: frozenset[str]
-    claims: int
-    failovers: int
+LEASE: Final = 2
+PROMISES: Final[dict[str, Callable[[State], object]]] = {
+    "two hold a valid lease": lambda s: not s.jumped and all(w.left and w.phase != "asked" for w in s.workers),
+    "two completions were accepted": lambda s: s.completed > 1,
+    "an acknowledged task was lost": lambda s: s.enqueued and s.doc.state == "absent",
+    "an acknowledged completion was lost": lambda s: s.completed and s.doc.state != "completed",
+    "a start was not counted as an attempt": lambda s: s.starts > s.doc.attempts,
+}
 
 
-class Found(NamedTuple):
-    states: int
-    fault: str
-    trace: list[str]
+def explore(*broken: str, claims: int = 2, failovers: int = 1) -> tuple[int, str, list[str]]:
+    """Look at every state, nearest first: how many, the first promise that breaks, and the shortest way there."""
+    ahead, known = [(State(frozenset(broken), claims, failovers), list[str]())], set[State]()
+    for state, way in ahead:
+        if fault := next((promise for promise, breaks in PROMISES.items() if breaks(state)), state.fault):
+            return len(known), fault, way
+        for label, step in _steps(state):
+            if (alike := step._replace(workers=tuple(sorted(step.workers)))) not in known:  # whichever is which
+                known.add(alike)
+                ahead.append((step, [*way, label]))
+    return len(known), "", []
 
 
-Steps = Iterator[tuple[str, State]]
-Works = Iterator[tuple[str, State, Worker]]
-Changes = dict[str, Any]
+def _steps(s: State) -> Iterator[tuple[str, State]]:
+    if s.doc.state == "absent":
+        yield from _write("enqueue", Doc("ready"), s._replace(enqueued=True), s)
+    if s.safe.state != "absent" and not s.enqueued:
+        yield "enqueue again: it is there", s._replace(enqueued=True)
+    yield "a majority has it", s._replace(safe=s.doc)  # a step that changes nothing leads to no new state
+    if s.doc != s.safe and s.failovers:
+        yield "fail-over: what no majority had is gone", s._replace(doc=s.safe, failovers=s.failovers - 1)
+    for label, ticks, countdown in (("a tick passes", 1, 1), ("the server's clock jumps ahead", LEASE, 0)):
+        doc, safe = (doc._replace(until=max(doc.until - ticks, 0)) for doc in (s.doc, s.safe))
+        workers = tuple(w._replace(left=max(w.left - countdown, 0)) for w in s.workers)
+        yield label, s._replace(doc=doc, safe=safe, workers=workers, jumped=s.jumped or not countdown)
+    yield from _sweep(s)
+    for me in (0, 1):
+        yield from ((f"{'AB'[me]} {label}", step) for label, step in (*_claim(s, me), *_end(s, me)))
 
 
-def explore(*broken_rules: str, claims: int = 2, failovers: int = 1) -> Found:
-    """Look at every state, nearest first, up to the first that breaks a promise; with the shortest way to it."""
-    rules = Rules(frozenset(broken_rules), claims, failovers)
-    came: dict[State, tuple[State, str] | None] = {State(): None}
-    ahead = deque(came)
-    while ahead:
-        state = ahead.popleft()
-        if fault := broken(state):
-            trace: list[str] = []
-            while before := came[_same(state)]:
-                state, label = before
-                trace.insert(0, label)
-            return Found(len(came), fault, trace)
-        for label, step in steps(state, rules):
-            if _same(step) not in came:
-                came[_same(step)] = state, label
-                ahead.append(step)
-    return Found(len(came), "", [])
-
-
-def _same(s: State) -> State:
-    """One state for two that differ only in which worker is which."""
-    return s if s.workers[0] <= s.workers[1] else s._replace(workers=s.workers[::-1])
-
-
-def broken(s: State) -> str:
-    """The promise that does not hold here, or nothing."""
-    if not s.jumped and all(w.phase in ("held", "ran") and w.left for w in s.workers):
-        return "two workers believe that they hold a valid lease"
-    if s.told > 1:
-        return "two completions were accepted"
-    if s.told and s.doc and s.doc.state != "completed":
-        return "an acknowledged completion was lost"
-    if s.told_producer and s.doc is None:
-        return "an acknowledged task was lost"
-    if s.doc and s.starts > s.doc.attempts:
-        return "a start was not counted as an attempt"
-    return s.fault
-
-
-def steps(s: State, rules: Rules) -> Steps:
-    """Everything that may happen next."""
-    if s.doc is None:
-        for told, step in _written(s, rules, Doc()):
-            yield f"enqueue{_lost(told)}", step._replace(told_producer=told)
-    elif s.safe and not s.told_producer:
-        yield "enqueue again: it is there", s._replace(told_producer=True)
-    if s.doc != s.safe:
-        yield "a majority has it", s._replace(safe=s.doc)
-        if s.failovers < rules.failovers:
-            yield "fail-over: what no majority had is gone", s._replace(doc=s.safe, failovers=s.failovers + 1)
-    if s.doc:
-        yield "a tick passes", _later(s, 1, countdown=1)
-        if not s.jumped:
-            yield "the server's clock jumps ahead", _later(s, LEASE, countdown=0)._replace(jumped=True)
-        for place, worker in enumerate(s.workers):
-            for label, step, became in _work(s, rules, s.doc, worker):
-                pair = (became, s.workers[1]) if place == 0 else (s.workers[0], became)
-                yield f"{'AB'[place]} {label}", step._replace(workers=pair)
-        yield from _sweep(s, rules, s.doc)
-
-
-def _written(s: State, rules: Rules, doc: Doc) -> Iterator[tuple[bool, State]]:
+def _write(label: str, doc: Doc, told: State, untold: State) -> Iterator[tuple[str, State]]:
     """The two ends of a write for whoever sent it: told, which is once a majority has it, or left without a reply."""
-    yield True, s._replace(doc=doc, safe=s.safe if "w:1" in rules.broken else doc)
-    yield False, s._replace(doc=doc)
+    yield label, told._replace(doc=doc, safe=told.safe if "w:1" in told.broken else doc)
+    yield f"{label}, the reply is lost", untold._replace(doc=doc)
 
 
-def _lost(told: bool) -> str:
-    return "" if told else ", the reply is lost"
+def _be(s: State, me: int, worker: Worker) -> State:
+    return s._replace(workers=(worker, s.workers[1]) if me == 0 else (s.workers[0], worker))
 
 
-def _later(s: State, ticks: int, *, countdown: int) -> State:
-    doc, safe = (d and d._replace(until=max(d.until - ticks, -1)) for d in (s.doc, s.safe))
-    first, second = (w._replace(left=max(w.left - countdown, 0)) for w in s.workers)
-    return s._replace(doc=doc, safe=safe, workers=(first, second))
-
-
-def _work(s: State, rules: Rules, doc: Doc, w: Worker) -> Works:
-    if w.phase != "idle":
-        yield "dies", s, Worker()
-    if w.phase == "idle" and doc.state == "ready" and s.claims < rules.claims:
-        yield "finds it", s, Worker("found", attempts=doc.attempts, version=doc.version)
-    if w.phase == "found":
-        yield from _claim(s, rules, doc, w)
-    if w.phase == "asked":
-        if s.safe and s.safe.state == "running" and s.safe.token == w.token:
-            left = LEASE if "countdown from the reply" in rules.broken else w.left
-            yield "looks up its claim", s, w._replace(phase="held", left=left)
-        if not w.left:
-            yield "gives its claim up", s, Worker()
-        elif "forget the token" in rules.broken:
-            orphan = "nobody knows of a claim that counts" if doc.claim == w.claim else ""
-            yield "forgets its claim", s._replace(fault=orphan), Worker()
+def _claim(s: State, me: int) -> Iterator[tuple[str, State]]:
+    w, doc = s.workers[me], s.doc
+    if w.phase == "idle" and doc.state == "ready" and s.claims < s.most_claims:
+        yield "finds it", _be(s, me, Worker("found", doc))
+    unchanged = doc.version == w.mine.version or "no version guard" in s.broken
+    if w.phase == "found" and doc.state == "ready" and unchanged:
+        fault = "" if doc.attempts == w.mine.attempts else "a claim returned what is not stored"
+        s = s._replace(claims=s.claims + 1, fault=fault)
+        attempts = doc.attempts + ("attempts at failure" not in s.broken)
+        token = doc.version + 1 if "a counter as fence" in s.broken else s.claims
+        mine = Doc("running", doc.version + 1, attempts, token, doc.last, LEASE, s.claims)
+        yield from _write("claims", mine, *(_be(s, me, Worker(phase, mine, LEASE)) for phase in ("held", "asked")))
+    if w.phase == "asked" and s.safe.token == w.mine.token:
+        left = LEASE if "countdown from the reply" in s.broken else w.left
+        yield "looks up its claim", _be(s, me, Worker("held", w.mine, left))
+    if w.phase == "asked" and "forget the token" in s.broken and w.left and doc.claim == w.mine.claim:
+        yield "forgets its claim", _be(s, me, Worker())._replace(fault="nobody knows of a claim that counts")
     if w.phase == "held" and w.left:
-        yield "starts", s._replace(starts=s.starts + 1), w._replace(phase="ran")
-    if w.phase in ("held", "ran", "ended"):
-        yield from _end(s, rules, doc, w)
+        yield "starts", _be(s, me, w._replace(phase="ran"))._replace(starts=s.starts + 1)
+    yield "dies, or gives up", _be(s, me, Worker())
 
 
-def _claim(s: State, rules: Rules, doc: Doc, w: Worker) -> Works:
-    if doc.state != "ready" or (doc.version != w.version and "no version guard" not in rules.broken):
-        yield "claims too late", s, Worker()
-        return
-    claim = s.claims + 1
-    counted = "attempts at failure" not in rules.broken
-    token = doc.version + 1 if "a counter as fence" in rules.broken else claim
-    new = Doc("running", doc.version + 1, doc.attempts + counted, token, doc.last, LEASE, claim)
-    fault = "a claim returned what is not stored" if w.attempts != doc.attempts else ""
-    for told, step in _written(s._replace(claims=claim, fault=fault), rules, new):
-        yield f"claims{_lost(told)}", step, Worker("held" if told else "asked", token, LEASE, claim=claim)
-
-
-def _end(s: State, rules: Rules, doc: Doc, w: Worker) -> Works:
-    """What a holder writes, or believes to: each write is guarded by its token."""
-    if doc.state == "running" and (doc.token == w.token or "no fence" in rules.broken):
-        s = s._replace(fault="" if doc.claim == w.claim else "a stale write was accepted")
-        last = 0 if "no last_token" in rules.broken else doc.token
-        done = Doc("completed", doc.version + 1, doc.attempts, 0, last, 0, doc.claim)
-        counted = "attempts at failure" in rules.broken
-        if w.phase != "ended":
-            for told, step in _written(s, rules, doc._replace(until=LEASE)):
-                yield f"renews{_lost(told)}", step, w._replace(left=LEASE if told else w.left)
+def _end(s: State, me: int) -> Iterator[tuple[str, State]]:
+    """What a holder writes: always guarded by its token."""
+    w, doc = s.workers[me], s.doc
+    fenced = doc.state != "running" or (doc.token != w.mine.token and "no fence" not in s.broken)
+    s = s._replace(fault="" if fenced or doc.claim == w.mine.claim else "a stale write was accepted")
+    idle, ended = (_be(s, me, became) for became in (Worker(), Worker("ended", w.mine)))
+    if not fenced:
+        last = 0 if "no last_token" in s.broken else doc.token
+        done = doc._replace(state="completed", version=doc.version + 1, token=0, last=last, until=0)
+        failed = done._replace(state="scheduled", attempts=doc.attempts + ("attempts at failure" in s.broken), until=1)
+        if w.phase in ("held", "ran"):
+            yield from _write("renews", doc._replace(until=LEASE), _be(s, me, w._replace(left=LEASE)), s)
         if w.phase == "ran":
-            for told, step in _written(
-                s, rules, done._replace(state="scheduled", until=1, attempts=doc.attempts + counted)
-            ):
-                yield f"fails{_lost(told)}", step, Worker()
-        if w.phase != "held":
-            for told, step in _written(s, rules, done):
-                yield (
-                    f"completes{_lost(told)}",
-                    step._replace(told=s.told + told),
-                    Worker() if told else w._replace(phase="ended"),
-                )
-    elif doc == s.safe or "w:1" in rules.broken:  # a write that matches nothing waits for a majority as well
-        if w.phase == "ended" and doc.last == w.token:
-            yield "completes again: it is done", s._replace(told=s.told + 1), Worker()
-        else:
-            wrong = w.phase == "ended" and doc.state == "completed" and doc.claim == w.claim
-            yield "is too late", s._replace(fault="an accepted completion was called lost" if wrong else ""), Worker()
+            yield from _write("fails", failed, idle, idle)
+        if w.phase in ("ran", "ended"):
+            yield from _write("completes", done, idle._replace(completed=s.completed + 1), ended)
+    elif w.phase == "ended" and (doc == s.safe or "w:1" in s.broken):  # what matches nothing waits for a majority, too
+        if doc.last == w.mine.token:
+            yield "completes again: it is done", idle._replace(completed=s.completed + 1)
+        elif doc.state == "completed" and doc.claim == w.mine.claim:
+            yield "is told that it is too late", idle._replace(fault="an accepted completion was called lost")
 
 
-def _sweep(s: State, rules: Rules, doc: Doc) -> Steps:
+def _sweep(s: State) -> Iterator[tuple[str, State]]:
     """What is found is written any time later, by anybody, as often as the guard lets it."""
-    ahead = DRIFT + ("client clock" in rules.broken) - ("no wait beyond the lease" not in rules.broken)
-    due = doc.state == "scheduled" and doc.until <= 0
-    lost = doc.state == "running" and doc.until <= ahead
-    ready = doc._replace(state="ready", version=doc.version + 1)
-    if due or lost:
-        yield "a sweep finds it", s._replace(seen=("promote", 0) if due else ("rescue", doc.token))
-    if s.seen and s.seen[0] == "promote" and (due or "unguarded promote" in rules.broken):
-        yield "a sweep promotes it", s._replace(doc=ready)
-    if s.seen and s.seen[0] == "rescue" and ((lost and doc.token == s.seen[1]) or "unguarded rescue" in rules.broken):
-        last = doc.token if "rescue leaves last_token" in rules.broken else doc.last
-        yield "a sweep rescues it", s._replace(doc=ready._replace(token=0, last=last))
+    early = ("client clock" in s.broken) + ("no wait beyond the lease" in s.broken)  # a clock may be ahead by a tick
+    verb = {"scheduled": "promote", "running": "rescue"}.get(s.doc.state)
+    found = (verb, s.doc.token) if verb and s.doc.until <= early else None
+    yield "a sweep looks", s._replace(seen=found or s.seen)
+    if s.seen and (s.seen == found or f"unguarded {s.seen[0]}" in s.broken):
+        last = s.doc.token if "rescue leaves last_token" in s.broken and s.seen[0] == "rescue" else s.doc.last
+        ready = s.doc._replace(state="ready", version=s.doc.version + 1, token=0, last=last)
+        yield f"a sweep {s.seen[0]}s it", s._replace(doc=ready)
