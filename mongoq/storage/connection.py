@@ -7,7 +7,9 @@ queue sets majority and primary on its own handles, whatever the URI says.
 
 from __future__ import annotations
 
+import atexit
 import os
+import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qsl
@@ -21,6 +23,14 @@ from pymongo.errors import InvalidURI, PyMongoError
 from mongoq.checks import Checker
 from mongoq.errors import ConfigurationError, Fault
 from mongoq.storage.failures import translated
+
+try:
+    from pymongo.synchronous.monitor import _shutdown_resources as wait_for_monitors
+except ImportError:  # a driver that ends in another way
+
+    def wait_for_monitors() -> None:
+        """Stand for nothing."""
+
 
 if TYPE_CHECKING:
     from mongoq.storage.embedded import EmbeddedServer
@@ -41,7 +51,7 @@ SETTINGS: Final[dict[str, Any]] = {
 
 
 LAST_WORD: Final = 0.1
-"""Seconds in which a client that is closed may still talk to its server."""
+"""Seconds for which a client that is closed may still talk to its server."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +73,7 @@ class Connection:
     def close(self) -> None:
         """Close what was opened here; a client handed in stays open."""
         if self.owned is not None:
-            # It tells the server which sessions end, and looks for one for 10 s where none answers.
-            with pymongo.timeout(LAST_WORD):
-                self.owned.close()
+            _close_soon(self.owned)
         if self.server is not None:
             self.server.close()
 
@@ -98,6 +106,34 @@ def connect(target: Target) -> Connection:
         checker.faults.append(Fault("target", f"a {type(target).__name__}", allowed))
     checker.finish()
     raise AssertionError("unreachable")
+
+
+def leave_monitors() -> None:
+    """Let this process end without a wait for the driver's monitors, whatever client they serve.
+
+    They look up from their sleep every 0.5 s, and from a server that does not answer after 2 s; at its end a process
+    would wait for each of them for up to a second. They are daemon threads, which may end with the process.
+    """
+    atexit.unregister(wait_for_monitors)
+
+
+def _close_soon(client: MongoClient[Any]) -> None:
+    """Close a client, if need be after this returns: it tells a server which sessions end.
+
+    Where none answers it looks for one for 10 s, and one that is frozen keeps it for 0.5 s, whatever its time limit.
+    """
+
+    def close() -> None:
+        with pymongo.timeout(LAST_WORD):
+            client.close()
+
+    closing = threading.Thread(target=close, name="mongoq-close", daemon=True)
+    try:
+        closing.start()
+    except RuntimeError:  # the interpreter is about to end and starts no thread any more
+        close()
+    else:
+        closing.join(LAST_WORD)
 
 
 def _client(uri: str) -> MongoClient[Any]:

@@ -39,7 +39,7 @@ log = logging.getLogger("mongoq.work")
 LAST_WRITES: Final = 0.3
 """Seconds beyond the grace in which a stopping worker still tries to write what it has.
 
-The rest of the second that is promised goes to the driver, which ends up to 0.6 s later where a server is frozen.
+The rest of the second that is promised is for closing the client and for the end of the interpreter.
 """
 LONGEST_WAIT: Final = 1.0
 """Seconds for which tasks may wait here while no handler starts; then other workers may have them."""

@@ -14,6 +14,7 @@ from typing import Final
 from mongoq.checks import Checker, Duration
 from mongoq.clock import elapsed
 from mongoq.errors import DependencyError
+from mongoq.storage.connection import leave_monitors
 from mongoq.work.engine import Engine
 
 log = logging.getLogger("mongoq.work")
@@ -84,6 +85,7 @@ def run_in_foreground(start: Callable[[Callable[[], None]], WorkerHandle]) -> No
         number = inbox.get()
         if number is not None:
             log.warning("%s: no more tasks are claimed; those that run may end", signal.Signals(number).name)
+            leave_monitors()
         handle.stop_soon()
         first = elapsed()
         while not handle.stopped:

@@ -61,6 +61,13 @@ def with_all_servers_dead(cluster: Cluster, queue: Queue, worker: FaultWorker, u
     until(lambda: worker.lines("storage.lost"), timeout=30, why="it has noticed")
 
 
+def cut_off_from_all_servers(cluster: Cluster, queue: Queue, worker: FaultWorker, until: Until) -> None:
+    busy(cluster, queue, worker, until)
+    for member in cluster.members:
+        cluster.network.cut(member.index, clients=True)
+    until(lambda: worker.lines("storage.lost"), timeout=30, why="it has noticed")
+
+
 def in_the_middle_of_a_claim(cluster: Cluster, queue: Queue, worker: FaultWorker, until: Until) -> None:
     idle(cluster, queue, worker, until)
     cluster.network.lose_replies(1, "update", then="hang")
@@ -77,7 +84,7 @@ def in_the_middle_of_an_ending(cluster: Cluster, queue: Queue, worker: FaultWork
 
 STATES: list[Any] = [
     idle, busy, stuck, without_a_primary, just_after_its_primary_froze, with_all_servers_frozen,
-    with_all_servers_dead, in_the_middle_of_a_claim, in_the_middle_of_an_ending,
+    with_all_servers_dead, cut_off_from_all_servers, in_the_middle_of_a_claim, in_the_middle_of_an_ending,
 ]  # fmt: skip
 
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -10,6 +12,7 @@ import pytest
 
 from mongoq import DeadlineExceeded, Interrupted, Queue, Task, TaskState
 from mongoq.storage.commands import update_many
+from mongoq.storage.embedded import EmbeddedServer
 
 
 def spin(task: Task) -> None:
@@ -212,3 +215,34 @@ def test_a_stop_takes_a_timedelta(queue: Queue, events: Any, gate: Any) -> None:
     events.wait("task.started")
     handle.stop(timedelta(seconds=0.1))
     assert handle.wait(timedelta(seconds=1))
+
+
+ENDED_BY_A_SIGNAL = """
+import atexit, os, signal, sys
+from mongoq import Queue
+from pymongo.synchronous import monitor
+
+assert callable(monitor._shutdown_executors)
+monitor._shutdown_executors = lambda: print("waited", end=" ")
+
+with Queue(sys.argv[1], namespace=sys.argv[2]) as queue:
+    queue.new()
+    atexit.register(print, "its own last word", end=" ")
+    queue.run(lambda task: os.kill(os.getpid(), signal.SIGTERM))
+"""
+
+
+def test_a_program_that_a_signal_ends_does_not_wait_for_monitors_and_has_its_last_word(
+    server: EmbeddedServer, queue: Queue
+) -> None:
+    command = [sys.executable, "-c", ENDED_BY_A_SIGNAL, server.uri, queue.namespace]
+    ended = subprocess.run(command, check=True, timeout=60, stdout=subprocess.PIPE, text=True)
+    assert ended.stdout == "its own last word "
+    assert [task.state for task in queue.tasks()] == [TaskState.COMPLETED]
+
+
+def test_a_client_is_closed_where_no_thread_can_be_started_any_more(server: EmbeddedServer, queue: Queue) -> None:
+    program = "import atexit, sys; from mongoq import Queue; q = Queue(sys.argv[1]); q.time(); atexit.register(q.close)"
+    command = [sys.executable, "-c", program, server.uri]
+    ended = subprocess.run(command, check=True, timeout=60, stderr=subprocess.PIPE, text=True)
+    assert ended.stderr == ""
