@@ -141,6 +141,9 @@ class Cluster:
         falls silent asks that one first, for 20 s (measured on 6.0.5).
         """
         concern = WriteConcern(w=len(self.members), wtimeout=1000)
+        if not any(member.is_primary for member in self.members):
+            with suppress(PyMongoError):  # or they wait for `ELECTION` first
+                self.members[0].ask("replSetStepUp")
         try:
             self.primary().client["proving"].get_collection("marks", write_concern=concern).insert_one({})
         except (LookupError, PyMongoError):

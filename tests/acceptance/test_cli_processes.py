@@ -82,6 +82,23 @@ def test_a_worker_runs_tasks_of_its_queues_and_ends_with_0_on_sigterm(
     assert queue.workers() == []
 
 
+def test_a_worker_ends_without_tidying_what_it_imported_and_after_its_handlers_last_word(
+    start: Start, queue: Queue, until: Callable[..., None], tmp_path: Path
+) -> None:
+    (tmp_path / "app.py").write_text(
+        "import atexit, gc\n"
+        "atexit.register(print, 'the last word', end='')\n"
+        "def send(task): return {'spared': gc.get_freeze_count()}\n"
+    )
+    key = queue.new().key
+    worker = start("worker", "app:send")
+    until(lambda: queue.get(key).finished, timeout=30, why="it works")
+    worker.send_signal(signal.SIGTERM)
+    out, _ = worker.communicate(timeout=15)
+    assert (worker.returncode, out) == (0, "the last word")
+    assert queue.get(key).result["spared"] > 1_000
+
+
 def test_a_burst_ends_by_itself(start: Start, queue: Queue, tmp_path: Path) -> None:
     (tmp_path / "app.py").write_text("def send(task): pass\n")
     queue.new_many([{}] * 20)

@@ -37,7 +37,7 @@ def stuck(cluster: Cluster, queue: Queue, worker: FaultWorker, until: Until) -> 
 def without_a_primary(cluster: Cluster, queue: Queue, worker: FaultWorker, until: Until) -> None:
     stuck(cluster, queue, worker, until)
     for member in cluster.secondaries():
-        member.kill()
+        member.freeze()
     until(lambda: not cluster.has_primary(), timeout=30, why="the primary has stepped down")
     until(lambda: worker.lines("storage.lost"), timeout=30, why="it has noticed")
 

@@ -162,7 +162,7 @@ def test_no_money_is_lost_or_made_where_tellers_are_killed(server: EmbeddedServe
 
 @pytest.mark.parametrize("seconds", [8, pytest.param(30, marks=pytest.mark.long)])
 def test_no_money_is_lost_or_made_where_the_primary_steps_down(
-    tmp_path: Path, until: Callable[..., None], seconds: int
+    cluster: Cluster, tmp_path: Path, until: Callable[..., None], seconds: int
 ) -> None:
     def step_down() -> None:
         with suppress(LookupError):
@@ -170,7 +170,7 @@ def test_no_money_is_lost_or_made_where_the_primary_steps_down(
             stepped.append(1)
 
     stepped: list[int] = []
-    with Cluster() as cluster, closing(Bank(cluster.uri, tmp_path)) as bank:
+    with closing(Bank(cluster.uri, tmp_path)) as bank:
         try_it(bank, seconds, disturb=step_down, every=6)
         assert stepped
         if seconds > 8:
