@@ -28,7 +28,7 @@ def memory(setting: Setting) -> list[Row]:
 def _weighed(setting: Setting, tasks: int) -> tuple[float, float]:
     with setting.place() as place, Fleet(setting.uri, [Spec(place.queue.namespace)]) as fleet:
         fleet.go()
-        time.sleep(SETTLING)
+        time.sleep(_settling(tasks))
         idle = fleet.facts()["rss"]
         warm = _after(place, fleet, max(1, tasks // 20))
         return idle, _after(place, fleet, tasks) - warm
@@ -38,8 +38,13 @@ def _after(place: Place, fleet: Fleet, tasks: int) -> float:
     """Resident MB after so many more tasks, idle again."""
     place.fill(tasks)
     _wait_until_empty(place)
-    time.sleep(SETTLING)
+    time.sleep(_settling(tasks))
     return float(fleet.facts()["rss"])
+
+
+def _settling(tasks: int) -> float:
+    """Seconds until it is idle; what so few tasks leave behind need not be weighed exactly."""
+    return SETTLING if tasks > 1_000 else 0.1
 
 
 def _wait_until_empty(place: Place) -> None:
