@@ -48,6 +48,10 @@ def worker(
         list[str] | None, typer.Option(metavar="KEY=VALUE", help="Only tasks with this tag; may be repeated.")
     ] = None,
     burst: Annotated[bool, typer.Option("--burst", help="Stop when nothing is ready any more.")] = False,
+    prefetch: Annotated[
+        int | None,
+        typer.Option(help="Tasks claimed ahead at most; 0: strictly by priority. Default: for 0.1 s, up to 2,000."),
+    ] = None,
     max_retries: Annotated[int | None, typer.Option(help="Retries after the first attempt. Default: no limit.")] = None,
     backoff: Annotated[timedelta | None, span_option("The step of the wait before each retry. Default: 10s.")] = None,
     deadline: Annotated[timedelta | None, span_option("The longest one attempt may run. Default: no limit.")] = None,
@@ -83,7 +87,7 @@ def worker(
         log.info("%s works on %s of %r", clean(function), queues, queue)
         run = functools.partial(
             queue.run, handler, queues=names(queues), where=tags(where or []), executor=executor, burst=burst,
-            on_dependency_error=on_dependency_error,
+            prefetch=prefetch, on_dependency_error=on_dependency_error,
         )  # fmt: skip
         figures = _run(queue, run)
     if as_json:

@@ -15,7 +15,7 @@ from mongoq.lifecycle import TaskState
 from mongoq.model import Task, TaskError, task_of
 from mongoq.options import POLICY_NAMES, checked_policy
 from mongoq.storage import documents as field
-from mongoq.storage.codec import made_aware
+from mongoq.storage.codec import CODEC, made_aware
 from mongoq.storage.commands import Document
 
 _TYPES: Final[Mapping[str, Any]] = {
@@ -111,6 +111,11 @@ class Unread:
         self.token: str | None = get(field.TOKEN)
         self.suspect: int = get(field.SUSPECT, 0)
         self.carried: Mapping[str, Any] = policy_from(policy) if policy else {}
+
+    @property
+    def size(self) -> int:
+        """How many bytes it was on its way here."""
+        return len(bson.encode(self._document, codec_options=CODEC))
 
     def read(self) -> Task:
         """The task."""

@@ -33,6 +33,8 @@ class Readable(Protocol):
     def token(self) -> str | None: ...  # noqa: D102
     @property
     def suspect(self) -> int: ...  # noqa: D102
+    @property
+    def size(self) -> int: ...  # noqa: D102
     def read(self) -> Task: ...  # noqa: D102
 
 
@@ -96,6 +98,11 @@ class LiveAttempt:
             object.__setattr__(task, "attempt", self)
             self._task = task
         return task
+
+    @property
+    def size(self) -> int:
+        """How many bytes the task is, encoded."""
+        return self._unread.size
 
     @property
     def interruption(self) -> Interruption | None:

@@ -55,9 +55,9 @@ class AsyncioExecutor:
         self._thread = threading.Thread(target=run, args=(self._serve,), name="mongoq-asyncio", daemon=True)
 
     @property
-    def load(self) -> int:
-        """How many attempts wait or run."""
-        return len(self._waiting) + self._busy
+    def ready(self) -> int:
+        """How many handlers can run at once just now."""
+        return self._workers
 
     def start(self) -> None:
         """Begin."""

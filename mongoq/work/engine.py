@@ -59,8 +59,10 @@ class Engine:
         self._job = job
         self._done = done
         self._buffer = FinishBuffer()
-        self._prefetch = Prefetch()
-        reports = Reports(self._started, self._ended, self._look)
+        self._prefetch = Prefetch(job.prefetch)
+        self._held: set[LiveAttempt] = set()
+        """What waits for a handler or is in one; each operation on the set is atomic."""
+        reports = Reports(self._started, self._ended, look=self._look, more_ready=self.wake)
         self._executor: Executor = EXECUTORS[job.executor](job.handler, job.workers, reports)
         self._started_at = elapsed()
         self._sweeper = Sweeper(self._shared, found_work=self.wake, watched=lambda: stream.open)
@@ -142,14 +144,28 @@ class Engine:
         """How many tasks there is room for, and how many make a claim worth its trip."""
         ahead = self._prefetch.wanted(self._job.workers)
         # Endings that wait count like tasks that wait: both run again when this process dies.
-        taken = self._executor.load + len(self._buffer) + self._intake.asking
-        return self._job.workers + ahead - taken, max(1, min(BATCH, ahead // 2))
+        taken = len(self._held) + len(self._buffer) + self._intake.asking
+        return self._slots + ahead - taken, min(BATCH, self._prefetch.enough(self._job.workers))
+
+    @property
+    def _slots(self) -> int:
+        """How many handlers to claim for."""
+        # For a child that starts a task would wait; where that may be, a burst on an empty queue needs no child at all.
+        return self._executor.ready if self._job.prefetch == 0 else self._job.workers
 
     def _receive(self, attempts: list[LiveAttempt]) -> None:
-        if self._stop_by == float("inf"):
-            self._executor.submit(attempts)
-        else:
+        if self._stop_by != float("inf"):
             self._release(attempts)
+            return
+        if self._job.prefetch == 0:
+            # What a claim took whose reply was lost is found when its handlers may be busy again.
+            free = max(0, self._slots - len(self._held))
+            self._release(attempts[free:])
+            attempts = attempts[:free]
+        if attempts:
+            self._prefetch.claimed(attempts, elapsed() - attempts[0].claimed_at)
+        self._held.update(attempts)
+        self._executor.submit(attempts)
 
     def _started(self, attempt: LiveAttempt) -> bool:
         """Whether its handler may start: not if the lease has run out while it waited, or a cancel came."""
@@ -159,6 +175,7 @@ class Engine:
         elif why_not is Interruption.CANCEL or self._stop_by != float("inf"):
             self._settle(attempt, Released())
         if not attempt.open:
+            self._held.discard(attempt)
             self.wake()  # there is room for another
             return False
         self._started_at = elapsed()
@@ -167,6 +184,7 @@ class Engine:
         return True
 
     def _ended(self, attempt: LiveAttempt, ending: Ending, seconds: float) -> None:
+        self._held.discard(attempt)
         if not isinstance(ending, Released):
             self._prefetch.ended(seconds)
         self._settle(attempt, ending)
@@ -245,11 +263,11 @@ class Engine:
     def _watch(self) -> float:
         """Let the executor look after its deadlines, and give back what long handlers keep waiting."""
         delay = self._executor.step()
-        if self._executor.load <= self._job.workers:
+        if len(self._held) <= self._slots:
             self._started_at = elapsed()
         elif elapsed() - self._started_at > LONGEST_WAIT:
             self._prefetch.forget()
-            self._release(self._executor.drain())
+            self._release_waiting()
         return min(delay, LONGEST_WAIT)
 
     def _nothing_left(self, sweep: bool) -> bool:
@@ -283,7 +301,7 @@ class Engine:
     def _shut_down(self) -> None:
         for name in ("claimer", "aide", "sweeper"):
             self._loops[name].stop()
-        self._release(self._executor.drain())
+        self._release_waiting()
         for attempt in self._book.all():
             attempt.interrupt(Interruption.SHUTDOWN, limit=self._stop_by)
         self._wait(lambda: not any(attempt.open for attempt in self._book.all()), 0)
@@ -317,6 +335,11 @@ class Engine:
             self._shared.run(membership.leave(self._shared.context, self.worker))
         except MongoqError as error:
             log.info("the heartbeat stays for a minute: %s", error)
+
+    def _release_waiting(self) -> None:
+        waiting = self._executor.drain()
+        self._held.difference_update(waiting)
+        self._release(waiting)
 
     def _release(self, attempts: list[LiveAttempt]) -> None:
         for attempt in attempts:

@@ -25,14 +25,16 @@ class Reports:
     """Its handler has ended after so many seconds, or will never end."""
     look: Callable[[], None] = lambda: None
     """`step` is wanted now: there is a new deadline."""
+    more_ready: Callable[[], None] = lambda: None
+    """`ready` has grown."""
 
 
 class Executor(Protocol):
     """Runs attempts, the first submitted first."""
 
     @property
-    def load(self) -> int:
-        """How many attempts wait or run."""
+    def ready(self) -> int:
+        """How many handlers can run at once just now."""
 
     def start(self) -> None:
         """Begin."""

@@ -89,10 +89,11 @@ class Intake:
         return found > 0
 
     def _note(self, claim: Claim) -> None:
-        """Judge whether the aide may help."""
+        """Judge whether the aide may help; where claims are small it would only be in the claimer's way."""
         if claim.lost:
             self._rivals_at = elapsed()
-        self.deep = claim.more and self._left is None and elapsed() - self._rivals_at > RIVALS_FOR
+        deep = claim.more and len(claim.unread) >= BATCH
+        self.deep = deep and self._left is None and elapsed() - self._rivals_at > RIVALS_FOR
 
     def _pause(self, claim: Claim, *, alone: bool) -> float | None:
         watched = self._idle(not (claim.more or claim.unread))

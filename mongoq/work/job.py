@@ -42,3 +42,5 @@ class Job:
     on_dependency_error: str = RETRY
     """What follows where the change that a handler returned is refused: run the task again, complete it without the
     change, or run it again and end the worker."""
+    prefetch: int | None = None
+    """How many tasks to claim ahead of the free handlers at most; None: as their speed tells."""

@@ -53,6 +53,11 @@ class Read:
         """How many leases in a row it lost."""
         return self.task.suspect
 
+    @property
+    def size(self) -> int:
+        """Nothing: it is its owner who holds it."""
+        return 0
+
     def read(self) -> Task:
         """The task."""
         return self.task

@@ -2,23 +2,54 @@
 
 from __future__ import annotations
 
-from typing import Final
+import random
+from collections.abc import Sequence
+from typing import Final, Protocol
 
 HELD_AHEAD: Final = 0.1
 """Seconds of work that may wait in this process."""
 MOST_AHEAD: Final = 2_000
+MOST_BYTES: Final = 32 * 2**20
+"""Encoded bytes that may wait here. Each claim under way may bring 16 MiB beyond, as much as a reply holds."""
 WEIGHT: Final = 0.05
+WEIGHED: Final = 8
+"""Tasks of a claim that are weighed: to encode one takes 4 µs, and a megabyte."""
+FORGETTING: Final = 0.25
+
+
+class Sized(Protocol):
+    """What was claimed."""
+
+    @property
+    def size(self) -> int: ...  # noqa: D102
 
 
 class Prefetch:
-    """Follows the measured speed of the handlers.
+    """Follows the measured speed of the handlers, and the size of the tasks.
 
     No task waits here for longer than 0.1 s at that speed: a process whose slots come free more rarely claims
-    for its free slots only, and so does one that has not measured anything yet.
+    for its free slots only, and so does one that has not measured anything yet. `most` lowers, or raises, how many
+    may wait at the very most.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, most: int | None = None) -> None:
+        self._most = MOST_AHEAD if most is None else most
         self._mean: float | None = None
+        self._size = 1.0
+        self._took = 0.0
+
+    @property
+    def pace(self) -> float:
+        """How many seconds a handler runs, on average of late; 0 where nothing was measured."""
+        return self._mean or 0.0
+
+    def claimed(self, tasks: Sequence[Sized], took: float) -> None:
+        """Note how long a claim took, and weigh some of its tasks, by chance."""
+        if not self._most:
+            return
+        weighed = random.sample(tasks, min(WEIGHED, len(tasks)))
+        self._size = _up_at_once(self._size, sum(task.size for task in weighed) / len(weighed))
+        self._took = _up_at_once(self._took, took)
 
     def ended(self, seconds: float) -> None:
         """Note how long one handler ran. Called by many threads; a lost note does no harm."""
@@ -34,4 +65,18 @@ class Prefetch:
         if self._mean is None:
             return 0
         # A slot comes free every mean / workers seconds, and each task that waits takes one.
-        return min(MOST_AHEAD, int(workers * HELD_AHEAD / max(self._mean, 1e-6)))
+        return int(min(self._most, workers * HELD_AHEAD / max(self._mean, 1e-6), MOST_BYTES / self._size))
+
+    def enough(self, workers: int) -> int:
+        """How many make a claim worth its trip: what is left by then lasts for twice the time that a claim takes.
+
+        At least half of what is wanted, as one claim may take much longer than another.
+        """
+        wanted = self.wanted(workers)
+        left = workers * 2 * self._took / max(self.pace, 1e-6)
+        return max(1, wanted // 2, int(wanted - left))
+
+
+def _up_at_once(mean: float, value: float) -> float:
+    """The mean with one more value: a higher one counts at once, lower ones little by little."""
+    return max(value, mean + (value - mean) * FORGETTING)

@@ -57,9 +57,9 @@ class ProcessExecutor:
         self._thread = threading.Thread(target=self._work, name="mongoq-children", daemon=True)
 
     @property
-    def load(self) -> int:
-        """How many attempts wait or run."""
-        return len(self._waiting) + sum(len(child.held) for child in self._nursery.children)
+    def ready(self) -> int:
+        """How many handlers can run at once just now: children that still start are left out."""
+        return sum(child.ready for child in self._nursery.children)
 
     def start(self) -> None:
         """Begin."""
@@ -171,6 +171,7 @@ class ProcessExecutor:
             self._ended(child, *message)
         elif kind == Up.READY:
             self._nursery.grew_up(child)
+            self._reports.more_ready()
         elif kind == Up.BROKEN:
             child.trouble = f"{message[0].kind}: {message[0].message}\n{message[0].frames}"
         elif kind == Up.PAUSE:

@@ -26,6 +26,7 @@ def checked_job(
     burst: bool,
     limit: int | None,
     on_dependency_error: str,
+    prefetch: int | None,
 ) -> Job:
     """What a worker is to do; ConfigurationError where the handler and the executor do not fit."""
     handler, chosen = checked_handler(function, executor)
@@ -38,6 +39,7 @@ def checked_job(
         limit,
         wanted.where,
         on_dependency_error,
+        prefetch,
     )
 
 

@@ -41,9 +41,9 @@ class ThreadExecutor:
         ]
 
     @property
-    def load(self) -> int:
-        """How many attempts wait or run."""
-        return len(self._waiting) + len(self._running)
+    def ready(self) -> int:
+        """How many handlers can run at once just now."""
+        return len(self._threads)
 
     def start(self) -> None:
         """Begin."""
@@ -92,7 +92,7 @@ class ThreadExecutor:
                 # A deadline that struck beside the handler, or a fault of our own: no attempt is left without an end.
                 if not isinstance(error, DeadlineExceeded):
                     log.exception("a handler thread went on after an error of its own")
-                if attempt is not None and attempt.open:
+                if attempt is not None:
                     self._reports.ended(attempt, Raised(error), 0.0)
 
     def _next(self) -> LiveAttempt | None:

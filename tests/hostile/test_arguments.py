@@ -5,6 +5,7 @@ from __future__ import annotations
 import array
 import decimal
 import fractions
+import functools
 import pathlib
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -304,3 +305,14 @@ OPTIONS: tuple[dict[str, Any], ...] = (
 def test_an_option_that_is_not_acceptable_is_named(ground: Any, options: dict[str, Any]) -> None:
     error = ground.refuses(lambda: Queue(ground.uri, **options), ConfigurationError)
     assert next(iter(options)) in str(error)
+
+
+@pytest.mark.parametrize("value", [-1, 1.5, True, "1", 10**9, float("nan"), [0]], ids=str)
+def test_a_prefetch_that_is_not_acceptable_is_named_before_anything_starts(ground: Any, value: Any) -> None:
+    def never(_task: Any) -> None:
+        raise AssertionError("it was started")
+
+    with Queue(ground.uri) as queue:
+        for verb in (queue.run, queue.start, queue.run_once):
+            error = ground.refuses(functools.partial(verb, never, prefetch=value), ConfigurationError)
+            assert "prefetch" in str(error)

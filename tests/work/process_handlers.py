@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from mongoq import Cancel, Fail, Interrupted, Modification, Move, NewTask, Queue, Retry, Snooze, Task, TaskRef
+from mongoq.clock import elapsed
 
 
 class Unpicklable(Exception):
@@ -191,6 +192,19 @@ def buys(task: Task) -> None:
                 if task.get("fails"):
                     raise ValueError("not today")
         threading.Event().wait(task.get("linger", 0))
+
+
+def calls(task: Task) -> float | None:
+    """Enqueue a more urgent task where this one says so; when that was done, on `elapsed()`."""
+    if not task.get("calls"):
+        return None
+    with Queue(task.tags["uri"], namespace=task.namespace) as queue:
+        queue.new(key=f"urgent {task.key}", priority=9)
+    return elapsed()
+
+
+async def calls_on_a_loop(task: Task) -> Any:
+    return await asyncio.to_thread(calls, task)
 
 
 async def follows_on_a_loop(task: Task) -> Any:
