@@ -33,7 +33,7 @@ BOOT: Final = (
     "import pickle, sys; pipe = open(int(sys.argv[1]), 'rb'); sys.path[:] = pickle.load(pipe); "
     "from mongoq.work.child import main; main(pipe)"
 )
-CHUNK: Final = 2**20
+CHUNK: Final = 2**16
 # All that a task has but its live side, which stays here.
 VALUES: Final = attrgetter(*[field.name for field in fields(Task) if field.name != "attempt"])
 
@@ -165,7 +165,10 @@ class Child:
         try:
             while data := self.socket.recv(CHUNK):
                 self._in += data
-            self.closed = True
+                if len(data) < CHUNK:
+                    break
+            else:
+                self.closed = True
         except BlockingIOError:
             pass
         except OSError:

@@ -23,7 +23,7 @@ from mongoq.work import turns
 from mongoq.work.attempt import LiveAttempt
 from mongoq.work.claimer import BATCH, Claimer
 from mongoq.work.executor import Executor, Reports
-from mongoq.work.finisher import FinishBuffer, Finisher, Settled
+from mongoq.work.finisher import GATHERED, FinishBuffer, Finisher, Settled
 from mongoq.work.intake import Intake
 from mongoq.work.job import EXECUTORS, IGNORE, STOP, Job
 from mongoq.work.keeper import Keeper
@@ -79,6 +79,14 @@ class Engine:
             nothing_left=self._nothing_left if job.burst else None,
             idle=self._waker.idle,
         )
+        self._finisher = Finisher(
+            self._shared,
+            self._buffer,
+            gather_for=self._gather_for,
+            taken=self._refill,
+            written=self._written,
+            refused=self._refused,
+        )
         self._loops = self._make_loops(Health(telemetry))
         self._stop_by = float("inf")
         self._progress = threading.Event()
@@ -96,9 +104,7 @@ class Engine:
         steps = {
             "claimer": self._intake.step,
             "aide": self._intake.help,
-            "finisher": Finisher(
-                self._shared, self._buffer, taken=self.wake, written=self._written, refused=self._refused
-            ).step,
+            "finisher": self._finisher.step,
             "keeper": Keeper(self._shared, facts=self._facts, lose=self._lose).step,
             "sweeper": self._sweeper.step,
             "watch": self._watch,
@@ -132,6 +138,7 @@ class Engine:
         """
         self._stop_by = min(self._stop_by, elapsed() + grace)
         self._progress.set()
+        self._loops["finisher"].wake()
         with self._stopping:
             if not self.stopped.is_set():
                 self._shut_down()
@@ -143,8 +150,9 @@ class Engine:
     def _room(self) -> tuple[int, int]:
         """How many tasks there is room for, and how many make a claim worth its trip."""
         ahead = self._prefetch.wanted(self._job.workers)
-        # Endings that wait count like tasks that wait: both run again when this process dies.
-        taken = len(self._held) + len(self._buffer) + self._intake.asking
+        # Endings that wait count like tasks that wait: both run again when this process dies. But for a few, which
+        # wait to be written together: no handler is to stand idle for them.
+        taken = len(self._held) + max(0, len(self._buffer) - GATHERED) + self._intake.asking
         return self._slots + ahead - taken, min(BATCH, self._prefetch.enough(self._job.workers))
 
     @property
@@ -202,7 +210,10 @@ class Engine:
         self._buffer.add(attempt, verdict)
         if verdict.error is not None:
             log_failure(attempt.task, verdict)
-        self._loops["finisher"].wake()
+        if self._held and self._finisher.gathering:
+            self._refill()
+        else:
+            self._loops["finisher"].wake()
 
     def _settled_itself(self, attempt: LiveAttempt, ending: Ending) -> None:
         """Note the end of a handler whose own transaction has completed the task."""
@@ -230,6 +241,20 @@ class Engine:
             threading.Thread(target=self.stop, args=(grace,), name="mongoq-stop", daemon=True).start()
         return instead
 
+    def _gather_for(self) -> float:
+        """For how many seconds endings may wait to be written together.
+
+        As long as a handler runs, and while one does: so no more is at risk than what runs anyway, and nobody who
+        waits for the end of the last task waits longer.
+        """
+        return self._prefetch.pace if self._held and self._stop_by == float("inf") else 0.0
+
+    def _refill(self) -> None:
+        """Claim where there is room that is worth the trip."""
+        room, enough = self._room()
+        if room >= enough:
+            self.wake()
+
     def _written(self, endings: list[Settled], lost: list[LiveAttempt]) -> None:
         self._book.remove(attempt for attempt, _ in endings)
         for attempt in lost:
@@ -237,7 +262,10 @@ class Engine:
         if any(verdict.run_at is not None for _, verdict in endings):
             self._look_ahead()
         self._progress.set()
-        self.wake()
+        if len(self._book):
+            self._refill()
+        else:
+            self.wake()  # it may have been the last of a burst
 
     def _look_ahead(self) -> None:
         """Look for scheduled tasks now: one has just been written, and may be due sooner than the others."""

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -12,7 +13,7 @@ from mongoq.storage.context import Context
 from mongoq.telemetry import Telemetry
 from mongoq.verdict import Verdict
 from mongoq.work.attempt import LiveAttempt
-from mongoq.work.finisher import FinishBuffer, Finisher
+from mongoq.work.finisher import GATHERED, LONGEST_GATHERING, SHORTEST_GATHERING, FinishBuffer, Finisher
 from mongoq.work.shared import Shared
 
 Make = Callable[..., LiveAttempt]
@@ -22,14 +23,17 @@ Make = Callable[..., LiveAttempt]
 def finisher_on(context: Context, make_attempt: Make) -> Callable[..., tuple[Finisher, FinishBuffer]]:
     """Give `finisher_on(run)`: a finisher whose operations `run` answers, and a buffer of three endings."""
 
-    def make(run: Callable[[Any], Any]) -> tuple[Finisher, FinishBuffer]:
+    def make(
+        run: Callable[[Any], Any], gather_for: float = 0, taken: Callable[[], None] = lambda: None
+    ) -> tuple[Finisher, FinishBuffer]:
         buffer = FinishBuffer()
         changing = Verdict(Event.COMPLETE, modification=Modification())
         for key, verdict in (("a", Verdict(Event.COMPLETE)), ("b", changing), ("c", Verdict(Event.COMPLETE))):
             buffer.add(make_attempt(0.0, _id=key), verdict)
         shared = Shared(context, run, "w", Telemetry())
         quiet: Any = lambda *_: None  # noqa: E731 -- nobody is to be told
-        return Finisher(shared, buffer, taken=quiet, written=quiet, refused=quiet), buffer
+        finisher = Finisher(shared, buffer, gather_for=lambda: gather_for, taken=taken, written=quiet, refused=quiet)
+        return finisher, buffer
 
     return make
 
@@ -58,3 +62,51 @@ def test_no_ending_is_lost_where_the_server_goes_away_while_they_are_written_one
     with pytest.raises(StorageUnavailable):
         finisher.step()
     assert {ending.attempt.key for ending in buffer.take(9)} == {"a", "b", "c"}
+
+
+def accept(operation: Any) -> list[Any]:
+    operation.close()
+    return []
+
+
+def test_sparse_endings_wait_for_others_and_are_written_with_them(
+    finisher_on: Callable[..., Any], make_attempt: Make
+) -> None:
+    finisher, buffer = finisher_on(accept, gather_for=0.02)
+    rest = finisher.step()
+    assert 0 < rest < 0.021
+    assert finisher.gathering, "one more needs not wake it"
+    buffer.add(make_attempt(0.0, _id="d"), Verdict(Event.COMPLETE))
+    assert finisher.step() <= rest, "it does not begin to wait again"
+    while rest := finisher.step():
+        threading.Event().wait(rest)
+    assert (len(buffer), finisher.gathering) == (0, False)
+
+
+def test_no_ending_waits_longer_than_a_moment(finisher_on: Callable[..., Any]) -> None:
+    finisher, _ = finisher_on(accept, gather_for=3600)
+    assert finisher.step() == pytest.approx(LONGEST_GATHERING)
+
+
+def test_many_endings_are_written_at_once(finisher_on: Callable[..., Any], make_attempt: Make) -> None:
+    finisher, buffer = finisher_on(accept, gather_for=3600)
+    assert finisher.step() > 0
+    while len(buffer) < GATHERED:
+        buffer.add(make_attempt(0.0), Verdict(Event.COMPLETE))
+    assert not finisher.gathering, "the last one wakes it"
+    assert (finisher.step(), len(buffer)) == (None, 0)
+
+
+@pytest.mark.parametrize("gather_for", [0, SHORTEST_GATHERING / 2])
+def test_endings_that_nothing_is_to_be_gained_for_are_written_at_once(
+    finisher_on: Callable[..., Any], gather_for: float
+) -> None:
+    finisher, buffer = finisher_on(accept, gather_for=gather_for)
+    assert (finisher.step(), len(buffer)) == (None, 0)
+
+
+def test_no_slot_stands_idle_while_endings_gather(finisher_on: Callable[..., Any]) -> None:
+    refills: list[int] = []
+    finisher, buffer = finisher_on(accept, gather_for=3600, taken=lambda: refills.append(1))
+    finisher.step()
+    assert (refills, len(buffer)) == ([1], 3)

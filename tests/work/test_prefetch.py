@@ -12,11 +12,12 @@ from typing import Any
 
 import pytest
 
-from mongoq import NewTask, Queue, TaskState
+from mongoq import NewTask, Queue, Task, TaskState
 from mongoq.arguments import Wanted
 from mongoq.clock import elapsed
 from mongoq.storage import claiming
 from mongoq.storage.embedded import EmbeddedServer
+from mongoq.work.finisher import LONGEST_GATHERING
 from mongoq.work.prefetch import MOST_AHEAD, MOST_BYTES
 
 REPLY = 16 * 2**20
@@ -195,3 +196,28 @@ def _full(engine: Any) -> bool:
 
 def _large(count: int) -> Iterator[Any]:
     return (NewTask(payload=bytes(1_000_000)) for _ in range(count))
+
+
+def test_endings_wait_for_company_only_while_handlers_run(
+    make_queue: Callable[..., Queue], watch: Any, gate: Any, until: Callable[..., None]
+) -> None:
+    queue = make_queue(workers=2)
+    events = watch(queue)
+
+    def handler(task: Task) -> None:
+        if task.get("long"):
+            gate(task)
+        else:
+            threading.Event().wait(LONGEST_GATHERING)
+
+    handle = queue.start(handler)
+    queue.new_many([{}] * 4)
+    events.wait("task.ended", 4)
+    until(lambda: not handle._engine._held, why="it is idle")
+    assert handle._engine._gather_for() == 0
+    queue.new({"long": True})
+    until(lambda: gate.entered, why="a handler runs")
+    assert handle._engine._gather_for() >= LONGEST_GATHERING
+    gate.opened.set()
+    handle.stop()
+    assert handle._engine._gather_for() == 0
