@@ -87,14 +87,14 @@ class Claimer:
         except StorageUnavailable:
             self._doubts[token] = sent
             raise
-        if claim.doubtful:
-            self._doubts[token] = sent
         if skip and not claim.skipped:
             self._window.too_far()
         else:
             self._window.claimed(len(claim.unread) + claim.lost, claim.lost)
         self._blocked |= dict.fromkeys(claim.blocked, sent + BLOCKED_FOR)
         self._take(claim, wanted, sent)
+        if claim.doubtful:  # only now, or a look back by another thread would take for new what is taken here
+            self._doubts[token] = sent
         return claim
 
     def _avoided(self, now: float) -> Collection[str]:
@@ -106,21 +106,23 @@ class Claimer:
     def look_back(self, *, now: bool = False) -> int:
         """Take what earlier claims got without our hearing of it, before its leases run out; how many tasks.
 
-        Once a second, or `now`. A write that was on its way to a frozen server may arrive after a look that finds
-        nothing, so the looks go on for a lease. For one thread alone, whoever made the claims.
+        Once a second, or `now`. A claim is several writes, each of which may still be at work on a server, or on its
+        way to a frozen one: what a look finds need not be all, so the looks go on for a lease. For one thread alone,
+        whoever made the claims.
         """
         if not self._doubts or (elapsed() < self._look_again_at and not now):
             return 0
         self._look_again_at = elapsed() + RECOVER_EVERY
-        count = 0
+        doubts = list(self._doubts.items())
         known = {(attempt.key, attempt.token) for attempt in self._shared.book.all()}
-        found = self._shared.run(claiming.recover(self._shared.context, list(self._doubts)))
-        for token, sent in list(self._doubts.items()):
+        found = self._shared.run(claiming.recover(self._shared.context, [token for token, _ in doubts]))
+        count = 0
+        for token, sent in doubts:
             mine = [claimed for claimed in found if claimed.token == token and (claimed.key, token) not in known]
             if mine:
                 self._take(claiming.Claim(mine, more=True, lost=0, doubtful=True), len(mine), sent)
                 count += len(mine)
-            if mine or elapsed() - sent > self._shared.context.options.policy.lease.total_seconds():
+            if elapsed() - sent > self._shared.context.options.policy.lease.total_seconds():
                 del self._doubts[token]
         return count
 

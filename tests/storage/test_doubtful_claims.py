@@ -61,6 +61,25 @@ def test_a_claim_whose_reply_was_lost_is_found_again_by_its_token(store: Any) ->
     assert all(attempt.claimed_at <= wire.asked_at[0] for attempt in received), "counted from the lost claim"
 
 
+def test_what_a_doubtful_claim_gets_after_a_look_is_found_by_the_next_one(store: Any) -> None:
+    late = store.new(key="late")
+    store.new(key="soon")
+    wire = Wire(store)
+    claimer, received = claimer_of(store, wire)
+    before = store.document("late")
+    wire.loses = True
+    with pytest.raises(StorageUnavailable):
+        claimer.claim()
+    claimed = store.document("late")
+    store.collection.replace_one({"_id": late.key}, before)  # as if its write were still on its way
+    assert claimer.look_back() == 1
+    store.collection.replace_one({"_id": late.key}, claimed)
+
+    assert claimer.look_back(now=True) == 1
+    assert [attempt.key for attempt in received] == ["soon", "late"]
+    assert claimer.look_back(now=True) == 0, "what is held is not taken again"
+
+
 def test_the_countdown_of_a_lease_starts_before_the_claim_is_sent(store: Any) -> None:
     store.new()
     wire = Wire(store)
