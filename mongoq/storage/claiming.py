@@ -21,10 +21,10 @@ from mongoq.errors import StorageError, StorageRefused, StorageUnavailable
 from mongoq.lifecycle import Event, TaskState
 from mongoq.model import Task
 from mongoq.storage import candidates, documents, filters, indexes, reading, updates, upkeep
-from mongoq.storage.commands import Command, Document, Op, Update, find, find_one, update_many
+from mongoq.storage.commands import TIME_IS_UP, Command, Document, Op, Update, find, find_one, update_many
 from mongoq.storage.context import Context
 from mongoq.storage.finishing import Ended, finish
-from mongoq.storage.patience import PATIENCE, PROBE, Around
+from mongoq.storage.patience import PROBE, WRITE_LIMIT, Around
 from mongoq.storage.quarantine import sound, update_fit
 from mongoq.storage.reading import Unread
 from mongoq.verdict import MOST_SUSPICION, Verdict
@@ -32,8 +32,6 @@ from mongoq.verdict import MOST_SUSPICION, Verdict
 ONE_LIMIT_MS: Final = 300
 """A claim in one step that waits longer for somebody's open transaction goes around it."""
 MOST_UNFIT: Final = 100
-TIME_IS_UP: Final = 50
-"""The server's code where a command ran into its time limit."""
 
 
 class Claim(NamedTuple):
@@ -122,7 +120,7 @@ def claim_many(
     skip: int = 0,
     at_head: bool = True,
     avoid: Collection[str] = (),
-    patience: timedelta = PATIENCE,
+    patience: timedelta = WRITE_LIMIT,
 ) -> Op[Claim]:
     """Lease up to `wanted.limit` of the most urgent ready tasks, suspects only up to a weight of `suspicion`.
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 T = TypeVar("T")
 
 Document = dict[str, Any]
 Filter = dict[str, Any]
 Update = dict[str, Any]
+
+TIME_IS_UP: Final = 50
+"""The server's code where a command ran into its time limit."""
 
 
 @dataclass(frozen=True, slots=True)

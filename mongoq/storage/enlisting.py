@@ -11,10 +11,10 @@ from typing import Any
 from mongoq.errors import MongoqError
 from mongoq.model import Task
 from mongoq.new_task import NewTask
-from mongoq.storage import documents, filters, indexes
-from mongoq.storage.commands import Command, Document, Op, find
+from mongoq.storage import documents
+from mongoq.storage.commands import Command, Document, Op
 from mongoq.storage.context import Context
-from mongoq.storage.enqueueing import Draft, Others, draft, duplicate, made
+from mongoq.storage.enqueueing import Draft, Others, draft, duplicate, holders, made
 
 
 def new(context: Context, task: NewTask) -> Op[Task]:
@@ -29,7 +29,9 @@ def chunk(context: Context, drafts: Sequence[Draft], *, only: Sequence[str] | No
 
     `only` names the fields to bring of those that are there already.
     """
-    by_key, by_unique = yield from _holders(context, drafts, only)
+    keys = [one.options.key for one in drafts if one.options.key is not None]
+    uniques = [one.options.unique for one in drafts if one.options.unique is not None]
+    by_key, by_unique = yield from holders(context, keys, uniques, only)
     others: dict[int, Document | MongoqError] = {}
     fresh: list[Any] = []
     for place, one in enumerate(drafts):
@@ -47,24 +49,3 @@ def chunk(context: Context, drafts: Sequence[Draft], *, only: Sequence[str] | No
     if fresh:
         yield Command(context.tasks, "insert_many", (fresh,))
     return others
-
-
-def _holders(
-    context: Context, drafts: Sequence[Draft], only: Sequence[str] | None
-) -> Op[tuple[dict[str, Document], dict[str, Document]]]:
-    """Who has these keys, and which unfinished tasks have these `unique` values."""
-    keys = [one.options.key for one in drafts if one.options.key is not None]
-    uniques = [one.options.unique for one in drafts if one.options.unique is not None]
-    fields = None if only is None else [*only, documents.KEY, documents.UNIQUE]
-    hidden = documents.PROOFS if only is None else None
-    by_key: list[Document] = []
-    by_unique: list[Document] = []
-    if keys:
-        by_key = yield from find(context.tasks, filters.by_keys(keys), only=fields, without=hidden, hint="_id_")
-    if uniques:
-        where = filters.by_unique(uniques)
-        by_unique = yield from find(context.tasks, where, only=fields, without=hidden, hint=indexes.UNIQUE)
-    return (
-        {document[documents.KEY]: document for document in by_key},
-        {document[documents.UNIQUE]: document for document in by_unique},
-    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
@@ -10,7 +10,7 @@ from mongoq.checks import whole_milliseconds
 from mongoq.errors import DuplicateTask, InvalidTask, MongoqError
 from mongoq.model import Task
 from mongoq.new_task import NewTask, Tags, at
-from mongoq.storage import documents, encoding, filters, reading
+from mongoq.storage import documents, encoding, filters, indexes, reading
 from mongoq.storage.commands import Command, Document, Op, find
 from mongoq.storage.context import Context
 from mongoq.storage.failures import KeyTaken, NotAllWritten
@@ -122,9 +122,9 @@ def together(context: Context, drafts: Sequence[Draft], *, only: Sequence[str] |
                 taken[place] = error
             else:
                 others[place] = _told(drafts[place], error)
-        holders = (yield from _holders(context, drafts, taken, only)) if taken else {}
-        others |= holders
-        left = [place for place in taken if place not in holders]
+        instead = (yield from _there_instead(context, drafts, taken, only)) if taken else {}
+        others |= instead
+        left = [place for place in taken if place not in instead]
         if last:
             others |= {place: _told(drafts[place], taken[place]) for place in left}
         if not left:
@@ -147,6 +147,17 @@ def all_made(context: Context, drafts: Sequence[Draft], others: Others) -> list[
     return [made(context, one, others.get(place) if others else None) for place, one in enumerate(drafts)]
 
 
+def _there_instead(
+    context: Context, drafts: Sequence[Draft], taken: Mapping[int, KeyTaken], only: Sequence[str] | None
+) -> Op[dict[int, Document]]:
+    """The tasks that have the key or the `unique` value of those that were taken, by place."""
+    uniques = {place: drafts[place].options.unique or "" for place in taken if _by_unique(taken[place])}
+    keys = {place: drafts[place].key for place in taken if place not in uniques}
+    by_key, by_unique = yield from holders(context, set(keys.values()), set(uniques.values()), only)
+    found = {place: by_key[key] for place, key in keys.items() if key in by_key}
+    return found | {place: by_unique[value] for place, value in uniques.items() if value in by_unique}
+
+
 def _insert(context: Context, bodies: list[Any]) -> Op[Mapping[int, MongoqError]]:
     try:
         if len(bodies) == 1:
@@ -160,21 +171,24 @@ def _insert(context: Context, bodies: list[Any]) -> Op[Mapping[int, MongoqError]
     return {}
 
 
-def _holders(
-    context: Context, drafts: Sequence[Draft], taken: Mapping[int, KeyTaken], only: Sequence[str] | None
-) -> Op[dict[int, Document]]:
-    """The tasks that have the key or the `unique` value of those that were taken, by place."""
-    found: dict[int, Document] = {}
-    uniques = {place: drafts[place].options.unique or "" for place in taken if _by_unique(taken[place])}
-    keys = {place: drafts[place].key for place in taken if place not in uniques}
-    for field, by, values in ((documents.KEY, filters.by_keys, keys), (documents.UNIQUE, filters.by_unique, uniques)):
-        if values:
-            fields = None if only is None else [*only, field]
-            hidden = documents.PROOFS if only is None else None
-            rows = yield from find(context.tasks, by(list(set(values.values()))), only=fields, without=hidden)
-            there = {row[field]: row for row in rows}
-            found |= {place: there[value] for place, value in values.items() if value in there}
-    return found
+def holders(
+    context: Context, keys: Collection[str], uniques: Collection[str], only: Sequence[str] | None
+) -> Op[tuple[dict[str, Document], dict[str, Document]]]:
+    """The tasks that have these keys, by key, and the unfinished ones that have these `unique` values, by value."""
+    fields = None if only is None else [*only, documents.KEY, documents.UNIQUE]
+    hidden = documents.PROOFS if only is None else None
+    by_key: list[Document] = []
+    by_unique: list[Document] = []
+    if keys:
+        where = filters.by_keys(list(keys))
+        by_key = yield from find(context.tasks, where, only=fields, without=hidden, hint="_id_")
+    if uniques:
+        where = filters.by_unique(uniques)
+        by_unique = yield from find(context.tasks, where, only=fields, without=hidden, hint=indexes.UNIQUE)
+    return (
+        {document[documents.KEY]: document for document in by_key},
+        {document[documents.UNIQUE]: document for document in by_unique},
+    )
 
 
 def _model(context: Context, task: NewTask, now: datetime) -> Document:

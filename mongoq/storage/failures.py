@@ -20,9 +20,10 @@ from mongoq.errors import (
     StorageUnavailable,
     Unsupported,
 )
+from mongoq.storage.commands import TIME_IS_UP
 
 # The server went away or is changing its role; the write may or may not have been applied.
-AMBIGUOUS: Final = frozenset({6, 7, 50, 64, 89, 91, 189, 262, 9001, 10107, 11600, 11602, 13388, 13435, 13436})
+AMBIGUOUS: Final = frozenset({6, 7, TIME_IS_UP, 64, 89, 91, 189, 262, 9001, 10107, 11600, 11602, 13388, 13435, 13436})
 DUPLICATE: Final = 11000
 NO_TRANSACTIONS: Final = 20
 WRITE_CONFLICT: Final = 112

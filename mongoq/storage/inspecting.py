@@ -18,7 +18,7 @@ from mongoq.storage import documents, filters, indexes, reading
 from mongoq.storage.commands import Command, Document, Filter, Op, find_one
 from mongoq.storage.context import Context
 
-PATIENCE: Final = timedelta(seconds=30)
+READ_LIMIT: Final = timedelta(seconds=30)
 """For counts and lists: they read more than a claim, and may take longer than the client's socket allows."""
 
 _INDEX_OF: Final[Mapping[tuple[TaskState, ...], str]] = {
@@ -49,14 +49,14 @@ def tasks(
     if claimant is not None:
         chosen = {"$and": [chosen, filters.held_by(claimant)]}
         options["hint"] = indexes.LEASE
-    found: list[Document] = yield Command(context.tasks, "find", (chosen,), options, limit=PATIENCE)
+    found: list[Document] = yield Command(context.tasks, "find", (chosen,), options, limit=READ_LIMIT)
     now = context.clock.now()
     return [task for document in found if (task := reading.seen_from(document, context.namespace, now))]
 
 
 def count(context: Context, chosen: Filter) -> Op[int]:
     """How many tasks match."""
-    number: int = yield Command(context.tasks, "count_documents", (chosen,), limit=PATIENCE)
+    number: int = yield Command(context.tasks, "count_documents", (chosen,), limit=READ_LIMIT)
     return number
 
 
@@ -66,7 +66,7 @@ def empty(context: Context, named: Filter) -> Op[bool]:
         if states != FINISHED:
             where = {**named, **filters.in_states(states)}
             options = {"projection": [documents.KEY], "limit": -1, "hint": index}
-            if (yield Command(context.tasks, "find", (where,), options, limit=PATIENCE)):
+            if (yield Command(context.tasks, "find", (where,), options, limit=READ_LIMIT)):
                 return False
     return True
 
@@ -113,7 +113,7 @@ def size(context: Context, queue: str | None, states: Sequence[TaskState]) -> Op
                 where = {documents.STATE: wanted[0].value}
             if queue is not None:
                 where[documents.QUEUE] = {"$eq": queue}
-            total += yield Command(context.tasks, "count_documents", (where,), {"hint": index}, limit=PATIENCE)
+            total += yield Command(context.tasks, "count_documents", (where,), {"hint": index}, limit=READ_LIMIT)
     return total
 
 
@@ -127,5 +127,5 @@ def _grouped(context: Context, where: Filter, index: str, *, attempts: bool) -> 
     if attempts and index != indexes.FINISHED_AT:
         group["most"] = {"$max": f"${documents.ATTEMPTS}"}
     pipeline = [{"$match": where}, {"$group": group}]
-    rows: list[Document] = yield Command(context.tasks, "aggregate", (pipeline,), {"hint": index}, limit=PATIENCE)
+    rows: list[Document] = yield Command(context.tasks, "aggregate", (pipeline,), {"hint": index}, limit=READ_LIMIT)
     return rows

@@ -15,7 +15,7 @@ from mongoq.errors import StorageUnavailable
 from mongoq.storage import documents
 from mongoq.storage.commands import Filter, Op, Update, find, update_many
 
-PATIENCE: Final = timedelta(seconds=1)
+WRITE_LIMIT: Final = timedelta(seconds=1)
 """How long an update of up to 1,000 tasks may take; ordinary ones take 30 ms."""
 PROBE: Final = timedelta(seconds=0.25)
 """How long one of `PROBED` may take once something is known to be in the way; more than a far server's round trip."""
@@ -41,7 +41,7 @@ def update_around(
     update: Update,
     *,
     undone: Filter | None = None,
-    patience: timedelta = PATIENCE,
+    patience: timedelta = WRITE_LIMIT,
 ) -> Op[Around]:
     """Update those of `keys` for which `guard(keys)` holds, and pass over those that a transaction holds.
 

@@ -14,7 +14,7 @@ from mongoq.errors import StorageRefused
 from mongoq.storage import documents, filters, reading, updates
 from mongoq.storage.commands import Document, Filter, Op, Update, find_one, update_many
 from mongoq.storage.context import Context
-from mongoq.storage.patience import PATIENCE, Around, update_around
+from mongoq.storage.patience import WRITE_LIMIT, Around, update_around
 
 UNFIT: Final = (2, 14, 10334, 17419)
 """What the server answers when a count is no number or too large a one, or the document has no room left."""
@@ -25,7 +25,7 @@ def update_fit(
     keys: Sequence[str],
     guard: Callable[[Sequence[str]], Filter],
     update: Update,
-    patience: timedelta = PATIENCE,
+    patience: timedelta = WRITE_LIMIT,
 ) -> Op[Around]:
     """Update as `update_around` does, and set aside what cannot take it."""
     try:

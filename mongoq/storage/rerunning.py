@@ -12,7 +12,7 @@ from mongoq.storage.context import Context
 from mongoq.storage.failures import KeyTaken
 
 BATCH: Final = 1_000
-PATIENCE: Final = timedelta(minutes=10)
+FIND_LIMIT: Final = timedelta(minutes=10)
 """For finding them: millions may have failed."""
 
 
@@ -29,7 +29,7 @@ def send_home(context: Context, queue: str, keys: Sequence[str] | None) -> Op[in
 def _rerun(context: Context, guard: Filter, keys: Sequence[str] | None, update: list[Update]) -> Op[int]:
     if keys is None:
         options = {"projection": [documents.KEY]}
-        found: list[Document] = yield Command(context.tasks, "find", (guard,), options, limit=PATIENCE)
+        found: list[Document] = yield Command(context.tasks, "find", (guard,), options, limit=FIND_LIMIT)
         keys = [document[documents.KEY] for document in found]
     count = 0
     for start in range(0, len(keys), BATCH):

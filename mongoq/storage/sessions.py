@@ -1,6 +1,6 @@
 """Transactions and sessions: mongoq's own, and those that an application brings.
 
-A transaction of mongoq's own is tried again for `PATIENCE` after a write conflict or a fail-over, and so is its
+A transaction of mongoq's own is tried again for `REPLAYED_FOR` after a write conflict or a fail-over, and so is its
 commit until its outcome is known. The driver's `with_transaction` does the same for two minutes, and has no shorter
 limit: too long for a worker, whose other endings wait meanwhile.
 """
@@ -34,7 +34,7 @@ Session = ClientSession
 P = ParamSpec("P")
 T = TypeVar("T")
 
-PATIENCE: Final = 10.0
+REPLAYED_FOR: Final = 10.0
 """Seconds for which a transaction is tried again."""
 FIRST_PAUSE: Final = 0.002
 LONGEST_PAUSE: Final = 0.2
@@ -42,7 +42,7 @@ LONGEST_PAUSE: Final = 0.2
 
 def transact(connection: Connection, body: Callable[[ClientSession], T]) -> T:
     """Run `body` in a transaction of its own and commit it; both again as long as that can help."""
-    give_up_at = elapsed() + PATIENCE
+    give_up_at = elapsed() + REPLAYED_FOR
 
     def whole(session: ClientSession) -> T:
         result = body(session)
@@ -57,10 +57,10 @@ def transact(connection: Connection, body: Callable[[ClientSession], T]) -> T:
 def open_transaction(connection: Connection, first: Callable[[ClientSession], object]) -> Iterator[ClientSession]:
     """A transaction that begins with `first`, which is tried again, and commits after the block, which is not."""
     with connection.database.client.start_session(causal_consistency=False) as session:
-        _persistently(session, first, elapsed() + PATIENCE)
+        _persistently(session, first, elapsed() + REPLAYED_FOR)
         try:
             yield session
-            _commit(session, connection, elapsed() + PATIENCE)
+            _commit(session, connection, elapsed() + REPLAYED_FOR)
         except BaseException:
             _abort(session)
             raise

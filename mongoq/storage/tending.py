@@ -18,7 +18,7 @@ from mongoq.model import Task
 from mongoq.storage import documents, filters, reading, updates
 from mongoq.storage.commands import Command, Document, Filter, Op, update_many
 from mongoq.storage.context import Context
-from mongoq.storage.inspecting import PATIENCE, get
+from mongoq.storage.inspecting import READ_LIMIT, get
 
 BATCH: Final = 1_000
 MOST_READ: Final = 50_000
@@ -156,7 +156,7 @@ def _each(context: Context, where: Filter, only: Sequence[str], write: Callable[
     total = 0
     while True:
         options: dict[str, Any] = {"projection": list(only), "limit": MOST_READ}
-        found: list[Document] = yield Command(context.tasks, "find", (where,), options, limit=PATIENCE)
+        found: list[Document] = yield Command(context.tasks, "find", (where,), options, limit=READ_LIMIT)
         done = 0
         for start in range(0, len(found), BATCH):
             done += yield from write(found[start : start + BATCH])

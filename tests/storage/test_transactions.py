@@ -140,7 +140,7 @@ def test_the_handler_s_own_transaction_survives_a_lost_commit(queue: Queue, fail
 def test_an_outcome_that_stays_unknown_is_ambiguous_and_the_same_change_is_made_once(
     queue: Queue, fail: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sessions, "PATIENCE", 0.3)
+    monkeypatch.setattr(sessions, "REPLAYED_FOR", 0.3)
     whole = Modification(change=[queue.new(key="a").as_change(priority=1)])
     fail("commitTransaction", 1_000_000, writeConcernError=UNKNOWN)
     with pytest.raises(StorageUnavailable) as caught:
