@@ -6,15 +6,15 @@ bits, a document with no room for a byte more. Which one it is, is found by halv
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Final
 
 from mongoq.errors import StorageRefused
 from mongoq.storage import documents, filters, reading, updates
-from mongoq.storage.commands import Document, Filter, Op, Update, find_one, update_many
+from mongoq.storage.commands import Document, Op, Update, find_one, update_many
 from mongoq.storage.context import Context
-from mongoq.storage.patience import WRITE_LIMIT, Around, update_around
+from mongoq.storage.patience import NOTHING, WRITE_LIMIT, Around, Guard, update_around
 
 UNFIT: Final = (2, 14, 10334, 17419)
 """What the server answers when a count is no number or too large a one, or the document has no room left."""
@@ -23,7 +23,7 @@ UNFIT: Final = (2, 14, 10334, 17419)
 def update_fit(
     context: Context,
     keys: Sequence[str],
-    guard: Callable[[Sequence[str]], Filter],
+    guard: Guard,
     update: Update,
     patience: timedelta = WRITE_LIMIT,
 ) -> Op[Around]:
@@ -37,11 +37,11 @@ def update_fit(
         found = yield from find_one(context.tasks, guard(keys), only=[documents.STATE])
         if found is not None:
             yield from set_aside(context, found, documents.VERSION)
-        return Around(0, [], doubtful=False)
+        return NOTHING
     half = len(keys) // 2
     first = yield from update_fit(context, keys[:half], guard, update, patience)
     second = yield from update_fit(context, keys[half:], guard, update, patience)
-    return Around(first.updated + second.updated, first.passed + second.passed, first.doubtful or second.doubtful)
+    return first.joined(second)
 
 
 def sound(context: Context, found: list[Document]) -> Op[list[Document]]:

@@ -8,6 +8,7 @@ look often.
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 
@@ -15,6 +16,7 @@ from mongoq.lifecycle import TaskState
 from mongoq.storage import documents, filters, indexes, reading, updates
 from mongoq.storage.commands import Document, Filter, Op, Update, find, find_one
 from mongoq.storage.context import Context
+from mongoq.storage.patience import NOTHING, Around
 from mongoq.storage.quarantine import sound, update_fit
 from mongoq.verdict import Lost, Verdict, judge
 
@@ -39,61 +41,57 @@ class Swept(NamedTuple):
 
     None where none is in sight.
     """
+    blocked: Sequence[str] = ()
+    """The keys of those that somebody's open transaction holds: to be avoided for a while, since each costs time."""
 
 
-def promote(context: Context) -> Op[Swept]:
+def promote(context: Context, avoid: Collection[str] = ()) -> Op[Swept]:
     """Make scheduled tasks ready whose time has come."""
     now = context.clock.now()
     soonest = yield from _wait(context, filters.first_scheduled(), documents.RUN_AT, indexes.DUE, now)
     if soonest is None or soonest > timedelta(0):
         return Swept(0, soonest)
     guard = filters.due(now)
-    order = [(documents.RUN_AT, 1)]
-    found = yield from find(context.tasks, guard, only=[documents.KEY], sort=order, hint=indexes.DUE, limit=BATCH)
+    found = yield from _batch(context, guard, avoid, only=[documents.KEY], by=documents.RUN_AT, hint=indexes.DUE)
     keys = [document[documents.KEY] for document in found]
-    moved = (yield from _update(context, keys, guard, updates.promoted(now))) if keys else 0
-    return Swept(moved, timedelta(0) if moved else BLOCKED if found else None)
+    done = (yield from _update(context, keys, guard, updates.promoted(now))) if keys else NOTHING
+    return _swept(done)
 
 
-def expire(context: Context) -> Op[Swept]:
+def expire(context: Context, avoid: Collection[str] = ()) -> Op[Swept]:
     """End waiting tasks that were not completed in time. A running one may still complete."""
     now = context.clock.now()
     soonest = yield from _wait(context, filters.first_expirable(), documents.EXPIRES_AT, indexes.EXPIRY, now)
     if soonest is None or soonest > timedelta(0):
         return Swept(0, soonest)
-    order = [(documents.EXPIRES_AT, 1)]
     only = [documents.KEY, documents.POLICY]
-    found = yield from find(
-        context.tasks, filters.overdue(now), only=only, sort=order, hint=indexes.EXPIRY, limit=BATCH
-    )
-    moved = yield from close_expired(context, found, now)
-    return Swept(moved, timedelta(0) if moved else BLOCKED if found else None)
+    guard = filters.overdue(now)
+    found = yield from _batch(context, guard, avoid, only=only, by=documents.EXPIRES_AT, hint=indexes.EXPIRY)
+    return _swept((yield from close_expired(context, found, now)))
 
 
-def close_expired(context: Context, found: list[Document], now: datetime) -> Op[int]:
-    """Expire these waiting tasks, each to be kept as long as it says; how many were."""
+def close_expired(context: Context, found: list[Document], now: datetime) -> Op[Around]:
+    """Expire these waiting tasks, each to be kept as long as it says."""
     groups: dict[timedelta, list[str]] = defaultdict(list)
     for document in found:
         policy = context.options.policy.over(reading.policy_from(document.get(documents.POLICY)))
         groups[policy.keep_failed].append(document[documents.KEY])
-    moved = 0
+    done = NOTHING
     for keep, keys in groups.items():
         update = updates.closed(TaskState.EXPIRED, now, keep)
-        moved += yield from _update(context, keys, filters.overdue(now), update)
-    return moved
+        done = done.joined((yield from _update(context, keys, filters.overdue(now), update)))
+    return done
 
 
-def rescue(context: Context) -> Op[Swept]:
+def rescue(context: Context, avoid: Collection[str] = ()) -> Op[Swept]:
     """Take tasks from workers that did not renew their lease, a second beyond it."""
     now = context.clock.now()
     soonest = yield from _wait(context, filters.first_running(), documents.LEASE_UNTIL, indexes.LEASE, now)
     if soonest is None or soonest + filters.SKEW > timedelta(0):
         return Swept(0, None if soonest is None else soonest + filters.SKEW)
     guard = filters.lease_over(now)
-    order = [(documents.LEASE_UNTIL, 1)]
-    found = yield from find(context.tasks, guard, only=_JUDGED, sort=order, hint=indexes.LEASE, limit=BATCH)
-    count = yield from _rescue(context, found, guard, now)
-    return Swept(count, timedelta(0) if count else BLOCKED if found else None)
+    found = yield from _batch(context, guard, avoid, only=_JUDGED, by=documents.LEASE_UNTIL, hint=indexes.LEASE)
+    return _swept((yield from _rescue(context, found, guard, now)))
 
 
 def sweep(context: Context) -> Op[int]:
@@ -103,9 +101,22 @@ def sweep(context: Context) -> Op[int]:
     return promoted.moved + rescued.moved
 
 
-def _update(context: Context, keys: list[str], guard: Filter, update: Update) -> Op[int]:
-    around = yield from update_fit(context, keys, lambda some: filters.guarded(some, guard), update)
-    return around.updated
+def _batch(
+    context: Context, guard: Filter, avoid: Collection[str], *, only: Sequence[str], by: str, hint: str
+) -> Op[list[Document]]:
+    """The first by this index, but those to avoid."""
+    limit = BATCH + len(avoid)
+    found = yield from find(context.tasks, guard, only=only, sort=[(by, 1)], hint=hint, limit=limit)
+    return [document for document in found if document[documents.KEY] not in avoid] if avoid else found
+
+
+def _update(context: Context, keys: list[str], guard: Filter, update: Update) -> Op[Around]:
+    return (yield from update_fit(context, keys, lambda some: filters.guarded(some, guard), update))
+
+
+def _swept(done: Around) -> Swept:
+    """What a sweep did that had found something: the next may be due a moment later."""
+    return Swept(done.updated, timedelta(0) if done.updated else BLOCKED, tuple(done.passed))
 
 
 def _wait(context: Context, where: Filter, field: str, index: str, now: datetime) -> Op[timedelta | None]:
@@ -114,10 +125,10 @@ def _wait(context: Context, where: Filter, field: str, index: str, now: datetime
     return None if first is None else first[field] - now
 
 
-def _rescue(context: Context, found: list[Document], guard: Filter, now: datetime) -> Op[int]:
+def _rescue(context: Context, found: list[Document], guard: Filter, now: datetime) -> Op[Around]:
     """Judge each lost task; what is merely refunded goes in one update per claim."""
     refunded: dict[str | None, list[Document]] = defaultdict(list)
-    count = 0
+    done = NOTHING
     verdicts: dict[str | None, Verdict] = {}
     for document in (yield from sound(context, found)):
         task = reading.task_from(document, context.namespace, now)
@@ -131,9 +142,9 @@ def _rescue(context: Context, found: list[Document], guard: Filter, now: datetim
         else:
             where = {**guard, documents.TOKEN: token}
             update = updates.ended(verdict, None, now, queue=task.queue, attempts=task.attempts)
-            count += yield from _update(context, [task.key], where, update)
+            done = done.joined((yield from _update(context, [task.key], where, update)))
     for token, group in refunded.items():
         keys = [document[documents.KEY] for document in group]
         where = {**guard, documents.TOKEN: token}
-        count += yield from _update(context, keys, where, updates.ended(verdicts[token], None, now))
-    return count
+        done = done.joined((yield from _update(context, keys, where, updates.ended(verdicts[token], None, now))))
+    return done

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
@@ -13,12 +13,12 @@ from mongoq.storage import claiming
 from mongoq.telemetry import Signpost
 from mongoq.verdict import MOST_SUSPICION
 from mongoq.work.attempt import LiveAttempt
+from mongoq.work.blocked import Blocked
 from mongoq.work.shared import Shared
 from mongoq.work.window import Window
 
 BATCH: Final = 500
 RECOVER_EVERY: Final = 1.0
-BLOCKED_FOR: Final = 10.0
 
 
 class Claimer:
@@ -47,8 +47,7 @@ class Claimer:
         """Tokens of claims of which no reply came, and when each was sent."""
         self._look_again_at = 0.0
         self._window = Window(first=1 if aide else 0)
-        self._blocked: dict[str, float] = {}
-        """Tasks that somebody's transaction holds, and until when to leave them alone."""
+        self._blocked = Blocked()
         self.asking = 0
         """How many tasks are asked for just now."""
 
@@ -80,7 +79,7 @@ class Claimer:
             operation = claiming.claim_many(
                 shared.context, replace(self._wanted, limit=wanted), token=token,
                 suspicion=0 if self._aide else MOST_SUSPICION - shared.book.suspicion,
-                skip=skip, at_head=not self._aide, avoid=self._avoided(sent),
+                skip=skip, at_head=not self._aide, avoid=self._blocked.keys(),
             )  # fmt: skip
         try:
             claim: claiming.Claim = shared.run(operation)
@@ -91,17 +90,11 @@ class Claimer:
             self._window.too_far()
         else:
             self._window.claimed(len(claim.unread) + claim.lost, claim.lost)
-        self._blocked |= dict.fromkeys(claim.blocked, sent + BLOCKED_FOR)
+        self._blocked.add(claim.blocked)
         self._take(claim, wanted, sent)
         if claim.doubtful:  # only now, or a look back by another thread would take for new what is taken here
             self._doubts[token] = sent
         return claim
-
-    def _avoided(self, now: float) -> Collection[str]:
-        """The tasks that an open transaction held a while ago; one that lasts costs a second each time."""
-        if self._blocked:
-            self._blocked = {key: until for key, until in self._blocked.items() if until > now}
-        return self._blocked
 
     def look_back(self, *, now: bool = False) -> int:
         """Take what earlier claims got without our hearing of it, before its leases run out; how many tasks.

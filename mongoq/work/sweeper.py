@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Final
 
 from mongoq.clock import elapsed
@@ -11,9 +11,10 @@ from mongoq.storage import upkeep
 from mongoq.storage.commands import Op
 from mongoq.storage.context import Context
 from mongoq.telemetry import Signpost
+from mongoq.work.blocked import Blocked
 from mongoq.work.shared import Shared
 
-Sweep = Callable[[Context], Op[upkeep.Swept]]
+Sweep = Callable[[Context, Collection[str]], Op[upkeep.Swept]]
 
 SWEEPS: Final[dict[str, Sweep]] = {"promoted": upkeep.promote, "rescued": upkeep.rescue, "expired": upkeep.expire}
 
@@ -37,6 +38,7 @@ class Sweeper:
         self._watched = watched
         self._next = dict.fromkeys(SWEEPS, 0.0)
         self._woken = False
+        self._blocked = Blocked()
 
     def look_ahead(self) -> None:
         """Look for scheduled tasks at the next step: one has just been written."""
@@ -55,7 +57,8 @@ class Sweeper:
         return max(0.0, min(self._next.values()) - elapsed())
 
     def _sweep(self, name: str) -> int:
-        swept: upkeep.Swept = self._shared.run(SWEEPS[name](self._shared.context))
+        swept: upkeep.Swept = self._shared.run(SWEEPS[name](self._shared.context, self._blocked.keys()))
+        self._blocked.add(swept.blocked)
         # The jitter keeps a fleet from sweeping in step; what is due at a known time is not late by it.
         pause = self._longest(name) * random.uniform(0.75, 1.0)  # noqa: S311 -- no secret
         if swept.next is not None:

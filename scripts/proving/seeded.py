@@ -171,7 +171,7 @@ OTHERS: Final = (
     ),
     _mutant(
         "no more is promoted than one batch in a while", UPKEEP,
-        "else 0\n    return Swept(moved, timedelta(0) if moved", "else 0\n    return Swept(moved, None if moved",
+        "timedelta(0) if done.updated else", "None if done.updated else",
         "storage/test_upkeep.py",
     ),
     _mutant(

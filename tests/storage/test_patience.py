@@ -7,9 +7,11 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
+import pytest
+
 from mongoq.arguments import Wanted
 from mongoq.lifecycle import TaskState
-from mongoq.storage import claiming, leasing, upkeep
+from mongoq.storage import claiming, leasing, patience, upkeep
 
 MINUTE = timedelta(minutes=1)
 
@@ -72,3 +74,29 @@ def test_the_sweeps_reach_the_others_where_a_transaction_holds_one(store: Any) -
     assert states == [TaskState.READY, TaskState.EXPIRED, TaskState.READY]
     assert store.get("due-a").state is TaskState.SCHEDULED
     assert store.run(upkeep.promote(store.context)).moved == 1
+
+
+def test_many_that_a_transaction_holds_do_not_hide_those_behind_them(
+    store: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(patience, "MOST_PASSED", 6)
+    held = [store.new(key=f"a{number}", delay=1).key for number in range(12)]
+    free = [store.new(key=f"b{number}", delay=1).key for number in range(4)]
+    store.clock.advance(60)
+    with held_by_a_transaction(store, *held):
+        assert store.run(upkeep.promote(store.context)).moved >= 3
+    assert sum(store.get(key).state is TaskState.READY for key in free) >= 3
+
+
+def test_a_sweep_leaves_alone_what_it_is_told_to_avoid(store: Any) -> None:
+    for name in ("a", "b"):
+        store.new(key=f"due-{name}", delay=1)
+        store.new(key=f"old-{name}", queue="other", expires_at=store.clock.now() + timedelta(seconds=1))
+        store.new(key=f"run-{name}", queue="mine")
+    store.claim(2, queues=("mine",))
+    store.clock.advance(60)
+    avoid = {"due-a", "old-a", "run-a"}
+    for sweep in (upkeep.promote, upkeep.expire, upkeep.rescue):
+        assert store.run(sweep(store.context, avoid)).moved == 1
+        assert store.run(sweep(store.context, avoid)).next == upkeep.BLOCKED, "they are looked at again"
+        assert store.run(sweep(store.context)).moved == 1

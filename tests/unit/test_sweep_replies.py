@@ -10,16 +10,21 @@ from typing import Any
 import pytest
 
 from mongoq.clock import FrozenClock
+from mongoq.errors import StorageUnavailable
 from mongoq.lifecycle import TaskState
 from mongoq.storage import filters, upkeep
 from mongoq.storage.commands import Command
 from mongoq.storage.context import Context
 from mongoq.storage.upkeep import Swept
+from mongoq.telemetry import Telemetry
+from mongoq.work.shared import Shared
+from mongoq.work.sweeper import Sweeper
 
 Drive = Callable[..., tuple[list[Command], Any]]
 Make = Callable[..., dict[str, Any]]
 NOW = FrozenClock().now()
 SECOND = timedelta(seconds=1)
+NO_REPLY = StorageUnavailable("time was up", ambiguous=True)
 
 
 def matched(count: int) -> SimpleNamespace:
@@ -102,3 +107,22 @@ def test_a_callable_backoff_that_raises_does_not_keep_lost_tasks_from_their_resc
     found = [abandoned(make_document, _id="a", suspect=2), abandoned(make_document, _id="b")]
     _, swept = drive(upkeep.rescue(make_context(backoff=broken)), found[:1], found, matched(1), matched(1))
     assert swept.moved == 2
+
+
+def test_the_sweeper_leaves_alone_for_a_while_what_a_transaction_holds(drive: Drive, context: Context) -> None:
+    first = [{"_id": "a", "run_at": NOW}]
+    replies: list[Any] = [[first, first, NO_REPLY, first, NO_REPLY, first], [[]], [[]]]
+    sent: list[Command] = []
+
+    def run(operation: Any) -> Any:
+        commands, result = drive(operation, *replies.pop(0))
+        sent.extend(commands)
+        return result
+
+    sweeper = Sweeper(Shared(context, run, "w", Telemetry()), found_work=lambda: None, watched=lambda: False)
+    sweeper.step()
+    replies.append([first, [*first, {"_id": "b"}], matched(1)])
+    sweeper.look_ahead()
+    sweeper.step()
+    assert sent[-1].args[0]["_id"] == "b"
+    assert sent[-2].options["limit"] == -upkeep.BATCH - 1, "those avoided take no place of the others"
