@@ -34,7 +34,7 @@ class Signpost(StrEnum):
     ENDED = "task.ended"
     """task, verdict: its handler ended; nothing is written yet."""
     REFUSED = "task.refused"
-    """task, error: its completion was refused with the change that its handler returned."""
+    """task, error: its ending was refused with what its handler returned, a change or a result that does not fit."""
     FINISHED = "tasks.finished"
     """count: so many endings were written; endings: each task with its verdict."""
     LEASE_LOST = "task.lease_lost"

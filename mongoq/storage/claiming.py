@@ -24,6 +24,7 @@ from mongoq.storage import candidates, documents, filters, indexes, reading, upd
 from mongoq.storage.commands import TIME_IS_UP, Command, Document, Op, Update, find, find_one, update_many
 from mongoq.storage.context import Context
 from mongoq.storage.finishing import Ended, finish
+from mongoq.storage.leasing import catch_up
 from mongoq.storage.patience import PROBE, WRITE_LIMIT, Around
 from mongoq.storage.quarantine import sound, update_fit
 from mongoq.storage.reading import Unread
@@ -170,7 +171,7 @@ def new_token() -> str:
 
 def recover(context: Context, tokens: Sequence[str]) -> Op[list[Unread]]:
     """The tasks held under these tokens, by the word of a majority: for claims whose replies were lost."""
-    yield from _catch_up(context, tokens[0])
+    yield from catch_up(context, tokens[0])
     where = {**filters.first_running(), documents.TOKEN: {"$in": list(tokens)}}
     found = yield from find(context.tasks, where, hint=indexes.LEASE, majority=True)
     now = context.clock.now()
@@ -187,19 +188,10 @@ def _take_first(context: Context, wanted: Wanted, token: str, now: datetime) -> 
         if not error.ambiguous or error.code == TIME_IS_UP:
             raise
         # The reply was lost, twice: only a look by the token tells whether the claim was made.
-        yield from _catch_up(context, token)
+        yield from catch_up(context, token)
         where = {documents.STATE: TaskState.RUNNING.value, documents.TOKEN: token}
         document = yield from find_one(context.tasks, where, hint=indexes.LEASE, majority=True)
     return document
-
-
-def _catch_up(context: Context, token: str) -> Op[None]:
-    """Wait until a majority has what this primary has; without it a majority read may show less.
-
-    Every write waits for that, one that finds nothing too. Of 18 tasks claimed on a primary that died with its
-    reply, the next one (6.0.5) showed 1: the others were held by nobody until their leases had run out.
-    """
-    yield from update_many(context.tasks, filters.held([token], [token]), updates.once_more(token))
 
 
 def _claim_around(context: Context, wanted: Wanted, token: str) -> Op[Claim]:
@@ -241,7 +233,7 @@ def _take(
     around = yield from update_fit(context, list(by_key), guard, update, patience)
     if around.updated < len(group) or around.doubtful:
         if around.doubtful:
-            yield from _catch_up(context, update["$set"][documents.TOKEN])
+            yield from catch_up(context, update["$set"][documents.TOKEN])
         mine = filters.held(list(by_key), [update["$set"][documents.TOKEN]])
         held = yield from find(context.tasks, mine, only=[documents.KEY], hint="_id_", majority=around.doubtful)
         by_key = {document[documents.KEY]: by_key[document[documents.KEY]] for document in held}

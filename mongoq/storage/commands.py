@@ -38,7 +38,8 @@ class Transaction(Command):
     """Several commands, run as one operation in one transaction: all that it writes is seen at once, or never.
 
     `body` makes it anew each time: a transaction that met another's write, or a fail-over, is run again. It must let
-    every StorageError pass, since the server has aborted the transaction by then.
+    every StorageError pass, since the server has aborted the transaction by then. `limit` is for how long it is
+    run again.
     """
 
     collection: str | None = None

@@ -97,7 +97,7 @@ class Driver:
             return self._call(asked, session)
         if session is not None:
             return self._step(asked.body(), session)
-        return transact(self._connection, lambda own: self._step(asked.body(), own))
+        return transact(self._connection, lambda own: self._step(asked.body(), own), asked.limit)
 
     def _failure(self, error: Exception) -> MongoqError:
         if isinstance(error, MongoqError):  # one that a transaction has translated already

@@ -53,6 +53,11 @@ def checked_size(document: Document, most: int) -> None:
     _encoded("task", document, most)
 
 
+def size_of(document: Document) -> int:
+    """How many bytes a document takes that can be encoded."""
+    return len(bson.encode(document, codec_options=CODEC))
+
+
 def _encoded(field: str, document: Document, most: int) -> bytes:
     try:
         data = bson.encode(document, codec_options=CODEC)

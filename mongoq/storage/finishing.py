@@ -2,25 +2,35 @@
 
 A write may be repeated after a lost reply: what it finds already done it recognises by `last_token`. A task
 deleted on completion leaves nothing to recognise, so a missing one counts as finished.
+
+Somebody's open transaction that holds some of the tasks must not stop the endings of the others: those are written,
+and the blocked ones come back, to be written again later.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Hashable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Hashable, Sequence
+from datetime import timedelta
+from typing import Any, Final, NamedTuple
 
-from pymongo import UpdateOne
+from pymongo import DeleteOne, UpdateOne
 
-from mongoq.errors import LeaseLost
+from mongoq.checks import shortened
+from mongoq.errors import LeaseLost, StorageUnavailable
 from mongoq.lifecycle import Event
 from mongoq.model import Task
 from mongoq.modification import Modification
 from mongoq.storage import documents, encoding, filters, modifying, updates
-from mongoq.storage.commands import Command, Op, Transaction, find, update_many
+from mongoq.storage.commands import Command, Filter, Op, Transaction, find, update_many
 from mongoq.storage.context import Context
+from mongoq.storage.leasing import catch_up
+from mongoq.storage.patience import MOST_PASSED, PROBE, WRITE_LIMIT, Around, write_around
 from mongoq.storage.plans import Leaving, Plan, prepared
 from mongoq.verdict import Ending, Returned, Verdict, judge
+
+SLOWEST: Final = 2**20
+"""Bytes a second that a network carries at least: a large result is no sign that something is in the way."""
 
 
 class Ended(NamedTuple):
@@ -40,30 +50,43 @@ class Ended(NamedTuple):
         return updates.mark(self.token, self.verdict.event), updates.mark(self.token, Event.CANCEL)
 
 
-def finish(context: Context, endings: Sequence[Ended]) -> Op[list[Ended]]:
-    """Write these endings; returns those that were refused because their lease was lost.
+class Finished(NamedTuple):
+    """What came of endings that were to be written."""
+
+    lost: list[Ended]
+    """Refused, because their lease was lost."""
+    blocked: list[Ended]
+    """Not written, because somebody's open transaction holds their tasks: to be written again."""
+
+
+def finish(
+    context: Context, endings: Sequence[Ended], *, patience: timedelta | None = WRITE_LIMIT, again: bool = False
+) -> Op[Finished]:
+    """Write these endings; returns those that could not be.
 
     May be called again with the same endings after an error, also after one that left it open whether
-    anything was written.
+    anything was written. Without `patience` they wait for an open transaction as long as the client does. `again`
+    is for those that were blocked before: they get one short try.
     """
-    doubtful: list[Ended] = []
-    together: dict[Hashable, list[Ended]] = defaultdict(list)
-    singly: list[Ended] = []
+    if again:
+        patience = PROBE
+    groups: dict[Hashable, list[Ended]] = defaultdict(list)
     for ending in endings:
-        kind = _kind(ending)
-        if kind is None:
-            singly.append(ending)
-        else:
-            together[kind].append(ending)
-    for group in together.values():
-        done = yield from _finish_group(context, group)
-        if done < len(group):
-            doubtful += group
-    if singly:
-        done = yield from _finish_singly(context, singly)
-        if done < len(singly):
-            doubtful += singly
-    return (yield from _settle(context, doubtful)) if doubtful else []
+        groups[None if again else _kind(ending)].append(ending)
+    unsure: list[Ended] = []
+    blocked: list[Ended] = []
+    doubtful = False
+    for kind, group in groups.items():
+        write = _finish_singly if kind is None else _finish_group
+        around = yield from _around(context, group, write, patience, most=0 if again else MOST_PASSED)
+        passed = set(around.passed)
+        blocked += [ending for ending in group if ending.task.key in passed]
+        if around.doubtful or around.updated < len(group):
+            unsure += [ending for ending in group if ending.task.key not in passed]
+        doubtful |= around.doubtful
+    if doubtful and unsure:
+        yield from catch_up(context, unsure[0].token)
+    return Finished((yield from _settle(context, unsure)) if unsure else [], blocked)
 
 
 def settle(context: Context, tasks: Sequence[Task], ending: Ending, worker: str) -> Op[None]:
@@ -78,21 +101,25 @@ def settle(context: Context, tasks: Sequence[Task], ending: Ending, worker: str)
             encoding.checked_result(verdict.result, context.options.max_task_bytes)
         endings.append(Ended(task, verdict))
     if len(endings) == 1 and endings[0].verdict.modification is not None:
-        lost = [] if (yield from finish_and_modify(context, endings[0])) else endings
+        done = Finished([] if (yield from finish_and_modify(context, endings[0])) else endings, [])
     else:
-        lost = yield from finish(context, endings)
-    if lost:
-        raise LeaseLost([ended.task.key for ended in lost])
+        # One alone keeps no other waiting.
+        done = yield from finish(context, endings, patience=WRITE_LIMIT if len(endings) > 1 else None)
+    if done.blocked:
+        keys = shortened(", ".join(ended.task.key for ended in done.blocked))
+        raise StorageUnavailable(f"somebody's open transaction holds {keys}: their endings are not written")
+    if done.lost:
+        raise LeaseLost([ended.task.key for ended in done.lost])
 
 
-def finish_and_modify(context: Context, ending: Ended) -> Op[bool]:
+def finish_and_modify(context: Context, ending: Ended, *, patience: timedelta | None = None) -> Op[bool]:
     """Write an ending together with the modification of its verdict, or neither; whether it was accepted.
 
     May be called again after an error, as `finish`. DependencyError where the modification was refused.
     """
     task, verdict = ending
     plan = prepared(context, verdict.modification or Modification(), Leaving(task.key, ending.token, ending.marks[0]))
-    done: bool = yield Transaction(body=lambda: _finish_and_modify(context, ending, plan))
+    done: bool = yield Transaction(body=lambda: _finish_and_modify(context, ending, plan), limit=patience)
     return done
 
 
@@ -121,6 +148,9 @@ def complete_first(context: Context, task: Task, result: Any, worker: str) -> Op
         raise LeaseLost([task.key])
 
 
+_Write = Callable[[Context, list[Ended], timedelta | None], Op[int]]
+
+
 def _kind(ending: Ended) -> Hashable:
     """What endings have in common that one update can write; None for one that is unlike any other."""
     verdict = ending.verdict
@@ -135,28 +165,59 @@ def _deletes(verdict: Verdict) -> bool:
     return verdict.event is Event.COMPLETE and not verdict.keep
 
 
-def _finish_group(context: Context, group: list[Ended]) -> Op[int]:
+def _around(
+    context: Context, group: list[Ended], write: _Write, patience: timedelta | None, *, most: int
+) -> Op[Around]:
+    if patience is None:
+        return Around((yield from write(context, group, None)), [], doubtful=False)
+    tokens = {ending.token for ending in group}
+
+    def guard(keys: Sequence[str]) -> Filter:
+        return filters.held(keys, tokens)
+
+    def write_some(keys: Sequence[str], limit: timedelta) -> Op[int]:
+        chosen = set(keys)
+        some = group if len(chosen) == len(group) else [ending for ending in group if ending.task.key in chosen]
+        return write(context, some, limit)
+
+    keys = [ending.task.key for ending in group]
+    return (yield from write_around(context.tasks, keys, guard, write_some, patience=patience, most=most))
+
+
+def _finish_group(context: Context, group: list[Ended], limit: timedelta | None = None) -> Op[int]:
+    """Write endings that one write serves; how many were accepted."""
     first = group[0]
     where = filters.held([ending.task.key for ending in group], [first.token])
     if _deletes(first.verdict):
-        reply = yield Command(context.tasks, "delete_many", (where,), {"hint": "_id_"})
+        reply = yield Command(context.tasks, "delete_many", (where,), {"hint": "_id_"}, limit=limit)
         return int(reply.deleted_count)
     where |= _unless_cancelled(first.verdict)
-    return (
-        yield from update_many(context.tasks, where, updates.ended(first.verdict, first.token, context.clock.now()))
-    )
+    update = updates.ended(first.verdict, first.token, context.clock.now())
+    return (yield from update_many(context.tasks, where, update, limit=limit))
 
 
-def _finish_singly(context: Context, endings: list[Ended]) -> Op[int]:
+def _finish_singly(context: Context, endings: list[Ended], limit: timedelta | None) -> Op[int]:
+    """Write endings unlike each other in one go; how many were accepted. What is sent gets its time on top."""
     now = context.clock.now()
-    writes = []
+    writes: list[UpdateOne | DeleteOne] = []
+    size = 0
     for task, verdict in endings:
-        where = filters.held([task.key], [task.token or "-"])
-        where |= _unless_cancelled(verdict)
-        update = updates.ended(verdict, task.token or "-", now, queue=task.queue, attempts=task.attempts)
-        writes.append(UpdateOne(where, update, hint="_id_"))
-    reply: Any = yield Command(context.tasks, "bulk_write", (writes,), {"ordered": False})
-    return int(reply.matched_count)
+        where = filters.held([task.key], [task.token or "-"]) | _unless_cancelled(verdict)
+        if _deletes(verdict):
+            writes.append(DeleteOne(where, hint="_id_"))
+        else:
+            update = updates.ended(verdict, task.token or "-", now, queue=task.queue, attempts=task.attempts)
+            writes.append(UpdateOne(where, update, hint="_id_"))
+            size += _size(verdict)
+    limit = limit and limit + timedelta(seconds=size / SLOWEST)
+    reply: Any = yield Command(context.tasks, "bulk_write", (writes,), {"ordered": False}, limit=limit)
+    return int(reply.matched_count + reply.deleted_count)
+
+
+def _size(verdict: Verdict) -> int:
+    """About how many bytes are sent of what may be large; to encode it all would double the cost of an ending."""
+    said = 0 if verdict.error is None else len(verdict.error.traceback)
+    return said if verdict.result is None else said + encoding.size_of({documents.RESULT: verdict.result})
 
 
 def _unless_cancelled(verdict: Verdict) -> dict[str, None]:

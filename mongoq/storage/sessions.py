@@ -12,6 +12,7 @@ import random
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Any, Final, ParamSpec, TypeVar
 
 from pymongo import ReadPreference, WriteConcern
@@ -35,14 +36,14 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 REPLAYED_FOR: Final = 10.0
-"""Seconds for which a transaction is tried again."""
+"""Seconds for which a transaction is tried again, where it brings no limit of its own."""
 FIRST_PAUSE: Final = 0.002
 LONGEST_PAUSE: Final = 0.2
 
 
-def transact(connection: Connection, body: Callable[[ClientSession], T]) -> T:
-    """Run `body` in a transaction of its own and commit it; both again as long as that can help."""
-    give_up_at = elapsed() + REPLAYED_FOR
+def transact(connection: Connection, body: Callable[[ClientSession], T], limit: timedelta | None = None) -> T:
+    """Run `body` in a transaction of its own and commit it; both again as long as that can help, and the limit."""
+    give_up_at = elapsed() + (limit.total_seconds() if limit else REPLAYED_FOR)
 
     def whole(session: ClientSession) -> T:
         result = body(session)

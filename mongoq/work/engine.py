@@ -231,7 +231,7 @@ class Engine:
         self._written([Settled(attempt, verdict)], [])
 
     def _refused(self, attempt: LiveAttempt, verdict: Verdict, error: MongoqError) -> Verdict:
-        """What becomes of a task instead, whose completion was refused with the change that came with it."""
+        """What becomes of a task instead, whose ending was refused with the change or the result that came with it."""
         self._shared.telemetry.emit(Signpost.REFUSED, task=attempt.task, error=error)
         choice = self._job.on_dependency_error
         instead = verdict_of_refused(attempt, verdict, error, self._shared, ignore=choice == IGNORE)
@@ -329,6 +329,8 @@ class Engine:
     def _shut_down(self) -> None:
         for name in ("claimer", "aide", "sweeper"):
             self._loops[name].stop()
+        self._buffer.hurry()
+        self._loops["finisher"].wake()
         self._release_waiting()
         for attempt in self._book.all():
             attempt.interrupt(Interruption.SHUTDOWN, limit=self._stop_by)

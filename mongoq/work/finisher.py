@@ -8,11 +8,15 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from mongoq.clock import elapsed
-from mongoq.errors import DependencyError, InvalidTask, MongoqError, StorageRefused
-from mongoq.storage.finishing import Ended, finish, finish_and_modify
+from mongoq.errors import DependencyError, InvalidTask, MongoqError, StorageRefused, StorageUnavailable
+from mongoq.storage.failures import WRITE_CONFLICT
+from mongoq.storage.finishing import Ended, Finished, finish, finish_and_modify
+from mongoq.storage.patience import WRITE_LIMIT
+from mongoq.storage.quarantine import UNFIT
 from mongoq.telemetry import Signpost
 from mongoq.verdict import Verdict
 from mongoq.work.attempt import LiveAttempt
+from mongoq.work.service import PAUSE
 from mongoq.work.shared import Shared
 
 log = logging.getLogger("mongoq.work")
@@ -23,6 +27,7 @@ SHORTEST_GATHERING: Final = 0.005
 """Seconds. Endings that come faster gather while those before them are written."""
 GATHERED: Final = 32
 """So many endings are worth a write."""
+HURRIED_PAUSE: Final = 0.05
 
 
 class Settled(NamedTuple):
@@ -32,16 +37,31 @@ class Settled(NamedTuple):
     verdict: Verdict
 
 
+class Kept(NamedTuple):
+    """An ending that could not be written for a reason of its own, and when it is tried again, on `elapsed()`."""
+
+    ending: Settled
+    tries: int
+    due: float
+
+
 class FinishBuffer:
-    """Endings on their way, oldest first. Any thread adds; only the finisher takes and gives back.
+    """Endings on their way, oldest first. Any thread adds; only the finisher takes, gives back and keeps.
 
     Without a lock: every operation used on the deque is atomic, and handlers queued up for one.
     """
 
     def __init__(self) -> None:
         self._waiting: deque[Settled] = deque()
+        self._kept: dict[LiveAttempt, Kept] = {}
+        self._hurried = False
 
     def __len__(self) -> int:
+        return len(self._waiting) + len(self._kept)
+
+    @property
+    def fresh(self) -> int:
+        """How many have not been tried yet, or are to be tried before all others."""
         return len(self._waiting)
 
     def add(self, attempt: LiveAttempt, verdict: Verdict) -> None:
@@ -58,6 +78,35 @@ class FinishBuffer:
     def give_back(self, endings: list[Settled]) -> None:
         """Put back what could not be written, to be written first."""
         self._waiting.extendleft(reversed(endings))
+
+    def keep(self, ending: Settled) -> bool:
+        """Keep an ending apart from the others, to be tried again after a pause that grows; whether it is new here."""
+        before = self._kept.get(ending.attempt)
+        tries = 1 if before is None else before.tries + 1
+        self._kept[ending.attempt] = Kept(ending, tries, elapsed() + PAUSE.delay(tries).total_seconds())
+        return before is None
+
+    def due(self, now: float) -> list[Settled]:
+        """Those kept that are to be tried again; they stay kept until `forget`."""
+        return [kept.ending for kept in self._kept.values() if self._hurried or kept.due <= now]
+
+    def forget(self, endings: list[Settled]) -> None:
+        """Keep these no more."""
+        for ending in endings:
+            self._kept.pop(ending.attempt, None)
+
+    def pause(self, now: float) -> float | None:
+        """Seconds until there is something to write; None where there is nothing."""
+        if self._waiting:
+            return 0
+        if not self._kept:
+            return None
+        wait = max(0.0, min(kept.due for kept in self._kept.values()) - now)
+        return min(HURRIED_PAUSE, wait) if self._hurried else wait
+
+    def hurry(self) -> None:
+        """Let those kept be tried as often as makes sense from now on: there is not much time left."""
+        self._hurried = True
 
 
 class Finisher:
@@ -80,27 +129,32 @@ class Finisher:
         self._written = written
         self._refused = refused
         self._gathering_since: float | None = None
+        self._left: dict[LiveAttempt, Settled] = {}
+        """Those taken of which it is not known what became of them."""
 
     @property
     def gathering(self) -> bool:
         """Whether what waits is written soon anyway: no need to be woken for one more."""
-        return self._gathering_since is not None and len(self._buffer) < GATHERED
+        return self._gathering_since is not None and self._buffer.fresh < GATHERED
 
     def step(self) -> float | None:
-        """Write what has gathered. An ending whose write fails is kept and written again."""
-        if not len(self._buffer):
-            return None
-        if rest := self._rest():
+        """Write what has gathered. An ending whose write fails is kept and written again, as long as it takes.
+
+        Where the server does not answer, all that are not written are first again. What is wrong with one alone
+        (it is refused, or an open transaction holds its task) keeps none of the others waiting for long.
+        """
+        if self._buffer.fresh and (rest := self._rest()):
             self._taken()
             return rest
-        endings = self._buffer.take(BATCH)
-        self._taken()
-        plain = [ending for ending in endings if ending.verdict.modification is None]
-        if plain:
-            self._write_plain(plain, later=endings)
-        if len(plain) < len(endings):
-            self._write_singly([ending for ending in endings if ending.verdict.modification is not None])
-        return 0 if len(self._buffer) else None
+        self._left = {ending.attempt: ending for ending in self._buffer.take(BATCH)}
+        try:
+            if self._left:
+                self._taken()
+                self._write_all(list(self._left.values()))
+        finally:
+            self._buffer.give_back(list(self._left.values()))
+        self._write_all(self._buffer.due(elapsed()), again=True)
+        return self._buffer.pause(elapsed())
 
     def _rest(self) -> float:
         """For how many seconds the endings that wait may go on waiting for others; 0 where they are written now.
@@ -108,7 +162,7 @@ class Finisher:
         A write costs this process and the server as much as 30 endings in it do. With two children that compute for
         20 ms and endings written one by one, a sixth of two cores went into it.
         """
-        time = min(LONGEST_GATHERING, self._gather_for()) if len(self._buffer) < GATHERED else 0.0
+        time = min(LONGEST_GATHERING, self._gather_for()) if self._buffer.fresh < GATHERED else 0.0
         now = elapsed()
         if self._gathering_since is None:
             self._gathering_since = now
@@ -118,53 +172,86 @@ class Finisher:
         self._gathering_since = None
         return 0.0
 
-    def _write_plain(self, endings: list[Settled], later: list[Settled]) -> None:
-        """Write these together; where that fails for now, all of `later` that is not written is kept."""
+    def _write_all(self, endings: list[Settled], *, again: bool = False) -> None:
+        plain = [ending for ending in endings if ending.verdict.modification is None]
         try:
-            self._write(endings)
+            self._write(plain, again=again)
         except StorageRefused:
             # One of them is the cause: alone, each of the others still gets written.
-            try:
-                self._write_singly(endings)
-            except BaseException:
-                self._buffer.give_back([ending for ending in later if ending.verdict.modification is not None])
-                raise
-        except BaseException:
-            self._buffer.give_back(later)
-            raise
+            for ending in plain:
+                self._write_alone(ending, again=again)
+        for ending in endings:
+            if ending.verdict.modification is not None:
+                self._write_alone(ending, again=again)
 
-    def _write(self, endings: list[Settled]) -> None:
+    def _write(self, endings: list[Settled], *, again: bool = False) -> None:
+        """Write these together, and keep what somebody's open transaction holds."""
+        if not endings:
+            return
         ended = [Ended(attempt.task, verdict) for attempt, verdict in endings]
-        refused = {(lost.task.key, lost.token) for lost in self._shared.run(finish(self._shared.context, ended))}
+        finished: Finished = self._shared.run(finish(self._shared.context, ended, again=again))
+        if finished.blocked:
+            blocked = {(one.task.key, one.token) for one in finished.blocked}
+            for ending in endings:
+                if (ending.attempt.key, ending.attempt.token) in blocked:
+                    self._keep(ending, "somebody's open transaction holds it")
+            endings = [one for one in endings if (one.attempt.key, one.attempt.token) not in blocked]
+            if not endings:
+                return
+        refused = {(lost.task.key, lost.token) for lost in finished.lost}
         lost = [a for a, _ in endings if (a.key, a.token) in refused] if refused else []
-        self._written(endings, lost)
+        self._decided(endings, lost)
         if self._shared.telemetry:
-            written = [(a.task, verdict) for a, verdict in endings if (a.task.key, a.task.token) not in refused]
+            written = [(a.task, verdict) for a, verdict in endings if (a.key, a.token) not in refused]
             self._shared.telemetry.emit(Signpost.FINISHED, count=len(written), endings=written)
 
-    def _write_singly(self, endings: list[Settled]) -> None:
-        for index, ending in enumerate(endings):
-            try:
-                if ending.verdict.modification is None:
-                    self._write([ending])
-                else:
-                    self._write_with_changes(ending)
-            except StorageRefused as error:
-                key = ending.attempt.key
-                log.warning("the ending of task %s cannot be written (%s): its lease will run out", key, error)
-                self._written([ending], [])
-            except BaseException:
-                self._buffer.give_back(endings[index:])
+    def _write_alone(self, ending: Settled, *, again: bool) -> None:
+        try:
+            if ending.verdict.modification is None:
+                self._write([ending], again=again)
+            else:
+                self._write_with_changes(ending)
+        except StorageRefused as error:
+            if error.code is None or error.code in UNFIT:
+                self._write_failure(ending, error)
+            else:
+                self._keep(ending, str(error))
+        except StorageUnavailable as error:
+            if error.code != WRITE_CONFLICT:
                 raise
+            self._keep(ending, "somebody's open transaction holds what it changes")
 
     def _write_with_changes(self, ending: Settled) -> None:
         """Write an ending and its modification in one transaction; where that is refused, what then becomes of it."""
         attempt, verdict = ending
         try:
-            done = self._shared.run(finish_and_modify(self._shared.context, Ended(attempt.task, verdict)))
+            operation = finish_and_modify(self._shared.context, Ended(attempt.task, verdict), patience=WRITE_LIMIT)
+            done = self._shared.run(operation)
         except (DependencyError, InvalidTask, StorageRefused) as error:
             self._write([Settled(attempt, self._refused(attempt, verdict, error))])
             return
-        self._written([ending], [] if done else [attempt])
+        self._decided([ending], [] if done else [attempt])
         if done and self._shared.telemetry:
             self._shared.telemetry.emit(Signpost.FINISHED, count=1, endings=[(attempt.task, verdict)])
+
+    def _write_failure(self, ending: Settled, error: StorageRefused) -> None:
+        """Write a failure in place of an ending that no time will make fit into its document."""
+        attempt, verdict = ending
+        instead = self._refused(attempt, verdict, InvalidTask(f"its ending cannot be stored: {error}"))
+        try:
+            self._write([Settled(attempt, instead)])
+        except StorageRefused:
+            # Nothing can be written to it: the rescue sets it aside.
+            log.warning("the ending of task %s cannot be written (%s): its lease will run out", attempt.key, error)
+            self._decided([ending], [])
+
+    def _keep(self, ending: Settled, why: str) -> None:
+        self._left.pop(ending.attempt, None)
+        if self._buffer.keep(ending):
+            log.warning("the ending of task %s is not written yet (%s): it is tried again", ending.attempt.key, why)
+
+    def _decided(self, endings: list[Settled], lost: list[LiveAttempt]) -> None:
+        for ending in endings:
+            self._left.pop(ending.attempt, None)
+        self._buffer.forget(endings)
+        self._written(endings, lost)

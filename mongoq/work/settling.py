@@ -29,9 +29,9 @@ def verdict_of(attempt: LiveAttempt, ending: Ending, shared: Shared) -> Verdict:
 def verdict_of_refused(
     attempt: LiveAttempt, verdict: Verdict, error: MongoqError, shared: Shared, *, ignore: bool
 ) -> Verdict:
-    """What becomes of a task whose completion came with a modification that was refused."""
+    """What becomes of a task whose ending was refused together with what came with it: a modification, a result."""
     task = attempt.task
-    log.warning("task %s of %s: its completion was refused with what should follow: %s", task.key, task.queue, error)
+    log.warning("task %s of %s: its ending was refused with what came with it: %s", task.key, task.queue, error)
     if ignore and isinstance(error, DependencyError):
         return replace(verdict, modification=None)
     # What cannot be stored will not be storable the next time either.

@@ -200,7 +200,7 @@ def test_many_endings_of_all_kinds_are_written_together_and_the_lost_are_told(st
     ]
     endings = [Ended(task, verdicts[number % 3]) for number, task in enumerate(tasks)]
 
-    lost = store.run(finishing.finish(store.context, endings))
+    lost, _ = store.run(finishing.finish(store.context, endings))
 
     assert [ending.task.key for ending in lost] == [gone.key]
     assert store.collection.count_documents({"state": "completed"}) == 19

@@ -3,6 +3,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
+from mongoq.clock import elapsed
 from mongoq.lifecycle import Event
 from mongoq.verdict import Verdict
 from mongoq.work.attempt import LiveAttempt
@@ -59,3 +60,35 @@ def test_no_ending_is_lost_or_doubled_between_threads(make_attempt: Callable[...
             taken += batch
         again = not again
     assert sorted(keys(taken)) == sorted(attempt.task.key for attempt in attempts)
+
+
+def test_what_is_kept_counts_and_comes_again_after_pauses_that_grow(make_attempt: Callable[..., LiveAttempt]) -> None:
+    buffer = filled(make_attempt, 2)
+    one, other = buffer.take(2)
+    assert buffer.keep(one)
+    buffer.keep(other)
+    assert len(buffer) == 2, "they take up room"
+    assert buffer.due(elapsed()) == []
+    assert buffer.due(elapsed() + 60) == [one, other]
+    assert not buffer.keep(one), "no news"
+    for _ in range(9):
+        buffer.keep(one)
+    assert buffer.due(elapsed() + 1) == [other], "the pauses are its own"
+    buffer.forget([other])
+    pause = buffer.pause(elapsed())
+    assert pause is not None
+    assert 1 < pause <= 5
+    assert len(buffer) == 1
+
+
+def test_what_is_kept_is_tried_often_where_there_is_no_time_left(make_attempt: Callable[..., LiveAttempt]) -> None:
+    buffer = filled(make_attempt, 1)
+    (ending,) = buffer.take(1)
+    assert buffer.pause(elapsed()) is None
+    for _ in range(9):
+        buffer.keep(ending)
+    buffer.hurry()
+    assert buffer.due(elapsed()) == [ending]
+    pause = buffer.pause(elapsed())
+    assert pause is not None
+    assert pause < 0.1

@@ -18,6 +18,7 @@ from mongoq.storage import finishing
 from mongoq.storage.commands import Command
 from mongoq.storage.context import Context
 from mongoq.storage.finishing import Ended, finish
+from mongoq.storage.patience import WRITE_LIMIT
 from mongoq.storage.updates import mark
 from mongoq.verdict import Raised, Returned, Verdict
 
@@ -33,6 +34,7 @@ RETRY = Verdict(Event.RETRY, run_at=NOW + HOUR, error=ERROR)
 SNOOZE = Verdict(Event.SNOOZE, run_at=NOW + HOUR, charged=False)
 RELEASE = Verdict(Event.RELEASE, charged=False)
 MOVE = Verdict(Event.MOVE, queue="slow")
+LOST_REPLY = StorageUnavailable("lost", ambiguous=True)
 
 
 def reply(count: int) -> SimpleNamespace:
@@ -51,13 +53,13 @@ def change_of(command: Command) -> Any:
 
 def test_endings_of_one_batch_are_written_together(drive: Drive, context: Context, make_task: Make) -> None:
     endings = [Ended(make_task(_id=key), KEPT) for key in "abc"]
-    (update,), lost = drive(finish(context, endings), reply(3))
+    (update,), done = drive(finish(context, endings), reply(3))
     where, change = update.args
     assert where == {"_id": {"$in": ["a", "b", "c"]}, "token": "t1", "state": TaskState.RUNNING}
     assert change["$set"]["state"] == TaskState.COMPLETED
     assert change["$set"]["purge_at"] == NOW + HOUR
     assert set(change["$unset"]) == {"token", "lease_until", "suspect"}
-    assert lost == []
+    assert done.lost == []
 
 
 def test_endings_unlike_each_other_are_written_apart(drive: Drive, context: Context, make_task: Make) -> None:
@@ -70,10 +72,10 @@ def test_endings_unlike_each_other_are_written_apart(drive: Drive, context: Cont
         Ended(make_task(_id="f"), Verdict(Event.COMPLETE, keep=HOUR, result=7)),
         Ended(make_task(_id="g"), MOVE),
     ]
-    commands, lost = drive(finish(context, endings), reply(1), reply(1), reply(1), reply(1), reply(3))
+    commands, done = drive(finish(context, endings), reply(1), reply(1), reply(1), reply(1), reply(3))
     assert verbs(commands) == ["update_many", "delete_many", "update_many", "update_many", "bulk_write"]
     assert len(commands[-1].args[0]) == 3
-    assert lost == []
+    assert done.lost == []
 
 
 def test_a_result_that_is_not_kept_does_not_keep_a_task_from_its_batch(
@@ -92,18 +94,51 @@ def test_an_ending_repeated_after_its_reply_was_lost_is_recognised(
 ) -> None:
     task = make_task()
     with pytest.raises(StorageUnavailable):
-        drive(finish(context, [Ended(task, verdict)]), StorageUnavailable("lost", ambiguous=True))
+        drive(finish(context, [Ended(task, verdict)]), LOST_REPLY, StorageUnavailable("gone"))
     written = {"_id": "k1", "last_token": mark("t1", verdict.event)}
-    commands, lost = drive(finish(context, [Ended(task, verdict)]), reply(0), [written])
+    commands, done = drive(finish(context, [Ended(task, verdict)]), reply(0), [written])
     assert commands[1].majority
-    assert lost == []
+    assert done.lost == []
+
+
+@pytest.mark.parametrize("verdict", [KEPT, DELETED, MOVE], ids=["kept", "deleted", "alone"])
+def test_an_ending_in_doubt_counts_as_written_only_by_the_word_of_a_majority(
+    drive: Drive, context: Context, make_task: Make, verdict: Verdict
+) -> None:
+    endings = [Ended(make_task(_id=key), verdict) for key in "abc"]
+    documents = [{"_id": "c", "token": "t1"}, {"_id": "b", "token": "t9"}]
+    if verdict is not DELETED:
+        documents.append({"_id": "a", "last_token": mark("t1", verdict.event)})
+    held = [{"_id": "c"}]
+    commands, done = drive(finish(context, endings), LOST_REPLY, held, LOST_REPLY, held, reply(0), documents)
+    assert verbs(commands)[2:] == [commands[0].verb, "find", "update_many", "find"]
+    assert commands[-1].majority, "after a write of its own, for which a majority has all that came before"
+    assert commands[-1].args[0] == {"_id": {"$in": ["a", "b"]}}
+    assert (done.lost, done.blocked) == ([endings[1]], [endings[2]])
+
+
+def test_what_was_blocked_gets_one_short_try_of_all_together(drive: Drive, context: Context, make_task: Make) -> None:
+    endings = [Ended(make_task(_id="a"), DELETED), Ended(make_task(_id="b", token="t2"), RETRY)]
+    held = [{"_id": "a"}, {"_id": "b"}]
+    commands, done = drive(finish(context, endings, again=True), LOST_REPLY, held)
+    assert verbs(commands) == ["bulk_write", "find"]
+    assert (commands[0].limit or WRITE_LIMIT) < WRITE_LIMIT
+    assert done.blocked == endings
+
+
+def test_a_large_result_is_given_the_time_that_it_takes_to_send(
+    drive: Drive, context: Context, make_task: Make
+) -> None:
+    large = Verdict(Event.COMPLETE, keep=HOUR, result=b"x" * 2**22)
+    (command,), _ = drive(finish(context, [Ended(make_task(), large)]), reply(1))
+    assert (command.limit or WRITE_LIMIT) > WRITE_LIMIT + timedelta(seconds=4)
 
 
 def test_it_is_recognised_also_where_another_has_claimed_the_task_since(
     drive: Drive, context: Context, make_task: Make
 ) -> None:
     taken = {"_id": "k1", "token": "t9", "last_token": mark("t1", Event.RELEASE)}
-    assert drive(finish(context, [Ended(make_task(), RELEASE)]), reply(0), [taken])[1] == []
+    assert drive(finish(context, [Ended(make_task(), RELEASE)]), reply(0), [taken])[1].lost == []
 
 
 @pytest.mark.parametrize(
@@ -121,15 +156,15 @@ def test_a_task_that_another_holds_or_ended_is_lost(
     drive: Drive, context: Context, make_task: Make, document: dict[str, Any]
 ) -> None:
     ending = Ended(make_task(), KEPT)
-    assert drive(finish(context, [ending]), reply(0), [document])[1] == [ending]
+    assert drive(finish(context, [ending]), reply(0), [document])[1].lost == [ending]
 
 
 def test_a_missing_task_counts_as_finished_where_it_is_deleted_on_completion(
     drive: Drive, context: Context, make_task: Make
 ) -> None:
     deleted, kept = Ended(make_task(_id="a"), DELETED), Ended(make_task(_id="b"), KEPT)
-    assert drive(finish(context, [deleted]), reply(0), [])[1] == []
-    assert drive(finish(context, [kept]), reply(0), [])[1] == [kept]
+    assert drive(finish(context, [deleted]), reply(0), [])[1].lost == []
+    assert drive(finish(context, [kept]), reply(0), [])[1].lost == [kept]
 
 
 def test_only_the_doubtful_are_looked_up_and_only_the_lost_are_returned(
@@ -138,9 +173,9 @@ def test_only_the_doubtful_are_looked_up_and_only_the_lost_are_returned(
     sure = [Ended(make_task(_id="a"), DELETED), Ended(make_task(_id="b"), DELETED)]
     held, gone = Ended(make_task(_id="c"), KEPT), Ended(make_task(_id="d"), KEPT)
     documents = [{"_id": "c", "last_token": mark("t1", Event.COMPLETE)}, {"_id": "d", "token": "t9"}]
-    commands, lost = drive(finish(context, [*sure, held, gone]), reply(2), reply(1), documents)
+    commands, done = drive(finish(context, [*sure, held, gone]), reply(2), reply(1), documents)
     assert commands[2].args[0] == {"_id": {"$in": ["c", "d"]}}
-    assert lost == [gone]
+    assert done.lost == [gone]
 
 
 @pytest.mark.parametrize("verdict", [RETRY, SNOOZE, RELEASE, MOVE], ids=lambda verdict: verdict.event)
@@ -148,7 +183,7 @@ def test_a_cancel_request_turns_any_ending_but_a_completion_into_cancelled(
     drive: Drive, context: Context, make_task: Make, verdict: Verdict
 ) -> None:
     asked = {"_id": "k1", "token": "t1", "cancel_requested": True}
-    commands, lost = drive(finish(context, [Ended(make_task(), verdict)]), reply(0), [asked], reply(1))
+    commands, done = drive(finish(context, [Ended(make_task(), verdict)]), reply(0), [asked], reply(1))
     first = change_of(commands[0])._filter if commands[0].verb == "bulk_write" else commands[0].args[0]
     assert first["cancel_requested"] is None
     where, change = commands[2].args
@@ -156,7 +191,7 @@ def test_a_cancel_request_turns_any_ending_but_a_completion_into_cancelled(
     assert change["$set"]["state"] == TaskState.CANCELLED
     assert change["$set"]["purge_at"] == NOW + timedelta(days=30)
     assert ("$push" in change) == (verdict.error is not None)
-    assert lost == []
+    assert done.lost == []
 
 
 def test_a_completion_wins_over_a_cancel_request(drive: Drive, context: Context, make_task: Make) -> None:
@@ -169,14 +204,14 @@ def test_a_cancel_that_overtook_an_ending_whose_reply_was_lost_is_recognised(
     drive: Drive, context: Context, make_task: Make
 ) -> None:
     ended = {"_id": "k1", "last_token": mark("t1", Event.CANCEL), "cancel_requested": True}
-    assert drive(finish(context, [Ended(make_task(), RETRY)]), reply(0), [ended])[1] == []
+    assert drive(finish(context, [Ended(make_task(), RETRY)]), reply(0), [ended])[1].lost == []
 
 
 def test_a_task_without_a_token_matches_nothing(drive: Drive, context: Context, make_task: Make) -> None:
     ending = Ended(make_task(token=None), KEPT)
-    commands, lost = drive(finish(context, [ending]), reply(0), [{"_id": "k1"}])
+    commands, done = drive(finish(context, [ending]), reply(0), [{"_id": "k1"}])
     assert commands[0].args[0]["token"] == "-"
-    assert lost == [ending]
+    assert done.lost == [ending]
 
 
 def test_a_moved_task_starts_its_count_afresh_in_its_new_queue(drive: Drive, context: Context, make_task: Make) -> None:

@@ -1,0 +1,124 @@
+"""Endings that cannot be written yet: kept and tried again, while those of the others are written."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from pymongo import MongoClient
+
+from mongoq import Modification, NewTask, Queue, Task, TaskState
+from mongoq.storage.embedded import EmbeddedServer
+
+Until = Callable[..., None]
+MIB = 2**20
+
+
+@pytest.fixture
+def client(server: EmbeddedServer) -> Iterator[MongoClient[dict[str, Any]]]:
+    with MongoClient[dict[str, Any]](server.uri) as client:
+        yield client
+
+
+@contextmanager
+def held_by_a_transaction(client: MongoClient[dict[str, Any]], queue: Queue, key: str) -> Iterator[None]:
+    tasks = client.get_default_database("mongoq")[f"{queue.namespace}.tasks"]
+    with client.start_session() as session, session.start_transaction():
+        assert tasks.update_one({"_id": key}, {"$set": {"mine": 1}}, session=session).matched_count == 1
+        yield
+        session.abort_transaction()
+
+
+def left(queue: Queue) -> dict[str, TaskState]:
+    """The tasks that have not completed, but those that follow them."""
+    after = (TaskState.COMPLETED, TaskState.SCHEDULED)
+    return {task.key: task.state for task in queue.tasks() if task.state not in after}
+
+
+def followed(task: Task) -> Modification:
+    """A handler whose task is to be ended in one transaction with the making of the next one."""
+    return Modification(insert=[NewTask(key=f"after {task.key}", delay=60)])
+
+
+@pytest.mark.parametrize("keep", [0, 3600], ids=["deleted", "kept"])
+@pytest.mark.parametrize("handler", [lambda _: None, lambda task: task.key, followed], ids=["none", "result", "more"])
+def test_endings_are_written_while_a_transaction_holds_the_task_of_another(
+    *, make_queue: Callable[..., Queue], client: Any, watch: Any, until: Until, keep: int, handler: Any
+) -> None:
+    queue = make_queue(keep_completed=keep)
+    events = watch(queue)
+    gate = threading.Event()
+
+    def wait(task: Task) -> Any:
+        gate.wait(30)
+        return handler(task)
+
+    keys = ["held", *(f"t{number}" for number in range(5))]
+    for key in keys:
+        queue.new(key=key)
+    queue.start(wait, workers=6)
+    events.wait("task.started", 6)
+    with held_by_a_transaction(client, queue, "held"):
+        gate.set()
+        until(lambda: left(queue) == {"held": TaskState.RUNNING}, timeout=20, why="the others end")
+        queue.new(key="later")
+        until(lambda: left(queue) == {"held": TaskState.RUNNING}, timeout=20, why="so does what comes later")
+    until(lambda: not left(queue), timeout=20, why="it is written in the end")
+    assert events.of("task.lease_lost") == []
+    assert len(events.of("task.started")) == 7
+    assert {task.attempts for task in queue.tasks(state="completed")} <= {1}
+
+
+@pytest.fixture
+def refuse(client: Any, queue: Queue) -> Callable[[bool], None]:
+    """Let the server refuse to complete a task whose tag `bad` is set, or not any more."""
+
+    def switch(on: bool) -> None:
+        rule = {"$nor": [{"state": "completed", "tags.bad": True}]} if on else {}
+        client.get_default_database("mongoq").command("collMod", f"{queue.namespace}.tasks", validator=rule)
+
+    queue.init()
+    return switch
+
+
+def test_an_ending_that_is_refused_is_written_when_the_server_takes_it(
+    queue: Queue, events: Any, until: Until, refuse: Callable[[bool], None]
+) -> None:
+    refuse(True)
+    queue.new_many([{"bad": number % 3 == 0} for number in range(9)])
+    queue.start(lambda task: "done")
+    until(lambda: len(left(queue)) == 3, timeout=20, why="the others end")
+    events.wait("tasks.finished")
+    refuse(False)
+    until(lambda: not left(queue), timeout=20, why="what was refused is written")
+    assert len(events.of("task.started")) == 9, "nothing ran twice"
+    assert {task.result for task in queue.tasks()} == {"done"}
+
+
+def test_a_stopping_worker_tries_once_more_what_was_refused_and_does_not_wait_for_it(
+    queue: Queue, events: Any, until: Until, refuse: Callable[[bool], None], caplog: pytest.LogCaptureFixture
+) -> None:
+    refuse(True)
+    queue.new_many([{"bad": True}] * 2)
+    handle = queue.start(lambda task: None)
+    until(lambda: caplog.text.count("is not written yet") == 2, timeout=20, why="both are refused")
+    handle.stop(0.1)
+    assert handle.stopped
+    assert set(left(queue).values()) == {TaskState.RUNNING}
+
+
+def test_an_ending_that_no_time_makes_fit_ends_as_a_failure_that_says_so(make_queue: Callable[..., Queue]) -> None:
+    queue = make_queue(max_task_bytes=8 * MIB, max_retries=3)
+    large = b"x" * (8 * MIB - 30)
+    queue.new(key="large", payload=large[:-300])
+    queue.new(key="small")
+    queue.run(lambda task: large if task.key == "large" else "fine", burst=True)
+
+    failed = queue.get("large")
+    assert (failed.state, failed.attempts, failed.result) == (TaskState.FAILED, 1, None)
+    assert failed.last_error is not None
+    assert "cannot be stored" in failed.last_error.message
+    assert queue.get("small").result == "fine"
