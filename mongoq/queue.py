@@ -646,7 +646,10 @@ class Queue:
         return self._read(rooms.inspecting.count(self._context, _matching(chosen)))
 
     def size(self, queue: str | None = None) -> int:
-        """How many tasks of one queue, or of all, are not finished: ready, scheduled or running."""
+        """How many tasks of one queue, or of all, are not finished: ready, scheduled or running, at one moment.
+
+        On a standalone server the states are counted one after the other.
+        """
         return self._read(rooms.inspecting.size(self._context, queue, LIVE))
 
     @suggesting

@@ -6,17 +6,19 @@ Counts come from the partial indexes alone, without reading a document.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from mongoq.checks import shortened
-from mongoq.errors import TaskNotFound
+from mongoq.errors import TaskNotFound, Unsupported
 from mongoq.lifecycle import FINISHED, TaskState
 from mongoq.model import QueueStats, Task
 from mongoq.storage import documents, filters, indexes, reading
-from mongoq.storage.commands import Command, Document, Filter, Op, find_one
+from mongoq.storage.commands import Command, Document, Filter, Op, Transaction, find_one
 from mongoq.storage.context import Context
+
+T = TypeVar("T")
 
 READ_LIMIT: Final = timedelta(seconds=30)
 """For counts and lists: they read more than a claim, and may take longer than the client's socket allows."""
@@ -61,7 +63,11 @@ def count(context: Context, chosen: Filter) -> Op[int]:
 
 
 def empty(context: Context, named: Filter) -> Op[bool]:
-    """Whether none of these queues' tasks is unfinished."""
+    """Whether none of these queues' tasks is unfinished, at one moment."""
+    return (yield from _at_once(lambda: _empty(context, named)))
+
+
+def _empty(context: Context, named: Filter) -> Op[bool]:
     for states, index in _INDEX_OF.items():
         if states != FINISHED:
             where = {**named, **filters.in_states(states)}
@@ -103,7 +109,11 @@ def ready(context: Context, queues: Sequence[str], where: Mapping[str, Any] | No
 
 
 def size(context: Context, queue: str | None, states: Sequence[TaskState]) -> Op[int]:
-    """How many tasks are in one of these states."""
+    """How many tasks are in one of these states, at one moment."""
+    return (yield from _at_once(lambda: _size(context, queue, states)))
+
+
+def _size(context: Context, queue: str | None, states: Sequence[TaskState]) -> Op[int]:
     total = 0
     for group, index in _INDEX_OF.items():
         wanted = [state for state in group if state in states]
@@ -115,6 +125,20 @@ def size(context: Context, queue: str | None, states: Sequence[TaskState]) -> Op
                 where[documents.QUEUE] = {"$eq": queue}
             total += yield Command(context.tasks, "count_documents", (where,), {"hint": index}, limit=READ_LIMIT)
     return total
+
+
+def _at_once(body: Callable[[], Op[T]]) -> Op[T]:
+    """Look at several indexes as they are at one moment, or a task that moves between them would hide, or count twice.
+
+    Not for long looks: the server keeps all deleted index entries for the moment that is looked at, and every claim
+    walks over them. A server that stands alone has no such moments, there one look follows the other.
+    """
+    try:
+        # A caller who only looks is told of a lost server as soon as with plain reads.
+        result: T = yield Transaction(body=body, limit=timedelta(seconds=1))
+    except Unsupported:
+        result = yield from body()
+    return result
 
 
 def _grouped(context: Context, where: Filter, index: str, *, attempts: bool) -> Op[list[Document]]:

@@ -1,15 +1,20 @@
 from __future__ import annotations
 
+import itertools
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
 from pymongo import MongoClient, monitoring
 
 from mongoq import IndexMissing, Queue, QueueClosed, QueueStats, StorageUnavailable, TaskNotFound, TaskState
-from mongoq.storage import indexes, inspecting, tending
+from mongoq.lifecycle import LIVE
+from mongoq.storage import filters, indexes, inspecting, tending, upkeep
+from mongoq.storage.commands import Op, Transaction
 from mongoq.storage.embedded import EmbeddedServer
 from mongoq.verdict import Returned
 
@@ -217,3 +222,32 @@ def test_count_counts_what_matches(queue: Queue) -> None:
     queue.new({"n": 2}, queue="a", delay=60)
     assert (queue.count(), queue.count(queue="a", state="ready"), queue.count(where={"n": 2})) == (4, 3, 1)
     assert queue.count(queue="none") == 0
+
+
+def meddled(op: Op[Any], meddle: Callable[[], object]) -> Op[Any]:
+    """The same operation, with something done before its second command."""
+    try:
+        command = next(op)
+        for number in itertools.count():
+            if isinstance(command, Transaction):
+                command = replace(command, body=partial(lambda body: meddled(body(), meddle), command.body))
+            elif number == 1:
+                meddle()
+            command = op.send((yield command))
+    except StopIteration as done:
+        return done.value
+
+
+def test_a_task_that_moves_meanwhile_is_counted_once_and_does_not_hide(store: Any) -> None:
+    def promote() -> None:
+        store.clock.advance(60)
+        assert store.run(upkeep.promote(store.context)).moved == 1
+
+    for look, seen in (
+        (inspecting.size(store.context, None, LIVE), 1),
+        (inspecting.empty(store.context, filters.named()), False),
+    ):
+        key = store.new(delay=60).key
+        assert store.run(meddled(look, promote)) == seen
+        assert store.get(key).state is TaskState.READY
+        store.end(store.claim()[0], Returned())

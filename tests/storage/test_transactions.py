@@ -161,6 +161,7 @@ def test_a_standalone_server_says_what_would_be_enough(standalone: Client) -> No
             queue.modify(insert=[NewTask()])
         with pytest.raises(Unsupported), queue.transaction(task):
             pytest.fail("the block is not entered")
+        assert (queue.size(), queue.empty()) == (1, False), "looking needs none"
         queue.complete(task)
         assert queue.get("a").state is TaskState.COMPLETED
 
