@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Final, NamedTuple
 
 from mongoq.clock import elapsed
 from mongoq.errors import DependencyError, InvalidTask, MongoqError, StorageRefused, StorageUnavailable
 from mongoq.storage.failures import WRITE_CONFLICT
 from mongoq.storage.finishing import Ended, Finished, finish, finish_and_modify
-from mongoq.storage.patience import WRITE_LIMIT
+from mongoq.storage.patience import PROBE, WRITE_LIMIT
 from mongoq.storage.quarantine import UNFIT
 from mongoq.telemetry import Signpost
 from mongoq.verdict import Verdict
@@ -180,9 +181,10 @@ class Finisher:
             # One of them is the cause: alone, each of the others still gets written.
             for ending in plain:
                 self._write_alone(ending, again=again)
-        for ending in endings:
-            if ending.verdict.modification is not None:
-                self._write_alone(ending, again=again)
+        changing = [ending for ending in endings if ending.verdict.modification is not None]
+        # Each may take its time: of those tried again one, then what is new comes first.
+        for ending in changing[:1] if again else changing:
+            self._write_alone(ending, again=again)
 
     def _write(self, endings: list[Settled], *, again: bool = False) -> None:
         """Write these together, and keep what somebody's open transaction holds."""
@@ -210,7 +212,7 @@ class Finisher:
             if ending.verdict.modification is None:
                 self._write([ending], again=again)
             else:
-                self._write_with_changes(ending)
+                self._write_with_changes(ending, PROBE if again else WRITE_LIMIT)
         except StorageRefused as error:
             if error.code is None or error.code in UNFIT:
                 self._write_failure(ending, error)
@@ -221,11 +223,11 @@ class Finisher:
                 raise
             self._keep(ending, "somebody's open transaction holds what it changes")
 
-    def _write_with_changes(self, ending: Settled) -> None:
+    def _write_with_changes(self, ending: Settled, patience: timedelta) -> None:
         """Write an ending and its modification in one transaction; where that is refused, what then becomes of it."""
         attempt, verdict = ending
         try:
-            operation = finish_and_modify(self._shared.context, Ended(attempt.task, verdict), patience=WRITE_LIMIT)
+            operation = finish_and_modify(self._shared.context, Ended(attempt.task, verdict), patience=patience)
             done = self._shared.run(operation)
         except (DependencyError, InvalidTask, StorageRefused) as error:
             self._write([Settled(attempt, self._refused(attempt, verdict, error))])

@@ -10,6 +10,8 @@ from mongoq.errors import StorageRefused, StorageUnavailable
 from mongoq.lifecycle import Event
 from mongoq.modification import Modification
 from mongoq.storage.context import Context
+from mongoq.storage.failures import WRITE_CONFLICT
+from mongoq.storage.finishing import Finished
 from mongoq.telemetry import Telemetry
 from mongoq.verdict import Verdict
 from mongoq.work.attempt import LiveAttempt
@@ -64,9 +66,9 @@ def test_no_ending_is_lost_where_the_server_goes_away_while_they_are_written_one
     assert {ending.attempt.key for ending in buffer.take(9)} == {"a", "b", "c"}
 
 
-def accept(operation: Any) -> list[Any]:
+def accept(operation: Any) -> Finished:
     operation.close()
-    return []
+    return Finished([], [])
 
 
 def test_sparse_endings_wait_for_others_and_are_written_with_them(
@@ -110,3 +112,25 @@ def test_no_slot_stands_idle_while_endings_gather(finisher_on: Callable[..., Any
     finisher, buffer = finisher_on(accept, gather_for=3600, taken=lambda: refills.append(1))
     finisher.step()
     assert (refills, len(buffer)) == ([1], 3)
+
+
+def test_of_the_changes_that_are_tried_again_one_is_made_at_a_time(
+    finisher_on: Callable[..., Any], make_attempt: Make
+) -> None:
+    run: list[str] = []
+
+    def conflict(operation: Any) -> Any:
+        run.append(operation.__name__)
+        operation.close()
+        if operation.__name__ == "finish_and_modify":
+            raise StorageUnavailable("another write met it", code=WRITE_CONFLICT)
+        return Finished([], [])
+
+    finisher, buffer = finisher_on(conflict)
+    buffer.add(make_attempt(0.0, _id="d"), Verdict(Event.COMPLETE, modification=Modification()))
+    finisher.step()
+    assert run == ["finish", "finish_and_modify", "finish_and_modify"]
+    assert len(buffer) == 2
+    buffer.hurry()
+    finisher.step()
+    assert run[3:] == ["finish_and_modify"]
