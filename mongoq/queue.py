@@ -288,9 +288,9 @@ class Queue:
     ) -> None:
         """Run `handler(task)` (or `handler(attempt, task)`) for the tasks of `queues`, until it is stopped.
 
-        A return completes the task; its value is kept as the result. A `Modification`, or a list of `NewTask`s, is
-        carried out together with the completion, or neither is; where it deletes or changes the task itself, that
-        takes the place of the completion. `Retry`, `Snooze`, `Fail`, `Cancel` and
+        A return completes the task; its value is kept as the result. A `Modification`, a `NewTask` or a list of
+        them is carried out together with the completion, or neither is; where it deletes or changes the task
+        itself, that takes the place of the completion. `Retry`, `Snooze`, `Fail`, `Cancel` and
         `Move` steer it; any other exception is a failure, retried by the backoff. A task is run at least once,
         and may be run again where its worker vanished or was cut off: make handlers idempotent.
 

@@ -23,6 +23,8 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from mongoq.backoff import delay_of
+from mongoq.checks import shortened
+from mongoq.errors import Fault, InvalidTask
 from mongoq.lifecycle import Event
 from mongoq.model import Task, TaskError
 from mongoq.modification import Modification
@@ -163,15 +165,19 @@ def _judged(task: Task, ending: Ending, policy: Policy, now: datetime, worker: s
 
 
 def follow_up_of(value: Any) -> Modification | None:
-    """What a handler's value asks for beside the completion: a Modification, or a list of new tasks.
+    """What a handler's value asks for beside the completion: a Modification, or one or several new tasks.
 
-    InvalidTask where the list is no Modification.
+    InvalidTask where the tasks are no Modification, or stand beside something else.
     """
     if isinstance(value, Modification):
         return value
-    if isinstance(value, list) and value and all(isinstance(item, NewTask) for item in value):
-        return Modification(insert=value)
-    return None
+    items = [value] if isinstance(value, NewTask) else value
+    if not (isinstance(items, list | tuple) and any(isinstance(item, NewTask | Modification) for item in items)):
+        return None
+    if not all(isinstance(item, NewTask) for item in items):
+        allowed = "a result, a NewTask, a list of NewTasks and nothing else, or a Modification"
+        raise InvalidTask([Fault("result", shortened(value), allowed)])
+    return Modification(insert=items)
 
 
 @functools.lru_cache(maxsize=64)

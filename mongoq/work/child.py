@@ -72,6 +72,16 @@ class Up(IntEnum):
     """number, whether the transaction was committed and the task is completed by it."""
 
 
+class Unsent:
+    """In place of a result that did not survive the pipe. Its handler has done its work: BSON carries it no more."""
+
+    def __init__(self, told: str) -> None:
+        self._told = told
+
+    def __repr__(self) -> str:
+        return self._told
+
+
 class ChildAttempt:
     """The live side of a task in a child. Implements `model.Attempt`; the deadline is counted here."""
 
@@ -259,8 +269,8 @@ def _die_with(parent: int) -> None:
 def _pickled(value: Any) -> bytes:
     try:
         return pickle.dumps(value, pickle.HIGHEST_PROTOCOL)
-    except Exception as error:
-        raise TypeError(f"the result cannot be sent to the worker's process: {error}") from error
+    except Exception as error:  # noqa: BLE001 -- whatever a user's values raise when they are pickled
+        return pickle.dumps(Unsent(f"{type(value).__name__} ({error})"))
 
 
 def _carried(error: BaseException) -> tuple[bytes, Any]:

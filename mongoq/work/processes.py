@@ -26,7 +26,7 @@ from typing import Any, Final
 from mongoq.clock import elapsed
 from mongoq.verdict import Ending, Raised, Released, Returned
 from mongoq.work.attempt import FOREVER, LiveAttempt
-from mongoq.work.child import SIGNALS, Up
+from mongoq.work.child import SIGNALS, Unsent, Up
 from mongoq.work.children import SLOW, Blueprint, Child
 from mongoq.work.executor import Reports
 from mongoq.work.handler import Handler
@@ -215,7 +215,7 @@ def _received(blob: bytes | None, *cause: Any) -> Ending:
     try:
         value: Any = None if blob is None else pickle.loads(blob)  # noqa: S301 -- from our own child
     except Exception as error:  # noqa: BLE001 -- a user's class may raise anything when it is unpickled
-        return Raised(error)
+        return Raised(error) if cause else Returned(Unsent(f"a result ({error})"))
     if not cause:
         return Returned(value)
     if cause[0] is not None:

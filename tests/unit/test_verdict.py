@@ -8,6 +8,7 @@ import pytest
 
 from mongoq.backoff import Linear
 from mongoq.clock import FrozenClock
+from mongoq.errors import InvalidTask
 from mongoq.lifecycle import Event
 from mongoq.model import Task
 from mongoq.modification import Modification
@@ -210,16 +211,25 @@ def test_five_lost_leases_in_a_row_end_a_task_even_with_unlimited_retries(make_t
     assert verdict.error is not None
 
 
+NEXT = NewTask({"n": 1})
+
+
 @pytest.mark.parametrize(
-    "value", [Modification(insert=[NewTask({"n": 1})]), [NewTask({"n": 1})]], ids=["modification", "list"]
+    "value", [Modification(insert=[NEXT]), NEXT, [NEXT], (NEXT,)], ids=lambda it: type(it).__name__
 )
 def test_what_a_handler_returns_for_others_is_no_result(make_task: Make, value: Any) -> None:
     verdict = verdict_of(make_task(), Returned(value))
     assert (verdict.event, verdict.result) == (Event.COMPLETE, None)
-    assert verdict.modification == Modification(insert=[NewTask({"n": 1})])
+    assert verdict.modification == Modification(insert=[NEXT])
 
 
-@pytest.mark.parametrize("value", [None, [], [1], [NewTask(), 1], {"n": 1}], ids=str)
+@pytest.mark.parametrize("value", [[NEXT, 1], (None, NEXT), [Modification()]], ids=str)
+def test_new_tasks_stand_beside_nothing_else(make_task: Make, value: Any) -> None:
+    with pytest.raises(InvalidTask, match="a list of NewTasks and nothing else"):
+        verdict_of(make_task(), Returned(value))
+
+
+@pytest.mark.parametrize("value", [None, [], [1], {"n": 1}], ids=str)
 def test_any_other_value_is_the_result(make_task: Make, value: Any) -> None:
     verdict = verdict_of(make_task(), Returned(value))
     assert (verdict.result, verdict.modification) == (value, None)

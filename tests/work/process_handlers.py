@@ -65,6 +65,19 @@ def unpicklable_result(task: Task) -> Any:
     return threading.Lock()
 
 
+class OneWay:
+    def __reduce__(self) -> Any:
+        return _not_here, ()
+
+
+def _not_here() -> None:
+    raise ValueError("not here")
+
+
+def result_lost_on_its_way(task: Task) -> Any:
+    return OneWay()
+
+
 def exits(task: Task) -> None:
     raise SystemExit("enough")
 
@@ -169,6 +182,10 @@ def follows(task: Task) -> Any:
     """Return the change that the task asks for."""
     wanted: dict[str, Callable[[], Any]] = {
         "list": lambda: [NewTask({"wanted": "nothing"}, key="next")],
+        "one": lambda: NewTask({"wanted": "nothing"}, key="next"),
+        "tuple": lambda: (NewTask({"wanted": "nothing"}, key="next"),),
+        "mixed": lambda: [NewTask({"wanted": "nothing"}, key="next"), "done"],
+        "unstorable": threading.Lock,
         "modification": lambda: Modification(insert=[NewTask({"wanted": "nothing"}, key="next")]),
         "collision": lambda: [NewTask(key="taken")],
         "pass on": lambda: Modification(change=[task.as_change(queue="later")]),

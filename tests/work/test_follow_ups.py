@@ -45,12 +45,37 @@ def states(queue: Queue) -> dict[str, str]:
     return {task.key: task.state.value for task in queue.tasks()}
 
 
-@pytest.mark.parametrize("wanted", ["list", "modification"])
+@pytest.mark.parametrize("wanted", ["list", "modification", "one", "tuple"])
 def test_what_a_handler_returns_follows_its_completion(queue: Queue, run: Any, wanted: str) -> None:
     queue.new({"wanted": wanted}, key="a")
     run(queue, "follows")
     assert states(queue) == {"a": "completed", "next": "completed"}
     assert queue.get("a").result is None
+
+
+def test_new_tasks_beside_something_else_fail_the_task_and_say_what_is_allowed(queue: Queue, run: Any) -> None:
+    queue.new({"wanted": "mixed"}, key="a")
+    run(queue, "follows")
+    assert states(queue) == {"a": "failed"}
+    error = queue.get("a").last_error
+    assert error is not None
+    assert "is not a result, a NewTask, a list of NewTasks and nothing else, or a Modification" in error.message
+
+
+def test_a_result_that_cannot_be_stored_fails_the_task_at_once(queue: Queue, run: Any) -> None:
+    queue.new({"wanted": "unstorable"}, key="a")
+    run(queue, "follows")
+    task = queue.get("a")
+    assert (task.state, task.attempts) == (TaskState.FAILED, 1)
+    assert task.last_error is not None
+    assert (task.last_error.type, "lock" in task.last_error.message) == ("Fail", True)
+    assert "is not a value that BSON can carry" in task.last_error.message
+
+
+def test_a_result_that_is_not_kept_needs_not_be_storable(queue: Queue, run: Any) -> None:
+    queue.new({"wanted": "unstorable"}, key="a", keep_completed=0)
+    run(queue, "follows")
+    assert states(queue) == {}
 
 
 def test_a_refused_change_is_a_failed_attempt(make_queue: MakeQueue, run: Any) -> None:

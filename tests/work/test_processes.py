@@ -108,7 +108,8 @@ def test_an_error_is_told_with_the_frames_and_causes_of_the_child(queue: Queue, 
     "name, kind, message",
     [
         ("unpicklable_error", "Unpicklable", "one two"),
-        ("unpicklable_result", "TypeError", "the result cannot be sent to the worker's process"),
+        ("unpicklable_result", "Fail", "result: lock (cannot pickle"),
+        ("result_lost_on_its_way", "Fail", "result: a result (not here)"),
         ("exits", "SystemExit", "enough"),
     ],
 )
