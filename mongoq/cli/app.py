@@ -72,7 +72,7 @@ for name, function in (
     ("purge", tending.purge),
     ("queues", stats.queues),
     ("workers", stats.workers),
-    ("retry", tasks.retry),
+    ("retry", tending.retry),
     ("worker", worker.worker),
     ("init", server.init),
     ("time", server.server_time),

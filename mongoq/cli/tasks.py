@@ -1,4 +1,4 @@
-"""Commands about tasks: `new`, `ls`, `show`, `retry`."""
+"""Commands about tasks: `new`, `ls`, `show`."""
 
 from __future__ import annotations
 
@@ -87,38 +87,6 @@ def ls(
     show_sheets([Sheet("tasks", columns, rows, empty="no such tasks")])
     if len(found) == limit:
         note(f"these are the first {limit}; --limit shows more")
-
-
-def retry(
-    context: typer.Context,
-    *,
-    keys: Annotated[
-        list[str] | None, typer.Argument(metavar="KEY...", show_default=False, help="The keys of failed tasks.")
-    ] = None,
-    queue: Annotated[str | None, typer.Option(help="All failed tasks of this queue.")] = None,
-    from_: Annotated[
-        str | None, typer.Option("--from", metavar="QUEUE", help="Send tasks home from this error queue.")
-    ] = None,
-    as_json: AsJson = False,
-) -> None:
-    """Run failed tasks again with a fresh count of attempts, or send those of an error queue home.
-
-    `mongoq retry KEY...`, `mongoq retry --queue mail`, `mongoq retry --from mail/err` (all of it, or only KEY...).
-    Exit code 1 where a KEY was given and not all could be run again.
-    """
-    if from_ is not None and queue is not None:
-        refuse("give --queue or --from, not both")
-    if not keys and from_ is None and queue is None:
-        refuse("say which: KEY..., --queue QUEUE or --from QUEUE")
-    wanted = keys or None
-    with place(context).open() as line:
-        count = line.retry_failed(wanted, queue=queue) if from_ is None else line.send_home(from_, wanted)
-    if as_json:
-        print_json({"retried": count})
-    else:
-        say(f"{count} task{'' if count == 1 else 's'} ready again")
-    if keys and count < len(set(keys)):
-        raise typer.Exit(1)
 
 
 def show(

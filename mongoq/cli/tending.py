@@ -1,4 +1,4 @@
-"""Commands that change tasks: `cancel`, `delete`, `purge`, `move`. By key at once; many only after a yes."""
+"""Commands that change tasks: `cancel`, `delete`, `purge`, `move`, `retry`. By key at once; many after a yes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from mongoq import Queue, TaskState
+from mongoq import Queue, TaskNotFound, TaskState, WrongState
 from mongoq.cli.options import AsJson, place, refuse, span_option, tags
 from mongoq.cli.output import clean, note, print_json, say
 from mongoq.lifecycle import FINISHED, LIVE, WAITING
@@ -110,6 +110,42 @@ def purge(
     _report("purge", count, as_json=as_json)
 
 
+def retry(
+    context: typer.Context,
+    *,
+    keys: Keys = None,
+    queue: Annotated[str | None, typer.Option(help="All failed tasks of this queue.")] = None,
+    from_: Annotated[
+        str | None, typer.Option("--from", metavar="QUEUE", help="Send tasks home from this error queue.")
+    ] = None,
+    yes: Yes = False,
+    as_json: AsJson = False,
+) -> None:
+    """Run failed tasks again with a fresh count of attempts, or send those of an error queue home.
+
+    `mongoq retry KEY...`, `mongoq retry --queue mail`, `mongoq retry --from mail/err` (all of it, or only KEY...).
+    Exit code 1 where a KEY was given and not all could be run again. --json prints {"count": N}.
+    """
+    if from_ is not None and queue is not None:
+        refuse("give --queue or --from, not both")
+    if not keys and from_ is None and queue is None:
+        refuse("say which: KEY..., --queue QUEUE or --from QUEUE")
+
+    def some(line: Queue, wanted: list[str] | None) -> int:
+        return line.retry_failed(wanted, queue=queue) if from_ is None else line.send_home(from_, wanted)
+
+    def one(line: Queue, key: str) -> int:
+        done = some(line, [key])
+        if not done:
+            task = line.get(key)
+            wanted = "no failed task" if from_ is None else f"no task that was sent to {from_}"
+            note(f"{key} is {wanted}, or its `unique` value is taken: it is {task.state} in {task.queue}")
+        return done
+
+    choice = _Choice("retry", queue or from_, None, None, (TaskState.FAILED, *(() if from_ is None else WAITING)))
+    _act(context, choice, keys, one, lambda line, **_: some(line, None), yes=yes, as_json=as_json)
+
+
 @dataclass(frozen=True)
 class _Choice:
     """Which tasks are meant where no keys are given."""
@@ -149,14 +185,37 @@ def _tend(
 ) -> None:
     if bool(keys) == choice.anything:
         refuse("give keys, or choose by --queue, --state and --where, but not both")
+    _act(context, choice, keys, one, many, yes=yes, as_json=as_json)
+
+
+def _act(
+    context: typer.Context,
+    choice: _Choice,
+    keys: list[str] | None,
+    one: Callable[[Queue, str], int],
+    many: Callable[..., int],
+    *,
+    yes: bool,
+    as_json: bool,
+) -> None:
+    wanted = dict.fromkeys(keys or [])
     with place(context).open(reading=True) as queue:
-        if keys:
-            count = sum([one(queue, key) for key in keys])
+        if wanted:
+            count = sum([_tried(one, queue, key) for key in wanted])
         else:
             count = many(queue, **choice.options) if _agreed(queue, choice, yes=yes) else 0
     _report(choice.verb, count, as_json=as_json)
-    if keys and count < len(keys):
+    if count < len(wanted):
         raise typer.Exit(1)
+
+
+def _tried(one: Callable[[Queue, str], int], queue: Queue, key: str) -> int:
+    """What became of one key; where it cannot be done that is said, and the other keys have their turn."""
+    try:
+        return one(queue, key)
+    except (TaskNotFound, WrongState) as error:
+        note(str(error))
+        return 0
 
 
 def _agreed(queue: Queue, choice: _Choice, *, yes: bool) -> bool:

@@ -88,6 +88,16 @@ def test_purge_deletes_finished_tasks(mongoq: Cli, queue: Queue) -> None:
 
 
 @pytest.mark.parametrize("command", [["cancel"], ["delete"], ["move", "--to", "q"]], ids=" ".join)
+def test_a_key_that_is_not_there_keeps_no_other_from_its_turn(mongoq: Cli, queue: Queue, command: list[str]) -> None:
+    for key in ("a", "b"):
+        queue.new(key=key)
+    said = mongoq(*command, "a", "nope", "b", "a")
+    assert (said.code, said.out) == (1, f"{command[0]}: 2 tasks\n")
+    assert said.err == "mongoq: no task has the key 'nope'\n"
+    assert queue.size("default") == 0
+
+
+@pytest.mark.parametrize("command", [["cancel"], ["delete"], ["move", "--to", "q"]], ids=" ".join)
 def test_keys_or_a_choice_and_not_both_are_wanted(mongoq: Cli, queue: Queue, command: list[str]) -> None:
     queue.new(key="k")
     assert mongoq(*command).code == 2
