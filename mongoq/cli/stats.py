@@ -36,6 +36,9 @@ def stats(
     watch: Annotated[
         float | None, typer.Option(min=0.1, metavar="SECONDS", help="Show it again every so often, until Ctrl-C.")
     ] = None,
+    attempts: Annotated[
+        bool, typer.Option("--attempts", help="Add the highest count of attempts; reads every unfinished task.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Show how many tasks of each queue stand where, and the worker processes.
@@ -49,9 +52,9 @@ def stats(
 
         def show() -> None:
             if as_json:
-                print_json({"queues": queue.stats(), "workers": queue.workers()})
+                print_json({"queues": queue.stats(attempts=attempts), "workers": queue.workers()})
             else:
-                draw(sheets(queue))
+                draw(sheets(queue, attempts=attempts))
 
         show()
         if watch is not None:
@@ -83,12 +86,14 @@ def workers(context: typer.Context, as_json: AsJson = False) -> None:
             show_sheets([fleet(queue)])
 
 
-def sheets(queue: Queue) -> list[Sheet]:
+def sheets(queue: Queue, *, attempts: bool = False) -> list[Sheet]:
     """The tables of a namespace as it stands now."""
-    found = queue.stats()
-    rows = [(name, *(getattr(row, state) for state in STATES), span(row.oldest_ready)) for name, row in found.items()]
+    rows = []
+    for name, row in queue.stats(attempts=attempts).items():
+        most = [row.most_attempts or 0] if attempts else []
+        rows.append((name, *(getattr(row, state) for state in STATES), span(row.oldest_ready), *most))
     nothing = f"no tasks in the namespace {queue.namespace}"
-    columns = ("queue", *STATES, "oldest")
+    columns = ("queue", *STATES, "oldest", *(["attempts"] if attempts else []))
     return [Sheet(f"queues in {queue.namespace}", columns, rows, empty=nothing, sparse=True), fleet(queue)]
 
 

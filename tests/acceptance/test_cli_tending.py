@@ -118,6 +118,16 @@ def test_queues_and_workers_are_listed(mongoq: Cli, queue: Queue, until: Callabl
     handle.stop()
 
 
+def test_stats_show_the_highest_count_of_attempts_where_it_is_asked_for(mongoq: Cli, queue: Queue) -> None:
+    queue.new()
+    for _ in range(3):
+        queue.release(queue.claim_many(1))
+    first, row = [line.split() for line in mongoq("stats", "--attempts").out.splitlines()[:2]]
+    assert (first[-1], row[-1]) == ("ATTEMPTS", "3")
+    assert mongoq("stats", "--attempts", "--json").json["queues"]["default"]["most_attempts"] == 3
+    assert "ATTEMPTS" not in mongoq("stats").out
+
+
 def test_a_worker_that_has_gone_silent_is_marked() -> None:
     assert stats._heard(timedelta(seconds=9)) == "9.0s ago"
     assert stats._heard(timedelta(seconds=40)) == "40.0s ago, silent"
