@@ -76,7 +76,8 @@ class Queue:
         claimant: who claims by hand through this object, at most 200 characters. Default: `host:pid:random`.
         error_queue: where a task goes that would end as failed: True for `"<its queue>/err"`, or a function from the
             name of its queue to another. It is ready there, with its errors, `moved_from` and a fresh count of
-            attempts; what fails there has failed. Default: failed tasks stay where they are.
+            attempts; what fails there has failed, and so has what comes from a queue whose name leaves no room for
+            `/err` (124 characters at most). Default: failed tasks stay where they are.
 
     Durations are `timedelta` or seconds. `max_retries`, `backoff`, `deadline`, `lease`, `keep_completed` and
     `keep_failed` travel with each task where the producer's queue sets them otherwise than the library's

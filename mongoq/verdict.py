@@ -24,7 +24,7 @@ from typing import Any, Final
 
 from mongoq.backoff import delay_of
 from mongoq.checks import shortened
-from mongoq.errors import Fault, InvalidTask
+from mongoq.errors import ConfigurationError, Fault, InvalidTask
 from mongoq.lifecycle import Event
 from mongoq.model import Task, TaskError
 from mongoq.modification import Modification
@@ -130,6 +130,9 @@ def judge(
     try:
         there = Move(error_queue(task.queue)).queue
         came_by_it = task.moved_from is not None and error_queue(task.moved_from) == task.queue
+    except ConfigurationError as error:
+        log.warning("the error queue of %s cannot be: %s; task %s stays, as failed", task.queue, error, task.key)
+        return verdict
     except Exception:
         log.exception("the error queue of %s is not known: task %s stays, as failed", task.queue, task.key)
         return verdict

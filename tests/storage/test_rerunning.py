@@ -55,6 +55,18 @@ def test_a_broken_error_queue_leaves_a_failed_task_where_it_is(make_store: Calla
     assert (task.state, task.queue) == (TaskState.FAILED, "default")
 
 
+def test_a_queue_whose_name_leaves_no_room_for_its_error_queue_says_so_in_one_line(
+    make_store: Callable[..., Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    store = make_store(error_queue=True)
+    assert store.get(fail(store, queue="q" * 124)).queue == f"{'q' * 124}/err"
+    assert not caplog.records
+    assert store.get(fail(store, queue="q" * 125)).state is TaskState.FAILED
+    [line] = caplog.records
+    assert line.exc_info is None
+    assert "is not a name that matches" in line.getMessage()
+
+
 def test_a_poisonous_task_goes_to_its_error_queue_too(make_store: Callable[..., Any]) -> None:
     store = make_store(error_queue=True, max_retries=0)
     key = store.new().key
