@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from mongoq.checks import QUEUE_NAME, Checker, Duration
+from mongoq.errors import ConfigurationError
 from mongoq.lifecycle import TaskState
 from mongoq.model import Task
 from mongoq.options import LONGEST_CLAIMANT, SHORTEST_LEASE, checked_queues
@@ -85,11 +86,19 @@ def checked_seconds(name: str, duration: Duration | None) -> float:
 
 
 def checked_key(key: Any) -> str:
-    """The key of a task."""
+    """The key of a task: any string, as other programs may have given it."""
     checker = Checker()
-    checker.text("key", key, 512)
+    if not isinstance(key, str):
+        checker.refuse("key", key, "the key of a task, a string")
     checker.finish()
     return str(key)
+
+
+def checked_claimant(claimant: str | None, own: str, *, mine: bool) -> str | None:
+    """Under whose name tasks are held; None: it does not matter."""
+    if mine and claimant is not None:
+        raise ConfigurationError("give mine or claimant, not both: `mine` is this object's own claimant")
+    return own if mine else claimant
 
 
 def checked_change(
@@ -122,9 +131,8 @@ def checked_selection(
     where: Mapping[str, Any] | None = None,
     claimant: str | None = None,
     limit: int | None = None,
-    some: bool = False,
 ) -> Selection:
-    """Which tasks are meant; `some`: not simply all of them."""
+    """Which tasks are meant."""
     checker = Checker()
     if queue is not None:
         checker.text("queue", queue, 512)
@@ -138,11 +146,20 @@ def checked_selection(
         checker.text("claimant", claimant, LONGEST_CLAIMANT)
     if limit is not None:
         checker.integer("limit", limit, 1, 10**9)
-    if some and queue is None and state is None and keys is None and not where:
-        checker.refuse("key", None, "the key of a task; or choose by queue, state or where")
     checker.finish()
     chosen = None if state is None else TaskState(state)
     return Selection(queue, chosen, None if keys is None else tuple(keys), dict(where or {}))
+
+
+def checked_choice(
+    named: object, queue: str | None, state: TaskState | str | None, where: Mapping[str, Any] | None
+) -> Selection:
+    """Which tasks are to be changed where none is `named`: not simply all of them. Never both ways at once."""
+    chosen = queue is not None or state is not None or bool(where)
+    if chosen == (named is not None):
+        both = ", not both: a key is one task, whatever its queue" if chosen else ""
+        raise ConfigurationError(f"give a key, or choose by queue, state or where{both}")
+    return checked_selection(queue=queue, state=state, where=where)
 
 
 def checked_target(queue: Any) -> None:

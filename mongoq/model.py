@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields, make_dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Protocol
 
-from mongoq.checks import UNSET, Duration, Unset, shortened
+from mongoq.checks import UNSET, Duration, Unset, shortened, suggesting
 from mongoq.keys import KeyMaker
 from mongoq.lifecycle import FINISHED, TaskState
 from mongoq.signals import DeadlineExceeded, Interrupted, Interruption
@@ -146,6 +146,7 @@ class Task:
 
         return TaskRef(self.key, self.version, self.token)
 
+    @suggesting
     def as_change(
         self,
         *,

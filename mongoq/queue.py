@@ -422,7 +422,7 @@ class Queue:
             claimant: who holds it then. Default: `claimant` of this object.
             where: only a task with these tags, by equality. A claim reads the ready tasks it passes over.
         """
-        wanted = rooms.arguments.checked_claim(queues, lease, claimant or self._claimant, where)
+        wanted = rooms.arguments.checked_claim(queues, lease, _else(claimant, self._claimant), where)
         return self._write(rooms.claiming.try_claim(self._context, wanted))
 
     @suggesting
@@ -450,7 +450,7 @@ class Queue:
             QueueClosed: the queue was closed meanwhile.
             StorageError: MongoDB does not answer, or refuses. Call again: unlike a worker it does not go on trying.
         """
-        wanted = rooms.arguments.checked_claim(queues, lease, claimant or self._claimant, where)
+        wanted = rooms.arguments.checked_claim(queues, lease, _else(claimant, self._claimant), where)
         deadline = elapsed() + rooms.arguments.checked_seconds("timeout", timeout)
         task = self.try_claim(queues, lease=lease, claimant=claimant, where=where)
         return self._hand().claim(wanted, deadline) if task is None and elapsed() < deadline else task
@@ -470,7 +470,7 @@ class Queue:
         They share one token, and one renewal keeps them all. What was lost with a claimant that vanished is held
         back to 16 of a batch, as it may be what ended it. The other arguments are those of `try_claim`.
         """
-        wanted = rooms.arguments.checked_claim(queues, lease, claimant or self._claimant, where, limit)
+        wanted = rooms.arguments.checked_claim(queues, lease, _else(claimant, self._claimant), where, limit)
         return self._write(rooms.claiming.claim_batch(self._context, wanted))
 
     def renew(self, tasks: Task | Iterable[Task], lease: Duration | None = None) -> None:
@@ -514,6 +514,7 @@ class Queue:
         signal.__cause__ = error if isinstance(error, BaseException) else None
         self._end(tasks, rooms.verdict.Raised(signal))
 
+    @suggesting
     def retry(self, task: Task, error: BaseException | str, *, delay: Duration | None = None) -> None:
         """Count the attempt as failed: run the task again after `delay` or its backoff, or fail it if used up."""
         signal = Retry(str(error), delay=delay)
@@ -544,8 +545,9 @@ class Queue:
         """Insert, change and delete tasks all together or not at all, and only if others are as they were read.
 
         Every task named must be at the version that was read (`task.ref` remembers it), and not be held by another
-        claimant; what you hold you name by the task that your claim brought, whose ref is the proof. Renewals leave
-        the version alone. A changed task that you hold stays held by you, unless it arrives anew (`queue`, `delay`,
+        claimant; what you hold you name by the task that your claim brought, whose ref is the proof. A lease that has
+        run out holds nothing, from a second after its end on: that much the clocks may differ. Renewals leave the
+        version alone. A changed task that you hold stays held by you, unless it arrives anew (`queue`, `delay`,
         `run_at`): then it is given up, its attempt not charged. A finished task may be deleted and depended on, not
         changed. In a replica set, what was accepted is durable; two changes that depend on what the other writes
         are never both accepted.
@@ -604,7 +606,7 @@ class Queue:
 
     def get(self, key: str) -> Task:
         """The task with this key. TaskNotFound where there is none, or none any more."""
-        return self._read(rooms.inspecting.get(self._context, key))
+        return self._read(rooms.inspecting.get(self._context, rooms.arguments.checked_key(key)))
 
     @suggesting
     def tasks(
@@ -626,7 +628,7 @@ class Queue:
         a restart can so be gone on with. `payload=False` leaves payloads out. Without a queue, keys or a claimant it
         reads the whole collection.
         """
-        holder = self._claimant if mine else claimant
+        holder = rooms.arguments.checked_claimant(claimant, self._claimant, mine=mine)
         chosen = rooms.arguments.checked_selection(
             queue=queue, state=state, keys=keys, where=where, claimant=holder, limit=limit
         )
@@ -635,6 +637,7 @@ class Queue:
             rooms.inspecting.tasks(self._context, _matching(chosen), claimant=holder, limit=limit or 0, hidden=hidden)
         )
 
+    @suggesting
     def count(
         self,
         *,
@@ -687,11 +690,13 @@ class Queue:
         """
         return {name: row.size for name, row in self.stats(exact, prefix=prefix, limit=limit).items()}
 
+    @suggesting
     def empty(self, queues: str | Sequence[str] | None = None, *, prefix: str | None = None) -> bool:
         """Whether these queues (default: all; or those whose names begin with `prefix`) have no unfinished task."""
         names = rooms.arguments.checked_names(queues, prefix)
         return self._read(rooms.inspecting.empty(self._context, filters.named(names, prefix)))
 
+    @suggesting
     def join(
         self,
         queues: str | Sequence[str] | None = None,
@@ -707,6 +712,7 @@ class Queue:
         patience = rooms.arguments.checked_seconds("timeout", timeout)
         return self._hand().until(lambda: self._read(rooms.inspecting.empty(self._context, named)), patience)
 
+    @suggesting
     def wait(self, task: Task | str, *, timeout: Duration | None = None) -> Task | None:
         """Wait until a task (or the one with this key) has finished, and return it; None where it has not by then.
 
@@ -749,13 +755,13 @@ class Queue:
     ) -> Task | int:
         """Cancel waiting tasks now, and ask the handlers of running ones to stop (they learn within 2 s).
 
-        With a key: that task, returned as it stands then; a finished one is left as it is. Raises TaskNotFound.
+        With a key alone: that task, returned as it stands then; a finished one is left as it is. Raises TaskNotFound.
 
         Else those that match, in batches of 1,000: how many were cancelled, or asked to stop.
         """
+        chosen = rooms.arguments.checked_choice(key, queue, state, where)
         if key is not None:
-            return self._write(rooms.tending.cancel(self._context, key))
-        chosen = rooms.arguments.checked_selection(queue=queue, state=state, where=where, some=True)
+            return self._write(rooms.tending.cancel(self._context, rooms.arguments.checked_key(key)))
         return self._write(rooms.tending.cancel_all(self._context, _matching(chosen), chosen.state))
 
     @suggesting
@@ -772,11 +778,11 @@ class Queue:
         Raises:
             TaskNotFound: no task has this key.
             WrongState: the task with this key runs: cancel it first.
-            ConfigurationError: neither a key nor anything to choose by is given.
+            ConfigurationError: neither a key nor anything to choose by is given, or both are.
         """
-        chosen = rooms.arguments.checked_selection(queue=queue, state=state, keys=_one(key), where=where, some=True)
+        chosen = rooms.arguments.checked_choice(key, queue, state, where)
         if key is not None:
-            return self._write(rooms.tending.delete(self._context, key))
+            return self._write(rooms.tending.delete(self._context, rooms.arguments.checked_key(key)))
         return self._write(rooms.tending.delete_all(self._context, _matching(chosen), chosen.state))
 
     @suggesting
@@ -789,7 +795,7 @@ class Queue:
     ) -> int:
         """Delete finished tasks now instead of after `keep_completed` or `keep_failed`; how many were.
 
-        Only those of one queue, in one state, or finished longer ago than `older_than`.
+        Only those of one queue, in one state, or finished longer ago than `older_than`; without arguments, all.
         """
         chosen = rooms.arguments.checked_selection(queue=queue, state=state)
         age = timedelta(seconds=rooms.arguments.checked_seconds("older_than", older_than))
@@ -812,11 +818,11 @@ class Queue:
         - Without either, those that match and wait, in batches of 1,000. Their `run_at` stays.
         """
         rooms.arguments.checked_target(to)
-        if tasks is not None and not isinstance(tasks, str):
-            return self._end(tasks, rooms.verdict.Raised(Move(to)))
-        chosen = rooms.arguments.checked_selection(queue=queue, state=state, keys=_one(tasks), where=where, some=True)
-        if tasks is not None:
+        chosen = rooms.arguments.checked_choice(tasks, queue, state, where)
+        if isinstance(tasks, str):
             return self._write(rooms.tending.move(self._context, tasks, to))
+        if tasks is not None:
+            return self._end(tasks, rooms.verdict.Raised(Move(to)))
         return self._write(rooms.tending.move_all(self._context, _matching(chosen), chosen.state, to))
 
     @suggesting
@@ -836,6 +842,7 @@ class Queue:
         change = rooms.arguments.checked_change(key, priority, delay, run_at, expires_at)
         return self._write(rooms.tending.update(self._context, key, **change))
 
+    @suggesting
     def retry_failed(self, keys: Sequence[str] | None = None, *, queue: str | None = None) -> int:
         """Run failed tasks again, with a fresh count of attempts: these, or all of one queue, or all; how many.
 
@@ -846,6 +853,7 @@ class Queue:
         checker.finish()
         return self._write(rooms.rerunning.retry_failed(self._context, keys, queue))
 
+    @suggesting
     def send_home(self, queue: str, keys: Sequence[str] | None = None) -> int:
         """Send the tasks of an error queue back to where they came from (`moved_from`); how many were.
 
@@ -1013,5 +1021,5 @@ def _matching(chosen: Selection) -> Filter:
     return filters.matching(queue=chosen.queue, state=chosen.state, keys=chosen.keys, where=chosen.where)
 
 
-def _one(key: str | None) -> list[str] | None:
-    return None if key is None else [key]
+def _else(given: str | None, default: str) -> str:
+    return default if given is None else given

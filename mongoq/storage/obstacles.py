@@ -62,7 +62,8 @@ def refusal(plan: Plan, found: dict[str, Document], taken: dict[str, Conflict]) 
         if why is not None:
             missing.append(Conflict(ref.key, role, why))
         elif document is not None and _held_by_another(document, ref, plan.now):
-            claimed.append(Conflict(ref.key, role, f"{document.get(documents.WORKER)} holds it"))
+            mine = "" if ref.token else "; if that is you, name the task that your claim brought, or tasks(mine=True)"
+            claimed.append(Conflict(ref.key, role, f"{document.get(documents.WORKER)} holds it{mine}"))
     skipped = {insertion.key for insertion in plan.insertions if insertion.new.on_conflict == "skip"}
     if missing or claimed or taken.keys() - skipped:
         return DependencyError(missing, claimed, list(taken.values()))

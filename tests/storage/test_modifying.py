@@ -178,7 +178,8 @@ def test_a_task_held_by_another_refuses_the_whole_change(store: Any, refused: An
     [task] = store.claim(worker="another")
     error = refused(insert=[NewTask()], **ROLES[role](store.get(task.key)))
 
-    assert error.claimed == (Conflict(task.key, role, "another holds it"),)
+    advice = "if that is you, name the task that your claim brought, or tasks(mine=True)"
+    assert error.claimed == (Conflict(task.key, role, f"another holds it; {advice}"),)
     assert error.missing == ()
 
 

@@ -126,11 +126,33 @@ def test_one_task_is_moved_by_its_key_while_it_waits(queue: Queue, one_of_each: 
 @pytest.mark.parametrize("verb", ["cancel", "delete"])
 def test_nothing_to_choose_by_is_refused(queue: Queue, verb: str) -> None:
     queue.new()
-    with pytest.raises(ConfigurationError, match="choose by queue"):
+    with pytest.raises(ConfigurationError, match=r"^give a key, or choose by queue, state or where$"):
         getattr(queue, verb)()
     with pytest.raises(ConfigurationError, match="choose by queue"):
         queue.move(to="bulk", where={})
     assert queue.size() == 1
+
+
+@pytest.mark.parametrize("verb", ["cancel", "delete", "move"])
+@pytest.mark.parametrize("choice", [{"queue": "B"}, {"state": "ready"}, {"where": ACME}], ids=str)
+def test_a_key_beside_a_choice_is_refused(queue: Queue, verb: str, choice: dict[str, Any]) -> None:
+    queue.new(ACME, key="k")
+    [held] = queue.claim_many(1)
+    to: dict[str, Any] = {"to": "bulk"} if verb == "move" else {}
+    with pytest.raises(ConfigurationError, match="not both: a key is one task"):
+        getattr(queue, verb)("k", **to, **choice)
+    if verb == "move":
+        with pytest.raises(ConfigurationError, match="not both"):
+            queue.move(held, "bulk", **choice)
+    queue.release(held)
+    assert queue.get("k").queue == "default"
+
+
+@pytest.mark.parametrize("verb", ["get", "cancel", "delete", "wait"])
+@pytest.mark.parametrize("key", [["a"], 5])
+def test_what_is_no_key_is_refused_by_its_type(queue: Queue, verb: str, key: Any) -> None:
+    with pytest.raises(ConfigurationError, match=r"is not the key of a task, a string"):
+        getattr(queue, verb)(key)
 
 
 def test_more_than_one_batch_is_changed(queue: Queue) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import inspect
 import re
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from mongoq.backoff import Constant, Linear
 from mongoq.checks import UNSET, Checker
 from mongoq.errors import ConfigurationError
+from mongoq.model import Task
 from mongoq.options import DEFAULTS, POLICY_NAMES, Options, Policy, checked_options, checked_queues
 from mongoq.queue import Queue
 
@@ -125,3 +127,18 @@ def test_queues_that_cannot_be_are_faults_and_not_accidents(queues: Any) -> None
     checker = Checker()
     checked_queues(checker, queues)
     assert {fault.field for fault in checker.faults} == {"queues"}
+
+
+@pytest.mark.parametrize("name", [name for name, _ in inspect.getmembers(Queue, inspect.isfunction) if name[0] != "_"])
+def test_every_method_with_options_corrects_a_misspelt_one(name: str) -> None:
+    method = getattr(Queue, name)
+    parameters = inspect.signature(method).parameters.values()
+    option = next((one.name for one in parameters if one.kind is one.KEYWORD_ONLY), None)
+    if option is not None:
+        with pytest.raises(TypeError, match=f"did you mean '{option}'"):
+            method(None, **{f"{option}x": 1})
+
+
+def test_a_change_corrects_a_misspelt_option(make_task: Callable[..., Task]) -> None:
+    with pytest.raises(TypeError, match="did you mean 'priority'"):
+        make_task().as_change(priorty=1)  # type: ignore[call-arg]

@@ -5,6 +5,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -201,6 +202,11 @@ def test_a_claim_holds_for_the_lease_it_asks_for_under_the_name_it_gives(queue: 
     own = queue.try_claim()
     assert own is not None
     assert [task.key for task in queue.tasks(mine=True)] == [own.key]
+    with pytest.raises(ConfigurationError, match="give mine or claimant, not both"):
+        queue.tasks(mine=True, claimant="other")
+    for verb in (queue.try_claim, queue.claim, partial(queue.claim_many, 1)):
+        with pytest.raises(ConfigurationError, match="claimant"):
+            verb(claimant="")
     assert own.worker == queue.claimant
 
 
