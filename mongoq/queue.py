@@ -58,7 +58,8 @@ class Queue:
 
     Args:
         target: a MongoDB URI, `"embedded:FOLDER"` for a private server of this machine, or the application's own
-            `MongoClient` or `Database`, which stays open when the queue is closed. None reads MONGOQ_URI.
+            `MongoClient` (not one with `retryWrites=False`) or `Database`, which stays open when the queue is closed.
+            None reads MONGOQ_URI.
             Without a database name in the URI the database is `mongoq`.
         namespace: the prefix of the collections: `mail` lives in `mail.tasks` and `mail.workers`.
         max_age: a task not completed so long after its creation expires. Default: never.

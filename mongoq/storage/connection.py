@@ -1,8 +1,8 @@
 """From what a user names to a database: a URI, an embedded server, or a client of the application.
 
 A client that mongoq opens gets settings with which a frozen or lost primary costs 3 s instead of the driver's
-29 s; what the URI sets itself is left alone. A client handed in keeps its own timeouts. In both cases the
-queue sets majority and primary on its own handles, whatever the URI says.
+29 s; what the URI sets itself is left alone. A client handed in keeps its own timeouts, and is refused where it does
+not retry writes. In both cases the queue sets majority and primary on its own handles, whatever the URI says.
 """
 
 from __future__ import annotations
@@ -80,10 +80,13 @@ class Connection:
 
 def connect(target: Target) -> Connection:
     """Open what `target` names; None reads MONGOQ_URI. ConfigurationError where it names nothing."""
-    if isinstance(target, Database):
-        return Connection(target, None, None)
-    if isinstance(target, MongoClient):
-        return Connection(_default_database(target), None, None)
+    if isinstance(target, MongoClient | Database):
+        database = _default_database(target) if isinstance(target, MongoClient) else target
+        if not database.client.options.retry_writes:
+            # A primary that steps down would end every write under way with an error that leaves its effect open.
+            allowed = "one with retryWrites=True, PyMongo's default: without it a fail-over loses replies of writes"
+            raise ConfigurationError([Fault("target", "a client with retryWrites=False", allowed)])
+        return Connection(database, None, None)
     uri = os.environ.get("MONGOQ_URI", "") if target is None else target
     if isinstance(uri, str) and uri.startswith("embedded:"):
         folder = uri.removeprefix("embedded:")

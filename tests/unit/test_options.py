@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from pymongo import MongoClient
 
 from mongoq.backoff import Constant, Linear
 from mongoq.checks import UNSET, Checker
@@ -142,3 +143,10 @@ def test_every_method_with_options_corrects_a_misspelt_one(name: str) -> None:
 def test_a_change_corrects_a_misspelt_option(make_task: Callable[..., Task]) -> None:
     with pytest.raises(TypeError, match="did you mean 'priority'"):
         make_task().as_change(priorty=1)  # type: ignore[call-arg]
+
+
+@pytest.mark.parametrize("database", [False, True])
+def test_a_client_that_does_not_retry_writes_is_refused(database: bool) -> None:
+    client = MongoClient[Any](connect=False, retryWrites=False)
+    with client, pytest.raises(ConfigurationError, match="retryWrites=True"):
+        Queue(client["shop"] if database else client)
