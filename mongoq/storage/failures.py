@@ -6,6 +6,7 @@ driver's a password.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -30,6 +31,10 @@ WRITE_CONFLICT: Final = 112
 TRANSIENT: Final = "TransientTransactionError"
 UNKNOWN_COMMIT: Final = "UnknownTransactionCommitResult"
 
+_SET_NAME: Final = re.compile(
+    r"""(?:members available for replica set name|to connect to a replica set named) ["']([^"']{1,100})["']"""
+)
+"""In what the driver says where every server that answered belongs to another set, or to none."""
 _ADVICE: Final = {
     8: "the server's disk is full",
     13: "the user lacks a right; it needs readWrite on the database",
@@ -152,6 +157,8 @@ def _hint(error: driver.ServerSelectionTimeoutError) -> str:
         return ": the user name or the password is wrong, or authSource names the wrong database"
     if "SSL" in text or "certificate" in text:
         return ": TLS could not be agreed on"
+    if named := _SET_NAME.search(text):
+        return f": no member of a set named {named[1]!r} is there; is replicaSet= in the URI the name of the set?"
     if "No replica set members" in text or "No primary" in text:
         return ": the replica set has no primary"
     return ""

@@ -57,6 +57,8 @@ def test_a_secondary_is_said_to_be_no_primary() -> None:
     [
         ("db:27017: [Errno 111] Connection refused", "answers at db:27017/mongoq"),
         ("No replica set members match selector 'Primary()'", "the replica set has no primary"),
+        ('No replica set members available for replica set name "rs0", Timeout: 10s', "set named 'rs0' is there"),
+        ("configured to connect to a replica set named 'rs0' but this node belongs to", "set named 'rs0' is there"),
         ("SSL handshake failed: certificate verify failed", "TLS could not be agreed on"),
         ("Authentication failed.", "the password is wrong"),
     ],
