@@ -303,8 +303,9 @@ class Queue:
         Args:
             handler: a function or a coroutine function; at most `workers` of them run at once.
             queues: up to 100 names. The order of claims is by priority across all of them.
-            where: only tasks with these tags, by equality. Tags lie in no index: each claim, also of an idle
-                worker, reads the ready tasks that it passes over. Give what is often asked for a queue of its own.
+            where: only tasks with these tags, by equality as MongoDB has it: None is also a tag that is missing, 1
+                also a list that holds it. Tags lie in no index: each claim, also of an idle worker, reads the ready
+                tasks that it passes over. Give what is often asked for a queue of its own.
             workers: overrides the queue's.
             executor: where handlers run: `"threads"`; `"asyncio"`, one event loop in a thread of its own; or
                 `"processes"`, children that import the handler, a function at the top level of a module. They
@@ -421,7 +422,7 @@ class Queue:
             queues: up to 100 names; the most urgent task of all of them is taken.
             lease: for how long it is held, at least 1 s. Default: the task's own, else the queue's.
             claimant: who holds it then. Default: `claimant` of this object.
-            where: only a task with these tags, by equality. A claim reads the ready tasks it passes over.
+            where: only a task with these tags, as for `run`. A claim reads the ready tasks it passes over.
         """
         wanted = rooms.arguments.checked_claim(queues, lease, _else(claimant, self._claimant), where)
         return self._write(rooms.claiming.try_claim(self._context, wanted))
@@ -624,7 +625,7 @@ class Queue:
     ) -> list[Task]:
         """The tasks that match, ordered by key; `limit=None` brings all of them into memory.
 
-        `where` asks for tags by equality; `claimant` for what is held under this name, `mine` for what is held
+        `where` asks for tags as in `run`; `claimant` for what is held under this name, `mine` for what is held
         under the name of this object, with the proofs of their claims: what was claimed under the same name before
         a restart can so be gone on with. `payload=False` leaves payloads out. Without a queue, keys or a claimant it
         reads the whole collection.
