@@ -69,11 +69,23 @@ def test_the_defaults_are_those_of_the_code() -> None:
 
 def test_every_promise_has_a_test_of_its_name() -> None:
     section = README.partition("## What is promised")[2].partition("And what is not")[0]
-    promised = re.findall(r"\| `(test_\w+)` \|", section)
+    promised = re.findall(r"\| `-k (test_\w+)` \|", section)
     tests = "\n".join(file.read_text() for file in (ROOT / "tests").rglob("test_*.py"))
 
+    assert "| promise | `./scripts/test` and |" in section
     assert len(promised) == section.count("| **") >= 8
     assert [name for name in promised if f"def {name}(" not in tests] == []
+
+
+def test_every_word_of_the_fault_table_selects_a_test() -> None:
+    section = README.partition("`./scripts/test tests/faults` and |")[2].partition("And what is not")[0]
+    chosen = re.findall(r'\| `-k "?([\w ]+)"?` \|', section)
+    tests = " ".join(
+        re.findall(r"def (test_\w+)", "".join(f.read_text() for f in (ROOT / "tests/faults").glob("*.py")))
+    )
+
+    assert len(chosen) == section.count("| `-k") >= 7
+    assert [word for words in chosen for word in words.split(" or ") if word not in tests] == []
 
 
 def test_every_public_method_is_named() -> None:
@@ -95,6 +107,20 @@ def test_the_producer_and_worker_run_as_printed(server: EmbeddedServer) -> None:
         assert (stats.completed, stats.scheduled, stats.ready) == (1_001, 1, 0)
         assert {task.result["sent"] for task in queue.tasks(state="completed", limit=None)} == {True}
     assert "welcome mail to ada@example.org, attempt 1" in printed.stdout
+
+
+def test_a_handler_of_two_arguments_runs_in_children_as_printed(server: EmbeddedServer, tmp_path: Path) -> None:
+    namespace = f"t-{secrets.token_hex(4)}"
+    program = tmp_path / "program.py"
+    opened = f"queue = Queue({server.uri!r}, namespace={namespace!r})"
+    printed = block("python", "def render").replace('"acme"}', '"acme"}, burst=True').replace("workers=8", "workers=1")
+    program.write_text(f"from mongoq import Attempt, Queue, Task\n\n{opened}\n\n\n{printed}")
+    with Queue(server.uri, namespace=namespace) as queue:
+        queue.new({"pages": 1, "tenant": "acme"}, queue="bulk", key="ours")
+        queue.new({"pages": 1, "tenant": "other"}, queue="bulk", key="theirs")
+        said = subprocess.run([sys.executable, program], capture_output=True, text=True, timeout=60, check=True).stdout
+        assert said == "page 0, None s left\n"
+        assert (queue.get("ours").result, queue.get("theirs").attempts) == ("done", 0)
 
 
 def test_the_claims_by_hand_run_as_printed(server: EmbeddedServer) -> None:
