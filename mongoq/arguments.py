@@ -66,6 +66,15 @@ def checked_lease(checker: Checker, lease: Duration | None) -> timedelta | None:
     return length
 
 
+def checked_task(task: Any) -> Task:
+    """One task."""
+    checker = Checker()
+    if not isinstance(task, Task):
+        checker.refuse("task", task, "a task that was claimed")
+    checker.finish()
+    return task  # type: ignore[no-any-return]
+
+
 def checked_tasks(tasks: Task | Iterable[Task]) -> list[Task]:
     """One task or several, as a list."""
     checker = Checker()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from mongoq.checks import UNSET, Duration, Unset, shortened, suggesting
 from mongoq.keys import KeyMaker
 from mongoq.lifecycle import FINISHED, TaskState
-from mongoq.signals import DeadlineExceeded, Interrupted, Interruption
+from mongoq.signals import DeadlineExceeded, Interrupted, Interruption, Snooze
 
 if TYPE_CHECKING:
     from mongoq.modification import Change, TaskRef
@@ -46,11 +46,20 @@ class Attempt(Protocol):
     def time_left(self) -> float | None:
         """Seconds until the deadline, the end of the lease as this host counts it, or of a shutdown's grace."""
 
-    def pause(self) -> None:
-        """Leave the lease alone: a transaction of the handler's own is about to hold the task."""
+    def pause(self) -> float:
+        """Leave the lease alone: a transaction of the handler's own is about to hold the task.
 
-    def resume(self, *, committed: bool) -> None:
-        """Go on, as before or as one whose ending is written."""
+        The seconds for which the lease lasts without a renewal.
+        """
+
+    def renewed(self, until: float) -> None:
+        """Note that the lease lasts until then, on `elapsed()`."""
+
+    def resume(self, *, committed: bool, again: Snooze | None = None) -> None:
+        """Go on, as before or as one whose ending is written.
+
+        `again` stands for the error that it was raised from, should the attempt end with that one.
+        """
 
 
 @dataclass(frozen=True, slots=True, repr=False)

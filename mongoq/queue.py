@@ -587,21 +587,28 @@ class Queue:
 
         The block's writes must name the session, and be to collections of its client (`session.client`): open the
         queue on your own MongoClient, or use this one. The completion is the first write of the transaction and
-        holds the task until its end, so nobody else can take it, not even where the lease runs out meanwhile; it is
-        not renewed either. Where the task has already gone to another, the block is not entered.
+        holds the task until its end, so nobody else can take it. The lease is renewed once before, for two minutes
+        where it does not last that long, and not during the block; after one that raised, a worker and a `keepalive`
+        bring it back to its own length. Where the task has already gone to another, the block is not entered. Of a
+        process that dies inside the block the task is rescued when those two minutes are over.
 
-        The block should be short: MongoDB aborts a transaction after 60 s. It is not repeated: what it raises, a
-        write conflict included, aborts the transaction and passes on; raised from a handler it is a failure as any
-        other, and the task is tried again by its backoff. After the block the task is completed, whatever its
+        The block should be short: MongoDB aborts a transaction after 60 s. It is not repeated: what it raises
+        aborts the transaction and passes on. Raised from a handler, a transient error (it bears the label
+        `TransientTransactionError`: a write conflict, a fail-over) costs the task no attempt, it runs again after a
+        pause of 0.1 to 10 s, the longer the more often it was given back; any other error, and one after 60 s, is a
+        failure. By hand, begin again where you see that label. After the block the task is completed, whatever its
         handler returns or raises then. A coroutine calls a function with such a block by `asyncio.to_thread`.
 
         Raises:
+            ConfigurationError: `task` is no task.
             LeaseLost: the task is not held any more; nothing was written.
             StorageUnavailable: the commit failed; with `ambiguous`, it may have been made.
             Unsupported: the server stands alone and has no transactions; a replica set of one node is enough.
         """
-        first = functools.partial(rooms.finishing.complete_first, self._context, task, result, self._claimant)
-        with self._ending([task]), rooms.own_transaction.apart(task), self._driver.transaction(first) as session:
+        held = rooms.arguments.checked_task(task)
+        first = functools.partial(rooms.finishing.complete_first, self._context, held, result, self._claimant)
+        renew = functools.partial(self.renew, held)
+        with self._ending([held]), rooms.own_transaction.apart(held, renew), self._driver.transaction(first) as session:
             yield session
 
     # Looking and administering

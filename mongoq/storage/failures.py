@@ -82,6 +82,13 @@ class Replayable(StorageUnavailable, driver.PyMongoError):
         self._error_labels = {label for label in (TRANSIENT, UNKNOWN_COMMIT) if error.has_error_label(label)}
 
 
+def is_transient(error: BaseException) -> bool:
+    """Whether a transaction that ended with it may be run again: it was aborted, or its outcome is not known."""
+    raised = (error, error.__cause__)
+    labels = (TRANSIENT, UNKNOWN_COMMIT)
+    return any(isinstance(one, driver.PyMongoError) and any(map(one.has_error_label, labels)) for one in raised)
+
+
 def translated(error: Exception, where: str) -> MongoqError:
     """What `error` means to a user of mongoq; `where` names the server, without secrets."""
     meant = _translated(error, where)

@@ -4,24 +4,19 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from enum import Enum
-from typing import Protocol
+from typing import Final, Protocol
 
 from mongoq.clock import elapsed
 from mongoq.model import Task
 from mongoq.options import Policy
-from mongoq.signals import Interruption
+from mongoq.signals import Interruption, Snooze
 
 FOREVER = float("inf")
 LONGEST_RENEWAL = 4.0
 """Seconds after which a renewal is taken for lost: a little more than a socket's timeout."""
-
-
-class Own(Enum):
-    """How far a handler's own transaction is, which completes the task together with the handler's writes."""
-
-    OPEN = "open"
-    COMMITTED = "committed"
+LONGEST_TRANSACTION: Final = 100.0
+"""Seconds after which a handler's own transaction is over: 10 s in which its begin is tried, 60 s that MongoDB lets
+it live by default, and 30 s after which it looks for those that lived too long."""
 
 
 class Readable(Protocol):
@@ -46,10 +41,11 @@ class LiveAttempt:
     """
 
     __slots__ = (
+        "_again",
+        "_apart_until",
         "_interruption",
         "_limit",
         "_open",
-        "_own",
         "_task",
         "_unread",
         "claimed_at",
@@ -84,7 +80,8 @@ class LiveAttempt:
         self._limit = FOREVER
         self._interruption: Interruption | None = None
         self._open = [None]
-        self._own: Own | None = None
+        self._apart_until = 0.0
+        self._again: Snooze | None = None
         self.renewing = False
         """Whether a renewal is under way."""
 
@@ -158,29 +155,44 @@ class LiveAttempt:
 
     # A handler's own transaction.
 
-    def pause(self) -> None:
-        """Let nobody in this process touch the task: from now on its transaction holds it, not the lease.
+    def pause(self) -> float:
+        """Let nobody in this process touch the task as long as a transaction may hold it.
 
         A renewal would wait behind the transaction, and then find the lease lost. One that is under way is waited for.
+        The seconds that are left of the lease.
         """
-        self._own = Own.OPEN
+        self._again = None
+        self._apart_until = elapsed() + LONGEST_TRANSACTION
         give_up_at = elapsed() + LONGEST_RENEWAL
         while self.renewing and elapsed() < give_up_at:
             threading.Event().wait(0.002)
+        return self.lease_until - elapsed()
 
-    def resume(self, *, committed: bool) -> None:
-        """Go on as before, or as one whose ending is written."""
-        self._own = Own.COMMITTED if committed else None
+    def renewed(self, until: float) -> None:
+        """Note that the lease lasts until then."""
+        self.lease_until = until
+
+    def resume(self, *, committed: bool, again: Snooze | None = None) -> None:
+        """Go on as before, or as one whose ending is written.
+
+        `again` stands for the error that it was raised from, should the handler end with that one.
+        """
+        self._again = again
+        self._apart_until = FOREVER if committed else 0.0
+
+    def meant(self, error: BaseException) -> BaseException:
+        """What an error of the handler stands for."""
+        return meant(error, self._again)
 
     @property
     def apart(self) -> bool:
-        """Whether its lease is left alone: its transaction is open, or has ended it."""
-        return self._own is not None
+        """Whether its lease is left alone: its transaction may be open, or has ended it."""
+        return elapsed() < self._apart_until
 
     @property
     def committed(self) -> bool:
         """Whether its transaction has ended it."""
-        return self._own is Own.COMMITTED
+        return self._apart_until == FOREVER
 
     def begin_renewal(self) -> bool:
         """Whether it may be renewed now; then `renewing` is to be taken back afterwards."""
@@ -195,3 +207,8 @@ class LiveAttempt:
     def open(self) -> bool:
         """Whether nobody has ended it yet."""
         return bool(self._open)
+
+
+def meant(error: BaseException, again: Snooze | None) -> BaseException:
+    """What an error stands for: `again` where that was raised from it, else itself."""
+    return again if again is not None and again.__cause__ is error else error

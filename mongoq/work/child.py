@@ -27,9 +27,9 @@ from typing import IO, Any, Final
 
 from mongoq.clock import elapsed
 from mongoq.model import Task
-from mongoq.signals import DeadlineExceeded, Interrupted, Interruption, Signal
+from mongoq.signals import DeadlineExceeded, Interrupted, Interruption, Signal, Snooze
 from mongoq.verdict import describe
-from mongoq.work.attempt import FOREVER, LONGEST_RENEWAL
+from mongoq.work.attempt import FOREVER, LONGEST_RENEWAL, meant
 from mongoq.work.handler import Handler
 
 log = logging.getLogger("mongoq.work")
@@ -50,7 +50,7 @@ class Down(IntEnum):
     RECALL = 2
     """Give back what has not started."""
     PAUSED = 3
-    """number: the lease of that task is left alone now."""
+    """number, seconds: the lease of that task is left alone now, and lasts so long."""
 
 
 class Up(IntEnum):
@@ -70,6 +70,8 @@ class Up(IntEnum):
     """number: leave the lease of that task alone, its handler opens a transaction of its own."""
     RESUME = 6
     """number, whether the transaction was committed and the task is completed by it."""
+    RENEWED = 7
+    """number, until when on `elapsed()`: the lease of that task was renewed for the transaction."""
 
 
 class Unsent:
@@ -85,7 +87,7 @@ class Unsent:
 class ChildAttempt:
     """The live side of a task in a child. Implements `model.Attempt`; the deadline is counted here."""
 
-    __slots__ = ("_interruption", "_limit", "_paused", "_send", "deadline_at", "number", "struck")
+    __slots__ = ("_again", "_interruption", "_lasts", "_limit", "_paused", "_send", "deadline_at", "number", "struck")
 
     def __init__(self, number: int, deadline: float | None, send: Callable[..., None]) -> None:
         self.number = number
@@ -94,22 +96,35 @@ class ChildAttempt:
         """Whether its handler was interrupted at its deadline."""
         self._limit = FOREVER
         self._interruption: Interruption | None = None
+        self._again: Snooze | None = None
         self._paused = threading.Event()
+        self._lasts = 0.0
         self._send = send
 
-    def pause(self) -> None:
-        """Have the parent leave the lease alone, and wait until it does."""
+    def pause(self) -> float:
+        """Have the parent leave the lease alone, and wait until it does; the seconds that the lease lasts."""
+        self._again = None
         self._send(Up.PAUSE, self.number)
-        self._paused.wait(LONGEST_RENEWAL)
+        return self._lasts if self._paused.wait(LONGEST_RENEWAL) else 0.0
 
-    def paused(self) -> None:
-        """Note that the parent leaves the lease alone."""
+    def paused(self, lasts: float) -> None:
+        """Note that the parent leaves the lease alone, which lasts so many seconds."""
+        self._lasts = lasts
         self._paused.set()
 
-    def resume(self, *, committed: bool) -> None:
+    def renewed(self, until: float) -> None:
+        """Tell the parent that the lease lasts until then."""
+        self._send(Up.RENEWED, self.number, until)
+
+    def resume(self, *, committed: bool, again: Snooze | None = None) -> None:
         """Tell the parent how the transaction ended."""
+        self._again = again
         self._paused.clear()
         self._send(Up.RESUME, self.number, committed)
+
+    def meant(self, error: BaseException) -> BaseException:
+        """What an error of the handler stands for."""
+        return meant(error, self._again)
 
     @property
     def interruption(self) -> Interruption | None:
@@ -177,7 +192,7 @@ class Child:
                 self._running = None
             blob = None if value is None else _pickled(value)
         except BaseException as error:  # noqa: BLE001 -- whatever a handler raises is its ending
-            self._send(Up.RAISED, number, time.perf_counter() - began, *_carried(error))
+            self._send(Up.RAISED, number, time.perf_counter() - began, *_carried(attempt.meant(error)))
         else:
             self._send(Up.RETURNED, number, time.perf_counter() - began, blob)
 
@@ -207,7 +222,7 @@ class Child:
         if kind == Down.INTERRUPT:
             attempt.interrupt(*message[1:])
         elif kind == Down.PAUSED:
-            attempt.paused()
+            attempt.paused(*message[1:])
 
     def _give_back(self) -> None:
         numbers = []

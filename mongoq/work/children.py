@@ -111,8 +111,13 @@ class Child:
         """Leave the lease of that task alone, and tell the child when that is so."""
         attempt = self.held.get(number)
         if attempt is not None:
-            attempt.pause()
-            self._say(Down.PAUSED, number)
+            self._say(Down.PAUSED, number, attempt.pause())
+
+    def renewed(self, number: int, until: float) -> None:
+        """Note until when the lease of that task lasts."""
+        attempt = self.held.get(number)
+        if attempt is not None:
+            attempt.renewed(until)
 
     def resume(self, number: int, committed: bool) -> None:
         """Note how the transaction of that task's handler ended."""

@@ -46,18 +46,23 @@ class LeaseBook:
             return list(self._held)
 
     def due(self, now: float) -> dict[float, list[LiveAttempt]]:
-        """Those whose lease has run for a third of its length, grouped by that length."""
+        """Those whose lease has run for a third of its length, grouped by that length.
+
+        And those with a longer lease than their own, left by a transaction: it would only delay their rescue.
+        """
         groups: dict[float, list[LiveAttempt]] = defaultdict(list)
         for attempt in self.all():
-            if now >= self._renew_at(attempt) and not attempt.apart:
+            if now >= self._renew_at(attempt, now) and not attempt.apart:
                 groups[attempt.lease].append(attempt)
         return groups
 
     def next_due(self, now: float) -> float | None:
         """Seconds until the next renewal is due; None where nothing is held."""
-        waits = (max(0.0, self._renew_at(attempt) - now) for attempt in self.all() if not attempt.apart)
+        waits = (max(0.0, self._renew_at(attempt, now) - now) for attempt in self.all() if not attempt.apart)
         return min(waits, default=None)
 
     @staticmethod
-    def _renew_at(attempt: LiveAttempt) -> float:
+    def _renew_at(attempt: LiveAttempt, now: float) -> float:
+        if attempt.lease_until > now + attempt.lease:
+            return now
         return attempt.lease_until - attempt.lease * (1 - 1 / RENEWALS_PER_LEASE)

@@ -1,24 +1,79 @@
-"""A handler's own transaction, as its attempt sees it."""
+"""A handler's own transaction, as its attempt sees it.
+
+While it is open its lock on the task stands in for the lease: a renewal would only wait behind it. So renewals stop,
+and before it opens the lease is renewed once for longer than MongoDB lets a transaction live. Whatever becomes of it,
+the ending is then written under a lease that is still held, and the keeper brings the lease back to its own length.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
+from typing import Final
 
+from mongoq.backoff import Exponential
+from mongoq.clock import elapsed
+from mongoq.errors import StorageUnavailable
 from mongoq.model import Task
+from mongoq.signals import Snooze
+from mongoq.storage.failures import is_transient
+from mongoq.storage.sessions import PATIENCE
+from mongoq.work.attempt import LONGEST_TRANSACTION
+
+HELD: Final = timedelta(seconds=LONGEST_TRANSACTION + 20)
+"""The lease that a transaction begins under, with time to write an ending after it."""
+LIFETIME: Final = 60.0
+"""Seconds after which MongoDB aborts a transaction: by its own fault, and once more it would be no shorter."""
+AGAIN: Final = Exponential(timedelta(seconds=0.2), factor=2, max=timedelta(seconds=10))
+"""The pause of a task whose transaction met another's write, so that one that always does so does not spin."""
+PAUSE: Final = 0.1
 
 
 @contextmanager
-def apart(task: Task) -> Iterator[None]:
-    """Leave the lease of a task alone during the block; without an error the block has completed the task."""
+def apart(task: Task, renew: Callable[[timedelta], None]) -> Iterator[None]:
+    """Leave the lease of a task alone during the block, which completes the task where it ends without an error."""
     attempt = task.attempt
     if attempt is None:  # claimed by hand
+        _persistently(renew)
         yield
         return
-    committed = False
-    attempt.pause()
+    opened, committed, again = False, False, None
+    lasts = attempt.pause()
+    began = elapsed()
     try:
+        if lasts < HELD.total_seconds():
+            _persistently(renew)
+            attempt.renewed(began + HELD.total_seconds())
+        opened = True
         yield
         committed = True
+    except Exception as error:
+        in_the_way = is_transient(error) if opened else isinstance(error, StorageUnavailable)
+        if in_the_way and elapsed() - began < LIFETIME:
+            again = _again(task, error)
+        raise
     finally:
-        attempt.resume(committed=committed)
+        attempt.resume(committed=committed, again=again)
+
+
+def _persistently(renew: Callable[[timedelta], None]) -> None:
+    """Renew; again where no server answers, as long as the begin of the transaction would be tried."""
+    give_up_at = elapsed() + PATIENCE
+    while True:
+        try:
+            renew(HELD)
+        except StorageUnavailable:
+            if elapsed() > give_up_at:
+                raise
+        else:
+            return
+        threading.Event().wait(PAUSE)
+
+
+def _again(task: Task, error: Exception) -> Snooze:
+    """Run it again, uncharged: its transaction was aborted by no fault of its own."""
+    again = Snooze(AGAIN.delay(task.uncharged + 1), f"its transaction was aborted: {type(error).__name__}")
+    again.__cause__ = error
+    return again

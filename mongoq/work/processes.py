@@ -176,6 +176,8 @@ class ProcessExecutor:
             child.trouble = f"{message[0].kind}: {message[0].message}\n{message[0].frames}"
         elif kind == Up.PAUSE:
             child.pause(*message)
+        elif kind == Up.RENEWED:
+            child.renewed(*message)
         elif kind == Up.RESUME:
             child.resume(*message)
         elif kind == Up.RETURN_UNSTARTED:

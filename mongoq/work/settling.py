@@ -53,6 +53,8 @@ def log_failure(task: Task, verdict: Verdict) -> None:
 
 def _judged(attempt: LiveAttempt, ending: Ending, shared: Shared) -> Verdict:
     policy = attempt.policy
+    if isinstance(ending, Raised):
+        ending = Raised(attempt.meant(ending.error))
     if isinstance(ending, Returned) and ending.value is not None:
         try:
             if follow_up_of(ending.value) is None and policy.keep_completed:

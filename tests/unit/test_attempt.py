@@ -122,7 +122,7 @@ def test_an_attempt_is_ended_once_however_many_threads_try(make_attempt: Make) -
 
 def test_a_transaction_outlives_the_lease_it_began_under(make_attempt: Make) -> None:
     attempt = make_attempt(elapsed() - 20, policy=Policy(lease=timedelta(seconds=10)))
-    attempt.pause()
+    assert attempt.pause() < 0
     assert attempt.interruption is None
     attempt.resume(committed=True)
     assert (attempt.interruption, attempt.committed) == (None, True)
@@ -133,6 +133,26 @@ def test_a_transaction_that_was_aborted_leaves_the_lease_as_it_was(make_attempt:
     attempt.pause()
     attempt.resume(committed=False)
     assert (attempt.apart, attempt.interruption) == (False, Interruption.LEASE_LOST)
+
+
+def test_a_transaction_that_was_aborted_goes_on_under_the_lease_it_began_under(make_attempt: Make) -> None:
+    attempt = make_attempt(elapsed() - 9, policy=Policy(lease=timedelta(seconds=10)))
+    assert 0 < attempt.pause() <= 1
+    attempt.renewed(elapsed() + 100)
+    attempt.resume(committed=False)
+    assert (attempt.apart, attempt.committed, attempt.interruption) == (False, False, None)
+    assert attempt.lease_until > elapsed() + 90
+
+
+def test_a_block_that_outlives_every_transaction_is_renewed_again(
+    make_attempt: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attempt = make_attempt(elapsed())
+    attempt.pause()
+    assert not attempt.begin_renewal()
+    monkeypatch.setattr("mongoq.work.attempt.LONGEST_TRANSACTION", 0.0)
+    attempt.pause()
+    assert attempt.begin_renewal()
 
 
 def test_a_transaction_waits_for_the_renewal_under_way_and_keeps_out_the_next(make_attempt: Make) -> None:

@@ -26,8 +26,9 @@ def test_leases_are_renewed_together_where_they_are_equally_long(make_attempt: M
     book = LeaseBook()
     short = make_attempt(1000.0, policy=SHORT)
     early, late = make_attempt(1000.0, policy=LONG), make_attempt(1005.0, policy=LONG)
-    book.add([early, short, late])
+    book.add([early, short])
     assert book.due(1002) == {3.0: [short]}
+    book.add([late])
     assert book.due(1012) == {3.0: [short], 30.0: [early]}
     assert book.due(1020) == {3.0: [short], 30.0: [early, late]}
 
@@ -39,6 +40,17 @@ def test_a_renewal_puts_the_next_one_off(make_attempt: Make) -> None:
     attempt.lease_until = 1010.0 + attempt.lease
     assert book.due(1019.9) == {}
     assert book.next_due(1010.0) == pytest.approx(10)
+
+
+def test_a_lease_that_a_transaction_left_too_long_is_due_at_once(make_attempt: Make) -> None:
+    book = LeaseBook()
+    attempt = make_attempt(1000.0, policy=LONG)
+    book.add([attempt])
+    attempt.renewed(1120.0)
+    assert book.due(1001.0) == {30.0: [attempt]}
+    assert book.next_due(1001.0) == 0
+    attempt.renewed(1031.0)
+    assert book.due(1001.0) == {}
 
 
 def test_the_keeper_is_told_how_long_it_may_rest(make_attempt: Make) -> None:

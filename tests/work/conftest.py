@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 import secrets
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -105,3 +109,27 @@ def gate() -> Iterator[Gate]:
     gate = Gate()
     yield gate
     gate.opened.set()
+
+
+@pytest.fixture(scope="module")
+def importable() -> Iterator[ModuleType]:
+    """The module whose functions children can import: they get this process's `sys.path`."""
+    sys.path.insert(0, str(Path(__file__).parent))
+    yield importlib.import_module("process_handlers")
+    sys.path.pop(0)
+    sys.modules.pop("process_handlers")
+
+
+@pytest.fixture(params=["threads", "asyncio", "processes"])
+def run(request: pytest.FixtureRequest, importable: ModuleType) -> Callable[..., None]:
+    """Give `run(queue, name, **options)`: run what is ready with the handler of this name, in each executor.
+
+    With `burst=False`, until the queue is stopped.
+    """
+
+    def work(queue: Queue, name: str, **options: Any) -> None:
+        executor: str = request.param
+        handler = getattr(importable, f"{name}_on_a_loop" if executor == "asyncio" else name)
+        queue.run(handler, executor=executor, workers=1, **{"burst": True, **options})
+
+    return work

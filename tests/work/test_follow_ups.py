@@ -2,43 +2,14 @@
 
 from __future__ import annotations
 
-import importlib
-import sys
-import threading
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from types import ModuleType
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from mongoq import DependencyError, LeaseLost, Modification, NewTask, Queue, Task, TaskState
-from mongoq.storage import upkeep
-from mongoq.storage.embedded import EmbeddedServer
+from mongoq import DependencyError, LeaseLost, Modification, NewTask, Queue, TaskState
 
-EXECUTORS = ["threads", "asyncio", "processes"]
 MakeQueue = Callable[..., Queue]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def handlers() -> Iterator[ModuleType]:
-    """The module whose functions children can import: they get this process's `sys.path`."""
-    sys.path.insert(0, str(Path(__file__).parent))
-    yield importlib.import_module("process_handlers")
-    sys.path.pop(0)
-    sys.modules.pop("process_handlers")
-
-
-@pytest.fixture(params=EXECUTORS)
-def run(request: pytest.FixtureRequest, handlers: ModuleType) -> Callable[..., None]:
-    """Give `run(queue, name, **options)`: run what is ready with the handler of this name, in each executor."""
-
-    def work(queue: Queue, name: str, **options: Any) -> None:
-        executor: str = request.param
-        handler = getattr(handlers, f"{name}_on_a_loop" if executor == "asyncio" else name)
-        queue.run(handler, executor=executor, workers=1, burst=True, **options)
-
-    return work
 
 
 def states(queue: Queue) -> dict[str, str]:
@@ -181,105 +152,3 @@ def test_a_worker_that_lost_its_lease_changes_nothing(queue: Queue) -> None:
         with pytest.raises(LeaseLost):
             queue.complete(task, change)
     assert states(queue) == {"a": "ready"}
-
-
-# The handler's own transaction
-
-
-def orders_of(queue: Queue) -> Any:
-    """Give the application's own collection beside a queue."""
-    return queue._connection.database.client["shop"][f"{queue.namespace}.orders"]
-
-
-@pytest.fixture
-def orders(queue: Queue) -> Any:
-    return orders_of(queue)
-
-
-def buying(queue: Queue, server: EmbeddedServer, **tags: Any) -> str:
-    return queue.new({"uri": server.uri, **tags}).key
-
-
-@pytest.mark.parametrize("keep", [0, 3600])
-def test_a_handler_s_writes_and_its_completion_are_one(
-    queue: Queue, server: EmbeddedServer, events: Any, run: Any, keep: int
-) -> None:
-    key = buying(queue, server, keep=keep)
-    run(queue, "buys")
-    assert orders_of(queue).count_documents({}) == 1
-    if keep:
-        task = queue.get(key)
-        assert (task.state, task.result, task.attempts) == (TaskState.COMPLETED, {"bought": 0}, 1)
-    else:
-        assert states(queue) == {}
-    assert not events.of("task.lease_lost"), "its own return does not end it a second time"
-
-
-def test_a_handler_that_fails_in_its_transaction_leaves_nothing(
-    queue: Queue, server: EmbeddedServer, orders: Any, run: Any
-) -> None:
-    key = buying(queue, server, fails=True)
-    run(queue, "buys")
-    task = queue.get(key)
-    assert (task.state, task.retries, orders.count_documents({})) == (TaskState.SCHEDULED, 1, 0)
-
-
-def test_a_transaction_outlives_its_lease(make_queue: MakeQueue, server: EmbeddedServer, watch: Any, run: Any) -> None:
-    """MongoDB's lock on the task takes the place of the lease: no renewal, no rescue, no second run."""
-    queue = make_queue(lease=1, workers=1)
-    events = watch(queue)
-    key = buying(queue, server, wait=2.5, linger=1.0)
-    run(queue, "buys")
-    task = queue.get(key)
-    assert (task.state, task.attempts) == (TaskState.COMPLETED, 1)
-    assert orders_of(queue).count_documents({}) == 1
-    assert not events.of("task.lease_lost")
-    assert not events.of("storage.lost"), "no renewal waits behind the transaction"
-
-
-def test_a_worker_whose_lease_went_to_another_writes_no_row(queue: Queue, orders: Any) -> None:
-    """The worker is as good as frozen between its claim and its transaction: the task was rescued meanwhile."""
-    key = queue.new().key
-    told: list[BaseException] = []
-    begun, go_on = threading.Event(), threading.Event()
-
-    def handler(task: Task) -> None:
-        begun.set()
-        assert go_on.wait(20)
-        try:
-            with queue.transaction(task) as session:
-                orders.insert_one({"_id": task.key}, session=session)
-        except LeaseLost as error:
-            told.append(error)
-            raise
-
-    handle = queue.start(handler, workers=1)
-    assert begun.wait(20)
-    past = {"$set": {"lease_until": queue.time().replace(year=2020)}}
-    queue._connection.database[f"{queue.namespace}.tasks"].update_one({"_id": key}, past)
-    queue._driver.run(upkeep.rescue(queue._context))
-    other = queue.try_claim()
-    assert other is not None
-    go_on.set()
-    with queue.transaction(other, "the other's") as session:
-        orders.insert_one({"_id": "by the other"}, session=session)
-    handle.stop(timeout=20)
-    assert len(told) == 1
-    assert [row["_id"] for row in orders.find()] == ["by the other"]
-    assert (queue.get(key).state, queue.get(key).result) == (TaskState.COMPLETED, "the other's")
-
-
-def test_what_follows_the_transaction_does_not_undo_it(
-    queue: Queue, orders: Any, events: Any, caplog: pytest.LogCaptureFixture
-) -> None:
-    key = queue.new().key
-
-    def handler(task: Task) -> None:
-        with queue.transaction(task) as session:
-            orders.insert_one({"_id": task.key}, session=session)
-        raise ValueError("after all")
-
-    queue.run(handler, burst=True)
-    assert (queue.get(key).state, orders.count_documents({})) == (TaskState.COMPLETED, 1)
-    assert "is completed; its handler then raised ValueError: after all" in caplog.text
-    assert not events.of("task.lease_lost")

@@ -1,0 +1,268 @@
+"""A handler's own transaction: its writes and its completion are one, and its end is not lost, in every executor."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext, suppress
+from typing import Any
+
+import pytest
+from pymongo.errors import PyMongoError
+
+from mongoq import ConfigurationError, LeaseLost, Queue, Task, TaskState
+from mongoq.storage import upkeep
+from mongoq.storage.embedded import EmbeddedServer
+
+MakeQueue = Callable[..., Queue]
+Until = Callable[..., None]
+
+
+def orders_of(queue: Queue) -> Any:
+    """Give the application's own collection beside a queue."""
+    return queue._connection.database.client["shop"][f"{queue.namespace}.orders"]
+
+
+@pytest.fixture
+def orders(queue: Queue) -> Any:
+    return orders_of(queue)
+
+
+def buying(queue: Queue, server: EmbeddedServer, **tags: Any) -> str:
+    return queue.new({"uri": server.uri, **tags}).key
+
+
+@pytest.mark.parametrize("keep", [0, 3600])
+def test_a_handler_s_writes_and_its_completion_are_one(
+    queue: Queue, server: EmbeddedServer, events: Any, run: Any, keep: int
+) -> None:
+    key = buying(queue, server, keep=keep)
+    run(queue, "buys")
+    assert orders_of(queue).count_documents({}) == 1
+    if keep:
+        task = queue.get(key)
+        assert (task.state, task.result, task.attempts) == (TaskState.COMPLETED, {"bought": 0}, 1)
+    else:
+        assert queue.tasks() == []
+    assert not events.of("task.lease_lost"), "its own return does not end it a second time"
+
+
+def test_a_handler_that_fails_in_its_transaction_leaves_nothing(
+    queue: Queue, server: EmbeddedServer, orders: Any, run: Any
+) -> None:
+    key = buying(queue, server, fails=True)
+    run(queue, "buys")
+    task = queue.get(key)
+    assert (task.state, task.retries, orders.count_documents({})) == (TaskState.SCHEDULED, 1, 0)
+
+
+def test_a_transaction_outlives_its_lease(make_queue: MakeQueue, server: EmbeddedServer, watch: Any, run: Any) -> None:
+    """MongoDB's lock on the task takes the place of the lease: no renewal, no rescue, no second run."""
+    queue = make_queue(lease=1, workers=1)
+    events = watch(queue)
+    key = buying(queue, server, wait=2.5, linger=1.0)
+    run(queue, "buys")
+    task = queue.get(key)
+    assert (task.state, task.attempts) == (TaskState.COMPLETED, 1)
+    assert orders_of(queue).count_documents({}) == 1
+    assert not events.of("task.lease_lost")
+    assert not events.of("storage.lost"), "no renewal waits behind the transaction"
+
+
+def test_a_worker_whose_lease_went_to_another_writes_no_row(queue: Queue, orders: Any) -> None:
+    """The worker is as good as frozen between its claim and its transaction: the task was rescued meanwhile."""
+    key = queue.new().key
+    told: list[BaseException] = []
+    begun, go_on = threading.Event(), threading.Event()
+
+    def handler(task: Task) -> None:
+        begun.set()
+        assert go_on.wait(20)
+        try:
+            with queue.transaction(task) as session:
+                orders.insert_one({"_id": task.key}, session=session)
+        except LeaseLost as error:
+            told.append(error)
+            raise
+
+    handle = queue.start(handler, workers=1)
+    assert begun.wait(20)
+    past = {"$set": {"lease_until": queue.time().replace(year=2020)}}
+    queue._connection.database[f"{queue.namespace}.tasks"].update_one({"_id": key}, past)
+    queue._driver.run(upkeep.rescue(queue._context))
+    other = queue.try_claim()
+    assert other is not None
+    go_on.set()
+    with queue.transaction(other, "the other's") as session:
+        orders.insert_one({"_id": "by the other"}, session=session)
+    handle.stop(timeout=20)
+    assert len(told) == 1
+    assert [row["_id"] for row in orders.find()] == ["by the other"]
+    assert (queue.get(key).state, queue.get(key).result) == (TaskState.COMPLETED, "the other's")
+
+
+def test_what_follows_the_transaction_does_not_undo_it(
+    queue: Queue, orders: Any, events: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    key = queue.new().key
+
+    def handler(task: Task) -> None:
+        with queue.transaction(task) as session:
+            orders.insert_one({"_id": task.key}, session=session)
+        raise ValueError("after all")
+
+    queue.run(handler, burst=True)
+    assert (queue.get(key).state, orders.count_documents({})) == (TaskState.COMPLETED, 1)
+    assert "is completed; its handler then raised ValueError: after all" in caplog.text
+    assert not events.of("task.lease_lost")
+
+
+# Its end, however long it lasted
+
+
+@pytest.fixture
+def rescuing(make_queue: MakeQueue) -> Iterator[Callable[[Queue], None]]:
+    """Give `rescuing(queue)`: from now on another process rescues whatever lease has run out, without a pause."""
+    stop = threading.Event()
+    threads: list[threading.Thread] = []
+
+    def start(queue: Queue) -> None:
+        other = make_queue(namespace=queue.namespace)
+
+        def rescue() -> None:
+            while not stop.is_set():
+                other._driver.run(upkeep.rescue(other._context))
+
+        threads.append(threading.Thread(target=rescue))
+        threads[-1].start()
+
+    yield start
+    stop.set()
+    for thread in threads:
+        thread.join(10)
+
+
+@pytest.mark.parametrize("deadline", [None, 1.5])
+def test_a_failure_after_a_long_transaction_is_recorded(
+    *, make_queue: MakeQueue, rescuing: Any, server: EmbeddedServer, watch: Any, run: Any, deadline: float | None
+) -> None:
+    queue = make_queue(lease=1, max_retries=0, deadline=deadline)
+    events = watch(queue)
+    rescuing(queue)
+    key = buying(queue, server, wait=3.5, fails=True)
+    run(queue, "buys")
+    task = queue.get(key)
+    assert (task.state, task.attempts, task.uncharged) == (TaskState.FAILED, 1, 0)
+    assert [error.type for error in task.errors] == ["DeadlineExceeded" if deadline else "ValueError"]
+    assert not events.of("task.lease_lost")
+
+
+@pytest.mark.parametrize("kept", [False, True])
+def test_a_failure_by_hand_after_a_long_transaction_is_recorded(
+    make_queue: MakeQueue, rescuing: Any, *, kept: bool
+) -> None:
+    queue = make_queue(lease=1)
+    rescuing(queue)
+    queue.new()
+    task = queue.claim()
+    assert task is not None
+    with queue.keepalive(task) if kept else nullcontext():
+        with suppress(ZeroDivisionError), queue.transaction(task):
+            threading.Event().wait(3.5)
+            raise ZeroDivisionError
+        queue.fail(task, "it was divided by zero")
+    assert (queue.get(task.key).state, queue.get(task.key).attempts) == (TaskState.FAILED, 1)
+
+
+def test_after_an_aborted_transaction_the_usual_lease_goes_on(make_queue: MakeQueue, until: Until) -> None:
+    queue = make_queue(lease=2)
+    key = queue.new().key
+    held: list[float] = []
+
+    def left() -> float:
+        lease_until = queue.get(key).lease_until
+        assert lease_until is not None
+        return (lease_until - queue.time()).total_seconds()
+
+    def handler(task: Task) -> None:
+        with suppress(ZeroDivisionError), queue.transaction(task):
+            held.append(left())
+            raise ZeroDivisionError
+        until(lambda: left() <= 2, why="it is brought back to its own length")
+        until(lambda: task.cancelled or left() < 1.4, why="some of it has run")
+        until(lambda: task.cancelled or left() > 1.4, why="it is renewed")
+        assert not task.cancelled
+
+    queue.run(handler, burst=True)
+    assert queue.get(key).state is TaskState.COMPLETED
+    assert held[0] > 60
+
+
+def test_a_lease_that_lasts_is_not_renewed_for_a_transaction(make_queue: MakeQueue) -> None:
+    queue = make_queue(lease=300)
+    key = queue.new().key
+    ends: list[Any] = []
+
+    def handler(task: Task) -> None:
+        with queue.transaction(task):
+            ends.extend([task.lease_until, queue.get(key).lease_until])
+
+    queue.run(handler, burst=True)
+    assert len(set(ends)) == 1
+
+
+def test_what_is_no_task_is_refused_by_name(queue: Queue) -> None:
+    with pytest.raises(ConfigurationError, match="task: 'k' is not a task"), queue.transaction("k"):  # type: ignore[arg-type]
+        pytest.fail("the block is not entered")
+
+
+# What stands in its way for a moment
+
+
+@contextmanager
+def inserted_by_another(orders: Any, key: str) -> Iterator[None]:
+    """Let somebody else's transaction hold an order that is about to be made, and then abort it."""
+    with orders.database.client.start_session() as session, session.start_transaction():
+        orders.insert_one({"_id": key}, session=session)
+        yield
+        session.abort_transaction()
+
+
+def test_a_write_conflict_in_a_transaction_costs_the_task_no_attempt(
+    make_queue: MakeQueue, server: EmbeddedServer, until: Until, run: Any
+) -> None:
+    queue = make_queue(max_retries=0)
+    key = buying(queue, server)
+    orders = orders_of(queue)
+    orders.insert_one({"_id": "first"})  # a collection is not made in the middle of the other's transaction
+
+    worker = threading.Thread(target=run, args=(queue, "buys"), kwargs={"burst": False})
+    with inserted_by_another(orders, key):
+        worker.start()
+        until(lambda: queue.get(key).uncharged >= 2, timeout=30, why="it is run again and again")
+    until(lambda: queue.get(key).finished, timeout=30, why="it ends when nothing is in its way")
+    queue.stop()
+    worker.join(30)
+    task = queue.get(key)
+    assert (task.state, task.charged, task.retries, task.errors) == (TaskState.COMPLETED, 1, 0, ())
+    assert "its transaction was aborted" in (task.note or "")
+    assert orders.count_documents({"_id": key}) == 1
+
+
+def test_by_hand_a_write_conflict_comes_with_its_label_and_the_block_may_be_tried_again(
+    queue: Queue, orders: Any
+) -> None:
+    orders.insert_one({"_id": "first"})
+    queue.new(key="k")
+    task = queue.claim()
+    assert task is not None
+    with (
+        inserted_by_another(orders, "k"),
+        pytest.raises(PyMongoError) as caught,
+        queue.transaction(task) as session,
+    ):
+        orders.insert_one({"_id": "k"}, session=session)
+    assert caught.value.has_error_label("TransientTransactionError")
+    with queue.transaction(task) as session:
+        orders.insert_one({"_id": "k"}, session=session)
+    assert queue.get("k").state is TaskState.COMPLETED
