@@ -187,7 +187,7 @@ class LiveAttempt:
     @property
     def apart(self) -> bool:
         """Whether its lease is left alone: its transaction may be open, or has ended it."""
-        return elapsed() < self._apart_until
+        return self._apart_until != 0.0 and elapsed() < self._apart_until
 
     @property
     def committed(self) -> bool:

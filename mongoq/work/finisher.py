@@ -174,6 +174,7 @@ class Finisher:
         return 0.0
 
     def _write_all(self, endings: list[Settled], *, again: bool = False) -> None:
+        endings = self._writable(endings)
         plain = [ending for ending in endings if ending.verdict.modification is None]
         try:
             self._write(plain, again=again)
@@ -185,6 +186,24 @@ class Finisher:
         # Each may take its time: of those tried again one, then what is new comes first.
         for ending in changing[:1] if again else changing:
             self._write_alone(ending, again=again)
+
+    def _writable(self, endings: list[Settled]) -> list[Settled]:
+        """Those that no transaction of their handler's own holds up; the others are kept until it has ended.
+
+        It is still open where the handler was given up in its middle: a thread behind a cancelled coroutine, a child
+        that was killed.
+        """
+        if not any(ending.attempt.apart for ending in endings):
+            return endings
+        writable = []
+        for ending in endings:
+            if not ending.attempt.apart:
+                writable.append(ending)
+            elif ending.attempt.committed:  # it completed the task after all
+                self._decided([ending], [])
+            else:
+                self._keep(ending, "its handler's own transaction is still open")
+        return writable
 
     def _write(self, endings: list[Settled], *, again: bool = False) -> None:
         """Write these together, and keep what somebody's open transaction holds."""

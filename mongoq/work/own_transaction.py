@@ -39,19 +39,18 @@ def apart(task: Task, renew: Callable[[timedelta], None]) -> Iterator[None]:
         _persistently(renew)
         yield
         return
-    opened, committed, again = False, False, None
+    begun, committed, again = None, False, None
     lasts = attempt.pause()
-    began = elapsed()
+    sent = elapsed()
     try:
         if lasts < HELD.total_seconds():
             _persistently(renew)
-            attempt.renewed(began + HELD.total_seconds())
-        opened = True
+            attempt.renewed(sent + HELD.total_seconds())
+        begun = elapsed()
         yield
         committed = True
     except Exception as error:
-        in_the_way = is_transient(error) if opened else isinstance(error, StorageUnavailable)
-        if in_the_way and elapsed() - began < LIFETIME:
+        if _may_run_again(error, begun):
             again = _again(task, error)
         raise
     finally:
@@ -70,6 +69,12 @@ def _persistently(renew: Callable[[timedelta], None]) -> None:
         else:
             return
         threading.Event().wait(PAUSE)
+
+
+def _may_run_again(error: Exception, begun: float | None) -> bool:
+    if begun is None:  # no server answered to the renewal
+        return isinstance(error, StorageUnavailable)
+    return is_transient(error) and elapsed() - begun < LIFETIME
 
 
 def _again(task: Task, error: Exception) -> Snooze:

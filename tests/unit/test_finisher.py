@@ -51,6 +51,43 @@ def test_no_ending_is_lost_where_the_server_goes_away(finisher_on: Callable[...,
     assert [ending.attempt.key for ending in buffer.take(9)] == ["a", "b", "c"]
 
 
+def test_an_ending_that_its_own_transaction_holds_up_keeps_no_other_waiting(finisher_on: Callable[..., Any]) -> None:
+    written: list[str] = []
+
+    def run(operation: Any) -> Finished:
+        written.append("some")
+        return accept(operation)
+
+    finisher, buffer = finisher_on(run)
+    held_up, *others = buffer.take(9)
+    held_up.attempt.pause()
+    buffer.give_back([held_up])
+    assert finisher.step()
+    assert (written, len(buffer)) == ([], 1)
+    buffer.give_back(others[1:])
+    assert finisher.step()
+    assert written == ["some"]
+    held_up.attempt.resume(committed=False)
+    buffer.hurry()
+    assert finisher.step() is None
+    assert written == ["some", "some"]
+
+
+def test_an_ending_that_its_own_transaction_overtook_is_not_written(finisher_on: Callable[..., Any]) -> None:
+    def run(operation: Any) -> Any:
+        operation.close()
+        pytest.fail("nothing is to be written")
+
+    finisher, buffer = finisher_on(run)
+    overtaken, *_ = buffer.take(9)
+    overtaken.attempt.pause()
+    buffer.give_back([overtaken])
+    assert finisher.step()
+    overtaken.attempt.resume(committed=True)
+    buffer.hurry()
+    assert (finisher.step(), len(buffer)) == (None, 0)
+
+
 def test_no_ending_is_lost_where_the_server_goes_away_while_they_are_written_one_by_one(
     finisher_on: Callable[..., Any],
 ) -> None:

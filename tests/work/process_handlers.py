@@ -206,6 +206,7 @@ def buys(task: Task) -> None:
                 orders = session.client["shop"][f"{task.namespace}.orders"]
                 orders.insert_one({"_id": task.key}, session=session)
                 threading.Event().wait(task.get("wait", 0))
+                dies(task)
                 if task.get("fails"):
                     raise ValueError("not today")
         threading.Event().wait(task.get("linger", 0))

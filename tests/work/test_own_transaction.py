@@ -157,6 +157,21 @@ def test_a_failure_after_a_long_transaction_is_recorded(
     assert not events.of("task.lease_lost")
 
 
+def test_a_process_that_dies_in_its_transaction_keeps_no_other_ending_waiting(
+    make_queue: MakeQueue, server: EmbeddedServer, until: Until, watch: Any, importable: Any
+) -> None:
+    queue = make_queue(max_retries=0)
+    events = watch(queue)
+    queue.start(importable.buys, executor="processes", workers=2)
+    victim = buying(queue, server, how="kill")
+    events.wait("task.ended")
+    others = [buying(queue, server, fails=True) for _ in range(5)]
+    until(lambda: all(queue.get(key).finished for key in others), timeout=30, why="the others' endings are written")
+    # MongoDB does not know yet that there is nobody to end the transaction.
+    assert queue.get(victim).state is TaskState.RUNNING
+    assert not events.of("storage.lost")
+
+
 @pytest.mark.parametrize("kept", [False, True])
 def test_a_failure_by_hand_after_a_long_transaction_is_recorded(
     make_queue: MakeQueue, rescuing: Any, *, kept: bool
