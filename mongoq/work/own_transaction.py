@@ -19,7 +19,7 @@ from mongoq.errors import StorageUnavailable
 from mongoq.model import Task
 from mongoq.signals import Snooze
 from mongoq.storage.failures import is_transient
-from mongoq.storage.sessions import PATIENCE
+from mongoq.storage.sessions import REPLAYED_FOR
 from mongoq.work.attempt import LONGEST_TRANSACTION
 
 HELD: Final = timedelta(seconds=LONGEST_TRANSACTION + 20)
@@ -59,7 +59,7 @@ def apart(task: Task, renew: Callable[[timedelta], None]) -> Iterator[None]:
 
 def _persistently(renew: Callable[[timedelta], None]) -> None:
     """Renew; again where no server answers, as long as the begin of the transaction would be tried."""
-    give_up_at = elapsed() + PATIENCE
+    give_up_at = elapsed() + REPLAYED_FOR
     while True:
         try:
             renew(HELD)

@@ -79,7 +79,7 @@ def test_a_begin_that_finds_no_server_is_tried_again(make_attempt: Make, monkeyp
     assert len(tries) == 3
 
     tries.clear()
-    monkeypatch.setattr(own_transaction, "PATIENCE", -1.0)
+    monkeypatch.setattr(own_transaction, "REPLAYED_FOR", -1.0)
     attempt = make_attempt(elapsed())
     with pytest.raises(StorageUnavailable) as caught, apart(attempt.task, renew):
         pytest.fail("the block is not entered")
