@@ -1,26 +1,23 @@
 """A small model of what must become of tasks: plain values, no server, written from what the README promises.
 
 It shares the names of the states and events with the product, and nothing that decides. A real queue is compared
-with it after every step.
+with it after every step. What changes many tasks at once, or comes from outside, is in `change_model`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Final
 
-from mongoq.lifecycle import FINISHED, LIVE, WAITING, Event, TaskState
+from mongoq.lifecycle import LIVE, WAITING, Event, TaskState
 from mongoq.model import Task
-from mongoq.modification import Modification, TaskRef
 from mongoq.new_task import NewTask
+from proving.known_task import Known
 
 LEASE: Final = timedelta(seconds=30)
 MAX_RETRIES: Final = 2
 STEP: Final = timedelta(seconds=10)
-GRACE: Final = timedelta(seconds=1)
-"""How long beyond a lease its holder is left alone."""
 MOST_SUSPICION: Final = 16
 
 _AFTER: Final = {
@@ -30,52 +27,9 @@ _AFTER: Final = {
 }  # fmt: skip
 
 
-@dataclass
-class Known:
-    """One task, as it must be."""
-
-    key: str
-    queue: str
-    state: TaskState
-    priority: int
-    run_at: datetime
-    tags: dict[str, Any]
-    unique: str | None = None
-    expires_at: datetime | None = None
-    attempts: int = 0
-    uncharged: int = 0
-    retries: int = 0
-    suspect: int = 0
-    version: int = 1
-    token: str | None = None
-    lease_until: datetime | None = None
-    cancel_requested: bool = False
-    moved_from: str | None = None
-    ended: tuple[str, Event] | None = field(default=None, metadata={"hidden": True})
-    """Whose ending was accepted last, and as what: repeated, it is accepted again."""
-    mark: str | None = None
-    """The modification that wrote it last."""
-
-    def shown(self) -> dict[str, Any]:
-        """What can be compared with a real task."""
-        return {name: value for name, value in asdict(self).items() if name not in ("ended", "mark")}
-
-    def lapsed(self, now: datetime) -> bool:
-        """Whether its holder did not renew, and more than a moment ago."""
-        return self.lease_until is not None and self.lease_until <= now - GRACE
-
-    def overdue(self, now: datetime) -> bool:
-        """Whether it should have been completed by now."""
-        return self.expires_at is not None and self.expires_at <= now
-
-    def free(self, state: TaskState) -> None:
-        """Nobody's any more."""
-        self.state, self.token, self.lease_until = state, None, None
-        self.version += 1
-
-    def ready_by(self, now: datetime) -> TaskState:
-        """Where it stands while it waits."""
-        return TaskState.READY if self.run_at <= now else TaskState.SCHEDULED
+def error_queue(queue: str) -> str:
+    """Where a task of this queue goes that would end as failed, if it goes anywhere."""
+    return f"{queue}/err"
 
 
 class Model:
@@ -84,6 +38,8 @@ class Model:
     def __init__(self, now: datetime) -> None:
         self.now = now
         self.tasks: dict[str, Known] = {}
+        self.has_error_queues = False
+        """Whether what would end as failed goes to `<its queue>/err`, unless it came from there."""
 
     # Producing
 
@@ -161,12 +117,10 @@ class Model:
 
     def end(self, claim: Task, event: Event, *, delay: int = 0, to: str = "") -> bool:
         """End an attempt; whether that was accepted."""
-        raised = event not in (Event.COMPLETE, Event.RELEASE, Event.MOVE)
-        if event not in (Event.COMPLETE, Event.FAIL, Event.MOVE):
-            if claim.expires_at is not None and claim.expires_at <= self.now:
-                event = Event.EXPIRE
-            elif event is Event.RETRY and claim.attempts - claim.uncharged > MAX_RETRIES:
-                event = Event.FAIL
+        raised = event in (Event.FAIL, Event.RETRY, Event.SNOOZE)
+        event = self._decided(claim, event)
+        if event is Event.FAIL and self._can_be_set_aside(claim.queue, claim.moved_from):
+            event, to = Event.MOVE, error_queue(claim.queue)
         raised = raised and event is not Event.SNOOZE
         task = self.tasks.get(claim.key)
         if task is None or claim.token is None:
@@ -184,16 +138,37 @@ class Model:
         if event in (Event.SNOOZE, Event.RELEASE):
             task.uncharged += 1
         if event is Event.MOVE:
-            task.queue, task.moved_from, task.uncharged = to, task.queue, task.attempts
+            task.go(to)
+            task.fresh()
         return True
 
-    def cancel(self, key: str) -> None:
-        """End what waits, and ask for the end of what runs."""
-        task = self.tasks[key]
-        if task.state in WAITING:
-            task.free(TaskState.CANCELLED)
-        elif task.state is TaskState.RUNNING:
-            task.cancel_requested = True
+    def _decided(self, claim: Task, event: Event) -> Event:
+        """What an ending leads to: it may be too late for it, or the last attempt."""
+        if event in (Event.COMPLETE, Event.FAIL, Event.MOVE):
+            return event
+        if claim.expires_at is not None and claim.expires_at <= self.now:
+            return Event.EXPIRE
+        exhausted = claim.attempts - claim.uncharged > MAX_RETRIES
+        return Event.FAIL if event is Event.RETRY and exhausted else event
+
+    def holds(self, claim: Task) -> bool:
+        """Whether its holder may still end it."""
+        task = self.tasks.get(claim.key)
+        return task is not None and claim.token is not None and task.token == claim.token
+
+    def complete_with(self, claim: Task, new: NewTask, *, commit: bool = True, mark: str | None = None) -> str:
+        """End an attempt well and make another task, both or neither; what came of it."""
+        if not self.holds(claim):
+            return "lost"
+        # What is completed makes room for what has the same `unique` value.
+        taken = self.holders(new) - ({claim.key} - {new.key})
+        if taken and new.on_conflict != "skip":
+            return "refused"
+        if commit:
+            self.end(claim, Event.COMPLETE)
+            if not taken:
+                self.add(new, mark)
+        return "made" if commit else "dropped"
 
     # Time
 
@@ -227,56 +202,18 @@ class Model:
             return
         task.retries += 1
         charged = task.attempts - task.uncharged
-        over = charged > MAX_RETRIES or task.suspect >= 5
-        task.free(TaskState.FAILED if over else TaskState.SCHEDULED)
-        if not over:
+        if charged <= MAX_RETRIES and task.suspect < 5:
+            task.free(TaskState.SCHEDULED)
             task.run_at = self.now + STEP * charged
+        elif self._can_be_set_aside(task.queue, task.moved_from):
+            task.free(TaskState.READY)
+            task.go(error_queue(task.queue))
+            task.fresh()
+        else:
+            task.free(TaskState.FAILED)
 
-    # The atomic change
-
-    def modify(self, wanted: Modification) -> bool:
-        """Do all of it or nothing; whether it was done, now or before."""
-        inserts = list(wanted.insert)
-        deleted = {ref.key for ref in wanted.delete}
-        taken = [new for new in inserts if self.holders(new) - (deleted - {new.key})]
-        refused = any(not self._unchanged(ref, live=role == "change") for role, ref in wanted.named)
-        if refused or any(new.on_conflict != "skip" for new in taken):
-            keys = [change.ref.key for change in wanted.change] + [new.key for new in inserts if new.key]
-            return any(key in self.tasks and self.tasks[key].mark == wanted.id for key in keys)
-        for change in wanted.change:
-            task = self.tasks[change.ref.key]
-            mine = task.token is not None and task.token == change.ref.token
-            self._change(task, change.given, mine=mine)
-            task.mark = wanted.id
-        for key in deleted:
-            del self.tasks[key]
-        for new in inserts:
-            if new not in taken:
-                self.add(new, wanted.id)
-        return True
-
-    def _unchanged(self, ref: TaskRef, *, live: bool) -> bool:
-        task = self.tasks.get(ref.key)
-        if task is None or task.version != ref.version or (live and task.state in FINISHED):
-            return False
-        return task.state is not TaskState.RUNNING or task.token == ref.token or task.lapsed(self.now)
-
-    def _change(self, task: Known, given: dict[str, Any], *, mine: bool) -> None:
-        running = task.state is TaskState.RUNNING
-        arrives = "queue" in given or "delay" in given
-        task.priority = given.get("priority", task.priority)
-        task.tags = given.get("tags", task.tags)
-        if "delay" in given:
-            task.run_at = self.now + timedelta(seconds=given["delay"])
-        if given.get("queue", task.queue) != task.queue:
-            task.queue, task.moved_from = given["queue"], task.queue
-        task.version += 1
-        if running and (arrives or not mine):
-            task.free(task.ready_by(self.now))
-            task.version -= 1
-            task.uncharged += 1
-        elif arrives:
-            task.state = task.ready_by(self.now)
+    def _can_be_set_aside(self, queue: str, moved_from: str | None) -> bool:
+        return self.has_error_queues and (moved_from is None or error_queue(moved_from) != queue)
 
     def live(self) -> Iterator[Known]:
         """Those that have not finished."""
