@@ -6,7 +6,7 @@ import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -33,7 +33,9 @@ class Cluster:
     It needs Linux and no root. Everything it starts ends with it, also where this process is killed.
     """
 
-    def __init__(self, members: int = 3, folder: Path | None = None) -> None:
+    def __init__(
+        self, members: int = 3, folder: Path | None = None, *, parameters: Mapping[str, Any] | None = None
+    ) -> None:
         self._own = folder is None
         self.folder = folder or Path(tempfile.mkdtemp(prefix="mongoq-cluster-"))
         ports = [free_port() for _ in range(members)]
@@ -46,6 +48,7 @@ class Cluster:
                 mongod=mongod,
                 folder=self.folder / f"member-{index}",
                 network=self.network,
+                parameters=parameters or {},
                 changed=self._tell_pids,
             )
             for index, port in enumerate(ports)

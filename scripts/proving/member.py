@@ -6,7 +6,7 @@ import os
 import signal
 import socket
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,15 @@ class Member:
     """A mongod that can be killed, frozen and cut off, in any order and combination."""
 
     def __init__(
-        self, index: int, port: int, *, mongod: Path, folder: Path, network: Network, changed: Callable[[], None]
+        self,
+        index: int,
+        port: int,
+        *,
+        mongod: Path,
+        folder: Path,
+        network: Network,
+        parameters: Mapping[str, Any],
+        changed: Callable[[], None],
     ) -> None:
         self.index = index
         self.port = port
@@ -43,6 +51,7 @@ class Member:
         self.isolated = False
         self._folder = folder
         self._network = network
+        self._parameters = parameters
         self._changed = changed
         self._mongod = mongod
         self._process: subprocess.Popen[bytes] | None = None
@@ -149,6 +158,7 @@ class Member:
             # Seconds until a member leaves a source that says nothing; 5 and 2 by default, scaled like the election.
             "oplogNetworkTimeoutBufferSeconds": 1,
             "oplogRetriedFindMaxSeconds": 1,
+            **self._parameters,
         }
         command = [str(self._mongod), "--replSet", NAME, "--dbpath", str(self._folder), "--port", str(self.port)]
         command += ["--bind_ip", "127.0.0.1", "--nounixsocket", "--quiet"]

@@ -25,14 +25,29 @@ SKEW = 1.0
 """Seconds that a rescue waits beyond a lease."""
 
 
-@pytest.mark.parametrize("point", ["tasks.claimed", "task.started", "task.ended", "tasks.finished", "tasks.renewed"])
+POINTS: dict[str, tuple[str, dict[str, Any]]] = {
+    "after a claim": ("tasks.claimed", {}),
+    "in a handler": ("task.started", {}),
+    "before an ending": ("task.ended", {}),
+    "after an ending": ("tasks.finished", {}),
+    "after a renewal": ("tasks.renewed", {"seconds": 1.5}),
+    "before a release": ("task.ended", {"seconds": 60}),
+}
+"""The event at which a worker dies; no handler of 60 s ends before SIGTERM, so the first ending is a release."""
+
+
+@pytest.mark.parametrize("point", POINTS)
 def test_the_tasks_of_a_killed_worker_run_elsewhere_a_lease_and_a_second_later(
     fleet: FaultFleet, make_queue: Callable[..., Queue], until: Until, figure: Figure, point: str
 ) -> None:
     queue = make_queue(lease=LEASE)
-    queue.new_many([{"seconds": 1.5 if point == "tasks.renewed" else 0.3 * number} for number in range(4)])
-    victim = fleet.start(queue.namespace, kill_at=point, options={"lease": LEASE})
-    until(lambda: not victim.alive, timeout=30, why=f"it dies at {point}")
+    event, tags = POINTS[point]
+    queue.new_many([{"seconds": 0.3 * number, **tags} for number in range(4)])
+    victim = fleet.start(queue.namespace, kill_at=event, options={"lease": LEASE, "grace": 0.2})
+    if point == "before a release":
+        until(lambda: len(victim.keys("task.started")) == 4, timeout=30, why="it has started all")
+        victim.signal(signal.SIGTERM)
+    until(lambda: not victim.alive, timeout=30, why=f"it dies {point}")
     killed_at = victim.lines()[-1]["at"]
     held = {task.key for task in queue.tasks(state="running")}
     assert held, "it held nothing: the test shows nothing"
@@ -44,7 +59,7 @@ def test_the_tasks_of_a_killed_worker_run_elsewhere_a_lease_and_a_second_later(
     assert {task.charged for task in queue.tasks()} == {1}, "a killed worker cost its tasks an attempt"
     assert held <= set(started)
     after = max(started[key] for key in held)
-    figure("F1", f"killed at {point}: {len(held)} tasks run elsewhere after {after:.2f} s (lease {LEASE:g} s)")
+    figure("F1", f"killed {point}: {len(held)} tasks run elsewhere after {after:.2f} s (lease {LEASE:g} s)")
     # Counted from the claim or renewal, which was at most a lease ago; half a second is the machine's.
     assert after <= LEASE + SKEW + 0.5
 
