@@ -30,7 +30,9 @@ from proving.seeded import MUTANTS, Mutant
 
 ROOT: Final = Path(__file__).parents[2]
 LEFT: Final = shutil.ignore_patterns(".venv", ".git", ".*_cache", ".hypothesis", "__pycache__", "*.egg-info")
-LAYERS: Final = ("unit", "storage", "hostile", "work", "acceptance", "proving")
+LAYERS: Final = (
+    "unit", "storage", "conformance", "hostile", "work", "acceptance", "proving", "proofs", "faults",
+)  # fmt: skip
 OPTIONS: Final = ("-q", "-x", "--no-header", "--tb=no", "-p", "no:cacheprovider", "-o", "timeout=90")
 FAILED: Final = re.compile(r"^(?:FAILED|ERROR) (\S+)", re.MULTILINE)
 PASSED: Final = 0

@@ -38,6 +38,8 @@ UPDATES: Final = "storage/updates.py"
 CLAIMING: Final = "storage/claiming.py"
 FINISHING: Final = "storage/finishing.py"
 UPKEEP: Final = "storage/upkeep.py"
+MODIFYING: Final = "storage/modifying.py"
+OBSTACLES: Final = "storage/obstacles.py"
 
 PROTOCOL: Final = (
     _mutant(
@@ -123,6 +125,56 @@ PROTOCOL: Final = (
 )  # fmt: skip
 """Those that break a rule of the protocol, or come close."""
 
+ATOMIC: Final = (
+    Mutant(
+        "a change without its version gate",
+        (
+            Edit(f"mongoq/{OBSTACLES}", "if version != ref.version:", "if False:"),
+            Edit(f"mongoq/{FILTERS}", "field.VERSION: refs[0].version, ", ""),
+        ),
+        ("tests/storage/test_modifying.py",),
+    ),
+    _mutant(
+        "a change of what another holds", OBSTACLES, "elif document is not None and _held_by_another(",
+        "elif False and _held_by_another(", "conformance/test_changes.py",
+    ),
+    _mutant(
+        "dependencies are only read", UPDATES, '{"$inc": {field.DEPENDED: 1}}', '{"$setOnInsert": {field.DEPENDED: 1}}',
+        "storage/test_modifying.py",
+    ),
+    _mutant(
+        "a change is made again after a lost reply", MODIFYING, "if made is not None:", "if False:",
+        "storage/test_modifying.py",
+    ),
+    _mutant(
+        "a transaction without the fence of its lease", FINISHING, "raise LeaseLost([task.key])", "pass",
+        "storage/test_sessions.py",
+    ),
+    _mutant(
+        "what follows is written without the completion", FINISHING, "if not held:", "if False:",
+        "work/test_follow_ups.py",
+    ),
+    _mutant(
+        "the completion is written without what follows", FINISHING,
+        "yield from modifying.carry_out(context, plan)\n    return True", "return True", "work/test_follow_ups.py",
+    ),
+    _mutant(
+        "one collision drops every insertion", MODIFYING, "if insertion.key not in taken]", "if not taken]",
+        "storage/test_modifying.py",
+    ),
+    _mutant(
+        "what may be skipped excuses what is missing", OBSTACLES, "if missing or claimed or taken",
+        "if (missing or claimed) and not skipped or taken", "storage/test_modifying.py",
+    ),
+    _mutant(
+        "what was refused is committed as far as it came", "storage/sessions.py",
+        "            _abort(session)\n            if not _may_help",
+        "            session.commit_transaction() if session.in_transaction else None\n            if not _may_help",
+        "work/test_follow_ups.py",
+    ),
+)  # fmt: skip
+"""Those of the atomic change."""
+
 OTHERS: Final = (
     _mutant(
         "claim without a state guard", FILTERS, "field.KEY: _among(keys), field.STATE: _state(sources(Event.CLAIM)), ",
@@ -201,6 +253,15 @@ OTHERS: Final = (
         "storage/test_foreign_documents.py",
     ),
     _mutant(
+        "a task that is found twice is claimed twice", "storage/candidates.py",
+        "list({document[documents.KEY]: document for document in found}.values())", "list(found)",
+        "unit/test_claim_replies.py",
+    ),
+    _mutant(
+        "a rerun goes on counting", UPDATES, 'field.UNCHARGED: {"$ifNull": [f"${field.ATTEMPTS}", 0]},', "",
+        "storage/test_rerunning.py",
+    ),
+    _mutant(
         "what is no task is claimed", "storage/quarantine.py", "fault = reading.fault_of(document)\n",
         "fault = None\n",
         "storage/test_foreign_documents.py",
@@ -229,4 +290,4 @@ OTHERS: Final = (
 )  # fmt: skip
 """Those of the code alone."""
 
-MUTANTS: Final = (*PROTOCOL, *OTHERS)
+MUTANTS: Final = (*PROTOCOL, *ATOMIC, *OTHERS)

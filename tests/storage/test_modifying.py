@@ -231,6 +231,10 @@ def test_an_insertion_that_may_be_skipped_drops_out_where_that_is_all(store: Any
     error = refused(insert=[NewTask(key="k", on_conflict="skip"), NewTask(key="l")])
     assert [conflict.key for conflict in error.collisions] == ["k", "l"]
 
+    gone = store.new()
+    store.modify(delete=[gone])
+    assert refused(insert=[NewTask(key="k", on_conflict="skip")], depend=[gone]).has_missing
+
 
 def test_every_obstacle_is_told(store: Any, refused: Any) -> None:
     held, moved = store.new(priority=1), store.new(key="k")
