@@ -125,9 +125,9 @@ class Queue:
         )
         clock = ServerClock()
         self._connection = connect(target)
-        self._driver = Driver(self._connection, clock)
-        self._context = Context(clock, options, KeyMaker())
         self._telemetry = Telemetry()
+        self._driver = Driver(self._connection, clock, self._telemetry)
+        self._context = Context(clock, options, KeyMaker())
         self._claimant = claimant or f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(3)}"
         self._by_hand: ByHand | None = None
         self._making = threading.Lock()

@@ -23,7 +23,7 @@ class Signpost(StrEnum):
 
     CLAIMED = "tasks.claimed"
     """tasks: those now held; wanted: how many were asked for; lost: how many went to another claimant; blocked: how
-    many an open transaction held. (The server counts write conflicts in its `serverStatus`.)
+    many an open transaction held.
 
     sent: when it was sent, on `mongoq.clock.elapsed`; doubtful: whether replies were missing.
     """
@@ -43,6 +43,13 @@ class Signpost(StrEnum):
     """promoted, rescued, expired: how many tasks a sweep moved."""
     WATCHING = "wakeups.watching"
     """The worker is idle and listens for news of work."""
+    TRANSACTION_REPEATED = "transaction.repeated"
+    """error: why a transaction of mongoq's own (`modify`, what follows a completion, the beginning of `transaction`) is
+    run again: another write met it, or its primary was lost.
+
+    These are the write conflicts that mongoq sees. After those of single writes, claims among them, the server tries
+    again by itself, and counts them in its `serverStatus` (`metrics.operation.writeConflicts`).
+    """
     STORAGE_LOST = "storage.lost"
     """error: MongoDB does not answer; the worker goes on trying."""
     STORAGE_BACK = "storage.back"

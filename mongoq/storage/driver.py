@@ -21,6 +21,7 @@ from mongoq.storage.commands import Command, Op, Transaction
 from mongoq.storage.connection import Connection
 from mongoq.storage.failures import WRITE_CONFLICT, translated
 from mongoq.storage.sessions import Session, is_bound, joined_session, open_transaction, outside_session, transact
+from mongoq.telemetry import Signpost, Telemetry
 
 T = TypeVar("T")
 
@@ -45,9 +46,10 @@ def handle(connection: Connection, collection: str, *, majority: bool, naive: bo
 class Driver:
     """Runs operations on one connection; may be used by many threads."""
 
-    def __init__(self, connection: Connection, clock: ServerClock) -> None:
+    def __init__(self, connection: Connection, clock: ServerClock, telemetry: Telemetry | None = None) -> None:
         self._connection = connection
         self._clock = clock
+        self._telemetry = Telemetry() if telemetry is None else telemetry  # without listeners it is false
         self._handles: dict[tuple[str, bool, bool], Collection[Any]] = {}
 
     def run(self, op: Op[T], session: Session | None = None) -> T:
@@ -70,7 +72,8 @@ class Driver:
         """A transaction for the caller's own writes that begins with the operation that `first` makes."""
         if self._clock.wants_measuring():
             outside_session(self._measure)
-        with open_transaction(self._connection, lambda session: self._step(first(), session)) as session:
+        begin: Callable[[Session], object] = lambda session: self._step(first(), session)  # noqa: E731
+        with open_transaction(self._connection, begin, self._repeated) as session:
             yield session
 
     def _run(self, op: Op[T], session: Session | None) -> T:
@@ -97,7 +100,10 @@ class Driver:
             return self._call(asked, session)
         if session is not None:
             return self._step(asked.body(), session)
-        return transact(self._connection, lambda own: self._step(asked.body(), own), asked.limit)
+        return transact(self._connection, lambda own: self._step(asked.body(), own), self._repeated, asked.limit)
+
+    def _repeated(self, error: BaseException) -> None:
+        self._telemetry.emit(Signpost.TRANSACTION_REPEATED, error=error)
 
     def _failure(self, error: Exception) -> MongoqError:
         if isinstance(error, MongoqError):  # one that a transaction has translated already

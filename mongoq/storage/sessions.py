@@ -41,8 +41,16 @@ FIRST_PAUSE: Final = 0.002
 LONGEST_PAUSE: Final = 0.2
 
 
-def transact(connection: Connection, body: Callable[[ClientSession], T], limit: timedelta | None = None) -> T:
-    """Run `body` in a transaction of its own and commit it; both again as long as that can help, and the limit."""
+def transact(
+    connection: Connection,
+    body: Callable[[ClientSession], T],
+    repeated: Callable[[BaseException], object],
+    limit: timedelta | None = None,
+) -> T:
+    """Run `body` in a transaction of its own and commit it; both again as long as that can help, and the limit.
+
+    `repeated` is called with the error each time before they are.
+    """
     give_up_at = elapsed() + (limit.total_seconds() if limit else REPLAYED_FOR)
 
     def whole(session: ClientSession) -> T:
@@ -51,14 +59,16 @@ def transact(connection: Connection, body: Callable[[ClientSession], T], limit: 
         return result
 
     with connection.database.client.start_session(causal_consistency=False) as session:
-        return _persistently(session, whole, give_up_at)
+        return _persistently(session, whole, give_up_at, repeated)
 
 
 @contextmanager
-def open_transaction(connection: Connection, first: Callable[[ClientSession], object]) -> Iterator[ClientSession]:
+def open_transaction(
+    connection: Connection, first: Callable[[ClientSession], object], repeated: Callable[[BaseException], object]
+) -> Iterator[ClientSession]:
     """A transaction that begins with `first`, which is tried again, and commits after the block, which is not."""
     with connection.database.client.start_session(causal_consistency=False) as session:
-        _persistently(session, first, elapsed() + REPLAYED_FOR)
+        _persistently(session, first, elapsed() + REPLAYED_FOR, repeated)
         try:
             yield session
             _commit(session, connection, elapsed() + REPLAYED_FOR)
@@ -67,7 +77,12 @@ def open_transaction(connection: Connection, first: Callable[[ClientSession], ob
             raise
 
 
-def _persistently(session: ClientSession, body: Callable[[ClientSession], T], give_up_at: float) -> T:
+def _persistently(
+    session: ClientSession,
+    body: Callable[[ClientSession], T],
+    give_up_at: float,
+    repeated: Callable[[BaseException], object],
+) -> T:
     """Run `body` in a new transaction, again and again while that may help."""
     pause = FIRST_PAUSE
     while True:
@@ -78,6 +93,7 @@ def _persistently(session: ClientSession, body: Callable[[ClientSession], T], gi
             _abort(session)
             if not _may_help(error) or elapsed() + pause > give_up_at:
                 raise
+            repeated(error)
         threading.Event().wait(pause * random.uniform(0.5, 1))  # noqa: S311 -- no secret
         pause = min(LONGEST_PAUSE, pause * 2)
 

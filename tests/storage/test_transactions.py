@@ -118,6 +118,24 @@ def test_a_transaction_that_is_cut_off_is_run_again(queue: Queue, fail: Any, cha
     assert queue.get("new").version == 1
 
 
+def test_a_transaction_that_meets_another_s_write_is_told_each_time_it_is_run_again(queue: Queue, fail: Any) -> None:
+    queue.new(key="a")
+    heard: list[str] = []
+    queue.telemetry.subscribe(lambda name, fields: heard.append(f"{name}: {fields['error']}"))
+    fail("update", 2, errorCode=112)
+    CHANGES["modify"](queue)
+    assert [line.partition(":")[0] for line in heard] == ["transaction.repeated"] * 2
+    assert "another write met" in heard[0]
+
+    task = queue.try_claim()
+    assert task is not None
+    heard.clear()
+    fail("update", 1, errorCode=112)
+    with queue.transaction(task):
+        pass
+    assert len(heard) == 1
+
+
 def test_a_completion_and_what_follows_survive_a_lost_commit(queue: Queue, fail: Any) -> None:
     queue.new(key="a")
     task = queue.try_claim()
