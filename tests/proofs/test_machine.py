@@ -1,4 +1,4 @@
-"""Every verb in any order against a small model: the machine is `proving.task_machine`, the model `proving.task_model`.
+"""Every verb in any order against a small model: the machine is in `proving.change_machine` and what it stands on.
 
 The server is real and the clock stands still. That the comparison sees anything is shown by faults put into the
 product: with each of them it must fail.
@@ -18,8 +18,8 @@ from mongoq.storage import documents, filters, finishing, modifying, updates
 from mongoq.storage.connection import connect
 from mongoq.storage.context import Context
 from mongoq.storage.embedded import EmbeddedServer
+from proving.change_machine import Machine
 from proving.compared import DiffersError
-from proving.task_machine import Machine
 
 
 def prove(uri: str, examples: int, steps: int, *, seeded: bool = True) -> None:
