@@ -203,7 +203,7 @@ OTHERS: Final = (
     ),
     _mutant(
         "an ending is dropped when its write fails", "work/finisher.py",
-        "self._buffer.give_back(list(self._left.values()))", "pass", "unit/test_finisher.py work/test_surviving.py",
+        "self._buffer.give_back(list(self._left.values()))", "pass", "unit/test_finisher.py",
     ),
     _mutant(
         "finished tasks are kept for ever", UPDATES, "if verdict.keep is not None:", "if False:",
