@@ -131,7 +131,7 @@ class Driver:
         options = command.options if session is None else {**command.options, "session": session}
         with pymongo.timeout(limit.total_seconds()) if limit else contextlib.nullcontext():
             reply = getattr(target, command.verb)(*command.args, **options)
-        return reply.to_list() if command.verb in LISTS else reply
+            return reply.to_list() if command.verb in LISTS else reply  # a find asks the server only now
 
     def _target(self, command: Command) -> Any:
         if command.collection is None:
