@@ -21,6 +21,7 @@ from mongoq.storage.connection import Connection
 from mongoq.storage.context import Context
 from mongoq.storage.driver import handle
 from mongoq.storage.failures import translated
+from mongoq.storage.sessions import outside_session
 
 Pipeline = list[dict[str, Any]]
 
@@ -39,7 +40,10 @@ NO_STREAMS: Final = frozenset({20, 40573})
 
 
 class Wakeups:
-    """A change stream of the news that `pipeline` lets through. For one thread."""
+    """A change stream of the news that `pipeline` lets through. For one thread.
+
+    Never in a session that the application has bound: a stream in a transaction makes the server abort that.
+    """
 
     def __init__(
         self, connection: Connection, context: Context, pipeline: Pipeline, *, await_ms: int = AWAIT_MS
@@ -59,7 +63,7 @@ class Wakeups:
         """Open a stream that starts now. StorageRefused with one of `NO_STREAMS` where there can be none."""
         try:
             collection = handle(self._connection, self._tasks, majority=True)
-            self._stream = collection.watch(self._pipeline, max_await_time_ms=self._await_ms)
+            self._stream = outside_session(collection.watch, self._pipeline, max_await_time_ms=self._await_ms)
         except (PyMongoError, BSONError) as error:
             raise translated(error, self._connection.where) from error
 
@@ -70,7 +74,7 @@ class Wakeups:
         """
         try:
             with pymongo.timeout(self._await_ms / 1_000 + LATE):
-                event = self._stream.try_next()
+                event = outside_session(self._stream.try_next)
             if event is None and not self._stream.alive:
                 self.end()
         except (PyMongoError, BSONError) as error:
@@ -84,7 +88,7 @@ class Wakeups:
         stream, self._stream = self._stream, None
         if stream is not None:
             try:
-                stream.close()
+                outside_session(stream.close)
             except (PyMongoError, BSONError):
                 return  # it is gone already, and its cursor ends by itself
 

@@ -104,6 +104,18 @@ def test_claims_and_endings_do_not_join_a_bound_session(queue: Queue, client: Cl
     assert queue.get("a").state is TaskState.COMPLETED
 
 
+def test_waiting_for_a_task_leaves_a_bound_transaction_alone(queue: Queue, client: Client, orders: Any) -> None:
+    task = queue.new()
+    with client.start_session() as session:
+        if not hasattr(session, "bind"):
+            pytest.skip("this PyMongo cannot bind a session")
+        with session.bind(end_session=False), session.start_transaction():
+            orders.insert_one({"_id": 1})
+            assert queue.wait(task, timeout=0.2) is None
+            assert queue.claim("empty", timeout=0.2) is None
+    assert orders.count_documents({}) == 1
+
+
 def test_a_session_bound_to_another_client_does_not_stop_the_queue(server: EmbeddedServer, client: Client) -> None:
     with Queue(server.uri, namespace=f"t-{secrets.token_hex(4)}") as queue, client.start_session() as session:
         if not hasattr(session, "bind"):
