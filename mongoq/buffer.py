@@ -118,8 +118,11 @@ class Gathering:
 class Buffer:
     """Groups the enqueues of many threads into one write; `Queue.buffer` makes it. Callable from any thread."""
 
-    def __init__(self, context: Context, send: Callable[[Op[Others]], Others], max_delay: float) -> None:
+    def __init__(
+        self, context: Context, measure: Callable[[], None], send: Callable[[Op[Others]], Others], max_delay: float
+    ) -> None:
         self._context = context
+        self._measure = measure
         self._send = send
         self._changed = threading.Condition(threading.Lock())
         self._gathering = Gathering(max_delay)
@@ -132,7 +135,9 @@ class Buffer:
         What is wrong with one task is raised in its own call alone; StorageUnavailable in all of its group.
         QueueClosed after the end of the buffer.
         """
-        call = Call(draft(self._context, NewTask({} if tags is None else tags, **options)))
+        task = NewTask({} if tags is None else tags, **options)
+        self._measure()
+        call = Call(draft(self._context, task))
         with self._changed:
             group = self._gathering.join(call)
             leads = group.calls[0] is call

@@ -271,7 +271,7 @@ class Queue:
         checker = Checker()
         delay = checker.duration("max_delay", max_delay)
         checker.finish()
-        return rooms.buffer.Buffer(self._context, self._send, (delay or timedelta(0)).total_seconds())
+        return rooms.buffer.Buffer(self._context, self._measure, self._send, (delay or timedelta(0)).total_seconds())
 
     # Workers
 
@@ -1002,6 +1002,7 @@ class Queue:
         only: Sequence[str] | None = None,
     ) -> Iterator[tuple[list[Draft], Others]]:
         chunks = enqueueing.chunks(self._context, each(tasks, options))
+        self._measure()  # it drafts the first one before anything else is sent
         kind = enqueueing if session is None else rooms.enlisting
         return rooms.streaming.stream(
             lambda chunk: self._send(kind.chunk(self._context, chunk, only=only), session),
@@ -1021,9 +1022,16 @@ class Queue:
             raise
 
     def _read(self, op: Op[T], session: Session | None = None) -> T:
+        self._check_open()
+        return self._driver.run(op, session)
+
+    def _measure(self) -> None:
+        self._check_open()
+        self._driver.measure()
+
+    def _check_open(self) -> None:
         if self._closed:
             raise QueueClosed("this queue was closed")
-        return self._driver.run(op, session)
 
 
 def _matching(chosen: Selection) -> Filter:

@@ -67,18 +67,21 @@ class Driver:
         """The session whose transaction a producer's call takes part in; None where there is none."""
         return joined_session(self._connection, given)
 
+    def measure(self) -> None:
+        """Ask for the server's time, if that is due: for who needs it before an operation runs."""
+        if self._clock.wants_measuring():
+            outside_session(self._measure)
+
     @contextlib.contextmanager
     def transaction(self, first: Callable[[], Op[object]]) -> Iterator[Session]:
         """A transaction for the caller's own writes that begins with the operation that `first` makes."""
-        if self._clock.wants_measuring():
-            outside_session(self._measure)
+        self.measure()
         begin: Callable[[Session], object] = lambda session: self._step(first(), session)  # noqa: E731
         with open_transaction(self._connection, begin, self._repeated) as session:
             yield session
 
     def _run(self, op: Op[T], session: Session | None) -> T:
-        if self._clock.wants_measuring():
-            self._measure()
+        self.measure()
         return self._step(op, session)
 
     def _step(self, op: Op[T], session: Session | None) -> T:

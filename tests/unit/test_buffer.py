@@ -148,7 +148,7 @@ def writes() -> Writes:
 
 @pytest.fixture
 def buffer(context: Context, writes: Writes) -> Buffer:
-    return Buffer(context, writes, 5.0)
+    return Buffer(context, lambda: None, writes, 5.0)
 
 
 @pytest.fixture
@@ -262,5 +262,5 @@ def test_a_group_is_written_in_nobody_s_context(context: Context) -> None:
         seen.append(limit.get())
         return {}
 
-    Buffer(context, send, 0).new()
+    Buffer(context, lambda: None, send, 0).new()
     assert seen == [0], "a session or time limit of the leader's is not the others'"

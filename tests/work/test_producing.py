@@ -43,6 +43,23 @@ def test_many_tasks_keep_their_order_across_chunks(queue: Queue) -> None:
     assert first.tags["n"] == 0
 
 
+@pytest.mark.parametrize(
+    "enqueue",
+    [
+        lambda queue: queue.new({}, delay=60),
+        lambda queue: queue.new_many([{}], delay=60),
+        lambda queue: queue.load([{}], delay=60),
+        lambda queue: queue.buffer().new({}, delay=60),
+    ],
+    ids=["new", "new_many", "load", "buffer"],
+)
+def test_the_first_enqueue_goes_by_the_server_s_clock(queue: Queue, enqueue: Callable[[Queue], object]) -> None:
+    queue._driver._clock._offset -= 300  # a host that is slow, before its queue has asked the server
+    enqueue(queue)
+    (task,) = queue.tasks()
+    assert 0 < (task.run_at - queue.time()).total_seconds() <= 60
+
+
 def test_the_first_enqueue_imports_nothing_that_the_import_of_mongoq_did_not_bring(
     queue: Queue, server: EmbeddedServer
 ) -> None:
