@@ -10,7 +10,7 @@ The token is random, not a counter: a fail-over can roll a claim back, and the n
 from __future__ import annotations
 
 import secrets
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -74,7 +74,7 @@ def claim_first(context: Context, wanted: Wanted, *, token: str | None = None) -
             if not isinstance(error, StorageRefused) and error.code != TIME_IS_UP:
                 raise
             # What is no task, or is held by a transaction, stands at the head; a batch goes around it.
-            return (yield from _claim_around(context, wanted, held))
+            return (yield from _claim_around(context, replace(wanted, limit=1), held, PROBE))
         if document is None:
             return Claim([], more=False, lost=0)
         if not (yield from _fit(context, document, now)):
@@ -90,26 +90,13 @@ def claim_first(context: Context, wanted: Wanted, *, token: str | None = None) -
 
 def try_claim(context: Context, wanted: Wanted) -> Op[Task | None]:
     """As `claim_one`, and before it says that there is nothing it makes ready what is due or lost."""
-    task = yield from claim_one(context, wanted)
-    if task is None and (yield from upkeep.sweep(context)):
-        task = yield from claim_one(context, wanted)
-    return task
+    claim = yield from _sweeping(context, lambda: claim_first(context, wanted))
+    return claim.tasks[0] if claim.unread else None
 
 
 def claim_batch(context: Context, wanted: Wanted) -> Op[list[Task]]:
     """As `claim_many`, for one who claims by hand: none only where nothing is ready, due or lost."""
-    swept = False
-    avoid: set[str] = set()
-    for _ in range(MOST_UNFIT):
-        claim = yield from claim_many(context, wanted, suspicion=MOST_SUSPICION, avoid=avoid)
-        if claim.unread:
-            return claim.tasks
-        avoid.update(claim.blocked)
-        if not (claim.more or claim.lost):
-            if swept or not (yield from upkeep.sweep(context)):
-                break
-            swept = True
-    return []
+    return (yield from _sweeping(context, lambda: _claim_around(context, wanted))).tasks
 
 
 def claim_many(
@@ -178,6 +165,22 @@ def recover(context: Context, tokens: Sequence[str]) -> Op[list[Unread]]:
     return [Unread(document, context.namespace, now) for document in found]
 
 
+def _sweeping(context: Context, claim: Callable[[], Op[Claim]]) -> Op[Claim]:
+    """What a claim brings; where that is nothing, sweep and claim again until all that was due has been swept.
+
+    One sweep may move nothing but tasks of other queues. That more may be due is told by a full one: while others
+    fall due one by one, each sweep would move some, and there would be no end.
+    """
+    claimed = yield from claim()
+    more = True
+    while more and not claimed.unread:
+        moved, more = yield from upkeep.sweep(context)
+        if not moved:
+            break
+        claimed = yield from claim()
+    return claimed
+
+
 def _take_first(context: Context, wanted: Wanted, token: str, now: datetime) -> Op[Document | None]:
     update = updates.claimed(now, token, wanted.claimant, wanted.lease or context.options.policy.lease)
     options = {"sort": indexes.URGENCY, "hint": indexes.CLAIM, "return_document": True, "maxTimeMS": ONE_LIMIT_MS}
@@ -194,18 +197,20 @@ def _take_first(context: Context, wanted: Wanted, token: str, now: datetime) -> 
     return document
 
 
-def _claim_around(context: Context, wanted: Wanted, token: str) -> Op[Claim]:
-    """Claim one task as a batch is claimed, behind all that are blocked."""
+def _claim_around(
+    context: Context, wanted: Wanted, token: str | None = None, patience: timedelta = WRITE_LIMIT
+) -> Op[Claim]:
+    """Claim a batch behind all that are blocked."""
     avoid: set[str] = set()
     doubtful = False
     claim = Claim([], more=True, lost=0)
     for _ in range(MOST_UNFIT):
         claim = yield from claim_many(
-            context, replace(wanted, limit=1), suspicion=MOST_SUSPICION, token=token, avoid=avoid, patience=PROBE
+            context, wanted, suspicion=MOST_SUSPICION, token=token, avoid=avoid, patience=patience
         )
         avoid.update(claim.blocked)
         doubtful |= claim.doubtful
-        if claim.unread or not claim.more:
+        if claim.unread or not (claim.more or claim.lost):
             break
     return claim._replace(doubtful=doubtful, blocked=[*avoid])
 

@@ -43,6 +43,8 @@ class Swept(NamedTuple):
     """
     blocked: Sequence[str] = ()
     """The keys of those that somebody's open transaction holds: to be avoided for a while, since each costs time."""
+    full: bool = False
+    """Whether it found as many as one sweep takes, so that more may be due."""
 
 
 def promote(context: Context, avoid: Collection[str] = ()) -> Op[Swept]:
@@ -55,7 +57,7 @@ def promote(context: Context, avoid: Collection[str] = ()) -> Op[Swept]:
     found = yield from _batch(context, guard, avoid, only=[documents.KEY], by=documents.RUN_AT, hint=indexes.DUE)
     keys = [document[documents.KEY] for document in found]
     done = (yield from _update(context, keys, guard, updates.promoted(now))) if keys else NOTHING
-    return _swept(done)
+    return _swept(done, found)
 
 
 def expire(context: Context, avoid: Collection[str] = ()) -> Op[Swept]:
@@ -67,7 +69,7 @@ def expire(context: Context, avoid: Collection[str] = ()) -> Op[Swept]:
     only = [documents.KEY, documents.POLICY]
     guard = filters.overdue(now)
     found = yield from _batch(context, guard, avoid, only=only, by=documents.EXPIRES_AT, hint=indexes.EXPIRY)
-    return _swept((yield from close_expired(context, found, now)))
+    return _swept((yield from close_expired(context, found, now)), found)
 
 
 def close_expired(context: Context, found: list[Document], now: datetime) -> Op[Around]:
@@ -91,14 +93,14 @@ def rescue(context: Context, avoid: Collection[str] = ()) -> Op[Swept]:
         return Swept(0, None if soonest is None else soonest + filters.SKEW)
     guard = filters.lease_over(now)
     found = yield from _batch(context, guard, avoid, only=_JUDGED, by=documents.LEASE_UNTIL, hint=indexes.LEASE)
-    return _swept((yield from _rescue(context, found, guard, now)))
+    return _swept((yield from _rescue(context, found, guard, now)), found)
 
 
-def sweep(context: Context) -> Op[int]:
-    """Promote and rescue once, now; how many tasks were moved."""
+def sweep(context: Context) -> Op[tuple[int, bool]]:
+    """Promote and rescue once, now; how many tasks were moved, and whether more may be due."""
     promoted = yield from promote(context)
     rescued = yield from rescue(context)
-    return promoted.moved + rescued.moved
+    return promoted.moved + rescued.moved, promoted.full or rescued.full
 
 
 def _batch(
@@ -114,9 +116,9 @@ def _update(context: Context, keys: list[str], guard: Filter, update: Update) ->
     return (yield from update_fit(context, keys, lambda some: filters.guarded(some, guard), update))
 
 
-def _swept(done: Around) -> Swept:
+def _swept(done: Around, found: list[Document]) -> Swept:
     """What a sweep did that had found something: the next may be due a moment later."""
-    return Swept(done.updated, timedelta(0) if done.updated else BLOCKED, tuple(done.passed))
+    return Swept(done.updated, timedelta(0) if done.updated else BLOCKED, tuple(done.passed), len(found) >= BATCH)
 
 
 def _wait(context: Context, where: Filter, field: str, index: str, now: datetime) -> Op[timedelta | None]:

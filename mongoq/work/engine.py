@@ -308,7 +308,8 @@ class Engine:
 
     def _more_to_do(self) -> bool:
         shared, job = self._shared, self._job
-        if shared.run(upkeep.sweep(shared.context)):
+        moved, _ = shared.run(upkeep.sweep(shared.context))
+        if moved:
             return True
         # The sweeper, or another process, may have made a task ready since the claim that found nothing.
         return bool(shared.run(inspecting.ready(shared.context, job.queues, job.where)))

@@ -118,6 +118,15 @@ def test_a_task_goes_to_exactly_one_of_many_claimants(store: Any) -> None:
     assert sum(lost), "the claimants never met: the test shows nothing"
 
 
+def test_a_claim_by_hand_finds_what_is_due_behind_more_than_one_sweep_of_other_queues(store: Any) -> None:
+    wanted = Wanted(("default",), "w", 5)
+    for claim in (claiming.try_claim, claiming.claim_batch):
+        store.new_many([NewTask(queue="other", delay=1) for _ in range(upkeep.BATCH)])
+        store.new(delay=2)
+        store.clock.advance(60)
+        assert store.run(claim(store.context, wanted))
+
+
 def lose(store: Any, count: int) -> None:
     """Claim so many tasks in a process that vanishes."""
     assert len(store.claim(count)) == count

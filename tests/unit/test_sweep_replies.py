@@ -60,7 +60,7 @@ def test_a_full_batch_says_that_more_wait(drive: Drive, context: Context) -> Non
     first = {"_id": "k0", "run_at": NOW}
     found = [{"_id": f"k{number}"} for number in range(upkeep.BATCH)]
     commands, swept = drive(upkeep.promote(context), [first], found, matched(upkeep.BATCH - 1))
-    assert swept == Swept(upkeep.BATCH - 1, timedelta(0))
+    assert swept == Swept(upkeep.BATCH - 1, timedelta(0), full=True)
     where = commands[2].args[0]
     assert (where["state"], where["run_at"]) == (TaskState.SCHEDULED, {"$lte": NOW}), "written under the same guard"
 
