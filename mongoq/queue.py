@@ -18,7 +18,7 @@ from mongoq import rooms
 from mongoq.backoff import BackoffLike
 from mongoq.checks import QUEUE_NAME, UNSET, Checker, Duration, Unset, arguments_of, suggesting
 from mongoq.clock import ServerClock, elapsed
-from mongoq.errors import IndexMissing, LeaseLost, QueueClosed
+from mongoq.errors import IndexMissing, QueueClosed
 from mongoq.keys import KeyMaker
 from mongoq.lifecycle import LIVE, TaskState
 from mongoq.model import QueueStats, Task, WorkerInfo
@@ -478,14 +478,17 @@ class Queue:
     def renew(self, tasks: Task | Iterable[Task], lease: Duration | None = None) -> None:
         """Hold claimed tasks for `lease` from now on; by default each for its own. One update renews them all.
 
-        A lease that ran out but that nobody took is renewed too. Raises LeaseLost, which names those that are not
-        held any more; the others are renewed.
+        A lease that ran out but that nobody took is renewed too.
+
+        Raises:
+            LeaseLost: it names those that are not held any more; the others are renewed.
+            StorageUnavailable: some may not be renewed, as no majority answers or somebody's open transaction holds
+                them. Call again; until it returns, the leases before count.
         """
         checker = Checker()
         length = rooms.arguments.checked_lease(checker, lease)
         checker.finish()
-        if lost := self._write(rooms.leasing.renew_each(self._context, rooms.arguments.checked_tasks(tasks), length)):
-            raise LeaseLost(lost)
+        self._write(rooms.leasing.renew_each(self._context, rooms.arguments.checked_tasks(tasks), length))
 
     def keepalive(self, tasks: Task | Iterable[Task], lease: Duration | None = None) -> Keepalive:
         """Renew claimed tasks in the background while a `with` block runs: `with queue.keepalive(tasks) as kept:`.
@@ -499,7 +502,7 @@ class Queue:
         seen within 2 s, and the end of a lease that could not be renewed at once.
 
         Raises:
-            LeaseLost: at the beginning, where a task is not held any more; the block is not entered.
+            LeaseLost, StorageUnavailable: at the beginning, as from `renew`; the block is not entered.
         """
         checker = Checker()
         length = rooms.arguments.checked_lease(checker, lease)

@@ -88,9 +88,7 @@ class Keepalive:
 
     def __enter__(self) -> Self:
         sent = elapsed()
-        lost = self._shared.run(renew_each(self._shared.context, self._tasks, self._lease))
-        if lost:
-            raise LeaseLost(lost)
+        self._shared.run(renew_each(self._shared.context, self._tasks, self._lease))
         self._shared.book.add([self._attempt(task, sent) for task in self._tasks])
         self._keepers.add(self)
         self._loop.start()

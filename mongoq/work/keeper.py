@@ -66,38 +66,46 @@ class Keeper:
         if not attempts:
             return
         try:
-            keys, tokens = _names(attempts)
             sent = elapsed()
-            renewed = self._shared.run(leasing.renew(self._shared.context, keys, tokens, timedelta(seconds=lease)))
+            op = leasing.renew(self._shared.context, _claims(attempts), timedelta(seconds=lease))
+            renewed = self._shared.run(op)
         finally:
             for attempt in attempts:
                 attempt.renewing = False
-        if renewed.updated < len(attempts):
-            self._look(attempts)
-        # What somebody's open transaction holds was not reached: its lease runs on, and is tried again.
-        attempts = [attempt for attempt in attempts if attempt.key not in renewed.passed]
-        for attempt in attempts:
+        lost, passed = set(renewed.lost), set(renewed.passed)
+        held = [attempt for attempt in attempts if _claim(attempt) not in lost and _claim(attempt) not in passed]
+        for attempt in held:
             attempt.lease_until = sent + lease
+        if len(held) < len(attempts):
+            self._shared.book.rest(set(attempts).difference(held), elapsed())
+            self._give_up([attempt for attempt in attempts if _claim(attempt) in lost])
         if self._shared.telemetry:
-            held = [attempt.task for attempt in attempts if attempt.open]
-            self._shared.telemetry.emit(Signpost.RENEWED, tasks=held, until=sent + lease)
+            tasks = [attempt.task for attempt in held if attempt.open]
+            self._shared.telemetry.emit(Signpost.RENEWED, tasks=tasks, until=sent + lease)
 
     def _look(self, attempts: list[LiveAttempt]) -> None:
-        # What has ended is the finisher's: its write may be under way, and the task gone because of it.
         attempts = [attempt for attempt in attempts if attempt.open and not attempt.apart]
         if not attempts:
             return
-        keys, tokens = _names(attempts)
-        held = self._shared.run(leasing.look(self._shared.context, keys, tokens))
+        held = self._shared.run(leasing.look(self._shared.context, _claims(attempts)))
+        self._give_up([attempt for attempt in attempts if _claim(attempt) not in held])
         for attempt in attempts:
-            cancel = held.get(attempt.key)
-            if attempt.apart:
-                continue  # it has completed itself meanwhile, or is about to
-            if cancel is None:
-                self._lose(attempt)
-            elif cancel:
+            known = held.get(_claim(attempt))
+            if known is not None and known.cancel and not attempt.apart:
                 attempt.interrupt(Interruption.CANCEL)
 
+    def _give_up(self, attempts: list[LiveAttempt]) -> None:
+        """Tell those that are not held any more."""
+        for attempt in attempts:
+            # What has ended is the finisher's, or completes itself: the task may be gone because of that.
+            if attempt.open and not attempt.apart:
+                self._lose(attempt)
 
-def _names(attempts: list[LiveAttempt]) -> tuple[list[str], set[str]]:
-    return [attempt.key for attempt in attempts], {attempt.token for attempt in attempts}
+
+def _claims(attempts: list[LiveAttempt]) -> list[leasing.Claimed]:
+    return [_claim(attempt) for attempt in attempts]
+
+
+def _claim(attempt: LiveAttempt) -> leasing.Claimed:
+    # Both: a task that was lost may be held again by this very process, under another token.
+    return attempt.key, attempt.token

@@ -11,6 +11,9 @@ from mongoq.verdict import suspicion
 from mongoq.work.attempt import LiveAttempt
 
 RENEWALS_PER_LEASE: Final = 3
+TRIES_PER_LEASE: Final = 6
+"""What a renewal did not reach is tried again after such a part of its lease: each try may take a second, for which
+all other renewals wait."""
 
 
 class LeaseBook:
@@ -18,7 +21,8 @@ class LeaseBook:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._held: dict[LiveAttempt, None] = {}
+        self._held: dict[LiveAttempt, float] = {}
+        """With the instant before which each is not to be renewed."""
         self.suspicion = 0
         """How suspicious they are together."""
 
@@ -29,7 +33,7 @@ class LeaseBook:
         """Note new claims."""
         with self._lock:
             for attempt in attempts:
-                self._held[attempt] = None
+                self._held[attempt] = 0.0
                 self.suspicion += suspicion(attempt.suspect)
 
     def remove(self, attempts: Iterable[LiveAttempt]) -> None:
@@ -39,6 +43,13 @@ class LeaseBook:
                 if attempt in self._held:
                     del self._held[attempt]
                     self.suspicion -= suspicion(attempt.suspect)
+
+    def rest(self, attempts: Iterable[LiveAttempt], now: float) -> None:
+        """Leave these alone for a while: their renewal did not reach them."""
+        with self._lock:
+            for attempt in attempts:
+                if attempt in self._held:
+                    self._held[attempt] = now + attempt.lease / TRIES_PER_LEASE
 
     def all(self) -> list[LiveAttempt]:
         """All that are held."""
@@ -61,8 +72,8 @@ class LeaseBook:
         waits = (max(0.0, self._renew_at(attempt, now) - now) for attempt in self.all() if not attempt.apart)
         return min(waits, default=None)
 
-    @staticmethod
-    def _renew_at(attempt: LiveAttempt, now: float) -> float:
+    def _renew_at(self, attempt: LiveAttempt, now: float) -> float:
+        due = attempt.lease_until - attempt.lease * (1 - 1 / RENEWALS_PER_LEASE)
         if attempt.lease_until > now + attempt.lease:
-            return now
-        return attempt.lease_until - attempt.lease * (1 - 1 / RENEWALS_PER_LEASE)
+            due = now
+        return max(due, self._held.get(attempt, due))

@@ -112,7 +112,7 @@ def test_a_holder_gives_up_what_it_sends_elsewhere_uncharged(store: Any, arrival
 def test_a_renewal_does_not_spoil_the_version(store: Any) -> None:
     store.new()
     [task] = store.claim()
-    store.run(leasing.renew(store.context, [task.key], [task.token], timedelta(seconds=60)))
+    store.run(leasing.renew(store.context, [(task.key, task.token)], timedelta(seconds=60)))
 
     store.modify(delete=[task])
     assert not everything(store)

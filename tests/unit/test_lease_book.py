@@ -53,6 +53,20 @@ def test_a_lease_that_a_transaction_left_too_long_is_due_at_once(make_attempt: M
     assert book.due(1001.0) == {}
 
 
+def test_what_a_renewal_did_not_reach_rests_for_a_while(make_attempt: Make) -> None:
+    book = LeaseBook()
+    blocked, other = make_attempt(1000.0, policy=LONG), make_attempt(1001.0, policy=LONG)
+    book.add([blocked, other])
+    book.rest([blocked], 1011.0)
+    assert book.due(1012) == {30.0: [other]}
+    other.lease_until = 1042.0
+    assert book.next_due(1012) == pytest.approx(4)
+    assert book.due(1016.1) == {30.0: [blocked]}
+    book.remove([blocked])
+    book.rest([blocked], 1011.0)
+    assert book.all() == [other], "what has gone does not come back"
+
+
 def test_the_keeper_is_told_how_long_it_may_rest(make_attempt: Make) -> None:
     book = LeaseBook()
     assert book.next_due(1000.0) is None

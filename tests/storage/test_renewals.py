@@ -1,0 +1,174 @@
+"""Renewals that do not reach what they should: somebody is told, and the others are kept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from mongoq.clock import elapsed
+from mongoq.errors import LeaseLost, StorageUnavailable
+from mongoq.model import Task
+from mongoq.options import Policy
+from mongoq.signals import Interruption
+from mongoq.storage import leasing, upkeep
+from mongoq.storage.commands import Command, Op
+from mongoq.telemetry import Telemetry
+from mongoq.work.attempt import LiveAttempt
+from mongoq.work.keepalive import Read
+from mongoq.work.keeper import Keeper
+from mongoq.work.shared import Shared
+
+LEASE = timedelta(seconds=30)
+SECOND = timedelta(seconds=1)
+
+
+@contextmanager
+def held_by_a_transaction(store: Any, key: str) -> Iterator[None]:
+    """Somebody has written to this task and has not committed."""
+    with store.collection.database.client.start_session() as session, session.start_transaction():
+        assert store.collection.update_one({"_id": key}, {"$inc": {"depended": 1}}, session=session).matched_count
+        yield
+        session.abort_transaction()
+
+
+class Kept:
+    """A keeper of one process, and what it gave up."""
+
+    def __init__(self, store: Any) -> None:
+        self.shared = Shared(store.context, store.run, "w", Telemetry())
+        self.lost: list[LiveAttempt] = []
+        self.keeper = Keeper(self.shared, facts=None, lose=self._lose)
+
+    def _lose(self, attempt: LiveAttempt) -> None:
+        assert attempt.end()
+        self.lost.append(attempt)
+        self.shared.book.remove([attempt])
+
+    def add(self, task: Task) -> LiveAttempt:
+        """Keep a task whose renewal is due."""
+        attempt = LiveAttempt(Read(task), Policy(lease=LEASE), elapsed() - 15)
+        self.shared.book.add([attempt])
+        return attempt
+
+
+def test_a_renewal_that_a_transaction_stops_is_told_and_the_others_are_renewed(store: Any) -> None:
+    for key in ("a", "b"):
+        store.new(key=key)
+    tasks = store.claim(2)
+    store.clock.advance(1)
+    with held_by_a_transaction(store, "a"), pytest.raises(StorageUnavailable, match=r"a$"):
+        store.run(leasing.renew_each(store.context, tasks, timedelta(hours=1)))
+    left = {key: store.get(key).lease_until - store.clock.now() for key in ("a", "b")}
+    assert left == {"a": LEASE - SECOND, "b": timedelta(hours=1)}
+
+
+def test_what_was_lost_is_told_beside_what_a_transaction_holds(store: Any) -> None:
+    for key in ("a", "b"):
+        store.new(key=key)
+    tasks = store.claim(2)
+    store.clock.advance(1)
+    store.collection.update_one({"_id": "b"}, {"$set": {"token": "another's"}})
+    with held_by_a_transaction(store, "a"), pytest.raises(StorageUnavailable) as blocked:
+        store.run(leasing.renew_each(store.context, tasks, None))
+    assert isinstance(blocked.value.__cause__, LeaseLost)
+    assert blocked.value.__cause__.keys == ("b",)
+
+
+def test_an_attempt_whose_task_its_own_process_holds_once_more_is_given_up(store: Any) -> None:
+    kept = Kept(store)
+    store.new()
+    old = kept.add(store.claim()[0])
+    store.clock.advance(60)
+    assert store.run(upkeep.rescue(store.context)).moved == 1
+    new = kept.add(store.claim()[0])
+    assert (new.key, new.token != old.token) == (old.key, True)
+    before = old.lease_until
+    kept.keeper.step()
+    assert kept.lost == [old]
+    assert (old.lease_until, new.lease_until > before) == (before, True)
+
+
+def test_the_look_at_what_is_held_tells_two_claims_of_one_task_apart(store: Any) -> None:
+    kept = Kept(store)
+    store.new()
+    old = kept.add(store.claim()[0])
+    store.clock.advance(60)
+    assert store.run(upkeep.rescue(store.context)).moved == 1
+    new = kept.add(store.claim()[0])
+    store.collection.update_one({"_id": new.key}, {"$set": {"cancel_requested": True}})
+    for attempt in (old, new):
+        attempt.lease_until += 60  # no renewal is due
+    kept.keeper.step()
+    assert kept.lost == [old]
+    assert (old.interruption, new.interruption) == (None, Interruption.CANCEL)
+
+
+def test_a_renewal_that_a_transaction_stops_does_not_keep_the_keeper_busy(store: Any) -> None:
+    kept = Kept(store)
+    for key in ("a", "b"):
+        store.new(key=key)
+    a, b = (kept.add(task) for task in store.claim(2))
+    store.clock.advance(1)
+    a_until, b_until = a.lease_until, b.lease_until
+    with held_by_a_transaction(store, "a"):
+        kept.keeper.step()
+    assert (a.lease_until, b.lease_until > b_until) == (a_until, True)
+    assert kept.lost == []
+    assert kept.shared.book.due(elapsed()) == {}, "it rests"
+    assert list(kept.shared.book.due(elapsed() + 6)) == [30.0], "and is tried again while its lease lasts"
+
+
+class Doubtful:
+    """Runs a renewal without its first reply, and with what the test has happen before the word of a majority."""
+
+    def __init__(self, store: Any) -> None:
+        self._store = store
+        self.majority: list[Command] = []
+
+    def __call__(self, op: Op[Any], before_the_majority: Any = None) -> Any:
+        def lossy() -> Op[Any]:
+            command = next(op)
+            yield command
+            command = op.throw(StorageUnavailable("the reply was lost", ambiguous=True))
+            try:
+                while True:
+                    if command.majority and before_the_majority is not None:
+                        before_the_majority()
+                    if command.majority:
+                        self.majority.append(command)
+                    command = op.send((yield command))
+            except StopIteration as done:
+                return done.value
+
+        return self._store.run(lossy())
+
+
+def test_a_renewal_in_doubt_counts_by_the_word_of_a_majority(store: Any) -> None:
+    """A fail-over may take back what the primary that died had shown as renewed, or given to another."""
+    for key in ("a", "b", "c"):
+        store.new(key=key)
+    claims = [(task.key, task.token) for task in store.claim(3)]
+
+    def fail_over() -> None:
+        store.collection.update_one({"_id": "a"}, {"$set": {"lease_until": store.clock.now() + LEASE}})
+        store.collection.update_one({"_id": "b"}, {"$set": {"token": "another's"}})
+
+    run = Doubtful(store)
+    renewed = run(leasing.renew(store.context, claims, timedelta(hours=1)), fail_over)
+    assert renewed == ([claims[1]], [claims[0]])
+    assert len(run.majority) == 1
+
+
+def test_a_renewal_in_doubt_that_no_majority_confirms_is_told(store: Any) -> None:
+    store.new()
+    claims = [(task.key, task.token) for task in store.claim()]
+
+    def nobody() -> None:
+        raise StorageUnavailable("no majority answers", ambiguous=True)
+
+    with pytest.raises(StorageUnavailable, match="no majority"):
+        Doubtful(store)(leasing.renew(store.context, claims, timedelta(hours=1)), nobody)
