@@ -69,7 +69,8 @@ def _insert(context: Context, insertions: list[Insertion]) -> Op[None]:
 def _provoke_conflict(context: Context, plan: Plan, found: dict[str, Document]) -> Op[None]:
     """Have the server abort a transaction whose snapshot is older than what was read for the change.
 
-    A caller's own transaction may have begun long before; run again, it sees what the caller has seen.
+    A caller's own transaction may have begun long before; run again, it sees what the caller has seen. Where there
+    is no conflict it may be committed all the same, so the write is taken back.
     """
     ahead = [
         ref.key
@@ -77,7 +78,8 @@ def _provoke_conflict(context: Context, plan: Plan, found: dict[str, Document]) 
         if ref.key in found and isinstance(was := found[ref.key].get(documents.VERSION), int) and was < ref.version
     ]
     if ahead:
-        yield from update_many(context.tasks, filters.by_keys(ahead), updates.depended())
+        for update in (updates.depended(), updates.not_depended()):
+            yield from update_many(context.tasks, filters.by_keys(ahead), update)
 
 
 def _update(context: Context, plan: Plan, change: Change, document: Document) -> Update:

@@ -164,6 +164,13 @@ def depended() -> Update:
     return {"$inc": {field.DEPENDED: 1}}
 
 
+def not_depended() -> list[Update]:
+    """Take the last `depended` back, without a trace."""
+    count = f"${field.DEPENDED}"
+    before = {"$cond": [{"$gt": [count, 1]}, {"$subtract": [count, 1]}, "$$REMOVE"]}
+    return [{"$set": {field.DEPENDED: before}}]
+
+
 def applied(document: Document, update: Update) -> Document:
     """The document as it is after an update of plain `$set`, `$inc` and `$unset`."""
     after = {name: value for name, value in document.items() if name not in update.get("$unset", ())}

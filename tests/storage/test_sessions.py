@@ -20,6 +20,7 @@ from mongoq import (
     Queue,
     StorageUnavailable,
     TaskNotFound,
+    TaskRef,
     TaskState,
 )
 from mongoq.storage.embedded import EmbeddedServer
@@ -151,6 +152,20 @@ def test_several_changes_in_one_transaction_build_on_each_other(queue: Queue, cl
         with pytest.raises(DependencyError):
             queue.modify(change=[changed.as_change(priority=3)], session=session)
     assert (queue.get(task.key).priority, queue.get(task.key).version) == (2, 3)
+
+
+@pytest.mark.parametrize("depended", [0, 2])
+def test_a_refused_change_leaves_no_trace_in_a_transaction_that_commits(
+    queue: Queue, client: Client, depended: int
+) -> None:
+    tasks = client["mongoq"][f"{queue.namespace}.tasks"]
+    task = queue.new()
+    for _ in range(depended):
+        queue.modify(depend=[task])
+    before = tasks.find_one()
+    with client.start_session() as session, session.start_transaction(), pytest.raises(DependencyError):
+        queue.modify(delete=[TaskRef(task.key, 99)], session=session)
+    assert tasks.find_one() == before
 
 
 def test_the_caller_s_own_with_transaction_replays_after_a_write_conflict(queue: Queue, client: Client) -> None:
