@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import pytest
 
-from mongoq import Queue, TaskState
+from mongoq import Queue, StorageUnavailable, TaskState
 from proving.cluster import Cluster
 from proving.fault_fleet import FaultFleet
 from proving.member import Member
@@ -67,3 +67,14 @@ def test_what_was_acknowledged_survives_a_primary_that_is(
     assert through > 0
     # Of a frozen primary the sockets stay open: 3 s of silence tell.
     assert pause <= max(election + 1, 5 if how == "frozen" else 0)
+
+
+def test_a_renewal_that_no_majority_has_is_not_called_done(cluster: Cluster, queue: Queue) -> None:
+    """The next primary would not know of it, and give the task to another when the lease before has run out."""
+    queue.new()
+    task = queue.try_claim(lease=60)
+    assert task is not None
+    for member in cluster.secondaries():
+        member.freeze()
+    with pytest.raises(StorageUnavailable):
+        queue.renew(task, 600)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pymongo import MongoClient
 
-from mongoq import Interruption, InvalidTask, LeaseLost, Queue, Task, TaskState
+from mongoq import Interruption, InvalidTask, LeaseLost, Queue, StorageUnavailable, Task, TaskState
 from mongoq.storage.embedded import EmbeddedServer
 from mongoq.work.keepalive import Keepalive
 
@@ -115,6 +115,16 @@ def test_a_task_that_is_not_held_is_refused_at_the_beginning(queue: Queue) -> No
     with pytest.raises(LeaseLost) as lost, queue.keepalive(tasks):
         pytest.fail("the block is not entered")
     assert lost.value.keys == (tasks[1].key,)
+
+
+def test_a_task_that_cannot_be_renewed_at_the_beginning_is_refused_too(queue: Queue, collection: Any) -> None:
+    (task,) = claimed(queue, 1)
+    with collection.database.client.start_session() as session, session.start_transaction():
+        collection.update_one({"_id": task.key}, {"$inc": {"depended": 1}}, session=session)
+        with pytest.raises(StorageUnavailable, match=task.key), queue.keepalive(task, 60):
+            pytest.fail("the block is not entered")
+    with queue.keepalive(task, 60):
+        queue.complete(task)
 
 
 def test_a_cancel_request_is_told_by_the_task(queue: Queue, until: Callable[..., None]) -> None:
