@@ -136,7 +136,7 @@ class Buffer:
         QueueClosed after the end of the buffer.
         """
         task = NewTask({} if tags is None else tags, **options)
-        self._measure()
+        contextvars.Context().run(self._measure)
         call = Call(draft(self._context, task))
         with self._changed:
             group = self._gathering.join(call)

@@ -252,7 +252,7 @@ def test_what_is_wrong_with_a_task_concerns_its_caller_alone(buffer: Buffer, wri
     assert not buffer._gathering.busy
 
 
-def test_a_group_is_written_in_nobody_s_context(context: Context) -> None:
+def test_the_time_is_asked_and_a_group_is_written_in_nobody_s_context(context: Context) -> None:
     limit: contextvars.ContextVar[int] = contextvars.ContextVar("limit", default=0)
     limit.set(7)
     seen: list[int] = []
@@ -262,5 +262,5 @@ def test_a_group_is_written_in_nobody_s_context(context: Context) -> None:
         seen.append(limit.get())
         return {}
 
-    Buffer(context, lambda: None, send, 0).new()
-    assert seen == [0], "a session or time limit of the leader's is not the others'"
+    Buffer(context, lambda: seen.append(limit.get()), send, 0).new()
+    assert seen == [0, 0], "a session or time limit of the leader's is not the others'"
