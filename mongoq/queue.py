@@ -510,7 +510,11 @@ class Queue:
         return self._hand().keep(rooms.arguments.checked_tasks(tasks), length)
 
     def complete(self, tasks: Task | Iterable[Task], result: Any = None) -> None:
-        """End a claimed task, or several, as completed. InvalidTask where the result cannot be stored."""
+        """End a claimed task, or several, as completed. InvalidTask where the result cannot be stored.
+
+        With one task the result may be what a handler may return: new tasks, or a Modification, that take effect
+        together with the completion.
+        """
         self._end(tasks, rooms.verdict.Returned(result))
 
     def fail(self, tasks: Task | Iterable[Task], error: BaseException | str) -> None:
@@ -604,6 +608,7 @@ class Queue:
 
         Raises:
             ConfigurationError: `task` is no task.
+            InvalidTask: the result cannot be stored, or names tasks to follow: enqueue those in the block.
             LeaseLost: the task is not held any more; nothing was written.
             StorageUnavailable: the commit failed; with `ambiguous`, it may have been made.
             Unsupported: the server stands alone and has no transactions; a replica set of one node is enough.

@@ -16,8 +16,8 @@ from typing import Any, Final, NamedTuple
 
 from pymongo import DeleteOne, UpdateOne
 
-from mongoq.checks import shortened
-from mongoq.errors import LeaseLost, StorageUnavailable
+from mongoq.checks import Checker, shortened
+from mongoq.errors import InvalidTask, LeaseLost, StorageUnavailable
 from mongoq.lifecycle import Event
 from mongoq.model import Task
 from mongoq.modification import Modification
@@ -90,7 +90,10 @@ def finish(
 
 
 def settle(context: Context, tasks: Sequence[Task], ending: Ending, worker: str) -> Op[None]:
-    """Judge and write the same ending of these tasks; LeaseLost names those that are not held any more."""
+    """Judge and write the same ending of these tasks; LeaseLost names those that are not held any more.
+
+    InvalidTask where it brings a modification and there are several: one can follow one only.
+    """
     now = context.clock.now()
     endings: list[Ended] = []
     for task in tasks:
@@ -103,6 +106,7 @@ def settle(context: Context, tasks: Sequence[Task], ending: Ending, worker: str)
     if len(endings) == 1 and endings[0].verdict.modification is not None:
         done = Finished([] if (yield from finish_and_modify(context, endings[0])) else endings, [])
     else:
+        _refuse_follow_up(endings, "the result of several tasks: complete each by itself, with what follows it")
         # One alone keeps no other waiting.
         done = yield from finish(context, endings, patience=WRITE_LIMIT if len(endings) > 1 else None)
     if done.blocked:
@@ -139,13 +143,24 @@ def complete_first(context: Context, task: Task, result: Any, worker: str) -> Op
     """Complete a task at the beginning of a transaction; LeaseLost where it is not held any more.
 
     At the beginning, because from here on nobody else can take it: a rescue or a cancel waits for the transaction.
+    InvalidTask where the result cannot be stored, or asks for a modification.
     """
     policy = context.options.policy.over(task.policy)
+    verdict = judge(task, Returned(result), policy, context.clock.now(), worker)
+    ending = Ended(task, verdict)
+    _refuse_follow_up([ending], "a result in a transaction of your own: enqueue in its block, with its session")
     if policy.keep_completed:
         encoding.checked_result(result, context.options.max_task_bytes)
-    verdict = judge(task, Returned(result), policy, context.clock.now(), worker)
-    if not (yield from _finish_group(context, [Ended(task, verdict)])):
+    if not (yield from _finish_group(context, [ending])):
         raise LeaseLost([task.key])
+
+
+def _refuse_follow_up(endings: Sequence[Ended], allowed: str) -> None:
+    checker = Checker(InvalidTask)
+    for ending in endings[:1]:  # all bring the same
+        if ending.verdict.modification is not None:
+            checker.refuse("result", ending.verdict.modification, allowed)
+    checker.finish()
 
 
 _Write = Callable[[Context, list[Ended], timedelta | None], Op[int]]

@@ -13,6 +13,8 @@ from mongoq.clock import FrozenClock
 from mongoq.errors import InvalidTask, LeaseLost, StorageUnavailable
 from mongoq.lifecycle import Event, TaskState
 from mongoq.model import Task, TaskError
+from mongoq.modification import Modification
+from mongoq.new_task import NewTask
 from mongoq.signals import Snooze
 from mongoq.storage import finishing
 from mongoq.storage.commands import Command
@@ -235,6 +237,21 @@ def test_a_result_that_cannot_be_stored_is_refused_before_anything_is_written(
         next(finishing.settle(context, [make_task()], Returned({1, 2}), "me"))
     unkept = make_task(policy={"keep_completed": 0})
     assert drive(finishing.settle(context, [unkept], Returned({1, 2}), "me"), reply(1))[1] is None
+
+
+FOLLOW_UPS = [[NewTask(key="next")], Modification(insert=[NewTask(key="next")])]
+
+
+@pytest.mark.parametrize("follow_up", FOLLOW_UPS, ids=["list", "modification"])
+@pytest.mark.parametrize("keep", [0, 60])
+def test_what_is_to_follow_is_refused_where_it_would_be_dropped(
+    context: Context, make_task: Make, follow_up: Any, keep: float
+) -> None:
+    tasks = [make_task(_id=key, policy={"keep_completed": keep}) for key in "ab"]
+    with pytest.raises(InvalidTask, match="complete each by itself"):
+        next(finishing.settle(context, tasks, Returned(follow_up), "me"))
+    with pytest.raises(InvalidTask, match="enqueue in its block"):
+        next(finishing.complete_first(context, tasks[0], follow_up, "me"))
 
 
 def test_a_batch_of_cancelled_attempts_is_written_at_once(drive: Drive, context: Context, make_task: Make) -> None:
