@@ -96,7 +96,10 @@ class DuplicateTask(MongoqError):
 
 
 class WrongState(MongoqError):
-    """The task runs under somebody's lease, or has finished: nothing was written. `state` says where it stands."""
+    """The task runs under somebody's lease, or has finished, or is no task that can be changed: nothing was written.
+
+    `state` says where it stands.
+    """
 
     def __init__(self, key: str, state: str, wanted: str) -> None:
         super().__init__(f"the task {key!r} is {state}: {wanted}")

@@ -854,7 +854,8 @@ class Queue:
     ) -> Task:
         """Change a waiting task, and return it as it is then. The options are those of `new`; None changes nothing.
 
-        Raises TaskNotFound, and WrongState where the task runs or has finished.
+        Raises TaskNotFound, and WrongState where the task runs or has finished, or its document (a foreign producer's)
+        has no usable version.
         """
         change = rooms.arguments.checked_change(key, priority, delay, run_at, expires_at)
         return self._write(rooms.tending.update(self._context, key, **change))

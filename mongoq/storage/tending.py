@@ -139,16 +139,23 @@ def update(
     delay: timedelta | None,
     expires_at: datetime | None,
 ) -> Op[Task]:
-    """Change a waiting task, which may change hands between the look and the write: then look again."""
+    """Change a waiting task, which may change hands between the look and the write: then look again.
+
+    WrongState also where no change can be guarded: a foreign producer's version that is no integer matches nothing.
+    """
+    missed: tuple[int, datetime] | None = None
     while True:
         task = yield from get(context, key)
         if task.state not in WAITING:
             raise WrongState(key, task.state, "only waiting tasks can be changed")
+        if missed == (task.version, task.created_at):
+            raise WrongState(key, task.state, "its document has no `version` that is an integer, so it is not changed")
         now = context.clock.now()
         due = run_at if delay is None else whole_milliseconds(now + delay)
         change = updates.adjusted(now, priority=priority, run_at=due, expires_at=expires_at)
         if (yield from update_many(context.tasks, filters.waiting(key, task.version), change)):
             return (yield from get(context, key))
+        missed = task.version, task.created_at
 
 
 def _each(context: Context, where: Filter, only: Sequence[str], write: Callable[[list[Document]], Op[int]]) -> Op[int]:

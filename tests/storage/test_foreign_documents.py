@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 from bson import Regex
 
-from mongoq import NewTask, Queue, Task, TaskNotFound
+from mongoq import NewTask, Queue, Task, TaskNotFound, WrongState
+from mongoq.storage import tending
+from mongoq.storage.commands import Op
 from mongoq.storage.embedded import EmbeddedServer
 
 GOOD = {"queue": "default", "state": "ready", "priority": 9, "tags": {}, "version": 1}
@@ -51,6 +53,21 @@ def test_a_document_that_cannot_be_claimed_says_why(store: Any, server: Embedded
         "not a task: the field expires_at is missing or of a wrong type",
     )
     assert "purge_at" in document
+
+
+@pytest.mark.parametrize("version", [1.0, "1", None])
+def test_an_update_without_a_version_to_go_by_is_refused_instead_of_tried_for_ever(store: Any, version: Any) -> None:
+    store.collection.insert_one({"_id": "bad", "run_at": store.clock.now(), **GOOD, "version": version})
+    update = tending.update(store.context, "bad", priority=5, run_at=None, delay=None, expires_at=None)
+
+    def at_most(commands: int) -> Op[None]:
+        reply = None
+        for _ in range(commands):
+            reply = yield update.send(reply)
+
+    with pytest.raises(WrongState, match="version"):
+        store.run(at_most(10))
+    assert store.document("bad")["priority"] == GOOD["priority"]
 
 
 @pytest.mark.parametrize("operator", [{"$gt": ""}, {"$ne": None}, {"$exists": True}])
