@@ -63,7 +63,10 @@ class MongoqError(Exception):
     """The root of every error that mongoq raises."""
 
     enqueued: int = 0
-    """Of an error of `new_many` or `load`: so many tasks, the first ones, are enqueued; its notes say more."""
+    """Of an error of `new_many` or `load`: so many tasks, the first ones, are enqueued; its notes say more.
+
+    With a session they are there when its transaction commits, where the error leaves it open.
+    """
 
 
 class _Refused(MongoqError, ValueError):

@@ -45,7 +45,8 @@ def chunk(context: Context, drafts: Sequence[Draft], *, only: Sequence[str] | No
         elif one.skips:
             others[place] = holder
         else:
-            return {place: duplicate(one, by_unique=one.key not in by_key)}
+            # For each of them: nothing of the chunk is sent.
+            return dict.fromkeys(range(len(drafts)), duplicate(one, by_unique=one.key not in by_key))
     if fresh:
         yield Command(context.tasks, "insert_many", (fresh,))
     return others

@@ -144,6 +144,18 @@ def test_a_key_taken_before_a_transaction_is_told_without_spoiling_it(queue: Que
     assert [task.key for task in queue.tasks()] == ["a", "b"]
 
 
+def test_the_count_of_an_error_in_a_transaction_is_what_its_commit_leaves(queue: Queue, client: Client) -> None:
+    queue.new(key="taken", queue="other")
+    tasks: list[Any] = [*({} for _ in range(1_001)), NewTask(key="taken"), {}]
+    with (
+        client.start_session() as session,
+        session.start_transaction(),
+        pytest.raises(DuplicateTask, match="'taken'") as caught,
+    ):
+        queue.new_many(tasks, session=session)
+    assert caught.value.enqueued == queue.size("default") == 1_000, "of the second chunk nothing was sent"
+
+
 def test_several_changes_in_one_transaction_build_on_each_other(queue: Queue, client: Client) -> None:
     task = queue.new()
     with client.start_session() as session, session.start_transaction():
