@@ -1,7 +1,7 @@
 """Ending attempts: many endings in few writes, each guarded by its token.
 
 A write may be repeated after a lost reply: what it finds already done it recognises by `last_token`. A task
-deleted on completion leaves nothing to recognise, so a missing one counts as finished.
+deleted on completion, or by its own handler, leaves nothing to recognise, so a missing one counts as finished.
 
 Somebody's open transaction that holds some of the tasks must not stop the endings of the others: those are written,
 and the blocked ones come back, to be written again later.
@@ -17,7 +17,7 @@ from typing import Any, Final, NamedTuple
 from pymongo import DeleteOne, UpdateOne
 
 from mongoq.checks import Checker, shortened
-from mongoq.errors import InvalidTask, LeaseLost, StorageUnavailable
+from mongoq.errors import InvalidTask, LeaseLost, Role, StorageUnavailable
 from mongoq.lifecycle import Event
 from mongoq.model import Task
 from mongoq.modification import Modification
@@ -180,6 +180,13 @@ def _deletes(verdict: Verdict) -> bool:
     return verdict.event is Event.COMPLETE and not verdict.keep
 
 
+def _may_be_missing(ending: Ended) -> bool:
+    """Whether no document is left of an accepted one: it is deleted on completion, or by its own handler's change."""
+    change = ending.verdict.modification
+    named = () if change is None else change.named
+    return _deletes(ending.verdict) or any(role is Role.DELETE and ref.key == ending.task.key for role, ref in named)
+
+
 def _around(
     context: Context, group: list[Ended], write: _Write, patience: timedelta | None, *, most: int
 ) -> Op[Around]:
@@ -250,7 +257,7 @@ def _settle(context: Context, endings: list[Ended]) -> Op[list[Ended]]:
     for ending in endings:
         document = now_at.get(ending.task.key)
         if document is None:
-            if not _deletes(ending.verdict):
+            if not _may_be_missing(ending):
                 lost.append(ending)
         elif document.get(documents.TOKEN) == ending.token:
             # Somebody asked for its end while it was ending otherwise; a majority read may not show that yet.

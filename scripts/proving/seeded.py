@@ -194,7 +194,7 @@ OTHERS: Final = (
     ),
     _mutant("a hold outlives its ending", UPDATES, 'field.TOKEN: "", ', "", "storage/test_finishing.py"),
     _mutant(
-        "what was deleted counts as lost", FINISHING, "if not _deletes(ending.verdict):", "if True:",
+        "what was deleted counts as lost", FINISHING, "if not _may_be_missing(ending):", "if True:",
         "unit/test_finish_replies.py",
     ),
     _mutant(

@@ -143,6 +143,15 @@ def test_an_ending_with_a_change_may_be_written_again_after_a_lost_reply(queue: 
     assert states(queue) == {"a": "completed", "b": "ready"}
 
 
+def test_a_task_s_own_deletion_may_be_written_again_after_a_lost_reply(queue: Queue) -> None:
+    queue.new(key="a")
+    task = queue.try_claim()
+    assert task is not None
+    for change in (Modification(delete=[task], insert=[NewTask(key="b")]),) * 2:
+        queue.complete(task, change)
+    assert states(queue) == {"b": "ready"}
+
+
 def test_a_worker_that_lost_its_lease_changes_nothing(queue: Queue) -> None:
     queue.new(key="a")
     task = queue.try_claim()
