@@ -11,7 +11,7 @@
     ├── QueueClosed                       the queue was closed
     └── StorageError                      MongoDB did not do what it was asked
         ├── StorageUnavailable            no answer for now: the same call may succeed later
-        └── StorageRefused                it answered no: the same call will fail again
+        └── StorageRefused                it answered no: something has to change first
             ├── IndexMissing              the collection lacks an index: `mongoq init` makes it
             └── Unsupported               a standalone server has no transactions; a one-node replica set has
 
@@ -210,7 +210,10 @@ class StorageUnavailable(StorageError):
 
 
 class StorageRefused(StorageError):
-    """The server answered no (rights, credentials, a validator): repeating will not help."""
+    """The server answered no: repeating helps once the cause is gone, not before.
+
+    A full disk, a missing right or a validator may be put right while the same call is repeated.
+    """
 
 
 class IndexMissing(StorageRefused):
