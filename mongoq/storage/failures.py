@@ -35,6 +35,7 @@ _SET_NAME: Final = re.compile(
     r"""(?:members available for replica set name|to connect to a replica set named) ["']([^"']{1,100})["']"""
 )
 """In what the driver says where every server that answered belongs to another set, or to none."""
+_UNCONFIRMED: Final = "MongoDB did not confirm in time that a majority has the write: it may last or not"
 _ADVICE: Final = {
     8: "the server's disk is full",
     13: "the user lacks a right; it needs readWrite on the database",
@@ -98,13 +99,13 @@ def translated(error: Exception, where: str) -> MongoqError:
 
 
 def _translated(error: Exception, where: str) -> MongoqError:
-    if isinstance(error, driver.DuplicateKeyError | driver.BulkWriteError):
+    if isinstance(error, driver.DuplicateKeyError | driver.BulkWriteError | driver.WriteConcernError):
         return _write_error(error)
     if isinstance(error, driver.ServerSelectionTimeoutError):
         return StorageUnavailable(f"no MongoDB that can be written to answers at {where}{_hint(error)}")
     if isinstance(error, driver.NotPrimaryError):
         return StorageUnavailable(f"the MongoDB at {where} is not the primary of its set just now", ambiguous=True)
-    if isinstance(error, driver.ConnectionFailure | driver.WTimeoutError | driver.WriteConcernError):
+    if isinstance(error, driver.ConnectionFailure):
         return StorageUnavailable(f"the connection to MongoDB at {where} was lost", ambiguous=True)
     if isinstance(error, driver.ExecutionTimeout):
         return StorageUnavailable("MongoDB did not finish in time", code=error.code, ambiguous=True)
@@ -135,13 +136,14 @@ def _server_error(code: int | None, text: str, details: Any) -> MongoqError:
     return StorageRefused(f"MongoDB refused: {_ADVICE.get(code or 0, 'see its log')} ({label})", code=code)
 
 
-def _write_error(error: driver.DuplicateKeyError | driver.BulkWriteError) -> MongoqError:
+def _write_error(error: driver.OperationFailure) -> MongoqError:
     details: Any = error.details or {}
     if isinstance(error, driver.DuplicateKeyError):
         return _server_error(DUPLICATE, "", details)
     refused = details.get("writeErrors") or []
     if details.get("writeConcernErrors") or not refused:  # what was not refused may yet be rolled back
-        return StorageUnavailable("MongoDB could not confirm the write by a majority", ambiguous=True)
+        # Without a code: 50 would say that the command was stopped, but this write was made.
+        return StorageUnavailable(_UNCONFIRMED, ambiguous=True)
     errors = {row.get("index", 0): _server_error(row.get("code"), row.get("errmsg", ""), row) for row in refused}
     leaving = [error for error in errors.values() if isinstance(error, StorageUnavailable)]
     return leaving[0] if leaving else NotAllWritten(errors)  # a server that leaves speaks for the whole batch

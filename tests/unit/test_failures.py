@@ -48,6 +48,22 @@ def test_what_may_have_been_written_is_said_to_be_ambiguous(error: PyMongoError)
     assert SECRET not in str(meant)
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        driver.WTimeoutError(SECRET, 50),
+        driver.WriteConcernError(SECRET, 91),
+        driver.BulkWriteError({"writeErrors": [], "writeConcernErrors": [{"code": 64, "errmsg": SECRET}]}),
+    ],
+    ids=repr,
+)
+def test_a_write_without_its_majority_is_no_lost_connection(error: PyMongoError) -> None:
+    meant = translated(error, "db:27017/mongoq")
+    assert ("majority" in str(meant), "lost" in str(meant)) == (True, False)
+    assert isinstance(meant, StorageUnavailable)
+    assert meant.code is None, "what is told by a code was not done"
+
+
 def test_a_secondary_is_said_to_be_no_primary() -> None:
     assert "is not the primary" in str(translated(driver.NotPrimaryError(SECRET), "db:27017/mongoq"))
 
