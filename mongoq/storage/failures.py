@@ -62,12 +62,14 @@ class NotAllWritten(StorageRefused):
     """Some writes of a batch were refused; `errors` has each of them, by its place in the batch.
 
     Where the batch was in order there is one, and nothing after it was tried; else all others were written.
+    `matched` is how many documents the updates among those found.
     """
 
-    def __init__(self, errors: Mapping[int, MongoqError]) -> None:
+    def __init__(self, errors: Mapping[int, MongoqError], matched: int = 0) -> None:
         first = next(iter(errors.values()))
         super().__init__(str(first), code=getattr(first, "code", None))
         self.errors = errors
+        self.matched = matched
 
 
 class Replayable(StorageUnavailable, driver.PyMongoError):
@@ -146,7 +148,8 @@ def _write_error(error: driver.OperationFailure) -> MongoqError:
         return StorageUnavailable(_UNCONFIRMED, ambiguous=True)
     errors = {row.get("index", 0): _server_error(row.get("code"), row.get("errmsg", ""), row) for row in refused}
     leaving = [error for error in errors.values() if isinstance(error, StorageUnavailable)]
-    return leaving[0] if leaving else NotAllWritten(errors)  # a server that leaves speaks for the whole batch
+    # A server that leaves speaks for the whole batch.
+    return leaving[0] if leaving else NotAllWritten(errors, details.get("nMatched", 0))
 
 
 def _uri_advice(text: str) -> str:

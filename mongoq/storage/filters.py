@@ -143,6 +143,11 @@ def first_expirable() -> Filter:
     return dict(indexes.EXPIRABLE)
 
 
+def not_since(now: datetime) -> Filter:
+    """What nobody has written to after `now`."""
+    return {field.MODIFIED_AT: {"$not": {"$gt": now}}}
+
+
 def guarded(keys: Sequence[str], guard: Filter) -> Filter:
     """These tasks, as far as `guard` still holds for them."""
     return {field.KEY: _among(keys), **guard}

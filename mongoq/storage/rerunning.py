@@ -1,52 +1,82 @@
-"""Running failed tasks again, where they are or where they came from, in guarded batches."""
+"""Running failed tasks again, where they are or where they came from, in guarded batches.
+
+A task whose `unique` value an unfinished one has by now is passed over. Each with such a value is written by a
+statement of its own: an update of many stops at the first that is refused, and does not tell how many came before.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import timedelta
-from typing import Final
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from pymongo import UpdateOne
 
 from mongoq.storage import documents, filters, updates
 from mongoq.storage.commands import Command, Document, Filter, Op, Update, update_many
 from mongoq.storage.context import Context
-from mongoq.storage.failures import KeyTaken
+from mongoq.storage.failures import KeyTaken, NotAllWritten
 
 BATCH: Final = 1_000
+MOST_READ: Final = 50_000
+"""So many keys are held in memory at a time."""
 FIND_LIMIT: Final = timedelta(minutes=10)
 """For finding them: millions may have failed."""
 
 
 def retry_failed(context: Context, keys: Sequence[str] | None, queue: str | None) -> Op[int]:
     """Make failed tasks ready again; how many were."""
-    return (yield from _rerun(context, filters.failed(queue), keys, updates.rerun(context.clock.now())))
+    now = context.clock.now()
+    return (yield from _rerun(context, filters.failed(queue), keys, now, updates.rerun(now)))
 
 
 def send_home(context: Context, queue: str, keys: Sequence[str] | None) -> Op[int]:
     """Make the tasks of an error queue ready again where they came from; how many were."""
-    return (yield from _rerun(context, filters.away(queue), keys, updates.rerun(context.clock.now(), home=True)))
+    now = context.clock.now()
+    return (yield from _rerun(context, filters.away(queue), keys, now, updates.rerun(now, home=True)))
 
 
-def _rerun(context: Context, guard: Filter, keys: Sequence[str] | None, update: list[Update]) -> Op[int]:
+def _rerun(context: Context, guard: Filter, keys: Sequence[str] | None, now: datetime, update: list[Update]) -> Op[int]:
     if keys is None:
-        options = {"projection": [documents.KEY]}
-        found: list[Document] = yield Command(context.tasks, "find", (guard,), options, limit=FIND_LIMIT)
-        keys = [document[documents.KEY] for document in found]
-    count = 0
+        return (yield from _rerun_all(context, guard, now, update))
+    done = 0
     for start in range(0, len(keys), BATCH):
-        batch = keys[start : start + BATCH]
-        try:
-            count += yield from update_many(context.tasks, filters.guarded(batch, guard), update)
-        except KeyTaken:
-            count += yield from _singly(context, guard, batch, update)
-    return count
+        # Nothing is known of them: any may have a `unique` value.
+        done += yield from _rerun_each(context, guard, keys[start : start + BATCH], update)
+    return done
 
 
-def _singly(context: Context, guard: Filter, keys: Sequence[str], update: list[Update]) -> Op[int]:
-    """One by one, passing over those whose `unique` value an unfinished task has by now."""
-    count = 0
-    for key in keys:
-        try:
-            count += yield from update_many(context.tasks, filters.guarded([key], guard), update)
-        except KeyTaken:
-            continue
-    return count
+def _rerun_all(context: Context, guard: Filter, now: datetime, update: list[Update]) -> Op[int]:
+    """Portion by portion; those that are passed over are found again, and make the next portion larger."""
+    total = passed = 0
+    only = [documents.KEY, documents.UNIQUE]
+    while True:
+        most = MOST_READ + passed
+        options: dict[str, Any] = {"projection": only, "limit": most}
+        found: list[Document] = yield Command(context.tasks, "find", (guard,), options, limit=FIND_LIMIT)
+        done = 0
+        for start in range(0, len(found), BATCH):
+            batch = found[start : start + BATCH]
+            plain = [document[documents.KEY] for document in batch if documents.UNIQUE not in document]
+            unique = [document[documents.KEY] for document in batch if documents.UNIQUE in document]
+            if plain:
+                done += yield from update_many(context.tasks, filters.guarded(plain, guard), update)
+            if unique:
+                done += yield from _rerun_each(context, guard, unique, update)
+        total += done
+        if len(found) < most:
+            return total
+        passed = len(found) - done
+        guard = {**guard, **filters.not_since(now)}  # what has failed again by now has had its turn
+
+
+def _rerun_each(context: Context, guard: Filter, keys: Sequence[str], update: list[Update]) -> Op[int]:
+    writes = [UpdateOne(filters.guarded([key], guard), update, hint="_id_") for key in keys]
+    try:
+        reply: Any = yield Command(context.tasks, "bulk_write", (writes,), {"ordered": False})
+    except NotAllWritten as partly:
+        for error in partly.errors.values():
+            if not isinstance(error, KeyTaken):
+                raise error from partly
+        return partly.matched
+    return int(reply.matched_count)

@@ -1,13 +1,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
+from mongoq.errors import MongoqError
 from mongoq.lifecycle import TaskState
 from mongoq.signals import Fail, Move
 from mongoq.storage import rerunning, upkeep
+from mongoq.storage.commands import Command, Op
 from mongoq.verdict import Raised
 
 ERROR = Raised(ValueError("no"))
@@ -117,6 +120,67 @@ def test_a_failed_task_whose_unique_value_is_taken_stays_and_stops_nobody(store:
     store.new(key="third", unique="u")
     assert store.run(rerunning.retry_failed(store.context, None, None)) == 1
     assert store.get("first").state is TaskState.FAILED
+
+
+@pytest.mark.parametrize("keys", [None, [f"k{n}" for n in range(6)]], ids=["all", "by key"])
+def test_those_around_one_that_is_passed_over_are_counted(store: Any, keys: list[str] | None) -> None:
+    for n in range(5):
+        fail(store, key=f"k{n}", unique=f"u{n}")
+    fail(store, key="k5")
+    store.new(key="other", unique="u3")
+    assert store.run(rerunning.retry_failed(store.context, keys, None)) == 5
+    assert store.get("k3").state is TaskState.FAILED
+
+
+def watched(op: Op[Any], look: Callable[[Command, Any], None]) -> Op[Any]:
+    """The same operation; `look` sees each reply that it gets."""
+    reply: Any = None
+    error: Exception | None = None
+    while True:
+        try:
+            command = op.send(reply) if error is None else op.throw(error)
+        except StopIteration as done:
+            return done.value
+        reply = error = None
+        try:
+            reply = yield command
+        except MongoqError as caught:
+            error = caught
+        else:
+            look(command, reply)
+
+
+def test_they_are_read_in_portions_however_many_are_passed_over(store: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rerunning, "MOST_READ", 4)
+    now = store.clock.now()
+    shape = {"queue": "default", "state": "failed", "priority": 0, "run_at": now, "version": 1}
+    store.collection.insert_many({**shape, "_id": n, "unique": "taken" if n < 6 else f"u{n}"} for n in range(20))
+    store.new(key="other", unique="taken")
+    sizes: list[int] = []
+
+    def look(command: Command, reply: Any) -> None:
+        if command.verb == "find":
+            sizes.append(len(reply))
+
+    assert store.run(watched(rerunning.retry_failed(store.context, None, None), look)) == 14
+    assert max(sizes) <= 4 + 6
+    assert store.collection.count_documents({"state": "failed"}) == 6
+
+
+def test_what_fails_again_meanwhile_is_not_run_a_second_time(store: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rerunning, "MOST_READ", 2)
+    for _ in range(5):
+        fail(store)
+    again = {"state": "failed", "modified_at": store.clock.now() + timedelta(seconds=1)}
+    written: list[str] = []
+
+    def work(command: Command, _: Any) -> None:
+        if command.verb == "update_many":
+            written.append(command.verb)
+            assert len(written) < 5, "it would go on for ever"
+            store.collection.update_many({"state": "ready"}, {"$set": again})
+
+    assert store.run(watched(rerunning.retry_failed(store.context, None, None), work)) == 5
 
 
 def test_tasks_of_an_error_queue_go_home(store: Any) -> None:
