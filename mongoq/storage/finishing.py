@@ -14,7 +14,7 @@ from collections.abc import Callable, Hashable, Sequence
 from datetime import timedelta
 from typing import Any, Final, NamedTuple
 
-from pymongo import DeleteOne, UpdateOne
+from pymongo import DeleteMany, DeleteOne, UpdateMany, UpdateOne
 
 from mongoq.checks import Checker, shortened
 from mongoq.errors import InvalidTask, LeaseLost, Role, StorageUnavailable
@@ -62,7 +62,7 @@ class Finished(NamedTuple):
 def finish(
     context: Context, endings: Sequence[Ended], *, patience: timedelta | None = WRITE_LIMIT, again: bool = False
 ) -> Op[Finished]:
-    """Write these endings; returns those that could not be.
+    """Write these endings, in one go; returns those that could not be.
 
     May be called again with the same endings after an error, also after one that left it open whether
     anything was written. Without `patience` they wait for an open transaction as long as the client does. `again`
@@ -70,21 +70,18 @@ def finish(
     """
     if again:
         patience = PROBE
-    groups: dict[Hashable, list[Ended]] = defaultdict(list)
-    for ending in endings:
-        groups[None if again else _kind(ending)].append(ending)
-    unsure: list[Ended] = []
-    blocked: list[Ended] = []
-    doubtful = False
-    for kind, group in groups.items():
-        write = _finish_singly if kind is None else _finish_group
-        around = yield from _around(context, group, write, patience, most=0 if again else MOST_PASSED)
-        passed = set(around.passed)
-        blocked += [ending for ending in group if ending.task.key in passed]
-        if around.doubtful or around.updated < len(group):
-            unsure += [ending for ending in group if ending.task.key not in passed]
-        doubtful |= around.doubtful
-    if doubtful and unsure:
+    if not endings:
+        return Finished([], [])
+    kinds = {_kind(ending) for ending in endings}
+    alike = len(kinds) == 1 and None not in kinds
+    write = _finish_group if alike else _finish_groups
+    around = yield from _around(context, list(endings), write, patience, most=0 if again else MOST_PASSED)
+    passed = set(around.passed)
+    blocked = [ending for ending in endings if ending.task.key in passed]
+    if not around.doubtful and around.updated >= len(endings):
+        return Finished([], blocked)
+    unsure = [ending for ending in endings if ending.task.key not in passed]
+    if around.doubtful and unsure:
         yield from catch_up(context, unsure[0].token)
     return Finished((yield from _settle(context, unsure)) if unsure else [], blocked)
 
@@ -166,7 +163,7 @@ def _refuse_follow_up(endings: Sequence[Ended], allowed: str) -> None:
 _Write = Callable[[Context, list[Ended], timedelta | None], Op[int]]
 
 
-def _kind(ending: Ended) -> Hashable:
+def _kind(ending: Ended) -> tuple[Hashable, ...] | None:
     """What endings have in common that one update can write; None for one that is unlike any other."""
     verdict = ending.verdict
     if verdict.error or verdict.note or verdict.event is Event.MOVE:
@@ -218,18 +215,25 @@ def _finish_group(context: Context, group: list[Ended], limit: timedelta | None 
     return (yield from update_many(context.tasks, where, update, limit=limit))
 
 
-def _finish_singly(context: Context, endings: list[Ended], limit: timedelta | None) -> Op[int]:
-    """Write endings unlike each other in one go; how many were accepted. What is sent gets its time on top."""
+def _finish_groups(context: Context, endings: list[Ended], limit: timedelta | None) -> Op[int]:
+    """Write endings unlike each other in one go; how many were accepted. What is sent gets its time on top.
+
+    Those alike share a statement. A command for each kind would wait for its majority before the next is sent.
+    """
     now = context.clock.now()
-    writes: list[UpdateOne | DeleteOne] = []
+    groups: dict[Hashable, list[Ended]] = defaultdict(list)
+    for ending in endings:
+        groups[_kind(ending) or (ending.token, ending.task.key)].append(ending)
+    writes: list[DeleteMany | DeleteOne | UpdateMany | UpdateOne] = []
     size = 0
-    for task, verdict in endings:
-        where = filters.held([task.key], [task.token or "-"]) | _unless_cancelled(verdict)
+    for group in groups.values():
+        task, verdict = group[0]
+        where = filters.held([ending.task.key for ending in group], [group[0].token]) | _unless_cancelled(verdict)
         if _deletes(verdict):
-            writes.append(DeleteOne(where, hint="_id_"))
+            writes.append((DeleteMany if len(group) > 1 else DeleteOne)(where, hint="_id_"))
         else:
-            update = updates.ended(verdict, task.token or "-", now, queue=task.queue, attempts=task.attempts)
-            writes.append(UpdateOne(where, update, hint="_id_"))
+            update = updates.ended(verdict, group[0].token, now, queue=task.queue, attempts=task.attempts)
+            writes.append((UpdateMany if len(group) > 1 else UpdateOne)(where, update, hint="_id_"))
             size += _size(verdict)
     limit = limit and limit + timedelta(seconds=size / SLOWEST)
     reply: Any = yield Command(context.tasks, "bulk_write", (writes,), {"ordered": False}, limit=limit)

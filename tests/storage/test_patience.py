@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 
 from mongoq.arguments import Wanted
-from mongoq.lifecycle import TaskState
-from mongoq.storage import claiming, leasing, patience, upkeep
+from mongoq.lifecycle import Event, TaskState
+from mongoq.storage import claiming, finishing, leasing, patience, upkeep
+from mongoq.storage.finishing import Ended
+from mongoq.verdict import Verdict
 
 MINUTE = timedelta(minutes=1)
 
@@ -57,6 +59,21 @@ def test_a_renewal_reaches_the_others_where_a_transaction_holds_one(store: Any) 
         assert store.run(leasing.renew(store.context, claims, 10 * MINUTE)) == ([], [claims[1]])
     renewed = [store.get(f"t{number}").lease_until - store.clock.now() for number in range(3)]
     assert renewed == [10 * MINUTE, timedelta(seconds=30), 10 * MINUTE]
+
+
+def test_endings_of_many_claims_are_written_but_for_the_one_that_a_transaction_holds(store: Any) -> None:
+    for number in range(8):
+        store.new(key=f"k{number}")
+    endings = [
+        Ended(task, Verdict(Event.COMPLETE, keep=timedelta(hours=number % 2)))
+        for number in range(4)
+        for task in store.claim(2)
+    ]
+    with held_by_a_transaction(store, "k5"):
+        lost, blocked = store.run(finishing.finish(store.context, endings))
+    assert (lost, [ending.task.key for ending in blocked]) == ([], ["k5"])
+    assert [task.key for task in store.list() if not task.finished] == ["k5"]
+    assert store.run(finishing.finish(store.context, blocked, again=True)) == ([], [])
 
 
 def test_the_sweeps_reach_the_others_where_a_transaction_holds_one(store: Any) -> None:

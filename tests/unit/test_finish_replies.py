@@ -47,6 +47,11 @@ def verbs(commands: list[Command]) -> list[str]:
     return [command.verb for command in commands]
 
 
+def named(guard: dict[str, Any]) -> list[str]:
+    """The values of a guard, one or more."""
+    return list(guard.get("$in") or [guard["$eq"]])
+
+
 def change_of(command: Command) -> Any:
     """The only change of a bulk write."""
     (write,) = command.args[0]
@@ -64,7 +69,9 @@ def test_endings_of_one_batch_are_written_together(drive: Drive, context: Contex
     assert done.lost == []
 
 
-def test_endings_unlike_each_other_are_written_apart(drive: Drive, context: Context, make_task: Make) -> None:
+def test_endings_unlike_each_other_are_written_in_one_round_trip(
+    drive: Drive, context: Context, make_task: Make
+) -> None:
     endings = [
         Ended(make_task(_id="a"), KEPT),
         Ended(make_task(_id="b"), DELETED),
@@ -73,10 +80,16 @@ def test_endings_unlike_each_other_are_written_apart(drive: Drive, context: Cont
         Ended(make_task(_id="e"), RETRY),
         Ended(make_task(_id="f"), Verdict(Event.COMPLETE, keep=HOUR, result=7)),
         Ended(make_task(_id="g"), MOVE),
+        Ended(make_task(_id="h"), DELETED),
+        Ended(make_task(_id="i", token="t2"), KEPT),
     ]
-    commands, done = drive(finish(context, endings), reply(1), reply(1), reply(1), reply(1), reply(3))
-    assert verbs(commands) == ["update_many", "delete_many", "update_many", "update_many", "bulk_write"]
-    assert len(commands[-1].args[0]) == 3
+    (command,), done = drive(finish(context, endings), SimpleNamespace(matched_count=7, deleted_count=2))
+    assert (command.verb, command.options) == ("bulk_write", {"ordered": False})
+    guards = [write._filter for write in command.args[0]]
+    assert [(named(guard["_id"]), named(guard["token"])) for guard in guards] == [
+        (["a"], ["t1"]), (["b", "h"], ["t1"]), (["c", "i"], ["t2"]), (["d"], ["t1"]), (["e"], ["t1"]),
+        (["f"], ["t1"]), (["g"], ["t1"]),
+    ]  # fmt: skip
     assert done.lost == []
 
 
@@ -169,14 +182,15 @@ def test_a_missing_task_counts_as_finished_where_it_is_deleted_on_completion(
     assert drive(finish(context, [kept]), reply(0), [])[1].lost == [kept]
 
 
-def test_only_the_doubtful_are_looked_up_and_only_the_lost_are_returned(
+def test_only_where_some_are_missing_they_are_looked_up_and_only_the_lost_are_returned(
     drive: Drive, context: Context, make_task: Make
 ) -> None:
     sure = [Ended(make_task(_id="a"), DELETED), Ended(make_task(_id="b"), DELETED)]
     held, gone = Ended(make_task(_id="c"), KEPT), Ended(make_task(_id="d"), KEPT)
     documents = [{"_id": "c", "last_token": mark("t1", Event.COMPLETE)}, {"_id": "d", "token": "t9"}]
-    commands, done = drive(finish(context, [*sure, held, gone]), reply(2), reply(1), documents)
-    assert commands[2].args[0] == {"_id": {"$in": ["c", "d"]}}
+    short = SimpleNamespace(matched_count=1, deleted_count=2)
+    commands, done = drive(finish(context, [*sure, held, gone]), short, documents)
+    assert commands[1].args[0] == {"_id": {"$in": ["a", "b", "c", "d"]}}
     assert done.lost == [gone]
 
 
