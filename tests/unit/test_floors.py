@@ -47,7 +47,7 @@ ROOMS: Final = {"mongoq.work": 3, "mongoq.cli": 5, "mongoq.__main__": 5}
 UP_ALLOWED: Final = {
     ("mongoq.storage.enqueueing", "mongoq.storage.failures"): {"KeyTaken", "NotAllWritten"},
     ("mongoq.storage.modifying", "mongoq.storage.failures"): {"KeyTaken", "NotAllWritten"},
-    ("mongoq.storage.rerunning", "mongoq.storage.failures"): {"KeyTaken"},
+    ("mongoq.storage.rerunning", "mongoq.storage.failures"): {"KeyTaken", "NotAllWritten"},
 }
 """An error that an operation catches; the map that makes it from the driver's is none of its business."""
 NOT_STATES: Final = {
