@@ -136,14 +136,19 @@ class Child:
         self._kill_at = FOREVER
         return self.held.pop(number)
 
-    def look(self, now: float, *, recall: bool) -> None:
+    def recall(self) -> None:
+        """Call back what waits behind the first one."""
+        if len(self.held) > 1 and not self.recalled:
+            self.recalled = True
+            self._say(Down.RECALL)
+
+    def look(self, now: float) -> None:
         """Stop what must not go on, and call back what waits behind a slow handler."""
         head = self.head
         if head is None or self._killed is not None:
             return
-        if len(self.held) > 1 and not self.recalled and (recall or now - self.began > SLOW):
-            self.recalled = True
-            self._say(Down.RECALL)
+        if now - self.began > SLOW:
+            self.recall()
         late = now >= head.deadline_at
         if late:
             head.interrupt(Interruption.DEADLINE)

@@ -62,7 +62,7 @@ class Engine:
         self._prefetch = Prefetch(job.prefetch)
         self._held: set[LiveAttempt] = set()
         """What waits for a handler or is in one; each operation on the set is atomic."""
-        reports = Reports(self._started, self._ended, look=self._look, more_ready=self.wake)
+        reports = Reports(self._may_start, self._ended, runs=self._runs, look=self._look, more_ready=self.wake)
         self._executor: Executor = EXECUTORS[job.executor](job.handler, job.workers, reports)
         self._started_at = elapsed()
         self._sweeper = Sweeper(self._shared, found_work=self.wake, watched=lambda: stream.open)
@@ -175,13 +175,17 @@ class Engine:
         self._held.update(attempts)
         self._executor.submit(attempts)
 
-    def _started(self, attempt: LiveAttempt) -> bool:
-        """Whether its handler may start: not if the lease has run out while it waited, or a cancel came."""
+    def _may_start(self, attempt: LiveAttempt) -> bool:
+        """Whether its handler may start: not if the lease has run out while it waited, or a cancel or a stop came."""
         why_not = attempt.interruption
-        if why_not is Interruption.LEASE_LOST:
-            self._lose(attempt)
-        elif why_not is Interruption.CANCEL or self._stop_by != float("inf"):
+        if why_not is not Interruption.LEASE_LOST and (why_not is Interruption.CANCEL or self._stop_by != float("inf")):
             self._settle(attempt, Released())
+        return self._runs(attempt)
+
+    def _runs(self, attempt: LiveAttempt) -> bool:
+        """Note that a handler starts; whether the attempt is still to be had, as its lease may have run out."""
+        if attempt.interruption is Interruption.LEASE_LOST:
+            self._lose(attempt)
         if not attempt.open:
             self._held.discard(attempt)
             self.wake()  # there is room for another

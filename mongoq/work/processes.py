@@ -114,9 +114,11 @@ class ProcessExecutor:
                     # Something that its handler has started may hold its pipe open.
                     self._bury(child)
                 else:
-                    child.look(now, recall=self._draining)
+                    child.look(now)
         self._nursery.fill(now)
         if self._draining:
+            for child in self._nursery.children:
+                child.recall()
             self._release_waiting()
         else:
             self._dispatch()
@@ -190,7 +192,9 @@ class ProcessExecutor:
         if following is not None:
             child.took_up()
             following.start()
-            self._reports.started(following)  # where it says no, the attempt is not open: the next look stops it
+            # It runs: to release it now, as a stop or a cancel would, would have it run twice. Where its lease is lost,
+            # the attempt is not open any more, and the next look stops it.
+            self._reports.runs(following)
         self._reports.ended(attempt, _received(*told), seconds)
 
     def _bury(self, child: Child) -> None:

@@ -178,6 +178,11 @@ def quick_or_stuck(task: Task) -> None:
         time.sleep(60)
 
 
+def brief(task: Task) -> None:
+    time.sleep(0.001)
+    note(task)
+
+
 def follows(task: Task) -> Any:
     """Return the change that the task asks for."""
     wanted: dict[str, Callable[[], Any]] = {

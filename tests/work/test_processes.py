@@ -272,6 +272,19 @@ def test_a_stopping_worker_releases_what_does_not_end_and_kills_its_process(
     assert (queue.get(key).state, queue.get(key).charged) == (TaskState.READY, 0)
 
 
+def test_a_stop_gives_nothing_back_that_a_child_then_runs(
+    queue: Queue, handlers: Any, tmp_path: Path, until: Callable[..., None]
+) -> None:
+    queue.new_many([{"folder": str(tmp_path)}] * 4_000)
+    handle = queue.start(handlers.brief, executor="processes")
+    until(lambda: len(list(tmp_path.iterdir())) > 300, timeout=30, why="each child holds several tasks")
+    handle.stop(10)
+
+    left = {task.key for task in queue.tasks(state="ready", limit=None)}
+    assert left, "it was stopped in the middle"
+    assert not left & {path.name for path in tmp_path.iterdir()}
+
+
 def test_a_shutdown_reaches_the_handler_which_gives_its_task_back(
     queue: Queue, handlers: Any, tmp_path: Path, until: Callable[..., None]
 ) -> None:
