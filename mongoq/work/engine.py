@@ -91,6 +91,7 @@ class Engine:
         self._stop_by = float("inf")
         self._progress = threading.Event()
         self._stopping = threading.Lock()
+        """Held while it starts, too."""
         self.stopped = threading.Event()
         self.error: DependencyError | None = None
         """The refused change that ended it, where the job says so."""
@@ -113,12 +114,14 @@ class Engine:
             steps["waker"] = self._waker.step
         return {name: Loop(name, step, health, self._abandon) for name, step in steps.items()}
 
-    def start(self) -> None:
-        """Begin to work."""
-        turns.shorten(self)
-        self._executor.start()
-        for loop in self._loops.values():
-            loop.start()
+    def start(self, made: Callable[[], None]) -> None:
+        """Begin to work. From `made` on others may know of it: their stop waits until all has begun."""
+        with self._stopping:
+            made()
+            turns.shorten(self)
+            self._executor.start()
+            for loop in self._loops.values():
+                loop.start()
 
     def wake(self) -> None:
         """Look for work now instead of later."""

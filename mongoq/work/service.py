@@ -93,8 +93,9 @@ class Loop:
         self._wake.set()
 
     def join(self, timeout: float) -> bool:
-        """Wait until the last step has ended; whether it has."""
-        self._thread.join(max(0.0, timeout))
+        """Wait until the last step has ended; whether it has, or there was none."""
+        if self._thread.ident is not None:
+            self._thread.join(max(0.0, timeout))
         return not self._thread.is_alive()
 
     def _run(self) -> None:

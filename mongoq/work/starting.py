@@ -60,6 +60,5 @@ def start(
     stream = Wakeups(connection, context, new_work(job.queues, job.where))
     engine = Engine(context, run, job, stream, telemetry=telemetry, done=done)
     handle = WorkerHandle(engine, context.options.grace.total_seconds())
-    made(handle)
-    engine.start()
+    engine.start(lambda: made(handle))
     return handle

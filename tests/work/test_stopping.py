@@ -13,6 +13,7 @@ import pytest
 from mongoq import DeadlineExceeded, Interrupted, Queue, Task, TaskState
 from mongoq.storage.commands import update_many
 from mongoq.storage.embedded import EmbeddedServer
+from mongoq.work.threads import ThreadExecutor
 
 
 def spin(task: Task) -> None:
@@ -188,6 +189,23 @@ def test_a_closed_queue_has_stopped_its_workers(make_queue: Callable[..., Queue]
     handle = queue.start(lambda task: None)
     queue.close()
 
+    assert handle.stopped
+
+
+def test_a_stop_waits_for_a_worker_that_is_just_starting(
+    make_queue: Callable[..., Queue], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queue, start = make_queue(), ThreadExecutor.start
+    closer = threading.Thread(target=queue.close)
+
+    def slow(executor: ThreadExecutor) -> None:
+        closer.start()
+        closer.join(0.5)
+        start(executor)
+
+    monkeypatch.setattr(ThreadExecutor, "start", slow)
+    handle = queue.start(lambda task: None)
+    closer.join(20)
     assert handle.stopped
 
 
