@@ -917,6 +917,8 @@ class Queue:
     def close(self) -> None:
         """Stop this object's workers and close what it opened; a client handed in stays open."""
         if not self._closed:
+            for handle in self._handles[1:]:
+                handle.stop_soon()  # all together, so that none goes on while another has its grace
             for handle in self._handles:
                 handle.stop()
             self._closed = True

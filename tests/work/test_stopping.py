@@ -192,6 +192,26 @@ def test_a_closed_queue_has_stopped_its_workers(make_queue: Callable[..., Queue]
     assert handle.stopped
 
 
+def test_a_close_stops_all_workers_together(make_queue: Callable[..., Queue], watch: Any) -> None:
+    queue = make_queue(grace=10)
+    events = watch(queue)
+    all_told = threading.Barrier(2)
+    met: list[str] = []
+
+    def handler(task: Task) -> None:
+        while not task.cancelled:
+            threading.Event().wait(0.005)
+        all_told.wait(5)
+        met.append(task.queue)
+
+    for name in ("one", "two"):
+        queue.new(queue=name)
+        queue.start(handler, queues=name, workers=1)
+    events.wait("task.started", 2)
+    queue.close()
+    assert sorted(met) == ["one", "two"]
+
+
 def test_a_stop_waits_for_a_worker_that_is_just_starting(
     make_queue: Callable[..., Queue], monkeypatch: pytest.MonkeyPatch
 ) -> None:
