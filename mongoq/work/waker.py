@@ -55,6 +55,8 @@ class Waker:
         self._possible = True
         self._racing = False
         self._spread = 0.0
+        self._told = False
+        """Whether others count on a stream to tell them of scheduled tasks."""
 
     def idle(self, idle: bool) -> bool:
         """Note whether the last claim found nothing; whether news comes by itself, so that polls may be rare."""
@@ -83,11 +85,12 @@ class Waker:
         if not self._idle.is_set():
             left = self._busy_since + LINGER - elapsed()
             if left <= 0:
-                self._stream.end()
+                self.end()
             self._idle.wait(max(0.05, left) if self._stream.open else LINGER)
             return 0
         if not self._stream.open and not self._begin():
             return None
+        self._told = True
         news = self._stream.wait()
         if news is TaskState.READY:
             self._idle.clear()
@@ -99,6 +102,13 @@ class Waker:
         elif news is TaskState.SCHEDULED:
             self._scheduled()
         return 0
+
+    def end(self) -> None:
+        """Watch no more; scheduled tasks are to be looked for from now on. For the thread that steps."""
+        self._stream.end()
+        if self._told:
+            self._told = False
+            self._scheduled()
 
     def _begin(self) -> bool:
         try:
