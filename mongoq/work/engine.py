@@ -28,7 +28,7 @@ from mongoq.work.intake import Intake
 from mongoq.work.job import EXECUTORS, IGNORE, STOP, Job
 from mongoq.work.keeper import Keeper
 from mongoq.work.prefetch import Prefetch
-from mongoq.work.service import Health, Loop
+from mongoq.work.service import Health, Loop, Step
 from mongoq.work.settling import log_failure, verdict_of, verdict_of_refused
 from mongoq.work.shared import Run, Shared
 from mongoq.work.sweeper import Sweeper
@@ -102,7 +102,7 @@ class Engine:
         return self._shared.worker
 
     def _make_loops(self, health: Health) -> dict[str, Loop]:
-        steps = {
+        steps: dict[str, Step] = {
             "claimer": self._intake.step,
             "aide": self._intake.help,
             "finisher": self._finisher.step,
@@ -110,9 +110,11 @@ class Engine:
             "sweeper": self._sweeper.step,
             "watch": self._watch,
         }
+        loops = {name: Loop(name, step, health, self._abandon) for name, step in steps.items()}
         if not self._job.burst:
-            steps["waker"] = self._waker.step
-        return {name: Loop(name, step, health, self._abandon) for name, step in steps.items()}
+            # Its stream may stand on a client that others go on to use.
+            loops["waker"] = Loop("waker", self._waker.step, health, self._abandon, last=self._waker.end)
+        return loops
 
     def start(self, made: Callable[[], None]) -> None:
         """Begin to work. From `made` on others may know of it: their stop waits until all has begun."""

@@ -64,13 +64,22 @@ class Health:
 class Loop:
     """Calls a service's step in a thread of its own until it is stopped.
 
-    Where the queue or its client was closed it calls `closed` and ends: nothing can be done any more.
+    Where the queue or its client was closed it calls `closed` and ends: nothing can be done any more. `last` is called
+    at its end in any case, in its own thread.
     """
 
-    def __init__(self, name: str, step: Step, health: Health, closed: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self,
+        name: str,
+        step: Step,
+        health: Health,
+        closed: Callable[[], None] = lambda: None,
+        last: Callable[[], None] = lambda: None,
+    ) -> None:
         self.name = name
         self._step = step
         self._closed = closed
+        self._last = last
         self._health = health
         self._wake = threading.Event()
         self._stopping = threading.Event()
@@ -99,6 +108,12 @@ class Loop:
         return not self._thread.is_alive()
 
     def _run(self) -> None:
+        try:
+            self._step_on()
+        finally:
+            self._last()
+
+    def _step_on(self) -> None:
         failures = 0
         while not self._stopping.is_set():
             self._wake.clear()

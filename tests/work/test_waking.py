@@ -122,6 +122,13 @@ def test_a_busy_worker_lets_go_of_its_stream(queue: Queue, events: Any, gate: An
     events.wait("wakeups.watching", 2)
 
 
+def test_a_stopped_worker_lets_go_of_its_stream(queue: Queue, events: Any, until: Callable[..., None]) -> None:
+    handle = queue.start(lambda task: None)
+    events.wait("wakeups.watching")
+    handle.stop()
+    until(lambda: not handle._engine._waker._stream.open, timeout=30, why="the stream is closed after its last look")
+
+
 def test_an_idle_worker_hears_of_tasks_that_are_moved_to_it_and_of_tasks_put_forward(
     queue: Queue, producer: Queue, events: Any
 ) -> None:
