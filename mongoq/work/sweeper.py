@@ -7,11 +7,15 @@ from collections.abc import Callable, Collection
 from typing import Final
 
 from mongoq.clock import elapsed
+from mongoq.options import SHORTEST_LEASE
 from mongoq.storage import upkeep
 from mongoq.storage.commands import Op
 from mongoq.storage.context import Context
+from mongoq.storage.filters import SKEW
 from mongoq.telemetry import Signpost
+from mongoq.work.attempt import FOREVER
 from mongoq.work.blocked import Blocked
+from mongoq.work.lease_book import RENEWALS_PER_LEASE
 from mongoq.work.shared import Shared
 
 Sweep = Callable[[Context, Collection[str]], Op[upkeep.Swept]]
@@ -23,10 +27,44 @@ PROMOTE_EVERY: Final = 1.0
 PROMOTE_EVERY_WATCHED: Final = 10.0
 """Where news of scheduled tasks comes by itself; what is due at a known time has a timer of its own."""
 RESCUE_EVERY: Final = 10.0
-"""At most; no later than a lease, or a task claimed just after a look would be rescued late. Only one whose own lease
-is shorter than this and the queue's may be."""
+"""At most the queue's lease, or a task claimed just after a look would be rescued late. One with a shorter lease of its
+own may be, by this at most, where no look has met any such for a while."""
+CLOSE_FOR: Final = 300.0
+"""Seconds for which a short lease that was met has looks follow one another as closely as it lasts."""
 EXPIRE_EVERY: Final = 30.0
 """A claim passes over what has expired: this one only keeps the counts honest."""
+
+
+class Pace:
+    """How often to look for lost leases: rarely, and for a while as often as the shortest lease that was seen.
+
+    A lease is known to be short where less of it is left than of one that is renewed in time, or where it has run out
+    and no look saw that coming.
+    """
+
+    def __init__(self, longest: float) -> None:
+        self._longest = longest
+        self._shortest = longest
+        self._close_until = 0.0
+        self._foreseen = True  # what has run out before the first look says nothing
+
+    @property
+    def pause(self) -> float:
+        """How many seconds may pass between two looks."""
+        return self._shortest if elapsed() < self._close_until else self._longest
+
+    def note(self, swept: upkeep.Swept) -> None:
+        """Note what a look found."""
+        left = FOREVER if swept.next is None else (swept.next - SKEW).total_seconds()
+        if swept.moved and not self._foreseen:
+            self._watch(0.0)
+        elif 0 < left < self._longest * (1 - 1 / RENEWALS_PER_LEASE):
+            self._watch(left)
+        self._foreseen = left < self._longest
+
+    def _watch(self, lease: float) -> None:
+        self._shortest = max(SHORTEST_LEASE.total_seconds(), min(lease, self.pause))
+        self._close_until = elapsed() + CLOSE_FOR
 
 
 class Sweeper:
@@ -39,6 +77,7 @@ class Sweeper:
         self._next = dict.fromkeys(SWEEPS, 0.0)
         self._woken = False
         self._blocked = Blocked()
+        self._pace = Pace(min(RESCUE_EVERY, shared.context.options.policy.lease.total_seconds()))
 
     def look_ahead(self) -> None:
         """Look for scheduled tasks at the next step: one has just been written."""
@@ -59,6 +98,8 @@ class Sweeper:
     def _sweep(self, name: str) -> int:
         swept: upkeep.Swept = self._shared.run(SWEEPS[name](self._shared.context, self._blocked.keys()))
         self._blocked.add(swept.blocked)
+        if name == "rescued":
+            self._pace.note(swept)
         # The jitter keeps a fleet from sweeping in step; what is due at a known time is not late by it.
         pause = self._longest(name) * random.uniform(0.75, 1.0)  # noqa: S311 -- no secret
         if swept.next is not None:
@@ -70,5 +111,5 @@ class Sweeper:
         if name == "promoted":
             return PROMOTE_EVERY_WATCHED if self._watched() else PROMOTE_EVERY
         if name == "rescued":
-            return min(RESCUE_EVERY, self._shared.context.options.policy.lease.total_seconds())
+            return self._pace.pause
         return EXPIRE_EVERY

@@ -126,3 +126,41 @@ def test_the_sweeper_leaves_alone_for_a_while_what_a_transaction_holds(drive: Dr
     sweeper.step()
     assert sent[-1].args[0]["_id"] == "b"
     assert sent[-2].options["limit"] == -upkeep.BATCH - 1, "those avoided take no place of the others"
+
+
+@pytest.mark.parametrize(
+    "first, seconds, least, most, why",
+    [
+        ([], 60, 5, 9, "nothing is running"),
+        ([Swept(1, SECOND * 0), Swept(0, None)], 60, 5, 10, "it had run out before this worker began to look"),
+        ([Swept(0, None), Swept(1, SECOND * 0), Swept(0, None)], 60, 50, 90, "one ran out that no look had met"),
+        ([Swept(0, 3 * SECOND)], 60, 25, 60, "one has 2 s left"),
+        ([Swept(0, 9 * SECOND), Swept(1, SECOND * 0), Swept(0, None)], 60, 6, 12, "it was seen coming"),
+        ([Swept(0, 3 * SECOND)], 3_600, 400, 800, "after a while without any short lease looks are rare again"),
+    ],
+)
+def test_leases_that_are_short_are_looked_at_more_closely(
+    context: Context,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    first: list[Swept],
+    seconds: float,
+    least: int,
+    most: int,
+    why: str,
+) -> None:
+    now = 1_000.0
+    monkeypatch.setattr("mongoq.work.sweeper.elapsed", lambda: now)
+    replies, looks = list(first), 0
+
+    def run(operation: Any) -> Swept:
+        nonlocal looks
+        if operation.__name__ != "rescue":
+            return Swept(0, None)
+        looks += 1
+        return replies.pop(0) if replies else Swept(0, None)
+
+    sweeper = Sweeper(Shared(context, run, "w", Telemetry()), found_work=lambda: None, watched=lambda: False)
+    while now < 1_000 + seconds:
+        now += sweeper.step()
+    assert least <= looks <= most, why
