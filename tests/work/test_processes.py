@@ -231,7 +231,8 @@ def test_a_crash_fails_the_one_attempt_that_ran(queue: Queue, handlers: Any, how
     assert (task.state, error_of(task).type) == (TaskState.FAILED, kind)
     assert error_of(task).message.startswith(message)
     others = [other for other in queue.tasks(limit=None) if other.key != key]
-    assert {(other.state, other.attempts, other.retries) for other in others} == {(TaskState.COMPLETED, 1, 0)}
+    # Where the next child takes more than a second to start, what waits is given back meanwhile, uncharged.
+    assert {(other.state, other.charged, other.retries) for other in others} == {(TaskState.COMPLETED, 1, 0)}
 
 
 def test_two_children_share_ten_slow_tasks_five_and_five(make_queue: Callable[..., Queue], handlers: Any) -> None:
