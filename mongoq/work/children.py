@@ -79,6 +79,7 @@ class Child:
         self.recalled = False
         """Whether it was asked for what waits behind the first one."""
         self.began = 0.0
+        self._to_pause: int | None = None
         self._told: Interruption | None = None
         self._kill_at = FOREVER
         self._killed: tuple[LiveAttempt, Ending] | None = None
@@ -108,9 +109,14 @@ class Child:
         self.held[number] = attempt
 
     def pause(self, number: int) -> None:
-        """Leave the lease of that task alone, and tell the child when that is so."""
+        """Leave the lease of that task alone, and tell the child when that is so.
+
+        Where a renewal is under way, which may take seconds, that is left to a later look: others are served meanwhile.
+        """
+        self._to_pause = number
         attempt = self.held.get(number)
-        if attempt is not None:
+        if attempt is not None and not attempt.renewing:
+            self._to_pause = None
             self._say(Down.PAUSED, number, attempt.pause())
 
     def renewed(self, number: int, until: float) -> None:
@@ -121,6 +127,7 @@ class Child:
 
     def resume(self, number: int, committed: bool) -> None:
         """Note how the transaction of that task's handler ended."""
+        self._to_pause = None
         attempt = self.held.get(number)
         if attempt is not None:
             attempt.resume(committed=committed)
@@ -132,6 +139,7 @@ class Child:
     def ended(self, number: int) -> LiveAttempt:
         """Note that a handler has ended: what it was told or threatened with is over. The attempt."""
         self.recalled = False
+        self._to_pause = None
         self._told = None
         self._kill_at = FOREVER
         return self.held.pop(number)
@@ -147,6 +155,8 @@ class Child:
         head = self.head
         if head is None or self._killed is not None:
             return
+        if self._to_pause is not None:
+            self.pause(self._to_pause)
         if now - self.began > SLOW:
             self.recall()
         late = now >= head.deadline_at

@@ -12,13 +12,18 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
 
 from mongoq import ConfigurationError, Queue, Task, TaskState
+from mongoq.clock import elapsed
+from mongoq.options import Policy
 from mongoq.storage.commands import update_many
+from mongoq.work.attempt import LiveAttempt
+from mongoq.work.children import Blueprint, Child
+from mongoq.work.handler import Handler
 
 HERE = Path(__file__).parent
 PARENT = """
@@ -296,6 +301,24 @@ def test_a_shutdown_reaches_the_handler_which_gives_its_task_back(
 
     assert (tmp_path / key).read_text().split()[-1] == "shutdown"
     assert (queue.get(key).state, queue.get(key).charged) == (TaskState.READY, 0)
+
+
+def test_a_transaction_that_waits_for_a_renewal_keeps_no_other_child_waiting(handlers: Any) -> None:
+    claimed: Any = SimpleNamespace(key="k", token="t", suspect=0)
+    attempt = LiveAttempt(claimed, Policy(), elapsed())
+    child = Child(Blueprint(Handler(handlers.returns, takes_attempt=False)))
+    try:
+        child.held[1] = attempt
+        attempt.renewing = True
+        child.pause(1)
+        child.look(elapsed())
+        assert not attempt.apart, "it was left for later"
+        attempt.renewing = False
+        child.look(elapsed())
+        assert attempt.apart
+    finally:
+        child.dismiss()
+        child.leave(10)
 
 
 def test_children_leave_signals_to_their_parent(
