@@ -138,11 +138,21 @@ class Child:
 
     def ended(self, number: int) -> LiveAttempt:
         """Note that a handler has ended: what it was told or threatened with is over. The attempt."""
+        self._begin_afresh()
+        return self.held.pop(number)
+
+    def gave_back(self, numbers: list[int]) -> list[LiveAttempt]:
+        """Note what it gives back; the first one too, where it had not come to that yet. The attempts."""
+        attempts = [self.held.pop(number) for number in numbers]
+        if not self.held:
+            self._begin_afresh()
+        return attempts
+
+    def _begin_afresh(self) -> None:
         self.recalled = False
         self._to_pause = None
         self._told = None
         self._kill_at = FOREVER
-        return self.held.pop(number)
 
     def recall(self) -> None:
         """Call back what waits behind the first one."""

@@ -183,7 +183,7 @@ class ProcessExecutor:
         elif kind == Up.RESUME:
             child.resume(*message)
         elif kind == Up.RETURN_UNSTARTED:
-            self._take_back([child.held.pop(number) for number in message[0]])
+            self._take_back(child.gave_back(message[0]))
 
     def _ended(self, child: Child, number: int, seconds: float, *told: Any) -> None:
         attempt = child.ended(number)

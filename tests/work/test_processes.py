@@ -303,22 +303,38 @@ def test_a_shutdown_reaches_the_handler_which_gives_its_task_back(
     assert (queue.get(key).state, queue.get(key).charged) == (TaskState.READY, 0)
 
 
-def test_a_transaction_that_waits_for_a_renewal_keeps_no_other_child_waiting(handlers: Any) -> None:
-    claimed: Any = SimpleNamespace(key="k", token="t", suspect=0)
-    attempt = LiveAttempt(claimed, Policy(), elapsed())
+@pytest.fixture
+def child(handlers: Any) -> Iterator[Child]:
     child = Child(Blueprint(Handler(handlers.returns, takes_attempt=False)))
-    try:
-        child.held[1] = attempt
-        attempt.renewing = True
-        child.pause(1)
-        child.look(elapsed())
-        assert not attempt.apart, "it was left for later"
-        attempt.renewing = False
-        child.look(elapsed())
-        assert attempt.apart
-    finally:
-        child.dismiss()
-        child.leave(10)
+    yield child
+    child.dismiss()
+    child.leave(10)
+
+
+def attempt(number: int) -> LiveAttempt:
+    claimed: Any = SimpleNamespace(key=f"k{number}", token="t", suspect=0)
+    return LiveAttempt(claimed, Policy(), elapsed())
+
+
+def test_a_child_that_gives_back_also_what_it_was_to_run_gets_work_again(child: Child) -> None:
+    child.ready = True
+    child.held |= {number: attempt(number) for number in (1, 2, 3)}
+    child.recall()
+    child.gave_back([3])
+    assert not child.free, "a slow handler may run"
+    child.gave_back([1, 2])
+    assert child.free
+
+
+def test_a_transaction_that_waits_for_a_renewal_keeps_no_other_child_waiting(child: Child) -> None:
+    child.held[1] = one = attempt(1)
+    one.renewing = True
+    child.pause(1)
+    child.look(elapsed())
+    assert not one.apart, "it was left for later"
+    one.renewing = False
+    child.look(elapsed())
+    assert one.apart
 
 
 def test_children_leave_signals_to_their_parent(
