@@ -1,7 +1,8 @@
 """Soak: what grows while nothing should. A worker process and a producer under a steady load, watched for long.
 
 `./scripts/soak --minutes 60`. Finished tasks are kept for seconds, so deletion works all the time. Every few
-seconds a sample is taken; in the end each figure has a slope per hour (least squares, the first minute left out).
+seconds a sample is taken; in the end each figure has a slope per hour: least squares over the second half, because a
+process and its server take their time to settle.
 """
 
 from __future__ import annotations
@@ -83,16 +84,17 @@ def watch(setting: Setting, seconds: float, rate: float, every: float) -> list[d
 
 
 def rows(samples: list[dict[str, float]], seconds: float) -> list[Row]:
-    """Each figure, and by how much it grows in an hour."""
+    """Each figure, and by how much it still grows in an hour."""
     ramp = min(RAMP, seconds / 10)
     counted = [sample for sample in samples if sample["at"] >= ramp]
-    if len(counted) < 2:
-        raise AssertionError(f"{len(counted)} samples are too few for a slope: watch longer, or more often")
-    hours = [sample["at"] / 3600 for sample in counted]
+    settled = [sample for sample in counted if sample["at"] >= seconds / 2]
+    if len(settled) < 2:
+        raise AssertionError(f"{len(settled)} samples are too few for a slope: watch longer, or more often")
+    hours = [sample["at"] / 3600 for sample in settled]
     told = []
     for name, unit in UNITS.items():
         figures = [sample[name] for sample in counted]
-        slope = statistics.linear_regression(hours, figures).slope
+        slope = statistics.linear_regression(hours, [sample[name] for sample in settled]).slope
         told += [Row(f"soak.{name}", unit, figures), Row(f"soak.{name}.slope", f"{unit}/h", [slope])]
     return told
 
