@@ -313,7 +313,7 @@ class Queue:
                 Default: coroutine functions run on asyncio, others in threads.
             burst: return when nothing is ready any more and nothing runs.
             prefetch: at most so many tasks are claimed ahead of the free handlers; they start before what becomes
-                ready later, however urgent. Default: as many as the handlers do in 0.1 s, at most 2,000. Never more
+                ready later, however urgent. Default: as many as the handlers do in 0.1 s, at most 4,000. Never more
                 than that, nor than about 32 MiB (beside a claim under way, of 16 MiB at most). 0: only tasks whose
                 handlers are free, which then start strictly by priority across the fleet: none waits here while
                 a more urgent one becomes ready. The price is a claim of its own for each task.

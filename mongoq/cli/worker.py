@@ -50,7 +50,7 @@ def worker(
     burst: Annotated[bool, typer.Option("--burst", help="Stop when nothing is ready any more.")] = False,
     prefetch: Annotated[
         int | None,
-        typer.Option(help="Tasks claimed ahead at most; 0: strictly by priority. Default: for 0.1 s, up to 2,000."),
+        typer.Option(help="Tasks claimed ahead at most; 0: strictly by priority. Default: for 0.1 s, up to 4,000."),
     ] = None,
     max_retries: Annotated[int | None, typer.Option(help="Retries after the first attempt. Default: no limit.")] = None,
     backoff: Annotated[timedelta | None, span_option("The step of the wait before each retry. Default: 10s.")] = None,

@@ -44,6 +44,8 @@ class Claim(NamedTuple):
     """Whether as many were found as asked for, so that more may be ready."""
     lost: int
     """How many of those found went to another claimant."""
+    found: int = 0
+    """How many were found."""
     doubtful: bool = False
     """Whether replies were missing, so that more may be held than is known."""
     skipped: bool = False
@@ -109,6 +111,7 @@ def claim_many(
     at_head: bool = True,
     avoid: Collection[str] = (),
     patience: timedelta = WRITE_LIMIT,
+    mates: bool = False,
 ) -> Op[Claim]:
     """Lease up to `wanted.limit` of the most urgent ready tasks, suspects only up to a weight of `suspicion`.
 
@@ -118,7 +121,8 @@ def claim_many(
 
     `skip` leaves out so many at the head, where all of them and the whole batch are of one priority; otherwise
     the claim is made at the head, or with `at_head` False not at all. `avoid` names tasks to leave alone, of
-    which a claim said that they are blocked; `patience` is how long one may block.
+    which a claim said that they are blocked; `patience` is how long one may block. `mates`: others claim under the
+    same name at the same time, and what they took is not lost.
     """
     found = (yield from candidates.behind(context, wanted, skip)) if skip else []
     skipped = more = bool(found)
@@ -134,11 +138,13 @@ def claim_many(
     taken: dict[str, Document] = {}
     blocked: list[str] = []
     doubtful = False
+    shared = 0
     for (version, lease), group in candidates.groups(context, fresh, wanted.lease).items():
         try:
             update = updates.claimed(now, token, wanted.claimant, lease)
-            held, around = yield from _take(context, group, version, update, patience)
+            held, around, theirs = yield from _take(context, group, version, update, patience, mates=mates)
             taken |= held
+            shared += theirs
             blocked += around.passed
             doubtful |= around.doubtful
         except StorageError:
@@ -147,8 +153,8 @@ def claim_many(
             doubtful = True
             break
     unread = [Unread(document, context.namespace, now) for document in fresh if document[documents.KEY] in taken]
-    lost = max(0, len(fresh) - len(unread) - len(blocked))
-    return Claim(unread, more or bool(blocked), lost, doubtful, skipped, blocked)
+    lost = max(0, len(fresh) - len(unread) - len(blocked) - shared)
+    return Claim(unread, more or bool(blocked), lost, len(fresh), doubtful, skipped, blocked)
 
 
 def new_token() -> str:
@@ -230,20 +236,29 @@ def _fit(context: Context, document: Document, now: datetime) -> Op[bool]:
 
 
 def _take(
-    context: Context, group: list[Document], version: int, update: Update, patience: timedelta
-) -> Op[tuple[dict[str, Document], Around]]:
-    """Claim a group; those that are held now, by key, with the claim's effect applied."""
+    context: Context, group: list[Document], version: int, update: Update, patience: timedelta, *, mates: bool
+) -> Op[tuple[dict[str, Document], Around, int]]:
+    """Claim a group; those that are held now, by key, with the claim's effect applied, and how many mates have."""
     by_key = {document[documents.KEY]: document for document in group}
-    guard = partial(filters.claimable, version=version)
-    around = yield from update_fit(context, list(by_key), guard, update, patience)
+    hold = update["$set"]
+    around = yield from update_fit(context, list(by_key), partial(filters.claimable, version=version), update, patience)
+    theirs = 0
     if around.updated < len(group) or around.doubtful:
         if around.doubtful:
-            yield from catch_up(context, update["$set"][documents.TOKEN])
-        mine = filters.held(list(by_key), [update["$set"][documents.TOKEN]])
-        held = yield from find(context.tasks, mine, only=[documents.KEY], hint="_id_", majority=around.doubtful)
+            yield from catch_up(context, hold[documents.TOKEN])
+        where, only = filters.held(list(by_key), [hold[documents.TOKEN]]), [documents.KEY]
+        if mates:
+            where, only = filters.by_keys(list(by_key)), [documents.KEY, documents.TOKEN, documents.WORKER]
+        found = yield from find(context.tasks, where, only=only, hint="_id_", majority=around.doubtful)
+        held = found
+        if mates:
+            held = [row for row in found if row.get(documents.TOKEN) == hold[documents.TOKEN]]
+            strange = sum(row.get(documents.WORKER) != hold[documents.WORKER] for row in found)
+            # What has gone already has most likely gone through this process.
+            theirs = max(0, len(group) - len(held) - strange)
         by_key = {document[documents.KEY]: by_key[document[documents.KEY]] for document in held}
     for document in by_key.values():
-        document.update(update["$set"])
+        document.update(hold)
         for name, growth in update["$inc"].items():
             document[name] = document.get(name, 0) + growth
-    return by_key, around
+    return by_key, around, theirs

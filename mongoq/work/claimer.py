@@ -17,7 +17,9 @@ from mongoq.work.blocked import Blocked
 from mongoq.work.shared import Shared
 from mongoq.work.window import Window
 
-BATCH: Final = 500
+BATCH: Final = 1_000
+"""Handlers that do nothing drained 15,000 tasks/s with 1,000, 14,700 with 700, 14,100 with 500 (medians of four
+alternating rounds, four batches ahead)."""
 RECOVER_EVERY: Final = 1.0
 
 
@@ -79,7 +81,7 @@ class Claimer:
             operation = claiming.claim_many(
                 shared.context, replace(self._wanted, limit=wanted), token=token,
                 suspicion=0 if self._aide else MOST_SUSPICION - shared.book.suspicion,
-                skip=skip, at_head=not self._aide, avoid=self._blocked.keys(),
+                skip=skip, at_head=not self._aide, avoid=self._blocked.keys(), mates=True,
             )  # fmt: skip
         try:
             claim: claiming.Claim = shared.run(operation)

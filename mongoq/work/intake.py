@@ -92,7 +92,7 @@ class Intake:
         """Judge whether the aide may help; where claims are small it would only be in the claimer's way."""
         if claim.lost:
             self._rivals_at = elapsed()
-        deep = claim.more and len(claim.unread) >= BATCH
+        deep = claim.more and claim.found >= BATCH
         self.deep = deep and self._left is None and elapsed() - self._rivals_at > RIVALS_FOR
 
     def _pause(self, claim: Claim, *, alone: bool) -> float | None:

@@ -8,7 +8,8 @@ from typing import Final, Protocol
 
 HELD_AHEAD: Final = 0.1
 """Seconds of work that may wait in this process."""
-MOST_AHEAD: Final = 2_000
+MOST_AHEAD: Final = 4_000
+"""Room for two claims under way and two at work or being ended."""
 MOST_BYTES: Final = 32 * 2**20
 """Encoded bytes that may wait here. Each claim under way may bring 16 MiB beyond, as much as a reply holds."""
 WEIGHT: Final = 0.05

@@ -197,6 +197,21 @@ def test_a_task_that_moved_in_the_index_while_it_was_read_is_claimed_once(
     assert sorted((task.key, task.version) for task in claim.tasks) == [("a", 3), ("b", 2)]
 
 
+def test_what_went_to_a_mate_of_the_same_name_is_not_lost(
+    drive: Drive, context: Context, make_document: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(claiming, "new_token", lambda: "mine")
+    found = [make_document(_id=key) for key in ("mine", "mate's", "done", "rival's")]
+    left = [
+        {"_id": "mine", "token": "mine", "worker": "me"},
+        {"_id": "mate's", "token": "other", "worker": "me"},
+        {"_id": "rival's", "token": "third", "worker": "them"},
+    ]
+    wanted = Wanted(("default",), "me", 4)
+    _, claim = drive(claiming.claim_many(context, wanted, suspicion=1, mates=True), found, matched(1), left)
+    assert (keys(claim), claim.found, claim.lost) == (["mine"], 4, 1)
+
+
 def test_as_many_suspects_as_allowed_need_no_second_look(drive: Drive, context: Context, make_document: Make) -> None:
     commands, claim = drive(claim_many(context), [make_document(suspect=1), make_document(_id="b")], matched(2))
     assert len(commands) == 2
