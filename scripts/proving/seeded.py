@@ -73,9 +73,13 @@ PROTOCOL: Final = (
         "storage/test_doubtful_claims.py", rule="forget the token",
     ),
     _mutant(
-        "after a lost claim reply nothing is held", CLAIMING, "mine = filters.held(list(by_key), ",
-        "mine = filters.held([], ",
+        "after a lost claim reply nothing is held", CLAIMING, "filters.held(list(by_key), [hold",
+        "filters.held([], [hold",
         "unit/test_claim_replies.py", rule="forget the token",
+    ),
+    _mutant(
+        "what a mate took is held as well", CLAIMING,
+        "if row.get(documents.TOKEN) == hold[documents.TOKEN]]", "]", "unit/test_claim_replies.py",
     ),
     _mutant(
         "a claim in doubt is looked up without a majority", CLAIMING, "majority=around.doubtful", "majority=False",

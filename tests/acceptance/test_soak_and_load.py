@@ -67,18 +67,18 @@ def test_soak_tells_each_figure_and_its_slope(server: EmbeddedServer) -> None:
 
 def test_people_get_tables(capsys: pytest.CaptureFixture[str]) -> None:
     load.tell("fleet", [Row("fleet.drain", "tasks/s", [1234.5])], as_json=False)
-    samples = [{"at": at, **dict.fromkeys(UNITS, at)} for at in (60.0, 120.0)]
+    samples = [{"at": at, **dict.fromkeys(UNITS, at)} for at in (60.0, 1800.0, 3600.0)]
     soak.tell(soak.rows(samples, 3600), as_json=False)
     printed = capsys.readouterr().out
     assert "1,234.5" in printed
     assert printed.count("+3,600.000") == len(UNITS)
 
 
-def test_a_slope_is_per_hour_and_leaves_the_first_minute_out() -> None:
+def test_a_slope_is_per_hour_and_that_of_the_settled_half() -> None:
     def sample(at: float, memory: float) -> dict[str, float]:
         return {"at": at, **dict.fromkeys(UNITS, 1.0), "memory": memory}
 
-    samples = [sample(1, 500), *(sample(at, 40 + at / 360) for at in range(60, 3600, 60))]
+    samples = [sample(1799, 500), *(sample(at, 40 + at / 360) for at in range(1800, 3600, 60))]
     told = {row.name: row.figures[0] for row in soak.rows(samples, 3600) if row.name.endswith(".slope")}
     assert told["soak.memory.slope"] == pytest.approx(10)
     assert told["soak.threads.slope"] == pytest.approx(0)
