@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Self
 
 import typer
 
@@ -48,7 +48,8 @@ def cancel(
             return 0
         return 1
 
-    _tend(context, _Choice("cancel", queue, state, where, LIVE), keys, one, Queue.cancel, yes=yes, as_json=as_json)
+    choice = _Choice("cancel", queue, state, where, LIVE).instead_of(keys)
+    _act(context, choice, keys, one, Queue.cancel, yes=yes, as_json=as_json)
 
 
 def delete(
@@ -66,7 +67,7 @@ def delete(
     Give keys, or choose by --queue, --state and --where. --json prints {"count": N}.
     """
     choice = _Choice("delete", queue, state, where, DELETABLE)
-    _tend(context, choice, keys, Queue.delete, Queue.delete, yes=yes, as_json=as_json)
+    _act(context, choice.instead_of(keys), keys, Queue.delete, Queue.delete, yes=yes, as_json=as_json)
 
 
 def move(
@@ -89,7 +90,8 @@ def move(
         return line.move(to=to, **chosen)
 
     choice = _Choice("move", queue, state, where, WAITING)
-    _tend(context, choice, keys, lambda line, key: line.move(key, to), many, yes=yes, as_json=as_json)
+    one: Callable[[Queue, str], int] = lambda line, key: line.move(key, to)  # noqa: E731
+    _act(context, choice.instead_of(keys), keys, one, many, yes=yes, as_json=as_json)
 
 
 def purge(
@@ -162,30 +164,16 @@ class _Choice:
         """The same, as the API takes it."""
         return {"queue": self.queue, "state": self.state, "where": tags(self.where or []) or None}
 
-    @property
-    def anything(self) -> bool:
-        """Whether something was chosen by."""
-        return any(value is not None for value in self.options.values())
+    def instead_of(self, keys: list[str] | None) -> Self:
+        """The same, where something was chosen by it or keys were given, but not both."""
+        if bool(keys) == any(value is not None for value in self.options.values()):
+            refuse("give keys, or choose by --queue, --state and --where, but not both")
+        return self
 
     def count(self, queue: Queue) -> int:
         """How many tasks would be touched now."""
         states = [state for state in self.touched if self.state in (None, state)]
         return sum(queue.count(**{**self.options, "state": state}) for state in states)
-
-
-def _tend(
-    context: typer.Context,
-    choice: _Choice,
-    keys: list[str] | None,
-    one: Callable[[Queue, str], int],
-    many: Callable[..., int],
-    *,
-    yes: bool,
-    as_json: bool,
-) -> None:
-    if bool(keys) == choice.anything:
-        refuse("give keys, or choose by --queue, --state and --where, but not both")
-    _act(context, choice, keys, one, many, yes=yes, as_json=as_json)
 
 
 def _act(

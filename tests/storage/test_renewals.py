@@ -39,6 +39,7 @@ class Kept:
     """A keeper of one process, and what it gave up."""
 
     def __init__(self, store: Any) -> None:
+        self._store = store
         self.shared = Shared(store.context, store.run, "w", Telemetry())
         self.lost: list[LiveAttempt] = []
         self.keeper = Keeper(self.shared, facts=None, lose=self._lose)
@@ -53,6 +54,14 @@ class Kept:
         attempt = LiveAttempt(Read(task), Policy(lease=LEASE), elapsed() - 15)
         self.shared.book.add([attempt])
         return attempt
+
+    def twice(self) -> tuple[LiveAttempt, LiveAttempt]:
+        """Keep one task that was lost and then claimed again."""
+        self._store.new()
+        old = self.add(self._store.claim()[0])
+        self._store.clock.advance(60)
+        assert self._store.run(upkeep.rescue(self._store.context)).moved == 1
+        return old, self.add(self._store.claim()[0])
 
 
 def test_a_renewal_that_a_transaction_stops_is_told_and_the_others_are_renewed(store: Any) -> None:
@@ -80,11 +89,7 @@ def test_what_was_lost_is_told_beside_what_a_transaction_holds(store: Any) -> No
 
 def test_an_attempt_whose_task_its_own_process_holds_once_more_is_given_up(store: Any) -> None:
     kept = Kept(store)
-    store.new()
-    old = kept.add(store.claim()[0])
-    store.clock.advance(60)
-    assert store.run(upkeep.rescue(store.context)).moved == 1
-    new = kept.add(store.claim()[0])
+    old, new = kept.twice()
     assert (new.key, new.token != old.token) == (old.key, True)
     before = old.lease_until
     kept.keeper.step()
@@ -94,11 +99,7 @@ def test_an_attempt_whose_task_its_own_process_holds_once_more_is_given_up(store
 
 def test_the_look_at_what_is_held_tells_two_claims_of_one_task_apart(store: Any) -> None:
     kept = Kept(store)
-    store.new()
-    old = kept.add(store.claim()[0])
-    store.clock.advance(60)
-    assert store.run(upkeep.rescue(store.context)).moved == 1
-    new = kept.add(store.claim()[0])
+    old, new = kept.twice()
     store.collection.update_one({"_id": new.key}, {"$set": {"cancel_requested": True}})
     for attempt in (old, new):
         attempt.lease_until += 60  # no renewal is due
