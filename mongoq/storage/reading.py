@@ -128,7 +128,7 @@ def seen_from(document: Document, namespace: str, now: datetime) -> Task | None:
     What a foreign producer left out or got wrong is left out: to look at a task must not fail because of it.
     """
     state = document.get(field.STATE)
-    if not isinstance(state, str) or state not in _STATES:
+    if type(state) is not str or state not in _STATES:  # code is a str that cannot be hashed
         return None
     fit = {name: value for name, value in document.items() if isinstance(value, _SHOWN.get(name, object))}
     return task_from(_LEAST | fit, namespace, now)

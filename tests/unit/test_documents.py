@@ -178,3 +178,7 @@ def test_an_instant_is_read_back_in_utc() -> None:
     task = reading.task_from(stored(made(NewTask(run_at=NOW))), "ns", NOW)
     assert task.run_at.tzinfo is not None
     assert task.run_at.utcoffset() == UTC.utcoffset(None)
+
+
+def test_a_document_whose_state_is_code_is_none_of_ours(make_document: Any) -> None:
+    assert reading.seen_from(make_document(state=bson.Code("ready")), "ns", NOW) is None
