@@ -7,6 +7,7 @@ the ending is then written under a lease that is still held, and the keeper brin
 
 from __future__ import annotations
 
+import functools
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -35,8 +36,9 @@ PAUSE: Final = 0.1
 def apart(task: Task, renew: Callable[[timedelta], None]) -> Iterator[None]:
     """Leave the lease of a task alone during the block, which completes the task where it ends without an error."""
     attempt = task.attempt
-    if attempt is None:  # claimed by hand
-        _persistently(renew)
+    if attempt is None:  # claimed by hand, maybe for longer: nobody would bring that back
+        own = task.lease_until - task.read_at if task.lease_until else HELD
+        _persistently(functools.partial(renew, max(HELD, own)))
         yield
         return
     begun, committed, again = None, False, None
@@ -44,7 +46,7 @@ def apart(task: Task, renew: Callable[[timedelta], None]) -> Iterator[None]:
     sent = elapsed()
     try:
         if lasts < HELD.total_seconds():
-            _persistently(renew)
+            _persistently(functools.partial(renew, HELD))
             attempt.renewed(sent + HELD.total_seconds())
         begun = elapsed()
         yield
@@ -57,12 +59,12 @@ def apart(task: Task, renew: Callable[[timedelta], None]) -> Iterator[None]:
         attempt.resume(committed=committed, again=again)
 
 
-def _persistently(renew: Callable[[timedelta], None]) -> None:
+def _persistently(renew: Callable[[], None]) -> None:
     """Renew; again where no server answers, as long as the begin of the transaction would be tried."""
     give_up_at = elapsed() + REPLAYED_FOR
     while True:
         try:
-            renew(HELD)
+            renew()
         except StorageUnavailable:
             if elapsed() > give_up_at:
                 raise

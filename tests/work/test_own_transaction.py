@@ -189,6 +189,19 @@ def test_a_failure_by_hand_after_a_long_transaction_is_recorded(
     assert (queue.get(task.key).state, queue.get(task.key).attempts) == (TaskState.FAILED, 1)
 
 
+def test_a_transaction_does_not_shorten_a_long_lease_by_hand(make_queue: MakeQueue) -> None:
+    queue = make_queue()
+    queue.new()
+    task = queue.claim(lease=3600)
+    assert task is not None
+    assert task.lease_until is not None
+    with suppress(ZeroDivisionError), queue.transaction(task):
+        raise ZeroDivisionError
+    lease_until = queue.get(task.key).lease_until
+    assert lease_until is not None
+    assert lease_until >= task.lease_until
+
+
 def test_after_an_aborted_transaction_the_usual_lease_goes_on(make_queue: MakeQueue, until: Until) -> None:
     queue = make_queue(lease=2)
     key = queue.new().key
