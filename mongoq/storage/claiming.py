@@ -43,7 +43,7 @@ class Claim(NamedTuple):
     more: bool
     """Whether as many were found as asked for, so that more may be ready."""
     lost: int
-    """How many of those found went to another claimant."""
+    """How many of those found went to another claimant, of another name."""
     found: int = 0
     """How many were found."""
     doubtful: bool = False
@@ -111,7 +111,6 @@ def claim_many(
     at_head: bool = True,
     avoid: Collection[str] = (),
     patience: timedelta = WRITE_LIMIT,
-    mates: bool = False,
 ) -> Op[Claim]:
     """Lease up to `wanted.limit` of the most urgent ready tasks, suspects only up to a weight of `suspicion`.
 
@@ -121,8 +120,7 @@ def claim_many(
 
     `skip` leaves out so many at the head, where all of them and the whole batch are of one priority; otherwise
     the claim is made at the head, or with `at_head` False not at all. `avoid` names tasks to leave alone, of
-    which a claim said that they are blocked; `patience` is how long one may block. `mates`: others claim under the
-    same name at the same time, and what they took is not lost.
+    which a claim said that they are blocked; `patience` is how long one may block.
     """
     found = (yield from candidates.behind(context, wanted, skip)) if skip else []
     skipped = more = bool(found)
@@ -142,9 +140,9 @@ def claim_many(
     for (version, lease), group in candidates.groups(context, fresh, wanted.lease).items():
         try:
             update = updates.claimed(now, token, wanted.claimant, lease)
-            held, around, theirs = yield from _take(context, group, version, update, patience, mates=mates)
+            held, around, mates = yield from _take(context, group, version, update, patience)
             taken |= held
-            shared += theirs
+            shared += mates
             blocked += around.passed
             doubtful |= around.doubtful
         except StorageError:
@@ -236,29 +234,29 @@ def _fit(context: Context, document: Document, now: datetime) -> Op[bool]:
 
 
 def _take(
-    context: Context, group: list[Document], version: int, update: Update, patience: timedelta, *, mates: bool
+    context: Context, group: list[Document], version: int, update: Update, patience: timedelta
 ) -> Op[tuple[dict[str, Document], Around, int]]:
-    """Claim a group; those that are held now, by key, with the claim's effect applied, and how many mates have."""
+    """Claim a group; those that are held now, by key, with the claim's effect applied, and how many went to mates.
+
+    Those claim under the same name: a worker's aide, the threads of one queue object.
+    """
     by_key = {document[documents.KEY]: document for document in group}
     hold = update["$set"]
     around = yield from update_fit(context, list(by_key), partial(filters.claimable, version=version), update, patience)
-    theirs = 0
+    mates = 0
     if around.updated < len(group) or around.doubtful:
         if around.doubtful:
             yield from catch_up(context, hold[documents.TOKEN])
-        where, only = filters.held(list(by_key), [hold[documents.TOKEN]]), [documents.KEY]
-        if mates:
-            where, only = filters.by_keys(list(by_key)), [documents.KEY, documents.TOKEN, documents.WORKER]
+        only = [documents.KEY, documents.TOKEN, documents.WORKER]
+        where = filters.by_keys(list(by_key))
         found = yield from find(context.tasks, where, only=only, hint="_id_", majority=around.doubtful)
-        held = found
-        if mates:
-            held = [row for row in found if row.get(documents.TOKEN) == hold[documents.TOKEN]]
-            strange = sum(row.get(documents.WORKER) != hold[documents.WORKER] for row in found)
-            # What has gone already has most likely gone through this process.
-            theirs = max(0, len(group) - len(held) - strange)
-        by_key = {document[documents.KEY]: by_key[document[documents.KEY]] for document in held}
+        held = [row for row in found if row.get(documents.TOKEN) == hold[documents.TOKEN]]
+        others = sum(row.get(documents.WORKER) != hold[documents.WORKER] for row in found)
+        # What is gone already has most likely gone through this process: a rival's is seen running, mostly.
+        mates = max(0, len(group) - len(held) - others)
+        by_key = {row[documents.KEY]: by_key[row[documents.KEY]] for row in held}
     for document in by_key.values():
         document.update(hold)
         for name, growth in update["$inc"].items():
             document[name] = document.get(name, 0) + growth
-    return by_key, around, theirs
+    return by_key, around, mates

@@ -81,7 +81,7 @@ class Claimer:
             operation = claiming.claim_many(
                 shared.context, replace(self._wanted, limit=wanted), token=token,
                 suspicion=0 if self._aide else MOST_SUSPICION - shared.book.suspicion,
-                skip=skip, at_head=not self._aide, avoid=self._blocked.keys(), mates=True,
+                skip=skip, at_head=not self._aide, avoid=self._blocked.keys(),
             )  # fmt: skip
         try:
             claim: claiming.Claim = shared.run(operation)

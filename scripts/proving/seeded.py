@@ -73,8 +73,8 @@ PROTOCOL: Final = (
         "storage/test_doubtful_claims.py", rule="forget the token",
     ),
     _mutant(
-        "after a lost claim reply nothing is held", CLAIMING, "filters.held(list(by_key), [hold",
-        "filters.held([], [hold",
+        "after a lost claim reply nothing is held", CLAIMING, "where = filters.by_keys(list(by_key))",
+        "where = filters.by_keys([])",
         "unit/test_claim_replies.py", rule="forget the token",
     ),
     _mutant(

@@ -99,15 +99,15 @@ def test_a_task_goes_to_exactly_one_of_many_claimants(store: Any) -> None:
     taken: Counter[str] = Counter()
     lost = []
 
-    def claim_all() -> None:
+    def claim_all(name: str) -> None:
         while True:
-            claim = store.run(claiming.claim_many(store.context, Wanted(("default",), "w", 50), suspicion=16))
+            claim = store.run(claiming.claim_many(store.context, Wanted(("default",), name, 50), suspicion=16))
             taken.update(task.key for task in claim.tasks)
             lost.append(claim.lost)
             if not claim.more:
                 return
 
-    threads = [threading.Thread(target=claim_all) for _ in range(6)]
+    threads = [threading.Thread(target=claim_all, args=(f"w{number}",)) for number in range(6)]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -37,6 +37,22 @@ def claim_many(context: Context, limit: int = 10, suspicion: int = 1) -> Any:
     return claiming.claim_many(context, Wanted(("default",), "me:1:a", limit), suspicion=suspicion)
 
 
+@pytest.fixture
+def token(monkeypatch: pytest.MonkeyPatch) -> str:
+    """Give the token that every claim of the test has."""
+    monkeypatch.setattr(claiming, "new_token", lambda: "mine")
+    return "mine"
+
+
+def row(key: str, token: str | None = "mine", worker: str = "me:1:a") -> dict[str, Any]:  # noqa: S107 -- no secret
+    """What a look after a claim shows of a task: by default one that the claim holds."""
+    return {"_id": key, "token": token, "worker": worker}
+
+
+def theirs(key: str) -> dict[str, Any]:
+    return row(key, "theirs", "them:2:b")
+
+
 def keys(claim: claiming.Claim) -> list[str]:
     return [task.key for task in claim.tasks]
 
@@ -71,43 +87,46 @@ def test_no_two_processes_make_the_same_token() -> None:
 
 
 def test_where_some_were_lost_only_a_look_by_the_token_tells_which_are_held(
-    drive: Drive, context: Context, make_document: Make
+    drive: Drive, context: Context, make_document: Make, token: str
 ) -> None:
     found = [make_document(_id=key) for key in "abc"]
-    commands, claim = drive(claim_many(context, limit=3), found, matched(1), [{"_id": "b"}])
+    commands, claim = drive(claim_many(context, limit=3), found, matched(1), [theirs("a"), row("b"), theirs("c")])
     look = commands[2]
-    token = commands[1].args[1]["$set"]["token"]
-    assert look.args[0] == {"_id": {"$in": ["a", "b", "c"]}, "token": token, "state": TaskState.RUNNING}
+    assert commands[1].args[1]["$set"]["token"] == token
+    assert look.args[0] == {"_id": {"$in": ["a", "b", "c"]}}
     assert not look.majority, "the update was acknowledged by a majority"
     assert (keys(claim), claim.lost, claim.more) == (["b"], 2, True)
 
 
 def test_after_a_lost_reply_the_claim_holds_only_what_a_majority_confirms(
-    drive: Drive, context: Context, make_document: Make
+    drive: Drive, context: Context, make_document: Make, token: str
 ) -> None:
     found = [make_document(_id=key) for key in "abc"]
-    commands, claim = drive(claim_many(context), found, LOST_REPLY, [], matched(0), [{"_id": "c"}, {"_id": "a"}])
+    shown = [row("c"), row("b", None, "before"), row("a")]
+    commands, claim = drive(claim_many(context), found, LOST_REPLY, [], matched(0), shown)
     assert commands[3].verb == "update_many", "a new primary's majority reads are up to date after a write of its own"
     assert commands[4].majority
-    assert commands[4].args[0]["token"] == commands[1].args[1]["$set"]["token"]
+    assert commands[1].args[1]["$set"]["token"] == token
     assert (keys(claim), claim.lost, claim.doubtful) == (["a", "c"], 1, True)
 
 
+@pytest.mark.usefixtures("token")
 def test_what_a_lost_claim_did_not_reach_is_claimed_under_the_same_token(
     drive: Drive, context: Context, make_document: Make
 ) -> None:
     found = [make_document(_id=key) for key in "abc"]
-    held = [{"_id": key} for key in "abc"]
+    held = [row(key) for key in "abc"]
     commands, claim = drive(claim_many(context), found, LOST_REPLY, [{"_id": "b"}], matched(1), matched(0), held)
     assert commands[3].args[0]["_id"] == "b"
     assert commands[3].args[1]["$set"]["token"] == commands[1].args[1]["$set"]["token"]
     assert (keys(claim), claim.lost) == (["a", "b", "c"], 0)
 
 
+@pytest.mark.usefixtures("token")
 def test_a_task_that_a_transaction_holds_is_passed_over(drive: Drive, context: Context, make_document: Make) -> None:
     found = [make_document(_id=key) for key in "abc"]
     left = [{"_id": "b"}, {"_id": "c"}]
-    held = [{"_id": "a"}, {"_id": "c"}]
+    held = [row("a"), row("b", None, "before"), row("c")]
     _, claim = drive(claim_many(context), found, LOST_REPLY, left, LOST_REPLY, left, matched(1), matched(0), held)
     assert (keys(claim), claim.blocked, claim.lost) == (["a", "c"], ["b"], 0)
     assert claim.more, "there is one left"
@@ -197,18 +216,11 @@ def test_a_task_that_moved_in_the_index_while_it_was_read_is_claimed_once(
     assert sorted((task.key, task.version) for task in claim.tasks) == [("a", 3), ("b", 2)]
 
 
-def test_what_went_to_a_mate_of_the_same_name_is_not_lost(
-    drive: Drive, context: Context, make_document: Make, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(claiming, "new_token", lambda: "mine")
+@pytest.mark.usefixtures("token")
+def test_what_went_to_a_mate_of_the_same_name_is_not_lost(drive: Drive, context: Context, make_document: Make) -> None:
     found = [make_document(_id=key) for key in ("mine", "mate's", "done", "rival's")]
-    left = [
-        {"_id": "mine", "token": "mine", "worker": "me"},
-        {"_id": "mate's", "token": "other", "worker": "me"},
-        {"_id": "rival's", "token": "third", "worker": "them"},
-    ]
-    wanted = Wanted(("default",), "me", 4)
-    _, claim = drive(claiming.claim_many(context, wanted, suspicion=1, mates=True), found, matched(1), left)
+    shown = [row("mine"), row("mate's", "other"), theirs("rival's")]
+    _, claim = drive(claim_many(context, limit=4), found, matched(1), shown)
     assert (keys(claim), claim.found, claim.lost) == (["mine"], 4, 1)
 
 
