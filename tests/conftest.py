@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import os
+import secrets
 import threading
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
+from mongoq import Queue
 from mongoq.storage.embedded import EmbeddedServer, open_embedded
 from proving.cluster import Cluster
 
@@ -53,3 +56,24 @@ def cluster(shared_cluster: Cluster) -> Iterator[Cluster]:
     shared_cluster.restore()
     yield shared_cluster
     shared_cluster.restore()
+
+
+@pytest.fixture
+def uri(server: EmbeddedServer) -> str:
+    """Where `make_queue` connects."""
+    return server.uri
+
+
+@pytest.fixture
+def make_queue(uri: str) -> Iterator[Callable[..., Queue]]:
+    """Make queues with options of their own; closed, and their workers stopped at once, afterwards."""
+    made: list[Queue] = []
+
+    def make(**options: Any) -> Queue:
+        options = {"namespace": f"t-{secrets.token_hex(4)}", "grace": 0, **options}
+        made.append(Queue(uri, **options))
+        return made[-1]
+
+    yield make
+    for queue in made:
+        queue.close()

@@ -5,10 +5,8 @@ Each test says the promise in its name and records a figure; the run ends with t
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -35,18 +33,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 
 @pytest.fixture
-def make_queue(cluster: Cluster) -> Iterator[Callable[..., Queue]]:
-    """Make queues on the cluster; closed, and their workers stopped at once, afterwards."""
-    made: list[Queue] = []
-
-    def make(**options: Any) -> Queue:
-        options = {"namespace": f"f-{secrets.token_hex(4)}", "grace": 0, **options}
-        made.append(Queue(cluster.uri, **options))
-        return made[-1]
-
-    yield make
-    for queue in made:
-        queue.close()
+def uri(cluster: Cluster) -> str:
+    return cluster.uri
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import secrets
 import sys
 import threading
 import time
@@ -15,7 +14,6 @@ from typing import Any
 import pytest
 
 from mongoq import Queue, Task
-from mongoq.storage.embedded import EmbeddedServer
 
 
 class Events:
@@ -47,22 +45,6 @@ class Events:
                 if not self._arrived.wait(deadline - time.monotonic()):
                     pytest.fail(f"{len(self.of(name))} of {count} events {name} within {timeout:g} s")
         return self.of(name)
-
-
-@pytest.fixture
-def make_queue(server: EmbeddedServer) -> Iterator[Callable[..., Queue]]:
-    """Make queues with options of their own; closed, and their workers stopped at once, afterwards."""
-    made: list[Queue] = []
-
-    def make(**options: Any) -> Queue:
-        options.setdefault("grace", 0)
-        options.setdefault("namespace", f"t-{secrets.token_hex(4)}")
-        made.append(Queue(server.uri, **options))
-        return made[-1]
-
-    yield make
-    for queue in made:
-        queue.close()
 
 
 @pytest.fixture
