@@ -12,8 +12,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from mongoq import rooms
-from mongoq.backoff import Constant, Exponential, Ladder, Linear
-from mongoq.errors import (
+from mongoq.core.backoff import Constant, Exponential, Ladder, Linear
+from mongoq.core.errors import (
     ConfigurationError,
     Conflict,
     DependencyError,
@@ -32,28 +32,18 @@ from mongoq.errors import (
     Unsupported,
     WrongState,
 )
-from mongoq.lifecycle import TaskState
-from mongoq.model import Attempt, QueueStats, Task, TaskError, WorkerInfo
-from mongoq.new_task import NewTask
+from mongoq.core.events import Signpost
+from mongoq.core.lifecycle import TaskState
+from mongoq.core.new_task import NewTask
+from mongoq.core.signals import Cancel, DeadlineExceeded, Fail, Interrupted, Interruption, Move, Retry, Signal, Snooze
+from mongoq.core.task import Attempt, QueueStats, Task, TaskError, WorkerInfo
 from mongoq.queue import Queue
-from mongoq.signals import (
-    Cancel,
-    DeadlineExceeded,
-    Fail,
-    Interrupted,
-    Interruption,
-    Move,
-    Retry,
-    Signal,
-    Snooze,
-)
-from mongoq.telemetry import Signpost
 
 if TYPE_CHECKING:
-    from mongoq.buffer import Buffer
-    from mongoq.modification import Change, Modification, Modified, TaskRef
-    from mongoq.work.handle import WorkerHandle
-    from mongoq.work.keepalive import Keepalive
+    from mongoq.api.buffer import Buffer
+    from mongoq.core.modification import Change, Modification, Modified, TaskRef
+    from mongoq.worker.handle import WorkerHandle
+    from mongoq.worker.manual.keepalive import Keepalive
 
 __version__ = "0.1.0"
 

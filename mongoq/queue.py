@@ -15,35 +15,36 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
 from mongoq import rooms
-from mongoq.backoff import BackoffLike
-from mongoq.checks import QUEUE_NAME, UNSET, Checker, Duration, Unset, arguments_of, suggesting
-from mongoq.clock import ServerClock, elapsed
-from mongoq.errors import IndexMissing, QueueClosed
-from mongoq.keys import KeyMaker
-from mongoq.lifecycle import LIVE, TaskState
-from mongoq.model import QueueStats, Task, WorkerInfo
-from mongoq.new_task import NewTask, Tags, each
-from mongoq.options import checked_keys, checked_options, checked_workers
-from mongoq.signals import Fail, Move, Retry, Snooze
-from mongoq.storage import administering, documents, enqueueing, filters
+from mongoq.core.backoff import BackoffLike
+from mongoq.core.clock import ServerClock, elapsed
+from mongoq.core.errors import IndexMissing, QueueClosed
+from mongoq.core.events import Telemetry
+from mongoq.core.keys import KeyMaker
+from mongoq.core.lifecycle import LIVE, TaskState
+from mongoq.core.new_task import NewTask, Tags, each
+from mongoq.core.options import checked_keys, checked_options, checked_workers
+from mongoq.core.signals import Fail, Move, Retry, Snooze
+from mongoq.core.task import QueueStats, Task, WorkerInfo
+from mongoq.core.validation import QUEUE_NAME, UNSET, Checker, Duration, Unset, arguments_of, suggesting
 from mongoq.storage.commands import Filter, Op
-from mongoq.storage.connection import Target, connect
 from mongoq.storage.context import Context
-from mongoq.storage.driver import Driver
-from mongoq.telemetry import Telemetry
+from mongoq.storage.documents import fields, filters
+from mongoq.storage.drivers.blocking import Driver
+from mongoq.storage.drivers.connection import Target, connect
+from mongoq.storage.operations import enqueue, schema
 
 if TYPE_CHECKING:
-    from mongoq.arguments import Selection
-    from mongoq.buffer import Buffer
-    from mongoq.modification import Change, Modification, Modified, TaskRef
-    from mongoq.storage.enqueueing import Draft, Others
-    from mongoq.storage.sessions import Session
-    from mongoq.verdict import Ending
-    from mongoq.work.by_hand import ByHand
-    from mongoq.work.handle import WorkerHandle
-    from mongoq.work.handler import Function
-    from mongoq.work.job import Job
-    from mongoq.work.keepalive import Claimed, Keepalive
+    from mongoq.api.buffer import Buffer
+    from mongoq.core.modification import Change, Modification, Modified, TaskRef
+    from mongoq.core.requests import TaskFilter
+    from mongoq.core.verdict import Ending
+    from mongoq.storage.drivers.sessions import Session
+    from mongoq.storage.operations.enqueue import Draft, Others
+    from mongoq.worker.config import WorkerConfig
+    from mongoq.worker.handle import WorkerHandle
+    from mongoq.worker.handlers.signature import Function
+    from mongoq.worker.manual.by_hand import ByHand
+    from mongoq.worker.manual.keepalive import Claimed, Keepalive
 
 __all__ = ["Queue"]
 
@@ -194,7 +195,7 @@ class Queue:
             keep_failed=keep_failed,
         )  # fmt: skip
         joined = self._driver.joined(session)
-        made: Task = self._send((enqueueing if joined is None else rooms.enlisting).new(self._context, task), joined)
+        made: Task = self._send((enqueue if joined is None else rooms.enlist).new(self._context, task), joined)
         return made
 
     @suggesting
@@ -239,7 +240,7 @@ class Queue:
         }  # fmt: skip
         many: list[Task] = []
         for chunk, others in self._stream(tasks, options, self._driver.joined(session)):
-            many += enqueueing.all_made(self._context, chunk, others)
+            many += enqueue.all_made(self._context, chunk, others)
         return many
 
     @suggesting
@@ -336,7 +337,7 @@ class Queue:
             prefetch=prefetch,
             on_dependency_error=on_dependency_error,
         )
-        self._read(administering.hello())  # before signals are taken over: it may wait for a server for 10 s
+        self._read(schema.hello())  # before signals are taken over: it may wait for a server for 10 s
         rooms.handle.run_in_foreground(lambda done: self._start(job, done))
 
     @suggesting
@@ -395,7 +396,7 @@ class Queue:
             on_dependency_error=on_dependency_error,
         )
         rooms.handle.run_in_foreground(lambda done: self._start(job, done))
-        return self._read(rooms.inspecting.ready(self._context, job.queues, job.where))
+        return self._read(rooms.queries.ready(self._context, job.queues, job.where))
 
     def stop(self) -> None:
         """Ask every worker of this object to stop, and return at once; may be called from a handler."""
@@ -424,8 +425,8 @@ class Queue:
             claimant: who holds it then. Default: `claimant` of this object.
             where: only a task with these tags, as for `run`. A claim reads the ready tasks it passes over.
         """
-        wanted = rooms.arguments.checked_claim(queues, lease, _else(claimant, self._claimant), where)
-        return self._write(rooms.claiming.try_claim(self._context, wanted))
+        wanted = rooms.requests.checked_claim(queues, lease, _else(claimant, self._claimant), where)
+        return self._write(rooms.claims.try_claim(self._context, wanted))
 
     @suggesting
     def claim(
@@ -452,8 +453,8 @@ class Queue:
             QueueClosed: the queue was closed meanwhile.
             StorageError: MongoDB does not answer, or refuses. Call again: unlike a worker it does not go on trying.
         """
-        wanted = rooms.arguments.checked_claim(queues, lease, _else(claimant, self._claimant), where)
-        deadline = elapsed() + rooms.arguments.checked_seconds("timeout", timeout)
+        wanted = rooms.requests.checked_claim(queues, lease, _else(claimant, self._claimant), where)
+        deadline = elapsed() + rooms.requests.checked_seconds("timeout", timeout)
         task = self.try_claim(queues, lease=lease, claimant=claimant, where=where)
         return self._hand().claim(wanted, deadline) if task is None and elapsed() < deadline else task
 
@@ -472,8 +473,8 @@ class Queue:
         They share one token, and one renewal keeps them all. What was lost with a claimant that vanished is held
         back to 16 of a batch, as it may be what ended it. The other arguments are those of `try_claim`.
         """
-        wanted = rooms.arguments.checked_claim(queues, lease, _else(claimant, self._claimant), where, limit)
-        return self._write(rooms.claiming.claim_batch(self._context, wanted))
+        wanted = rooms.requests.checked_claim(queues, lease, _else(claimant, self._claimant), where, limit)
+        return self._write(rooms.claims.claim_batch(self._context, wanted))
 
     def renew(self, tasks: Task | Iterable[Task], lease: Duration | None = None) -> None:
         """Hold claimed tasks for `lease` from now on; by default each for its own. One update renews them all.
@@ -486,9 +487,9 @@ class Queue:
                 them. Call again; until it returns, the leases before count.
         """
         checker = Checker()
-        length = rooms.arguments.checked_lease(checker, lease)
+        length = rooms.requests.checked_lease(checker, lease)
         checker.finish()
-        self._write(rooms.leasing.renew_each(self._context, rooms.arguments.checked_tasks(tasks), length))
+        self._write(rooms.leases.renew_each(self._context, rooms.requests.checked_tasks(tasks), length))
 
     def keepalive(self, tasks: Task | Iterable[Task], lease: Duration | None = None) -> Keepalive:
         """Renew claimed tasks in the background while a `with` block runs: `with queue.keepalive(tasks) as kept:`.
@@ -505,9 +506,9 @@ class Queue:
             LeaseLost, StorageUnavailable: at the beginning, as from `renew`; the block is not entered.
         """
         checker = Checker()
-        length = rooms.arguments.checked_lease(checker, lease)
+        length = rooms.requests.checked_lease(checker, lease)
         checker.finish()
-        return self._hand().keep(rooms.arguments.checked_tasks(tasks), length)
+        return self._hand().keep(rooms.requests.checked_tasks(tasks), length)
 
     def complete(self, tasks: Task | Iterable[Task], result: Any = None) -> None:
         """End a claimed task, or several, as completed. InvalidTask where the result cannot be stored.
@@ -583,7 +584,7 @@ class Queue:
         joined = self._driver.joined(session)
         # What the caller's own transaction takes from a keepalive is only told by its commit, which is not seen here.
         with self._ending(whole.given_up if joined is None else []):
-            return self._send(rooms.modifying.modify(self._context, whole), joined)
+            return self._send(rooms.apply.modify(self._context, whole), joined)
 
     @contextmanager
     def transaction(self, task: Task, result: Any = None) -> Iterator[Session]:
@@ -613,17 +614,21 @@ class Queue:
             StorageUnavailable: the commit failed; with `ambiguous`, it may have been made.
             Unsupported: the server stands alone and has no transactions; a replica set of one node is enough.
         """
-        held = rooms.arguments.checked_task(task)
-        first = functools.partial(rooms.finishing.complete_first, self._context, held, result, self._claimant)
+        held = rooms.requests.checked_task(task)
+        first = functools.partial(rooms.finish.complete_first, self._context, held, result, self._claimant)
         renew = functools.partial(self.renew, held)
-        with self._ending([held]), rooms.own_transaction.apart(held, renew), self._driver.transaction(first) as session:
+        with (
+            self._ending([held]),
+            rooms.task_transaction.apart(held, renew),
+            self._driver.transaction(first) as session,
+        ):
             yield session
 
     # Looking and administering
 
     def get(self, key: str) -> Task:
         """The task with this key. TaskNotFound where there is none, or none any more."""
-        return self._read(rooms.inspecting.get(self._context, rooms.arguments.checked_key(key)))
+        return self._read(rooms.queries.get(self._context, rooms.requests.checked_key(key)))
 
     @suggesting
     def tasks(
@@ -645,13 +650,13 @@ class Queue:
         a restart can so be gone on with. `payload=False` leaves payloads out. Without a queue, keys or a claimant it
         reads the whole collection.
         """
-        holder = rooms.arguments.checked_claimant(claimant, self._claimant, mine=mine)
-        chosen = rooms.arguments.checked_selection(
+        holder = rooms.requests.checked_claimant(claimant, self._claimant, mine=mine)
+        chosen = rooms.requests.checked_selection(
             queue=queue, state=state, keys=keys, where=where, claimant=holder, limit=limit
         )
-        hidden = [*(() if mine else documents.PROOFS), *(() if payload else (documents.PAYLOAD,))]
+        hidden = [*(() if mine else fields.PROOFS), *(() if payload else (fields.PAYLOAD,))]
         return self._read(
-            rooms.inspecting.tasks(self._context, _matching(chosen), claimant=holder, limit=limit or 0, hidden=hidden)
+            rooms.queries.tasks(self._context, _matching(chosen), claimant=holder, limit=limit or 0, hidden=hidden)
         )
 
     @suggesting
@@ -663,15 +668,15 @@ class Queue:
         where: Mapping[str, Any] | None = None,
     ) -> int:
         """How many tasks match. Without a queue and a state, or with tags, it reads the tasks it counts."""
-        chosen = rooms.arguments.checked_selection(queue=queue, state=state, where=where)
-        return self._read(rooms.inspecting.count(self._context, _matching(chosen)))
+        chosen = rooms.requests.checked_selection(queue=queue, state=state, where=where)
+        return self._read(rooms.queries.count(self._context, _matching(chosen)))
 
     def size(self, queue: str | None = None) -> int:
         """How many tasks of one queue, or of all, are not finished: ready, scheduled or running, at one moment.
 
         On a standalone server the states are counted one after the other.
         """
-        return self._read(rooms.inspecting.size(self._context, queue, LIVE))
+        return self._read(rooms.queries.size(self._context, queue, LIVE))
 
     @suggesting
     def stats(
@@ -693,8 +698,8 @@ class Queue:
             attempts: find `most_attempts` too. That reads every unfinished task instead of an index: 0.21 s instead
                 of 0.19 for 100,000 tasks in the server's memory, longer where they have to come from its disk.
         """
-        names = rooms.arguments.checked_names(queues, prefix, limit)
-        rows = self._read(rooms.inspecting.stats(self._context, filters.named(names, prefix), attempts=attempts))
+        names = rooms.requests.checked_names(queues, prefix, limit)
+        rows = self._read(rooms.queries.stats(self._context, filters.named(names, prefix), attempts=attempts))
         return dict(itertools.islice(rows.items(), limit))
 
     @suggesting
@@ -710,8 +715,8 @@ class Queue:
     @suggesting
     def empty(self, queues: str | Sequence[str] | None = None, *, prefix: str | None = None) -> bool:
         """Whether these queues (default: all; or those whose names begin with `prefix`) have no unfinished task."""
-        names = rooms.arguments.checked_names(queues, prefix)
-        return self._read(rooms.inspecting.empty(self._context, filters.named(names, prefix)))
+        names = rooms.requests.checked_names(queues, prefix)
+        return self._read(rooms.queries.empty(self._context, filters.named(names, prefix)))
 
     @suggesting
     def join(
@@ -725,9 +730,9 @@ class Queue:
 
         It looks twice a second. A task that waits for a retry or for its time is unfinished, and is waited for.
         """
-        named = filters.named(rooms.arguments.checked_names(queues, prefix), prefix)
-        patience = rooms.arguments.checked_seconds("timeout", timeout)
-        return self._hand().until(lambda: self._read(rooms.inspecting.empty(self._context, named)), patience)
+        named = filters.named(rooms.requests.checked_names(queues, prefix), prefix)
+        patience = rooms.requests.checked_seconds("timeout", timeout)
+        return self._hand().until(lambda: self._read(rooms.queries.empty(self._context, named)), patience)
 
     @suggesting
     def wait(self, task: Task | str, *, timeout: Duration | None = None) -> Task | None:
@@ -742,12 +747,12 @@ class Queue:
                 `keep_completed=0`, which deletes it too. Keep a task whose end you wait for, if only for a minute.
             QueueClosed: the queue was closed meanwhile; noticed within a second.
         """
-        key = task.key if isinstance(task, Task) else rooms.arguments.checked_key(task)
-        return self._hand().finished(key, rooms.arguments.checked_seconds("timeout", timeout))
+        key = task.key if isinstance(task, Task) else rooms.requests.checked_key(task)
+        return self._hand().finished(key, rooms.requests.checked_seconds("timeout", timeout))
 
     def workers(self) -> list[WorkerInfo]:
         """The worker processes that sent a heartbeat within the last minute."""
-        return self._read(rooms.membership.workers(self._context))
+        return self._read(rooms.heartbeat.workers(self._context))
 
     @overload
     def cancel(self, key: str) -> Task: ...
@@ -776,10 +781,10 @@ class Queue:
 
         Else those that match, in batches of 1,000: how many were cancelled, or asked to stop.
         """
-        chosen = rooms.arguments.checked_choice(key, queue, state, where)
+        chosen = rooms.requests.checked_choice(key, queue, state, where)
         if key is not None:
-            return self._write(rooms.tending.cancel(self._context, rooms.arguments.checked_key(key)))
-        return self._write(rooms.tending.cancel_all(self._context, _matching(chosen), chosen.state))
+            return self._write(rooms.bulk.cancel(self._context, rooms.requests.checked_key(key)))
+        return self._write(rooms.bulk.cancel_all(self._context, _matching(chosen), chosen.state))
 
     @suggesting
     def delete(
@@ -797,10 +802,10 @@ class Queue:
             WrongState: the task with this key runs: cancel it first.
             ConfigurationError: neither a key nor anything to choose by is given, or both are.
         """
-        chosen = rooms.arguments.checked_choice(key, queue, state, where)
+        chosen = rooms.requests.checked_choice(key, queue, state, where)
         if key is not None:
-            return self._write(rooms.tending.delete(self._context, rooms.arguments.checked_key(key)))
-        return self._write(rooms.tending.delete_all(self._context, _matching(chosen), chosen.state))
+            return self._write(rooms.bulk.delete(self._context, rooms.requests.checked_key(key)))
+        return self._write(rooms.bulk.delete_all(self._context, _matching(chosen), chosen.state))
 
     @suggesting
     def purge(
@@ -814,9 +819,9 @@ class Queue:
 
         Only those of one queue, in one state, or finished longer ago than `older_than`; without arguments, all.
         """
-        chosen = rooms.arguments.checked_selection(queue=queue, state=state)
-        age = timedelta(seconds=rooms.arguments.checked_seconds("older_than", older_than))
-        return self._write(rooms.tending.delete_all(self._context, _matching(chosen), chosen.state, older_than=age))
+        chosen = rooms.requests.checked_selection(queue=queue, state=state)
+        age = timedelta(seconds=rooms.requests.checked_seconds("older_than", older_than))
+        return self._write(rooms.bulk.delete_all(self._context, _matching(chosen), chosen.state, older_than=age))
 
     @suggesting
     def move(
@@ -834,13 +839,13 @@ class Queue:
         - The waiting task with a key. Raises TaskNotFound, and WrongState where it runs or has finished.
         - Without either, those that match and wait, in batches of 1,000. Their `run_at` stays.
         """
-        rooms.arguments.checked_target(to)
-        chosen = rooms.arguments.checked_choice(tasks, queue, state, where)
+        rooms.requests.checked_target(to)
+        chosen = rooms.requests.checked_choice(tasks, queue, state, where)
         if isinstance(tasks, str):
-            return self._write(rooms.tending.move(self._context, tasks, to))
+            return self._write(rooms.bulk.move(self._context, tasks, to))
         if tasks is not None:
             return self._end(tasks, rooms.verdict.Raised(Move(to)))
-        return self._write(rooms.tending.move_all(self._context, _matching(chosen), chosen.state, to))
+        return self._write(rooms.bulk.move_all(self._context, _matching(chosen), chosen.state, to))
 
     @suggesting
     def update(
@@ -857,8 +862,8 @@ class Queue:
         Raises TaskNotFound, and WrongState where the task runs or has finished, or its document (a foreign producer's)
         has no usable version.
         """
-        change = rooms.arguments.checked_change(key, priority, delay, run_at, expires_at)
-        return self._write(rooms.tending.update(self._context, key, **change))
+        change = rooms.requests.checked_change(key, priority, delay, run_at, expires_at)
+        return self._write(rooms.bulk.update(self._context, key, **change))
 
     @suggesting
     def retry_failed(self, keys: Sequence[str] | None = None, *, queue: str | None = None) -> int:
@@ -869,7 +874,7 @@ class Queue:
         checker = Checker()
         checked_keys(checker, keys)
         checker.finish()
-        return self._write(rooms.rerunning.retry_failed(self._context, keys, queue))
+        return self._write(rooms.requeue.retry_failed(self._context, keys, queue))
 
     @suggesting
     def send_home(self, queue: str, keys: Sequence[str] | None = None) -> int:
@@ -882,22 +887,22 @@ class Queue:
         checker.matching("queue", queue, QUEUE_NAME)
         checked_keys(checker, keys)
         checker.finish()
-        return self._write(rooms.rerunning.send_home(self._context, queue, keys))
+        return self._write(rooms.requeue.send_home(self._context, queue, keys))
 
     def time(self) -> datetime:
         """The server's clock, by which everything is scheduled."""
-        return self._read(administering.server_time())
+        return self._read(schema.server_time())
 
     def standalone(self) -> bool:
         """Whether the server is no member of a replica set: what it acknowledged may then be lost with it."""
-        return "setName" not in self._read(administering.hello())
+        return "setName" not in self._read(schema.hello())
 
     def init(self) -> list[str]:
         """Make the indexes that are missing, and return their names.
 
         A new namespace gets them at first use; this is for a collection that has been filled without them.
         """
-        return self._read(administering.init(self._context))
+        return self._read(schema.init(self._context))
 
     @property
     def namespace(self) -> str:
@@ -949,17 +954,17 @@ class Queue:
         on_dependency_error: str,
         burst: bool = False,
         limit: int | None = None,
-    ) -> Job:
-        wanted = rooms.arguments.checked_claim(queues, None, self._claimant, where)
+    ) -> WorkerConfig:
+        wanted = rooms.requests.checked_claim(queues, None, self._claimant, where)
         checker = Checker()
         count = checked_workers(checker, workers)
         if limit is not None:
             checker.integer("limit", limit, 1, 10**9)
         if prefetch is not None:
             checker.integer("prefetch", prefetch, 0, 10_000)
-        checker.one_of("on_dependency_error", on_dependency_error, rooms.job.ON_DEPENDENCY_ERROR)
+        checker.one_of("on_dependency_error", on_dependency_error, rooms.config.ON_DEPENDENCY_ERROR)
         checker.finish()
-        return rooms.starting.checked_job(
+        return rooms.starting.checked_config(
             handler,
             executor,
             wanted,
@@ -970,8 +975,8 @@ class Queue:
             on_dependency_error=on_dependency_error,
         )
 
-    def _start(self, job: Job, done: Callable[[], None]) -> WorkerHandle:
-        self._write(administering.hello())
+    def _start(self, job: WorkerConfig, done: Callable[[], None]) -> WorkerHandle:
+        self._write(schema.hello())
         return rooms.starting.start(
             self._context, self._connection, self._write, job, telemetry=self._telemetry, done=done, made=self._note
         )
@@ -980,9 +985,9 @@ class Queue:
         self._handles = [known for known in self._handles if not known.stopped] + [handle]
 
     def _end(self, tasks: Task | Iterable[Task], ending: Ending) -> int:
-        held = rooms.arguments.checked_tasks(tasks)
+        held = rooms.requests.checked_tasks(tasks)
         with self._ending(held):
-            self._write(rooms.finishing.settle(self._context, held, ending, self._claimant))
+            self._write(rooms.finish.settle(self._context, held, ending, self._claimant))
         return len(held)
 
     def _ending(self, tasks: Sequence[Claimed]) -> AbstractContextManager[None]:
@@ -1012,9 +1017,9 @@ class Queue:
         session: Session | None,
         only: Sequence[str] | None = None,
     ) -> Iterator[tuple[list[Draft], Others]]:
-        chunks = enqueueing.chunks(self._context, each(tasks, options))
+        chunks = enqueue.chunks(self._context, each(tasks, options))
         self._measure()  # it drafts the first one before anything else is sent
-        kind = enqueueing if session is None else rooms.enlisting
+        kind = enqueue if session is None else rooms.enlist
         return rooms.streaming.stream(
             lambda chunk: self._send(kind.chunk(self._context, chunk, only=only), session),
             chunks,
@@ -1024,7 +1029,7 @@ class Queue:
     def _write(self, op: Op[T], session: Session | None = None) -> T:
         """Run an operation after making sure that the indexes are there: once, and again if they go missing."""
         if not self._ready:
-            self._read(administering.ensure(self._context))
+            self._read(schema.ensure(self._context))
             self._ready = True
         try:
             return self._read(op, session)
@@ -1045,7 +1050,7 @@ class Queue:
             raise QueueClosed("this queue was closed")
 
 
-def _matching(chosen: Selection) -> Filter:
+def _matching(chosen: TaskFilter) -> Filter:
     return filters.matching(queue=chosen.queue, state=chosen.state, keys=chosen.keys, where=chosen.where)
 
 

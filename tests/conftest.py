@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from mongoq import Queue
-from mongoq.storage.embedded import EmbeddedServer, open_embedded
+from mongoq.embedded.server import EmbeddedServer, open_embedded
 from proving.cluster import Cluster
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Final
 import typer
 
 from mongoq import __version__
-from mongoq.cli import demo, server, stats, tasks, tending, worker
+from mongoq.cli import demo, operating, server, stats, tasks, worker
 from mongoq.cli.options import Place, warn_of_password
 from mongoq.cli.output import say
 
@@ -66,13 +66,13 @@ for name, function in (
     ("new", tasks.new),
     ("ls", tasks.ls),
     ("show", tasks.show),
-    ("cancel", tending.cancel),
-    ("delete", tending.delete),
-    ("move", tending.move),
-    ("purge", tending.purge),
+    ("cancel", operating.cancel),
+    ("delete", operating.delete),
+    ("move", operating.move),
+    ("purge", operating.purge),
     ("queues", stats.queues),
     ("workers", stats.workers),
-    ("retry", tending.retry),
+    ("retry", operating.retry),
     ("worker", worker.worker),
     ("init", server.init),
     ("time", server.server_time),

@@ -30,8 +30,8 @@ from mongoq.cli.fleet import PARENT, Fleet
 from mongoq.cli.options import AsJson, Place, place
 from mongoq.cli.output import Sheet, live, note, print_json, say, show, span
 from mongoq.cli.stats import STATES, sheets
-from mongoq.lifecycle import LIVE
-from mongoq.storage.embedded import open_embedded
+from mongoq.core.lifecycle import LIVE
+from mongoq.embedded.server import open_embedded
 
 QUEUE: Final = "demo"
 PRIORITIES: Final = (0, 5, 9)

@@ -15,7 +15,7 @@ import typer
 
 from mongoq import ConfigurationError, Queue
 from mongoq.cli.output import note
-from mongoq.storage.embedded import holds_server
+from mongoq.embedded.server import holds_server
 
 UNITS: Final = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
 DURATION: Final = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,9})?)(ms|s|m|h|d)?")

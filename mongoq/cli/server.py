@@ -14,7 +14,7 @@ import typer
 
 from mongoq.cli.options import AsJson, place, warn_of_standalone
 from mongoq.cli.output import clean, note, print_json, say
-from mongoq.storage.embedded import EmbeddedServer, open_embedded
+from mongoq.embedded.server import EmbeddedServer, open_embedded
 
 
 def dev(

@@ -20,10 +20,10 @@ from typing import Annotated, Any
 import typer
 
 from mongoq import Queue
-from mongoq.checks import did_you_mean
 from mongoq.cli.options import AsJson, names, place, refuse, span_option, tags, warn_of_standalone
 from mongoq.cli.output import clean, print_json
-from mongoq.telemetry import Signpost
+from mongoq.core.events import Signpost
+from mongoq.core.validation import did_you_mean
 
 log = logging.getLogger("mongoq.cli")
 

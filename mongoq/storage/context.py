@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mongoq.clock import Clock
-from mongoq.keys import KeyMaker
-from mongoq.options import Options
+from mongoq.core.clock import Clock
+from mongoq.core.keys import KeyMaker
+from mongoq.core.options import Options
 
 
 @dataclass(frozen=True, slots=True)

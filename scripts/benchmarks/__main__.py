@@ -17,7 +17,7 @@ from pymongo import MongoClient
 from benchmarks.bench import BENCHMARKS
 from benchmarks.report import show
 from benchmarks.setting import Setting
-from mongoq.storage.embedded import open_embedded
+from mongoq.embedded.server import open_embedded
 
 
 def main() -> None:

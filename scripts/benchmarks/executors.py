@@ -22,7 +22,7 @@ from benchmarks.report import Row, rounds
 from benchmarks.setting import Place, Setting
 from benchmarks.worker import Spec
 from mongoq import ConfigurationError, Queue
-from mongoq.telemetry import Signpost
+from mongoq.core.events import Signpost
 
 AT_ONCE = 1_000
 CHILDREN = 2

@@ -10,7 +10,7 @@ from typing import Any
 from pymongo.collection import Collection
 
 from mongoq import Queue
-from mongoq.keys import KeyMaker
+from mongoq.core.keys import KeyMaker
 
 CHUNK = 5_000
 

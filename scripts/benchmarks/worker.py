@@ -26,8 +26,8 @@ from pymongo import monitoring
 
 from benchmarks import handlers
 from mongoq import Queue, Signpost, Task
-from mongoq.clock import elapsed
-from mongoq.storage import claiming
+from mongoq.core.clock import elapsed
+from mongoq.storage.operations import claims
 
 GO, FACTS = b"g", b"f"
 MOST_TIMED = 5_000
@@ -113,13 +113,13 @@ def answer(facts: Callable[[], dict[str, Any]]) -> None:
 
 def limit_claims(most: int, count: itertools.count[int]) -> None:
     """Patch this process: there is no option for it, and nobody should want one. `count` counts the claims."""
-    claim_many: Any = claiming.claim_many
+    claim_many: Any = claims.claim_many
 
     def limited(context: Any, wanted: Any, **options: Any) -> Any:
         next(count)
         return claim_many(context, dataclasses.replace(wanted, limit=min(wanted.limit, most)), **options)
 
-    claiming.claim_many = limited
+    claims.claim_many = limited
 
 
 def work(spec: Spec) -> None:

@@ -14,20 +14,20 @@ from typing import Any, Final
 from pymongo import MongoClient
 from pymongo.errors import PyMongoError
 
-from mongoq.clock import elapsed
-from mongoq.storage import documents
+from mongoq.core.clock import elapsed
+from mongoq.storage.documents import fields
 from proving.history import GONE, Change
 from proving.journal import Journal
 
 LIMITS: Final[dict[str, Any]] = {"serverSelectionTimeoutMS": 2000, "connectTimeoutMS": 2000, "socketTimeoutMS": 5000}
 WRITTEN: Final = {
-    "version": documents.VERSION,
-    "state": documents.STATE,
-    "token": documents.TOKEN,
-    "last_token": documents.LAST_TOKEN,
-    "attempts": documents.ATTEMPTS,
-    "lease_until": documents.LEASE_UNTIL,
-    "worker": documents.WORKER,
+    "version": fields.VERSION,
+    "state": fields.STATE,
+    "token": fields.TOKEN,
+    "last_token": fields.LAST_TOKEN,
+    "attempts": fields.ATTEMPTS,
+    "lease_until": fields.LEASE_UNTIL,
+    "worker": fields.WORKER,
 }
 
 
@@ -78,7 +78,7 @@ class Auditor:
 
     def _note(self, event: dict[str, Any]) -> None:
         if event["operationType"] == "delete":
-            written = {documents.STATE: GONE}
+            written = {fields.STATE: GONE}
         elif event["operationType"] == "insert":
             written = event["fullDocument"]
         else:

@@ -10,11 +10,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 from pymongo.read_concern import ReadConcern
 
-from mongoq.errors import DependencyError, StorageUnavailable, WrongState
-from mongoq.lifecycle import WAITING
-from mongoq.model import Task
-from mongoq.modification import Change, Modification
-from mongoq.storage import modifying, rerunning, tending
+from mongoq.core.errors import DependencyError, StorageUnavailable, WrongState
+from mongoq.core.lifecycle import WAITING
+from mongoq.core.modification import Change, Modification
+from mongoq.core.task import Task
+from mongoq.storage.operations import bulk, requeue
+from mongoq.storage.operations.modify import apply
 from proving import change_model
 from proving.task_machine import DIGITS, MOSTLY_HERE, NUMBERS, QUEUES, TaskMachine
 
@@ -39,8 +40,8 @@ class Machine(TaskMachine):
         soon = self.clock.now() + timedelta(seconds=value)
         given: dict[str, Any] = {what: {"priority": value % 3, "delay": value, "expires_at": soon}.get(what)}
         operations: dict[str, Any] = {
-            "cancel": lambda: tending.cancel(self.context, key), "delete": lambda: tending.delete(self.context, key),
-            "move": lambda: tending.move(self.context, key, to),
+            "cancel": lambda: bulk.cancel(self.context, key), "delete": lambda: bulk.delete(self.context, key),
+            "move": lambda: bulk.move(self.context, key, to),
         }  # fmt: skip
         try:
             self.run(operations[what]() if what in operations else self._update(key, given))
@@ -66,10 +67,10 @@ class Machine(TaskMachine):
         # In the order of their keys: of two that may not both live the first goes on.
         keys = [self.key(which)] if one else sorted(self.model.tasks)
         if home:
-            self.run(rerunning.send_home(self.context, queue, keys))
+            self.run(requeue.send_home(self.context, queue, keys))
             change_model.send_home(self.model, queue, keys)
         else:
-            self.run(rerunning.retry_failed(self.context, keys, None))
+            self.run(requeue.retry_failed(self.context, keys, None))
             change_model.retry_failed(self.model, keys)
 
     # The atomic change
@@ -127,7 +128,7 @@ class Machine(TaskMachine):
                 client[self.connection.database.name][self.context.tasks].find_one({}, session=session)
             for session, whole in zip(sessions, wholes, strict=True):
                 try:
-                    self.run(modifying.modify(self.context, whole), session)
+                    self.run(apply.modify(self.context, whole), session)
                     made.append(session)
                 except (StorageUnavailable, DependencyError):
                     session.abort_transaction()
@@ -137,7 +138,7 @@ class Machine(TaskMachine):
 
     def _modify(self, whole: Modification) -> None:
         try:
-            done = self.run(modifying.modify(self.context, whole))
+            done = self.run(apply.modify(self.context, whole))
         except DependencyError:
             self.same("modified", False, change_model.modify(self.model, whole))
             return
@@ -148,7 +149,7 @@ class Machine(TaskMachine):
         wanted = {"priority": None, "expires_at": None, **given}
         delay = wanted.pop("delay", None)
         delay = None if delay is None else timedelta(seconds=delay)
-        return tending.update(self.context, key, run_at=None, delay=delay, **wanted)
+        return bulk.update(self.context, key, run_at=None, delay=delay, **wanted)
 
 
 def _change(task: Task, role: str, which: int) -> Change:

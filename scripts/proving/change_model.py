@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from mongoq.lifecycle import FINISHED, WAITING, TaskState
-from mongoq.modification import Modification, TaskRef
+from mongoq.core.lifecycle import FINISHED, WAITING, TaskState
+from mongoq.core.modification import Modification, TaskRef
 from proving.known_task import Known
 from proving.task_model import Model
 

@@ -23,7 +23,7 @@ from rich.console import Console
 from rich.table import Table
 
 from mongoq import Queue
-from mongoq.errors import StorageError
+from mongoq.core.errors import StorageError
 from proving.auditor import Auditor
 from proving.chaos_worker import NAMESPACE, queue_of
 from proving.cluster import Cluster

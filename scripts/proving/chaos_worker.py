@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from mongoq import Linear, Queue, Signpost, Task
-from mongoq.clock import elapsed
+from mongoq.core.clock import elapsed
 from proving.chaos_handlers import FOLDER, LEASE, handle, handle_async
 from proving.history import Claimed
 from proving.journal import Journal

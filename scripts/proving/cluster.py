@@ -15,7 +15,7 @@ from typing import Any, Final, Self
 from pymongo.errors import OperationFailure, PyMongoError
 from pymongo.write_concern import WriteConcern
 
-from mongoq.storage.embedded import find_mongod
+from mongoq.embedded.server import find_mongod
 from proving.member import NAME, Member, free_port
 from proving.network import Network
 

@@ -10,15 +10,16 @@ from typing import Any, Final
 
 from hypothesis.stateful import RuleBasedStateMachine, invariant
 
-from mongoq.clock import FrozenClock, ServerClock
-from mongoq.keys import KeyMaker
-from mongoq.model import Task
-from mongoq.new_task import NewTask
-from mongoq.options import Options, checked_options
-from mongoq.storage import administering, documents, reading
-from mongoq.storage.connection import Connection
+from mongoq.core.clock import FrozenClock, ServerClock
+from mongoq.core.keys import KeyMaker
+from mongoq.core.new_task import NewTask
+from mongoq.core.options import Options, checked_options
+from mongoq.core.task import Task
 from mongoq.storage.context import Context
-from mongoq.storage.driver import Driver
+from mongoq.storage.documents import decoding, fields
+from mongoq.storage.drivers.blocking import Driver
+from mongoq.storage.drivers.connection import Connection
+from mongoq.storage.operations import schema
 from proving.task_model import LEASE, MAX_RETRIES, STEP, Model, error_queue
 
 FEW: Final = 4
@@ -43,7 +44,7 @@ class Compared(RuleBasedStateMachine):
         self.model = Model(self.clock.now())
         self.claims: list[Task] = []
         self.read: list[Task] = []
-        self.run(administering.init(self.context))
+        self.run(schema.init(self.context))
 
     def teardown(self) -> None:
         """Leave nothing."""
@@ -56,7 +57,7 @@ class Compared(RuleBasedStateMachine):
         rows = list(self.connection.database[self.context.tasks].find())
         now = {}
         for row in rows:
-            task = reading.task_from(row, self.context.namespace, self.clock.now())
+            task = decoding.task_from(row, self.context.namespace, self.clock.now())
             now[task.key] = task
         self.same("keys", sorted(now), sorted(self.model.tasks))
         for key, known in self.model.tasks.items():
@@ -100,8 +101,8 @@ class Compared(RuleBasedStateMachine):
     def now(self, key: str) -> Task:
         """A task as anybody may read it."""
         row = self.connection.database[self.context.tasks].find_one({"_id": key}) or {}
-        shown = {name: value for name, value in row.items() if name != documents.TOKEN}
-        self.read.append(reading.task_from(shown, self.context.namespace, self.clock.now()))
+        shown = {name: value for name, value in row.items() if name != fields.TOKEN}
+        self.read.append(decoding.task_from(shown, self.context.namespace, self.clock.now()))
         return self.read[-1]
 
     def seen(self, which: int, *, fresh: bool) -> Task:

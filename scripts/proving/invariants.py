@@ -9,8 +9,8 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 from typing import Final
 
-from mongoq.lifecycle import FINISHED, TRANSITIONS, Event, TaskState
-from mongoq.storage.updates import mark
+from mongoq.core.lifecycle import FINISHED, TRANSITIONS, Event, TaskState
+from mongoq.storage.documents.updates import mark
 from proving.history import GONE, Change, Finding, History, pid_in, split_mark, within
 from proving.journal import Line
 from proving.timing import leases, not_before, priority

@@ -1,7 +1,7 @@
 """What the processes of a run write down, each in a file of its own: one JSON object per line.
 
 A line is one write to a file opened for appending, so a SIGKILL loses nothing that happened before it; at most its
-last line is cut short, and such a line counts as not written. All instants are on `mongoq.clock.elapsed`, which
+last line is cut short, and such a line counts as not written. All instants are on `mongoq.core.clock.elapsed`, which
 all processes of a machine share.
 """
 
@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from mongoq.clock import elapsed
+from mongoq.core.clock import elapsed
 
 Line = dict[str, Any]
 SUFFIX: Final = ".jsonl"

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from mongoq.lifecycle import Event, TaskState
+from mongoq.core.lifecycle import Event, TaskState
 
 GRACE: Final = timedelta(seconds=1)
 """How long beyond a lease its holder is left alone."""

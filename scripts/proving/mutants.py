@@ -25,7 +25,7 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from mongoq.storage.embedded import open_embedded
+from mongoq.embedded.server import open_embedded
 from proving.seeded import MUTANTS, Mutant
 
 ROOT: Final = Path(__file__).parents[2]

@@ -35,11 +35,11 @@ def _mutant(name: str, file: str, old: str, new: str, first: str, *, rule: str =
 
 FILTERS: Final = "storage/filters.py"
 UPDATES: Final = "storage/updates.py"
-CLAIMING: Final = "storage/claiming.py"
-FINISHING: Final = "storage/finishing.py"
-UPKEEP: Final = "storage/upkeep.py"
-MODIFYING: Final = "storage/modifying.py"
-OBSTACLES: Final = "storage/obstacles.py"
+CLAIMING: Final = "storage/claims.py"
+FINISHING: Final = "storage/finish.py"
+UPKEEP: Final = "storage/sweep.py"
+MODIFYING: Final = "storage/apply.py"
+OBSTACLES: Final = "storage/conflicts.py"
 
 PROTOCOL: Final = (
     _mutant(
@@ -79,7 +79,7 @@ PROTOCOL: Final = (
     ),
     _mutant(
         "what a mate took is held as well", CLAIMING,
-        "if row.get(documents.TOKEN) == hold[documents.TOKEN]]", "]", "unit/test_claim_replies.py",
+        "if row.get(fields.TOKEN) == hold[fields.TOKEN]]", "]", "unit/test_claim_replies.py",
     ),
     _mutant(
         "a claim in doubt is looked up without a majority", CLAIMING, "majority=around.doubtful", "majority=False",
@@ -160,7 +160,7 @@ ATOMIC: Final = (
     ),
     _mutant(
         "the completion is written without what follows", FINISHING,
-        "yield from modifying.carry_out(context, plan)\n    return True", "return True", "work/test_follow_ups.py",
+        "yield from apply.carry_out(context, plan)\n    return True", "return True", "work/test_follow_ups.py",
     ),
     _mutant(
         "one collision drops every insertion", MODIFYING, "if insertion.key not in taken]", "if not taken]",
@@ -258,7 +258,7 @@ OTHERS: Final = (
     ),
     _mutant(
         "a task that is found twice is claimed twice", "storage/candidates.py",
-        "list({document[documents.KEY]: document for document in found}.values())", "list(found)",
+        "list({document[fields.KEY]: document for document in found}.values())", "list(found)",
         "unit/test_claim_replies.py",
     ),
     _mutant(
@@ -266,7 +266,7 @@ OTHERS: Final = (
         "storage/test_rerunning.py",
     ),
     _mutant(
-        "what is no task is claimed", "storage/quarantine.py", "fault = reading.fault_of(document)\n",
+        "what is no task is claimed", "storage/malformed.py", "fault = decoding.fault_of(document)\n",
         "fault = None\n",
         "storage/test_foreign_documents.py",
     ),
@@ -288,7 +288,7 @@ OTHERS: Final = (
         "RENEWALS_PER_LEASE: Final = 1", "unit/test_lease_book.py",
     ),
     _mutant(
-        "a key that is taken is not told", "storage/enqueueing.py", "if last:\n", "if False:\n",
+        "a key that is taken is not told", "storage/enqueue.py", "if last:\n", "if False:\n",
         "unit/test_enqueue_replies.py",
     ),
 )  # fmt: skip

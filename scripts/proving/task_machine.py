@@ -7,20 +7,13 @@ from functools import partial
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, precondition, rule
 
-from mongoq.arguments import Wanted
-from mongoq.errors import DependencyError, DuplicateTask, LeaseLost
-from mongoq.lifecycle import Event
-from mongoq.modification import Modification
-from mongoq.signals import Fail, Move, Retry, Snooze
-from mongoq.storage import (
-    claiming,
-    enlisting,
-    enqueueing,
-    finishing,
-    leasing,
-    upkeep,
-)
-from mongoq.verdict import MOST_SUSPICION, Ending, Raised, Released, Returned
+from mongoq.core.errors import DependencyError, DuplicateTask, LeaseLost
+from mongoq.core.lifecycle import Event
+from mongoq.core.modification import Modification
+from mongoq.core.requests import ClaimRequest
+from mongoq.core.signals import Fail, Move, Retry, Snooze
+from mongoq.core.verdict import MOST_SUSPICION, Ending, Raised, Released, Returned
+from mongoq.storage.operations import claims, enlist, enqueue, finish, leases
 from proving.compared import Compared
 from proving.task_model import error_queue
 
@@ -60,7 +53,7 @@ class TaskMachine(Compared):
         task = self.made(number, unique, skip=skip, queue=queue, priority=priority, delay=delay, age=age)
         holders = self.model.holders(task)
         try:
-            made = self.run(enqueueing.new(self.context, task))
+            made = self.run(enqueue.new(self.context, task))
         except DuplicateTask:
             self.same("refused", True, bool(holders) and not skip)
             return
@@ -73,14 +66,14 @@ class TaskMachine(Compared):
     @rule(queue=MOSTLY_HERE, limit=st.integers(1, 4))
     def claim_many(self, queue: str, limit: int) -> None:
         """Claim a batch, as workers do."""
-        wanted = Wanted((queue,), "w", limit)
-        claim = self.run(claiming.claim_many(self.context, wanted, suspicion=MOST_SUSPICION))
+        wanted = ClaimRequest((queue,), "w", limit)
+        claim = self.run(claims.claim_many(self.context, wanted, suspicion=MOST_SUSPICION))
         self.claimed(claim.tasks, self.model.batch(queue, limit))
 
     @rule(queue=MOSTLY_HERE)
     def claim_first(self, queue: str) -> None:
         """Claim by hand."""
-        claim = self.run(claiming.claim_first(self.context, Wanted((queue,), "w")))
+        claim = self.run(claims.claim_first(self.context, ClaimRequest((queue,), "w")))
         expected = self.model.first(queue)
         self.claimed(claim.tasks, [] if expected is None else [expected])
 
@@ -90,7 +83,7 @@ class TaskMachine(Compared):
         """Hold longer."""
         claim = self.claim(which)
         try:
-            self.run(leasing.renew_each(self.context, [claim], None))
+            self.run(leases.renew_each(self.context, [claim], None))
             renewed = True
         except LeaseLost:
             renewed = False
@@ -110,7 +103,7 @@ class TaskMachine(Compared):
             Event.RELEASE: Released(),
         }  # fmt: skip
         try:
-            self.run(finishing.settle(self.context, [claim], endings[event], "w"))
+            self.run(finish.settle(self.context, [claim], endings[event], "w"))
             accepted = True
         except LeaseLost as lost:
             self.same("lost", lost.keys, (claim.key,))
@@ -122,10 +115,10 @@ class TaskMachine(Compared):
     def transact(self, which: int, number: int, unique: str | None, *, skip: bool, commit: bool) -> None:
         """Complete a task and enqueue another in a transaction of the caller's."""
         claim, task = self.claim(which), self.made(number, unique, skip=skip)
-        first = partial(finishing.complete_first, self.context, claim, None, "w")
+        first = partial(finish.complete_first, self.context, claim, None, "w")
         try:
             with self.driver.transaction(first) as session:
-                self.run(enlisting.new(self.context, task), session)
+                self.run(enlist.new(self.context, task), session)
                 if not commit:
                     raise DroppedError
             found = "made"
@@ -142,7 +135,7 @@ class TaskMachine(Compared):
         known = self.model.tasks.get(claim.key)
         ended_so = known is not None and known.ended in ((claim.token, Event.COMPLETE), (claim.token, Event.CANCEL))
         try:
-            self.run(finishing.settle(self.context, [claim], Returned(whole), "w"))
+            self.run(finish.settle(self.context, [claim], Returned(whole), "w"))
             found = "made"
         except (LeaseLost, DependencyError) as error:
             found = {LeaseLost: "lost", DependencyError: "refused"}[type(error)]
@@ -169,5 +162,5 @@ class TaskMachine(Compared):
     @rule(sweep=st.sampled_from(["promote", "rescue", "expire"]))
     def sweep(self, sweep: str) -> None:
         """Move what time has moved."""
-        self.run(getattr(upkeep, sweep)(self.context))
+        self.run(getattr(sweep, sweep)(self.context))
         getattr(self.model, sweep)()

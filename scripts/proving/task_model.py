@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Final
 
-from mongoq.lifecycle import LIVE, WAITING, Event, TaskState
-from mongoq.model import Task
-from mongoq.new_task import NewTask
+from mongoq.core.lifecycle import LIVE, WAITING, Event, TaskState
+from mongoq.core.new_task import NewTask
+from mongoq.core.task import Task
 from proving.known_task import Known
 
 LEASE: Final = timedelta(seconds=30)

@@ -7,7 +7,7 @@ from collections import defaultdict
 from itertools import combinations
 from typing import Final, NamedTuple
 
-from mongoq.lifecycle import TaskState
+from mongoq.core.lifecycle import TaskState
 from proving.history import GONE, Finding, History, Window, overlaps
 from proving.journal import Line
 

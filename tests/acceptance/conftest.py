@@ -17,7 +17,7 @@ import pytest
 
 from mongoq import Queue, WorkerInfo
 from mongoq.cli import main
-from mongoq.storage.embedded import EmbeddedServer
+from mongoq.embedded.server import EmbeddedServer
 
 WORKER = Path(__file__).with_name("fleet_worker.py")
 

@@ -15,7 +15,7 @@ from typing import Any, Final
 import pytest
 from pymongo import MongoClient
 
-from mongoq.storage.embedded import EmbeddedServer
+from mongoq.embedded.server import EmbeddedServer
 
 SCRIPTS: Final = Path(__file__).parents[2] / "scripts"
 KEYS: Final = {"name", "figure", "minimum", "maximum", "unit", "limit", "ratio"}

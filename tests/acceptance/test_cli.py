@@ -10,7 +10,7 @@ import pytest
 
 from mongoq import Queue, TaskState
 from mongoq.cli.stats import STATES
-from mongoq.storage.embedded import EmbeddedServer
+from mongoq.embedded.server import EmbeddedServer
 from tests.acceptance.conftest import Cli, Said
 
 

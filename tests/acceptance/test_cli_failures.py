@@ -16,7 +16,7 @@ from pymongo.errors import PyMongoError
 
 from mongoq import Queue
 from mongoq.cli import main
-from mongoq.storage.embedded import EmbeddedServer, find_mongod
+from mongoq.embedded.server import EmbeddedServer, find_mongod
 
 CANARY = "canary-hunter2"
 FAST = "serverSelectionTimeoutMS=150"

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from mongoq import Queue, TaskState
-from mongoq.storage.embedded import EmbeddedServer
+from mongoq.embedded.server import EmbeddedServer
 
 ROOT = Path(__file__).parents[2]
 

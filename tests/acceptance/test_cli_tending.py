@@ -15,7 +15,7 @@ from mongoq import Queue, StorageUnavailable, TaskState
 from mongoq.cli import drawing, stats
 from mongoq.cli.entry import hoisted
 from mongoq.cli.output import Sheet
-from mongoq.storage.embedded import EmbeddedServer
+from mongoq.embedded.server import EmbeddedServer
 from tests.acceptance.conftest import Cli, Said
 
 

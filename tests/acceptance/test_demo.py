@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from mongoq import Queue
-from mongoq.storage.embedded import EmbeddedServer
+from mongoq.embedded.server import EmbeddedServer
 
 ROOT = Path(__file__).parents[2]
 DEMO = ROOT / "examples" / "checksums.py"

@@ -14,7 +14,7 @@ import pytest
 from pymongo import MongoClient
 
 from benchmarks.report import Row
-from mongoq.storage.embedded import EmbeddedServer
+from mongoq.embedded.server import EmbeddedServer
 from proving import load, soak
 from proving.soak import UNITS
 

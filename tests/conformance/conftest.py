@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from mongoq import Queue
-from mongoq.storage.embedded import EmbeddedServer
+from mongoq.embedded.server import EmbeddedServer
 
 
 @pytest.fixture

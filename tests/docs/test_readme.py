@@ -16,9 +16,9 @@ from bson import json_util
 from pymongo import MongoClient
 
 from mongoq import NewTask, Queue, TaskState
-from mongoq.lifecycle import diagram
-from mongoq.options import DEFAULTS
-from mongoq.storage.embedded import EmbeddedServer
+from mongoq.core.lifecycle import diagram
+from mongoq.core.options import DEFAULTS
+from mongoq.embedded.server import EmbeddedServer
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()

@@ -13,7 +13,7 @@ import pytest
 from pymongo import MongoClient
 
 from mongoq import NewTask, Queue, StorageRefused
-from mongoq.storage.embedded import find_mongod
+from mongoq.embedded.server import find_mongod
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
 WHO = ("producer", "worker", "viewer", "operator", "init")
@@ -97,7 +97,7 @@ def test_a_worker_works_without_a_complaint(
 ) -> None:
     queue = open_as(who)
     watching: list[str] = []
-    queue.telemetry.subscribe(lambda name, _: watching.append(name) if name == "wakeups.watching" else None)
+    queue.telemetry.subscribe(lambda name, _: watching.append(name) if name == "change_stream.watching" else None)
     handle = queue.start(lambda task: NewTask(queue="done") if task.queue == "next" else None, queues=["next", "done"])
     until(lambda: watching, timeout=30, why="the worker listens for news")
     key = queue.new(queue="next").key

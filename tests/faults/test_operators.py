@@ -14,7 +14,7 @@ from pymongo.errors import PyMongoError
 
 from mongoq import Queue
 from mongoq.cli import main
-from mongoq.storage.embedded import find_mongod
+from mongoq.embedded.server import find_mongod
 from proving.cluster import Cluster
 from proving.member import free_port
 

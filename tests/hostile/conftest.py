@@ -11,7 +11,7 @@ import pytest
 from pymongo import MongoClient
 
 from mongoq import Queue
-from mongoq.storage.embedded import EmbeddedServer
+from mongoq.embedded.server import EmbeddedServer
 
 TALLY: Counter[str] = Counter()
 

@@ -17,7 +17,7 @@ import pytest
 from bson import DBRef, Decimal128, Int64, MinKey, Regex
 
 from mongoq import ConfigurationError, InvalidTask, NewTask, Queue, Task, TaskState
-from mongoq.errors import MongoqError
+from mongoq.core.errors import MongoqError
 
 SURROGATE = "a\ud800b"
 LOOP: list[Any] = []

@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from mongoq import Modification, NewTask, Queue
-from mongoq.errors import DependencyError, StorageUnavailable
+from mongoq.core.errors import DependencyError, StorageUnavailable
 
 
 def main() -> None:

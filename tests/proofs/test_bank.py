@@ -23,8 +23,8 @@ from pymongo import MongoClient
 from pymongo.errors import PyMongoError
 
 from mongoq import NewTask, Queue
-from mongoq.errors import DependencyError, StorageError
-from mongoq.storage.embedded import EmbeddedServer
+from mongoq.core.errors import DependencyError, StorageError
+from mongoq.embedded.server import EmbeddedServer
 from proving.cluster import Cluster
 
 TELLER: Final = Path(__file__).with_name("bank_teller.py")

@@ -18,7 +18,7 @@ import pytest
 from pymongo import MongoClient
 
 from mongoq import NewTask, Queue, TaskState
-from mongoq.storage.embedded import EmbeddedServer
+from mongoq.embedded.server import EmbeddedServer
 
 WORKER: Final = Path(__file__).with_name("effects_worker.py")
 WORKERS: Final = 4

@@ -14,10 +14,12 @@ import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from mongoq.storage import documents, filters, finishing, modifying, updates
-from mongoq.storage.connection import connect
+from mongoq.embedded.server import EmbeddedServer
 from mongoq.storage.context import Context
-from mongoq.storage.embedded import EmbeddedServer
+from mongoq.storage.documents import fields, filters, updates
+from mongoq.storage.drivers.connection import connect
+from mongoq.storage.operations import finish
+from mongoq.storage.operations.modify import apply
 from proving.change_machine import Machine
 from proving.compared import DiffersError
 
@@ -54,7 +56,7 @@ def test_every_verb_in_any_order_does_as_the_model_says_for_long(server: Embedde
 
 def no_fence(patch: pytest.MonkeyPatch) -> None:
     held = filters.held
-    without = documents.TOKEN
+    without = fields.TOKEN
     patch.setattr(filters, "held", lambda *a: {name: value for name, value in held(*a).items() if name != without})
 
 
@@ -63,13 +65,13 @@ def attempts_counted_at_failure(patch: pytest.MonkeyPatch) -> None:
 
     def claims_free(*a: Any) -> Any:
         update = claimed(*a)
-        del update["$inc"][documents.ATTEMPTS]
+        del update["$inc"][fields.ATTEMPTS]
         return update
 
     def failures_count(verdict: Any, *a: Any, **options: Any) -> Any:
         update = ended(verdict, *a, **options)
         if verdict.error is not None:
-            update["$inc"][documents.ATTEMPTS] = 1
+            update["$inc"][fields.ATTEMPTS] = 1
         return update
 
     patch.setattr(updates, "claimed", claims_free)
@@ -77,9 +79,9 @@ def attempts_counted_at_failure(patch: pytest.MonkeyPatch) -> None:
 
 
 def versions_not_compared(patch: pytest.MonkeyPatch) -> None:
-    from mongoq.storage import obstacles  # noqa: PLC0415 -- only here
+    from mongoq.storage.operations.modify import conflicts  # noqa: PLC0415 -- only here
 
-    patch.setattr(obstacles, "_gone", lambda document, role, ref: "gone" if document is None else None)
+    patch.setattr(conflicts, "_gone", lambda document, role, ref: "gone" if document is None else None)
     patch.setattr(filters, "unchanged", lambda refs, now: filters.by_keys([ref.key for ref in refs]))
 
 
@@ -87,12 +89,12 @@ def repetition_not_recognised(patch: pytest.MonkeyPatch) -> None:
     def never(context: Context, plan: Any) -> Iterator[Any]:
         yield from ()
 
-    patch.setattr(modifying, "_made_before", never)
+    patch.setattr(apply, "_made_before", never)
 
 
 def renewal_is_a_version(patch: pytest.MonkeyPatch) -> None:
     renewed = updates.renewed
-    patch.setattr(updates, "renewed", lambda *a: {**renewed(*a), "$inc": {documents.VERSION: 1}})
+    patch.setattr(updates, "renewed", lambda *a: {**renewed(*a), "$inc": {fields.VERSION: 1}})
 
 
 def rescued_too_early(patch: pytest.MonkeyPatch) -> None:
@@ -101,7 +103,7 @@ def rescued_too_early(patch: pytest.MonkeyPatch) -> None:
 
 def depends_as_reads(patch: pytest.MonkeyPatch) -> None:
     # Matched and answered as a write is, but it writes nothing.
-    patch.setattr(updates, "depended", lambda: {"$setOnInsert": {documents.DEPENDED: 1}})
+    patch.setattr(updates, "depended", lambda: {"$setOnInsert": {fields.DEPENDED: 1}})
 
 
 def lost_leases_not_told(patch: pytest.MonkeyPatch) -> None:
@@ -109,7 +111,7 @@ def lost_leases_not_told(patch: pytest.MonkeyPatch) -> None:
         yield from ()
         return []
 
-    patch.setattr(finishing, "_settle", none_lost)
+    patch.setattr(finish, "_settle", none_lost)
 
 
 def count_not_fresh(patch: pytest.MonkeyPatch) -> None:
@@ -117,7 +119,7 @@ def count_not_fresh(patch: pytest.MonkeyPatch) -> None:
 
     def counting_on(*a: Any, **options: Any) -> Any:
         update = rerun(*a, **options)
-        del update[0]["$set"][documents.UNCHARGED]
+        del update[0]["$set"][fields.UNCHARGED]
         return update
 
     patch.setattr(updates, "rerun", counting_on)

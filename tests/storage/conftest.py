@@ -9,19 +9,21 @@ from typing import Any, TypeVar
 
 import pytest
 
-from mongoq.arguments import Wanted
-from mongoq.clock import FrozenClock, ServerClock
-from mongoq.keys import KeyMaker
-from mongoq.model import Task
-from mongoq.modification import Modification, Modified
-from mongoq.new_task import NewTask, each
-from mongoq.options import Options, checked_options
-from mongoq.storage import administering, claiming, enqueueing, filters, finishing, inspecting, modifying
-from mongoq.storage.connection import connect
+from mongoq.core.clock import FrozenClock, ServerClock
+from mongoq.core.keys import KeyMaker
+from mongoq.core.modification import Modification, Modified
+from mongoq.core.new_task import NewTask, each
+from mongoq.core.options import Options, checked_options
+from mongoq.core.requests import ClaimRequest
+from mongoq.core.task import Task
+from mongoq.core.verdict import MOST_SUSPICION, Ending
+from mongoq.embedded.server import EmbeddedServer
 from mongoq.storage.context import Context
-from mongoq.storage.driver import Driver
-from mongoq.storage.embedded import EmbeddedServer
-from mongoq.verdict import MOST_SUSPICION, Ending
+from mongoq.storage.documents import filters
+from mongoq.storage.drivers.blocking import Driver
+from mongoq.storage.drivers.connection import connect
+from mongoq.storage.operations import claims, enqueue, finish, queries, schema
+from mongoq.storage.operations.modify import apply
 
 T = TypeVar("T")
 OF_THE_QUEUE = ("max_age", "max_task_bytes", "error_queue")
@@ -39,12 +41,12 @@ class Store:
         self.collection = self.connection.database[self.context.tasks]
 
     def new(self, **options: Any) -> Task:
-        made: Task = self.run(enqueueing.new(self.context, NewTask(**options)))
+        made: Task = self.run(enqueue.new(self.context, NewTask(**options)))
         return made
 
     def new_many(self, tasks: list[NewTask]) -> None:
-        for drafts in enqueueing.chunks(self.context, each(tasks, {})):
-            self.run(enqueueing.chunk(self.context, drafts))
+        for drafts in enqueue.chunks(self.context, each(tasks, {})):
+            self.run(enqueue.chunk(self.context, drafts))
 
     def claim(
         self,
@@ -55,28 +57,28 @@ class Store:
         suspicion: int = MOST_SUSPICION,
     ) -> list[Task]:
         """Claim a batch, as the engine does."""
-        claim = self.run(claiming.claim_many(self.context, Wanted(queues, worker, limit), suspicion=suspicion))
+        claim = self.run(claims.claim_many(self.context, ClaimRequest(queues, worker, limit), suspicion=suspicion))
         tasks: list[Task] = claim.tasks
         return tasks
 
     def claim_one(self, *queues: str) -> Task | None:
         """Claim by hand."""
-        task: Task | None = self.run(claiming.try_claim(self.context, Wanted(queues or ("default",), "w")))
+        task: Task | None = self.run(claims.try_claim(self.context, ClaimRequest(queues or ("default",), "w")))
         return task
 
     def end(self, task: Task, ending: Ending) -> None:
-        self.run(finishing.settle(self.context, [task], ending, "w"))
+        self.run(finish.settle(self.context, [task], ending, "w"))
 
     def modify(self, modification: Modification | None = None, **parts: Any) -> Modified:
-        done: Modified = self.run(modifying.modify(self.context, modification or Modification(**parts)))
+        done: Modified = self.run(apply.modify(self.context, modification or Modification(**parts)))
         return done
 
     def get(self, key: str) -> Task:
-        task: Task = self.run(inspecting.get(self.context, key))
+        task: Task = self.run(queries.get(self.context, key))
         return task
 
     def list(self) -> list[Task]:
-        found: list[Task] = self.run(inspecting.tasks(self.context, filters.matching(), claimant=None, limit=100))
+        found: list[Task] = self.run(queries.tasks(self.context, filters.matching(), claimant=None, limit=100))
         return found
 
     def document(self, key: str) -> dict[str, Any]:
@@ -105,7 +107,7 @@ def make_store(server: EmbeddedServer) -> Iterator[Callable[..., Store]]:
 
     def make(**options: Any) -> Store:
         store = Store(server.uri, **options)
-        store.run(administering.init(store.context))
+        store.run(schema.init(store.context))
         made.append(store)
         return store
 

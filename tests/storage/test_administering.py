@@ -12,11 +12,12 @@ import pytest
 from pymongo import MongoClient, monitoring
 
 from mongoq import IndexMissing, Queue, QueueClosed, QueueStats, StorageUnavailable, TaskNotFound, TaskState
-from mongoq.lifecycle import LIVE
-from mongoq.storage import filters, indexes, inspecting, tending, upkeep
+from mongoq.core.lifecycle import LIVE
+from mongoq.core.verdict import Returned
+from mongoq.embedded.server import EmbeddedServer
 from mongoq.storage.commands import Op, Transaction
-from mongoq.storage.embedded import EmbeddedServer
-from mongoq.verdict import Returned
+from mongoq.storage.documents import filters, indexes
+from mongoq.storage.operations import bulk, queries, sweep
 
 
 @pytest.fixture
@@ -110,10 +111,10 @@ def test_a_waiting_task_is_cancelled_at_once_and_a_finished_one_stays(store: Any
     waiting, done = store.new(delay=60).key, store.new().key
     store.end(store.claim()[0], Returned())
 
-    assert store.run(tending.cancel(store.context, waiting)).state is TaskState.CANCELLED
-    assert store.run(tending.cancel(store.context, done)).state is TaskState.COMPLETED
+    assert store.run(bulk.cancel(store.context, waiting)).state is TaskState.CANCELLED
+    assert store.run(bulk.cancel(store.context, done)).state is TaskState.COMPLETED
     with pytest.raises(TaskNotFound, match="nobody"):
-        store.run(tending.cancel(store.context, "nobody"))
+        store.run(bulk.cancel(store.context, "nobody"))
 
 
 def test_stats_count_every_state_of_every_queue(store: Any) -> None:
@@ -125,7 +126,7 @@ def test_stats_count_every_state_of_every_queue(store: Any) -> None:
     first, _ = store.claim(2, queues=("c",))
     store.end(first, Returned())
 
-    assert store.run(inspecting.stats(store.context, {}, attempts=False)) == {
+    assert store.run(queries.stats(store.context, {}, attempts=False)) == {
         "a": QueueStats("a", ready=2, oldest_ready=timedelta(seconds=90)),
         "b": QueueStats("b", scheduled=1),
         "c": QueueStats("c", ready=1, running=1, completed=1, oldest_ready=timedelta(0)),
@@ -241,11 +242,11 @@ def meddled(op: Op[Any], meddle: Callable[[], object]) -> Op[Any]:
 def test_a_task_that_moves_meanwhile_is_counted_once_and_does_not_hide(store: Any) -> None:
     def promote() -> None:
         store.clock.advance(60)
-        assert store.run(upkeep.promote(store.context)).moved == 1
+        assert store.run(sweep.promote(store.context)).moved == 1
 
     for look, seen in (
-        (inspecting.size(store.context, None, LIVE), 1),
-        (inspecting.empty(store.context, filters.named()), False),
+        (queries.size(store.context, None, LIVE), 1),
+        (queries.empty(store.context, filters.named()), False),
     ):
         key = store.new(delay=60).key
         assert store.run(meddled(look, promote)) == seen

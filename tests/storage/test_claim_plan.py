@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from mongoq.arguments import Wanted
-from mongoq.storage import claiming
+from mongoq.core.requests import ClaimRequest
+from mongoq.storage.operations import claims
 
 READY, OTHERS, PRIORITIES = 100_000, 100_000, 10_000
 
@@ -41,7 +41,7 @@ def crowded(store: Any) -> Any:
 
 def explain(store: Any, queues: tuple[str, ...], limit: int) -> dict[str, Any]:
     """What the server did for the very command that a claim begins with."""
-    command = next(claiming.claim_many(store.context, Wanted(tuple(queues), "w", limit), suspicion=16))
+    command = next(claims.claim_many(store.context, ClaimRequest(tuple(queues), "w", limit), suspicion=16))
     explained: dict[str, Any] = store.connection.database.command(
         "explain",
         {

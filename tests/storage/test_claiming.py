@@ -7,11 +7,11 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-from mongoq.arguments import Wanted
-from mongoq.lifecycle import TaskState
-from mongoq.new_task import NewTask
-from mongoq.storage import claiming, upkeep
-from mongoq.verdict import Released
+from mongoq.core.lifecycle import TaskState
+from mongoq.core.new_task import NewTask
+from mongoq.core.requests import ClaimRequest
+from mongoq.core.verdict import Released
+from mongoq.storage.operations import claims, sweep
 
 
 def test_a_batch_prefers_the_higher_priority_then_the_older_then_the_first(store: Any) -> None:
@@ -101,7 +101,7 @@ def test_a_task_goes_to_exactly_one_of_many_claimants(store: Any) -> None:
 
     def claim_all(name: str) -> None:
         while True:
-            claim = store.run(claiming.claim_many(store.context, Wanted(("default",), name, 50), suspicion=16))
+            claim = store.run(claims.claim_many(store.context, ClaimRequest(("default",), name, 50), suspicion=16))
             taken.update(task.key for task in claim.tasks)
             lost.append(claim.lost)
             if not claim.more:
@@ -119,9 +119,9 @@ def test_a_task_goes_to_exactly_one_of_many_claimants(store: Any) -> None:
 
 
 def test_a_claim_by_hand_finds_what_is_due_behind_more_than_one_sweep_of_other_queues(store: Any) -> None:
-    wanted = Wanted(("default",), "w", 5)
-    for claim in (claiming.try_claim, claiming.claim_batch):
-        store.new_many([NewTask(queue="other", delay=1) for _ in range(upkeep.BATCH)])
+    wanted = ClaimRequest(("default",), "w", 5)
+    for claim in (claims.try_claim, claims.claim_batch):
+        store.new_many([NewTask(queue="other", delay=1) for _ in range(sweep.BATCH)])
         store.new(delay=2)
         store.clock.advance(60)
         assert store.run(claim(store.context, wanted))
@@ -131,7 +131,7 @@ def lose(store: Any, count: int) -> None:
     """Claim so many tasks in a process that vanishes."""
     assert len(store.claim(count)) == count
     store.clock.advance(32)
-    store.run(upkeep.rescue(store.context))
+    store.run(sweep.rescue(store.context))
 
 
 def test_a_process_holds_few_suspects_and_they_do_not_stand_in_the_way(store: Any) -> None:
@@ -165,7 +165,7 @@ def test_a_claim_says_whether_more_may_be_ready(store: Any) -> None:
         store.new()
 
     def more(limit: int) -> bool:
-        claim = store.run(claiming.claim_many(store.context, Wanted(("default",), "w", limit), suspicion=16))
+        claim = store.run(claims.claim_many(store.context, ClaimRequest(("default",), "w", limit), suspicion=16))
         return bool(claim.more)
 
     assert [more(2), more(2)] == [True, False]
@@ -181,7 +181,7 @@ def test_tasks_of_different_versions_are_claimed_in_one_go(make_store: Callable[
 
 
 def behind(store: Any, limit: int, skip: int) -> Any:
-    return store.run(claiming.claim_many(store.context, Wanted(("default",), "w", limit), suspicion=16, skip=skip))
+    return store.run(claims.claim_many(store.context, ClaimRequest(("default",), "w", limit), suspicion=16, skip=skip))
 
 
 def test_a_batch_behind_the_head_leaves_the_head_where_all_have_one_priority(store: Any) -> None:
@@ -204,5 +204,5 @@ def test_a_batch_behind_the_head_is_taken_at_the_head_where_the_line_is_short(st
         store.new(key=f"t{number}")
     claim = behind(store, 2, skip=3)
     assert (claim.skipped, [task.key for task in claim.tasks]) == (False, ["t0", "t1"])
-    aside = claiming.claim_many(store.context, Wanted(("default",), "w", 2), suspicion=0, skip=3, at_head=False)
+    aside = claims.claim_many(store.context, ClaimRequest(("default",), "w", 2), suspicion=0, skip=3, at_head=False)
     assert store.run(aside).tasks == [], "an aide leaves the head alone"

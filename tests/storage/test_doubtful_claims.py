@@ -6,15 +6,15 @@ from typing import Any
 
 import pytest
 
-from mongoq.arguments import Wanted
-from mongoq.clock import elapsed
-from mongoq.errors import LeaseLost, StorageUnavailable
-from mongoq.lifecycle import TaskState
-from mongoq.telemetry import Telemetry
-from mongoq.verdict import Raised, Returned
-from mongoq.work.attempt import LiveAttempt
-from mongoq.work.claimer import Claimer
-from mongoq.work.shared import Shared
+from mongoq.core.clock import elapsed
+from mongoq.core.errors import LeaseLost, StorageUnavailable
+from mongoq.core.events import Telemetry
+from mongoq.core.lifecycle import TaskState
+from mongoq.core.requests import ClaimRequest
+from mongoq.core.verdict import Raised, Returned
+from mongoq.worker.attempt import LiveAttempt
+from mongoq.worker.runtime import Runtime
+from mongoq.worker.services.claimer import Claimer
 
 
 class Wire:
@@ -37,8 +37,8 @@ class Wire:
 def claimer_of(store: Any, wire: Wire) -> tuple[Claimer, list[LiveAttempt]]:
     received: list[LiveAttempt] = []
     claimer = Claimer(
-        Shared(store.context, wire, "w", Telemetry()),
-        Wanted(("default",), "w"),
+        Runtime(store.context, wire, "w", Telemetry()),
+        ClaimRequest(("default",), "w"),
         room=lambda: (10, 1),
         receive=received.extend,
     )

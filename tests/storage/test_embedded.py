@@ -16,14 +16,14 @@ from typing import Any
 import pymongo
 import pytest
 
-from mongoq.errors import ConfigurationError, StorageUnavailable
-from mongoq.storage import embedded
-from mongoq.storage.embedded import EmbeddedServer, find_mongod, open_embedded
+from mongoq.core.errors import ConfigurationError, StorageUnavailable
+from mongoq.embedded import server
+from mongoq.embedded.server import EmbeddedServer, find_mongod, open_embedded
 
 ROOT = Path(__file__).resolve().parents[2]
 USER = """
 import sys
-from mongoq.storage.embedded import open_embedded
+from mongoq.embedded.server import open_embedded
 with open_embedded(sys.argv[1]) as server:
     print(server.pid, flush=True)
     sys.stdin.read()
@@ -285,7 +285,7 @@ def test_where_no_mongod_is_found_the_error_names_three_ways_to_get_one(
 ) -> None:
     monkeypatch.delenv("MONGOQ_MONGOD", raising=False)
     monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setattr(embedded, "_in_wheel", lambda: None)
+    monkeypatch.setattr(server, "_in_wheel", lambda: None)
     with pytest.raises(ConfigurationError) as caught:
         open_embedded(tmp_path / "db")
     for way in ("mongoq[embedded]", "MONGOQ_MONGOD", "PATH"):
@@ -296,7 +296,7 @@ def test_mongod_is_looked_for_on_the_path_last(monkeypatch: pytest.MonkeyPatch, 
     there = program(tmp_path / "mongod", "true")
     monkeypatch.delenv("MONGOQ_MONGOD", raising=False)
     monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setattr(embedded, "_in_wheel", lambda: None)
+    monkeypatch.setattr(server, "_in_wheel", lambda: None)
     assert find_mongod() == there
 
 

@@ -6,13 +6,14 @@ from typing import Any
 
 import pytest
 
-from mongoq.backoff import Exponential
-from mongoq.errors import DuplicateTask, InvalidTask
-from mongoq.lifecycle import TaskState
-from mongoq.model import Task
-from mongoq.new_task import NewTask
-from mongoq.storage import enqueueing, filters
-from mongoq.verdict import Returned
+from mongoq.core.backoff import Exponential
+from mongoq.core.errors import DuplicateTask, InvalidTask
+from mongoq.core.lifecycle import TaskState
+from mongoq.core.new_task import NewTask
+from mongoq.core.task import Task
+from mongoq.core.verdict import Returned
+from mongoq.storage.documents import filters
+from mongoq.storage.operations import enqueue
 
 
 def test_a_task_reads_back_as_it_was_made(store: Any) -> None:
@@ -51,7 +52,7 @@ def test_a_key_is_taken_as_long_as_its_task_is_kept(store: Any) -> None:
 
 def test_skip_returns_the_task_that_is_there(store: Any) -> None:
     first = store.new(key="order-17", tags={"n": 1})
-    again: Task = store.run(enqueueing.new(store.context, NewTask(key="order-17", tags={"n": 2}, on_conflict="skip")))
+    again: Task = store.run(enqueue.new(store.context, NewTask(key="order-17", tags={"n": 2}, on_conflict="skip")))
 
     assert again == first
     assert store.collection.count_documents({}) == 1

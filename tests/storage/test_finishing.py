@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from mongoq.backoff import Linear
-from mongoq.errors import InvalidTask, LeaseLost, TaskNotFound
-from mongoq.lifecycle import Event, TaskState
-from mongoq.signals import Cancel, Fail, Move, Retry, Snooze
-from mongoq.storage import finishing, leasing, tending, upkeep
-from mongoq.storage.finishing import Ended
-from mongoq.verdict import Ending, Raised, Released, Returned, Verdict
+from mongoq.core.backoff import Linear
+from mongoq.core.errors import InvalidTask, LeaseLost, TaskNotFound
+from mongoq.core.lifecycle import Event, TaskState
+from mongoq.core.signals import Cancel, Fail, Move, Retry, Snooze
+from mongoq.core.verdict import Ending, Raised, Released, Returned, Verdict
+from mongoq.storage.operations import bulk, finish, leases, sweep
+from mongoq.storage.operations.finish import Ended
 
 ENDINGS: list[Ending] = [
     Returned({"n": 1}),
@@ -35,7 +35,7 @@ def test_a_stale_token_changes_nothing(make_store: Callable[..., Any], ending: E
     key = store.new().key
     stale = store.claim()[0]
     store.clock.advance(31)
-    store.run(upkeep.rescue(store.context))
+    store.run(sweep.rescue(store.context))
     store.claim(worker="another")
     before = store.document(key)
 
@@ -159,7 +159,7 @@ def test_a_cancel_request_wins_over_a_retry_but_not_over_a_completion(store: Any
     failing, completing = store.new().key, store.new().key
     first, second = store.claim(2)
     for key in (failing, completing):
-        assert store.run(tending.cancel(store.context, key)).cancel_requested
+        assert store.run(bulk.cancel(store.context, key)).cancel_requested
 
     store.end(first, Raised(ValueError("stopped half-way")))
     store.end(second, Returned())
@@ -200,7 +200,7 @@ def test_many_endings_of_all_kinds_are_written_together_and_the_lost_are_told(st
     ]
     endings = [Ended(task, verdicts[number % 3]) for number, task in enumerate(tasks)]
 
-    lost, _ = store.run(finishing.finish(store.context, endings))
+    lost, _ = store.run(finish.finish(store.context, endings))
 
     assert [ending.task.key for ending in lost] == [gone.key]
     assert store.collection.count_documents({"state": "completed"}) == 19
@@ -224,7 +224,7 @@ def test_a_renewal_prolongs_only_what_is_held(store: Any) -> None:
     store.clock.advance(10)
     claims = [(task.key, task.token) for task in tasks]
 
-    assert store.run(leasing.renew(store.context, claims, timedelta(seconds=30))) == (claims[:1], ())
-    assert list(store.run(leasing.look(store.context, claims))) == claims[1:]
+    assert store.run(leases.renew(store.context, claims, timedelta(seconds=30))) == (claims[:1], ())
+    assert list(store.run(leases.look(store.context, claims))) == claims[1:]
     assert store.get(tasks[1].key).lease_until == store.clock.now() + timedelta(seconds=30)
     assert store.get(tasks[1].key).version == tasks[1].version

@@ -6,15 +6,16 @@ from typing import Any
 
 from pymongo import ReadPreference
 
-from mongoq.storage import indexes, tending, upkeep
-from mongoq.storage.driver import handle
+from mongoq.storage.documents import indexes
+from mongoq.storage.drivers.blocking import handle
+from mongoq.storage.operations import bulk, sweep
 
 
 def test_a_rescue_leaves_no_mark_of_an_ending(store: Any) -> None:
     key = store.new().key
     store.claim()
     store.clock.advance(60)
-    store.run(upkeep.rescue(store.context))
+    store.run(sweep.rescue(store.context))
     assert "last_token" not in store.document(key)
 
 
@@ -22,7 +23,7 @@ def test_a_cancel_request_leaves_the_version_of_what_its_worker_writes(store: An
     key = store.new().key
     store.claim()
     before = store.document(key)["version"]
-    store.run(tending.cancel(store.context, key))
+    store.run(bulk.cancel(store.context, key))
     assert store.document(key)["version"] == before
 
 

@@ -8,14 +8,15 @@ from typing import Any
 import pytest
 from pymongo.errors import PyMongoError
 
-from mongoq.errors import Conflict, DependencyError, InvalidTask, LeaseLost, Role, StorageUnavailable
-from mongoq.lifecycle import TaskState
-from mongoq.modification import Modification
-from mongoq.new_task import NewTask
-from mongoq.storage import finishing, leasing, modifying, upkeep
-from mongoq.storage.plans import prepared
-from mongoq.storage.wakeups import Wakeups, new_work
-from mongoq.verdict import Raised, Returned
+from mongoq.core.errors import Conflict, DependencyError, InvalidTask, LeaseLost, Role, StorageUnavailable
+from mongoq.core.lifecycle import TaskState
+from mongoq.core.modification import Modification
+from mongoq.core.new_task import NewTask
+from mongoq.core.verdict import Raised, Returned
+from mongoq.storage.drivers.change_stream import ChangeStream, new_work
+from mongoq.storage.operations import finish, leases, sweep
+from mongoq.storage.operations.modify import apply
+from mongoq.storage.operations.modify.plan import prepared
 
 
 def everything(store: Any) -> list[dict[str, Any]]:
@@ -112,7 +113,7 @@ def test_a_holder_gives_up_what_it_sends_elsewhere_uncharged(store: Any, arrival
 def test_a_renewal_does_not_spoil_the_version(store: Any) -> None:
     store.new()
     [task] = store.claim()
-    store.run(leasing.renew(store.context, [(task.key, task.token)], timedelta(seconds=60)))
+    store.run(leases.renew(store.context, [(task.key, task.token)], timedelta(seconds=60)))
 
     store.modify(delete=[task])
     assert not everything(store)
@@ -264,7 +265,7 @@ def test_a_thousand_tasks_take_a_handful_of_commands(store: Any) -> None:
     commands = []
 
     def counting() -> Any:
-        body = modifying.carry_out(store.context, prepared(store.context, whole))
+        body = apply.carry_out(store.context, prepared(store.context, whole))
         reply = None
         while True:
             try:
@@ -292,7 +293,7 @@ def test_tasks_changed_alike_share_one_statement(store: Any) -> None:
     sent: list[Any] = []
 
     def watching() -> Any:
-        body = modifying.carry_out(store.context, prepared(store.context, whole))
+        body = apply.carry_out(store.context, prepared(store.context, whole))
         command = next(body)
         while True:
             if command.verb == "bulk_write":
@@ -337,9 +338,9 @@ def test_two_changes_that_depend_on_each_other_do_not_skew(store: Any) -> None:
         for session in (first, second):
             session.start_transaction()
             store.collection.count_documents({}, session=session)
-        store.run(modifying.modify(store.context, home[0]), first)
+        store.run(apply.modify(store.context, home[0]), first)
         with pytest.raises(PyMongoError) as caught:
-            store.run(modifying.modify(store.context, home[1]), second)
+            store.run(apply.modify(store.context, home[1]), second)
         assert caught.value.has_error_label("TransientTransactionError")
         assert isinstance(caught.value, StorageUnavailable)
         first.commit_transaction()
@@ -403,7 +404,7 @@ def test_a_task_changed_while_it_was_about_to_be_rescued_is_not_rescued(store: A
     store.claim()
     store.clock.advance(31)
     store.modify(change=[store.get(key).as_change(queue="other")])
-    assert store.run(upkeep.rescue(store.context)).moved == 0
+    assert store.run(sweep.rescue(store.context)).moved == 0
 
 
 def test_an_ending_after_the_holder_s_own_deletion_is_a_lost_lease(store: Any) -> None:
@@ -411,12 +412,12 @@ def test_an_ending_after_the_holder_s_own_deletion_is_a_lost_lease(store: Any) -
     [task] = store.claim()
     store.modify(delete=[task])
     with pytest.raises(LeaseLost):
-        store.run(finishing.settle(store.context, [task], Raised(ValueError()), "w"))
+        store.run(finish.settle(store.context, [task], Raised(ValueError()), "w"))
 
 
 def test_a_ready_task_that_is_moved_into_a_queue_is_news_there(store: Any) -> None:
     task = store.new(queue="elsewhere")
-    stream = Wakeups(store.connection, store.context, new_work(["default"], {}))
+    stream = ChangeStream(store.connection, store.context, new_work(["default"], {}))
     stream.begin()
     try:
         store.modify(change=[task.as_change(queue="default")])

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from mongoq.arguments import Wanted
-from mongoq.lifecycle import Event, TaskState
-from mongoq.storage import claiming, finishing, leasing, patience, upkeep
-from mongoq.storage.finishing import Ended
-from mongoq.verdict import Verdict
+from mongoq.core.lifecycle import Event, TaskState
+from mongoq.core.requests import ClaimRequest
+from mongoq.core.verdict import Verdict
+from mongoq.storage.operations import claims, finish, leases, skip_locked, sweep
+from mongoq.storage.operations.finish import Ended
 
 MINUTE = timedelta(minutes=1)
 
@@ -31,12 +31,12 @@ def held_by_a_transaction(store: Any, *keys: str) -> Iterator[None]:
 def test_a_claim_goes_around_tasks_that_a_transaction_holds(store: Any) -> None:
     for number in range(6):
         store.new(key=f"t{number}", priority=6 - number)
-    batch = claiming.claim_many(store.context, Wanted(("default",), "w", 4), suspicion=0)
+    batch = claims.claim_many(store.context, ClaimRequest(("default",), "w", 4), suspicion=0)
     with held_by_a_transaction(store, "t0", "t2"):
         claim = store.run(batch)
         assert [task.key for task in claim.tasks] == ["t1", "t3"]
         assert sorted(claim.blocked) == ["t0", "t2"]
-        next_one = claiming.claim_many(store.context, Wanted(("default",), "w"), suspicion=0, avoid=claim.blocked)
+        next_one = claims.claim_many(store.context, ClaimRequest(("default",), "w"), suspicion=0, avoid=claim.blocked)
         assert [task.key for task in store.run(next_one).tasks] == ["t4"]
     assert [task.key for task in store.claim(9)] == ["t0", "t2", "t5"], "none is lost"
 
@@ -56,7 +56,7 @@ def test_a_renewal_reaches_the_others_where_a_transaction_holds_one(store: Any) 
     tasks = store.claim(3)
     with held_by_a_transaction(store, "t1"):
         claims = [(task.key, task.token) for task in tasks]
-        assert store.run(leasing.renew(store.context, claims, 10 * MINUTE)) == ([], [claims[1]])
+        assert store.run(leases.renew(store.context, claims, 10 * MINUTE)) == ([], [claims[1]])
     renewed = [store.get(f"t{number}").lease_until - store.clock.now() for number in range(3)]
     assert renewed == [10 * MINUTE, timedelta(seconds=30), 10 * MINUTE]
 
@@ -70,10 +70,10 @@ def test_endings_of_many_claims_are_written_but_for_the_one_that_a_transaction_h
         for task in store.claim(2)
     ]
     with held_by_a_transaction(store, "k5"):
-        lost, blocked = store.run(finishing.finish(store.context, endings))
+        lost, blocked = store.run(finish.finish(store.context, endings))
     assert (lost, [ending.task.key for ending in blocked]) == ([], ["k5"])
     assert [task.key for task in store.list() if not task.finished] == ["k5"]
-    assert store.run(finishing.finish(store.context, blocked, again=True)) == ([], [])
+    assert store.run(finish.finish(store.context, blocked, again=True)) == ([], [])
 
 
 def test_the_sweeps_reach_the_others_where_a_transaction_holds_one(store: Any) -> None:
@@ -84,24 +84,24 @@ def test_the_sweeps_reach_the_others_where_a_transaction_holds_one(store: Any) -
     assert len(store.claim(2, queues=("mine",))) == 2
     store.clock.advance(60)
     with held_by_a_transaction(store, "due-a", "old-a", "run-a"):
-        assert [store.run(sweep(store.context)).moved for sweep in (upkeep.promote, upkeep.expire, upkeep.rescue)] == [
+        assert [store.run(one(store.context)).moved for one in (sweep.promote, sweep.expire, sweep.rescue)] == [
             1, 1, 1,
         ]  # fmt: skip
     states = [store.get(f"{kind}-b").state for kind in ("due", "old", "run")]
     assert states == [TaskState.READY, TaskState.EXPIRED, TaskState.READY]
     assert store.get("due-a").state is TaskState.SCHEDULED
-    assert store.run(upkeep.promote(store.context)).moved == 1
+    assert store.run(sweep.promote(store.context)).moved == 1
 
 
 def test_many_that_a_transaction_holds_do_not_hide_those_behind_them(
     store: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(patience, "MOST_PASSED", 6)
+    monkeypatch.setattr(skip_locked, "MOST_PASSED", 6)
     held = [store.new(key=f"a{number}", delay=1).key for number in range(12)]
     free = [store.new(key=f"b{number}", delay=1).key for number in range(4)]
     store.clock.advance(60)
     with held_by_a_transaction(store, *held):
-        assert store.run(upkeep.promote(store.context)).moved >= 3
+        assert store.run(sweep.promote(store.context)).moved >= 3
     assert sum(store.get(key).state is TaskState.READY for key in free) >= 3
 
 
@@ -113,7 +113,7 @@ def test_a_sweep_leaves_alone_what_it_is_told_to_avoid(store: Any) -> None:
     store.claim(2, queues=("mine",))
     store.clock.advance(60)
     avoid = {"due-a", "old-a", "run-a"}
-    for sweep in (upkeep.promote, upkeep.expire, upkeep.rescue):
-        assert store.run(sweep(store.context, avoid)).moved == 1
-        assert store.run(sweep(store.context, avoid)).next == upkeep.BLOCKED, "they are looked at again"
-        assert store.run(sweep(store.context)).moved == 1
+    for one in (sweep.promote, sweep.expire, sweep.rescue):
+        assert store.run(one(store.context, avoid)).moved == 1
+        assert store.run(one(store.context, avoid)).next == sweep.BLOCKED, "they are looked at again"
+        assert store.run(one(store.context)).moved == 1

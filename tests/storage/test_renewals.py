@@ -9,18 +9,18 @@ from typing import Any
 
 import pytest
 
-from mongoq.clock import elapsed
-from mongoq.errors import LeaseLost, StorageUnavailable
-from mongoq.model import Task
-from mongoq.options import Policy
-from mongoq.signals import Interruption
-from mongoq.storage import leasing, upkeep
+from mongoq.core.clock import elapsed
+from mongoq.core.errors import LeaseLost, StorageUnavailable
+from mongoq.core.events import Telemetry
+from mongoq.core.options import Policy
+from mongoq.core.signals import Interruption
+from mongoq.core.task import Task
 from mongoq.storage.commands import Command, Op
-from mongoq.telemetry import Telemetry
-from mongoq.work.attempt import LiveAttempt
-from mongoq.work.keepalive import Read
-from mongoq.work.keeper import Keeper
-from mongoq.work.shared import Shared
+from mongoq.storage.operations import leases, sweep
+from mongoq.worker.attempt import LiveAttempt
+from mongoq.worker.manual.keepalive import Read
+from mongoq.worker.runtime import Runtime
+from mongoq.worker.services.renewer import Renewer
 
 LEASE = timedelta(seconds=30)
 SECOND = timedelta(seconds=1)
@@ -40,9 +40,9 @@ class Kept:
 
     def __init__(self, store: Any) -> None:
         self._store = store
-        self.shared = Shared(store.context, store.run, "w", Telemetry())
+        self.shared = Runtime(store.context, store.run, "w", Telemetry())
         self.lost: list[LiveAttempt] = []
-        self.keeper = Keeper(self.shared, facts=None, lose=self._lose)
+        self.keeper = Renewer(self.shared, facts=None, lose=self._lose)
 
     def _lose(self, attempt: LiveAttempt) -> None:
         assert attempt.end()
@@ -60,7 +60,7 @@ class Kept:
         self._store.new()
         old = self.add(self._store.claim()[0])
         self._store.clock.advance(60)
-        assert self._store.run(upkeep.rescue(self._store.context)).moved == 1
+        assert self._store.run(sweep.rescue(self._store.context)).moved == 1
         return old, self.add(self._store.claim()[0])
 
 
@@ -70,7 +70,7 @@ def test_a_renewal_that_a_transaction_stops_is_told_and_the_others_are_renewed(s
     tasks = store.claim(2)
     store.clock.advance(1)
     with held_by_a_transaction(store, "a"), pytest.raises(StorageUnavailable, match=r"a$"):
-        store.run(leasing.renew_each(store.context, tasks, timedelta(hours=1)))
+        store.run(leases.renew_each(store.context, tasks, timedelta(hours=1)))
     left = {key: store.get(key).lease_until - store.clock.now() for key in ("a", "b")}
     assert left == {"a": LEASE - SECOND, "b": timedelta(hours=1)}
 
@@ -82,7 +82,7 @@ def test_what_was_lost_is_told_beside_what_a_transaction_holds(store: Any) -> No
     store.clock.advance(1)
     store.collection.update_one({"_id": "b"}, {"$set": {"token": "another's"}})
     with held_by_a_transaction(store, "a"), pytest.raises(StorageUnavailable) as blocked:
-        store.run(leasing.renew_each(store.context, tasks, None))
+        store.run(leases.renew_each(store.context, tasks, None))
     assert isinstance(blocked.value.__cause__, LeaseLost)
     assert blocked.value.__cause__.keys == ("b",)
 
@@ -159,7 +159,7 @@ def test_a_renewal_in_doubt_counts_by_the_word_of_a_majority(store: Any) -> None
         store.collection.update_one({"_id": "b"}, {"$set": {"token": "another's"}})
 
     run = Doubtful(store)
-    renewed = run(leasing.renew(store.context, claims, timedelta(hours=1)), fail_over)
+    renewed = run(leases.renew(store.context, claims, timedelta(hours=1)), fail_over)
     assert renewed == ([claims[1]], [claims[0]])
     assert len(run.majority) == 1
 
@@ -172,4 +172,4 @@ def test_a_renewal_in_doubt_that_no_majority_confirms_is_told(store: Any) -> Non
         raise StorageUnavailable("no majority answers", ambiguous=True)
 
     with pytest.raises(StorageUnavailable, match="no majority"):
-        Doubtful(store)(leasing.renew(store.context, claims, timedelta(hours=1)), nobody)
+        Doubtful(store)(leases.renew(store.context, claims, timedelta(hours=1)), nobody)

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from mongoq.errors import MongoqError
-from mongoq.lifecycle import TaskState
-from mongoq.signals import Fail, Move
-from mongoq.storage import rerunning, upkeep
+from mongoq.core.errors import MongoqError
+from mongoq.core.lifecycle import TaskState
+from mongoq.core.signals import Fail, Move
+from mongoq.core.verdict import Raised
 from mongoq.storage.commands import Command, Op
-from mongoq.verdict import Raised
+from mongoq.storage.operations import requeue, sweep
 
 ERROR = Raised(ValueError("no"))
 ENDINGS = [ERROR, Raised(Fail("no"))]
@@ -76,7 +76,7 @@ def test_a_poisonous_task_goes_to_its_error_queue_too(make_store: Callable[..., 
     for _ in range(3):
         assert store.claim()
         store.clock.advance(32)
-        store.run(upkeep.rescue(store.context))
+        store.run(sweep.rescue(store.context))
     task = store.get(key)
     assert (task.queue, task.moved_from, task.state) == ("default/err", "default", TaskState.READY)
     assert task.last_error is not None
@@ -86,7 +86,7 @@ def test_a_poisonous_task_goes_to_its_error_queue_too(make_store: Callable[..., 
 def test_failed_tasks_run_again_with_a_fresh_count(store: Any) -> None:
     key = fail(store)
     version = store.get(key).version
-    assert store.run(rerunning.retry_failed(store.context, [key], None)) == 1
+    assert store.run(requeue.retry_failed(store.context, [key], None)) == 1
 
     task = store.get(key)
     assert (task.state, task.charged, task.attempts, task.version) == (TaskState.READY, 0, 1, version + 1)
@@ -99,10 +99,10 @@ def test_only_failed_tasks_of_the_queue_run_again(store: Any) -> None:
     fail(store, key="mine", queue="mail")
     fail(store, key="other")
     store.new(key="waiting", queue="mail")
-    assert store.run(rerunning.retry_failed(store.context, None, "mail")) == 1
-    assert store.run(rerunning.retry_failed(store.context, ["waiting"], None)) == 0
+    assert store.run(requeue.retry_failed(store.context, None, "mail")) == 1
+    assert store.run(requeue.retry_failed(store.context, ["waiting"], None)) == 0
     assert [store.get(key).state.value for key in ("mine", "other", "waiting")] == ["ready", "failed", "ready"]
-    assert store.run(rerunning.retry_failed(store.context, None, None)) == 1
+    assert store.run(requeue.retry_failed(store.context, None, None)) == 1
 
 
 def test_more_than_a_batch_of_failed_tasks_run_again(store: Any) -> None:
@@ -111,14 +111,14 @@ def test_more_than_a_batch_of_failed_tasks_run_again(store: Any) -> None:
         {"_id": f"k{n}", "queue": "default", "state": "failed", "priority": 0, "run_at": now, "version": 1}
         for n in range(1_500)
     )
-    assert store.run(rerunning.retry_failed(store.context, None, None)) == 1_500
+    assert store.run(requeue.retry_failed(store.context, None, None)) == 1_500
 
 
 def test_a_failed_task_whose_unique_value_is_taken_stays_and_stops_nobody(store: Any) -> None:
     fail(store, key="first", unique="u")
     fail(store, key="second")
     store.new(key="third", unique="u")
-    assert store.run(rerunning.retry_failed(store.context, None, None)) == 1
+    assert store.run(requeue.retry_failed(store.context, None, None)) == 1
     assert store.get("first").state is TaskState.FAILED
 
 
@@ -128,7 +128,7 @@ def test_those_around_one_that_is_passed_over_are_counted(store: Any, keys: list
         fail(store, key=f"k{n}", unique=f"u{n}")
     fail(store, key="k5")
     store.new(key="other", unique="u3")
-    assert store.run(rerunning.retry_failed(store.context, keys, None)) == 5
+    assert store.run(requeue.retry_failed(store.context, keys, None)) == 5
     assert store.get("k3").state is TaskState.FAILED
 
 
@@ -151,7 +151,7 @@ def watched(op: Op[Any], look: Callable[[Command, Any], None]) -> Op[Any]:
 
 
 def test_they_are_read_in_portions_however_many_are_passed_over(store: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rerunning, "MOST_READ", 4)
+    monkeypatch.setattr(requeue, "MOST_READ", 4)
     now = store.clock.now()
     shape = {"queue": "default", "state": "failed", "priority": 0, "run_at": now, "version": 1}
     store.collection.insert_many({**shape, "_id": n, "unique": "taken" if n < 6 else f"u{n}"} for n in range(20))
@@ -162,13 +162,13 @@ def test_they_are_read_in_portions_however_many_are_passed_over(store: Any, monk
         if command.verb == "find":
             sizes.append(len(reply))
 
-    assert store.run(watched(rerunning.retry_failed(store.context, None, None), look)) == 14
+    assert store.run(watched(requeue.retry_failed(store.context, None, None), look)) == 14
     assert max(sizes) <= 4 + 6
     assert store.collection.count_documents({"state": "failed"}) == 6
 
 
 def test_what_fails_again_meanwhile_is_not_run_a_second_time(store: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rerunning, "MOST_READ", 2)
+    monkeypatch.setattr(requeue, "MOST_READ", 2)
     for _ in range(5):
         fail(store)
     again = {"state": "failed", "modified_at": store.clock.now() + timedelta(seconds=1)}
@@ -180,7 +180,7 @@ def test_what_fails_again_meanwhile_is_not_run_a_second_time(store: Any, monkeyp
             assert len(written) < 5, "it would go on for ever"
             store.collection.update_many({"state": "ready"}, {"$set": again})
 
-    assert store.run(watched(rerunning.retry_failed(store.context, None, None), work)) == 5
+    assert store.run(watched(requeue.retry_failed(store.context, None, None), work)) == 5
 
 
 def test_tasks_of_an_error_queue_go_home(store: Any) -> None:
@@ -191,7 +191,7 @@ def test_tasks_of_an_error_queue_go_home(store: Any) -> None:
     store.end(urgent, Raised(Fail("here too")))
     stranger = store.new(queue="err").key
 
-    assert store.run(rerunning.send_home(store.context, "err", None)) == 2
+    assert store.run(requeue.send_home(store.context, "err", None)) == 2
     for queue, key in homes.items():
         task = store.get(key)
         assert (task.queue, task.moved_from, task.state, task.charged) == (queue, None, TaskState.READY, 0)

@@ -23,7 +23,7 @@ from mongoq import (
     TaskRef,
     TaskState,
 )
-from mongoq.storage.embedded import EmbeddedServer
+from mongoq.embedded.server import EmbeddedServer
 
 Client = MongoClient[dict[str, Any]]
 

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from mongoq import ConfigurationError, LeaseLost, Queue, Task, TaskNotFound, TaskState, WrongState
-from mongoq.storage import filters, tending
-from mongoq.storage.embedded import EmbeddedServer
+from mongoq.embedded.server import EmbeddedServer
+from mongoq.storage.documents import filters
+from mongoq.storage.operations import bulk
 
 ACME = {"tenant": "acme"}
 
@@ -67,7 +68,7 @@ def test_cancelling_by_state_touches_no_other_state(queue: Queue, one_of_each: d
 def test_what_is_cancelled_is_kept_as_long_as_each_says(store: Any) -> None:
     store.new(key="short", keep_failed=60)
     store.new(key="long")
-    assert store.run(tending.cancel_all(store.context, filters.matching(queue="default"), None)) == 2
+    assert store.run(bulk.cancel_all(store.context, filters.matching(queue="default"), None)) == 2
     now = store.clock.now()
     assert store.document("short")["purge_at"] == now + timedelta(seconds=60)
     assert store.document("long")["purge_at"] == now + timedelta(days=30)
@@ -173,7 +174,7 @@ def test_what_changes_hands_between_the_look_and_the_write_is_left_alone(store: 
     def before_the_write() -> None:
         claimed.extend(store.claim(1))
 
-    assert drive_with(tending.delete_all(store.context, chosen, None), before_the_write) == 1
+    assert drive_with(bulk.delete_all(store.context, chosen, None), before_the_write) == 1
     assert [task.key for task in claimed] == ["a"]
     assert store.get("a").state is TaskState.RUNNING
 

@@ -15,9 +15,9 @@ from pymongo import MongoClient
 from pymongo.errors import PyMongoError
 
 from mongoq import Modification, NewTask, Queue, StorageUnavailable, TaskState, Unsupported
-from mongoq.storage import sessions
-from mongoq.storage.embedded import find_mongod
-from mongoq.work import own_transaction
+from mongoq.embedded.server import find_mongod
+from mongoq.storage.drivers import sessions
+from mongoq.worker import task_transaction
 
 Client = MongoClient[dict[str, Any]]
 Until = Callable[..., None]
@@ -123,7 +123,7 @@ def test_a_transaction_that_meets_another_s_write_is_told_each_time_it_is_run_ag
     queue: Queue, fail: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # The renewal before a transaction is an update as well, and would be the one that fails.
-    monkeypatch.setattr(own_transaction, "_persistently", lambda renew: None)
+    monkeypatch.setattr(task_transaction, "_persistently", lambda renew: None)
     queue.new(key="a")
     heard: list[str] = []
     queue.telemetry.subscribe(lambda name, fields: heard.append(f"{name}: {fields['error']}"))

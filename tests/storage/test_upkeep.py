@@ -7,19 +7,19 @@ from typing import Any
 
 import pytest
 
-from mongoq.backoff import Linear
-from mongoq.lifecycle import TaskState
-from mongoq.new_task import NewTask
-from mongoq.storage import tending, upkeep
-from mongoq.storage.upkeep import Swept
-from mongoq.verdict import Raised, Returned
+from mongoq.core.backoff import Linear
+from mongoq.core.lifecycle import TaskState
+from mongoq.core.new_task import NewTask
+from mongoq.core.verdict import Raised, Returned
+from mongoq.storage.operations import bulk, sweep
+from mongoq.storage.operations.sweep import Swept
 
 SECOND = timedelta(seconds=1)
 
 
 def lose_lease(store: Any) -> int:
     store.clock.advance(31)
-    swept: Swept = store.run(upkeep.rescue(store.context))
+    swept: Swept = store.run(sweep.rescue(store.context))
     return swept.moved
 
 
@@ -27,16 +27,16 @@ def test_a_task_is_promoted_when_its_time_has_come_and_not_before(store: Any) ->
     key = store.new(delay=10).key
     store.new(delay=15)
 
-    assert store.run(upkeep.promote(store.context)) == Swept(0, 10 * SECOND)
+    assert store.run(sweep.promote(store.context)) == Swept(0, 10 * SECOND)
     store.clock.advance(10)
-    assert store.run(upkeep.promote(store.context)).moved == 1
+    assert store.run(sweep.promote(store.context)).moved == 1
     assert store.get(key).state is TaskState.READY
-    assert store.run(upkeep.promote(store.context)) == Swept(0, 5 * SECOND)
+    assert store.run(sweep.promote(store.context)) == Swept(0, 5 * SECOND)
 
 
 def test_an_idle_sweep_has_nothing_in_sight(store: Any) -> None:
-    for sweep in (upkeep.promote, upkeep.rescue, upkeep.expire):
-        assert store.run(sweep(store.context)) == Swept(0, None)
+    for one in (sweep.promote, sweep.rescue, sweep.expire):
+        assert store.run(one(store.context)) == Swept(0, None)
 
 
 @pytest.mark.parametrize("threads", [1, 3])
@@ -45,14 +45,14 @@ def test_more_than_a_batch_is_promoted_also_by_several_at_once(store: Any, threa
     store.clock.advance(1)
     moved: list[int] = []
 
-    def sweep() -> None:
+    def promote() -> None:
         while True:
-            swept = store.run(upkeep.promote(store.context))
+            swept = store.run(sweep.promote(store.context))
             moved.append(swept.moved)
             if swept.next is None:
                 return
 
-    running = [threading.Thread(target=sweep) for _ in range(threads)]
+    running = [threading.Thread(target=promote) for _ in range(threads)]
     for thread in running:
         thread.start()
     for thread in running:
@@ -65,9 +65,9 @@ def test_a_lease_is_rescued_a_second_after_its_end(store: Any) -> None:
     task = store.claim()[0]
     store.clock.advance(30)
 
-    assert store.run(upkeep.rescue(store.context)) == Swept(0, SECOND)
+    assert store.run(sweep.rescue(store.context)) == Swept(0, SECOND)
     store.clock.advance(1)
-    assert store.run(upkeep.rescue(store.context)).moved == 1
+    assert store.run(sweep.rescue(store.context)).moved == 1
     rescued = store.get(task.key)
     assert (rescued.state, rescued.charged, rescued.suspect) == (TaskState.READY, 0, 1)
     assert rescued.run_at == task.run_at
@@ -81,8 +81,8 @@ def test_a_sweep_looks_again_at_once_because_the_next_may_be_due_a_moment_later(
     store.claim()
     store.clock.advance(30.95)
 
-    assert store.run(upkeep.rescue(store.context)) == Swept(1, timedelta(0))
-    assert store.run(upkeep.rescue(store.context)) == Swept(0, timedelta(seconds=0.05))
+    assert store.run(sweep.rescue(store.context)) == Swept(1, timedelta(0))
+    assert store.run(sweep.rescue(store.context)) == Swept(0, timedelta(seconds=0.05))
 
 
 def test_a_lease_lost_alone_is_charged_and_waits(make_store: Callable[..., Any]) -> None:
@@ -133,8 +133,8 @@ def test_a_batch_of_a_vanished_worker_is_refunded_as_a_whole(store: Any) -> None
     assert len(store.claim(1_200)) == 1_200
     store.clock.advance(31)
 
-    assert store.run(upkeep.rescue(store.context)).moved == 1_000
-    assert store.run(upkeep.rescue(store.context)).moved == 200
+    assert store.run(sweep.rescue(store.context)).moved == 1_000
+    assert store.run(sweep.rescue(store.context)).moved == 200
     assert store.collection.count_documents({"state": "ready", "uncharged": 1, "suspect": 1}) == 1_200
 
 
@@ -142,7 +142,7 @@ def test_a_cancelled_or_expired_task_of_a_vanished_worker_ends(store: Any) -> No
     cancelled = store.new().key
     expired = store.new(expires_at=store.clock.now() + 5 * SECOND).key
     store.claim(2)
-    store.run(tending.cancel(store.context, cancelled))
+    store.run(bulk.cancel(store.context, cancelled))
     lose_lease(store)
 
     assert store.get(cancelled).state is TaskState.CANCELLED
@@ -154,10 +154,10 @@ def test_waiting_tasks_expire_and_running_ones_do_not(store: Any) -> None:
     store.claim()
     ready = store.new(expires_at=store.clock.now() + 5 * SECOND).key
     scheduled = store.new(expires_at=store.clock.now() + 5 * SECOND, delay=60).key
-    assert store.run(upkeep.expire(store.context)) == Swept(0, 5 * SECOND)
+    assert store.run(sweep.expire(store.context)) == Swept(0, 5 * SECOND)
     store.clock.advance(5)
 
-    assert store.run(upkeep.expire(store.context)).moved == 2
+    assert store.run(sweep.expire(store.context)).moved == 2
     assert {store.get(key).state for key in (ready, scheduled)} == {TaskState.EXPIRED}
     assert "purge_at" in store.document(ready)
     assert store.get(running).state is TaskState.RUNNING

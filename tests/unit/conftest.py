@@ -7,15 +7,15 @@ from typing import Any
 
 import pytest
 
-from mongoq.clock import FrozenClock
-from mongoq.keys import KeyMaker
-from mongoq.lifecycle import TaskState
-from mongoq.model import Task
-from mongoq.options import Policy, checked_options
+from mongoq.core.clock import FrozenClock
+from mongoq.core.keys import KeyMaker
+from mongoq.core.lifecycle import TaskState
+from mongoq.core.options import Policy, checked_options
+from mongoq.core.task import Task
 from mongoq.storage.commands import Command, Op, Transaction
 from mongoq.storage.context import Context
-from mongoq.storage.reading import Unread
-from mongoq.work.attempt import LiveAttempt
+from mongoq.storage.documents.decoding import Unread
+from mongoq.worker.attempt import LiveAttempt
 
 NOW = FrozenClock().now()
 

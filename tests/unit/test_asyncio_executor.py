@@ -4,14 +4,14 @@ import asyncio
 import threading
 from collections.abc import Callable
 
-from mongoq.clock import elapsed
-from mongoq.model import Task
-from mongoq.signals import Interruption
-from mongoq.verdict import Ending, Raised, Returned
-from mongoq.work.attempt import LiveAttempt
-from mongoq.work.coroutines import AsyncioExecutor
-from mongoq.work.executor import Reports
-from mongoq.work.handler import Function, Handler
+from mongoq.core.clock import elapsed
+from mongoq.core.signals import Interruption
+from mongoq.core.task import Task
+from mongoq.core.verdict import Ending, Raised, Returned
+from mongoq.worker.attempt import LiveAttempt
+from mongoq.worker.executors.asyncio import AsyncioExecutor
+from mongoq.worker.executors.base import Reports
+from mongoq.worker.handlers.signature import Function, Handler
 
 Make = Callable[..., LiveAttempt]
 

@@ -6,11 +6,11 @@ from datetime import timedelta
 
 import pytest
 
-from mongoq.clock import elapsed
-from mongoq.model import Task
-from mongoq.options import Policy
-from mongoq.signals import DeadlineExceeded, Interrupted, Interruption
-from mongoq.work.attempt import LiveAttempt
+from mongoq.core.clock import elapsed
+from mongoq.core.options import Policy
+from mongoq.core.signals import DeadlineExceeded, Interrupted, Interruption
+from mongoq.core.task import Task
+from mongoq.worker.attempt import LiveAttempt
 
 Make = Callable[..., LiveAttempt]
 
@@ -150,7 +150,7 @@ def test_a_block_that_outlives_every_transaction_is_renewed_again(
     attempt = make_attempt(elapsed())
     attempt.pause()
     assert not attempt.begin_renewal()
-    monkeypatch.setattr("mongoq.work.attempt.LONGEST_TRANSACTION", 0.0)
+    monkeypatch.setattr("mongoq.worker.attempt.LONGEST_TRANSACTION", 0.0)
     attempt.pause()
     assert attempt.begin_renewal()
 

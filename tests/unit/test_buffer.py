@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 
-from mongoq.buffer import Buffer, Call, Gathering, Group
-from mongoq.errors import InvalidTask, QueueClosed, StorageRefused, StorageUnavailable
-from mongoq.new_task import NewTask
+from mongoq.api.buffer import Buffer, Call, Gathering, Group
+from mongoq.core.errors import InvalidTask, QueueClosed, StorageRefused, StorageUnavailable
+from mongoq.core.new_task import NewTask
 from mongoq.storage.commands import Op
 from mongoq.storage.context import Context
-from mongoq.storage.enqueueing import CHUNK, Others, draft
-from mongoq.storage.failures import NotAllWritten
+from mongoq.storage.drivers.errors import PartlyWritten
+from mongoq.storage.operations.enqueue import CHUNK, Others, draft
 
 Until = Callable[..., None]
 
@@ -181,7 +181,7 @@ def test_what_comes_during_a_write_is_one_write(ask: Any, writes: Writes) -> Non
 
 def test_each_call_raises_its_own_error(ask: Any, writes: Writes) -> None:
     asked = ask(3)
-    writes.replies[3] = NotAllWritten({1: StorageRefused("no", code=121)})
+    writes.replies[3] = PartlyWritten({1: StorageRefused("no", code=121)})
     writes.answer.set()
     errors = [future.exception(10) for future in asked]
     assert [type(error) for error in errors] == [type(None), type(None), StorageRefused, type(None)]

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from bson import Decimal128, Int64, ObjectId
 
-from mongoq.checks import DEEPEST, LONGEST, MOST_FAULTS, Checker, arguments_of, shortened, suggesting
-from mongoq.errors import ConfigurationError, InvalidTask
+from mongoq.core.errors import ConfigurationError, InvalidTask
+from mongoq.core.validation import DEEPEST, LONGEST, MOST_FAULTS, Checker, arguments_of, shortened, suggesting
 
 
 def faults_of(checker: Checker) -> list[str]:

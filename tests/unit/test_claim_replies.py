@@ -13,14 +13,15 @@ import bson
 import pytest
 from bson.datetime_ms import DatetimeMS
 
-from mongoq.arguments import Wanted
-from mongoq.clock import FrozenClock
-from mongoq.errors import StorageRefused, StorageUnavailable
-from mongoq.lifecycle import TaskState
-from mongoq.storage import claiming, indexes
-from mongoq.storage.codec import CODEC
+from mongoq.core.clock import FrozenClock
+from mongoq.core.errors import StorageRefused, StorageUnavailable
+from mongoq.core.lifecycle import TaskState
+from mongoq.core.requests import ClaimRequest
 from mongoq.storage.commands import Command
 from mongoq.storage.context import Context
+from mongoq.storage.documents import indexes
+from mongoq.storage.documents.codec import CODEC
+from mongoq.storage.operations import claims
 
 Drive = Callable[..., tuple[list[Command], Any]]
 Make = Callable[..., dict[str, Any]]
@@ -34,13 +35,13 @@ def matched(count: int) -> SimpleNamespace:
 
 
 def claim_many(context: Context, limit: int = 10, suspicion: int = 1) -> Any:
-    return claiming.claim_many(context, Wanted(("default",), "me:1:a", limit), suspicion=suspicion)
+    return claims.claim_many(context, ClaimRequest(("default",), "me:1:a", limit), suspicion=suspicion)
 
 
 @pytest.fixture
 def token(monkeypatch: pytest.MonkeyPatch) -> str:
     """Give the token that every claim of the test has."""
-    monkeypatch.setattr(claiming, "new_token", lambda: "mine")
+    monkeypatch.setattr(claims, "new_token", lambda: "mine")
     return "mine"
 
 
@@ -53,7 +54,7 @@ def theirs(key: str) -> dict[str, Any]:
     return row(key, "theirs", "them:2:b")
 
 
-def keys(claim: claiming.Claim) -> list[str]:
+def keys(claim: claims.Claim) -> list[str]:
     return [task.key for task in claim.tasks]
 
 
@@ -81,7 +82,7 @@ def test_two_claims_never_share_a_token(drive: Drive, context: Context, make_doc
 
 
 def test_no_two_processes_make_the_same_token() -> None:
-    code = "from mongoq.storage.claiming import new_token; print(new_token())"
+    code = "from mongoq.storage.operations.claims import new_token; print(new_token())"
     made = [subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, check=True).stdout for _ in range(2)]
     assert made[0] != made[1]
 
@@ -211,7 +212,7 @@ def test_a_task_that_moved_in_the_index_while_it_was_read_is_claimed_once(
     """The server gives it twice then: as it stood, and as it stands."""
     found = [make_document(_id="a"), make_document(_id="b"), make_document(_id="a", version=2)]
     head = [[make_document()]] if skip else []
-    claiming_op = claiming.claim_many(context, Wanted(("default",), "me", 3), suspicion=1, skip=skip)
+    claiming_op = claims.claim_many(context, ClaimRequest(("default",), "me", 3), suspicion=1, skip=skip)
     _, claim = drive(claiming_op, found, *head, matched(1), matched(1))
     assert sorted((task.key, task.version) for task in claim.tasks) == [("a", 3), ("b", 2)]
 
@@ -233,13 +234,13 @@ def test_as_many_suspects_as_allowed_need_no_second_look(drive: Drive, context: 
 def test_no_suspect_is_claimed_where_one_is_held(drive: Drive, context: Context, make_document: Make) -> None:
     commands, claim = drive(claim_many(context, suspicion=0), [make_document(suspect=1)], [])
     assert [command.verb for command in commands] == ["find", "find"]
-    assert claim == claiming.Claim([], more=False, lost=0, blocked=[])
+    assert claim == claims.Claim([], more=False, lost=0, blocked=[])
 
 
 def test_an_empty_queue_costs_one_find(drive: Drive, context: Context) -> None:
     commands, claim = drive(claim_many(context), [])
     assert len(commands) == 1
-    assert claim == claiming.Claim([], more=False, lost=0, blocked=[])
+    assert claim == claims.Claim([], more=False, lost=0, blocked=[])
 
 
 def test_what_has_expired_is_ended_instead_of_claimed(drive: Drive, context: Context, make_document: Make) -> None:
@@ -255,7 +256,7 @@ def test_a_single_claim_whose_reply_was_lost_is_looked_up_by_its_token(
     drive: Drive, context: Context, make_document: Make
 ) -> None:
     held = make_document(state="running", token="t", attempts=1)
-    commands, task = drive(claiming.claim_one(context, Wanted(("default",), "me")), LOST_REPLY, matched(0), [held])
+    commands, task = drive(claims.claim_one(context, ClaimRequest(("default",), "me")), LOST_REPLY, matched(0), [held])
     token = commands[0].args[1]["$set"]["token"]
     assert commands[2].majority
     assert commands[2].args[0] == {"state": TaskState.RUNNING, "token": token}
@@ -263,22 +264,22 @@ def test_a_single_claim_whose_reply_was_lost_is_looked_up_by_its_token(
 
 
 def test_a_single_claim_that_was_not_made_brings_nothing(drive: Drive, context: Context) -> None:
-    assert drive(claiming.claim_one(context, Wanted(("default",), "me")), LOST_REPLY, matched(0), [])[1] is None
+    assert drive(claims.claim_one(context, ClaimRequest(("default",), "me")), LOST_REPLY, matched(0), [])[1] is None
     with pytest.raises(StorageUnavailable):
-        drive(claiming.claim_one(context, Wanted(("default",), "me")), NO_SERVER)
+        drive(claims.claim_one(context, ClaimRequest(("default",), "me")), NO_SERVER)
 
 
 def test_a_task_with_a_lease_of_its_own_is_held_for_that_long(
     drive: Drive, context: Context, make_document: Make
 ) -> None:
     held = make_document(state="running", token="t", policy={"lease": 90}, lease_until=NOW + timedelta(seconds=30))
-    commands, _ = drive(claiming.claim_one(context, Wanted(("default",), "me")), held, matched(1))
+    commands, _ = drive(claims.claim_one(context, ClaimRequest(("default",), "me")), held, matched(1))
     assert commands[1].args[1] == {"$set": {"lease_until": NOW + timedelta(seconds=90)}}
 
 
 def test_a_single_claim_tells_until_when_it_holds_the_task(drive: Drive, context: Context, make_document: Make) -> None:
     held = make_document(state="running", token="t", policy={"lease": 90}, lease_until=NOW + timedelta(seconds=30))
-    _, task = drive(claiming.claim_one(context, Wanted(("default",), "me")), held, matched(1))
+    _, task = drive(claims.claim_one(context, ClaimRequest(("default",), "me")), held, matched(1))
     assert task.lease_until == NOW + timedelta(seconds=90)
 
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from mongoq.clock import MEASURE_EVERY, SLOWEST_MEASUREMENT, FrozenClock, ServerClock, elapsed
+from mongoq.core.clock import MEASURE_EVERY, SLOWEST_MEASUREMENT, FrozenClock, ServerClock, elapsed
 
 FAR = datetime(2040, 1, 1, tzinfo=UTC)
 NEAR = timedelta(milliseconds=250)

@@ -8,14 +8,14 @@ import bson
 import pytest
 from bson.datetime_ms import DatetimeMS
 
-from mongoq.backoff import Constant, Exponential, Ladder, Linear
-from mongoq.clock import FrozenClock
-from mongoq.errors import InvalidTask
-from mongoq.lifecycle import TaskState
-from mongoq.model import Task, TaskError
-from mongoq.new_task import NewTask
-from mongoq.storage import documents, encoding, reading
-from mongoq.storage.codec import CODEC
+from mongoq.core.backoff import Constant, Exponential, Ladder, Linear
+from mongoq.core.clock import FrozenClock
+from mongoq.core.errors import InvalidTask
+from mongoq.core.lifecycle import TaskState
+from mongoq.core.new_task import NewTask
+from mongoq.core.task import Task, TaskError
+from mongoq.storage.documents import decoding, encoding, fields
+from mongoq.storage.documents.codec import CODEC
 
 NOW = FrozenClock().now()
 
@@ -26,16 +26,16 @@ def stored(document: dict[str, Any]) -> dict[str, Any]:
 
 
 def made(new: NewTask, **carried: Any) -> dict[str, Any]:
-    model = documents.model_document(new, NOW, carried, new.expires_at)
-    return documents.new_document(model, "k1", new.tags)
+    model = encoding.model_document(new, NOW, carried, new.expires_at)
+    return encoding.new_document(model, "k1", new.tags)
 
 
 @pytest.mark.parametrize("tags", [{}, {"a": "ünï", "b": [1, {"c": None}]}], ids=str)
 def test_what_is_sent_is_the_document_that_it_was_made_from(tags: dict[str, Any]) -> None:
     new = NewTask(tags=tags, queue="mail", payload=b"\0\1", unique="u", delay=5)
-    model = documents.model_document(new, NOW, {"max_retries": 2}, None)
+    model = encoding.model_document(new, NOW, {"max_retries": 2}, None)
     common = encoding.encoded_model(model, 2**20)
-    document = documents.new_document(model, "k1", tags)
+    document = encoding.new_document(model, "k1", tags)
     sent = encoding.encoded_after(common, "k1", tags, 2**20).raw
     assert sent == encoding.encoded(document, 2**20).raw == bson.encode(document, codec_options=CODEC)
     assert encoding.encoded_after(common, "k1", tags, len(sent)).raw == sent
@@ -47,8 +47,8 @@ def test_a_new_task_comes_back_as_it_was_made() -> None:
     tags = {"user": 42, "name": "ünï", "list": [1, {"a": None}], "at": NOW}
     new = NewTask(tags=tags, queue="mail", priority=-3, payload=b"\x00", unique="u", expires_at=NOW + timedelta(days=1))
     document = made(new, max_retries=2)
-    task = reading.task_from(stored(document), "ns", NOW)
-    assert task == reading.task_from(document, "ns", NOW)
+    task = decoding.task_from(stored(document), "ns", NOW)
+    assert task == decoding.task_from(document, "ns", NOW)
     assert (task.key, task.queue, task.priority, task.tags, task.payload) == ("k1", "mail", -3, tags, b"\x00")
     assert (task.unique, task.expires_at, task.policy) == ("u", NOW + timedelta(days=1), {"max_retries": 2})
     assert (task.state, task.run_at, task.created_at, task.modified_at) == (TaskState.READY, NOW, NOW, NOW)
@@ -69,13 +69,13 @@ def test_a_new_task_comes_back_as_it_was_made() -> None:
     ids=str,
 )
 def test_a_new_task_is_ready_or_scheduled(options: dict[str, Any], state: TaskState, run_at: datetime) -> None:
-    task = reading.task_from(made(NewTask(**options)), "ns", NOW)
+    task = decoding.task_from(made(NewTask(**options)), "ns", NOW)
     assert (task.state, task.run_at) == (state, run_at)
 
 
 def test_a_delay_is_kept_in_whole_milliseconds_like_every_instant() -> None:
     document = made(NewTask(delay=0.0015))
-    assert document[documents.RUN_AT] == stored(document)[documents.RUN_AT]
+    assert document[fields.RUN_AT] == stored(document)[fields.RUN_AT]
 
 
 def test_a_document_says_nothing_where_there_is_nothing_to_say() -> None:
@@ -85,9 +85,9 @@ def test_a_document_says_nothing_where_there_is_nothing_to_say() -> None:
 
 def test_a_foreign_document_may_lack_all_but_what_the_claim_needs() -> None:
     document = {"_id": "k", "queue": "q", "state": "ready", "priority": 0, "run_at": NOW, "version": 0}
-    task = reading.task_from(document, "ns", NOW)
+    task = decoding.task_from(document, "ns", NOW)
     assert (task.tags, task.payload, task.attempts, task.errors, task.policy) == ({}, None, 0, (), {})
-    assert task.created_at == reading.LONG_AGO
+    assert task.created_at == decoding.LONG_AGO
 
 
 @pytest.mark.parametrize(
@@ -102,7 +102,7 @@ def test_a_foreign_document_may_lack_all_but_what_the_claim_needs() -> None:
 def test_a_strange_document_is_read_all_the_same(
     make_document: Callable[..., dict[str, Any]], foreign: dict[str, Any]
 ) -> None:
-    task = reading.task_from(stored(make_document(**foreign)), "ns", NOW)
+    task = decoding.task_from(stored(make_document(**foreign)), "ns", NOW)
     assert task.tags == {}
     assert task.errors == ()
     assert task.policy == {}
@@ -113,7 +113,7 @@ def test_a_text_that_is_no_utf8_and_a_date_beyond_python_s_do_not_stop_a_queue(
 ) -> None:
     document = make_document(tags={"bad": "XXXX", "far": DatetimeMS(10**15)})
     data = bson.encode(document, codec_options=CODEC).replace(b"XXXX", b"\xff\xfe\xfa\xfb")
-    task = reading.task_from(bson.decode(data, CODEC), "ns", NOW)
+    task = decoding.task_from(bson.decode(data, CODEC), "ns", NOW)
     assert task.tags["bad"] == "\N{REPLACEMENT CHARACTER}" * 4
     assert task.tags["far"].year == 9999
 
@@ -134,7 +134,7 @@ def test_a_text_that_is_no_utf8_and_a_date_beyond_python_s_do_not_stop_a_queue(
 )
 def test_a_policy_comes_back_as_it_was_carried(carried: dict[str, Any]) -> None:
     document = stored(made(NewTask(), **carried))
-    assert reading.policy_from(document.get(documents.POLICY, {})) == carried
+    assert decoding.policy_from(document.get(fields.POLICY, {})) == carried
 
 
 @pytest.mark.parametrize(
@@ -147,19 +147,19 @@ def test_a_policy_comes_back_as_it_was_carried(carried: dict[str, Any]) -> None:
     ids=str,
 )  # fmt: skip
 def test_what_cannot_be_read_of_a_policy_is_left_to_the_worker(foreign: dict[str, Any]) -> None:
-    assert reading.policy_from({**foreign, "deadline": 60}) == {"deadline": timedelta(minutes=1)}
+    assert decoding.policy_from({**foreign, "deadline": 60}) == {"deadline": timedelta(minutes=1)}
 
 
 @pytest.mark.parametrize(
     "foreign", [{"lease": 1e12}, {"keep_failed": 1e12}, {"lease": -1}, {"max_retries": -1}], ids=str
 )
 def test_a_policy_out_of_bounds_is_left_to_the_worker_too(foreign: dict[str, Any]) -> None:
-    assert reading.policy_from(foreign) == {}
+    assert decoding.policy_from(foreign) == {}
 
 
 def test_an_error_comes_back_as_it_was_told() -> None:
     error = TaskError("ValueError", "no", "Traceback ...", NOW, 3, "host:1:a")
-    assert reading.error_from(stored(documents.error_document(error))) == error
+    assert decoding.error_from(stored(encoding.error_document(error))) == error
 
 
 def test_a_task_reads_each_field_into_its_own_place(make_document: Callable[..., dict[str, Any]]) -> None:
@@ -169,16 +169,16 @@ def test_a_task_reads_each_field_into_its_own_place(make_document: Callable[...,
     fields |= {"attempts": 1, "uncharged": 2, "retries": 3, "suspect": 4, "version": 5, "priority": 6}
     fields |= {name: name for name in ("queue", "payload", "result", "note", "moved_from", "unique", "worker", "token")}
     read = NOW + timedelta(days=1)
-    task: Task = reading.task_from(make_document(**fields, cancel_requested=True), "ns", read)
+    task: Task = decoding.task_from(make_document(**fields, cancel_requested=True), "ns", read)
     assert {name: getattr(task, name) for name in fields} == fields
     assert (task.cancel_requested, task.read_at, task.namespace) == (True, read, "ns")
 
 
 def test_an_instant_is_read_back_in_utc() -> None:
-    task = reading.task_from(stored(made(NewTask(run_at=NOW))), "ns", NOW)
+    task = decoding.task_from(stored(made(NewTask(run_at=NOW))), "ns", NOW)
     assert task.run_at.tzinfo is not None
     assert task.run_at.utcoffset() == UTC.utcoffset(None)
 
 
 def test_a_document_whose_state_is_code_is_none_of_ours(make_document: Any) -> None:
-    assert reading.seen_from(make_document(state=bson.Code("ready")), "ns", NOW) is None
+    assert decoding.seen_from(make_document(state=bson.Code("ready")), "ns", NOW) is None

@@ -9,31 +9,31 @@ from typing import Any
 
 import pytest
 
-from mongoq.clock import FrozenClock
-from mongoq.errors import DuplicateTask, InvalidTask, StorageRefused, StorageUnavailable
-from mongoq.new_task import NewTask, each
-from mongoq.storage import enqueueing
+from mongoq.api.streaming import stream
+from mongoq.core.clock import FrozenClock
+from mongoq.core.errors import DuplicateTask, InvalidTask, StorageRefused, StorageUnavailable
+from mongoq.core.new_task import NewTask, each
 from mongoq.storage.commands import Command
 from mongoq.storage.context import Context
-from mongoq.storage.enqueueing import Draft
-from mongoq.storage.failures import KeyTaken, NotAllWritten
-from mongoq.streaming import stream
+from mongoq.storage.drivers.errors import KeyTaken, PartlyWritten
+from mongoq.storage.operations import enqueue
+from mongoq.storage.operations.enqueue import Draft
 
 Drive = Callable[..., tuple[list[Command], Any]]
 Make = Callable[..., dict[str, Any]]
 
 
 def drafted(context: Context, *tasks: NewTask) -> list[Draft]:
-    return [enqueueing.draft(context, task) for task in tasks]
+    return [enqueue.draft(context, task) for task in tasks]
 
 
 def test_a_taken_key_is_named_or_skipped(drive: Drive, context: Context, make_document: Make) -> None:
     task = NewTask(key="k1")
     with pytest.raises(DuplicateTask, match="'k1'") as caught:
-        drive(enqueueing.new(context, task), KeyTaken("_id"))
+        drive(enqueue.new(context, task), KeyTaken("_id"))
     assert (caught.value.key, caught.value.unique) == ("k1", None)
     skipping = NewTask(key="k1", on_conflict="skip")
-    commands, existing = drive(enqueueing.new(context, skipping), KeyTaken("_id"), [make_document(priority=9)])
+    commands, existing = drive(enqueue.new(context, skipping), KeyTaken("_id"), [make_document(priority=9)])
     assert commands[1].args[0] == {"_id": "k1"}
     assert existing.priority == 9
 
@@ -41,10 +41,10 @@ def test_a_taken_key_is_named_or_skipped(drive: Drive, context: Context, make_do
 def test_a_taken_unique_value_leads_to_its_unfinished_task(drive: Drive, context: Context, make_document: Make) -> None:
     task = NewTask(unique="u1")
     with pytest.raises(DuplicateTask, match="'u1'") as caught:
-        drive(enqueueing.new(context, task), KeyTaken("unique"))
+        drive(enqueue.new(context, task), KeyTaken("unique"))
     assert (caught.value.key, caught.value.unique) == (None, "u1")
     skipping = NewTask(unique="u1", on_conflict="skip")
-    commands, existing = drive(enqueueing.new(context, skipping), KeyTaken("unique"), [make_document(unique="u1")])
+    commands, existing = drive(enqueue.new(context, skipping), KeyTaken("unique"), [make_document(unique="u1")])
     assert commands[1].args[0]["unique"]["$eq"] == "u1"
     assert existing.key == "k1"
 
@@ -52,52 +52,52 @@ def test_a_taken_unique_value_leads_to_its_unfinished_task(drive: Drive, context
 def test_a_task_that_ended_before_it_could_be_read_is_a_duplicate_all_the_same(drive: Drive, context: Context) -> None:
     lost_twice: tuple[Any, ...] = (KeyTaken("unique"), [], KeyTaken("unique"), [])
     with pytest.raises(DuplicateTask):
-        drive(enqueueing.new(context, NewTask(unique="u1", on_conflict="skip")), *lost_twice)
+        drive(enqueue.new(context, NewTask(unique="u1", on_conflict="skip")), *lost_twice)
 
 
 def test_a_unique_value_set_free_meanwhile_is_taken(drive: Drive, context: Context) -> None:
-    new = enqueueing.new(context, NewTask(unique="u1", on_conflict="skip"))
+    new = enqueue.new(context, NewTask(unique="u1", on_conflict="skip"))
     _, task = drive(new, KeyTaken("unique"), [], None)
     assert task.unique == "u1"
 
 
 def test_many_tasks_go_in_chunks_and_keep_their_order(clock: FrozenClock, context: Context) -> None:
     def tasks() -> Iterator[dict[str, int]]:
-        for number in range(enqueueing.CHUNK + 1):
+        for number in range(enqueue.CHUNK + 1):
             clock.advance(-0.001)  # a clock that is set back meanwhile
             yield {"n": number}
 
-    first, second = enqueueing.chunks(context, each(tasks(), {}))
-    assert [len(first), len(second)] == [enqueueing.CHUNK, 1]
-    made = [*enqueueing.all_made(context, first, {}), *enqueueing.all_made(context, second, {})]
-    assert [task.tags["n"] for task in made] == list(range(enqueueing.CHUNK + 1))
+    first, second = enqueue.chunks(context, each(tasks(), {}))
+    assert [len(first), len(second)] == [enqueue.CHUNK, 1]
+    made = [*enqueue.all_made(context, first, {}), *enqueue.all_made(context, second, {})]
+    assert [task.tags["n"] for task in made] == list(range(enqueue.CHUNK + 1))
     assert made == sorted(made, key=lambda task: (task.run_at, task.key))
 
 
 def test_large_tasks_go_in_chunks_by_their_size(context: Context) -> None:
     tasks = [NewTask(payload=b"x" * 1_000_000)] * 20
-    assert [len(chunk) for chunk in enqueueing.chunks(context, each(tasks, {}))] == [16, 4]
+    assert [len(chunk) for chunk in enqueue.chunks(context, each(tasks, {}))] == [16, 4]
 
 
 def test_no_more_is_drawn_than_a_chunk_holds(context: Context) -> None:
-    drawn = iter([{"n": number} for number in range(5 * enqueueing.CHUNK)])
-    next(enqueueing.chunks(context, each(drawn, {})))
-    assert next(drawn)["n"] == enqueueing.CHUNK + 1
+    drawn = iter([{"n": number} for number in range(5 * enqueue.CHUNK)])
+    next(enqueue.chunks(context, each(drawn, {})))
+    assert next(drawn)["n"] == enqueue.CHUNK + 1
 
 
 def test_tasks_that_skip_conflicts_go_in_chunks_of_their_own(context: Context) -> None:
     tasks = [NewTask(key=key, on_conflict="skip" if key in "bc" else "error") for key in "abcd"]
-    drafts = list(enqueueing.chunks(context, each(tasks, {})))
+    drafts = list(enqueue.chunks(context, each(tasks, {})))
     assert [[one.key for one in chunk] for chunk in drafts] == [["a"], ["b", "c"], ["d"]]
 
 
 def test_the_refused_one_of_many_is_named_and_ends_it(drive: Drive, context: Context) -> None:
     chunk = drafted(context, *(NewTask(key=key) for key in "abc"))
-    commands, others = drive(enqueueing.chunk(context, chunk), NotAllWritten({1: KeyTaken("_id")}))
+    commands, others = drive(enqueue.chunk(context, chunk), PartlyWritten({1: KeyTaken("_id")}))
     assert commands[0].options == {}, "in order"
     assert list(others) == [1]
     with pytest.raises(DuplicateTask, match="a task has 'b' already"):
-        enqueueing.all_made(context, chunk, others)
+        enqueue.all_made(context, chunk, others)
 
 
 def test_conflicts_of_a_chunk_are_looked_up_in_one_trip_for_keys_and_one_for_unique_values(
@@ -108,19 +108,19 @@ def test_conflicts_of_a_chunk_are_looked_up_in_one_trip_for_keys_and_one_for_uni
     taken = {0: KeyTaken("_id"), 1: KeyTaken("unique"), 2: KeyTaken("_id"), 4: KeyTaken("unique")}
     keys = [make_document(_id="k"), make_document(_id="l")]
     uniques = [make_document(_id="x", unique="v"), make_document(_id="y", unique="u")]
-    commands, others = drive(enqueueing.chunk(context, chunk), NotAllWritten(taken), keys, uniques)
+    commands, others = drive(enqueue.chunk(context, chunk), PartlyWritten(taken), keys, uniques)
     assert commands[0].options == {"ordered": False}
     assert sorted(commands[1].args[0]["_id"]["$in"]) == ["k", "l"]
     assert sorted(commands[2].args[0]["unique"]["$in"]) == ["u", "v"]
-    made = [task.key for task in enqueueing.all_made(context, chunk, others)]
+    made = [task.key for task in enqueue.all_made(context, chunk, others)]
     assert made == ["k", "y", "l", chunk[3].key, "x"]
 
 
 def test_those_whose_holder_is_gone_are_tried_once_more_together(drive: Drive, context: Context) -> None:
     chunk = drafted(context, *(NewTask(unique=value, on_conflict="skip") for value in "abc"))
-    taken = NotAllWritten({0: KeyTaken("unique"), 2: KeyTaken("unique")})
-    again = NotAllWritten({1: KeyTaken("unique")})
-    commands, others = drive(enqueueing.together(context, chunk), taken, [], again, [])
+    taken = PartlyWritten({0: KeyTaken("unique"), 2: KeyTaken("unique")})
+    again = PartlyWritten({1: KeyTaken("unique")})
+    commands, others = drive(enqueue.together(context, chunk), taken, [], again, [])
     assert [len(command.args[0]) for command in (commands[0], commands[2])] == [3, 2]
     assert list(others) == [2]
     assert isinstance(others[2], DuplicateTask)
@@ -128,14 +128,14 @@ def test_those_whose_holder_is_gone_are_tried_once_more_together(drive: Drive, c
 
 def test_another_refusal_among_taken_keys_is_not_taken_for_one(drive: Drive, context: Context) -> None:
     chunk = drafted(context, NewTask(key="a"), NewTask(key="b", on_conflict="skip"), NewTask(key="c"))
-    refused = NotAllWritten({0: KeyTaken("_id"), 1: StorageRefused("no", code=121), 2: StorageRefused("no", code=121)})
-    _, others = drive(enqueueing.together(context, chunk), refused)
+    refused = PartlyWritten({0: KeyTaken("_id"), 1: StorageRefused("no", code=121), 2: StorageRefused("no", code=121)})
+    _, others = drive(enqueue.together(context, chunk), refused)
     assert [type(others[place]) for place in range(3)] == [DuplicateTask, StorageRefused, StorageRefused]
 
 
 def chunks_of(context: Context, count: int, *, then: Exception | None = None) -> Iterator[list[Draft]]:
     """Full chunks, and the end or an error."""
-    yield from enqueueing.chunks(context, each([{}] * count * enqueueing.CHUNK, {}))
+    yield from enqueue.chunks(context, each([{}] * count * enqueue.CHUNK, {}))
     if then:
         raise then
 
@@ -143,7 +143,7 @@ def chunks_of(context: Context, count: int, *, then: Exception | None = None) ->
 def test_a_stream_gives_every_chunk_back_in_order(context: Context) -> None:
     sent: list[list[Draft]] = []
 
-    def send(chunk: list[Draft]) -> enqueueing.Others:
+    def send(chunk: list[Draft]) -> enqueue.Others:
         sent.append(chunk)
         return {len(sent): {}}
 
@@ -158,15 +158,15 @@ def test_a_stream_is_drawn_on_in_the_caller_s_thread_and_sent_in_the_caller_s_co
     seen, drawers = [], set()
 
     def tasks() -> Iterator[dict[str, int]]:
-        for _ in range(3 * enqueueing.CHUNK):
+        for _ in range(3 * enqueue.CHUNK):
             drawers.add(threading.get_ident())
             yield {}
 
-    def send(chunk: list[Draft]) -> enqueueing.Others:
+    def send(chunk: list[Draft]) -> enqueue.Others:
         seen.append((limit.get(), threading.get_ident() in drawers))
         return {}
 
-    list(stream(send, enqueueing.chunks(context, each(tasks(), {}))))
+    list(stream(send, enqueue.chunks(context, each(tasks(), {}))))
     assert drawers == {threading.get_ident()}
     assert seen == [(7, False)] * 3, "full chunks go by a helper"
 
@@ -182,7 +182,7 @@ def test_what_was_sent_before_a_fault_counts(context: Context, fault: Exception)
 def test_an_error_of_the_server_comes_before_a_later_fault(context: Context) -> None:
     sent: list[int] = []
 
-    def send(chunk: list[Draft]) -> enqueueing.Others:
+    def send(chunk: list[Draft]) -> enqueue.Others:
         sent.append(len(chunk))
         if len(sent) == 2:
             raise StorageUnavailable("gone", ambiguous=True)
@@ -190,18 +190,18 @@ def test_an_error_of_the_server_comes_before_a_later_fault(context: Context) -> 
 
     with pytest.raises(StorageUnavailable) as caught:
         list(stream(send, chunks_of(context, 2, then=InvalidTask("no"))))
-    assert caught.value.enqueued == enqueueing.CHUNK
+    assert caught.value.enqueued == enqueue.CHUNK
     assert caught.value.__notes__ == ["tasks enqueued before it: 1,000, and perhaps some of the 1,000 after them"]
 
 
 def test_a_refused_one_counts_those_before_it_in_its_chunk(context: Context) -> None:
     sent: list[int] = []
 
-    def send(chunk: list[Draft]) -> enqueueing.Others:
+    def send(chunk: list[Draft]) -> enqueue.Others:
         sent.append(len(chunk))
         return {7: DuplicateTask("taken")} if len(sent) == 2 else {}
 
     with pytest.raises(DuplicateTask) as caught:
         list(stream(send, chunks_of(context, 4)))
-    assert caught.value.enqueued == enqueueing.CHUNK + 7
+    assert caught.value.enqueued == enqueue.CHUNK + 7
     assert len(sent) == 2, "nothing is sent after it"

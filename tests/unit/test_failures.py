@@ -9,14 +9,8 @@ from bson.errors import InvalidBSON, InvalidDocument
 from pymongo import errors as driver
 from pymongo.errors import PyMongoError
 
-from mongoq.errors import (
-    ConfigurationError,
-    IndexMissing,
-    QueueClosed,
-    StorageRefused,
-    StorageUnavailable,
-)
-from mongoq.storage.failures import AMBIGUOUS, KeyTaken, NotAllWritten, translated
+from mongoq.core.errors import ConfigurationError, IndexMissing, QueueClosed, StorageRefused, StorageUnavailable
+from mongoq.storage.drivers.errors import AMBIGUOUS, KeyTaken, PartlyWritten, translated
 
 SECRET = "4111-secret"
 
@@ -142,7 +136,7 @@ def test_every_refused_write_of_a_batch_is_told_by_its_place_and_kind() -> None:
     validator = {"code": 121, "index": 4, "errmsg": SECRET}
     id_taken = {"code": 11000, "index": 9, "errmsg": SECRET, "keyPattern": {"_id": 1}}
     meant = translated(bulk({"code": 11000, "index": 2, **DUPLICATE}, validator, id_taken), "db")
-    assert isinstance(meant, NotAllWritten)
+    assert isinstance(meant, PartlyWritten)
     assert {place: getattr(error, "field", None) for place, error in meant.errors.items()} == {
         2: "unique",
         4: None,

@@ -3,11 +3,11 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
-from mongoq.clock import elapsed
-from mongoq.lifecycle import Event
-from mongoq.verdict import Verdict
-from mongoq.work.attempt import LiveAttempt
-from mongoq.work.finisher import FinishBuffer, Settled
+from mongoq.core.clock import elapsed
+from mongoq.core.lifecycle import Event
+from mongoq.core.verdict import Verdict
+from mongoq.worker.attempt import LiveAttempt
+from mongoq.worker.services.finisher import FinishBuffer, Settled
 
 DONE = Verdict(Event.COMPLETE)
 

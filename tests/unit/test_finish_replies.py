@@ -9,20 +9,19 @@ from typing import Any
 
 import pytest
 
-from mongoq.clock import FrozenClock
-from mongoq.errors import InvalidTask, LeaseLost, StorageUnavailable
-from mongoq.lifecycle import Event, TaskState
-from mongoq.model import Task, TaskError
-from mongoq.modification import Modification
-from mongoq.new_task import NewTask
-from mongoq.signals import Snooze
-from mongoq.storage import finishing
+from mongoq.core.clock import FrozenClock
+from mongoq.core.errors import InvalidTask, LeaseLost, StorageUnavailable
+from mongoq.core.lifecycle import Event, TaskState
+from mongoq.core.modification import Modification
+from mongoq.core.new_task import NewTask
+from mongoq.core.signals import Snooze
+from mongoq.core.task import Task, TaskError
+from mongoq.core.verdict import Raised, Returned, Verdict
 from mongoq.storage.commands import Command
 from mongoq.storage.context import Context
-from mongoq.storage.finishing import Ended, finish
-from mongoq.storage.patience import WRITE_LIMIT
-from mongoq.storage.updates import mark
-from mongoq.verdict import Raised, Returned, Verdict
+from mongoq.storage.documents.updates import mark
+from mongoq.storage.operations.finish import Ended, complete_first, finish, settle
+from mongoq.storage.operations.skip_locked import WRITE_LIMIT
 
 Drive = Callable[..., tuple[list[Command], Any]]
 Make = Callable[..., Task]
@@ -238,19 +237,19 @@ def test_a_moved_task_starts_its_count_afresh_in_its_new_queue(drive: Drive, con
 
 def test_settling_by_hand_judges_and_tells_a_lost_lease(drive: Drive, context: Context, make_task: Make) -> None:
     task = make_task(policy={"keep_completed": 60.0})
-    (command,), _ = drive(finishing.settle(context, [task], Returned(), "me"), reply(1))
+    (command,), _ = drive(settle(context, [task], Returned(), "me"), reply(1))
     assert command.args[1]["$set"]["purge_at"] == NOW + timedelta(minutes=1)
     with pytest.raises(LeaseLost, match="k1"):
-        drive(finishing.settle(context, [task], Raised(Snooze(1)), "me"), reply(0), [])
+        drive(settle(context, [task], Raised(Snooze(1)), "me"), reply(0), [])
 
 
 def test_a_result_that_cannot_be_stored_is_refused_before_anything_is_written(
     drive: Drive, context: Context, make_task: Make
 ) -> None:
     with pytest.raises(InvalidTask, match="result"):
-        next(finishing.settle(context, [make_task()], Returned({1, 2}), "me"))
+        next(settle(context, [make_task()], Returned({1, 2}), "me"))
     unkept = make_task(policy={"keep_completed": 0})
-    assert drive(finishing.settle(context, [unkept], Returned({1, 2}), "me"), reply(1))[1] is None
+    assert drive(settle(context, [unkept], Returned({1, 2}), "me"), reply(1))[1] is None
 
 
 FOLLOW_UPS = [[NewTask(key="next")], Modification(insert=[NewTask(key="next")])]
@@ -263,9 +262,9 @@ def test_what_is_to_follow_is_refused_where_it_would_be_dropped(
 ) -> None:
     tasks = [make_task(_id=key, policy={"keep_completed": keep}) for key in "ab"]
     with pytest.raises(InvalidTask, match="complete each by itself"):
-        next(finishing.settle(context, tasks, Returned(follow_up), "me"))
+        next(settle(context, tasks, Returned(follow_up), "me"))
     with pytest.raises(InvalidTask, match="enqueue in its block"):
-        next(finishing.complete_first(context, tasks[0], follow_up, "me"))
+        next(complete_first(context, tasks[0], follow_up, "me"))
 
 
 def test_a_batch_of_cancelled_attempts_is_written_at_once(drive: Drive, context: Context, make_task: Make) -> None:

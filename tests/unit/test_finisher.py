@@ -6,17 +6,17 @@ from typing import Any
 
 import pytest
 
-from mongoq.errors import StorageRefused, StorageUnavailable
-from mongoq.lifecycle import Event
-from mongoq.modification import Modification
+from mongoq.core.errors import StorageRefused, StorageUnavailable
+from mongoq.core.events import Telemetry
+from mongoq.core.lifecycle import Event
+from mongoq.core.modification import Modification
+from mongoq.core.verdict import Verdict
 from mongoq.storage.context import Context
-from mongoq.storage.failures import WRITE_CONFLICT
-from mongoq.storage.finishing import Finished
-from mongoq.telemetry import Telemetry
-from mongoq.verdict import Verdict
-from mongoq.work.attempt import LiveAttempt
-from mongoq.work.finisher import GATHERED, LONGEST_GATHERING, SHORTEST_GATHERING, FinishBuffer, Finisher
-from mongoq.work.shared import Shared
+from mongoq.storage.drivers.errors import WRITE_CONFLICT
+from mongoq.storage.operations.finish import Finished
+from mongoq.worker.attempt import LiveAttempt
+from mongoq.worker.runtime import Runtime
+from mongoq.worker.services.finisher import GATHERED, LONGEST_GATHERING, SHORTEST_GATHERING, FinishBuffer, Finisher
 
 Make = Callable[..., LiveAttempt]
 
@@ -32,7 +32,7 @@ def finisher_on(context: Context, make_attempt: Make) -> Callable[..., tuple[Fin
         changing = Verdict(Event.COMPLETE, modification=Modification())
         for key, verdict in (("a", Verdict(Event.COMPLETE)), ("b", changing), ("c", Verdict(Event.COMPLETE))):
             buffer.add(make_attempt(0.0, _id=key), verdict)
-        shared = Shared(context, run, "w", Telemetry())
+        shared = Runtime(context, run, "w", Telemetry())
         quiet: Any = lambda *_: None  # noqa: E731 -- nobody is to be told
         finisher = Finisher(shared, buffer, gather_for=lambda: gather_for, taken=taken, written=quiet, refused=quiet)
         return finisher, buffer

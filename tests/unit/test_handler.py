@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from mongoq.clock import elapsed
-from mongoq.errors import ConfigurationError
-from mongoq.model import Task
-from mongoq.work.attempt import LiveAttempt
-from mongoq.work.handler import checked_handler, default_workers
+from mongoq.core.clock import elapsed
+from mongoq.core.errors import ConfigurationError
+from mongoq.core.task import Task
+from mongoq.worker.attempt import LiveAttempt
+from mongoq.worker.handlers.signature import checked_handler, default_workers
 
 
 class Methods:

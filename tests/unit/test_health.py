@@ -5,9 +5,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from mongoq.errors import StorageUnavailable
-from mongoq.telemetry import Telemetry
-from mongoq.work.service import PAUSE, Health, Loop
+from mongoq.core.errors import StorageUnavailable
+from mongoq.core.events import Telemetry
+from mongoq.worker.services.loop import PAUSE, Health, Loop
 
 DOWN = StorageUnavailable("no MongoDB answers at db:27017")
 
@@ -31,7 +31,7 @@ def test_a_lost_server_is_one_line_whoever_notices_and_however_often(
         for who in ("claimer", "keeper", "sweeper"):
             health.ill(who, DOWN)
     (record,) = caplog.records
-    assert (record.name, record.levelno) == ("mongoq.work", logging.WARNING)
+    assert (record.name, record.levelno) == ("mongoq.worker", logging.WARNING)
     assert "no MongoDB answers at db:27017; it goes on trying" in record.message
     assert events == ["storage.lost"]
 

@@ -5,8 +5,8 @@ import threading
 from datetime import timedelta
 from itertools import islice, pairwise
 
-from mongoq.clock import FrozenClock
-from mongoq.keys import KeyMaker
+from mongoq.core.clock import FrozenClock
+from mongoq.core.keys import KeyMaker
 
 
 def test_keys_made_in_one_millisecond_are_unique_and_in_order(clock: FrozenClock) -> None:

@@ -5,9 +5,9 @@ from datetime import timedelta
 
 import pytest
 
-from mongoq.options import Policy
-from mongoq.work.attempt import LiveAttempt
-from mongoq.work.lease_book import LeaseBook
+from mongoq.core.options import Policy
+from mongoq.worker.attempt import LiveAttempt
+from mongoq.worker.services.lease_book import LeaseBook
 
 Make = Callable[..., LiveAttempt]
 SHORT = Policy(lease=timedelta(seconds=3))

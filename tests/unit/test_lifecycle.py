@@ -4,10 +4,10 @@ from datetime import timedelta
 
 import pytest
 
-from mongoq.clock import FrozenClock
-from mongoq.lifecycle import FINISHED, LIVE, TRANSITIONS, WAITING, Event, TaskState, diagram, sources, targets
-from mongoq.storage.updates import ended, state_after
-from mongoq.verdict import Verdict
+from mongoq.core.clock import FrozenClock
+from mongoq.core.lifecycle import FINISHED, LIVE, TRANSITIONS, WAITING, Event, TaskState, diagram, sources, targets
+from mongoq.core.verdict import Verdict
+from mongoq.storage.documents.updates import ended, state_after
 
 VERDICTS = set(Event) - {Event.NEW, Event.CLAIM, Event.RENEW, Event.PROMOTE, Event.CHANGE, Event.RERUN}
 """What may become of an attempt."""

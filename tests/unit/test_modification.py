@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from mongoq.errors import Conflict, DependencyError, InvalidTask, Role
-from mongoq.model import Task
-from mongoq.modification import Change, Modification, TaskRef
-from mongoq.new_task import NewTask
+from mongoq.core.errors import Conflict, DependencyError, InvalidTask, Role
+from mongoq.core.modification import Change, Modification, TaskRef
+from mongoq.core.new_task import NewTask
+from mongoq.core.task import Task
 
 MakeTask = Callable[..., Task]
 

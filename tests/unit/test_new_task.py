@@ -8,20 +8,21 @@ from typing import Any
 import bson
 import pytest
 
-from mongoq.backoff import Linear
-from mongoq.checks import MOST_FAULTS
-from mongoq.errors import ConfigurationError, InvalidTask
-from mongoq.new_task import MOST_TAGS, NewTask, each
-from mongoq.storage import documents, encoding, enqueueing, reading
-from mongoq.storage.codec import CODEC
+from mongoq.core.backoff import Linear
+from mongoq.core.errors import ConfigurationError, InvalidTask
+from mongoq.core.new_task import MOST_TAGS, NewTask, each
+from mongoq.core.validation import MOST_FAULTS
 from mongoq.storage.context import Context
+from mongoq.storage.documents import decoding, encoding, fields
+from mongoq.storage.documents.codec import CODEC
+from mongoq.storage.operations import enqueue
 
 LATER = datetime(2031, 1, 1, tzinfo=UTC)
 
 
 def sent(context: Context, task: NewTask) -> dict[str, Any]:
     """The document that `new` asks the driver to insert."""
-    (body,) = next(enqueueing.new(context, task)).args
+    (body,) = next(enqueue.new(context, task)).args
     return bson.decode(body.raw, CODEC)
 
 
@@ -145,7 +146,7 @@ def test_what_is_wrong_with_the_common_options_is_told_once() -> None:
 
 
 def test_a_task_of_more_than_the_limit_is_refused_before_anything_is_sent(context: Context) -> None:
-    op = enqueueing.new(context, NewTask(payload=b"x" * 2**20))
+    op = enqueue.new(context, NewTask(payload=b"x" * 2**20))
     with pytest.raises(InvalidTask, match=r"task: 1,048,\d+ bytes is not at most 1,048,576 bytes once encoded"):
         next(op)
 
@@ -153,13 +154,13 @@ def test_a_task_of_more_than_the_limit_is_refused_before_anything_is_sent(contex
 def test_one_task_too_large_keeps_its_chunk_from_being_sent(context: Context) -> None:
     tasks = [NewTask(), NewTask(payload="x" * 2**20)]
     with pytest.raises(InvalidTask, match=r"tasks\[1\].task: 1,048,\d+ bytes is not at most"):
-        next(enqueueing.chunks(context, each(tasks, {})))
+        next(enqueue.chunks(context, each(tasks, {})))
 
 
 def test_what_only_bson_refuses_is_an_invalid_task_too(context: Context) -> None:
     foreign = type("Foreign", (), {"__module__": "bson_like"})()
     with pytest.raises(InvalidTask, match="a value that BSON can carry"):
-        next(enqueueing.new(context, NewTask(payload=foreign)))
+        next(enqueue.new(context, NewTask(payload=foreign)))
     with pytest.raises(InvalidTask, match="result"):
         encoding.checked_result({"a": {1}}, 2**20)
     with pytest.raises(InvalidTask, match=r"result: .* at most 1,024 bytes"):
@@ -170,15 +171,15 @@ def test_a_task_expires_by_its_own_word_or_by_the_queue_s_max_age(make_context: 
     context = make_context(max_age=60)
     now = context.clock.now()
     inherited = sent(context, NewTask())
-    assert inherited[documents.EXPIRES_AT] == now + timedelta(seconds=60)
+    assert inherited[fields.EXPIRES_AT] == now + timedelta(seconds=60)
     own = sent(context, NewTask(expires_at=LATER))
-    assert own[documents.EXPIRES_AT] == LATER
+    assert own[fields.EXPIRES_AT] == LATER
 
 
 def test_a_task_s_own_policy_goes_over_the_queue_s(make_context: Callable[..., Context]) -> None:
     context = make_context(max_retries=3, lease=60)
-    carried = sent(context, NewTask(max_retries=None))[documents.POLICY]
-    assert reading.policy_from(carried) == {
+    carried = sent(context, NewTask(max_retries=None))[fields.POLICY]
+    assert decoding.policy_from(carried) == {
         "max_retries": None,
         "lease": timedelta(seconds=60),
     }

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from pymongo import MongoClient
 
-from mongoq.backoff import Constant, Linear
-from mongoq.checks import UNSET, Checker
-from mongoq.errors import ConfigurationError
-from mongoq.model import Task
-from mongoq.options import DEFAULTS, POLICY_NAMES, Options, Policy, checked_options, checked_queues
+from mongoq.core.backoff import Constant, Linear
+from mongoq.core.errors import ConfigurationError
+from mongoq.core.options import DEFAULTS, POLICY_NAMES, Options, Policy, checked_options, checked_queues
+from mongoq.core.task import Task
+from mongoq.core.validation import UNSET, Checker
 from mongoq.queue import Queue
 
 

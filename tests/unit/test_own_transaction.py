@@ -8,13 +8,13 @@ from datetime import timedelta
 import pytest
 from pymongo.errors import OperationFailure
 
-from mongoq.clock import elapsed
-from mongoq.errors import LeaseLost, StorageUnavailable
-from mongoq.signals import Snooze
-from mongoq.storage.failures import translated
-from mongoq.work import own_transaction
-from mongoq.work.attempt import LiveAttempt
-from mongoq.work.own_transaction import apart
+from mongoq.core.clock import elapsed
+from mongoq.core.errors import LeaseLost, StorageUnavailable
+from mongoq.core.signals import Snooze
+from mongoq.storage.drivers.errors import translated
+from mongoq.worker import task_transaction
+from mongoq.worker.attempt import LiveAttempt
+from mongoq.worker.task_transaction import apart
 
 Make = Callable[..., LiveAttempt]
 
@@ -54,7 +54,7 @@ def test_what_always_meets_another_write_does_not_spin(make_attempt: Make) -> No
 def test_a_transaction_that_the_server_aborted_for_its_length_is_a_failure(
     make_attempt: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(own_transaction, "LIFETIME", 0.0)
+    monkeypatch.setattr(task_transaction, "LIFETIME", 0.0)
     assert ended(make_attempt(elapsed()), CONFLICT) is CONFLICT
 
 
@@ -79,7 +79,7 @@ def test_a_begin_that_finds_no_server_is_tried_again(make_attempt: Make, monkeyp
     assert len(tries) == 3
 
     tries.clear()
-    monkeypatch.setattr(own_transaction, "REPLAYED_FOR", -1.0)
+    monkeypatch.setattr(task_transaction, "REPLAYED_FOR", -1.0)
     attempt = make_attempt(elapsed())
     with pytest.raises(StorageUnavailable) as caught, apart(attempt.task, renew):
         pytest.fail("the block is not entered")

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import pytest
 
-from mongoq.work.prefetch import MOST_AHEAD, MOST_BYTES, Prefetch
+from mongoq.worker.services.prefetch import MOST_AHEAD, MOST_BYTES, Prefetch
 
 
 class Weight(NamedTuple):

@@ -9,16 +9,17 @@ from typing import Any
 
 import pytest
 
-from mongoq.clock import FrozenClock
-from mongoq.errors import StorageUnavailable
-from mongoq.lifecycle import TaskState
-from mongoq.storage import filters, upkeep
+from mongoq.core.clock import FrozenClock
+from mongoq.core.errors import StorageUnavailable
+from mongoq.core.events import Telemetry
+from mongoq.core.lifecycle import TaskState
 from mongoq.storage.commands import Command
 from mongoq.storage.context import Context
-from mongoq.storage.upkeep import Swept
-from mongoq.telemetry import Telemetry
-from mongoq.work.shared import Shared
-from mongoq.work.sweeper import Sweeper
+from mongoq.storage.documents import filters
+from mongoq.storage.operations import sweep
+from mongoq.storage.operations.sweep import Swept
+from mongoq.worker.runtime import Runtime
+from mongoq.worker.services.sweeper import Sweeper
 
 Drive = Callable[..., tuple[list[Command], Any]]
 Make = Callable[..., dict[str, Any]]
@@ -39,9 +40,9 @@ def abandoned(make_document: Make, **fields: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     "sweep, field, slack",
     [
-        (upkeep.promote, "run_at", timedelta(0)),
-        (upkeep.expire, "expires_at", timedelta(0)),
-        (upkeep.rescue, "lease_until", filters.SKEW),
+        (sweep.promote, "run_at", timedelta(0)),
+        (sweep.expire, "expires_at", timedelta(0)),
+        (sweep.rescue, "lease_until", filters.SKEW),
     ],
 )
 def test_an_idle_sweep_costs_one_find_and_says_when_to_come_back(
@@ -53,14 +54,14 @@ def test_an_idle_sweep_costs_one_find_and_says_when_to_come_back(
 
 def test_a_lease_is_left_alone_for_a_second_beyond_its_end(drive: Drive, context: Context) -> None:
     first = {"_id": "k", "lease_until": NOW - SECOND / 2}
-    assert drive(upkeep.rescue(context), [first])[1] == Swept(0, SECOND / 2)
+    assert drive(sweep.rescue(context), [first])[1] == Swept(0, SECOND / 2)
 
 
 def test_a_full_batch_says_that_more_wait(drive: Drive, context: Context) -> None:
     first = {"_id": "k0", "run_at": NOW}
-    found = [{"_id": f"k{number}"} for number in range(upkeep.BATCH)]
-    commands, swept = drive(upkeep.promote(context), [first], found, matched(upkeep.BATCH - 1))
-    assert swept == Swept(upkeep.BATCH - 1, timedelta(0), full=True)
+    found = [{"_id": f"k{number}"} for number in range(sweep.BATCH)]
+    commands, swept = drive(sweep.promote(context), [first], found, matched(sweep.BATCH - 1))
+    assert swept == Swept(sweep.BATCH - 1, timedelta(0), full=True)
     where = commands[2].args[0]
     assert (where["state"], where["run_at"]) == (TaskState.SCHEDULED, {"$lte": NOW}), "written under the same guard"
 
@@ -69,7 +70,7 @@ def test_tasks_lost_with_a_batch_are_refunded_by_one_update_for_each_claim(
     drive: Drive, context: Context, make_document: Make
 ) -> None:
     found = [abandoned(make_document, _id=key, token=token) for key, token in (("a", "t1"), ("b", "t2"), ("c", "t1"))]
-    commands, swept = drive(upkeep.rescue(context), found[:1], found, matched(2), matched(1))
+    commands, swept = drive(sweep.rescue(context), found[:1], found, matched(2), matched(1))
     assert swept.moved == 3
     for update, keys, token in zip(commands[2:], ({"$in": ["a", "c"]}, "b"), ("t1", "t2"), strict=True):
         where, change = update.args
@@ -82,7 +83,7 @@ def test_tasks_lost_with_a_batch_are_refunded_by_one_update_for_each_claim(
 
 def test_a_suspect_that_is_lost_again_pays_and_waits(drive: Drive, context: Context, make_document: Make) -> None:
     found = [abandoned(make_document, suspect=2, attempts=3, uncharged=2)]
-    commands, swept = drive(upkeep.rescue(context), found, found, matched(1))
+    commands, swept = drive(sweep.rescue(context), found, found, matched(1))
     where, change = commands[2].args
     assert where["token"] == "t1"
     assert change["$set"]["state"] == TaskState.SCHEDULED
@@ -93,7 +94,7 @@ def test_a_suspect_that_is_lost_again_pays_and_waits(drive: Drive, context: Cont
 
 def test_a_lost_task_that_somebody_cancelled_is_cancelled(drive: Drive, context: Context, make_document: Make) -> None:
     found = [abandoned(make_document, cancel_requested=True)]
-    commands, _ = drive(upkeep.rescue(context), found, found, matched(1))
+    commands, _ = drive(sweep.rescue(context), found, found, matched(1))
     _, change = commands[2].args
     assert change["$set"]["state"] == TaskState.CANCELLED
 
@@ -105,7 +106,7 @@ def test_a_callable_backoff_that_raises_does_not_keep_lost_tasks_from_their_resc
         raise ZeroDivisionError
 
     found = [abandoned(make_document, _id="a", suspect=2), abandoned(make_document, _id="b")]
-    _, swept = drive(upkeep.rescue(make_context(backoff=broken)), found[:1], found, matched(1), matched(1))
+    _, swept = drive(sweep.rescue(make_context(backoff=broken)), found[:1], found, matched(1), matched(1))
     assert swept.moved == 2
 
 
@@ -119,13 +120,13 @@ def test_the_sweeper_leaves_alone_for_a_while_what_a_transaction_holds(drive: Dr
         sent.extend(commands)
         return result
 
-    sweeper = Sweeper(Shared(context, run, "w", Telemetry()), found_work=lambda: None, watched=lambda: False)
+    sweeper = Sweeper(Runtime(context, run, "w", Telemetry()), found_work=lambda: None, watched=lambda: False)
     sweeper.step()
     replies.append([first, [*first, {"_id": "b"}], matched(1)])
     sweeper.look_ahead()
     sweeper.step()
     assert sent[-1].args[0]["_id"] == "b"
-    assert sent[-2].options["limit"] == -upkeep.BATCH - 1, "those avoided take no place of the others"
+    assert sent[-2].options["limit"] == -sweep.BATCH - 1, "those avoided take no place of the others"
 
 
 @pytest.mark.parametrize(
@@ -150,7 +151,7 @@ def test_leases_that_are_short_are_looked_at_more_closely(
     why: str,
 ) -> None:
     now = 1_000.0
-    monkeypatch.setattr("mongoq.work.sweeper.elapsed", lambda: now)
+    monkeypatch.setattr("mongoq.worker.services.sweeper.elapsed", lambda: now)
     replies, looks = list(first), 0
 
     def run(operation: Any) -> Swept:
@@ -160,7 +161,7 @@ def test_leases_that_are_short_are_looked_at_more_closely(
         looks += 1
         return replies.pop(0) if replies else Swept(0, None)
 
-    sweeper = Sweeper(Shared(context, run, "w", Telemetry()), found_work=lambda: None, watched=lambda: False)
+    sweeper = Sweeper(Runtime(context, run, "w", Telemetry()), found_work=lambda: None, watched=lambda: False)
     while now < 1_000 + seconds:
         now += sweeper.step()
     assert least <= looks <= most, why

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from mongoq.telemetry import Signpost, Telemetry
+from mongoq.core.events import Signpost, Telemetry
 
 
 class Heard(list[tuple[str, dict[str, Any]]]):

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from mongoq.work import turns
+from mongoq.worker.services import switch_interval
 
 
 @pytest.fixture(autouse=True)
@@ -19,31 +19,31 @@ def usual() -> Iterator[float]:
 
 
 def test_turns_are_short_until_the_last_worker_has_ended(usual: float) -> None:
-    turns.shorten("one")
-    turns.shorten("other")
-    assert sys.getswitchinterval() == pytest.approx(turns.LONGEST, abs=2e-6)
+    switch_interval.shorten("one")
+    switch_interval.shorten("other")
+    assert sys.getswitchinterval() == pytest.approx(switch_interval.LONGEST, abs=2e-6)
 
-    turns.restore("one")
-    turns.restore("one")
-    assert sys.getswitchinterval() == pytest.approx(turns.LONGEST, abs=2e-6)
+    switch_interval.restore("one")
+    switch_interval.restore("one")
+    assert sys.getswitchinterval() == pytest.approx(switch_interval.LONGEST, abs=2e-6)
 
-    turns.restore("other")
+    switch_interval.restore("other")
     assert sys.getswitchinterval() == pytest.approx(usual, abs=2e-6)
 
 
 @pytest.mark.parametrize("own", [0.0001, 0.02])
 def test_what_the_application_sets_itself_stays(own: float) -> None:
-    turns.shorten("one")
+    switch_interval.shorten("one")
     sys.setswitchinterval(own)
-    turns.restore("one")
+    switch_interval.restore("one")
 
     assert sys.getswitchinterval() == pytest.approx(own, abs=2e-6)
 
 
 def test_turns_that_are_shorter_already_are_left_alone() -> None:
     sys.setswitchinterval(0.0002)
-    turns.shorten("one")
+    switch_interval.shorten("one")
     assert sys.getswitchinterval() == pytest.approx(0.0002, abs=2e-6)
-    turns.restore("one")
+    switch_interval.restore("one")
 
     assert sys.getswitchinterval() == pytest.approx(0.0002, abs=2e-6)

@@ -6,26 +6,16 @@ from typing import Any
 
 import pytest
 
-from mongoq.backoff import Linear
-from mongoq.clock import FrozenClock
-from mongoq.errors import InvalidTask
-from mongoq.lifecycle import Event
-from mongoq.model import Task
-from mongoq.modification import Modification
-from mongoq.new_task import NewTask
-from mongoq.options import Policy
-from mongoq.signals import (
-    Cancel,
-    DeadlineExceeded,
-    Fail,
-    Interrupted,
-    Interruption,
-    Move,
-    Retry,
-    Signal,
-    Snooze,
-)
-from mongoq.verdict import Ending, Lost, Raised, Released, Returned, Verdict, judge
+from mongoq.core.backoff import Linear
+from mongoq.core.clock import FrozenClock
+from mongoq.core.errors import InvalidTask
+from mongoq.core.lifecycle import Event
+from mongoq.core.modification import Modification
+from mongoq.core.new_task import NewTask
+from mongoq.core.options import Policy
+from mongoq.core.signals import Cancel, DeadlineExceeded, Fail, Interrupted, Interruption, Move, Retry, Signal, Snooze
+from mongoq.core.task import Task
+from mongoq.core.verdict import Ending, Lost, Raised, Released, Returned, Verdict, judge
 
 NOW = FrozenClock().now()
 KEEP_COMPLETED = timedelta(minutes=1)

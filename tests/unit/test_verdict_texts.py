@@ -7,12 +7,12 @@ from collections.abc import Callable
 import bson
 import pytest
 
-from mongoq.clock import FrozenClock
-from mongoq.model import Task, TaskError
-from mongoq.options import Policy
-from mongoq.signals import Cancel, Move, Signal, Snooze
-from mongoq.storage.documents import error_document
-from mongoq.verdict import LONGEST_MESSAGE, LONGEST_TRACEBACK, Raised, Verdict, judge
+from mongoq.core.clock import FrozenClock
+from mongoq.core.options import Policy
+from mongoq.core.signals import Cancel, Move, Signal, Snooze
+from mongoq.core.task import Task, TaskError
+from mongoq.core.verdict import LONGEST_MESSAGE, LONGEST_TRACEBACK, Raised, Verdict, judge
+from mongoq.storage.documents.encoding import error_document
 
 
 @pytest.fixture

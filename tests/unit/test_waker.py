@@ -4,10 +4,10 @@ import threading
 
 import pytest
 
-from mongoq.clock import elapsed
-from mongoq.lifecycle import TaskState
-from mongoq.telemetry import Telemetry
-from mongoq.work.waker import LINGER, Waker
+from mongoq.core.clock import elapsed
+from mongoq.core.events import Telemetry
+from mongoq.core.lifecycle import TaskState
+from mongoq.worker.services.watcher import LINGER, Waker
 
 
 class Stream:
@@ -56,7 +56,7 @@ def test_scheduled_tasks_are_looked_for_where_nobody_tells_of_them_any_more(
     waker: Waker, looks: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = elapsed()
-    monkeypatch.setattr("mongoq.work.waker.elapsed", lambda: now)
+    monkeypatch.setattr("mongoq.worker.services.watcher.elapsed", lambda: now)
     monkeypatch.setattr(threading.Event, "wait", lambda event, timeout=None: event.is_set())
     waker.idle(True)
     waker.step()

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from mongoq.work.window import AT_THE_HEAD_EVERY, WIDEST, Window
+from mongoq.worker.services.contention import AT_THE_HEAD_EVERY, WIDEST, Window
 
 
 def test_a_claimer_that_loses_nothing_stays_at_the_head() -> None:

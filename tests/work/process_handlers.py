@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from mongoq import Cancel, Fail, Interrupted, Modification, Move, NewTask, Queue, Retry, Snooze, Task, TaskRef
-from mongoq.clock import elapsed
+from mongoq.core.clock import elapsed
 
 
 class Unpicklable(Exception):

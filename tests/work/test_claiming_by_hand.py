@@ -12,7 +12,7 @@ import pytest
 from pymongo import MongoClient, monitoring
 
 from mongoq import ConfigurationError, LeaseLost, Queue, QueueClosed, Task, TaskState
-from mongoq.storage.embedded import EmbeddedServer
+from mongoq.embedded.server import EmbeddedServer
 
 Make = Callable[..., Queue]
 
@@ -70,7 +70,7 @@ def test_a_claim_that_waits_gets_what_another_process_enqueues_long_before_its_p
     waits = []
     for number in range(1, 6):
         claimants.start(1, timeout=30)
-        events.wait("wakeups.watching", number)
+        events.wait("change_stream.watching", number)
         task = producer.new()
         until(lambda number=number: len(claimants.got) == number, timeout=30, why="the task is claimed")
         claimed = claimants.got[-1]
@@ -87,7 +87,7 @@ def test_a_claim_that_waits_gets_a_task_when_it_falls_due_and_not_before(
     producer: Queue, events: Any, claimants: Claimants
 ) -> None:
     claimants.start(1, timeout=30)
-    events.wait("wakeups.watching")
+    events.wait("change_stream.watching")
     due = producer.new(delay=0.4).run_at
     claimants.join()
     assert claimants.got[0] is not None
@@ -122,7 +122,7 @@ def test_a_claim_that_waits_for_several_queues_takes_the_most_urgent_of_all(queu
 
 def test_closing_the_queue_ends_a_claim_that_waits(queue: Queue, events: Any, claimants: Claimants) -> None:
     claimants.start(3)
-    events.wait("wakeups.watching")
+    events.wait("change_stream.watching")
     queue.close()
     claimants.join()
     assert len(claimants.errors) == 3
@@ -133,7 +133,7 @@ def test_those_who_wait_get_one_task_each_and_share_one_stream(
 ) -> None:
     claimants.start(8, timeout=60)
     until(lambda: lobbies(queue) and _waiting(queue) == 8, why="all of them wait")
-    events.wait("wakeups.watching")
+    events.wait("change_stream.watching")
     keys = {task.key for task in producer.new_many([{}] * 8)}
     claimants.join(60)
     assert Counter(task.key for task in claimants.got if task) == Counter(keys)
@@ -169,7 +169,7 @@ def test_one_task_does_not_send_all_who_wait_to_the_server(
         events, claimants = watch(queue), Claimants(queue)
         claimants.start(30)
         until(lambda: _waiting(queue) == 30, timeout=30, why="all of them wait")
-        events.wait("wakeups.watching")
+        events.wait("change_stream.watching")
         before = commands.counts["findAndModify"]
         started = time.monotonic()
         for number in range(1, 6):

@@ -9,8 +9,8 @@ import pytest
 from pymongo import MongoClient
 
 from mongoq import Interruption, InvalidTask, LeaseLost, Queue, StorageUnavailable, Task, TaskState
-from mongoq.storage.embedded import EmbeddedServer
-from mongoq.work.keepalive import Keepalive
+from mongoq.embedded.server import EmbeddedServer
+from mongoq.worker.manual.keepalive import Keepalive
 
 
 @pytest.fixture

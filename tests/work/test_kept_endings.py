@@ -11,7 +11,7 @@ import pytest
 from pymongo import MongoClient
 
 from mongoq import Modification, NewTask, Queue, Task, TaskState
-from mongoq.storage.embedded import EmbeddedServer
+from mongoq.embedded.server import EmbeddedServer
 
 Until = Callable[..., None]
 MIB = 2**20

@@ -11,8 +11,8 @@ import pytest
 from pymongo.errors import PyMongoError
 
 from mongoq import ConfigurationError, LeaseLost, Queue, Task, TaskState
-from mongoq.storage import upkeep
-from mongoq.storage.embedded import EmbeddedServer
+from mongoq.embedded.server import EmbeddedServer
+from mongoq.storage.operations import sweep
 
 MakeQueue = Callable[..., Queue]
 Until = Callable[..., None]
@@ -89,7 +89,7 @@ def test_a_worker_whose_lease_went_to_another_writes_no_row(queue: Queue, orders
     assert begun.wait(20)
     past = {"$set": {"lease_until": queue.time().replace(year=2020)}}
     queue._connection.database[f"{queue.namespace}.tasks"].update_one({"_id": key}, past)
-    queue._driver.run(upkeep.rescue(queue._context))
+    queue._driver.run(sweep.rescue(queue._context))
     other = queue.try_claim()
     assert other is not None
     go_on.set()
@@ -131,7 +131,7 @@ def rescuing(make_queue: MakeQueue) -> Iterator[Callable[[Queue], None]]:
 
         def rescue() -> None:
             while not stop.is_set():
-                other._driver.run(upkeep.rescue(other._context))
+                other._driver.run(sweep.rescue(other._context))
 
         threads.append(threading.Thread(target=rescue))
         threads[-1].start()

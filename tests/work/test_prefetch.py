@@ -13,12 +13,12 @@ from typing import Any
 import pytest
 
 from mongoq import NewTask, Queue, Task, TaskState
-from mongoq.arguments import Wanted
-from mongoq.clock import elapsed
-from mongoq.storage import claiming
-from mongoq.storage.embedded import EmbeddedServer
-from mongoq.work.finisher import LONGEST_GATHERING
-from mongoq.work.prefetch import MOST_AHEAD, MOST_BYTES
+from mongoq.core.clock import elapsed
+from mongoq.core.requests import ClaimRequest
+from mongoq.embedded.server import EmbeddedServer
+from mongoq.storage.operations import claims
+from mongoq.worker.services.finisher import LONGEST_GATHERING
+from mongoq.worker.services.prefetch import MOST_AHEAD, MOST_BYTES
 
 REPLY = 16 * 2**20
 """The most that one claim brings, in bytes."""
@@ -45,7 +45,7 @@ def overtakers(queue: Queue, events: Any) -> dict[str, list[str]]:
     return found
 
 
-def claims(events: Any) -> dict[str, float]:
+def claims_of(events: Any) -> dict[str, float]:
     """When the claim of each task was sent."""
     return {task.key: fields["sent"] for fields in events.of("tasks.claimed") for task in fields["tasks"]}
 
@@ -77,7 +77,7 @@ def test_with_prefetch_only_what_was_held_already_starts_before_a_more_urgent_ta
     events = watch(callers)
     callers.run(getattr(handlers, name), executor=executor, burst=True)
 
-    sent = claims(events)
+    sent = claims_of(events)
     for urgent, before in overtakers(callers, events).items():
         enqueued_at = callers.get(urgent.removeprefix("urgent ")).result
         assert len(before) <= MOST_AHEAD
@@ -148,9 +148,9 @@ def test_what_a_lost_claim_took_does_not_wait_behind_a_busy_handler_where_order_
 
     executor.submit = note  # type: ignore[method-assign]
     lost = queue.new().key
-    token = claiming.new_token()
-    wanted = Wanted(("default",), handle.id)
-    queue._driver.run(claiming.claim_many(queue._context, wanted, suspicion=1, token=token))
+    token = claims.new_token()
+    wanted = ClaimRequest(("default",), handle.id)
+    queue._driver.run(claims.claim_many(queue._context, wanted, suspicion=1, token=token))
     assert queue.get(lost).state is TaskState.RUNNING
     handle._engine._intake._claimer._doubts[token] = elapsed()
     handle.wake()

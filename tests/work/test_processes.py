@@ -18,12 +18,12 @@ from typing import Any
 import pytest
 
 from mongoq import ConfigurationError, Queue, Task, TaskState
-from mongoq.clock import elapsed
-from mongoq.options import Policy
+from mongoq.core.clock import elapsed
+from mongoq.core.options import Policy
 from mongoq.storage.commands import update_many
-from mongoq.work.attempt import LiveAttempt
-from mongoq.work.children import Blueprint, Child
-from mongoq.work.handler import Handler
+from mongoq.worker.attempt import LiveAttempt
+from mongoq.worker.executors.children import Blueprint, Child
+from mongoq.worker.handlers.signature import Handler
 
 HERE = Path(__file__).parent
 PARENT = """

@@ -25,8 +25,8 @@ from mongoq import (
     StorageUnavailable,
     Task,
 )
-from mongoq.storage.embedded import EmbeddedServer
-from mongoq.storage.enqueueing import CHUNK
+from mongoq.embedded.server import EmbeddedServer
+from mongoq.storage.operations.enqueue import CHUNK
 
 
 def numbers(queue: Queue) -> list[int]:
@@ -253,7 +253,7 @@ def test_a_buffer_ends_with_its_block(queue: Queue) -> None:
 
 def test_a_worker_of_the_same_queue_hears_of_what_is_buffered(queue: Queue, events: Any) -> None:
     queue.start(lambda task: task.tags["n"])
-    events.wait("wakeups.watching")
+    events.wait("change_stream.watching")
     with queue.buffer() as buffer:
         key = buffer.new({"n": 7}).key
         events.wait("tasks.finished")

@@ -11,8 +11,8 @@ import pytest
 from pymongo import MongoClient
 
 from mongoq import Cancel, Fail, Linear, Move, Queue, Retry, Snooze, Task, TaskState
-from mongoq.clock import elapsed
-from mongoq.work import turns
+from mongoq.core.clock import elapsed
+from mongoq.worker.services import switch_interval
 
 Finished = Callable[[Queue, str], Task]
 
@@ -355,5 +355,5 @@ def test_a_worker_shortens_the_turns_of_the_interpreter_while_it_runs(queue: Que
     before, during = sys.getswitchinterval(), []
     queue.run(lambda task: during.append(sys.getswitchinterval()), burst=True)
 
-    assert during == pytest.approx([turns.LONGEST], abs=2e-6)
+    assert during == pytest.approx([switch_interval.LONGEST], abs=2e-6)
     assert sys.getswitchinterval() == pytest.approx(before, abs=2e-6)

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from mongoq import DeadlineExceeded, Interrupted, Queue, Task, TaskState
+from mongoq.embedded.server import EmbeddedServer
 from mongoq.storage.commands import update_many
-from mongoq.storage.embedded import EmbeddedServer
-from mongoq.work.threads import ThreadExecutor
+from mongoq.worker.executors.threads import ThreadExecutor
 
 
 def spin(task: Task) -> None:

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from mongoq import Queue
+from mongoq.embedded.server import EmbeddedServer, open_embedded
 from mongoq.storage.commands import Command
-from mongoq.storage.embedded import EmbeddedServer, open_embedded
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def test_a_worker_survives_a_frozen_server_with_one_line_per_change(
         queue.new_many([{}] * 50)
         until(lambda: queue.stats()["default"].completed == 100, timeout=30, why="all tasks complete")
 
-    about = [record.message for record in caplog.records if record.name == "mongoq.work"]
+    about = [record.message for record in caplog.records if record.name == "mongoq.worker"]
     assert sum("goes on trying" in message for message in about) == len(events.of("storage.lost"))
     assert sum("works again" in message for message in about) == len(events.of("storage.back"))
     assert len(about) <= 4, about

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from mongoq import ConfigurationError, Queue, QueueClosed, TaskNotFound, TaskState
-from mongoq.work import outcome
+from mongoq.worker.manual import results
 
 
 @pytest.fixture
@@ -95,10 +95,10 @@ def test_closing_the_queue_ends_a_wait(queue: Queue) -> None:
 
 
 def test_looks_at_the_stream_end_with_the_timeout() -> None:
-    assert outcome.await_ms(float("inf")) == 1_000
-    assert outcome.await_ms(10.5) * 11 >= 10_500
-    assert outcome.await_ms(0.3) == 300
-    assert outcome.await_ms(0) == 1
+    assert results.await_ms(float("inf")) == 1_000
+    assert results.await_ms(10.5) * 11 >= 10_500
+    assert results.await_ms(0.3) == 300
+    assert results.await_ms(0) == 1
 
 
 def test_a_queue_is_empty_when_nothing_in_it_is_unfinished(queue: Queue) -> None:

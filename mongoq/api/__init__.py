@@ -1,0 +1,1 @@
+"""The public verbs, one file per family: signature, docstring, checks, operation."""

@@ -1,0 +1,227 @@
+"""Commands that change tasks: `cancel`, `delete`, `purge`, `move`, `retry`. By key at once; many after a yes."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Annotated, Any, Final, Self
+
+import typer
+
+from mongoq import Queue, TaskNotFound, TaskState, WrongState
+from mongoq.cli.options import AsJson, place, refuse, span_option, tags
+from mongoq.cli.output import clean, note, print_json, say
+from mongoq.core.lifecycle import FINISHED, LIVE, WAITING
+
+DELETABLE: Final = (*WAITING, *FINISHED)
+
+Keys = Annotated[list[str] | None, typer.Argument(metavar="[KEY...]", show_default=False, help="These tasks.")]
+OfQueue = Annotated[str | None, typer.Option("--queue", help="Those of this queue.")]
+InState = Annotated[TaskState | None, typer.Option("--state", help="Those in this state.")]
+Where = Annotated[
+    list[str] | None, typer.Option("--where", metavar="KEY=VALUE", help="Those with this tag; may be repeated.")
+]
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask before many tasks are changed.")]
+
+
+def cancel(
+    context: typer.Context,
+    *,
+    keys: Keys = None,
+    queue: OfQueue = None,
+    state: InState = None,
+    where: Where = None,
+    yes: Yes = False,
+    as_json: AsJson = False,
+) -> None:
+    """Cancel tasks: waiting ones at once; the handlers of running ones are asked to stop.
+
+    Give keys, or choose by --queue, --state and --where. --json prints {"count": N}.
+    """
+
+    def one(line: Queue, key: str) -> int:
+        task = line.cancel(key)
+        if task.finished and task.state is not TaskState.CANCELLED:
+            note(f"the task {key} has ended already: it is {task.state}")
+            return 0
+        return 1
+
+    choice = _Choice("cancel", queue, state, where, LIVE).instead_of(keys)
+    _act(context, choice, keys, one, Queue.cancel, yes=yes, as_json=as_json)
+
+
+def delete(
+    context: typer.Context,
+    *,
+    keys: Keys = None,
+    queue: OfQueue = None,
+    state: InState = None,
+    where: Where = None,
+    yes: Yes = False,
+    as_json: AsJson = False,
+) -> None:
+    """Delete tasks, but none that runs: cancel it first.
+
+    Give keys, or choose by --queue, --state and --where. --json prints {"count": N}.
+    """
+    choice = _Choice("delete", queue, state, where, DELETABLE)
+    _act(context, choice.instead_of(keys), keys, Queue.delete, Queue.delete, yes=yes, as_json=as_json)
+
+
+def move(
+    context: typer.Context,
+    *,
+    keys: Keys = None,
+    to: Annotated[str, typer.Option(metavar="QUEUE", show_default=False, help="Where to.")],
+    queue: OfQueue = None,
+    state: InState = None,
+    where: Where = None,
+    yes: Yes = False,
+    as_json: AsJson = False,
+) -> None:
+    """Move waiting tasks to another queue, with a fresh count of attempts there.
+
+    Give keys, or choose by --queue, --state and --where. --json prints {"count": N}.
+    """
+
+    def many(line: Queue, **chosen: Any) -> int:
+        return line.move(to=to, **chosen)
+
+    choice = _Choice("move", queue, state, where, WAITING)
+    one: Callable[[Queue, str], int] = lambda line, key: line.move(key, to)  # noqa: E731
+    _act(context, choice.instead_of(keys), keys, one, many, yes=yes, as_json=as_json)
+
+
+def purge(
+    context: typer.Context,
+    *,
+    queue: OfQueue = None,
+    state: InState = None,
+    older_than: Annotated[timedelta | None, span_option("Only what finished longer ago.")] = None,
+    yes: Yes = False,
+    as_json: AsJson = False,
+) -> None:
+    """Delete finished tasks now instead of when their time has come. --json prints {"count": N}."""
+    choice = _Choice("purge", queue, state, None, FINISHED)
+    with place(context).open(reading=True) as line:
+        count = 0
+        if _agreed(line, choice, yes=yes):
+            count = line.purge(queue=queue, state=state, older_than=older_than or 0)
+    _report("purge", count, as_json=as_json)
+
+
+def retry(
+    context: typer.Context,
+    *,
+    keys: Keys = None,
+    queue: Annotated[str | None, typer.Option(help="All failed tasks of this queue.")] = None,
+    from_: Annotated[
+        str | None, typer.Option("--from", metavar="QUEUE", help="Send tasks home from this error queue.")
+    ] = None,
+    yes: Yes = False,
+    as_json: AsJson = False,
+) -> None:
+    """Run failed tasks again with a fresh count of attempts, or send those of an error queue home.
+
+    `mongoq retry KEY...`, `mongoq retry --queue mail`, `mongoq retry --from mail/err` (all of it, or only KEY...).
+    Exit code 1 where a KEY was given and not all could be run again. --json prints {"count": N}.
+    """
+    if from_ is not None and queue is not None:
+        refuse("give --queue or --from, not both")
+    if not keys and from_ is None and queue is None:
+        refuse("say which: KEY..., --queue QUEUE or --from QUEUE")
+
+    def some(line: Queue, wanted: list[str] | None) -> int:
+        return line.retry_failed(wanted, queue=queue) if from_ is None else line.send_home(from_, wanted)
+
+    def one(line: Queue, key: str) -> int:
+        done = some(line, [key])
+        if not done:
+            task = line.get(key)
+            wanted = "no failed task" if from_ is None else f"no task that was sent to {from_}"
+            note(f"{key} is {wanted}, or its `unique` value is taken: it is {task.state} in {task.queue}")
+        return done
+
+    choice = _Choice("retry", queue or from_, None, None, (TaskState.FAILED, *(() if from_ is None else WAITING)))
+    _act(context, choice, keys, one, lambda line, **_: some(line, None), yes=yes, as_json=as_json)
+
+
+@dataclass(frozen=True)
+class _Choice:
+    """Which tasks are meant where no keys are given."""
+
+    verb: str
+    queue: str | None
+    state: TaskState | None
+    where: list[str] | None
+    touched: Sequence[TaskState]
+    """In which states the verb touches a task."""
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The same, as the API takes it."""
+        return {"queue": self.queue, "state": self.state, "where": tags(self.where or []) or None}
+
+    def instead_of(self, keys: list[str] | None) -> Self:
+        """The same, where something was chosen by it or keys were given, but not both."""
+        if bool(keys) == any(value is not None for value in self.options.values()):
+            refuse("give keys, or choose by --queue, --state and --where, but not both")
+        return self
+
+    def count(self, queue: Queue) -> int:
+        """How many tasks would be touched now."""
+        states = [state for state in self.touched if self.state in (None, state)]
+        return sum(queue.count(**{**self.options, "state": state}) for state in states)
+
+
+def _act(
+    context: typer.Context,
+    choice: _Choice,
+    keys: list[str] | None,
+    one: Callable[[Queue, str], int],
+    many: Callable[..., int],
+    *,
+    yes: bool,
+    as_json: bool,
+) -> None:
+    wanted = dict.fromkeys(keys or [])
+    with place(context).open(reading=True) as queue:
+        if wanted:
+            count = sum([_tried(one, queue, key) for key in wanted])
+        else:
+            count = many(queue, **choice.options) if _agreed(queue, choice, yes=yes) else 0
+    _report(choice.verb, count, as_json=as_json)
+    if count < len(wanted):
+        raise typer.Exit(1)
+
+
+def _tried(one: Callable[[Queue, str], int], queue: Queue, key: str) -> int:
+    """What became of one key; where it cannot be done that is said, and the other keys have their turn."""
+    try:
+        return one(queue, key)
+    except (TaskNotFound, WrongState) as error:
+        note(str(error))
+        return 0
+
+
+def _agreed(queue: Queue, choice: _Choice, *, yes: bool) -> bool:
+    """Whether many tasks may be touched: there are some, and whoever asked for it says yes."""
+    count = choice.count(queue)
+    if yes or not count:
+        return bool(count)
+    question = f"{choice.verb} {count:,} task{'s' if count > 1 else ''} of {clean(queue.namespace)}?"
+    if not sys.stdin.isatty():
+        refuse(f"{question} Nobody can be asked here: say --yes")
+    if not typer.confirm(question, err=True):
+        note("nothing was changed")
+        raise typer.Exit(1)
+    return True
+
+
+def _report(verb: str, count: int, *, as_json: bool) -> None:
+    if as_json:
+        print_json({"count": count})
+    else:
+        say(f"{verb}: {count:,} task{'s' if count != 1 else ''}")

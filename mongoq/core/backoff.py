@@ -1,0 +1,156 @@
+"""How long a failed task waits before its next attempt.
+
+A backoff is a value: pure, comparable and storable, so that it travels with the task and any process can
+judge it. A plain callable of the attempt works too, but cannot travel: it applies where the worker's own
+queue has it.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from datetime import timedelta
+from typing import Any, ClassVar, Final
+
+from mongoq.core.validation import LONGEST, Checker, Duration
+
+__all__ = ["Backoff", "Constant", "Exponential", "Ladder", "Linear"]
+
+
+@dataclass(frozen=True, slots=True)
+class Linear:
+    """Wait `step` after the first failed attempt, twice that after the second, and so on, up to `max`."""
+
+    kind: ClassVar[str] = "linear"
+    step: Duration
+    max: Duration = LONGEST
+
+    def __post_init__(self) -> None:
+        _check_durations(self)
+
+    def delay(self, attempt: int) -> timedelta:
+        """The wait after the failed attempt number `attempt`, counted from 1."""
+        return _capped(_seconds(self.step) * attempt, self.max)
+
+
+@dataclass(frozen=True, slots=True)
+class Exponential:
+    """Wait `base`, then `factor` times as long after each failed attempt, at most `max` (30 minutes).
+
+    `jitter` takes a random part of up to half of each wait away, so that tasks which failed together do not
+    come back together.
+    """
+
+    kind: ClassVar[str] = "exponential"
+    base: Duration
+    factor: float = 2.0
+    max: Duration = timedelta(minutes=30)
+    jitter: bool = True
+
+    def __post_init__(self) -> None:
+        checker = _check_durations(self, finish=False)
+        if isinstance(self.factor, bool) or not isinstance(self.factor, int | float) or not 1 <= self.factor <= 1000:
+            checker.refuse("backoff.factor", self.factor, "a number from 1 to 1000")
+        if not isinstance(self.jitter, bool):
+            checker.refuse("backoff.jitter", self.jitter, "True or False")
+        checker.finish()
+
+    def delay(self, attempt: int) -> timedelta:
+        """The wait after the failed attempt number `attempt`, counted from 1."""
+        # The exponent is bounded: 1000.0 ** 103 would overflow, and the cap has been reached long before.
+        wait = _capped(_seconds(self.base) * self.factor ** min(attempt - 1, 100), self.max)
+        return wait * random.uniform(0.5, 1) if self.jitter else wait  # noqa: S311 -- no secret
+
+
+@dataclass(frozen=True, slots=True)
+class Constant:
+    """Wait the same after every failed attempt."""
+
+    kind: ClassVar[str] = "constant"
+    wait: Duration
+
+    def __post_init__(self) -> None:
+        _check_durations(self)
+
+    def delay(self, attempt: int) -> timedelta:  # noqa: ARG002 -- the wait is the same after each
+        """The wait after any failed attempt."""
+        return _capped(_seconds(self.wait), LONGEST)
+
+
+@dataclass(frozen=True, slots=True)
+class Ladder:
+    """Wait as the list says: its first entry after the first failed attempt; the last one from then on."""
+
+    kind: ClassVar[str] = "ladder"
+    steps: Sequence[Duration]
+
+    def __post_init__(self) -> None:
+        checker = Checker()
+        if (
+            isinstance(self.steps, str | bytes)
+            or not isinstance(self.steps, Sequence)
+            or not 0 < len(self.steps) <= 100
+        ):
+            checker.refuse("backoff.steps", self.steps, "a list of 1 to 100 durations")
+        else:
+            steps = tuple(checker.duration(f"backoff.steps[{index}]", step) for index, step in enumerate(self.steps))
+            object.__setattr__(self, "steps", steps)
+        checker.finish()
+
+    def delay(self, attempt: int) -> timedelta:
+        """The wait after the failed attempt number `attempt`, counted from 1."""
+        return _capped(_seconds(self.steps[min(attempt, len(self.steps)) - 1]), LONGEST)
+
+
+Backoff = Linear | Exponential | Constant | Ladder
+BackoffLike = Backoff | Callable[[int], Duration]
+
+KINDS: Final[Mapping[str, type[Backoff]]] = {kind.kind: kind for kind in (Linear, Exponential, Constant, Ladder)}
+
+
+def delay_of(backoff: BackoffLike, attempt: int) -> timedelta:
+    """The wait that `backoff` asks for after the failed attempt number `attempt`, counted from 1."""
+    if isinstance(backoff, Linear | Exponential | Constant | Ladder):
+        return backoff.delay(attempt)
+    return _capped(_seconds(backoff(attempt)), LONGEST)
+
+
+def as_spec(backoff: Backoff) -> dict[str, Any]:
+    """The backoff as plain values, to store beside the task."""
+    values = {name: _plain(value) for name, value in asdict(backoff).items()}
+    return {"kind": backoff.kind, **values}
+
+
+def from_spec(spec: Mapping[str, Any]) -> Backoff:
+    """The backoff that `as_spec` wrote; ValueError or TypeError for anything else."""
+    kind = KINDS.get(spec.get("kind", ""))
+    if kind is None:
+        raise ValueError(f"no backoff is called {spec.get('kind')!r}")
+    return kind(**{name: value for name, value in spec.items() if name != "kind"})
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, timedelta):
+        return value.total_seconds()
+    return [_plain(inner) for inner in value] if isinstance(value, tuple | list) else value
+
+
+def _seconds(duration: Duration) -> float:
+    return duration.total_seconds() if isinstance(duration, timedelta) else float(duration)
+
+
+def _capped(seconds: float, most: Duration) -> timedelta:
+    return timedelta(seconds=max(0.0, min(seconds, _seconds(most), LONGEST.total_seconds())))
+
+
+def _check_durations(backoff: Any, *, finish: bool = True) -> Checker:
+    checker = Checker()
+    for field in fields(backoff):
+        if field.type == "Duration":
+            # In its inner form, so that Linear(10) equals Linear(timedelta(seconds=10)) and what was stored.
+            checked = checker.duration(f"backoff.{field.name}", getattr(backoff, field.name))
+            object.__setattr__(backoff, field.name, checked)
+    if finish:
+        checker.finish()
+    return checker

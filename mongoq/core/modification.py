@@ -1,0 +1,211 @@
+"""The atomic change, as a value: what is to happen to which tasks, all of it or nothing.
+
+Whoever names a task names the version that was read. Where it has moved on since, or another holds it, the whole
+change is refused with a `DependencyError` that says what stood in the way.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Final
+
+from mongoq.core.errors import InvalidTask, Role
+from mongoq.core.new_task import MOST_TAGS, NewTask
+from mongoq.core.validation import MOST_FAULTS, QUEUE_NAME, UNSET, Checker, Duration, Unset
+
+if TYPE_CHECKING:
+    from mongoq.core.task import Task
+
+__all__ = ["Change", "Modification", "Modified", "TaskRef"]
+
+MOST_TASKS: Final = 1_000
+CHANGEABLE: Final = ("queue", "delay", "run_at", "priority", "tags", "payload", "expires_at")
+
+
+@dataclass(frozen=True, slots=True)
+class TaskRef:
+    """A task as it stood when it was read: `task.ref`."""
+
+    key: str
+    version: int
+    """Grows with every write that another could depend on; a renewal is none."""
+    token: str | None = field(default=None, repr=False)
+    """The proof of a claim, where there was one: with it the holder may change what it holds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What is to become of one task; what is not given stays as it is. Made by `task.as_change(...)`."""
+
+    ref: TaskRef
+    queue: str | Unset = UNSET
+    delay: Duration | Unset = UNSET
+    run_at: datetime | Unset = UNSET
+    priority: int | Unset = UNSET
+    tags: Any = UNSET
+    payload: Any = UNSET
+    expires_at: datetime | Unset | None = UNSET
+
+    def __post_init__(self) -> None:
+        checker = Checker(InvalidTask)
+        if not isinstance(self.ref, TaskRef):
+            checker.refuse("ref", self.ref, "a TaskRef, such as task.ref")
+        if self.queue is not UNSET:
+            checker.matching("queue", self.queue, QUEUE_NAME)
+        if self.priority is not UNSET:
+            checker.priority("priority", self.priority)
+        self._check_values(checker)
+        self._check_times(checker)
+        checker.finish()
+
+    @property
+    def given(self) -> dict[str, Any]:
+        """What it says, by name."""
+        return {name: value for name in CHANGEABLE if (value := getattr(self, name)) is not UNSET}
+
+    @property
+    def arrives(self) -> bool:
+        """Whether it says where or when the task arrives anew: a holder then gives the task up."""
+        return not (self.queue is UNSET and self.delay is UNSET and self.run_at is UNSET)
+
+    @property
+    def grows(self) -> bool:
+        """Whether it may make the task larger than allowed."""
+        return not (self.tags is UNSET and self.payload is UNSET)
+
+    def _check_values(self, checker: Checker) -> None:
+        if self.tags is not UNSET:
+            checker.tags("tags", self.tags)
+            if hasattr(self.tags, "__len__") and len(self.tags) > MOST_TAGS:
+                checker.refuse("tags", f"{len(self.tags)} tags", f"at most {MOST_TAGS} tags")
+        if self.payload is not UNSET and self.payload is not None:
+            checker.value("payload", self.payload)
+
+    def _check_times(self, checker: Checker) -> None:
+        if self.delay is not UNSET:
+            checker.duration("delay", self.delay)
+            if self.run_at is not UNSET:
+                checker.refuse("delay", self.delay, "given together with run_at: give one of them")
+        for name, instant in (("run_at", self.run_at), ("expires_at", self.expires_at)):
+            if instant is not UNSET and not (instant is None and name == "expires_at"):
+                object.__setattr__(self, name, checker.instant(name, instant))
+
+
+@dataclass(frozen=True, slots=True)
+class Modification:
+    """Insertions, changes, deletions and dependencies that take effect together, or not at all.
+
+    Checked at birth: `InvalidTask` names what is wrong before anything is sent. No task may be named twice, and at
+    most 1,000 may be named. `delete` and `depend` take tasks or their refs. Two merge with `+`.
+    """
+
+    insert: Iterable[NewTask] = ()
+    """Tasks to be made. One with `on_conflict="skip"` drops out where its key or `unique` value is taken."""
+    change: Iterable[Change] = ()
+    delete: Iterable[TaskRef | Task] = ()
+    depend: Iterable[TaskRef | Task] = ()
+    """Tasks that must be as they were read, and stay so until the change is made."""
+    id: str = field(default_factory=lambda: secrets.token_hex(8), compare=False, repr=False)
+    """What its effect is recognised by, so that the same value applied again after a lost reply is applied once."""
+
+    def __post_init__(self) -> None:
+        checker = Checker(InvalidTask)
+        insert = _checked(checker, "insert", self.insert, NewTask, "a NewTask")
+        change = _checked(checker, "change", self.change, Change, "a change, such as task.as_change(queue=...)")
+        delete = _checked(checker, "delete", self.delete, TaskRef, "a task or its ref")
+        depend = _checked(checker, "depend", self.depend, TaskRef, "a task or its ref")
+        checker.finish()
+        for name, items in (("insert", insert), ("change", change), ("delete", delete), ("depend", depend)):
+            object.__setattr__(self, name, items)
+        self._check_names(checker)
+        checker.finish()
+
+    @classmethod
+    def of(
+        cls,
+        whole: Modification | None,
+        insert: Iterable[NewTask],
+        change: Iterable[Change],
+        delete: Iterable[TaskRef | Task],
+        depend: Iterable[TaskRef | Task],
+    ) -> Modification:
+        """`whole` and these parts; where there are no parts it is `whole` itself, with its own mark."""
+        parts = cls(insert, change, delete, depend)
+        if whole is None:
+            return parts
+        if not isinstance(whole, cls):
+            checker = Checker(InvalidTask)
+            checker.refuse("modification", whole, "a Modification; its parts are named: insert=, change=, ...")
+            checker.finish()
+        return whole + parts if len(parts) else whole
+
+    def __add__(self, other: Modification) -> Modification:
+        """Both together, as one change; InvalidTask where both name the same task."""
+        if not isinstance(other, Modification):
+            return NotImplemented
+        return Modification(
+            (*self.insert, *other.insert),
+            (*self.change, *other.change),
+            (*self.delete, *other.delete),
+            (*self.depend, *other.depend),
+        )
+
+    def __len__(self) -> int:
+        return len([*self.insert, *self.change, *self.delete, *self.depend])
+
+    @property
+    def named(self) -> Iterator[tuple[Role, TaskRef]]:
+        """The tasks that must exist, and what is to happen to each."""
+        yield from ((Role.CHANGE, change.ref) for change in self.change)
+        # Tasks were replaced by their refs at birth.
+        yield from ((Role.DELETE, ref) for ref in self.delete if isinstance(ref, TaskRef))
+        yield from ((Role.DEPEND, ref) for ref in self.depend if isinstance(ref, TaskRef))
+
+    @property
+    def given_up(self) -> list[TaskRef]:
+        """The tasks that nobody holds afterwards."""
+        deleted = [ref for ref in self.delete if isinstance(ref, TaskRef)]
+        return [*deleted, *(change.ref for change in self.change if change.arrives)]
+
+    def _check_names(self, checker: Checker) -> None:
+        if len(self) > MOST_TASKS:
+            checker.refuse("modification", f"{len(self)} tasks", f"at most {MOST_TASKS:,} tasks")
+        seen: dict[str, Role] = {}
+        inserted = ((Role.INSERT, new.key) for new in self.insert if new.key is not None)
+        for role, key in [*inserted, *((role, ref.key) for role, ref in self.named)]:
+            if key in seen and len(checker.faults) < MOST_FAULTS:
+                checker.refuse(role, key, f"named once: it is in {seen[key]} already")
+            seen[key] = role
+        unique: set[str] = set()
+        for new in self.insert:
+            if new.unique in unique:
+                checker.refuse("insert", new.unique, "the `unique` value of one task only")
+            elif new.unique is not None:
+                unique.add(new.unique)
+
+
+@dataclass(frozen=True, slots=True)
+class Modified:
+    """What a modification did."""
+
+    inserted: tuple[Task, ...] = ()
+    """The tasks made, in the order given; those that dropped out are missing."""
+    changed: tuple[Task, ...] = ()
+    """The tasks changed, in the order given, with their new versions; what you hold you still hold."""
+
+
+def _checked(checker: Checker, name: str, items: Any, kind: type, allowed: str) -> tuple[Any, ...]:
+    if isinstance(items, str | bytes | TaskRef | Change | NewTask) or not isinstance(items, Iterable):
+        checker.refuse(name, items, f"a list, each item {allowed}")
+        return ()
+    found = []
+    for place, item in enumerate(items):
+        known = getattr(item, "ref", item) if kind is TaskRef and not isinstance(item, Change) else item
+        if isinstance(known, kind):
+            found.append(known)
+        elif len(checker.faults) < MOST_FAULTS:
+            checker.refuse(f"{name}[{place}]", item, allowed)
+    return tuple(found)

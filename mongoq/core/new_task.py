@@ -1,0 +1,137 @@
+"""A task before it exists, checked at birth."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from operator import attrgetter
+from typing import Any, Final
+
+from mongoq.core.errors import Fault, InvalidTask
+from mongoq.core.options import POLICY_NAMES, carried_of, checked_policy
+from mongoq.core.validation import MOST_FAULTS, QUEUE_NAME, UNSET, Checker, Duration, Unset
+
+__all__ = ["NewTask"]
+
+Tags = Mapping[str, Any]
+
+MOST_TAGS: Final = 64
+ON_CONFLICT: Final = ("error", "skip")
+_policy_of: Final = attrgetter(*POLICY_NAMES)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewTask:
+    """A task that does not exist yet, checked at birth: `InvalidTask` lists everything that is wrong.
+
+    The arguments are those of `Queue.new`, where they are explained.
+    """
+
+    tags: Mapping[str, Any] = field(default_factory=dict, kw_only=False)
+    key: str | None = None
+    queue: str = "default"
+    priority: int = 0
+    delay: Duration | None = None
+    run_at: datetime | None = None
+    expires_at: datetime | None = None
+    payload: Any = None
+    unique: str | None = None
+    on_conflict: str = "error"
+    max_retries: int | Unset | None = UNSET
+    backoff: Any = UNSET
+    deadline: Duration | Unset | None = UNSET
+    lease: Duration | Unset = UNSET
+    keep_completed: Duration | Unset = UNSET
+    keep_failed: Duration | Unset = UNSET
+    carried: Mapping[str, Any] = field(init=False, repr=False)
+    """The policy it was given, in its inner form."""
+
+    def __post_init__(self) -> None:
+        checker = Checker(InvalidTask)
+        _check_tags(checker, self.tags)
+        if self.payload is not None:
+            checker.value("payload", self.payload)
+        for name, text in (("key", self.key), ("unique", self.unique)):
+            if text is not None:
+                checker.text(name, text, 512)
+        checker.one_of("on_conflict", self.on_conflict, ON_CONFLICT)
+        checker.matching("queue", self.queue, QUEUE_NAME)
+        checker.priority("priority", self.priority)
+        self._check_times(checker)
+        policy = zip(POLICY_NAMES, _policy_of(self), strict=True)
+        given = {name: value for name, value in policy if value is not UNSET}
+        object.__setattr__(self, "carried", self._checked_policy(checker, given) if given else given)
+        checker.finish()
+
+    @property
+    def skips(self) -> bool:
+        """Whether a task that has its key or `unique` value already will do as well."""
+        return self.on_conflict == "skip"
+
+    def _check_times(self, checker: Checker) -> None:
+        if self.delay is not None:
+            checker.duration("delay", self.delay)
+            if self.run_at is not None:
+                checker.refuse("delay", self.delay, "given together with run_at: give one of them")
+        for name, instant in (("run_at", self.run_at), ("expires_at", self.expires_at)):
+            if instant is not None:
+                object.__setattr__(self, name, checker.instant(name, instant))
+
+    def _checked_policy(self, checker: Checker, given: Mapping[str, Any]) -> dict[str, Any]:
+        checked = checked_policy(checker, given)
+        if "backoff" in given and "backoff" not in carried_of(checked):
+            checker.refuse(
+                "backoff",
+                given["backoff"],
+                "a value that can travel with the task; set a callable on the Queue",
+            )
+        return checked
+
+
+def each(items: Iterable[Tags | NewTask], common: Mapping[str, Any]) -> Iterator[tuple[NewTask, Tags]]:
+    """Options and tags of each item, checked; `common` are the options of those that are only tags.
+
+    A collection is checked as a whole before the first is given (1 µs each), any other iterable item by item.
+    InvalidTask names the place of what is wrong: `tasks[7].tags.user`.
+    """
+    options = NewTask(**common)
+    at_hand = isinstance(items, Collection)
+    if at_hand:
+        _check_all(items)
+    checker = Checker(InvalidTask)
+    for place, item in enumerate(items):
+        if isinstance(item, NewTask):
+            yield item, item.tags
+            continue
+        if not at_hand:
+            _check_tags(checker, item)
+            if checker.faults:
+                raise InvalidTask(at(place, checker.faults))
+        yield options, item
+
+
+def at(place: int, faults: Iterable[Fault]) -> list[Fault]:
+    """The faults of the item at `place` of many."""
+    return [fault._replace(field=f"tasks[{place}].{fault.field}") for fault in faults]
+
+
+def _check_all(items: Iterable[Tags | NewTask]) -> None:
+    faults: list[Fault] = []
+    checker = Checker(InvalidTask)
+    for place, item in enumerate(items):
+        if not isinstance(item, NewTask):
+            _check_tags(checker, item)
+            if checker.faults:
+                faults += at(place, checker.faults)
+                checker = Checker(InvalidTask)
+                if len(faults) >= MOST_FAULTS:
+                    break
+    if faults:
+        raise InvalidTask(faults[:MOST_FAULTS])
+
+
+def _check_tags(checker: Checker, tags: Tags) -> None:
+    checker.tags("tags", tags)
+    if isinstance(tags, Mapping) and len(tags) > MOST_TAGS:
+        checker.refuse("tags", f"{len(tags)} tags", f"at most {MOST_TAGS} tags")

@@ -1,0 +1,182 @@
+"""The options of a queue, and the part of them that travels with each task.
+
+Options are values, checked at birth. What decides about the end of an attempt is its *policy*: a task carries
+what its producer set otherwise than the library's defaults, and the queue of the process that judges fills in
+the rest.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from datetime import timedelta
+from typing import Any, Final
+
+from mongoq.core.backoff import Backoff, BackoffLike, Linear
+from mongoq.core.validation import NAMESPACE, QUEUE_NAME, Checker, Duration, Unset
+
+__all__ = ["Options", "Policy"]
+
+ErrorQueue = Callable[[str], str]
+"""From the name of a queue to that of its error queue."""
+
+MOST_BYTES: Final = 8 * 2**20
+MOST_RETRIES: Final = 2**31 - 1
+LONGEST_CLAIMANT: Final = 200
+"""Characters of a claimant's name."""
+SHORTEST_LEASE: Final = timedelta(seconds=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """How an attempt may run and what follows from its end; also the names that a task may carry."""
+
+    max_retries: int | None = None
+    """Retries after the first attempt; None: without a maximum; 0: a failure is final."""
+    backoff: BackoffLike = field(default_factory=lambda: Linear(timedelta(seconds=10)))
+    """How long a failed task waits; default: 10 s after the first failure, 20 s after the second, ..."""
+    deadline: timedelta | None = None
+    """The longest one attempt may run; default: none."""
+    lease: timedelta = timedelta(seconds=30)
+    """For how long a worker holds a task without renewing; renewed at a third of it. At least 1 s."""
+    keep_completed: timedelta = timedelta(hours=1)
+    """How long a completed task is kept; 0: it is deleted on completion."""
+    keep_failed: timedelta = timedelta(days=30)
+    """How long a failed, expired or cancelled task is kept."""
+
+    def over(self, carried: Mapping[str, Any]) -> Policy:
+        """This policy, with what a task carries in place of it. Remembered, as many tasks carry the same."""
+        if not carried:
+            return self
+        try:
+            return _over(self, tuple(carried.items()))
+        except TypeError:  # a user's callable backoff need not be hashable
+            return replace(self, **carried)
+
+
+@functools.lru_cache(maxsize=1024)
+def _over(policy: Policy, carried: tuple[tuple[str, Any], ...]) -> Policy:
+    return replace(policy, **dict(carried))
+
+
+DEFAULTS: Final = Policy()
+POLICY_NAMES: Final = tuple(item.name for item in fields(Policy))
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """Every option of a queue, checked; durations as `timedelta`."""
+
+    namespace: str
+    max_age: timedelta | None
+    workers: int | None
+    """None: as many as fit the executor."""
+    grace: timedelta
+    max_task_bytes: int
+    error_queue: ErrorQueue | None
+    """Where a failed task goes, by the name of its queue; None: it stays, as failed."""
+    policy: Policy
+    carried: Mapping[str, Any]
+    """What the policy says otherwise than the library: written into each new task."""
+    claimant: str | None = None
+    """Who claims by hand; None: a name made of the host and the process."""
+
+
+def checked_options(
+    *,
+    namespace: str,
+    max_age: Duration | None,
+    workers: int | None,
+    grace: Duration,
+    max_task_bytes: int,
+    error_queue: bool | ErrorQueue | None = None,
+    policy: Mapping[str, Any],
+    claimant: str | None = None,
+) -> Options:
+    """Check every option of a queue; ConfigurationError lists all that is wrong."""
+    checker = Checker()
+    checker.matching("namespace", namespace, NAMESPACE)
+    age = None if max_age is None else checker.duration("max_age", max_age, positive=True)
+    count = checked_workers(checker, workers)
+    checked_grace = checker.duration("grace", grace)
+    checker.integer("max_task_bytes", max_task_bytes, 1024, MOST_BYTES)
+    if claimant is not None:
+        checker.text("claimant", claimant, LONGEST_CLAIMANT)
+    given = checked_policy(checker, policy)
+    if not (error_queue is None or isinstance(error_queue, bool) or callable(error_queue)):
+        checker.refuse("error_queue", error_queue, "True (for `<queue>/err`), None, or a function of the queue's name")
+    checker.finish()
+    return Options(
+        namespace=namespace,
+        max_age=age,
+        workers=count,
+        grace=checked_grace or timedelta(0),
+        max_task_bytes=max_task_bytes,
+        error_queue=_beside if error_queue is True else error_queue or None,
+        policy=replace(DEFAULTS, **given),
+        carried=carried_of({name: value for name, value in given.items() if value != getattr(DEFAULTS, name)}),
+        claimant=claimant,
+    )
+
+
+def _beside(queue: str) -> str:
+    return f"{queue}/err"
+
+
+def checked_workers(checker: Checker, workers: int | None) -> int | None:
+    """The number of simultaneous handlers; None: as many as fit the executor."""
+    return None if workers is None else checker.integer("workers", workers, 1, 10_000)
+
+
+def checked_queues(checker: Checker, queues: str | Sequence[str]) -> tuple[str, ...]:
+    """The names of the queues to work on, each once."""
+    names = list(queues) if isinstance(queues, Iterable) and not isinstance(queues, str) else [queues]
+    if not 1 <= len(names) <= 100:
+        checker.refuse("queues", names, "a list of 1 to 100 queue names")
+    for name in names:
+        checker.matching("queues", name, QUEUE_NAME)
+    return tuple(dict.fromkeys(name for name in names if isinstance(name, str)))
+
+
+def checked_keys(checker: Checker, keys: Sequence[str] | None) -> None:
+    """Keys of tasks; a bare string would be read as a list of letters."""
+    if keys is None:
+        return
+    if isinstance(keys, str) or not isinstance(keys, Sequence) or not all(isinstance(key, str) for key in keys):
+        checker.refuse("keys", keys, "a list of keys")
+
+
+def checked_policy(checker: Checker, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Check what was given of a policy (UNSET: nothing) and return it in its inner form."""
+    given = {name: value for name, value in values.items() if not isinstance(value, Unset)}
+    checked: dict[str, Any] = {}
+    for name, value in given.items():
+        if name == "max_retries":
+            checked[name] = None if value is None else checker.integer(name, value, 0, MOST_RETRIES)
+        elif name == "backoff":
+            checked[name] = _checked_backoff(checker, value)
+        elif name == "deadline":
+            checked[name] = None if value is None else checker.duration(name, value, positive=True)
+        else:
+            checked[name] = checker.duration(name, value, positive=name == "lease")
+    lease = checked.get("lease")
+    if lease is not None and lease < SHORTEST_LEASE:
+        checker.refuse("lease", values["lease"], "at least 1 second")
+    return checked
+
+
+def carried_of(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The part of a policy that can travel with a task: a plain callable as backoff cannot."""
+    return {name: value for name, value in given.items() if name != "backoff" or isinstance(value, Backoff)}
+
+
+def _checked_backoff(checker: Checker, backoff: Any) -> BackoffLike:
+    if isinstance(backoff, Backoff) or (callable(backoff) and not isinstance(backoff, type)):
+        return backoff
+    allowed = "Linear, Exponential, Constant, Ladder, a duration (the step of Linear) or a callable of the attempt"
+    if isinstance(backoff, timedelta | int | float) and not isinstance(backoff, bool):
+        step = checker.duration("backoff", backoff)
+        return Linear(step or timedelta(0))
+    checker.refuse("backoff", backoff, allowed)
+    return DEFAULTS.backoff

@@ -1,0 +1,196 @@
+"""What the verbs by hand and of operators are called with, checked before anything is sent."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from mongoq.core.errors import ConfigurationError
+from mongoq.core.lifecycle import TaskState
+from mongoq.core.options import LONGEST_CLAIMANT, SHORTEST_LEASE, checked_queues
+from mongoq.core.task import Task
+from mongoq.core.validation import QUEUE_NAME, Checker, Duration
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimRequest:
+    """What a claim asks for."""
+
+    queues: tuple[str, ...]
+    claimant: str
+    limit: int = 1
+    lease: timedelta | None = None
+    """None: the task's own."""
+    where: Mapping[str, Any] = field(default_factory=dict)
+    """Tags by equality."""
+
+
+@dataclass(frozen=True, slots=True)
+class TaskFilter:
+    """Which tasks an operator means."""
+
+    queue: str | None
+    state: TaskState | None
+    keys: tuple[str, ...] | None
+    where: Mapping[str, Any]
+
+
+def checked_claim(
+    queues: str | Sequence[str],
+    lease: Duration | None,
+    claimant: str,
+    where: Mapping[str, Any] | None,
+    limit: int = 1,
+) -> ClaimRequest:
+    """What a claim asks for; ConfigurationError lists all that is wrong."""
+    checker = Checker()
+    names = checked_queues(checker, queues)
+    length = checked_lease(checker, lease)
+    checker.text("claimant", claimant, LONGEST_CLAIMANT)
+    if where is not None:
+        checker.tags("where", where)
+    checker.integer("limit", limit, 1, 1_000)
+    checker.finish()
+    return ClaimRequest(names, claimant, limit, length, dict(where or {}))
+
+
+def checked_lease(checker: Checker, lease: Duration | None) -> timedelta | None:
+    """The length of a lease; None: the task's own."""
+    if lease is None:
+        return None
+    length = checker.duration("lease", lease, positive=True)
+    if length is not None and length < SHORTEST_LEASE:
+        checker.refuse("lease", lease, "at least 1 second")
+    return length
+
+
+def checked_task(task: Any) -> Task:
+    """One task."""
+    checker = Checker()
+    if not isinstance(task, Task):
+        checker.refuse("task", task, "a task that was claimed")
+    checker.finish()
+    return task  # type: ignore[no-any-return]
+
+
+def checked_tasks(tasks: Task | Iterable[Task]) -> list[Task]:
+    """One task or several, as a list."""
+    checker = Checker()
+    found = [tasks] if isinstance(tasks, Task) else list(tasks) if _is_iterable(tasks) else []
+    wrong = [one for one in found if not isinstance(one, Task)]
+    if wrong or (not found and not _is_iterable(tasks)):
+        checker.refuse("tasks", wrong[0] if wrong else tasks, "a task that was claimed, or several")
+    checker.finish()
+    return found
+
+
+def checked_seconds(name: str, duration: Duration | None) -> float:
+    """A duration in seconds; infinite where there is none."""
+    checker = Checker()
+    checked = None if duration is None else checker.duration(name, duration)
+    checker.finish()
+    return float("inf") if checked is None else checked.total_seconds()
+
+
+def checked_key(key: Any) -> str:
+    """The key of a task: any string, as other programs may have given it."""
+    checker = Checker()
+    if not isinstance(key, str):
+        checker.refuse("key", key, "the key of a task, a string")
+    checker.finish()
+    return str(key)
+
+
+def checked_claimant(claimant: str | None, own: str, *, mine: bool) -> str | None:
+    """Under whose name tasks are held; None: it does not matter."""
+    if mine and claimant is not None:
+        raise ConfigurationError("give mine or claimant, not both: `mine` is this object's own claimant")
+    return own if mine else claimant
+
+
+def checked_change(
+    key: str, priority: int | None, delay: Duration | None, run_at: datetime | None, expires_at: datetime | None
+) -> dict[str, Any]:
+    """What is to be changed of a waiting task."""
+    checker = Checker()
+    checker.text("key", key, 512)
+    if priority is not None:
+        checker.priority("priority", priority)
+    if delay is not None and run_at is not None:
+        checker.refuse("delay", delay, "given together with run_at: give one of them")
+    if priority is None and delay is None and run_at is None and expires_at is None:
+        checker.refuse("priority", priority, "None together with delay, run_at and expires_at: give one of them")
+    change = {
+        "priority": priority,
+        "delay": None if delay is None else checker.duration("delay", delay),
+        "run_at": None if run_at is None else checker.instant("run_at", run_at),
+        "expires_at": None if expires_at is None else checker.instant("expires_at", expires_at),
+    }
+    checker.finish()
+    return change
+
+
+def checked_selection(
+    *,
+    queue: str | None = None,
+    state: TaskState | str | None = None,
+    keys: Sequence[str] | None = None,
+    where: Mapping[str, Any] | None = None,
+    claimant: str | None = None,
+    limit: int | None = None,
+) -> TaskFilter:
+    """Which tasks are meant."""
+    checker = Checker()
+    if queue is not None:
+        checker.text("queue", queue, 512)
+    if state is not None:
+        checker.one_of("state", state, [known.value for known in TaskState])
+    if isinstance(keys, str):
+        checker.refuse("keys", keys, "a list of keys")
+    if where is not None:
+        checker.tags("where", where)
+    if claimant is not None:
+        checker.text("claimant", claimant, LONGEST_CLAIMANT)
+    if limit is not None:
+        checker.integer("limit", limit, 1, 10**9)
+    checker.finish()
+    chosen = None if state is None else TaskState(state)
+    return TaskFilter(queue, chosen, None if keys is None else tuple(keys), dict(where or {}))
+
+
+def checked_choice(
+    named: object, queue: str | None, state: TaskState | str | None, where: Mapping[str, Any] | None
+) -> TaskFilter:
+    """Which tasks are to be changed where none is `named`: not simply all of them. Never both ways at once."""
+    chosen = queue is not None or state is not None or bool(where)
+    if chosen == (named is not None):
+        both = ", not both: a key is one task, whatever its queue" if chosen else ""
+        raise ConfigurationError(f"give a key, or choose by queue, state or where{both}")
+    return checked_selection(queue=queue, state=state, where=where)
+
+
+def checked_target(queue: Any) -> None:
+    """The name of the queue that tasks are moved to."""
+    checker = Checker()
+    checker.matching("to", queue, QUEUE_NAME)
+    checker.finish()
+
+
+def checked_names(
+    queues: str | Sequence[str] | None, prefix: str | None = None, limit: int | None = None
+) -> tuple[str, ...] | None:
+    """The names of some queues; None: all. `prefix` and `limit` are checked with them."""
+    checker = Checker()
+    names = None if queues is None else checked_queues(checker, queues)
+    if prefix is not None:
+        checker.text("prefix", prefix, 128)
+    if limit is not None:
+        checker.integer("limit", limit, 1, 10**9)
+    checker.finish()
+    return names
+
+
+def _is_iterable(value: Any) -> bool:
+    return isinstance(value, Iterable) and not isinstance(value, str | bytes | Mapping)

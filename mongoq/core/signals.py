@@ -1,0 +1,138 @@
+"""What a handler raises to steer its own task, and what is raised in it to stop it.
+
+Signal                  raised by the handler; none is an error
+├── Retry               count this attempt as failed and try again, after a delay of its own choice
+├── Snooze              run again later; this attempt does not count
+├── Fail                end as failed now, whatever retries are left
+├── Cancel              end as cancelled
+└── Move                send the task to another queue
+Interrupted             raised in the handler; a BaseException, so that `except Exception` lets it pass
+└── DeadlineExceeded    the attempt ran longer than its deadline
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from enum import StrEnum
+from typing import Any
+
+from mongoq.core.validation import QUEUE_NAME, Checker, Duration
+
+__all__ = [
+    "Cancel",
+    "DeadlineExceeded",
+    "Fail",
+    "Interrupted",
+    "Interruption",
+    "Move",
+    "Retry",
+    "Signal",
+    "Snooze",
+]
+
+
+class Signal(Exception):
+    """The root of what a handler may raise to steer its task."""
+
+    reason = ""
+    """Also where a subclass does not call this class's `__init__`."""
+
+    def __init__(self, reason: str = "") -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _remade, (type(self), self.args, self.__dict__)
+
+
+class Retry(Signal):
+    """Count this attempt as failed and try again after `delay`, or after the backoff where none is given."""
+
+    delay: timedelta | None = None
+
+    def __init__(self, reason: str = "", *, delay: Duration | None = None) -> None:
+        super().__init__(reason)
+        self.delay: timedelta | None = None if delay is None else _checked(delay)
+
+
+class Snooze(Signal):
+    """Run the task again after `delay`; the attempt is not charged."""
+
+    def __init__(self, delay: Duration, reason: str = "") -> None:
+        super().__init__(reason)
+        self.delay = _checked(delay)
+
+
+class Fail(Signal):
+    """End the task as failed now; it is not attempted again."""
+
+
+class Cancel(Signal):
+    """End the task as cancelled."""
+
+
+class Move(Signal):
+    """Put the task into `queue`, ready, with a fresh count of attempts there."""
+
+    def __init__(self, queue: str, reason: str = "") -> None:
+        super().__init__(reason)
+        checker = Checker()
+        checker.matching("queue", queue, QUEUE_NAME)
+        checker.finish()
+        self.queue = queue
+
+
+class Interruption(StrEnum):
+    """Why a running handler should stop."""
+
+    DEADLINE = "deadline"
+    """The attempt ran longer than its deadline."""
+    CANCEL = "cancel"
+    """Somebody asked for the task to be cancelled."""
+    LEASE_LOST = "lease lost"
+    """The task went to another worker, or its lease could not be renewed in time."""
+    SHUTDOWN = "shutdown"
+    """The worker is stopping."""
+
+
+class Interrupted(BaseException):
+    """Raised in a handler by `task.raise_if_cancelled()`; `reason` is an `Interruption`.
+
+    Let it pass and the task is treated as the reason asks: released without a charge at a shutdown,
+    cancelled after a cancel request.
+    """
+
+    def __init__(self, reason: Interruption) -> None:
+        super().__init__(f"the attempt should stop: {reason.value}")
+        self.reason = reason
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _remade, (type(self), self.args, self.__dict__)
+
+
+class DeadlineExceeded(Interrupted):
+    """The attempt ran longer than its deadline; let it pass and the attempt counts as failed.
+
+    Raised in the handler's thread as soon as that thread runs Python code again: a call that blocks outside
+    Python (a socket without a timeout, a long regular expression) is not interrupted. A coroutine is cancelled
+    instead: it sees `asyncio.CancelledError` where it awaits.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(Interruption.DEADLINE)
+
+
+def _checked(delay: Duration) -> timedelta:
+    checker = Checker()
+    checked = checker.duration("delay", delay)
+    checker.finish()
+    return checked or timedelta(0)
+
+
+def _remade(kind: type[BaseException], args: tuple[Any, ...], attributes: Mapping[str, Any]) -> BaseException:
+    """Unpickle a signal as it was; an exception would be made anew from `args`, which hold only its reason."""
+    error = kind.__new__(kind, *args)
+    error.args = args
+    error.__dict__.update(attributes)
+    return error

@@ -1,0 +1,243 @@
+"""Checks of what a user passes in: every fault of a call is collected, then raised as one error.
+
+Nothing here imports the driver, so that a mistake is reported before the network is touched. What only
+BSON can tell (the encoded size) is checked in `storage/documents.py`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import inspect
+import math
+import re
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from enum import Enum
+from typing import Any, Concatenate, Final, ParamSpec, TypeVar
+
+from mongoq.core.errors import ConfigurationError, Fault, InvalidTask
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+Duration = timedelta | int | float
+"""A `timedelta`, or a number of seconds."""
+
+LONGEST: Final = timedelta(days=3653)
+DEEPEST: Final = 32
+MOST_FAULTS: Final = 20
+PLAIN: Final = (bool, float, bytes, uuid.UUID, type(None))
+CONTAINERS: Final = (Mapping, list, tuple)
+INT64: Final = range(-(2**63), 2**63)
+QUEUE_NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:/-]{0,127}")
+NAMESPACE: Final = re.compile(r"(?!system\.)(?=.{1,64}$)[A-Za-z_][A-Za-z0-9_-]*(\.[A-Za-z0-9_-]+)*")
+TAG_NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,127}")
+
+
+class Unset(Enum):
+    """The type of `UNSET`: "say nothing", where None already means something."""
+
+    UNSET = "unset"
+
+    def __repr__(self) -> str:
+        return "UNSET"
+
+
+UNSET: Final = Unset.UNSET
+
+
+class Checker:
+    """Collect the faults of one call; `finish()` raises them all as one error.
+
+    Each method returns the checked value in its inner form (a `timedelta` for a duration), or None where
+    there is a fault.
+    """
+
+    def __init__(self, error: type[ConfigurationError | InvalidTask] = ConfigurationError) -> None:
+        self._error = error
+        self.faults: list[Fault] = []
+
+    def refuse(self, field: str, value: object, allowed: str) -> None:
+        """Note that `value` is not acceptable as `field`."""
+        self.faults.append(Fault(field, shortened(value), allowed))
+
+    def finish(self) -> None:
+        """Raise what was collected, if anything was."""
+        if self.faults:
+            raise self._error(self.faults)
+
+    def duration(self, field: str, value: Any, *, positive: bool = False) -> timedelta | None:
+        """A duration from zero (or above zero) to ten years."""
+        seconds = value.total_seconds() if isinstance(value, timedelta) else value
+        if _is_number(seconds) and (seconds > 0 if positive else seconds >= 0) and seconds <= LONGEST.total_seconds():
+            return timedelta(seconds=seconds)
+        least = "above 0" if positive else "of 0 or more"
+        self.refuse(field, value, f"a timedelta or a number of seconds {least}, at most 10 years")
+        return None
+
+    def integer(self, field: str, value: Any, least: int, most: int) -> int | None:
+        """An integer within bounds; True and False are not integers here."""
+        if isinstance(value, int) and not isinstance(value, bool) and least <= value <= most:
+            return value
+        self.refuse(field, value, f"an integer from {least} to {most}")
+        return None
+
+    def priority(self, field: str, value: Any) -> None:
+        """Any integer that fits into 64 bits."""
+        self.integer(field, value, INT64.start, INT64.stop - 1)
+
+    def instant(self, field: str, value: Any) -> datetime | None:
+        """An instant with a time zone, in UTC and whole milliseconds (MongoDB keeps no more)."""
+        if isinstance(value, datetime) and value.utcoffset() is not None:
+            try:
+                return whole_milliseconds(value.astimezone(UTC))
+            except OverflowError:
+                pass
+        self.refuse(field, value, "a datetime with a time zone, such as datetime.now(timezone.utc)")
+        return None
+
+    def matching(self, field: str, value: Any, pattern: re.Pattern[str]) -> None:
+        """A name that matches `pattern` as a whole."""
+        if not (isinstance(value, str) and pattern.fullmatch(value)):
+            self.refuse(field, value, f"a name that matches {pattern.pattern}")
+
+    def text(self, field: str, value: Any, longest: int) -> None:
+        """A string that is neither empty, nor too long, nor beyond UTF-8."""
+        if not (isinstance(value, str) and 0 < len(value) <= longest and "\0" not in value and _is_utf8(value)):
+            self.refuse(field, value, f"a string of 1 to {longest} characters of valid UTF-8, without NUL")
+
+    def one_of(self, field: str, value: Any, allowed: Sequence[str]) -> None:
+        """One of a few words; near misses get a suggestion."""
+        if value not in allowed:
+            self.refuse(field, value, f"one of {', '.join(allowed)}{did_you_mean(value, allowed)}")
+
+    def tags(self, field: str, value: Any) -> None:
+        """A mapping of tag names to values that BSON can carry and a filter can reach."""
+        if not isinstance(value, Mapping):
+            self.refuse(field, value, 'a mapping of tag names to values, such as {"user": 42}')
+            return
+        for name, inner in value.items():
+            if not (isinstance(name, str) and TAG_NAME.fullmatch(name)):
+                self.refuse(f"{field} name", name, f"a name that matches {TAG_NAME.pattern}")
+            elif not _is_plain(inner):
+                self.value(f"{field}.{name}", inner, operators=False, depth=2)
+
+    def value(self, field: str, value: Any, *, operators: bool = True, depth: int = 1) -> None:
+        """Anything BSON can carry; `operators=False` also refuses names that a filter would misread."""
+        if len(self.faults) >= MOST_FAULTS:
+            return  # enough to act on; a list that holds itself twice would bring 2 ** 32
+        if _is_plain(value):
+            return
+        if isinstance(value, CONTAINERS):
+            if depth > DEEPEST:
+                self.refuse(field, "...", f"nested at most {DEEPEST} levels deep")
+            elif isinstance(value, Mapping):
+                self._mapping(field, value, operators, depth)
+            else:
+                for index, inner in enumerate(value):
+                    self.value(f"{field}[{index}]", inner, operators=operators, depth=depth + 1)
+            return
+        fault = _scalar_fault(value)
+        if fault:
+            self.refuse(field, value, fault)
+
+    def _mapping(self, field: str, value: Mapping[Any, Any], operators: bool, depth: int) -> None:
+        for name, inner in value.items():
+            if not isinstance(name, str) or "\0" in name or not _is_utf8(name):
+                self.refuse(f"{field} name", name, "a string of valid UTF-8, without NUL")
+            elif not operators and (not name or name.startswith("$") or "." in name):
+                self.refuse(f"{field} name", name, "a name that is not empty, starts with no $ and holds no dot")
+            else:
+                self.value(f"{field}.{name}", inner, operators=operators, depth=depth + 1)
+
+
+def shortened(value: object, longest: int = 80) -> str:
+    """`repr` of anything a user may pass, in one line of at most `longest` characters."""
+    try:
+        text = repr(value)
+    except Exception:  # noqa: BLE001 -- a user's own __repr__ may raise anything
+        text = f"<{type(value).__name__}>"
+    return text if len(text) <= longest else text[: longest - 3] + "..."
+
+
+def did_you_mean(word: object, known: Sequence[str]) -> str:
+    """A suggestion to append to an error message, or nothing."""
+    # A longer one is no misspelling, and difflib takes seconds for a megabyte.
+    close = difflib.get_close_matches(word, known, n=1) if isinstance(word, str) and len(word) < 80 else []
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def suggesting(function: Callable[P, T]) -> Callable[P, T]:
+    """Make a misspelt keyword of `function` say which one was probably meant."""
+    known = dict.fromkeys(inspect.signature(function).parameters).keys()
+
+    @functools.wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> T:
+        if not kwargs.keys() <= known:
+            word = min(kwargs.keys() - known)
+            where = function.__qualname__.removesuffix(".__init__")
+            raise TypeError(f"{where}() has no option {word!r}{did_you_mean(word, list(known))}")
+        return function(*args, **kwargs)
+
+    return call
+
+
+def arguments_of(
+    model: Callable[Concatenate[Any, P], Any],
+) -> Callable[[Callable[..., T]], Callable[Concatenate[Any, P], T]]:
+    """Give a method the arguments of another: for type checkers, editors, `help` and `suggesting`."""
+
+    def share(function: Callable[..., T]) -> Callable[Concatenate[Any, P], T]:
+        function.__signature__ = inspect.signature(model)  # type: ignore[attr-defined]
+        return function
+
+    return share
+
+
+def whole_milliseconds(instant: datetime) -> datetime:
+    """Cut to what MongoDB keeps, so that a value read back equals the one written."""
+    return instant.replace(microsecond=instant.microsecond // 1000 * 1000)
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether a value is one of the commonest acceptable ones: a tenth of the cost of looking closely."""
+    kind = type(value)
+    if kind is str:
+        return bool(value.isascii())
+    if kind is int:
+        return bool(-(2**63) <= value < 2**63)
+    return kind in PLAIN
+
+
+def _scalar_fault(value: object) -> str | None:
+    """What a value that holds no others should have been, or None where it is acceptable."""
+    if isinstance(value, PLAIN):
+        return None
+    if isinstance(value, str):
+        return None if _is_utf8(value) else "valid UTF-8: it holds a lone surrogate"
+    if isinstance(value, int):
+        # Not `in INT64`: a range counts through 2 ** 64 numbers where the value is of a subclass, such as bson's Int64.
+        return None if INT64.start <= value < INT64.stop else "an integer of 64 bits"
+    if isinstance(value, datetime):
+        return None if value.utcoffset() is not None else "a datetime with a time zone"
+    if type(value).__module__.startswith("bson"):
+        return None
+    return f"a value that BSON can carry ({type(value).__name__} is none)"
+
+
+def _is_number(value: object) -> bool:
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_utf8(value: str) -> bool:
+    if value.isascii():
+        return True
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -1,0 +1,246 @@
+"""Bring the server of a folder up, or join the one that runs there.
+
+All of this happens under the folder's `start.lock`, so one process at a time decides. What is found is
+never trusted: a state file counts only while a guardian holds its lock, a port only when the server behind
+it says that it stores its data in this folder. The set is initiated by whoever opens it, not by the
+guardian, and every step may be repeated: an opener that was killed in the middle leaves a server that the
+next one completes.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pymongo
+from pymongo.errors import OperationFailure, PyMongoError
+
+from mongoq.core.errors import StorageUnavailable
+from mongoq.embedded import guardian
+from mongoq.embedded.guardian import Home, try_lock
+
+__all__ = ["Running", "bring_up", "pause"]
+
+LIMIT_SECONDS = 60.0
+"""How long a start may take, recovery after a crash included."""
+
+_STARTS = 3
+_NOT_YET_INITIALIZED, _ALREADY_INITIALIZED = 94, 23
+_TAKEN = "Address already in use"
+_log = logging.getLogger("mongoq.embedded")
+
+
+class Running(NamedTuple):
+    """A server that runs: what its state file says."""
+
+    port: int
+    """The port on 127.0.0.1."""
+    mongod: int
+    """The process id of mongod."""
+    guardian: int
+    """The process id of its guardian."""
+
+
+def pause() -> None:
+    """Wait one polling interval, 10 ms."""
+    threading.Event().wait(0.01)
+
+
+def bring_up(home: Home, find_mongod: Callable[[], Path]) -> Running:
+    """Return the folder's server once it is a writable primary; start it where none runs.
+
+    Raises `StorageUnavailable` with mongod's own reason where it does not start.
+    """
+    deadline = time.monotonic() + LIMIT_SECONDS
+    starts = 0
+    while time.monotonic() < deadline:
+        if _guarded(home):
+            running = _read_state(home)
+            if running and _is_ready(home, running.port):
+                _log.info("mongod %d serves %s on port %d", running.mongod, home.folder, running.port)
+                return running
+        else:
+            if starts and (starts == _STARTS or _TAKEN not in _log_text(home)):
+                raise StorageUnavailable(f"mongod did not start: {_reason(home)} (see {home.log})")
+            _spawn(home, find_mongod(), _choose_port(home, fresh=starts > 0))
+            starts += 1
+        pause()
+    raise StorageUnavailable(f"mongod was not ready within {LIMIT_SECONDS:g} s (see {home.log})")
+
+
+def _guarded(home: Home) -> bool:
+    """Say whether a guardian lives."""
+    lock = os.open(home.guardian_lock, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        return not try_lock(lock, fcntl.LOCK_SH)
+    finally:
+        os.close(lock)
+
+
+def _read_state(home: Home) -> Running | None:
+    try:
+        return Running(**json.loads(home.state.read_text()))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def _spawn(home: Home, mongod: Path, port: int) -> None:
+    """Start a guardian; it holds its lock when this returns."""
+    _end_orphan(home)
+    home.data.mkdir(mode=0o700, exist_ok=True)
+    home.port.touch(mode=0o600)
+    home.port.write_text(str(port))
+    if home.log.exists():
+        home.log.replace(home.log.with_suffix(".log.old"))
+    script = str(Path(guardian.__file__).resolve())
+    with home.open_log() as log:
+        subprocess.run(
+            [sys.executable, "-I", "-S", script, str(home.folder), str(mongod), str(port)],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,  # a Ctrl-C in the terminal reaches neither it nor mongod
+            umask=0o077,
+            check=False,
+        )
+    _log.info("starting %s for %s on port %d", mongod, home.folder, port)
+
+
+def _end_orphan(home: Home) -> None:
+    """Kill a mongod whose guardian was killed and wait until it is gone; its journal keeps the data."""
+    left = _read_state(home)
+    home.state.unlink(missing_ok=True)
+    deadline = time.monotonic() + 10
+    while left and time.monotonic() < deadline:
+        command = _command_line(left.mongod)
+        if command is None or (command and str(home.data) not in command):
+            return  # it is gone, or its number is another process's by now
+        if command:
+            with suppress(ProcessLookupError):
+                os.kill(left.mongod, signal.SIGKILL)
+        pause()
+
+
+def _command_line(pid: int) -> str | None:
+    """Return a process's command line: empty while it is dying, None where there is no such process.
+
+    A dying process loses its command line first, its port and its locks with its last thread.
+    """
+    if sys.platform != "linux":
+        ps = ["ps", "-ww", "-o", "command=", "-p", str(pid)]
+        return subprocess.run(ps, capture_output=True, text=True, check=False).stdout or None
+    process = Path(f"/proc/{pid}")
+    try:
+        command = (process / "cmdline").read_text(errors="replace")
+        state, *numbers = (process / "stat").read_text().rpartition(")")[2].split()
+        return None if state in "ZX" and int(numbers[16]) <= 1 else command
+    except OSError:
+        return None
+
+
+def _choose_port(home: Home, *, fresh: bool) -> int:
+    """Choose the port of the last start, so that clients of a server that died find the next; else any."""
+    try:
+        last = 0 if fresh else int(home.port.read_text())
+    except (OSError, ValueError):
+        last = 0
+    # The kernel was seen to keep the port of a killed mongod for 5 ms after its last thread.
+    for _ in range(30 if last else 0):
+        if _is_free(last):
+            return last
+        pause()
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except (OSError, OverflowError):
+            return False
+    return True
+
+
+def _is_ready(home: Home, port: int) -> bool:
+    """Take the server one step towards a writable primary; True when it is one."""
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+    except OSError:
+        return False
+    client: pymongo.MongoClient[dict[str, Any]]
+    with pymongo.MongoClient(
+        _address(port), directConnection=True, serverSelectionTimeoutMS=500, socketTimeoutMS=5000
+    ) as client:
+        try:
+            options = client.admin.command("getCmdLineOpts")
+            if options["parsed"].get("storage", {}).get("dbPath") != str(home.data):
+                return False
+            return _step_to_primary(client, _address(port))
+        except PyMongoError as error:
+            _log.debug("not ready yet: %s", error)
+            return False
+
+
+def _step_to_primary(client: pymongo.MongoClient[dict[str, Any]], address: str) -> bool:
+    """Initiate the set where there is none, move it where it holds another address."""
+    while not client.admin.command("hello").get("isWritablePrimary"):
+        try:
+            config = client.admin.command("replSetGetConfig")["config"]
+            member = config["members"][0]
+            if member["host"] != address:
+                member["host"] = address
+                config["version"] += 1
+                client.admin.command("replSetReconfig", config, force=True)
+        except OperationFailure as error:
+            if error.code != _NOT_YET_INITIALIZED:
+                raise
+            _initiate(client, address)
+        pause()
+    return True
+
+
+def _initiate(client: pymongo.MongoClient[dict[str, Any]], address: str) -> None:
+    try:
+        client.admin.command("replSetInitiate", {"_id": "rs", "members": [{"_id": 0, "host": address}]})
+    except OperationFailure as error:
+        if error.code != _ALREADY_INITIALIZED:  # it is still reading its configuration
+            raise
+
+
+def _address(port: int) -> str:
+    return f"127.0.0.1:{port}"
+
+
+def _log_text(home: Home) -> str:
+    return home.log.read_text(errors="replace")
+
+
+def _reason(home: Home) -> str:
+    """Find the line of the log that says why: mongod's last error, else what was printed plainly."""
+    plain, errors = [], []
+    for line in _log_text(home).splitlines():
+        try:
+            entry = json.loads(line)
+        except ValueError:
+            plain.append(line.strip())
+            continue
+        if entry.get("s") in ("E", "F"):
+            error = entry.get("attr", {}).get("error", "")
+            errors.append(f"{entry['msg']}: {error.get('errmsg') if isinstance(error, dict) else error}")
+    said = errors[-1:] or [line for line in plain if line and not line.startswith("try ")][-1:]
+    return (said or ["it said nothing"])[0]

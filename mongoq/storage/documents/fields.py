@@ -1,0 +1,48 @@
+"""The document of a task: the only place that writes the names of its fields.
+
+The shape is documented in the README ("The document") for producers in other languages, so it only grows.
+`queue`, `state`, `priority`, `run_at` and `version` are always stored, other fields only where they say
+something. A document that somebody else wrote may lack anything but these.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+KEY: Final = "_id"
+QUEUE: Final = "queue"
+STATE: Final = "state"
+PRIORITY: Final = "priority"
+RUN_AT: Final = "run_at"
+TAGS: Final = "tags"
+PAYLOAD: Final = "payload"
+CREATED_AT: Final = "created_at"
+MODIFIED_AT: Final = "modified_at"
+STARTED_AT: Final = "started_at"
+FINISHED_AT: Final = "finished_at"
+EXPIRES_AT: Final = "expires_at"
+PURGE_AT: Final = "purge_at"
+ATTEMPTS: Final = "attempts"
+UNCHARGED: Final = "uncharged"
+RETRIES: Final = "retries"
+POLICY: Final = "policy"
+TOKEN: Final = "token"  # noqa: S105 -- the name of a field
+LAST_TOKEN: Final = "last_token"  # noqa: S105 -- the name of a field
+WORKER: Final = "worker"
+LEASE_UNTIL: Final = "lease_until"
+SUSPECT: Final = "suspect"
+VERSION: Final = "version"
+LAST_ERROR: Final = "last_error"
+ERRORS: Final = "errors"
+RESULT: Final = "result"
+NOTE: Final = "note"
+MOVED_FROM: Final = "moved_from"
+UNIQUE: Final = "unique"
+CANCEL_REQUESTED: Final = "cancel_requested"
+MODIFICATION: Final = "modification"
+DEPENDED: Final = "depended"
+
+PROOFS: Final = (TOKEN, LAST_TOKEN)
+"""What only the holder of a task may see."""
+
+MOST_ERRORS: Final = 10

@@ -1,0 +1,155 @@
+"""From what a user names to a database: a URI, an embedded server, or a client of the application.
+
+A client that mongoq opens gets settings with which a frozen or lost primary costs 3 s instead of the driver's
+29 s; what the URI sets itself is left alone. A client handed in keeps its own timeouts, and is refused where it does
+not retry writes. In both cases the queue sets majority and primary on its own handles, whatever the URI says.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import parse_qsl
+
+import pymongo
+from bson.errors import BSONError
+from pymongo import MongoClient
+from pymongo.database import Database
+from pymongo.errors import InvalidURI, PyMongoError
+
+from mongoq.core.errors import ConfigurationError, Fault
+from mongoq.core.validation import Checker
+from mongoq.storage.drivers.errors import translated
+
+try:
+    from pymongo.synchronous.monitor import _shutdown_resources as wait_for_monitors
+except ImportError:  # a driver that ends in another way
+
+    def wait_for_monitors() -> None:
+        """Stand for nothing."""
+
+
+if TYPE_CHECKING:
+    from mongoq.embedded.server import EmbeddedServer
+
+Target = str | MongoClient[Any] | Database[Any] | None
+
+DATABASE: Final = "mongoq"
+SETTINGS: Final[dict[str, Any]] = {
+    "socketTimeoutMS": 3_000,
+    "connectTimeoutMS": 2_000,
+    "heartbeatFrequencyMS": 2_000,
+    "serverSelectionTimeoutMS": 10_000,
+    # A stream of news from each server tells of a fail-over no sooner (3 to 5 s with an election timeout of 2 s, both
+    # ways); its second connection per server kept a stopping process for a second where that server was frozen.
+    "serverMonitoringMode": "poll",
+    "appname": "mongoq",
+}
+
+
+LAST_WORD: Final = 0.1
+"""Seconds for which a client that is closed may still talk to its server."""
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """A database to work on, and what was opened for it."""
+
+    database: Database[Any]
+    owned: MongoClient[Any] | None
+    server: EmbeddedServer | None
+
+    @property
+    def where(self) -> str:
+        """The hosts and the database, without any secret."""
+        client = self.database.client
+        seeds = client.nodes or getattr(client, "_topology_settings").seeds  # noqa: B009 -- no public name for them
+        hosts = ", ".join(sorted(f"{host}:{port}" for host, port in seeds))
+        return f"{hosts}/{self.database.name}"
+
+    def close(self) -> None:
+        """Close what was opened here; a client handed in stays open."""
+        if self.owned is not None:
+            _close_soon(self.owned)
+        if self.server is not None:
+            self.server.close()
+
+
+def connect(target: Target) -> Connection:
+    """Open what `target` names; None reads MONGOQ_URI. ConfigurationError where it names nothing."""
+    if isinstance(target, MongoClient | Database):
+        database = _default_database(target) if isinstance(target, MongoClient) else target
+        if not database.client.options.retry_writes:
+            # A primary that steps down would end every write under way with an error that leaves its effect open.
+            allowed = "one with retryWrites=True, PyMongo's default: without it a fail-over loses replies of writes"
+            raise ConfigurationError([Fault("target", "a client with retryWrites=False", allowed)])
+        return Connection(database, None, None)
+    uri = os.environ.get("MONGOQ_URI", "") if target is None else target
+    if isinstance(uri, str) and uri.startswith("embedded:"):
+        folder = uri.removeprefix("embedded:")
+        if not folder:
+            raise ConfigurationError([Fault("target", "'embedded:'", "embedded:FOLDER, with the name of a folder")])
+        from mongoq.embedded.server import open_embedded  # noqa: PLC0415 -- 10 ms that only this target needs
+
+        server = open_embedded(folder)
+        client = _client(server.uri)
+        return Connection(client[DATABASE], client, server)
+    if isinstance(uri, str) and uri.startswith(("mongodb://", "mongodb+srv://")):
+        client = _client(uri)
+        return Connection(_default_database(client), client, None)
+    checker = Checker()
+    if target is None:
+        checker.refuse("MONGOQ_URI", "(empty)", "a MongoDB URI; name one there, or give Queue(...) one")
+    else:
+        # A string may hold a password: only what it is, not what it says.
+        allowed = 'a URI ("mongodb://...", "mongodb+srv://...", "embedded:FOLDER"), a MongoClient or a Database'
+        checker.faults.append(Fault("target", f"a {type(target).__name__}", allowed))
+    checker.finish()
+    raise AssertionError("unreachable")
+
+
+def leave_monitors() -> None:
+    """Let this process end without a wait for the driver's monitors, whatever client they serve.
+
+    They look up from their sleep every 0.5 s, and from a server that does not answer after 2 s; at its end a process
+    would wait for each of them for up to a second. They are daemon threads, which may end with the process.
+    """
+    atexit.unregister(wait_for_monitors)
+
+
+def _close_soon(client: MongoClient[Any]) -> None:
+    """Close a client, if need be after this returns: it tells a server which sessions end.
+
+    Where none answers it looks for one for 10 s, and one that is frozen keeps it for 0.5 s, whatever its time limit.
+    """
+
+    def close() -> None:
+        with pymongo.timeout(LAST_WORD):
+            client.close()
+
+    closing = threading.Thread(target=close, name="mongoq-close", daemon=True)
+    try:
+        closing.start()
+    except RuntimeError:  # the interpreter is about to end and starts no thread any more
+        close()
+    else:
+        closing.join(LAST_WORD)
+
+
+def _client(uri: str) -> MongoClient[Any]:
+    # The driver's own errors may quote the URI, password included: they are not chained.
+    given = {name.lower() for name, _ in parse_qsl(uri.partition("?")[2])}
+    settings = {name: value for name, value in SETTINGS.items() if name.lower() not in given}
+    try:
+        return MongoClient(uri, **settings, tz_aware=True, retryWrites=True)
+    except (PyMongoError, BSONError) as error:
+        raise translated(error, "") from None
+    except (ValueError, TypeError, OSError):
+        raise translated(InvalidURI("Port must be"), "") from None
+
+
+def _default_database(client: MongoClient[Any]) -> Database[Any]:
+    return client.get_default_database(DATABASE)

@@ -1,0 +1,176 @@
+"""One map from the driver's errors to mongoq's, most specific first.
+
+Messages name what to do and never repeat what the server was sent: its texts may hold a user's data, the
+driver's a password.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+from pymongo import errors as driver
+
+from mongoq.core.errors import (
+    ConfigurationError,
+    IndexMissing,
+    MongoqError,
+    QueueClosed,
+    StorageRefused,
+    StorageUnavailable,
+    Unsupported,
+)
+from mongoq.storage.commands import TIME_IS_UP
+
+# The server went away or is changing its role; the write may or may not have been applied.
+AMBIGUOUS: Final = frozenset({6, 7, TIME_IS_UP, 64, 89, 91, 189, 262, 9001, 10107, 11600, 11602, 13388, 13435, 13436})
+DUPLICATE: Final = 11000
+NO_TRANSACTIONS: Final = 20
+WRITE_CONFLICT: Final = 112
+TRANSIENT: Final = "TransientTransactionError"
+UNKNOWN_COMMIT: Final = "UnknownTransactionCommitResult"
+
+_SET_NAME: Final = re.compile(
+    r"""(?:members available for replica set name|to connect to a replica set named) ["']([^"']{1,100})["']"""
+)
+"""In what the driver says where every server that answered belongs to another set, or to none."""
+_UNCONFIRMED: Final = "MongoDB did not confirm in time that a majority has the write: it may last or not"
+_ADVICE: Final = {
+    8: "the server's disk is full",
+    13: "the user lacks a right; it needs readWrite on the database",
+    18: "the user name or the password is wrong, or authSource names the wrong database",
+    20: "this needs a replica set; one node is enough",
+    26: "the collection does not exist",
+    85: "an index of this name exists with other options; drop it and run `mongoq init` again",
+    86: "an index of this name exists with other keys; drop it and run `mongoq init` again",
+    121: "the collection's validator does not accept it",
+    8000: "the user name or the password is wrong",
+    17419: "the task has grown beyond 16 MiB",
+}
+
+
+class KeyTaken(StorageRefused):
+    """A unique index has the value already; `field` is the first of the index's keys."""
+
+    def __init__(self, field: str) -> None:
+        super().__init__(f"{field} is taken", code=DUPLICATE)
+        self.field = field
+
+
+class PartlyWritten(StorageRefused):
+    """Some writes of a batch were refused; `errors` has each of them, by its place in the batch.
+
+    Where the batch was in order there is one, and nothing after it was tried; else all others were written.
+    `matched` is how many documents the updates among those found.
+    """
+
+    def __init__(self, errors: Mapping[int, MongoqError], matched: int = 0) -> None:
+        first = next(iter(errors.values()))
+        super().__init__(str(first), code=getattr(first, "code", None))
+        self.errors = errors
+        self.matched = matched
+
+
+class Replayable(StorageUnavailable, driver.PyMongoError):
+    """The transaction was aborted and may be run again.
+
+    A PyMongoError too, with the labels of the one it stands for: a caller's own `with_transaction` sees what it looks
+    for and replays its callback.
+    """
+
+    def __init__(self, message: str, error: driver.PyMongoError, code: int | None = None) -> None:
+        StorageUnavailable.__init__(self, message, code=code)
+        self._message = message
+        self._error_labels = {label for label in (TRANSIENT, UNKNOWN_COMMIT) if error.has_error_label(label)}
+
+
+def is_transient(error: BaseException) -> bool:
+    """Whether a transaction that ended with it may be run again: it was aborted, or its outcome is not known."""
+    raised = (error, error.__cause__)
+    labels = (TRANSIENT, UNKNOWN_COMMIT)
+    return any(isinstance(one, driver.PyMongoError) and any(map(one.has_error_label, labels)) for one in raised)
+
+
+def translated(error: Exception, where: str) -> MongoqError:
+    """What `error` means to a user of mongoq; `where` names the server, without secrets."""
+    meant = _translated(error, where)
+    if isinstance(error, driver.PyMongoError) and error.has_error_label(TRANSIENT):
+        return Replayable(str(meant), error, getattr(error, "code", None))
+    return meant
+
+
+def _translated(error: Exception, where: str) -> MongoqError:
+    if isinstance(error, driver.DuplicateKeyError | driver.BulkWriteError | driver.WriteConcernError):
+        return _write_error(error)
+    if isinstance(error, driver.ServerSelectionTimeoutError):
+        return StorageUnavailable(f"no MongoDB that can be written to answers at {where}{_hint(error)}")
+    if isinstance(error, driver.NotPrimaryError):
+        return StorageUnavailable(f"the MongoDB at {where} is not the primary of its set just now", ambiguous=True)
+    if isinstance(error, driver.ConnectionFailure):
+        return StorageUnavailable(f"the connection to MongoDB at {where} was lost", ambiguous=True)
+    if isinstance(error, driver.ExecutionTimeout):
+        return StorageUnavailable("MongoDB did not finish in time", code=error.code, ambiguous=True)
+    if isinstance(error, driver.OperationFailure):
+        return _server_error(error.code, _text(error), error.details or {})
+    if isinstance(error, driver.InvalidOperation):
+        return QueueClosed("the MongoDB client was closed")
+    if isinstance(error, driver.ConfigurationError) and ("DNS" in str(error) or "resol" in str(error)):
+        return StorageUnavailable("the name in the mongodb+srv URI could not be looked up")
+    if isinstance(error, driver.ConfigurationError | driver.InvalidURI):
+        return ConfigurationError(f"the MongoDB URI is not acceptable: {_uri_advice(str(error))}")
+    return StorageRefused(f"the driver refused: {type(error).__name__}")
+
+
+def _server_error(code: int | None, text: str, details: Any) -> MongoqError:
+    if code == DUPLICATE:
+        return KeyTaken(next(iter(details.get("keyPattern", {"_id": 1}))))
+    if "hint provided does not correspond" in text or "bad hint" in text:
+        return IndexMissing("an index of the tasks is missing; `mongoq init` makes it", code=code)
+    if code == WRITE_CONFLICT:
+        return StorageUnavailable("another write met this transaction: it may be run again", code=code)
+    if code in AMBIGUOUS:
+        return StorageUnavailable(f"MongoDB could not answer for now (code {code})", code=code, ambiguous=True)
+    if code == NO_TRANSACTIONS and "ransaction" in text:
+        return Unsupported("a standalone server has no transactions; a replica set of one node is enough", code=code)
+    name = details.get("codeName", "")
+    label = f"code {code}" + (f", {name}" if name else "")
+    return StorageRefused(f"MongoDB refused: {_ADVICE.get(code or 0, 'see its log')} ({label})", code=code)
+
+
+def _write_error(error: driver.OperationFailure) -> MongoqError:
+    details: Any = error.details or {}
+    if isinstance(error, driver.DuplicateKeyError):
+        return _server_error(DUPLICATE, "", details)
+    refused = details.get("writeErrors") or []
+    if details.get("writeConcernErrors") or not refused:  # what was not refused may yet be rolled back
+        # Without a code: 50 would say that the command was stopped, but this write was made.
+        return StorageUnavailable(_UNCONFIRMED, ambiguous=True)
+    errors = {row.get("index", 0): _server_error(row.get("code"), row.get("errmsg", ""), row) for row in refused}
+    leaving = [error for error in errors.values() if isinstance(error, StorageUnavailable)]
+    # A server that leaves speaks for the whole batch.
+    return leaving[0] if leaving else PartlyWritten(errors, details.get("nMatched", 0))
+
+
+def _uri_advice(text: str) -> str:
+    """What to do about a URI, without the driver's text: it quotes the URI, or what it took for a part of it."""
+    if "percent-encoded" in text or "RFC 3986" in text or "Bad database name" in text or "Port must be" in text:
+        return "check its port, and percent-encode special characters in user name and password (%40 for @, %2F for /)"
+    return "it should look like mongodb://user:password@host:27017/database?replicaSet=name"
+
+
+def _text(error: driver.OperationFailure) -> str:
+    return str((error.details or {}).get("errmsg", ""))
+
+
+def _hint(error: driver.ServerSelectionTimeoutError) -> str:
+    text = str(error)
+    if "Authentication failed" in text:
+        return ": the user name or the password is wrong, or authSource names the wrong database"
+    if "SSL" in text or "certificate" in text:
+        return ": TLS could not be agreed on"
+    if named := _SET_NAME.search(text):
+        return f": no member of a set named {named[1]!r} is there; is replicaSet= in the URI the name of the set?"
+    if "No replica set members" in text or "No primary" in text:
+        return ": the replica set has no primary"
+    return ""

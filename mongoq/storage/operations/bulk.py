@@ -1,0 +1,185 @@
+"""Changing tasks from outside: many by a filter, or one by its key. What runs under a lease is only asked to stop.
+
+The keys are read first, then written in batches of 1,000, each under the guard that found them: no write
+outlives a socket's timeout, what changed meanwhile is left alone, and two who do the same do no harm.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from mongoq.core.errors import WrongState
+from mongoq.core.lifecycle import FINISHED, WAITING, Event, TaskState, sources
+from mongoq.core.task import Task
+from mongoq.core.validation import whole_milliseconds
+from mongoq.storage.commands import Command, Document, Filter, Op, update_many
+from mongoq.storage.context import Context
+from mongoq.storage.documents import decoding, fields, filters, updates
+from mongoq.storage.operations.queries import READ_LIMIT, get
+
+BATCH: Final = 1_000
+MOST_READ: Final = 50_000
+"""So many keys are held in memory at a time."""
+
+
+def cancel_all(context: Context, chosen: Filter, state: TaskState | None) -> Op[int]:
+    """Cancel those that wait and ask the workers of those that run to stop; how many were."""
+    now = context.clock.now()
+    states = _among([one for one in sources(Event.CANCEL) if one is not TaskState.RUNNING], state)
+    waiting = {**chosen, **filters.in_states(states)}
+    running = {**chosen, **filters.unasked()}
+
+    def end(batch: list[Document]) -> Op[int]:
+        groups: dict[timedelta, list[str]] = defaultdict(list)
+        for document in batch:
+            policy = context.options.policy.over(decoding.policy_from(document.get(fields.POLICY)))
+            groups[policy.keep_failed].append(document[fields.KEY])
+        done = 0
+        for keep, keys in groups.items():
+            update = updates.closed(TaskState.CANCELLED, now, keep)
+            done += yield from update_many(context.tasks, {**waiting, **filters.by_keys(keys)}, update)
+        return done
+
+    def ask(batch: list[Document]) -> Op[int]:
+        where = {**running, **filters.by_keys(_keys(batch))}
+        return (yield from update_many(context.tasks, where, updates.cancel_requested()))
+
+    done = yield from _each(context, waiting, [fields.KEY, fields.POLICY], end) if states else _nothing()
+    if state in (None, TaskState.RUNNING):
+        done += yield from _each(context, running, [fields.KEY], ask)
+    return done
+
+
+def delete_all(
+    context: Context, chosen: Filter, state: TaskState | None, *, older_than: timedelta | None = None
+) -> Op[int]:
+    """Delete those that do not run; with an age, only what has finished and is older. How many were."""
+    states = _among([*WAITING, *FINISHED] if older_than is None else FINISHED, state)
+    where = {**chosen, **filters.in_states(states)}
+    if older_than is not None:
+        where |= filters.finished_by(context.clock.now() - older_than)
+
+    def delete(batch: list[Document]) -> Op[int]:
+        guard = {**where, **filters.by_keys(_keys(batch))}
+        reply = yield Command(context.tasks, "delete_many", (guard,), {"hint": "_id_"})
+        return int(reply.deleted_count)
+
+    return (yield from _each(context, where, [fields.KEY], delete) if states else _nothing())
+
+
+def move_all(context: Context, chosen: Filter, state: TaskState | None, to: str) -> Op[int]:
+    """Put those that wait into the queue `to`, each with a fresh count of attempts; how many were."""
+    states = _among(WAITING, state)
+    where = {**chosen, **filters.elsewhere(to), **filters.in_states(states)}
+    now = context.clock.now()
+
+    def move(batch: list[Document]) -> Op[int]:
+        groups: dict[tuple[str, int], list[str]] = defaultdict(list)
+        for document in batch:
+            origin = document[fields.QUEUE], document.get(fields.ATTEMPTS, 0)
+            groups[origin].append(document[fields.KEY])
+        done = 0
+        for (queue, attempts), keys in groups.items():
+            guard = {**where, **filters.by_keys(keys)}
+            done += yield from update_many(context.tasks, guard, updates.moved(to, queue, attempts, now))
+        return done
+
+    only = [fields.KEY, fields.QUEUE, fields.ATTEMPTS]
+    return (yield from _each(context, where, only, move) if states else _nothing())
+
+
+def require(context: Context, key: str, done: int, allowed: Sequence[TaskState], wanted: str) -> Op[int]:
+    """`done`, unless nothing was done: then the error that says why."""
+    if not done:
+        task = yield from get(context, key)
+        if task.state not in allowed:
+            raise WrongState(key, task.state, wanted)
+    return done
+
+
+def cancel(context: Context, key: str) -> Op[Task]:
+    """End a waiting task now, or ask the worker of a running one to stop; a finished one stays as it is.
+
+    The task may change hands between the look and the write, so both are repeated until the effect is seen.
+    """
+    while True:
+        task = yield from get(context, key)
+        running = task.state is TaskState.RUNNING
+        if task.finished or (running and task.cancel_requested):
+            return task
+        if running:
+            yield from update_many(context.tasks, filters.running(key), updates.cancel_requested())
+        else:
+            keep = context.options.policy.over(task.policy).keep_failed
+            update = updates.closed(TaskState.CANCELLED, context.clock.now(), keep)
+            yield from update_many(context.tasks, filters.cancellable(key), update)
+
+
+def delete(context: Context, key: str) -> Op[int]:
+    """Delete a task that does not run."""
+    done = yield from delete_all(context, filters.by_keys([key]), None)
+    return (yield from require(context, key, done, [*WAITING, *FINISHED], "cancel it, and delete it when it has ended"))
+
+
+def move(context: Context, key: str, to: str) -> Op[int]:
+    """Put a waiting task into the queue `to`."""
+    done = yield from move_all(context, filters.by_keys([key]), None, to)
+    return (yield from require(context, key, done, WAITING, "only waiting tasks can be moved"))
+
+
+def update(
+    context: Context,
+    key: str,
+    *,
+    priority: int | None,
+    run_at: datetime | None,
+    delay: timedelta | None,
+    expires_at: datetime | None,
+) -> Op[Task]:
+    """Change a waiting task, which may change hands between the look and the write: then look again.
+
+    WrongState also where no change can be guarded: a foreign producer's version that is no integer matches nothing.
+    """
+    missed: tuple[int, datetime] | None = None
+    while True:
+        task = yield from get(context, key)
+        if task.state not in WAITING:
+            raise WrongState(key, task.state, "only waiting tasks can be changed")
+        if missed == (task.version, task.created_at):
+            raise WrongState(key, task.state, "its document has no `version` that is an integer, so it is not changed")
+        now = context.clock.now()
+        due = run_at if delay is None else whole_milliseconds(now + delay)
+        change = updates.adjusted(now, priority=priority, run_at=due, expires_at=expires_at)
+        if (yield from update_many(context.tasks, filters.waiting(key, task.version), change)):
+            return (yield from get(context, key))
+        missed = task.version, task.created_at
+
+
+def _each(context: Context, where: Filter, only: Sequence[str], write: Callable[[list[Document]], Op[int]]) -> Op[int]:
+    """Write all that match, batch by batch, until none does; how many were written."""
+    total = 0
+    while True:
+        options: dict[str, Any] = {"projection": list(only), "limit": MOST_READ}
+        found: list[Document] = yield Command(context.tasks, "find", (where,), options, limit=READ_LIMIT)
+        done = 0
+        for start in range(0, len(found), BATCH):
+            done += yield from write(found[start : start + BATCH])
+        total += done
+        if not done:
+            return total
+
+
+def _keys(batch: list[Document]) -> list[str]:
+    return [document[fields.KEY] for document in batch]
+
+
+def _among(states: Sequence[TaskState], state: TaskState | None) -> list[TaskState]:
+    return [one for one in states if state in (None, one)]
+
+
+def _nothing() -> Op[int]:
+    yield from ()
+    return 0

@@ -1,0 +1,163 @@
+"""The atomic change: many tasks in one transaction, all or nothing, in a handful of round trips.
+
+A look at every task it names, in the transaction's own snapshot, decides whether it may be made and says what stands
+in the way; then one bulk write of guarded updates and deletions, and one insert. A task that another writes between
+the look and the write makes the server abort the transaction, and it is run again. Dependencies are written too:
+under snapshot isolation two changes that each only *read* what the other writes would both be accepted (write skew).
+
+What is written carries the modification's own mark. Where the reply of a commit was lost and the change is asked for
+once more, the mark tells a change that was made from one that was overtaken.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Hashable, Iterator
+from typing import Any
+
+from pymongo import DeleteMany, UpdateMany, UpdateOne
+
+from mongoq.core.errors import Conflict, DependencyError, Role, StorageRefused
+from mongoq.core.lifecycle import TaskState
+from mongoq.core.modification import Change, Modification, Modified, TaskRef
+from mongoq.storage.commands import Command, Document, Op, Transaction, Update, find, update_many
+from mongoq.storage.context import Context
+from mongoq.storage.documents import decoding, encoding, fields, filters, updates
+from mongoq.storage.drivers.errors import KeyTaken, PartlyWritten
+from mongoq.storage.operations.modify import conflicts
+from mongoq.storage.operations.modify.plan import Insertion, Plan, prepared
+
+
+def modify(context: Context, modification: Modification) -> Op[Modified]:
+    """Make the whole change, or none of it: then DependencyError says what stood in the way."""
+    plan = prepared(context, modification)
+    done: Modified = yield Transaction(body=lambda: carry_out(context, plan))
+    return done
+
+
+def carry_out(context: Context, plan: Plan) -> Op[Modified]:
+    """Look, decide and write, within a transaction."""
+    found = yield from conflicts.look(context, plan)
+    taken = yield from conflicts.taken_keys(context, plan, found)
+    refused = conflicts.refusal(plan, found, taken)
+    if refused is not None:
+        made = yield from _made_before(context, plan)
+        if made is not None:
+            return made
+        yield from _provoke_conflict(context, plan, found)
+        raise refused
+    changes = [(change, found[change.ref.key]) for change in plan.modification.change]
+    written = [_update(context, plan, change, document) for change, document in changes]
+    yield from _write(context, plan, written)
+    insertions = [insertion for insertion in plan.insertions if insertion.key not in taken]
+    if insertions:
+        yield from _insert(context, insertions)
+    after = [updates.applied(document, update) for (_, document), update in zip(changes, written, strict=True)]
+    return _modified(context, plan, [insertion.document for insertion in insertions], after)
+
+
+def _insert(context: Context, insertions: list[Insertion]) -> Op[None]:
+    try:
+        yield Command(context.tasks, "insert_many", ([insertion.body for insertion in insertions],))
+    except PartlyWritten as partly:
+        place, taken = next(iter(partly.errors.items()))
+        if not isinstance(taken, KeyTaken):
+            raise
+        why = f"another task has its {taken.field} already"
+        raise DependencyError(collisions=[Conflict(insertions[place].key, Role.INSERT, why)]) from partly
+
+
+def _provoke_conflict(context: Context, plan: Plan, found: dict[str, Document]) -> Op[None]:
+    """Have the server abort a transaction whose snapshot is older than what was read for the change.
+
+    A caller's own transaction may have begun long before; run again, it sees what the caller has seen. Where there
+    is no conflict it may be committed all the same, so the write is taken back.
+    """
+    ahead = [
+        ref.key
+        for _, ref in plan.named
+        if ref.key in found and isinstance(was := found[ref.key].get(fields.VERSION), int) and was < ref.version
+    ]
+    if ahead:
+        for update in (updates.depended(), updates.not_depended()):
+            yield from update_many(context.tasks, filters.by_keys(ahead), update)
+
+
+def _update(context: Context, plan: Plan, change: Change, document: Document) -> Update:
+    running = document[fields.STATE] == TaskState.RUNNING
+    leaving = plan.leaving is not None and plan.leaving.key == change.ref.key
+    # A hold that has run out and is not one's own ends with the change: its holder is to find it gone.
+    give_up = running and (change.arrives or leaving or not conflicts.is_mine(document, change.ref))
+    update = updates.changed(change, document, plan.now, plan.modification.id, give_up=give_up)
+    if plan.leaving is not None and leaving:
+        update["$set"][fields.LAST_TOKEN] = plan.leaving.mark
+    if change.grows:
+        encoding.checked_size(updates.applied(document, update), context.options.max_task_bytes)
+    return update
+
+
+def _write(context: Context, plan: Plan, written: list[Update]) -> Op[None]:
+    """One bulk write of everything that exists already; what is alike goes together."""
+    wanted = plan.named
+    if not wanted:
+        return
+    writes: list[Any] = []
+    for refs, update in _changed_alike(plan, written):
+        where = filters.unchanged(refs, plan.now)
+        # 100 tasks changed alike: 25 ms by one statement, 40 ms by one for each (mongod 6.0.5, on a busy machine).
+        writes.append((UpdateOne if len(refs) == 1 else UpdateMany)(where, update, hint="_id_"))
+    for role, refs in _alike(wanted):
+        where = filters.unchanged(refs, plan.now)
+        if role is Role.DELETE:
+            writes.append(DeleteMany(where, hint="_id_"))
+        elif role is Role.DEPEND:
+            writes.append(UpdateMany(where, updates.depended(), hint="_id_"))
+    reply: Any = yield Command(context.tasks, "bulk_write", (writes,))
+    if reply.matched_count + reply.deleted_count != len(wanted):
+        raise StorageRefused("MongoDB matched fewer tasks than it had shown within the same transaction")
+
+
+def _changed_alike(plan: Plan, written: list[Update]) -> Iterator[tuple[list[TaskRef], Update]]:
+    together: dict[Hashable, tuple[list[TaskRef], Update]] = {}
+    for change, update in zip(plan.modification.change, written, strict=True):
+        # What the user gave freely may be large, and is seldom the same.
+        kind = change.ref.key if change.grows else (change.ref.version, repr(update))
+        together.setdefault(kind, ([], update))[0].append(change.ref)
+    yield from together.values()
+
+
+def _alike(wanted: list[tuple[Role, TaskRef]]) -> Iterator[tuple[Role, list[TaskRef]]]:
+    together: dict[tuple[Role, int], list[TaskRef]] = defaultdict(list)
+    for role, ref in wanted:
+        together[role, ref.version].append(ref)
+    for (role, _), refs in together.items():
+        yield role, refs
+
+
+def _made_before(context: Context, plan: Plan) -> Op[Modified | None]:
+    """What the same modification did when it was sent before and its reply was lost; None where it did nothing."""
+    keys = [change.ref.key for change in plan.modification.change] + [insertion.key for insertion in plan.insertions]
+    if not keys:
+        return None
+    documents_now = yield from find(context.tasks, filters.by_keys(keys), hint="_id_")
+    marked = {
+        document[fields.KEY]: document
+        for document in documents_now
+        if document.get(fields.MODIFICATION) == plan.modification.id
+    }
+    if not marked:
+        return None
+    inserted = [marked[insertion.key] for insertion in plan.insertions if insertion.key in marked]
+    changed = [marked[change.ref.key] for change in plan.modification.change if change.ref.key in marked]
+    return _modified(context, plan, inserted, changed)
+
+
+def _modified(context: Context, plan: Plan, inserted: list[Document], changed: list[Document]) -> Modified:
+    refs = {change.ref.key: change.ref for change in plan.modification.change}
+    tasks = []
+    for document in changed:
+        mine = conflicts.is_mine(document, refs[document[fields.KEY]])
+        shown = document if mine else {name: value for name, value in document.items() if name != fields.TOKEN}
+        tasks.append(decoding.task_from(shown, context.namespace, plan.now))
+    made = [decoding.task_from(document, context.namespace, plan.now) for document in inserted]
+    return Modified(tuple(made), tuple(tasks))

@@ -1,0 +1,155 @@
+"""Looking: one task, lists, counts. Nothing here writes, and nothing here stops a worker.
+
+Counts come from the partial indexes alone, without reading a document.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any, Final, TypeVar
+
+from mongoq.core.errors import TaskNotFound, Unsupported
+from mongoq.core.lifecycle import FINISHED, TaskState
+from mongoq.core.task import QueueStats, Task
+from mongoq.core.validation import shortened
+from mongoq.storage.commands import Command, Document, Filter, Op, Transaction, find_one
+from mongoq.storage.context import Context
+from mongoq.storage.documents import decoding, fields, filters, indexes
+
+T = TypeVar("T")
+
+READ_LIMIT: Final = timedelta(seconds=30)
+"""For counts and lists: they read more than a claim, and may take longer than the client's socket allows."""
+
+_INDEX_OF: Final[Mapping[tuple[TaskState, ...], str]] = {
+    (TaskState.READY,): indexes.CLAIM,
+    (TaskState.SCHEDULED,): indexes.DUE,
+    (TaskState.RUNNING,): indexes.LEASE,
+    FINISHED: indexes.FINISHED_AT,
+}
+
+
+def get(context: Context, key: str) -> Op[Task]:
+    """The task with this key; TaskNotFound where there is none.
+
+    The token stays where it is: who only looks at a task must not be able to act as its holder.
+    """
+    document = yield from find_one(context.tasks, filters.by_keys([key]), without=fields.PROOFS)
+    task = document and decoding.seen_from(document, context.namespace, context.clock.now())
+    if not task:
+        raise TaskNotFound(f"no task has the key {shortened(key)}")
+    return task
+
+
+def tasks(
+    context: Context, chosen: Filter, *, claimant: str | None, limit: int, hidden: Sequence[str] = fields.PROOFS
+) -> Op[list[Task]]:
+    """The tasks that match, by key, which is the order of their making where the keys were generated."""
+    options: dict[str, Any] = {"sort": [(fields.KEY, 1)], "limit": limit, "projection": dict.fromkeys(hidden, 0)}
+    if claimant is not None:
+        chosen = {"$and": [chosen, filters.held_by(claimant)]}
+        options["hint"] = indexes.LEASE
+    found: list[Document] = yield Command(context.tasks, "find", (chosen,), options, limit=READ_LIMIT)
+    now = context.clock.now()
+    return [task for document in found if (task := decoding.seen_from(document, context.namespace, now))]
+
+
+def count(context: Context, chosen: Filter) -> Op[int]:
+    """How many tasks match."""
+    number: int = yield Command(context.tasks, "count_documents", (chosen,), limit=READ_LIMIT)
+    return number
+
+
+def empty(context: Context, named: Filter) -> Op[bool]:
+    """Whether none of these queues' tasks is unfinished, at one moment."""
+    return (yield from _at_once(lambda: _empty(context, named)))
+
+
+def _empty(context: Context, named: Filter) -> Op[bool]:
+    for states, index in _INDEX_OF.items():
+        if states != FINISHED:
+            where = {**named, **filters.in_states(states)}
+            options = {"projection": [fields.KEY], "limit": -1, "hint": index}
+            if (yield Command(context.tasks, "find", (where,), options, limit=READ_LIMIT)):
+                return False
+    return True
+
+
+def stats(context: Context, named: Filter, *, attempts: bool) -> Op[dict[str, QueueStats]]:
+    """The counts of every such queue that has a task, by name.
+
+    The highest count of attempts reads every unfinished task: it lies in no index, and would cost each claim.
+    """
+    counts: dict[str, dict[str, int]] = defaultdict(dict)
+    oldest: dict[str, datetime] = {}
+    most: dict[str, int] = {}
+    for states, index in _INDEX_OF.items():
+        rows = yield from _grouped(context, {**named, **filters.in_states(states)}, index, attempts=attempts)
+        for row in rows:
+            queue, state = str(row[fields.KEY].get(fields.QUEUE)), row[fields.KEY][fields.STATE]
+            counts[queue][state] = row["count"]
+            if isinstance(row.get("oldest"), datetime):  # a foreign producer's may be anything
+                oldest[queue] = row["oldest"]
+            if "most" in row:
+                most[queue] = max(most.get(queue, 0), row["most"] or 0)
+    now = context.clock.now()
+    waits = {queue: now - instant for queue, instant in oldest.items()}
+    return {
+        queue: QueueStats(queue, **counts[queue], oldest_ready=waits.get(queue), most_attempts=most.get(queue))
+        for queue in sorted(counts)
+    }
+
+
+def ready(context: Context, queues: Sequence[str], where: Mapping[str, Any] | None) -> Op[bool]:
+    """Whether a claim of these queues would find a task."""
+    only = [fields.KEY]
+    return (yield from find_one(context.tasks, filters.ready(queues, where), only=only, hint=indexes.CLAIM)) is not None
+
+
+def size(context: Context, queue: str | None, states: Sequence[TaskState]) -> Op[int]:
+    """How many tasks are in one of these states, at one moment."""
+    return (yield from _at_once(lambda: _size(context, queue, states)))
+
+
+def _size(context: Context, queue: str | None, states: Sequence[TaskState]) -> Op[int]:
+    total = 0
+    for group, index in _INDEX_OF.items():
+        wanted = [state for state in group if state in states]
+        if wanted:
+            where: Document = {fields.STATE: {"$in": [state.value for state in wanted]}}
+            if len(wanted) == 1:
+                where = {fields.STATE: wanted[0].value}
+            if queue is not None:
+                where[fields.QUEUE] = {"$eq": queue}
+            total += yield Command(context.tasks, "count_documents", (where,), {"hint": index}, limit=READ_LIMIT)
+    return total
+
+
+def _at_once(body: Callable[[], Op[T]]) -> Op[T]:
+    """Look at several indexes as they are at one moment, or a task that moves between them would hide, or count twice.
+
+    Not for long looks: the server keeps all deleted index entries for the moment that is looked at, and every claim
+    walks over them. A server that stands alone has no such moments, there one look follows the other.
+    """
+    try:
+        # A caller who only looks is told of a lost server as soon as with plain reads.
+        result: T = yield Transaction(body=body, limit=timedelta(seconds=1))
+    except Unsupported:
+        result = yield from body()
+    return result
+
+
+def _grouped(context: Context, where: Filter, index: str, *, attempts: bool) -> Op[list[Document]]:
+    group: Document = {
+        "_id": {fields.QUEUE: f"${fields.QUEUE}", fields.STATE: f"${fields.STATE}"},
+        "count": {"$sum": 1},
+    }
+    if index == indexes.CLAIM:
+        group["oldest"] = {"$min": f"${fields.RUN_AT}"}
+    if attempts and index != indexes.FINISHED_AT:
+        group["most"] = {"$max": f"${fields.ATTEMPTS}"}
+    pipeline = [{"$match": where}, {"$group": group}]
+    rows: list[Document] = yield Command(context.tasks, "aggregate", (pipeline,), {"hint": index}, limit=READ_LIMIT)
+    return rows

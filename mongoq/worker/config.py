@@ -1,0 +1,46 @@
+"""What a worker process is to do, and in which kind of executor."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from mongoq.worker.executors.asyncio import AsyncioExecutor
+from mongoq.worker.executors.base import Executor, Reports
+from mongoq.worker.executors.processes import ProcessExecutor
+from mongoq.worker.executors.threads import ThreadExecutor
+from mongoq.worker.handlers.signature import ASYNCIO, PROCESSES, THREADS, Handler
+
+EXECUTORS: Final[dict[str, Callable[[Handler, int, Reports], Executor]]] = {
+    THREADS: ThreadExecutor,
+    ASYNCIO: AsyncioExecutor,
+    PROCESSES: ProcessExecutor,
+}
+
+
+RETRY: Final = "retry"
+IGNORE: Final = "ignore"
+STOP: Final = "stop"
+ON_DEPENDENCY_ERROR: Final = (RETRY, IGNORE, STOP)
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerConfig:
+    """What a worker process is to do."""
+
+    handler: Handler
+    executor: str
+    queues: tuple[str, ...]
+    workers: int
+    burst: bool = False
+    """Stop when nothing is ready and nothing runs."""
+    limit: int | None = None
+    """Stop after so many tasks."""
+    where: Mapping[str, Any] = field(default_factory=dict)
+    """The tags that its tasks have."""
+    on_dependency_error: str = RETRY
+    """What follows where the change that a handler returned is refused: run the task again, complete it without the
+    change, or run it again and end the worker."""
+    prefetch: int | None = None
+    """How many tasks to claim ahead of the free handlers at most; None: as their speed tells."""

@@ -1,0 +1,188 @@
+"""The asyncio executor: coroutines on one event loop, in a thread of its own.
+
+What it can stop: a handler that awaits. At its deadline, at a cancel request and when its lease is lost its
+asyncio task is cancelled, and the handler sees `asyncio.CancelledError` where it waits; at a shutdown it is told
+(`task.cancelled`), and cancelled when the grace is over. What it cannot: a handler that blocks the loop, by a call
+that does not await or by a long computation, stops every other handler of its process, deadlines included, until
+it awaits again; `await asyncio.to_thread(...)` is for those. Not the renewals: they live in other threads, so no
+lease is lost by it. A handler that swallows its cancellation keeps its slot until it ends.
+
+Everything here runs on the loop, but for what the engine calls. Whatever crosses over takes one
+`call_soon_threadsafe`: one for a batch of attempts (each writes to a socket), one for an interruption.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import logging
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+from mongoq.core.clock import elapsed
+from mongoq.core.signals import DeadlineExceeded, Interrupted, Interruption
+from mongoq.core.verdict import Ending, Raised, Returned
+from mongoq.worker.attempt import FOREVER, LiveAttempt
+from mongoq.worker.executors.base import Reports
+from mongoq.worker.executors.waiting import Waiting
+from mongoq.worker.handlers.signature import Handler
+
+log = logging.getLogger("mongoq.worker")
+
+LAST_WORDS: Final = 0.5
+"""Seconds for which a close waits for the cancelled handlers to tidy up, and the loop to end."""
+
+
+class AsyncioExecutor:
+    """Runs attempts, the first submitted first, each as an asyncio task of its own."""
+
+    def __init__(self, handler: Handler, workers: int, reports: Reports) -> None:
+        self._handler = handler
+        self._workers = workers
+        self._reports = reports
+        self._waiting = Waiting()
+        self._busy = 0
+        self._running: dict[LiveAttempt, asyncio.Task[Any]] = {}
+        self._struck: dict[LiveAttempt, list[Interruption]] = {}
+        self._closed = False
+        # With a factory it does not touch the event loop of the thread that is calling.
+        self._runner = asyncio.Runner(loop_factory=asyncio.new_event_loop)
+        self._loop = self._runner.get_loop()
+        # An empty context: a session that the application bound must not be joined from here.
+        run = contextvars.Context().run
+        self._thread = threading.Thread(target=run, args=(self._serve,), name="mongoq-asyncio", daemon=True)
+
+    @property
+    def ready(self) -> int:
+        """How many handlers can run at once just now."""
+        return self._workers
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def submit(self, attempts: list[LiveAttempt]) -> None:
+        """Run these as soon as there is room for each; suspects before the others."""
+        self._waiting.put(attempts)
+        self._post(self._fill)
+
+    def drain(self) -> list[LiveAttempt]:
+        """Take back what has not started."""
+        return self._waiting.drain()
+
+    def step(self) -> float:
+        """Interrupt what has outlived its lease, or its deadline while another handler blocked the loop."""
+        now = elapsed()
+        soonest = 1.0
+        for attempt in list(self._running):
+            reason = attempt.interruption
+            if reason is not None:
+                if attempt not in self._struck:
+                    self._interrupted(attempt, reason)
+            elif now >= attempt.deadline_at:
+                attempt.interrupt(Interruption.DEADLINE)
+            else:
+                soonest = min(soonest, attempt.lease_until - now, attempt.deadline_at - now)
+        return max(0.01, soonest)
+
+    def close(self) -> None:
+        """Cancel what still runs, and end the loop when it has ended; wait for that a moment only."""
+        self._post(self._end)
+        if threading.current_thread() is not self._thread:
+            self._thread.join(LAST_WORDS)
+
+    def _post(self, callback: Callable[..., object], *args: object) -> None:
+        try:
+            self._loop.call_soon_threadsafe(callback, *args, context=contextvars.Context())
+        except RuntimeError:
+            log.debug("the event loop has ended already")
+
+    def _interrupted(self, attempt: LiveAttempt, reason: Interruption) -> None:
+        """Strike, unless it is a shutdown; called by whoever interrupts the attempt, in its thread."""
+        if reason is not Interruption.SHUTDOWN:
+            self._post(self._strike, attempt, reason)
+
+    # On the loop.
+
+    def _serve(self) -> None:
+        try:
+            with self._runner:
+                while self._busy or not self._closed:
+                    try:
+                        self._loop.run_forever()
+                    except BaseException:
+                        # asyncio lets SystemExit and KeyboardInterrupt of a task that a handler made out of the loop.
+                        log.exception("the event loop went on after an exit in a task of a handler's own")
+        except BaseException:
+            log.exception("the event loop of the handlers ended badly")
+
+    def _end(self) -> None:
+        self._closed = True
+        for task in self._running.values():
+            task.cancel(Interruption.SHUTDOWN.value)
+        if not self._busy:
+            self._loop.stop()
+
+    def _fill(self) -> None:
+        """Start what waits, as far as there is room."""
+        while self._busy < self._workers and (attempt := self._waiting.next()) is not None:
+            self._busy += 1
+            # A fresh context each: this may be running in that of another handler, which has just ended.
+            self._loop.create_task(self._run(attempt), context=contextvars.Context())
+        if self._closed and not self._busy:
+            self._loop.stop()
+
+    async def _run(self, attempt: LiveAttempt) -> None:
+        began = time.perf_counter()
+        ending = None
+        # Not before the first step of the task: one that is cancelled before that never gets here.
+        current = asyncio.current_task()
+        assert current is not None
+        self._running[attempt] = current
+        attempt.on_interrupt = self._interrupted
+        try:
+            if self._reports.started(attempt):
+                attempt.start()
+                ending = await self._handle(attempt)
+        finally:
+            attempt.on_interrupt = None
+            del self._running[attempt]
+            self._struck.pop(attempt, None)
+            self._busy -= 1
+            self._fill()
+        if ending is not None:
+            self._reports.ended(attempt, ending, time.perf_counter() - began)
+
+    async def _handle(self, attempt: LiveAttempt) -> Ending:
+        timer = None
+        if attempt.deadline_at != FOREVER:
+            left = attempt.deadline_at - elapsed()
+            timer = self._loop.call_later(left, attempt.interrupt, Interruption.DEADLINE)
+        try:
+            return Returned(await self._handler(attempt.task))
+        except asyncio.CancelledError as error:
+            reasons = self._struck.get(attempt)
+            return Raised(_raised_for(reasons[0], error) if reasons else error)
+        except BaseException as error:  # noqa: BLE001 -- whatever a handler raises is its ending
+            return Raised(error)
+        finally:
+            if timer is not None:
+                timer.cancel()
+
+    def _strike(self, attempt: LiveAttempt, reason: Interruption) -> None:
+        """Cancel the attempt's task, once for each reason: who swallows a cancel request has a deadline still."""
+        task = self._running.get(attempt)
+        if task is None:
+            return
+        reasons = self._struck.setdefault(attempt, [])
+        if reason not in reasons:
+            reasons.append(reason)
+            task.cancel(reason.value)
+
+
+def _raised_for(reason: Interruption, error: BaseException) -> Interrupted:
+    raised = DeadlineExceeded() if reason is Interruption.DEADLINE else Interrupted(reason)
+    raised.__cause__ = error  # it tells where the handler was
+    return raised

@@ -1,0 +1,54 @@
+"""Where handlers run. The engine sees an executor only through this protocol.
+
+threads     a pool of threads; stops Python code at its deadline, not a call that blocks outside Python
+asyncio     tasks on one event loop; cancels what awaits, not what blocks the loop, which stops all the others
+processes   one child process per worker; stops anything by killing its process, which is replaced
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from mongoq.core.verdict import Ending
+from mongoq.worker.attempt import LiveAttempt
+
+
+@dataclass(frozen=True, slots=True)
+class Reports:
+    """What an executor tells the engine; may be called from any thread."""
+
+    started: Callable[[LiveAttempt], bool]
+    """Its handler is about to start; False forbids it, and the attempt is then no longer the executor's."""
+    ended: Callable[[LiveAttempt, Ending, float], None]
+    """Its handler has ended after so many seconds, or will never end."""
+    runs: Callable[[LiveAttempt], object] = lambda _: None
+    """Its handler has started already, elsewhere: nobody else may have the task while its lease lasts."""
+    look: Callable[[], None] = lambda: None
+    """`step` is wanted now: there is a new deadline."""
+    more_ready: Callable[[], None] = lambda: None
+    """`ready` has grown."""
+
+
+class Executor(Protocol):
+    """Runs attempts, the first submitted first."""
+
+    @property
+    def ready(self) -> int:
+        """How many handlers can run at once just now."""
+
+    def start(self) -> None:
+        """Begin."""
+
+    def submit(self, attempts: list[LiveAttempt]) -> None:
+        """Run these as soon as there is room for each; suspects before the others."""
+
+    def drain(self) -> list[LiveAttempt]:
+        """Take back what has not started; a later `submit` is as good as the first."""
+
+    def step(self) -> float:
+        """Interrupt what must not go on; the seconds until the next look is due. Called in a loop of its own."""
+
+    def close(self) -> None:
+        """Let go of everything: no attempt is open any more."""

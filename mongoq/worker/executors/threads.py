@@ -1,0 +1,148 @@
+"""The thread executor: handlers in a pool of daemon threads.
+
+What it can stop: a handler that asks (`task.cancelled`, `task.time_left()`), and at its deadline any handler
+that runs Python code, by raising `DeadlineExceeded` in its thread. What it cannot: a call that blocks outside
+Python; such a handler keeps its slot, and its lease is renewed, until it returns.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import threading
+import time
+from typing import Any
+
+from mongoq.core.clock import elapsed
+from mongoq.core.signals import DeadlineExceeded, Interruption
+from mongoq.core.verdict import Ending, Raised, Returned
+from mongoq.worker.attempt import FOREVER, LiveAttempt
+from mongoq.worker.executors.base import Reports
+from mongoq.worker.executors.waiting import Waiting
+from mongoq.worker.handlers.signature import Handler
+
+log = logging.getLogger("mongoq.worker")
+
+
+class ThreadExecutor:
+    """Runs attempts, the first submitted first."""
+
+    def __init__(self, handler: Handler, workers: int, reports: Reports) -> None:
+        self._handler = handler
+        self._reports = reports
+        self._waiting = Waiting()
+        self._running: dict[int, LiveAttempt] = {}
+        self._changed = threading.Condition()
+        self._injecting = threading.Lock()
+        self._closed = False
+        self._threads = [
+            threading.Thread(target=self._work, name=f"mongoq-handler-{number}", daemon=True)
+            for number in range(1, workers + 1)
+        ]
+
+    @property
+    def ready(self) -> int:
+        """How many handlers can run at once just now."""
+        return len(self._threads)
+
+    def start(self) -> None:
+        """Begin."""
+        for thread in self._threads:
+            thread.start()
+
+    def submit(self, attempts: list[LiveAttempt]) -> None:
+        """Run these as soon as there is a thread for each; suspects before the others."""
+        with self._changed:
+            self._waiting.put(attempts)
+            self._changed.notify(len(attempts))
+
+    def drain(self) -> list[LiveAttempt]:
+        """Take back what has not started."""
+        return self._waiting.drain()
+
+    def close(self) -> None:
+        """Let the threads end when they are idle; a handler that still runs is left to itself."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+    def step(self) -> float:
+        """Interrupt what runs beyond its deadline; the seconds until the next deadline."""
+        now = elapsed()
+        soonest = 1.0
+        for ident, attempt in list(self._running.items()):
+            left = attempt.deadline_at - now
+            if left > 0:
+                soonest = min(soonest, left)
+            elif not attempt.struck:
+                attempt.struck = True
+                attempt.interrupt(Interruption.DEADLINE)
+                self._raise_in(ident, attempt)
+        return soonest
+
+    def _work(self) -> None:
+        while True:
+            attempt = None
+            try:
+                attempt = self._next()
+                if attempt is None:
+                    return
+                self._run(attempt)
+            except BaseException as error:
+                # A deadline that struck beside the handler, or a fault of our own: no attempt is left without an end.
+                if not isinstance(error, DeadlineExceeded):
+                    log.exception("a handler thread went on after an error of its own")
+                if attempt is not None:
+                    self._reports.ended(attempt, Raised(error), 0.0)
+
+    def _next(self) -> LiveAttempt | None:
+        while True:
+            attempt = self._waiting.next()
+            if attempt is not None:
+                self._running[threading.get_ident()] = attempt
+                return attempt
+            with self._changed:
+                if self._closed:
+                    return None
+                if not len(self._waiting):
+                    self._changed.wait()
+
+    def _run(self, attempt: LiveAttempt) -> None:
+        ident = threading.get_ident()
+        began = time.perf_counter()
+        try:
+            if not self._reports.started(attempt):
+                return
+            attempt.start()
+            if attempt.deadline_at != FOREVER:
+                self._reports.look()
+            ending = self._handle(attempt, ident)
+        finally:
+            self._running.pop(ident, None)
+        self._reports.ended(attempt, ending, time.perf_counter() - began)
+
+    def _handle(self, attempt: LiveAttempt, ident: int) -> Ending:
+        try:
+            try:
+                return Returned(self._handler(attempt.task))
+            finally:
+                if attempt.deadline_at != FOREVER:
+                    self._safe_from_here(ident)
+        except BaseException as error:  # noqa: BLE001 -- whatever a handler raises is its ending
+            return Raised(error)
+
+    def _raise_in(self, ident: int, attempt: LiveAttempt) -> None:
+        with self._injecting:
+            if self._running.get(ident) is attempt:
+                _set_async_exception(ident, DeadlineExceeded)
+
+    def _safe_from_here(self, ident: int) -> None:
+        """Let no deadline strike this thread any more, neither one to come nor one on its way."""
+        with self._injecting:
+            self._running.pop(ident, None)
+            _set_async_exception(ident, None)
+
+
+def _set_async_exception(ident: int, error: type[BaseException] | None) -> None:
+    target: Any = None if error is None else ctypes.py_object(error)
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(ident), target)

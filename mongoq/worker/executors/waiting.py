@@ -1,0 +1,43 @@
+"""Attempts that wait for a handler to be free."""
+
+from __future__ import annotations
+
+from collections import deque
+
+from mongoq.worker.attempt import LiveAttempt
+
+
+class Waiting:
+    """First come, first served, suspects before the others: few are held at a time, so more of them wait for each.
+
+    Used by several threads without a lock: each operation on the deque is atomic.
+    """
+
+    def __init__(self) -> None:
+        self._attempts: deque[LiveAttempt] = deque()
+
+    def __len__(self) -> int:
+        return len(self._attempts)
+
+    def put(self, attempts: list[LiveAttempt]) -> None:
+        """Let these wait."""
+        self._attempts.extendleft([attempt for attempt in reversed(attempts) if attempt.suspect])
+        self._attempts.extend([attempt for attempt in attempts if not attempt.suspect])
+
+    def put_back(self, attempts: list[LiveAttempt]) -> None:
+        """Let these wait again, before all others and in their order."""
+        self._attempts.extendleft(reversed(attempts))
+
+    def next(self) -> LiveAttempt | None:
+        """Take out the first; None where none waits."""
+        try:
+            return self._attempts.popleft()
+        except IndexError:
+            return None
+
+    def drain(self) -> list[LiveAttempt]:
+        """Take out all."""
+        taken = []
+        while (attempt := self.next()) is not None:
+            taken.append(attempt)
+        return taken

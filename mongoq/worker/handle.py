@@ -1,0 +1,115 @@
+"""Running workers: in the background with a handle, or in the foreground until a signal comes."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Final
+
+from mongoq.core.clock import elapsed
+from mongoq.core.errors import DependencyError
+from mongoq.core.validation import Checker, Duration
+from mongoq.storage.drivers.connection import leave_monitors
+from mongoq.worker.engine import Engine
+
+log = logging.getLogger("mongoq.worker")
+
+AT_ONCE: Final = 0.5
+SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
+
+
+class WorkerHandle:
+    """A worker that runs in the background of this process."""
+
+    def __init__(self, engine: Engine, grace: float) -> None:
+        self._engine = engine
+        self._grace = grace
+
+    @property
+    def id(self) -> str:
+        """The worker's name in the fleet: `host:pid:random`."""
+        return self._engine.worker
+
+    @property
+    def stopped(self) -> bool:
+        """Whether it has stopped."""
+        return self._engine.stopped.is_set()
+
+    @property
+    def error(self) -> DependencyError | None:
+        """The refused change that ended it, where `on_dependency_error="stop"` was asked for."""
+        return self._engine.error
+
+    def wait(self, timeout: Duration | None = None) -> bool:
+        """Wait until it has stopped, at most `timeout` seconds; whether it has."""
+        return self._engine.stopped.wait(None if timeout is None else _seconds("timeout", timeout))
+
+    def stop(self, timeout: Duration | None = None) -> None:
+        """Stop claiming, give running handlers `timeout` seconds (default: the queue's grace), release the rest.
+
+        Released tasks are ready again at once and have their attempt back. Returns when the worker has stopped,
+        at most about a second after that time. A second call from elsewhere can only shorten it.
+        """
+        self._engine.stop(self._grace if timeout is None else _seconds("timeout", timeout))
+
+    def stop_soon(self, timeout: Duration | None = None) -> None:
+        """Do as `stop`, without waiting for it."""
+        threading.Thread(target=self.stop, args=(timeout,), name="mongoq-stop", daemon=True).start()
+
+    def wake(self) -> None:
+        """Look for work now instead of at the next poll."""
+        self._engine.wake()
+
+
+def _seconds(field: str, duration: Duration) -> float:
+    checker = Checker()
+    checked = checker.duration(field, duration)
+    checker.finish()
+    return checked.total_seconds() if checked else 0.0
+
+
+def run_in_foreground(start: Callable[[Callable[[], None]], WorkerHandle]) -> None:
+    """Run a worker until it is done, or a signal stops it; a second signal stops it at once.
+
+    `start` is given what the engine calls when it is done. Signals are only taken over in the main thread.
+    """
+    # SimpleQueue.put may be called from a signal handler whatever the main thread is doing; an Event may not.
+    inbox: queue.SimpleQueue[int | None] = queue.SimpleQueue()
+    with _signals_to(inbox):
+        handle = start(lambda: inbox.put(None))
+        number = inbox.get()
+        if number is not None:
+            log.warning("%s: no more tasks are claimed; those that run may end", signal.Signals(number).name)
+            leave_monitors()
+        handle.stop_soon()
+        first = elapsed()
+        while not handle.stopped:
+            number = inbox.get()
+            # Some send a signal to the process and to its group: what comes at once is not a second one.
+            if number is not None and elapsed() - first > AT_ONCE:
+                log.warning("%s again: stopping now", signal.Signals(number).name)
+                handle.stop_soon(0)
+    if handle.error is not None:
+        raise handle.error
+
+
+@contextmanager
+def _signals_to(inbox: queue.SimpleQueue[int | None]) -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def arrived(number: int, _frame: FrameType | None) -> None:
+        inbox.put(number)
+
+    before = {number: signal.signal(number, arrived) for number in SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,1 @@
+"""What a handler looks like, and how it is called."""

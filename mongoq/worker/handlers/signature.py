@@ -1,0 +1,100 @@
+"""What a user's handler looks like: `handler(task)` or `handler(attempt, task)`, a function or a coroutine function."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import os
+import pickle
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from mongoq.core.task import Task
+from mongoq.core.validation import Checker
+
+Function = Callable[..., Any]
+
+THREADS: Final = "threads"
+ASYNCIO: Final = "asyncio"
+PROCESSES: Final = "processes"
+EXECUTORS: Final = (THREADS, ASYNCIO, PROCESSES)
+"""The names of the executors; `work/executor.py` says what each is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Handler:
+    """A user's function, and how to call it."""
+
+    function: Function
+    takes_attempt: bool
+
+    def __call__(self, task: Task) -> Any:
+        """Call it; what it returns, or the coroutine that it is."""
+        return self.function(task.attempt, task) if self.takes_attempt else self.function(task)
+
+
+def checked_handler(function: Any, executor: str | None) -> tuple[Handler, str]:
+    """The handler, and the executor that fits it where none is named; ConfigurationError where they do not fit."""
+    checker = Checker()
+    if executor is not None:
+        checker.one_of("executor", executor, EXECUTORS)
+    chosen = executor or (ASYNCIO if _is_coroutine(function) else THREADS)
+    if not callable(function):
+        checker.refuse("handler", function, "a function of the task: handler(task) or handler(attempt, task)")
+    elif inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        checker.refuse("handler", function, "a plain function: calling a generator function runs nothing of it")
+    elif _is_coroutine(function) and chosen != ASYNCIO:
+        checker.refuse("handler", function, f"a plain function, for executor={chosen!r}: coroutines need {ASYNCIO!r}")
+    elif chosen == ASYNCIO and not _is_coroutine(function):
+        checker.refuse("handler", function, f"a coroutine function, for executor={ASYNCIO!r}: others need {THREADS!r}")
+    elif chosen == PROCESSES and not _importable(function):
+        allowed = f"a function at the top level of a module, for executor={PROCESSES!r}: child processes import it"
+        checker.refuse("handler", function, allowed)
+    checker.finish()
+    return Handler(function, _takes_attempt(function)), chosen
+
+
+def default_workers(executor: str) -> int:
+    """How many handlers run at once where nobody says: one per CPU core; 100 coroutines, which mostly wait."""
+    return 100 if executor == ASYNCIO else os.cpu_count() or 1
+
+
+def _takes_attempt(function: Function) -> bool:
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):  # a builtin that does not tell
+        return False
+    if _accepts(signature, 1):
+        return False
+    if not _accepts(signature, 2):
+        checker = Checker()
+        shown = f"{function!r} with the parameters {signature}"
+        checker.refuse("handler", shown, "handler(task) or handler(attempt, task)")
+        checker.finish()
+    return True
+
+
+def _is_coroutine(function: Any) -> bool:
+    while isinstance(function, functools.partial):
+        function = function.func
+    # Of an instance its class's __call__ counts; a class is called to make one.
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__)
+
+
+def _importable(function: Any) -> bool:
+    try:
+        pickled = pickle.dumps(function)
+    except Exception:  # noqa: BLE001 -- what a callable object holds may raise anything
+        return False
+    main = sys.modules["__main__"]
+    return b"__main__" not in pickled or hasattr(main, "__file__") or main.__spec__ is not None
+
+
+def _accepts(signature: inspect.Signature, count: int) -> bool:
+    try:
+        signature.bind(*[None] * count)
+    except TypeError:
+        return False
+    return True

@@ -1,0 +1,1 @@
+"""Claiming without a worker: who waits for a task, keeps its lease, or waits for its end."""

@@ -1,0 +1,171 @@
+"""Tasks held by hand that are renewed in the background, by the keeper that workers have."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from types import TracebackType
+from typing import Protocol, Self
+
+from mongoq.core.clock import elapsed
+from mongoq.core.errors import LeaseLost
+from mongoq.core.signals import Interruption
+from mongoq.core.task import Task
+from mongoq.storage.operations.leases import renew_each
+from mongoq.worker.attempt import LiveAttempt
+from mongoq.worker.runtime import Runtime
+from mongoq.worker.services.loop import Health, Loop
+from mongoq.worker.services.renewer import Renewer
+
+__all__ = ["Keepalive"]
+
+
+class Claimed(Protocol):
+    """A claim: a task, or a reference to one that brings its proof."""
+
+    @property
+    def key(self) -> str: ...
+    @property
+    def token(self) -> str | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """A task that was read when it was claimed."""
+
+    task: Task
+
+    @property
+    def key(self) -> str:
+        """Its key."""
+        return self.task.key
+
+    @property
+    def token(self) -> str | None:
+        """The proof of the claim."""
+        return self.task.token
+
+    @property
+    def suspect(self) -> int:
+        """How many leases in a row it lost."""
+        return self.task.suspect
+
+    @property
+    def size(self) -> int:
+        """Nothing: it is its owner who holds it."""
+        return 0
+
+    def read(self) -> Task:
+        """The task."""
+        return self.task
+
+
+class Keepalive:
+    """Renews tasks as long as its `with` block lasts: see `Queue.keepalive`."""
+
+    def __init__(self, shared: Runtime, tasks: Sequence[Task], lease: timedelta | None, keepers: Keepalives) -> None:
+        self._shared = shared
+        self._tasks = tasks
+        self._lease = lease
+        self._keepers = keepers
+        self._lost: dict[str, None] = {}
+        keeper = Renewer(shared, facts=None, lose=self._lose)
+        self._loop = Loop("keepalive", keeper.step, Health(shared.telemetry))
+
+    @property
+    def lost(self) -> tuple[str, ...]:
+        """The keys of the tasks whose lease was lost, or could not be renewed in time."""
+        late = [a.key for a in self._shared.book.all() if a.open and a.interruption is Interruption.LEASE_LOST]
+        return tuple(dict.fromkeys([*self._lost, *late]))
+
+    def check(self) -> None:
+        """Raise LeaseLost where a lease was lost; cheap in a loop."""
+        if lost := self.lost:
+            raise LeaseLost(lost)
+
+    def __enter__(self) -> Self:
+        sent = elapsed()
+        self._shared.run(renew_each(self._shared.context, self._tasks, self._lease))
+        self._shared.book.add([self._attempt(task, sent) for task in self._tasks])
+        self._keepers.add(self)
+        self._loop.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._loop.stop()
+        self._keepers.remove(self)
+        if error is None:
+            self.check()
+
+    def let_go(self, tasks: Iterable[Claimed]) -> list[LiveAttempt]:
+        """Report these no more as lost: their ending is on its way. They are renewed until it is written."""
+        return [attempt for attempt in self._of(tasks) if attempt.end()]
+
+    def forget(self, tasks: Iterable[Claimed]) -> None:
+        """Renew these no more: they have ended."""
+        self._shared.book.remove(self._of(tasks))
+
+    def _of(self, tasks: Iterable[Claimed]) -> list[LiveAttempt]:
+        claims = {(task.key, task.token) for task in tasks}
+        return [one for one in self._shared.book.all() if (one.key, one.token) in claims]
+
+    def _attempt(self, task: Task, sent: float) -> LiveAttempt:
+        policy = self._shared.context.options.policy.over(task.policy)
+        attempt = LiveAttempt(Read(task), replace(policy, lease=self._lease or policy.lease), sent)
+        assert attempt.task is task  # which from now on asks the attempt whether to stop
+        return attempt
+
+    def _lose(self, attempt: LiveAttempt) -> None:
+        attempt.interrupt(Interruption.LEASE_LOST)
+        if attempt.end():
+            self._lost[attempt.key] = None
+            self._shared.book.remove([attempt])
+
+
+class Keepalives:
+    """Those of one queue object, to be told what ends in their blocks."""
+
+    def __init__(self, make: Callable[[], Runtime]) -> None:
+        self._make = make
+        self._lock = threading.Lock()
+        self._known: list[Keepalive] = []
+
+    def keep(self, tasks: Sequence[Task], lease: timedelta | None) -> Keepalive:
+        """A keepalive of these tasks, which begins with its `with` block."""
+        return Keepalive(self._make(), tasks, lease, self)
+
+    def add(self, one: Keepalive) -> None:
+        """Note one that has begun."""
+        with self._lock:
+            self._known.append(one)
+
+    def remove(self, one: Keepalive) -> None:
+        """Forget one that has ended."""
+        with self._lock:
+            self._known.remove(one)
+
+    @contextmanager
+    def ending(self, tasks: Sequence[Claimed]) -> Iterator[None]:
+        """While the ending of these tasks is written; where that fails they are renewed further."""
+        known = list(self._known)
+        let_go = [attempt for one in known for attempt in one.let_go(tasks)]
+        try:
+            yield
+        except BaseException as error:
+            if isinstance(error, LeaseLost) and any(task.key in error.keys for task in tasks):
+                _forget(known, tasks)  # some ended, and the caller is told of the others
+            else:
+                for attempt in let_go:
+                    attempt.reopen()
+            raise
+        _forget(known, tasks)
+
+
+def _forget(keepers: Iterable[Keepalive], tasks: Sequence[Claimed]) -> None:
+    for one in keepers:
+        one.forget(tasks)

@@ -1,0 +1,135 @@
+"""The loop that runs a service: waiting, errors and shutdown, once for all of them.
+
+A service never ends a worker: when MongoDB does not answer, its loop pauses (growing, jittered, at most 5 s)
+and tries again, for as long as it takes. `Health` is shared by the loops of a process, so that a log shows one
+line when the server is lost and one when it is back, not one per loop and try.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import logging
+import threading
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Final
+
+from mongoq.core.backoff import Exponential
+from mongoq.core.clock import elapsed
+from mongoq.core.errors import QueueClosed, StorageError
+from mongoq.core.events import Signpost, Telemetry
+
+log = logging.getLogger("mongoq.worker")
+
+PAUSE: Final = Exponential(timedelta(milliseconds=100), factor=2, max=timedelta(seconds=5))
+
+Step = Callable[[], float | None]
+"""Does what is to be done now; returns the seconds until it wants to be called again, None: when woken."""
+
+
+class Health:
+    """Whether MongoDB answers, as this process sees it."""
+
+    def __init__(self, telemetry: Telemetry) -> None:
+        self._telemetry = telemetry
+        self._lock = threading.Lock()
+        self._lost: dict[str, float] = {}
+        self._since: float | None = None
+
+    def ill(self, who: str, error: StorageError) -> None:
+        """Note that `who` got no answer."""
+        with self._lock:
+            self._lost[who] = elapsed()
+            first = self._since is None
+            if first:
+                self._since = elapsed()
+        if first:
+            log.warning("MongoDB is not working for this worker: %s; it goes on trying", error)
+            self._telemetry.emit(Signpost.STORAGE_LOST, error=error)
+
+    def well(self, who: str) -> None:
+        """Note that `who` got an answer; the trouble is over when everybody did."""
+        if who not in self._lost:
+            return
+        with self._lock:
+            self._lost.pop(who, None)
+            since = self._since
+            if self._lost or since is None:
+                return
+            self._since = None
+        log.warning("MongoDB works again after %.1f s", elapsed() - since)
+        self._telemetry.emit(Signpost.STORAGE_BACK, seconds=elapsed() - since)
+
+
+class Loop:
+    """Calls a service's step in a thread of its own until it is stopped.
+
+    Where the queue or its client was closed it calls `closed` and ends: nothing can be done any more. `last` is called
+    at its end in any case, in its own thread.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        step: Step,
+        health: Health,
+        closed: Callable[[], None] = lambda: None,
+        last: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.name = name
+        self._step = step
+        self._closed = closed
+        self._last = last
+        self._health = health
+        self._wake = threading.Event()
+        self._stopping = threading.Event()
+        # An empty context: a session that the application bound must not be joined from here.
+        run = contextvars.Context().run
+        self._thread = threading.Thread(target=run, args=(self._run,), name=f"mongoq-{name}", daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def wake(self) -> None:
+        """Step now instead of later."""
+        if not self._wake.is_set():
+            self._wake.set()
+
+    def stop(self) -> None:
+        """Step no more; what is under way ends."""
+        self._stopping.set()
+        self._wake.set()
+
+    def join(self, timeout: float) -> bool:
+        """Wait until the last step has ended; whether it has, or there was none."""
+        if self._thread.ident is not None:
+            self._thread.join(max(0.0, timeout))
+        return not self._thread.is_alive()
+
+    def _run(self) -> None:
+        try:
+            self._step_on()
+        finally:
+            self._last()
+
+    def _step_on(self) -> None:
+        failures = 0
+        while not self._stopping.is_set():
+            self._wake.clear()
+            try:
+                delay = self._step()
+            except StorageError as error:
+                self._health.ill(self.name, error)
+            except QueueClosed:
+                self._closed()
+                return
+            except Exception:
+                log.exception("the %s failed; it goes on", self.name)
+            else:
+                self._health.well(self.name)
+                failures = 0
+                self._wake.wait(delay)
+                continue
+            failures += 1
+            self._stopping.wait(PAUSE.delay(failures).total_seconds())

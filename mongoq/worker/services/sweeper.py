@@ -1,0 +1,115 @@
+"""Runs the sweeps, each when its next work is due, and at the latest after its own interval."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Collection
+from typing import Final
+
+from mongoq.core.clock import elapsed
+from mongoq.core.events import Signpost
+from mongoq.core.options import SHORTEST_LEASE
+from mongoq.storage.commands import Op
+from mongoq.storage.context import Context
+from mongoq.storage.documents.filters import SKEW
+from mongoq.storage.operations import sweep
+from mongoq.worker.attempt import FOREVER
+from mongoq.worker.runtime import Runtime
+from mongoq.worker.services.blocked import Blocked
+from mongoq.worker.services.lease_book import RENEWALS_PER_LEASE
+
+Sweep = Callable[[Context, Collection[str]], Op[sweep.Swept]]
+
+SWEEPS: Final[dict[str, Sweep]] = {"promoted": sweep.promote, "rescued": sweep.rescue, "expired": sweep.expire}
+
+PROMOTE_EVERY: Final = 1.0
+"""What another process schedules for sooner than all that was seen is late by this at most."""
+PROMOTE_EVERY_WATCHED: Final = 10.0
+"""Where news of scheduled tasks comes by itself; what is due at a known time has a timer of its own."""
+RESCUE_EVERY: Final = 10.0
+"""At most the queue's lease, or a task claimed just after a look would be rescued late. One with a shorter lease of its
+own may be, by this at most, where no look has met any such for a while."""
+CLOSE_FOR: Final = 300.0
+"""Seconds for which a short lease that was met has looks follow one another as closely as it lasts."""
+EXPIRE_EVERY: Final = 30.0
+"""A claim passes over what has expired: this one only keeps the counts honest."""
+
+
+class Pace:
+    """How often to look for lost leases: rarely, and for a while as often as the shortest lease that was seen.
+
+    A lease is known to be short where less of it is left than of one that is renewed in time, or where it has run out
+    and no look saw that coming.
+    """
+
+    def __init__(self, longest: float) -> None:
+        self._longest = longest
+        self._shortest = longest
+        self._close_until = 0.0
+        self._foreseen = True  # what has run out before the first look says nothing
+
+    @property
+    def pause(self) -> float:
+        """How many seconds may pass between two looks."""
+        return self._shortest if elapsed() < self._close_until else self._longest
+
+    def note(self, swept: sweep.Swept) -> None:
+        """Note what a look found."""
+        left = FOREVER if swept.next is None else (swept.next - SKEW).total_seconds()
+        if swept.moved and not self._foreseen:
+            self._watch(0.0)
+        elif 0 < left < self._longest * (1 - 1 / RENEWALS_PER_LEASE):
+            self._watch(left)
+        self._foreseen = left < self._longest
+
+    def _watch(self, lease: float) -> None:
+        self._shortest = max(SHORTEST_LEASE.total_seconds(), min(lease, self.pause))
+        self._close_until = elapsed() + CLOSE_FOR
+
+
+class Sweeper:
+    """The service that sweeps."""
+
+    def __init__(self, shared: Runtime, *, found_work: Callable[[], None], watched: Callable[[], bool]) -> None:
+        self._shared = shared
+        self._found_work = found_work
+        self._watched = watched
+        self._next = dict.fromkeys(SWEEPS, 0.0)
+        self._woken = False
+        self._blocked = Blocked()
+        self._pace = Pace(min(RESCUE_EVERY, shared.context.options.policy.lease.total_seconds()))
+
+    def look_ahead(self) -> None:
+        """Look for scheduled tasks at the next step: one has just been written."""
+        self._woken = True
+
+    def step(self) -> float:
+        """Run the sweeps that are due; the seconds until the next one is."""
+        if self._woken:
+            self._woken = False
+            self._next["promoted"] = 0.0
+        counts = {name: self._sweep(name) for name, due in self._next.items() if elapsed() >= due}
+        if counts.get("promoted") or counts.get("rescued"):
+            self._found_work()
+        if any(counts.values()) and self._shared.telemetry:
+            self._shared.telemetry.emit(Signpost.SWEPT, **{name: counts.get(name, 0) for name in SWEEPS})
+        return max(0.0, min(self._next.values()) - elapsed())
+
+    def _sweep(self, name: str) -> int:
+        swept: sweep.Swept = self._shared.run(SWEEPS[name](self._shared.context, self._blocked.keys()))
+        self._blocked.add(swept.blocked)
+        if name == "rescued":
+            self._pace.note(swept)
+        # The jitter keeps a fleet from sweeping in step; what is due at a known time is not late by it.
+        pause = self._longest(name) * random.uniform(0.75, 1.0)  # noqa: S311 -- no secret
+        if swept.next is not None:
+            pause = min(pause, max(0.0, swept.next.total_seconds()))
+        self._next[name] = elapsed() + pause
+        return swept.moved
+
+    def _longest(self, name: str) -> float:
+        if name == "promoted":
+            return PROMOTE_EVERY_WATCHED if self._watched() else PROMOTE_EVERY
+        if name == "rescued":
+            return self._pace.pause
+        return EXPIRE_EVERY

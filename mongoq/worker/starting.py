@@ -1,0 +1,64 @@
+"""From what a user asks for to a running worker. The facade imports this only when there is something to run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from mongoq.core.events import Telemetry
+from mongoq.core.requests import ClaimRequest
+from mongoq.storage.context import Context
+from mongoq.storage.drivers.change_stream import ChangeStream, new_work
+from mongoq.storage.drivers.connection import Connection
+from mongoq.worker.config import WorkerConfig
+from mongoq.worker.engine import Engine
+from mongoq.worker.handle import WorkerHandle
+from mongoq.worker.handlers.signature import checked_handler, default_workers
+from mongoq.worker.runtime import Run
+
+
+def checked_config(
+    function: Any,
+    executor: str | None,
+    wanted: ClaimRequest,
+    workers: int | None,
+    *,
+    burst: bool,
+    limit: int | None,
+    on_dependency_error: str,
+    prefetch: int | None,
+) -> WorkerConfig:
+    """What a worker is to do; ConfigurationError where the handler and the executor do not fit."""
+    handler, chosen = checked_handler(function, executor)
+    return WorkerConfig(
+        handler,
+        chosen,
+        wanted.queues,
+        workers or default_workers(chosen),
+        burst,
+        limit,
+        wanted.where,
+        on_dependency_error,
+        prefetch,
+    )
+
+
+def start(
+    context: Context,
+    connection: Connection,
+    run: Run,
+    job: WorkerConfig,
+    *,
+    telemetry: Telemetry,
+    done: Callable[[], None],
+    made: Callable[[WorkerHandle], None],
+) -> WorkerHandle:
+    """Start a worker in threads of its own; it calls `done` when it has ended.
+
+    `made` gets the handle before the first task runs: a handler may stop its own queue.
+    """
+    stream = ChangeStream(connection, context, new_work(job.queues, job.where))
+    engine = Engine(context, run, job, stream, telemetry=telemetry, done=done)
+    handle = WorkerHandle(engine, context.options.grace.total_seconds())
+    engine.start(lambda: made(handle))
+    return handle
