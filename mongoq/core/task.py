@@ -118,7 +118,7 @@ class Task:
     """The proof of this claim; every write of its holder is refused without it."""
     lease_until: datetime | None
     """Until when it is held, server time."""
-    suspect: int
+    lost_leases: int
     """How many leases in a row were lost."""
     cancel_requested: bool
     """Whether somebody asked its worker to stop."""

@@ -38,8 +38,8 @@ log = logging.getLogger("mongoq.core.verdict")
 
 MOST_LOST_LEASES: Final = 5
 LOST_AMONG_MANY: Final = 2
-MOST_SUSPICION: Final = 16
-"""How much suspicion a process may hold at once."""
+MOST_POISON_WEIGHT: Final = 16
+"""The poison weight that a process may hold at once."""
 LONGEST_MESSAGE: Final = 2_000
 LONGEST_TRACEBACK: Final = 8_000
 
@@ -94,7 +94,7 @@ class Verdict:
     keep: timedelta | None = None
     """How long the finished task is kept; None where it is not finished."""
     charged: bool = True
-    suspect: bool = False
+    lease_lost: bool = False
     """Whether a lease was lost, once more."""
     queue: str | None = None
     """Where to, for a move."""
@@ -103,11 +103,11 @@ class Verdict:
     """What is to be changed together with the ending, or not at all."""
 
 
-def suspicion(lost_leases: int) -> int:
-    """What a task that lost so many leases in a row weighs; a process holds at most `MOST_SUSPICION`."""
+def poison_weight(lost_leases: int) -> int:
+    """What a task that lost so many leases in a row weighs; a process holds at most `MOST_POISON_WEIGHT`."""
     if lost_leases == 0:
         return 0
-    return 1 if lost_leases < LOST_AMONG_MANY else MOST_SUSPICION
+    return 1 if lost_leases < LOST_AMONG_MANY else MOST_POISON_WEIGHT
 
 
 def judge(
@@ -199,13 +199,13 @@ def _judge_failure(task: Task, error: BaseException, policy: Policy, now: dateti
 
 
 def _judge_lost(task: Task, policy: Policy, now: datetime) -> Verdict:
-    if task.suspect < LOST_AMONG_MANY:
-        return Verdict(Event.RESCUE, charged=False, suspect=True)
-    message = f"the worker {task.worker} vanished, or could not renew its lease ({task.suspect + 1} times in a row)"
+    if task.lost_leases < LOST_AMONG_MANY:
+        return Verdict(Event.RESCUE, charged=False, lease_lost=True)
+    message = f"the worker {task.worker} vanished, or could not renew its lease ({task.lost_leases + 1} times in a row)"
     error = TaskError("WorkerLost", message, "", now, task.attempts, task.worker or "")
-    if _exhausted(task, policy) or task.suspect + 1 >= MOST_LOST_LEASES:
-        return Verdict(Event.FAIL, error=error, keep=policy.keep_failed, suspect=True)
-    return Verdict(Event.RESCUE, error=error, run_at=now + _wait(task, policy), suspect=True)
+    if _exhausted(task, policy) or task.lost_leases + 1 >= MOST_LOST_LEASES:
+        return Verdict(Event.FAIL, error=error, keep=policy.keep_failed, lease_lost=True)
+    return Verdict(Event.RESCUE, error=error, run_at=now + _wait(task, policy), lease_lost=True)
 
 
 def _wait(task: Task, policy: Policy) -> timedelta:

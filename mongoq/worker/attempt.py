@@ -27,7 +27,7 @@ class Readable(Protocol):
     @property
     def token(self) -> str | None: ...  # noqa: D102
     @property
-    def suspect(self) -> int: ...  # noqa: D102
+    def lost_leases(self) -> int: ...  # noqa: D102
     @property
     def size(self) -> int: ...  # noqa: D102
     def read(self) -> Task: ...  # noqa: D102
@@ -53,11 +53,11 @@ class LiveAttempt:
         "key",
         "lease",
         "lease_until",
+        "lost_leases",
         "on_interrupt",
         "policy",
         "renewing",
         "struck",
-        "suspect",
         "token",
     )
 
@@ -65,7 +65,7 @@ class LiveAttempt:
         self.key = claimed.key
         self.token = claimed.token or "-"
         """The proof of the claim; never empty, so what was not claimed matches nothing."""
-        self.suspect = claimed.suspect
+        self.lost_leases = claimed.lost_leases
         self._unread = claimed
         self._task: Task | None = None
         self.policy = policy

@@ -48,7 +48,7 @@ def keep(tasks: Tasks, keys: list[Any], token: str) -> int:
     }
     return tasks.update_many(
         {"_id": {"$in": keys}, "token": token, "state": "running"},
-        {"$set": done, "$inc": {"version": 1}, "$unset": {"token": "", "lease_until": "", "suspect": ""}},
+        {"$set": done, "$inc": {"version": 1}, "$unset": {"token": "", "lease_until": "", "lost_leases": ""}},
     ).modified_count
 
 

@@ -83,7 +83,7 @@ def _rerun(model: Model, key: str, *, home: bool = False) -> bool:
         return False
     task.free(TaskState.READY)
     task.fresh()
-    task.suspect, task.cancel_requested = 0, False
+    task.lost_leases, task.cancel_requested = 0, False
     if home:
         task.queue, task.moved_from = task.moved_from or "", None
     return True

@@ -27,7 +27,7 @@ class Known:
     attempts: int = 0
     uncharged: int = 0
     retries: int = 0
-    suspect: int = 0
+    lost_leases: int = 0
     version: int = 1
     token: str | None = None
     lease_until: datetime | None = None

@@ -231,11 +231,11 @@ OTHERS: Final = (
         "storage/test_upkeep.py",
     ),
     _mutant(
-        "poison is never charged", "verdict.py", "if task.suspect < LOST_AMONG_MANY:", "if True:",
+        "poison is never charged", "verdict.py", "if task.lost_leases < LOST_AMONG_MANY:", "if True:",
         "unit/test_verdict.py",
     ),
     _mutant(
-        "poison is never given up", "verdict.py", "or task.suspect + 1 >= MOST_LOST_LEASES", "",
+        "poison is never given up", "verdict.py", "or task.lost_leases + 1 >= MOST_LOST_LEASES", "",
         "unit/test_verdict.py",
     ),
     _mutant(

@@ -12,7 +12,7 @@ from mongoq.core.lifecycle import Event
 from mongoq.core.modification import Modification
 from mongoq.core.requests import ClaimRequest
 from mongoq.core.signals import Fail, Move, Retry, Snooze
-from mongoq.core.verdict import MOST_SUSPICION, Ending, Raised, Released, Returned
+from mongoq.core.verdict import MOST_POISON_WEIGHT, Ending, Raised, Released, Returned
 from mongoq.storage.operations import claims, enlist, enqueue, finish, leases
 from proving.compared import Compared
 from proving.task_model import error_queue
@@ -67,7 +67,7 @@ class TaskMachine(Compared):
     def claim_many(self, queue: str, limit: int) -> None:
         """Claim a batch, as workers do."""
         wanted = ClaimRequest((queue,), "w", limit)
-        claim = self.run(claims.claim_many(self.context, wanted, suspicion=MOST_SUSPICION))
+        claim = self.run(claims.claim_many(self.context, wanted, poison_budget=MOST_POISON_WEIGHT))
         self.claimed(claim.tasks, self.model.batch(queue, limit))
 
     @rule(queue=MOSTLY_HERE)

@@ -18,7 +18,7 @@ from proving.known_task import Known
 LEASE: Final = timedelta(seconds=30)
 MAX_RETRIES: Final = 2
 STEP: Final = timedelta(seconds=10)
-MOST_SUSPICION: Final = 16
+MOST_POISON_WEIGHT: Final = 16
 
 _AFTER: Final = {
     Event.COMPLETE: TaskState.COMPLETED, Event.RETRY: TaskState.SCHEDULED, Event.SNOOZE: TaskState.SCHEDULED,
@@ -71,14 +71,14 @@ class Model:
         """What a claim of so many brings. Those found too old end instead; too many suspects make room for others."""
         everything = self.ready(queue)
         head = everything[:limit]
-        room, suspects = MOST_SUSPICION, []
+        room, suspects = MOST_POISON_WEIGHT, []
         for task in head:
-            weight = 0 if not task.suspect else 1 if task.suspect < 2 else MOST_SUSPICION
-            if task.suspect and weight <= room:
+            weight = 0 if not task.lost_leases else 1 if task.lost_leases < 2 else MOST_POISON_WEIGHT
+            if task.lost_leases and weight <= room:
                 room -= weight
                 suspects.append(task)
-        if len(suspects) < sum(task.suspect > 0 for task in head):
-            others = [task for task in everything if not task.suspect][: limit - len(suspects)]
+        if len(suspects) < sum(task.lost_leases > 0 for task in head):
+            others = [task for task in everything if not task.lost_leases][: limit - len(suspects)]
             head = [task for task in everything if task in suspects or task in others]
         for task in head:
             if task.overdue(self.now):
@@ -92,7 +92,7 @@ class Model:
                 return task.key
             task.attempts += 1
             task.uncharged += 1
-            task.suspect = 0
+            task.lost_leases = 0
             task.version += 1
             task.free(TaskState.EXPIRED)
             self.expire()
@@ -131,7 +131,7 @@ class Model:
             event = Event.CANCEL
         task.ended = claim.token, event
         task.free(_AFTER[event])
-        task.suspect = 0
+        task.lost_leases = 0
         task.retries += raised
         if event in (Event.RETRY, Event.SNOOZE):
             task.run_at = self.now + timedelta(seconds=delay)
@@ -193,16 +193,16 @@ class Model:
     def _lost(self, task: Known) -> None:
         if task.cancel_requested or task.overdue(self.now):
             task.free(TaskState.CANCELLED if task.cancel_requested else TaskState.EXPIRED)
-            task.suspect = 0
+            task.lost_leases = 0
             return
-        task.suspect += 1
-        if task.suspect <= 2:
+        task.lost_leases += 1
+        if task.lost_leases <= 2:
             task.free(TaskState.READY)
             task.uncharged += 1
             return
         task.retries += 1
         charged = task.attempts - task.uncharged
-        if charged <= MAX_RETRIES and task.suspect < 5:
+        if charged <= MAX_RETRIES and task.lost_leases < 5:
             task.free(TaskState.SCHEDULED)
             task.run_at = self.now + STEP * charged
         elif self._can_be_set_aside(task.queue, task.moved_from):

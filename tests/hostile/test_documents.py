@@ -38,7 +38,7 @@ WRONG: dict[str, Any] = {
     "bytes": b"\x80\x03cos\nsystem\n",
 }
 FIELDS = (
-    "queue", "priority", "run_at", "version", "attempts", "uncharged", "retries", "suspect", "expires_at", "tags",
+    "queue", "priority", "run_at", "version", "attempts", "uncharged", "retries", "lost_leases", "expires_at", "tags",
     "payload", "created_at", "policy", "errors", "last_error", "unique", "token", "worker", "lease_until",
     "cancel_requested",
 )  # fmt: skip

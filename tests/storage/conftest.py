@@ -16,7 +16,7 @@ from mongoq.core.new_task import NewTask, each
 from mongoq.core.options import Options, checked_options
 from mongoq.core.requests import ClaimRequest
 from mongoq.core.task import Task
-from mongoq.core.verdict import MOST_SUSPICION, Ending
+from mongoq.core.verdict import MOST_POISON_WEIGHT, Ending
 from mongoq.embedded.server import EmbeddedServer
 from mongoq.storage.context import Context
 from mongoq.storage.documents import filters
@@ -54,10 +54,12 @@ class Store:
         *,
         queues: tuple[str, ...] = ("default",),
         worker: str = "w",
-        suspicion: int = MOST_SUSPICION,
+        poison_budget: int = MOST_POISON_WEIGHT,
     ) -> list[Task]:
         """Claim a batch, as the engine does."""
-        claim = self.run(claims.claim_many(self.context, ClaimRequest(queues, worker, limit), suspicion=suspicion))
+        claim = self.run(
+            claims.claim_many(self.context, ClaimRequest(queues, worker, limit), poison_budget=poison_budget)
+        )
         tasks: list[Task] = claim.tasks
         return tasks
 

@@ -41,7 +41,7 @@ def crowded(store: Any) -> Any:
 
 def explain(store: Any, queues: tuple[str, ...], limit: int) -> dict[str, Any]:
     """What the server did for the very command that a claim begins with."""
-    command = next(claims.claim_many(store.context, ClaimRequest(tuple(queues), "w", limit), suspicion=16))
+    command = next(claims.claim_many(store.context, ClaimRequest(tuple(queues), "w", limit), poison_budget=16))
     explained: dict[str, Any] = store.connection.database.command(
         "explain",
         {

@@ -101,7 +101,7 @@ def test_a_task_goes_to_exactly_one_of_many_claimants(store: Any) -> None:
 
     def claim_all(name: str) -> None:
         while True:
-            claim = store.run(claims.claim_many(store.context, ClaimRequest(("default",), name, 50), suspicion=16))
+            claim = store.run(claims.claim_many(store.context, ClaimRequest(("default",), name, 50), poison_budget=16))
             taken.update(task.key for task in claim.tasks)
             lost.append(claim.lost)
             if not claim.more:
@@ -140,11 +140,11 @@ def test_a_process_holds_few_suspects_and_they_do_not_stand_in_the_way(store: An
     ordinary = {store.new().key for _ in range(3)}
 
     first = store.claim(40)
-    assert [task.suspect for task in first] == [1] * 16 + [0] * 3
+    assert [task.lost_leases for task in first] == [1] * 16 + [0] * 3
     assert {task.key for task in first[:16]} < suspected
     assert {task.key for task in first[16:]} == ordinary
-    assert store.claim(40, suspicion=0) == []
-    assert len(store.claim(40, suspicion=3)) == 3
+    assert store.claim(40, poison_budget=0) == []
+    assert len(store.claim(40, poison_budget=3)) == 3
 
 
 def test_who_lost_two_leases_is_the_only_suspect_of_its_process(store: Any) -> None:
@@ -155,9 +155,9 @@ def test_who_lost_two_leases_is_the_only_suspect_of_its_process(store: Any) -> N
     ordinary = store.new().key
 
     claimed = store.claim(10)
-    assert [task.suspect for task in claimed] == [2, 0]
+    assert [task.lost_leases for task in claimed] == [2, 0]
     assert claimed[1].key == ordinary
-    assert [task.suspect for task in store.claim(10, suspicion=15)] == [1]
+    assert [task.lost_leases for task in store.claim(10, poison_budget=15)] == [1]
 
 
 def test_a_claim_says_whether_more_may_be_ready(store: Any) -> None:
@@ -165,7 +165,7 @@ def test_a_claim_says_whether_more_may_be_ready(store: Any) -> None:
         store.new()
 
     def more(limit: int) -> bool:
-        claim = store.run(claims.claim_many(store.context, ClaimRequest(("default",), "w", limit), suspicion=16))
+        claim = store.run(claims.claim_many(store.context, ClaimRequest(("default",), "w", limit), poison_budget=16))
         return bool(claim.more)
 
     assert [more(2), more(2)] == [True, False]
@@ -181,7 +181,9 @@ def test_tasks_of_different_versions_are_claimed_in_one_go(make_store: Callable[
 
 
 def behind(store: Any, limit: int, skip: int) -> Any:
-    return store.run(claims.claim_many(store.context, ClaimRequest(("default",), "w", limit), suspicion=16, skip=skip))
+    return store.run(
+        claims.claim_many(store.context, ClaimRequest(("default",), "w", limit), poison_budget=16, skip=skip)
+    )
 
 
 def test_a_batch_behind_the_head_leaves_the_head_where_all_have_one_priority(store: Any) -> None:
@@ -204,5 +206,5 @@ def test_a_batch_behind_the_head_is_taken_at_the_head_where_the_line_is_short(st
         store.new(key=f"t{number}")
     claim = behind(store, 2, skip=3)
     assert (claim.skipped, [task.key for task in claim.tasks]) == (False, ["t0", "t1"])
-    aside = claims.claim_many(store.context, ClaimRequest(("default",), "w", 2), suspicion=0, skip=3, at_head=False)
+    aside = claims.claim_many(store.context, ClaimRequest(("default",), "w", 2), poison_budget=0, skip=3, at_head=False)
     assert store.run(aside).tasks == [], "an aide leaves the head alone"

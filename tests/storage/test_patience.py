@@ -31,12 +31,14 @@ def held_by_a_transaction(store: Any, *keys: str) -> Iterator[None]:
 def test_a_claim_goes_around_tasks_that_a_transaction_holds(store: Any) -> None:
     for number in range(6):
         store.new(key=f"t{number}", priority=6 - number)
-    batch = claims.claim_many(store.context, ClaimRequest(("default",), "w", 4), suspicion=0)
+    batch = claims.claim_many(store.context, ClaimRequest(("default",), "w", 4), poison_budget=0)
     with held_by_a_transaction(store, "t0", "t2"):
         claim = store.run(batch)
         assert [task.key for task in claim.tasks] == ["t1", "t3"]
         assert sorted(claim.blocked) == ["t0", "t2"]
-        next_one = claims.claim_many(store.context, ClaimRequest(("default",), "w"), suspicion=0, avoid=claim.blocked)
+        next_one = claims.claim_many(
+            store.context, ClaimRequest(("default",), "w"), poison_budget=0, avoid=claim.blocked
+        )
         assert [task.key for task in store.run(next_one).tasks] == ["t4"]
     assert [task.key for task in store.claim(9)] == ["t0", "t2", "t5"], "none is lost"
 

@@ -69,7 +69,7 @@ def test_a_lease_is_rescued_a_second_after_its_end(store: Any) -> None:
     store.clock.advance(1)
     assert store.run(sweep.rescue(store.context)).moved == 1
     rescued = store.get(task.key)
-    assert (rescued.state, rescued.charged, rescued.suspect) == (TaskState.READY, 0, 1)
+    assert (rescued.state, rescued.charged, rescued.lost_leases) == (TaskState.READY, 0, 1)
     assert rescued.run_at == task.run_at
 
 
@@ -92,12 +92,12 @@ def test_a_lease_lost_alone_is_charged_and_waits(make_store: Callable[..., Any])
         store.claim()
         lose_lease(store)
         refunded = store.get(key)
-        assert (refunded.state, refunded.charged, refunded.suspect) == (TaskState.READY, 0, lost)
+        assert (refunded.state, refunded.charged, refunded.lost_leases) == (TaskState.READY, 0, lost)
 
     store.claim()
     lose_lease(store)
     charged = store.get(key)
-    assert (charged.state, charged.charged, charged.suspect) == (TaskState.SCHEDULED, 1, 3)
+    assert (charged.state, charged.charged, charged.lost_leases) == (TaskState.SCHEDULED, 1, 3)
     assert charged.run_at == store.clock.now() + 10 * SECOND
     assert charged.last_error is not None
     assert charged.last_error.type == "WorkerLost"
@@ -115,7 +115,7 @@ def test_five_lost_leases_in_a_row_end_a_task_whatever_its_retries(make_store: C
         assert store.claim_one() is not None
         lose_lease(store)
 
-    assert (store.get(key).state, store.get(key).suspect) == (TaskState.FAILED, 5)
+    assert (store.get(key).state, store.get(key).lost_leases) == (TaskState.FAILED, 5)
 
 
 def test_an_attempt_that_ends_in_its_worker_clears_the_suspicion(make_store: Callable[..., Any]) -> None:
@@ -125,7 +125,7 @@ def test_an_attempt_that_ends_in_its_worker_clears_the_suspicion(make_store: Cal
     lose_lease(store)
     store.end(store.claim_one(), Raised(ValueError("alive")))
 
-    assert store.get(key).suspect == 0
+    assert store.get(key).lost_leases == 0
 
 
 def test_a_batch_of_a_vanished_worker_is_refunded_as_a_whole(store: Any) -> None:
@@ -135,7 +135,7 @@ def test_a_batch_of_a_vanished_worker_is_refunded_as_a_whole(store: Any) -> None
 
     assert store.run(sweep.rescue(store.context)).moved == 1_000
     assert store.run(sweep.rescue(store.context)).moved == 200
-    assert store.collection.count_documents({"state": "ready", "uncharged": 1, "suspect": 1}) == 1_200
+    assert store.collection.count_documents({"state": "ready", "uncharged": 1, "lost_leases": 1}) == 1_200
 
 
 def test_a_cancelled_or_expired_task_of_a_vanished_worker_ends(store: Any) -> None:

@@ -44,7 +44,7 @@ def test_suspects_go_before_the_others_and_each_in_their_order(make_attempt: Mak
         ran.append(task.key)
 
     executor = engine.executor(handler, 1)
-    executor.submit([make_attempt(elapsed(), _id=key, suspect=int(key.isupper())) for key in "abCdEf"])
+    executor.submit([make_attempt(elapsed(), _id=key, lost_leases=int(key.isupper())) for key in "abCdEf"])
     executor.submit([make_attempt(elapsed(), _id=key) for key in "gh"])
     executor.start()
     engine.wait(8)

@@ -34,8 +34,8 @@ def matched(count: int) -> SimpleNamespace:
     return SimpleNamespace(matched_count=count)
 
 
-def claim_many(context: Context, limit: int = 10, suspicion: int = 1) -> Any:
-    return claims.claim_many(context, ClaimRequest(("default",), "me:1:a", limit), suspicion=suspicion)
+def claim_many(context: Context, limit: int = 10, poison_budget: int = 1) -> Any:
+    return claims.claim_many(context, ClaimRequest(("default",), "me:1:a", limit), poison_budget=poison_budget)
 
 
 @pytest.fixture
@@ -173,33 +173,37 @@ def test_what_is_held_already_is_not_given_up_when_the_server_fails_in_the_middl
 
 
 def test_too_many_suspects_at_the_head_are_passed_over(drive: Drive, context: Context, make_document: Make) -> None:
-    found = [make_document(_id=key, suspect=1, priority=9) for key in "abc"] + [make_document(_id="x", priority=5)]
+    found = [make_document(_id=key, lost_leases=1, priority=9) for key in "abc"] + [make_document(_id="x", priority=5)]
     behind = [make_document(_id="w", priority=20), make_document(_id="x", priority=5)]
     commands, claim = drive(claim_many(context, limit=4), found, behind, matched(3))
     second = commands[1]
-    assert second.args[0]["suspect"] is None
+    assert second.args[0]["lost_leases"] is None
     assert second.options["limit"] == -4
     assert keys(claim) == ["w", "a", "x"], "one suspect in its place among the others"
-    assert sum(task.suspect > 0 for task in claim.tasks) == 1
+    assert sum(task.lost_leases > 0 for task in claim.tasks) == 1
 
 
 def test_what_became_ready_between_the_two_looks_pushes_out_the_least_urgent_suspect_and_not_a_task_above_it(
     drive: Drive, context: Context, make_document: Make
 ) -> None:
     waits = make_document(_id="waits", priority=1)
-    # There is no room for the suspicion of the first one, so the other suspect is chosen at first.
-    found = [make_document(_id="a", suspect=2, priority=9), waits, make_document(_id="b", suspect=1, priority=0)]
+    # There is no room for the first one, so the other suspect is chosen at first.
+    found = [
+        make_document(_id="a", lost_leases=2, priority=9),
+        waits,
+        make_document(_id="b", lost_leases=1, priority=0),
+    ]
     arrived = [make_document(_id=key, priority=5) for key in ("new", "newer")]
-    _, claim = drive(claim_many(context, limit=3, suspicion=1), found, [*arrived, waits], matched(3))
+    _, claim = drive(claim_many(context, limit=3, poison_budget=1), found, [*arrived, waits], matched(3))
     assert keys(claim) == ["new", "newer", "waits"]
 
 
 def test_a_suspect_that_was_taken_and_released_between_the_two_looks_is_claimed_once(
     drive: Drive, context: Context, make_document: Make
 ) -> None:
-    found = [make_document(_id=key, suspect=1, version=3, attempts=1) for key in "ab"]
+    found = [make_document(_id=key, lost_leases=1, version=3, attempts=1) for key in "ab"]
     released = make_document(_id="a", version=5, attempts=2)
-    commands, claim = drive(claim_many(context, suspicion=1), found, [released], matched(1))
+    commands, claim = drive(claim_many(context, poison_budget=1), found, [released], matched(1))
     assert commands[2].args[0] == {"_id": "a", "state": TaskState.READY, "version": 5}
     assert [(task.key, task.attempts, task.token is None) for task in claim.tasks] == [("a", 3, False)]
     assert claim.lost == 0
@@ -212,7 +216,7 @@ def test_a_task_that_moved_in_the_index_while_it_was_read_is_claimed_once(
     """The server gives it twice then: as it stood, and as it stands."""
     found = [make_document(_id="a"), make_document(_id="b"), make_document(_id="a", version=2)]
     head = [[make_document()]] if skip else []
-    claiming_op = claims.claim_many(context, ClaimRequest(("default",), "me", 3), suspicion=1, skip=skip)
+    claiming_op = claims.claim_many(context, ClaimRequest(("default",), "me", 3), poison_budget=1, skip=skip)
     _, claim = drive(claiming_op, found, *head, matched(1), matched(1))
     assert sorted((task.key, task.version) for task in claim.tasks) == [("a", 3), ("b", 2)]
 
@@ -226,13 +230,13 @@ def test_what_went_to_a_mate_of_the_same_name_is_not_lost(drive: Drive, context:
 
 
 def test_as_many_suspects_as_allowed_need_no_second_look(drive: Drive, context: Context, make_document: Make) -> None:
-    commands, claim = drive(claim_many(context), [make_document(suspect=1), make_document(_id="b")], matched(2))
+    commands, claim = drive(claim_many(context), [make_document(lost_leases=1), make_document(_id="b")], matched(2))
     assert len(commands) == 2
     assert len(claim.tasks) == 2
 
 
 def test_no_suspect_is_claimed_where_one_is_held(drive: Drive, context: Context, make_document: Make) -> None:
-    commands, claim = drive(claim_many(context, suspicion=0), [make_document(suspect=1)], [])
+    commands, claim = drive(claim_many(context, poison_budget=0), [make_document(lost_leases=1)], [])
     assert [command.verb for command in commands] == ["find", "find"]
     assert claim == claims.Claim([], more=False, lost=0, blocked=[])
 

@@ -94,7 +94,7 @@ def test_a_foreign_document_may_lack_all_but_what_the_claim_needs() -> None:
     "foreign",
     [
         {"tags": None}, {"errors": None}, {"errors": []}, {"errors": ["text", None, 7]}, {"last_error": "text"},
-        {"last_error": {}}, {"policy": None}, {"policy": "x"}, {"policy": []}, {"extra": {"a": 1}}, {"suspect": 0},
+        {"last_error": {}}, {"policy": None}, {"policy": "x"}, {"policy": []}, {"extra": {"a": 1}}, {"lost_leases": 0},
         {"priority": 5.0}, {"priority": bson.Int64(7)},
     ],
     ids=str,
@@ -166,7 +166,7 @@ def test_a_task_reads_each_field_into_its_own_place(make_document: Callable[...,
     instants = [NOW + timedelta(seconds=n) for n in range(9)]
     names = ["run_at", "created_at", "modified_at", "started_at", "finished_at", "expires_at", "lease_until"]
     fields: dict[str, Any] = dict(zip(names, instants, strict=False))
-    fields |= {"attempts": 1, "uncharged": 2, "retries": 3, "suspect": 4, "version": 5, "priority": 6}
+    fields |= {"attempts": 1, "uncharged": 2, "retries": 3, "lost_leases": 4, "version": 5, "priority": 6}
     fields |= {name: name for name in ("queue", "payload", "result", "note", "moved_from", "unique", "worker", "token")}
     read = NOW + timedelta(days=1)
     task: Task = decoding.task_from(make_document(**fields, cancel_requested=True), "ns", read)

@@ -64,7 +64,7 @@ def test_endings_of_one_batch_are_written_together(drive: Drive, context: Contex
     assert where == {"_id": {"$in": ["a", "b", "c"]}, "token": "t1", "state": TaskState.RUNNING}
     assert change["$set"]["state"] == TaskState.COMPLETED
     assert change["$set"]["purge_at"] == NOW + HOUR
-    assert set(change["$unset"]) == {"token", "lease_until", "suspect"}
+    assert set(change["$unset"]) == {"token", "lease_until", "lost_leases"}
     assert done.lost == []
 
 

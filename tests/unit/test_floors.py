@@ -159,7 +159,7 @@ def test_state_names_are_written_only_in_the_lifecycle() -> None:
 FIELDS: Final = {
     value for name, value in vars(fields).items() if name.isupper() and isinstance(value, str) and "_" in name
 } - {fields.RUN_AT, fields.EXPIRES_AT, fields.STARTED_AT}
-OUTER_FIELDS: Final = FIELDS | {fields.ATTEMPTS, fields.UNCHARGED, fields.RETRIES, fields.SUSPECT}
+OUTER_FIELDS: Final = FIELDS | {fields.ATTEMPTS, fields.UNCHARGED, fields.RETRIES, fields.LOST_LEASES}
 
 
 def test_field_names_are_written_in_one_file() -> None:

@@ -77,13 +77,13 @@ def test_the_keeper_is_told_how_long_it_may_rest(make_attempt: Make) -> None:
 
 def test_suspects_are_counted_as_they_come_and_go(make_attempt: Make) -> None:
     book = LeaseBook()
-    suspect, repeated, other = make_attempt(0.0, suspect=1), make_attempt(0.0, suspect=2), make_attempt(0.0)
+    suspect, repeated, other = make_attempt(0.0, lost_leases=1), make_attempt(0.0, lost_leases=2), make_attempt(0.0)
     book.add([suspect, repeated, other])
-    assert (len(book), book.suspicion) == (3, 17)
+    assert (len(book), book.poison_weight) == (3, 17)
     book.remove([other, repeated])
-    assert (len(book), book.suspicion) == (1, 1)
+    assert (len(book), book.poison_weight) == (1, 1)
     book.remove([suspect, suspect, other])
-    assert (len(book), book.suspicion) == (0, 0)
+    assert (len(book), book.poison_weight) == (0, 0)
 
 
 def test_two_claims_of_one_task_are_two_entries(make_attempt: Make) -> None:

@@ -77,12 +77,12 @@ def test_tasks_lost_with_a_batch_are_refunded_by_one_update_for_each_claim(
         assert (where["_id"], where["token"], where["state"]) == (keys, token, TaskState.RUNNING)
         assert where["lease_until"] == {"$lte": NOW - filters.SKEW}, "its holder may have renewed meanwhile"
         assert change["$set"]["state"] == TaskState.READY
-        assert change["$inc"] == {"version": 1, "uncharged": 1, "suspect": 1}
+        assert change["$inc"] == {"version": 1, "uncharged": 1, "lost_leases": 1}
         assert "last_token" not in change["$set"], "nobody's ending"
 
 
 def test_a_suspect_that_is_lost_again_pays_and_waits(drive: Drive, context: Context, make_document: Make) -> None:
-    found = [abandoned(make_document, suspect=2, attempts=3, uncharged=2)]
+    found = [abandoned(make_document, lost_leases=2, attempts=3, uncharged=2)]
     commands, swept = drive(sweep.rescue(context), found, found, matched(1))
     where, change = commands[2].args
     assert where["token"] == "t1"
@@ -105,7 +105,7 @@ def test_a_callable_backoff_that_raises_does_not_keep_lost_tasks_from_their_resc
     def broken(attempt: int) -> float:
         raise ZeroDivisionError
 
-    found = [abandoned(make_document, _id="a", suspect=2), abandoned(make_document, _id="b")]
+    found = [abandoned(make_document, _id="a", lost_leases=2), abandoned(make_document, _id="b")]
     _, swept = drive(sweep.rescue(make_context(backoff=broken)), found[:1], found, matched(1), matched(1))
     assert swept.moved == 2
 

@@ -43,7 +43,7 @@ def test_a_return_completes_with_its_value(make_task: Make) -> None:
     assert verdict_of(make_task(), Returned(7)) == Verdict(Event.COMPLETE, result=7, keep=KEEP_COMPLETED)
 
 
-@pytest.mark.parametrize("fields", [{"expires_at": PAST}, {"attempts": 9}, {"suspect": 4}])
+@pytest.mark.parametrize("fields", [{"expires_at": PAST}, {"attempts": 9}, {"lost_leases": 4}])
 def test_a_return_completes_whatever_else_is_true(make_task: Make, fields: dict[str, Any]) -> None:
     verdict = verdict_of(make_task(**fields), Returned(), cancelled=True, max_retries=0)
     assert verdict.event is Event.COMPLETE
@@ -173,30 +173,30 @@ def test_what_would_end_a_program_is_a_failure_like_any_other(make_task: Make, e
     assert verdict.error.type == type(error).__name__
 
 
-@pytest.mark.parametrize("suspect", [0, 1])
-def test_a_lease_lost_among_many_is_refunded_and_makes_a_suspect(make_task: Make, suspect: int) -> None:
-    expected = Verdict(Event.RESCUE, charged=False, suspect=True)
-    assert verdict_of(make_task(suspect=suspect, attempts=9), Lost(), max_retries=0) == expected
+@pytest.mark.parametrize("lost_leases", [0, 1])
+def test_a_lease_lost_among_many_is_refunded_and_makes_a_suspect(make_task: Make, lost_leases: int) -> None:
+    expected = Verdict(Event.RESCUE, charged=False, lease_lost=True)
+    assert verdict_of(make_task(lost_leases=lost_leases, attempts=9), Lost(), max_retries=0) == expected
 
 
-@pytest.mark.parametrize("suspect", [2, 3])
-def test_a_lease_lost_alone_is_charged_and_waits(make_task: Make, suspect: int) -> None:
-    verdict = verdict_of(make_task(suspect=suspect, attempts=2, uncharged=1), Lost())
-    assert (verdict.event, verdict.charged, verdict.suspect) == (Event.RESCUE, True, True)
+@pytest.mark.parametrize("lost_leases", [2, 3])
+def test_a_lease_lost_alone_is_charged_and_waits(make_task: Make, lost_leases: int) -> None:
+    verdict = verdict_of(make_task(lost_leases=lost_leases, attempts=2, uncharged=1), Lost())
+    assert (verdict.event, verdict.charged, verdict.lease_lost) == (Event.RESCUE, True, True)
     assert verdict.run_at == NOW + timedelta(seconds=10)
     assert verdict.error is not None
     assert (verdict.error.type, verdict.error.worker) == ("WorkerLost", "host:1:a")
-    assert f"{suspect + 1} times in a row" in verdict.error.message
+    assert f"{lost_leases + 1} times in a row" in verdict.error.message
 
 
 def test_a_lease_lost_again_fails_a_task_without_retries_left(make_task: Make) -> None:
-    verdict = verdict_of(make_task(suspect=2, attempts=3, uncharged=1), Lost(), max_retries=1)
+    verdict = verdict_of(make_task(lost_leases=2, attempts=3, uncharged=1), Lost(), max_retries=1)
     assert (verdict.event, verdict.keep) == (Event.FAIL, KEEP_FAILED)
-    assert verdict_of(make_task(suspect=2, attempts=2, uncharged=1), Lost(), max_retries=1).event is Event.RESCUE
+    assert verdict_of(make_task(lost_leases=2, attempts=2, uncharged=1), Lost(), max_retries=1).event is Event.RESCUE
 
 
 def test_five_lost_leases_in_a_row_end_a_task_even_with_unlimited_retries(make_task: Make) -> None:
-    verdict = verdict_of(make_task(suspect=4, attempts=5), Lost())
+    verdict = verdict_of(make_task(lost_leases=4, attempts=5), Lost())
     assert verdict.event is Event.FAIL
     assert verdict.error is not None
 

@@ -312,7 +312,7 @@ def child(handlers: Any) -> Iterator[Child]:
 
 
 def attempt(number: int) -> LiveAttempt:
-    claimed: Any = SimpleNamespace(key=f"k{number}", token="t", suspect=0)
+    claimed: Any = SimpleNamespace(key=f"k{number}", token="t", lost_leases=0)
     return LiveAttempt(claimed, Policy(), elapsed())
 
 

@@ -196,8 +196,8 @@ def test_a_burst_runs_suspects_to_the_last(queue: Queue, server: Any) -> None:
     with MongoClient[dict[str, Any]](server.uri) as client:
         queue.new_many([{}] * 60)
         tasks = client["mongoq"][f"{queue.namespace}.tasks"]
-        tasks.update_many({}, {"$set": {"suspect": 1}})
-        tasks.update_many({"_id": {"$in": [task.key for task in queue.tasks(limit=10)]}}, {"$set": {"suspect": 2}})
+        tasks.update_many({}, {"$set": {"lost_leases": 1}})
+        tasks.update_many({"_id": {"$in": [task.key for task in queue.tasks(limit=10)]}}, {"$set": {"lost_leases": 2}})
     queue.run(lambda task: None, burst=True)
 
     assert queue.stats()["default"].completed == 60

@@ -55,9 +55,9 @@ def ready(queues: Sequence[str], where: Mapping[str, Any] | None = None) -> Filt
     return {fields.QUEUE: _among(queues), fields.STATE: _state(sources(Event.CLAIM)), **tagged(where)}
 
 
-def ready_unsuspected(queues: Sequence[str], where: Mapping[str, Any] | None = None) -> Filter:
+def ready_unlost(queues: Sequence[str], where: Mapping[str, Any] | None = None) -> Filter:
     """The same without suspects; reads each one it passes over, so only used where some stand in the way."""
-    return {**ready(queues, where), fields.SUSPECT: None}
+    return {**ready(queues, where), fields.LOST_LEASES: None}
 
 
 def claimable(keys: Sequence[str], version: int) -> Filter:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from mongoq.core.verdict import Verdict
 
 _HOLD: Final = {fields.TOKEN: "", fields.LEASE_UNTIL: ""}
-_STREAK: Final = {fields.SUSPECT: ""}
+_STREAK: Final = {fields.LOST_LEASES: ""}
 
 _TARGET: Final = {
     Event.COMPLETE: TaskState.COMPLETED,
@@ -76,9 +76,9 @@ def ended(verdict: Verdict, token: str | None, now: datetime, *, queue: str = ""
         written |= {fields.QUEUE: verdict.queue, fields.MOVED_FROM: queue, fields.UNCHARGED: attempts}
     elif not verdict.charged:
         grown[fields.UNCHARGED] = 1
-    update: Update = {"$set": written, "$inc": grown, "$unset": _HOLD if verdict.suspect else _HOLD | _STREAK}
-    if verdict.suspect:
-        grown[fields.SUSPECT] = 1
+    update: Update = {"$set": written, "$inc": grown, "$unset": _HOLD if verdict.lease_lost else _HOLD | _STREAK}
+    if verdict.lease_lost:
+        grown[fields.LOST_LEASES] = 1
     if verdict.error is not None:
         described = encoding.error_document(verdict.error)
         written[fields.LAST_ERROR] = described
@@ -193,7 +193,7 @@ def rerun(now: datetime, *, home: bool = False) -> list[Update]:
         fields.UNCHARGED: {"$ifNull": [f"${fields.ATTEMPTS}", 0]},
         fields.VERSION: {"$add": [f"${fields.VERSION}", 1]},
     }
-    removed = [fields.FINISHED_AT, fields.PURGE_AT, fields.SUSPECT, fields.CANCEL_REQUESTED]
+    removed = [fields.FINISHED_AT, fields.PURGE_AT, fields.LOST_LEASES, fields.CANCEL_REQUESTED]
     if home:
         written[fields.QUEUE] = f"${fields.MOVED_FROM}"
         removed.append(fields.MOVED_FROM)

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from mongoq.core.requests import ClaimRequest
-from mongoq.core.verdict import suspicion as suspicion_of
+from mongoq.core.verdict import poison_weight
 from mongoq.storage.commands import Document, Filter, Op, find
 from mongoq.storage.context import Context
 from mongoq.storage.documents import decoding, fields, filters, indexes
@@ -18,7 +18,7 @@ FIND_LIMIT_MS: Final = 10_000
 
 
 def at_head(
-    context: Context, wanted: ClaimRequest, suspicion: int, avoid: Collection[str]
+    context: Context, wanted: ClaimRequest, poison_budget: int, avoid: Collection[str]
 ) -> Op[tuple[list[Document], bool]]:
     """The most urgent ready tasks but those to `avoid`; where too many are suspects, others from behind them.
 
@@ -28,13 +28,13 @@ def at_head(
     found = yield from _by_urgency(context, filters.ready(wanted.queues, wanted.where), limit)
     more = len(found) >= limit
     found = _left(wanted, _once((yield from sound(context, found))), avoid)
-    suspects = [document for document in found if document.get(fields.SUSPECT)]
-    chosen = _within(suspects, suspicion)
+    suspects = [document for document in found if document.get(fields.LOST_LEASES)]
+    chosen = _within(suspects, poison_budget)
     if len(chosen) == len(suspects):
         return found, more
     # As many as if there were no suspects: what has become ready since the first look pushes the least urgent out,
     # a suspect too. To fill up only what the suspects leave took a suspect of priority 0 before a task of 1.
-    others = yield from _by_urgency(context, filters.ready_unsuspected(wanted.queues, wanted.where), limit)
+    others = yield from _by_urgency(context, filters.ready_unlost(wanted.queues, wanted.where), limit)
     chosen = _once([*chosen, *_left(wanted, (yield from sound(context, others)), avoid)])
     chosen.sort(key=lambda d: (-d[fields.PRIORITY], d[fields.RUN_AT], str(d[fields.KEY])))
     return chosen[: wanted.limit], len(chosen) >= wanted.limit
@@ -44,7 +44,7 @@ def behind(context: Context, wanted: ClaimRequest, skip: int) -> Op[list[Documen
     """A whole batch behind the first `skip`; none where one of these is more urgent, or one is found at fault."""
     where = filters.ready(wanted.queues, wanted.where)
     found = yield from _by_urgency(context, where, wanted.limit, skip)
-    if len(found) < wanted.limit or any(d.get(fields.SUSPECT) or decoding.fault_of(d) for d in found):
+    if len(found) < wanted.limit or any(d.get(fields.LOST_LEASES) or decoding.fault_of(d) for d in found):
         return []
     # Read after the batch: what was skipped is no more urgent than the head was a moment later.
     head = yield from find(
@@ -101,7 +101,7 @@ def _within(suspects: list[Document], room: int) -> list[Document]:
     """As many of these suspects, the most urgent first, as there is room for."""
     chosen = []
     for document in suspects:
-        weight = suspicion_of(document[fields.SUSPECT])
+        weight = poison_weight(document[fields.LOST_LEASES])
         if weight <= room:
             room -= weight
             chosen.append(document)

@@ -20,7 +20,7 @@ from mongoq.core.errors import StorageError, StorageRefused, StorageUnavailable
 from mongoq.core.lifecycle import Event, TaskState
 from mongoq.core.requests import ClaimRequest
 from mongoq.core.task import Task
-from mongoq.core.verdict import MOST_SUSPICION, Verdict
+from mongoq.core.verdict import MOST_POISON_WEIGHT, Verdict
 from mongoq.storage.commands import TIME_IS_UP, Command, Document, Op, Update, find, find_one, update_many
 from mongoq.storage.context import Context
 from mongoq.storage.documents import decoding, fields, filters, indexes, updates
@@ -106,14 +106,14 @@ def claim_many(
     context: Context,
     wanted: ClaimRequest,
     *,
-    suspicion: int,
+    poison_budget: int,
     token: str | None = None,
     skip: int = 0,
     at_head: bool = True,
     avoid: Collection[str] = (),
     patience: timedelta = WRITE_LIMIT,
 ) -> Op[Claim]:
-    """Lease up to `wanted.limit` of the most urgent ready tasks, suspects only up to a weight of `suspicion`.
+    """Lease up to `wanted.limit` of the most urgent ready tasks, suspects only up to a weight of `poison_budget`.
 
     Fewer than found are held where another claimant was faster, or where the server stopped answering in the
     middle: what was not confirmed by then is found again by its token (`recover`), or runs out its lease and is
@@ -126,7 +126,7 @@ def claim_many(
     found = (yield from candidates.behind(context, wanted, skip)) if skip else []
     skipped = more = bool(found)
     if not skipped and at_head:
-        found, more = yield from candidates.at_head(context, wanted, suspicion, avoid)
+        found, more = yield from candidates.at_head(context, wanted, poison_budget, avoid)
     elif avoid:
         found = [document for document in found if document[fields.KEY] not in avoid]
     now = context.clock.now()
@@ -211,7 +211,7 @@ def _claim_around(
     claim = Claim([], more=True, lost=0)
     for _ in range(MOST_UNFIT):
         claim = yield from claim_many(
-            context, wanted, suspicion=MOST_SUSPICION, token=token, avoid=avoid, patience=patience
+            context, wanted, poison_budget=MOST_POISON_WEIGHT, token=token, avoid=avoid, patience=patience
         )
         avoid.update(claim.blocked)
         doubtful |= claim.doubtful

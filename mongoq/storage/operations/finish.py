@@ -171,7 +171,7 @@ def _kind(ending: Ended) -> tuple[Hashable, ...] | None:
         return None
     if verdict.result is not None and not _deletes(verdict):
         return None
-    return ending.token, verdict.event, verdict.keep, verdict.run_at, verdict.charged, verdict.suspect
+    return ending.token, verdict.event, verdict.keep, verdict.run_at, verdict.charged, verdict.lease_lost
 
 
 def _deletes(verdict: Verdict) -> bool:

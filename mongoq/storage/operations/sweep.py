@@ -26,7 +26,7 @@ BLOCKED: Final = timedelta(seconds=1)
 
 _JUDGED: Final = [
     fields.QUEUE, fields.STATE, fields.PRIORITY, fields.RUN_AT, fields.VERSION, fields.ATTEMPTS,
-    fields.UNCHARGED, fields.SUSPECT, fields.EXPIRES_AT, fields.POLICY, fields.TOKEN,
+    fields.UNCHARGED, fields.LOST_LEASES, fields.EXPIRES_AT, fields.POLICY, fields.TOKEN,
     fields.WORKER, fields.CANCEL_REQUESTED, fields.MOVED_FROM,
 ]  # fmt: skip
 

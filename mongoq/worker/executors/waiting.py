@@ -21,8 +21,8 @@ class Waiting:
 
     def put(self, attempts: list[LiveAttempt]) -> None:
         """Let these wait."""
-        self._attempts.extendleft([attempt for attempt in reversed(attempts) if attempt.suspect])
-        self._attempts.extend([attempt for attempt in attempts if not attempt.suspect])
+        self._attempts.extendleft([attempt for attempt in reversed(attempts) if attempt.lost_leases])
+        self._attempts.extend([attempt for attempt in attempts if not attempt.lost_leases])
 
     def put_back(self, attempts: list[LiveAttempt]) -> None:
         """Let these wait again, before all others and in their order."""

@@ -49,9 +49,9 @@ class Read:
         return self.task.token
 
     @property
-    def suspect(self) -> int:
+    def lost_leases(self) -> int:
         """How many leases in a row it lost."""
-        return self.task.suspect
+        return self.task.lost_leases
 
     @property
     def size(self) -> int:

@@ -10,7 +10,7 @@ from mongoq.core.clock import elapsed
 from mongoq.core.errors import StorageUnavailable
 from mongoq.core.events import Signpost
 from mongoq.core.requests import ClaimRequest
-from mongoq.core.verdict import MOST_SUSPICION
+from mongoq.core.verdict import MOST_POISON_WEIGHT
 from mongoq.storage.operations import claims
 from mongoq.worker.attempt import LiveAttempt
 from mongoq.worker.runtime import Runtime
@@ -80,7 +80,7 @@ class Claimer:
         else:
             operation = claims.claim_many(
                 shared.context, replace(self._wanted, limit=wanted), token=token,
-                suspicion=0 if self._aide else MOST_SUSPICION - shared.book.suspicion,
+                poison_budget=0 if self._aide else MOST_POISON_WEIGHT - shared.book.poison_weight,
                 skip=skip, at_head=not self._aide, avoid=self._blocked.keys(),
             )  # fmt: skip
         try:

@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from typing import Final
 
-from mongoq.core.verdict import suspicion
+from mongoq.core.verdict import poison_weight
 from mongoq.worker.attempt import LiveAttempt
 
 RENEWALS_PER_LEASE: Final = 3
@@ -23,8 +23,8 @@ class LeaseBook:
         self._lock = threading.Lock()
         self._held: dict[LiveAttempt, float] = {}
         """With the instant before which each is not to be renewed."""
-        self.suspicion = 0
-        """How suspicious they are together."""
+        self.poison_weight = 0
+        """Their poison weight together."""
 
     def __len__(self) -> int:
         return len(self._held)
@@ -34,7 +34,7 @@ class LeaseBook:
         with self._lock:
             for attempt in attempts:
                 self._held[attempt] = 0.0
-                self.suspicion += suspicion(attempt.suspect)
+                self.poison_weight += poison_weight(attempt.lost_leases)
 
     def remove(self, attempts: Iterable[LiveAttempt]) -> None:
         """Forget attempts that are written, or lost."""
@@ -42,7 +42,7 @@ class LeaseBook:
             for attempt in attempts:
                 if attempt in self._held:
                     del self._held[attempt]
-                    self.suspicion -= suspicion(attempt.suspect)
+                    self.poison_weight -= poison_weight(attempt.lost_leases)
 
     def rest(self, attempts: Iterable[LiveAttempt], now: float) -> None:
         """Leave these alone for a while: their renewal did not reach them."""
