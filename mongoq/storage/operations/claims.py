@@ -21,7 +21,7 @@ from mongoq.core.lifecycle import Event, TaskState
 from mongoq.core.requests import ClaimRequest
 from mongoq.core.task import Task
 from mongoq.core.verdict import MOST_POISON_WEIGHT, Verdict
-from mongoq.storage.commands import TIME_IS_UP, Command, Document, Op, Update, find, find_one, update_many
+from mongoq.storage.commands import TIME_IS_UP, Document, FindAndUpdate, Op, Update, find, find_one, update_many
 from mongoq.storage.context import Context
 from mongoq.storage.documents import decoding, fields, filters, indexes, updates
 from mongoq.storage.documents.decoding import Unread
@@ -31,7 +31,7 @@ from mongoq.storage.operations.leases import catch_up
 from mongoq.storage.operations.malformed import sound, update_fit
 from mongoq.storage.operations.skip_locked import PROBE, WRITE_LIMIT, PartialWrite
 
-ONE_LIMIT_MS: Final = 300
+ONE_LIMIT: Final = timedelta(milliseconds=300)
 """A claim in one step that waits longer for somebody's open transaction goes around it."""
 MOST_UNFIT: Final = 100
 
@@ -188,10 +188,11 @@ def _sweeping(context: Context, claim: Callable[[], Op[Claim]]) -> Op[Claim]:
 
 def _take_first(context: Context, wanted: ClaimRequest, token: str, now: datetime) -> Op[Document | None]:
     update = updates.claimed(now, token, wanted.claimant, wanted.lease or context.options.policy.lease)
-    options = {"sort": indexes.URGENCY, "hint": indexes.CLAIM, "return_document": True, "maxTimeMS": ONE_LIMIT_MS}
     ready = filters.ready(wanted.queues, wanted.where)
     try:
-        document: Document | None = yield Command(context.tasks, "find_one_and_update", (ready, update), options)
+        document: Document | None = yield FindAndUpdate(
+            context.tasks, ready, update, sort=indexes.URGENCY, hint=indexes.CLAIM, server_limit=ONE_LIMIT
+        )
     except StorageUnavailable as error:
         if not error.ambiguous or error.code == TIME_IS_UP:
             raise

@@ -7,14 +7,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from types import TracebackType
-from typing import Protocol, Self
+from typing import Protocol
 
-from mongoq.core.clock import elapsed
 from mongoq.core.errors import LeaseLost
 from mongoq.core.signals import Interruption
 from mongoq.core.task import Task
-from mongoq.storage.operations.leases import renew_each
 from mongoq.worker.attempt import LiveAttempt
 from mongoq.worker.runtime import Runtime
 from mongoq.worker.services.loop import Health, Loop
@@ -86,21 +83,17 @@ class Keepalive:
         if lost := self.lost:
             raise LeaseLost(lost)
 
-    def __enter__(self) -> Self:
-        sent = elapsed()
-        self._shared.run(renew_each(self._shared.context, self._tasks, self._lease))
+    def begin(self, sent: float) -> None:
+        """Keep the tasks from now on, which were renewed at `sent`, on `elapsed()`."""
         self._shared.book.add([self._attempt(task, sent) for task in self._tasks])
         self._keepers.add(self)
         self._loop.start()
-        return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def end(self) -> bool:
+        """Keep them no more; whether any of them is still held and not ended."""
         self._loop.stop()
         self._keepers.remove(self)
-        if error is None:
-            self.check()
+        return any(attempt.open for attempt in self._shared.book.all())
 
     def let_go(self, tasks: Iterable[Claimed]) -> list[LiveAttempt]:
         """Report these no more as lost: their ending is on its way. They are renewed until it is written."""

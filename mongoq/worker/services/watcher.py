@@ -14,7 +14,7 @@ from mongoq.core.clock import elapsed
 from mongoq.core.errors import StorageRefused
 from mongoq.core.events import Signpost, Telemetry
 from mongoq.core.lifecycle import TaskState
-from mongoq.storage.drivers.change_stream import NO_STREAMS
+from mongoq.storage.operations.watch import NO_STREAMS
 
 SPREAD: Final = 0.001
 """Seconds for which a process that lost a race for news holds back at the next one; twice as long after each loss."""
