@@ -13,7 +13,7 @@ from mongoq.api.verb import Awaited, Blocking
 from mongoq.core.backoff import BackoffLike
 from mongoq.core.clock import Clock
 from mongoq.core.events import Telemetry
-from mongoq.core.validation import UNSET, Duration, Unset
+from mongoq.core.validation import UNSET, Duration, Unset, suggesting
 from mongoq.storage.drivers.connection import AsyncTarget, Target
 
 __all__ = ["AsyncQueue", "Queue"]
@@ -88,6 +88,7 @@ class Queue(_Common, Blocking):
     Nothing is sent to the server before the first use.
     """
 
+    @suggesting
     def __init__(
         self,
         target: Target = None,
@@ -211,6 +212,7 @@ class AsyncQueue(_Common, Awaited):
         ConfigurationError: an option or the target is not acceptable; it lists all that is wrong.
     """
 
+    @suggesting
     def __init__(
         self,
         target: AsyncTarget = None,
@@ -265,7 +267,7 @@ class AsyncQueue(_Common, Awaited):
 
     # The atomic change
     modify = changing.modify
-    transaction = changing.transaction
+    transaction = changing.async_transaction
 
     # Looking
     get = looking.get

@@ -13,7 +13,7 @@ from mongoq.core.new_task import NewTask
 from mongoq.core.requests import checked_task
 from mongoq.core.task import Task
 from mongoq.storage.commands import Abort, Commit, Entered, Op, OpenTransaction
-from mongoq.storage.drivers.sessions import Session
+from mongoq.storage.drivers.sessions import AsyncClientSession, ClientSession, Session
 from mongoq.storage.operations import finish, leases
 from mongoq.storage.operations.modify import apply
 
@@ -65,7 +65,7 @@ def modify(
 
 
 @scope
-def transaction(base: Base, task: Task, result: Any = None) -> Op[Session]:
+def transaction(base: Base, task: Task, result: Any = None) -> Op[ClientSession]:
     """Complete a task together with writes of your own: both take effect, or neither.
 
         with queue.transaction(task) as session:
@@ -92,18 +92,37 @@ def transaction(base: Base, task: Task, result: Any = None) -> Op[Session]:
         StorageUnavailable: the commit failed; with `ambiguous`, it may have been made.
         Unsupported: the server stands alone and has no transactions; a replica set of one node is enough.
     """
+    session: ClientSession = yield from _completing(base, task, result)
+    return session
+
+
+@scope
+def async_transaction(base: Base, task: Task, result: Any = None) -> Op[AsyncClientSession]:
+    """Complete a task together with writes of your own: both take effect, or neither.
+
+        async with queue.transaction(task) as session:
+            await session.client["shop"]["orders"].update_one({...}, {...}, session=session)
+
+    It is as `Queue.transaction` says.
+    """
+    session: AsyncClientSession = yield from _completing(base, task, result)
+    return session
+
+
+def _completing(base: Base, task: Task, result: Any) -> Op[Any]:
+    """The caller's block, in a transaction that begins with the completion of a task."""
     from mongoq.worker.task_transaction import apart  # noqa: PLC0415 -- a producer is spared the worker
 
     held = checked_task(task)
     first = functools.partial(finish.complete_first, base.context, held, result, base.claimant)
     renew = lambda lease: base.write(leases.renew_each(base.context, [held], lease))  # noqa: E731
     with base.ending([held]):
-        return (yield from apart(held, renew, lambda: _in_transaction(first)))
+        return (yield from apart(held, renew, lambda: in_transaction(first)))
 
 
-def _in_transaction(first: Callable[[], Op[object]]) -> Op[Session]:
+def in_transaction(first: Callable[[], Op[object]]) -> Op[Any]:
     """The caller's block, in a transaction that begins with `first` and is committed where the block ends well."""
-    session: Session = yield OpenTransaction(first)
+    session = yield OpenTransaction(first)
     try:
         yield Entered(session)
     except GeneratorExit:

@@ -12,16 +12,16 @@ from __future__ import annotations
 import functools
 import inspect
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from types import MethodType
-from typing import Any, Concatenate, Generic, ParamSpec, Protocol, Self, TypeVar, overload
+from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar, overload
 
+from mongoq.core.validation import did_you_mean
 from mongoq.storage.commands import Op
 
 P = ParamSpec("P")
 T = TypeVar("T")
-T_co = TypeVar("T_co", covariant=True)
 
 
 class Blocking:
@@ -85,7 +85,7 @@ class verb(_Declared[P, T]):  # noqa: N801 -- used as a decorator
     @staticmethod
     def _of_blocking(function: Callable[..., Op[T]]) -> Callable[..., T]:
         def method(self: Blocking, /, *args: Any, **options: Any) -> T:
-            result: T = self._base.driver.run(function(self._base, *args, **options))
+            result: T = self._base.driver.run(_operation(function, self, args, options))
             return result
 
         return method
@@ -93,7 +93,7 @@ class verb(_Declared[P, T]):  # noqa: N801 -- used as a decorator
     @staticmethod
     def _of_awaited(function: Callable[..., Op[T]]) -> Callable[..., Coroutine[Any, Any, T]]:
         async def method(self: Awaited, /, *args: Any, **options: Any) -> T:
-            result: T = await self._base.driver.run(function(self._base, *args, **options))
+            result: T = await self._base.driver.run(_operation(function, self, args, options))
             return result
 
         return method
@@ -115,7 +115,7 @@ class scope(_Declared[P, T]):  # noqa: N801 -- used as a decorator
     @staticmethod
     def _of_blocking(function: Callable[..., Op[T]]) -> Callable[..., Any]:
         def method(self: Blocking, /, *args: Any, **options: Any) -> Any:
-            return self._base.driver.scope(function(self._base, *args, **options))
+            return self._base.driver.scope(_operation(function, self, args, options))
 
         return method
 
@@ -138,15 +138,21 @@ class stream(_Declared[P, T]):  # noqa: N801 -- used as a decorator
     @staticmethod
     def _of_blocking(function: Callable[..., Op[T]]) -> Callable[..., Any]:
         def method(self: Blocking, /, *args: Any, **options: Any) -> Any:
-            return self._base.driver.stream(function(self._base, *args, **options))
+            return self._base.driver.stream(_operation(function, self, args, options))
 
         return method
 
     _of_awaited = _of_blocking
 
 
-class Runner(Protocol):
-    """A driver, as verbs see it."""
-
-    def run(self, op: Op[T]) -> T | Awaitable[T]:
-        """Run an operation, or give what runs it when awaited."""
+def _operation(function: Callable[..., Op[T]], queue: Any, args: tuple[Any, ...], options: dict[str, Any]) -> Op[T]:
+    """The operation of a call; a misspelt option is told with the one that was probably meant."""
+    try:
+        return function(queue._base, *args, **options)  # noqa: SLF001 -- it is the queue's own verb
+    except TypeError:
+        known = list(inspect.signature(function).parameters)[1:]
+        unknown = sorted(options.keys() - known)
+        if not unknown:
+            raise
+        where = f"{type(queue).__name__}.{function.__name__}()"
+    raise TypeError(f"{where} has no option {unknown[0]!r}{did_you_mean(unknown[0], known)}")

@@ -160,9 +160,7 @@ def checked_selection(
     return TaskFilter(queue, chosen, None if keys is None else tuple(keys), dict(where or {}))
 
 
-def checked_choice(
-    queue: str | None, state: TaskState | str | None, where: Mapping[str, Any] | None
-) -> TaskFilter:
+def checked_choice(queue: str | None, state: TaskState | str | None, where: Mapping[str, Any] | None) -> TaskFilter:
     """Which tasks are to be changed: never simply all of them."""
     if queue is None and state is None and not where:
         raise ConfigurationError("choose by queue, state or where: nothing is given")

@@ -8,7 +8,6 @@ bare processes that compute the same.
 from __future__ import annotations
 
 import asyncio
-import inspect
 import time
 from collections.abc import Callable
 from functools import partial
@@ -21,7 +20,7 @@ from benchmarks.fleet import Fleet
 from benchmarks.report import Row, rounds
 from benchmarks.setting import Place, Setting
 from benchmarks.worker import Spec
-from mongoq import ConfigurationError, Queue
+from mongoq import ConfigurationError
 from mongoq.core.events import Signpost
 
 AT_ONCE = 1_000
@@ -43,9 +42,6 @@ def executors(setting: Setting) -> list[Row]:
 
 
 def _if_there(setting: Setting, name: str, ours: Callable[[], float], bare: Callable[[], float]) -> list[Row]:
-    if "executor" not in inspect.signature(Queue.run).parameters:
-        setting.note(f"{name} is skipped: run() takes no executor yet")
-        return []
     try:
         return [Row(name, "tasks/s", *rounds(setting.rounds(), ours, bare))]
     except ConfigurationError as error:

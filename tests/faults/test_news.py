@@ -83,7 +83,7 @@ def test_an_idle_worker_whose_news_breaks_off_starts_the_next_task_within_a_poll
     started: dict[str, float] = {}
 
     def watching() -> int:
-        return heard.count("change_stream.watching")
+        return heard.count("wakeups.watching")
 
     with Queue(fallible.uri, namespace=namespace, grace=0) as queue, Queue(fallible.uri, namespace=namespace) as other:
         queue.telemetry.subscribe(lambda name, _: heard.append(name))

@@ -124,7 +124,7 @@ def test_an_idle_worker_whose_primary_is_lost_starts_the_next_task_within_a_poll
     *, cluster: Cluster, queue: Queue, until: Until, figure: Figure, fault: Callable[[Member], None]
 ) -> None:
     watching, started = threading.Event(), threading.Event()
-    queue.telemetry.subscribe(lambda name, _: watching.set() if name == "change_stream.watching" else None)
+    queue.telemetry.subscribe(lambda name, _: watching.set() if name == "wakeups.watching" else None)
     queue.new()
     handle = queue.start(lambda task: started.set() if task.get("late") else None)
     until(watching.is_set, timeout=30, why="it listens for news")

@@ -21,7 +21,7 @@ GRACE = 1.0
 
 
 def idle(cluster: Cluster, queue: Queue, worker: FaultWorker, until: Until) -> None:
-    until(lambda: worker.lines("change_stream.watching"), timeout=30, why="it is idle")
+    until(lambda: worker.lines("wakeups.watching"), timeout=30, why="it is idle")
 
 
 def busy(cluster: Cluster, queue: Queue, worker: FaultWorker, until: Until) -> None:

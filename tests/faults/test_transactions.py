@@ -28,7 +28,7 @@ class Effects:
         self.runs: list[str] = []
         self.in_between: Callable[[], object] = lambda: None
         self._until = until
-        self._rows = queue._connection.database[f"{queue.namespace}.rows"]
+        self._rows = queue._base.driver.connection.database[f"{queue.namespace}.rows"]
         self._rows.insert_one({"_id": "first"})  # no collection is made in the middle of a transaction
 
     def run(self) -> None:

@@ -225,7 +225,7 @@ def test_a_task_s_own_transaction_is_not_the_bound_one(queue: Queue, client: Cli
         if not hasattr(bound, "bind"):
             pytest.skip("this PyMongo cannot bind a session")
         with bound.bind(end_session=False), suppress(ZeroDivisionError), bound.start_transaction():
-            queue._driver._clock.doubt()  # the server's clock is asked outside of any transaction
+            queue._base.context.clock.doubt()  # the server's clock is asked outside of any transaction
             with queue.transaction(task) as session:
                 orders.insert_one({"_id": 1}, session=session)
             raise ZeroDivisionError

@@ -150,7 +150,7 @@ def test_what_a_lost_claim_took_does_not_wait_behind_a_busy_handler_where_order_
     lost = queue.new().key
     token = claims.new_token()
     wanted = ClaimRequest(("default",), handle.id)
-    queue._driver.run(claims.claim_many(queue._context, wanted, poison_budget=1, token=token))
+    queue._base.driver.run(claims.claim_many(queue._base.context, wanted, poison_budget=1, token=token))
     assert queue.get(lost).state is TaskState.RUNNING
     handle._engine._intake._claimer._doubts[token] = elapsed()
     handle.wake()

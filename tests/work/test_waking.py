@@ -10,9 +10,11 @@ from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStart
 from mongoq import Queue, TaskState
 from mongoq.core import clock
 from mongoq.embedded.server import EmbeddedServer
-from mongoq.storage.drivers import change_stream
-from mongoq.storage.drivers.change_stream import ChangeStream, new_work
+from mongoq.storage.drivers.blocking import BlockingDriver
+from mongoq.storage.drivers.change_stream import ChangeStream
 from mongoq.storage.drivers.connection import connect
+from mongoq.storage.operations import watch
+from mongoq.storage.operations.watch import new_work
 from mongoq.worker.services import fetcher, renewer, sweeper
 
 Make = Callable[..., Queue]
@@ -48,7 +50,7 @@ def waits(producer: Queue, events: Any, rounds: int = 8) -> list[float]:
     """Enqueue tasks one by one; the seconds from each enqueue to its claim."""
     seconds = []
     for number in range(1, rounds + 1):
-        events.wait("change_stream.watching")
+        events.wait("wakeups.watching")
         task = producer.new()
         started = events.wait("task.started", number)[-1]["task"]
         assert started.key == task.key
@@ -67,7 +69,7 @@ def test_an_idle_worker_starts_what_another_process_enqueues_long_before_its_pol
 
 def test_a_task_delayed_by_another_process_starts_when_it_is_due(queue: Queue, producer: Queue, events: Any) -> None:
     queue.start(lambda task: None)
-    events.wait("change_stream.watching")
+    events.wait("wakeups.watching")
     late = []
     for number in range(1, 4):
         due = producer.new(delay=0.4).run_at
@@ -83,7 +85,7 @@ def test_news_goes_on_after_the_collection_was_dropped_and_the_cursors_killed(
     queue.start(lambda task: None)
     waits(producer, events, 1)
     collection.drop()
-    events.wait("change_stream.watching", 2)
+    events.wait("wakeups.watching", 2)
     producer.init()
     producer.new()
     events.wait("tasks.finished", 2)
@@ -92,7 +94,12 @@ def test_news_goes_on_after_the_collection_was_dropped_and_the_cursors_killed(
 def test_a_look_for_news_may_take_longer_than_the_client_s_sockets_wait(queue: Queue, server: EmbeddedServer) -> None:
     opened = Opened()
     with MongoClient[Any](server.uri, socketTimeoutMS=200, event_listeners=[opened]) as client:
-        stream = ChangeStream(connect(client), queue._context, new_work(["default"]), await_ms=600)
+        stream = ChangeStream(
+            BlockingDriver(connect(client), clock.ServerClock()).run,
+            queue._base.context,
+            new_work(["default"]),
+            await_seconds=0.6,
+        )
         stream.begin()
         assert stream.wait() is None
         assert stream.open
@@ -106,13 +113,13 @@ def test_an_idle_worker_sends_at_most_one_command_a_second() -> None:
     soonest = 0.75  # of a sweep's pause: what its jitter leaves; a poll's leaves more
     polls = [soonest * fetcher.LONGEST_POLL_WATCHED]
     sweeps = [soonest * each for each in (sweeper.PROMOTE_EVERY_WATCHED, sweeper.RESCUE_EVERY, sweeper.EXPIRE_EVERY)]
-    others = [change_stream.AWAIT_MS / 1_000, renewer.BEAT_EVERY_IDLE, clock.MEASURE_EVERY]
+    others = [watch.AWAIT, renewer.BEAT_EVERY_IDLE, clock.MEASURE_EVERY]
     assert sum(1 / pause for pause in (*polls, *sweeps, *others)) <= 1
 
 
 def test_a_busy_worker_lets_go_of_its_stream(queue: Queue, events: Any, gate: Any, until: Callable[..., None]) -> None:
     handle = queue.start(gate)
-    events.wait("change_stream.watching")
+    events.wait("wakeups.watching")
     queue.new_many([{}] * 50)
     events.wait("task.started", 2)
     stream = handle._engine._waker._stream
@@ -120,12 +127,12 @@ def test_a_busy_worker_lets_go_of_its_stream(queue: Queue, events: Any, gate: An
     # Both handlers are held at the gate: nothing is claimed, and the process is not idle.
     until(lambda: not stream.open, why="the stream is closed after a second")
     gate.opened.set()
-    events.wait("change_stream.watching", 2)
+    events.wait("wakeups.watching", 2)
 
 
 def test_a_stopped_worker_lets_go_of_its_stream(queue: Queue, events: Any, until: Callable[..., None]) -> None:
     handle = queue.start(lambda task: None)
-    events.wait("change_stream.watching")
+    events.wait("wakeups.watching")
     handle.stop()
     until(lambda: not handle._engine._waker._stream.open, timeout=30, why="the stream is closed after its last look")
 
@@ -138,7 +145,7 @@ def test_an_idle_worker_hears_of_tasks_that_are_moved_to_it_and_of_tasks_put_for
     for number in range(1, 7):
         moved = number % 2
         key = producer.new(queue="elsewhere").key if moved else producer.new(delay=300).key
-        events.wait("change_stream.watching")
+        events.wait("wakeups.watching")
         asked = producer.time()
         if moved:
             producer.move(key, to="default")

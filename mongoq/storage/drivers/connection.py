@@ -118,7 +118,9 @@ def connect_async(target: AsyncTarget, blocking: Target = None) -> AsyncConnecti
     if isinstance(target, AsyncMongoClient | AsyncDatabase):
         database = checked_database(target)
         return AsyncConnection(database, lambda: connect(database_beside(database, blocking)))
-    uri, server = named_server(target, 'a URI ("mongodb://...", "mongodb+srv://...", "embedded:FOLDER"), an async client')
+    uri, server = named_server(
+        target, 'a URI ("mongodb://...", "mongodb+srv://...", "embedded:FOLDER"), an async client'
+    )
     client: AsyncMongoClient[Any] = _opened(AsyncMongoClient, uri)
     return AsyncConnection(database_of(client, server), lambda: connect(blocking or uri), client, server)
 

@@ -80,7 +80,8 @@ RAISED: Final = (driver.PyMongoError, BSONError, ValueError, OverflowError, Recu
 def translated(error: Exception, where: str) -> MongoqError:
     """What `error` means to a user of mongoq; `where` names the server, without secrets."""
     meant = _translated(error, where)
-    if isinstance(error, driver.PyMongoError) and error.has_error_label(TRANSIENT):
+    closed = isinstance(meant, QueueClosed)  # within a transaction that bears the label as well
+    if isinstance(error, driver.PyMongoError) and error.has_error_label(TRANSIENT) and not closed:
         return Replayable(str(meant), error, getattr(error, "code", None))
     return meant
 

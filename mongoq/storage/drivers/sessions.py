@@ -16,6 +16,17 @@ from pymongo.synchronous.client_session import ClientSession
 
 from mongoq.core.validation import Checker
 
+__all__ = [
+    "BOUND",
+    "BOUND_ASYNC",
+    "TRANSACTION",
+    "AsyncClientSession",
+    "ClientSession",
+    "Session",
+    "joined_session",
+    "unbound",
+]
+
 Session = ClientSession | AsyncClientSession
 """A session of the application's own client; Motor's is untyped."""
 

@@ -148,5 +148,3 @@ class Results:
         if change is not None:
             self._notify([change["documentKey"][fields.KEY]])
         return 0.0
-
-
