@@ -104,11 +104,15 @@ def connect(target: Target) -> Connection:
     if target is None:
         checker.refuse("MONGOQ_URI", "(empty)", "a MongoDB URI; name one there, or give Queue(...) one")
     else:
-        # A string may hold a password: only what it is, not what it says.
         allowed = 'a URI ("mongodb://...", "mongodb+srv://...", "embedded:FOLDER"), a MongoClient or a Database'
-        checker.faults.append(Fault("target", f"a {type(target).__name__}", allowed))
+        checker.faults.append(Fault("target", _described(target), allowed))
     checker.finish()
     raise AssertionError("unreachable")
+
+
+def _described(target: object) -> str:
+    """Name the type of a target that cannot be opened, not its text: that may hold a password."""
+    return f"a {type(target).__name__}"
 
 
 def leave_monitors() -> None:
