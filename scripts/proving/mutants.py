@@ -43,6 +43,7 @@ FAILED: Final = re.compile(r"^(?:FAILED|ERROR) (\S+)", re.MULTILINE)
 PASSED: Final = 0
 SOME_FAILED: Final = 1
 LONGEST: Final = 1200
+NEVER_ENDED: Final = "(the tests never ended)"
 
 
 class Caught(NamedTuple):
@@ -76,7 +77,7 @@ class Trials:
             try:
                 said, _ = process.communicate(timeout=LONGEST)
             except subprocess.TimeoutExpired:
-                return "(the tests never ended)"
+                return NEVER_ENDED
             finally:
                 with suppress(ProcessLookupError):
                     os.killpg(process.pid, signal.SIGKILL)  # and the workers that its tests left
@@ -97,9 +98,9 @@ def caught(trials: Trials, fault: Fault) -> Caught | None:
         test = trials.failing(tests, fault)
         if test is None:
             continue
-        if tests is not fault.first and trials.failing([test]):
+        if tests is not fault.first and test != NEVER_ENDED and trials.failing([test]):
             raise CannotSeedError(f"without any fault the tests fail: {test}")
-        return Caught(test.split("/")[1], test.rpartition("/")[2])
+        return Caught(tests[0].split("/")[1], test.rpartition("/")[2])
     return None
 
 
