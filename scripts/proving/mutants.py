@@ -39,7 +39,7 @@ OPTIONS: Final = (
     "-q", "-x", "--no-header", "--tb=no", "-p", "no:cacheprovider", "-o", "timeout=90",
     "--ignore=tests/acceptance/test_mutants.py",  # it would run this program within itself
 )  # fmt: skip
-FAILED: Final = re.compile(r"^(?:FAILED|ERROR) (\S+)", re.MULTILINE)
+FAILED: Final = re.compile(r"^(?:FAILED|ERROR) (.+?)(?: - .*)?$", re.MULTILINE)  # an id may hold spaces
 PASSED: Final = 0
 SOME_FAILED: Final = 1
 LONGEST: Final = 1200
@@ -100,7 +100,8 @@ def caught(trials: Trials, fault: Fault) -> Caught | None:
             continue
         if tests is not fault.first and test != NEVER_ENDED and trials.failing([test]):
             raise CannotSeedError(f"without any fault the tests fail: {test}")
-        return Caught(tests[0].split("/")[1], test.rpartition("/")[2])
+        file, _, name = test.partition("::")
+        return Caught(tests[0].split("/")[1], f"{Path(file).name}::{name}")
     return None
 
 

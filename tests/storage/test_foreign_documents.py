@@ -8,7 +8,7 @@ import pytest
 from bson import Regex
 
 from mongoq import NewTask, Queue, Task, TaskNotFound, WrongState
-from mongoq.storage import tending
+from mongoq.storage import filters, tending
 from mongoq.storage.commands import Op
 from mongoq.storage.embedded import EmbeddedServer
 
@@ -82,6 +82,7 @@ def test_a_mapping_in_place_of_a_key_is_no_operator(store: Any, server: Embedded
             queue.tasks(queue=operator)
         assert queue.stats()["default"].ready == 3
     assert store.collection.count_documents({"state": "ready"}) == 3
+    assert store.collection.count_documents(filters.by_keys([operator])) == 0, "also where nothing checked it before"
 
 
 def test_expired_tasks_at_the_head_do_not_hide_a_live_one(store: Any) -> None:

@@ -62,10 +62,11 @@ def _ended_for_ever(ended: Any, *given: Any, **options: Any) -> Any:
 
 
 def _older_first(order: Any) -> Any:
-    (first, *_), (second, *_) = order_of = [row for row in order if row[0] in ("priority", "run_at")]
-    assert (first, second) == ("priority", "run_at")
-    turned = iter(reversed(order_of))
-    return [next(turned) if row in order_of else row for row in order]
+    names = [name for name, _ in order]
+    priority, run_at = names.index("priority"), names.index("run_at")
+    turned = list(order)
+    turned[priority], turned[run_at] = order[run_at], order[priority]
+    return turned
 
 
 @FAULTS.constant("the older before the more urgent", "mongoq.storage.indexes:URGENCY", "storage/test_claiming.py")
