@@ -45,7 +45,7 @@ def bench(server: EmbeddedServer, until: Callable[..., None]) -> Iterator[Bench]
     def start(*arguments: str) -> subprocess.Popen[str]:
         process = subprocess.Popen(
             [sys.executable, "-m", "benchmarks", *arguments, "--uri", server.uri, "--repeat", "1", "--json"],
-            env={**os.environ, "PYTHONPATH": str(SCRIPTS)},
+            env={**os.environ, "PYTHONPATH": os.pathsep.join([str(SCRIPTS), os.environ.get("PYTHONPATH", "")])},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

@@ -33,7 +33,7 @@ def run(server: EmbeddedServer, module: str, *arguments: str) -> subprocess.Comp
     """The program on the server of this run; it must leave nothing there."""
     ended = subprocess.run(
         [sys.executable, "-m", f"proving.{module}", *arguments, "--uri", server.uri],
-        env={**os.environ, "PYTHONPATH": str(SCRIPTS)},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(SCRIPTS), os.environ.get("PYTHONPATH", "")])},
         capture_output=True,
         text=True,
         timeout=200,

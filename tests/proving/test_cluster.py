@@ -98,7 +98,9 @@ with Cluster(1, Path({str(tmp_path)!r})) as cluster:
     time.sleep(60)
 """
     owner = subprocess.Popen(
-        [sys.executable, "-c", program], env={**os.environ, "PYTHONPATH": str(SCRIPTS)}, stdout=subprocess.PIPE
+        [sys.executable, "-c", program],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(SCRIPTS), os.environ.get("PYTHONPATH", "")])},
+        stdout=subprocess.PIPE,
     )
     assert owner.stdout
     with owner.stdout:

@@ -268,6 +268,23 @@ def test_who_has_lost_the_lease_does_not_enter_the_block(client: Client, orders:
         assert (queue.get(task.key).state, orders.count_documents({})) == (TaskState.READY, 0)
 
 
+class LosesItsLease(Queue):
+    """A queue whose task goes back between the renewal that precedes a transaction and the transaction itself."""
+
+    def renew(self, tasks: Any, lease: Any = None) -> None:
+        super().renew(tasks, lease)
+        self.release(tasks)
+
+
+@pytest.mark.parametrize("keep", [0, 3600])
+def test_a_lease_that_is_lost_after_its_renewal_stops_the_transaction(client: Client, orders: Any, keep: float) -> None:
+    with LosesItsLease(client, namespace=f"t-{secrets.token_hex(4)}", keep_completed=keep) as queue:
+        task = claimed(queue)
+        with pytest.raises(LeaseLost), queue.transaction(task) as session:
+            orders.insert_one({"_id": 1}, session=session)
+        assert (queue.get(task.key).state, orders.count_documents({})) == (TaskState.READY, 0)
+
+
 def test_follow_ups_join_the_handler_s_own_transaction(queue: Queue) -> None:
     task = claimed(queue)
     with queue.transaction(task) as session:

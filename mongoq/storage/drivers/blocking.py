@@ -162,7 +162,7 @@ class BlockingDriver:
             case CommitOnce(own):
                 return own.commit_transaction()
             case RollBack(own):
-                return own.abort_transaction() if own.in_transaction else None
+                return _roll_back(own)
             case EndSession(own):
                 return own.end_session()
             case Watch(name, pipeline, await_seconds):
@@ -185,6 +185,12 @@ class BlockingDriver:
 
 def _time_limit(limit: timedelta | None) -> contextlib.AbstractContextManager[Any]:
     return contextlib.nullcontext() if limit is None else pymongo.timeout(limit.total_seconds())
+
+
+def _roll_back(session: ClientSession) -> None:
+    """End a transaction in progress without a trace."""
+    if session.in_transaction:
+        session.abort_transaction()
 
 
 def _wait(waiter: Waiter, seconds: float | None) -> bool:

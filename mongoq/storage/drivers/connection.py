@@ -154,8 +154,12 @@ def named_server(target: Any, allowed: str) -> tuple[str, EmbeddedServer | None]
         checker = Checker()
         checker.refuse("MONGOQ_URI", uri or "(empty)", "a MongoDB URI; name one there, or give Queue(...) one")
         checker.finish()
-    # A string may hold a password: only what it is, not what it says.
-    raise ConfigurationError([Fault("target", f"a {type(target).__name__}", f"{allowed} or its Database")])
+    raise ConfigurationError([Fault("target", _described(target), f"{allowed} or its Database")])
+
+
+def _described(target: object) -> str:
+    """Name the type of a target that cannot be opened, not its text: that may hold a password."""
+    return f"a {type(target).__name__}"
 
 
 def database_beside(database: Any, blocking: Target) -> Any:

@@ -249,10 +249,8 @@ def _take(
     if around.updated < len(group) or around.doubtful:
         if around.doubtful:
             yield from catch_up(context, hold[fields.TOKEN])
-        only = [fields.KEY, fields.TOKEN, fields.WORKER]
-        where = filters.by_keys(list(by_key))
-        found = yield from find(context.tasks, where, only=only, hint="_id_", majority=around.doubtful)
-        held = [row for row in found if row.get(fields.TOKEN) == hold[fields.TOKEN]]
+        found = yield from _holders(context, list(by_key), majority=around.doubtful)
+        held = _held_under(hold[fields.TOKEN], found)
         others = sum(row.get(fields.WORKER) != hold[fields.WORKER] for row in found)
         # What is gone already has most likely gone through this process: a rival's is seen running, mostly.
         mates = max(0, len(group) - len(held) - others)
@@ -262,3 +260,14 @@ def _take(
         for name, growth in update["$inc"].items():
             document[name] = document.get(name, 0) + growth
     return by_key, around, mates
+
+
+def _holders(context: Context, keys: Sequence[str], *, majority: bool) -> Op[list[Document]]:
+    """Read who holds these tasks now, and under which token."""
+    only = [fields.KEY, fields.TOKEN, fields.WORKER]
+    return find(context.tasks, filters.by_keys(keys), only=only, hint="_id_", majority=majority)
+
+
+def _held_under(token: str, found: list[Document]) -> list[Document]:
+    """Select the tasks that are held under this token."""
+    return [document for document in found if document.get(fields.TOKEN) == token]

@@ -124,15 +124,18 @@ def finish_and_modify(context: Context, ending: Ended, *, patience: timedelta | 
 
 
 def _finish_and_modify(context: Context, ending: Ended, plan: Plan) -> Op[bool]:
-    if plan.ends_itself:
-        where = filters.held([ending.task.key], [ending.token])
-        held = len((yield from find(context.tasks, where, only=[fields.KEY], hint="_id_")))
-    else:
-        held = yield from _finish_group(context, [ending])
-    if not held:
+    if not (yield from _finish_alone(context, ending, plan)):
         return not (yield from _settle(context, [ending]))
     yield from apply.carry_out(context, plan)
     return True
+
+
+def _finish_alone(context: Context, ending: Ended, plan: Plan) -> Op[int]:
+    """Write the ending, unless the modification itself ends the task; 0 where the task is not held any more."""
+    if not plan.ends_itself:
+        return (yield from _finish_group(context, [ending]))
+    where = filters.held([ending.task.key], [ending.token])
+    return len((yield from find(context.tasks, where, only=[fields.KEY], hint="_id_")))
 
 
 def complete_first(context: Context, task: Task, result: Any, worker: str) -> Op[None]:

@@ -12,7 +12,7 @@ once more, the mark tells a change that was made from one that was overtaken.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Hashable, Iterator
+from collections.abc import Collection, Hashable, Iterator
 
 from mongoq.core.errors import Conflict, DependencyError, Role, StorageRefused
 from mongoq.core.lifecycle import TaskState
@@ -58,11 +58,16 @@ def carry_out(context: Context, plan: Plan) -> Op[Modified]:
     changes = [(change, found[change.ref.key]) for change in plan.modification.change]
     written = [_update(context, plan, change, document) for change, document in changes]
     yield from _write(context, plan, written)
-    insertions = [insertion for insertion in plan.insertions if insertion.key not in taken]
+    insertions = _free(plan.insertions, taken)
     if insertions:
         yield from _insert(context, insertions)
     after = [updates.applied(document, update) for (_, document), update in zip(changes, written, strict=True)]
     return _modified(context, plan, [insertion.document for insertion in insertions], after)
+
+
+def _free(insertions: list[Insertion], taken: Collection[str]) -> list[Insertion]:
+    """Select the insertions whose key and `unique` value are not taken."""
+    return [insertion for insertion in insertions if insertion.key not in taken]
 
 
 def _insert(context: Context, insertions: list[Insertion]) -> Op[None]:
