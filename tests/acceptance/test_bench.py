@@ -19,7 +19,11 @@ from mongoq.storage.embedded import EmbeddedServer
 
 SCRIPTS: Final = Path(__file__).parents[2] / "scripts"
 KEYS: Final = {"name", "figure", "minimum", "maximum", "unit", "limit", "ratio"}
-WITHOUT_LIMIT: Final = {"idle.commands", "idle.cpu", "memory.idle", "memory.growth", "executors.threads"}
+WITHOUT_LIMIT: Final = {"idle.commands", "idle.cpu", "memory.idle", "memory.growth"} | {
+    "executors.threads",
+    "executors.processes.noop",
+}
+PROCESSES: Final = {f"executors.processes{work}" for work in ("", ".1ms", ".noop")}
 SMOKES: Final[dict[str, tuple[str, set[str]]]] = {
     "drain": ("--tasks 1000", {"drain.delete", "drain.keep", "drain.plain"}),
     "enqueue": ("--tasks 500", {"enqueue.many", "enqueue.one", "enqueue.buffer"}),
@@ -29,7 +33,7 @@ SMOKES: Final[dict[str, tuple[str, set[str]]]] = {
     "churn": ("--seconds 1 --tasks 2000", {"churn", "churn.small"}),
     "contention": ("--tasks 1000", {"contention.2", "contention.4", "contention.8"}),
     "memory": ("--tasks 500", {"memory.idle", "memory.growth"}),
-    "executors": ("--tasks 500", {"executors.threads", "executors.asyncio", "executors.processes"}),
+    "executors": ("--tasks 500", {"executors.threads", "executors.asyncio"} | PROCESSES),
     "import": ("", {"import"}),
     "modify": ("--tasks 20", {"modify.1", "modify.10", "modify.100"}),
 }
