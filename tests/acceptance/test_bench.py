@@ -120,6 +120,28 @@ def test_benchmark_that_is_terminated_clears_away_its_workers_and_namespaces(
     # The fixture looks for what is left.
 
 
+@pytest.mark.long
+@pytest.mark.skipif(not (SCRIPTS.parent / ".git").exists(), reason="this tree has no history")
+@pytest.mark.parametrize("whose", ["own", "here"])
+def test_compare_sets_the_working_tree_beside_a_revision(server: EmbeddedServer, whose: str) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-m", "benchmarks", "compare", "HEAD", "import", "drain.delete", "drain.nothing"]
+        + ["--rounds", "2", "--tasks", "500", "--uri", server.uri, "--json", "--benchmarks", whose],
+        env={**os.environ, "PYTHONPATH": str(SCRIPTS)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stderr
+    told = json.loads(ended.stdout)
+    assert [row["name"] for row in told["rows"]] == ["import", "drain.delete"]
+    assert (told["rounds"], told["left_out"], told["unknown"]) == (2, [], ["drain.nothing"])
+    for row in told["rows"]:
+        assert 0 < row["minimum"] <= row["ratio"] <= row["maximum"]
+    assert not namespaces(server.uri)
+
+
 def test_unknown_benchmark_is_a_usage_error(bench: Bench) -> None:
     process = bench("drian")
     _, errors = process.communicate(timeout=30)
