@@ -124,9 +124,20 @@ def test_benchmark_that_is_terminated_clears_away_its_workers_and_namespaces(
 @pytest.mark.skipif(not (SCRIPTS.parent / ".git").exists(), reason="this tree has no history")
 @pytest.mark.parametrize("whose", ["own", "here"])
 def test_compare_sets_the_working_tree_beside_a_revision(server: EmbeddedServer, whose: str) -> None:
+    asked = [
+        "HEAD",
+        "import",
+        "drain.delete",
+        "drain.nothing",
+        "--rounds",
+        "2",
+        "--tasks",
+        "500",
+        "--benchmarks",
+        whose,
+    ]
     ended = subprocess.run(
-        [sys.executable, "-m", "benchmarks", "compare", "HEAD", "import", "drain.delete", "drain.nothing"]
-        + ["--rounds", "2", "--tasks", "500", "--uri", server.uri, "--json", "--benchmarks", whose],
+        [sys.executable, "-m", "benchmarks", "compare", *asked, "--uri", server.uri, "--json"],
         env={**os.environ, "PYTHONPATH": str(SCRIPTS)},
         capture_output=True,
         text=True,
