@@ -25,7 +25,7 @@ ELECTION: Final = 2.0
 """Seconds without a word from the primary after which the others elect another; 10 by default."""
 
 _START_SECONDS: Final = 60.0
-_MOST_MOVES: Final = 10
+_MOST_MOVES: Final = 5
 """Ports that a cluster gives up before it calls a start failed."""
 
 

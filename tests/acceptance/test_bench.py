@@ -1,4 +1,4 @@
-"""A smoke of every benchmark: that it runs and what it prints. Never how fast anything was."""
+"""A smoke of the benchmarks, of all with `-m long`: that they run and what they print. Never how fast anything was."""
 
 from __future__ import annotations
 
@@ -83,7 +83,9 @@ def namespaces(uri: str) -> list[str]:
         return client["mongoq"].list_collection_names(filter={"name": {"$regex": "^bench-"}})
 
 
-@pytest.mark.parametrize("name", SMOKES)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[] if name == "drain" else pytest.mark.long) for name in SMOKES]
+)
 def test_benchmark_prints_one_object_with_its_rows(bench: Bench, name: str) -> None:
     sizes, names = SMOKES[name]
     process = bench(name, *sizes.split())

@@ -64,7 +64,7 @@ def test_sigterm_ends_a_worker_within_its_grace_and_gives_attempts_back(fleet: A
 
 def test_a_second_signal_stops_at_once(fleet: Any, until: Until) -> None:
     fleet.queue.new()
-    fleet.start(1, "stuck")
+    fleet.start(1, "stuck and patient")
     until(fleet.started, why="its handler runs")
     first = time.monotonic()
     for _ in range(2):  # to the process and to its group, as `timeout` and some supervisors do: that is one
@@ -74,7 +74,7 @@ def test_a_second_signal_stops_at_once(fleet: Any, until: Until) -> None:
     fleet.processes[0].send_signal(signal.SIGINT)
 
     assert fleet.processes[0].wait(10) == 0
-    assert time.monotonic() - first < 1.4, "it waited for its grace of 1.5 s"
+    assert time.monotonic() - first < 6, "it waited for its grace of 8 s"
     assert fleet.queue.tasks()[0].state is TaskState.READY
 
 
