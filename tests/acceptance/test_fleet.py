@@ -22,7 +22,8 @@ def test_four_processes_complete_20000_tasks_of_10_priorities_exactly_once(fleet
     assert len(started) == 20_000
     assert set(started.values()) == {1}
     assert all(fleet.started_by(process) for process in fleet.processes), "one process did not work at all"
-    assert {task.attempts for task in fleet.queue.tasks(limit=None)} == {1}
+    # Not `attempts`: on a busy machine a worker gives back what has waited for a second, and that is claimed again.
+    assert {task.charged for task in fleet.queue.tasks(limit=None)} == {1}
 
 
 def test_the_tasks_of_a_killed_worker_finish_elsewhere_within_the_lease_and_two_seconds(
