@@ -63,7 +63,7 @@ def test_the_first_enqueue_goes_by_the_server_s_clock(queue: Queue, enqueue: Cal
     clock._offset -= 300  # a host that is slow, before its queue has asked the server
     enqueue(queue)
     (task,) = queue.tasks()
-    assert 0 < (task.run_at - queue.time()).total_seconds() <= 60
+    assert 0 < (task.run_at - queue.time()).total_seconds() < 65
 
 
 def test_the_first_enqueue_imports_nothing_that_the_import_of_mongoq_did_not_bring(
