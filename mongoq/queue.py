@@ -152,6 +152,7 @@ class Queue(_Common, Blocking):
     stats = looking.stats
     queues = looking.queues
     workers = looking.workers
+    namespaces = looking.namespaces
     wait = looking.wait
     join = looking.join
     time = looking.time
@@ -278,6 +279,7 @@ class AsyncQueue(_Common, Awaited):
     stats = looking.stats
     queues = looking.queues
     workers = looking.workers
+    namespaces = looking.namespaces
     wait = looking.wait
     join = looking.join
     time = looking.time

@@ -167,6 +167,12 @@ def workers(base: Base) -> Op[list[WorkerInfo]]:
 
 
 @verb
+def namespaces(base: Base) -> Op[list[str]]:
+    """The namespaces of this database that hold tasks, by name."""
+    return (yield from base.read(schema.namespaces()))
+
+
+@verb
 def time(base: Base) -> Op[datetime]:
     """The server's clock, by which everything is scheduled."""
     return (yield from base.read(schema.server_time()))

@@ -13,7 +13,7 @@ import typer
 
 from mongoq import Queue, StorageUnavailable, TaskState
 from mongoq.cli.options import AsJson, place
-from mongoq.cli.output import Sheet, live, note, print_json, span
+from mongoq.cli.output import Sheet, clean, live, note, print_json, span
 from mongoq.cli.output import show as show_sheets
 
 STATES: Final = (
@@ -57,8 +57,19 @@ def stats(
                 draw(sheets(queue, attempts=attempts))
 
         show()
+        if not as_json:
+            _say_where_tasks_are(queue)
         if watch is not None:
             _again(show, watch)
+
+
+def _say_where_tasks_are(queue: Queue) -> None:
+    """Name the other namespaces that hold tasks, where this one holds none: it may be the wrong one."""
+    if not queue.queues(limit=1):
+        others = [clean(name) for name in queue.namespaces() if name != queue.namespace]
+        if others:
+            shown = ", ".join(others[:10]) + (", ..." if len(others) > 10 else "")
+            note(f"the namespace {clean(queue.namespace)} holds no tasks; these do: {shown} (choose by --namespace)")
 
 
 def queues(

@@ -174,6 +174,11 @@ class Measure:
 
 
 @dataclass(frozen=True, slots=True)
+class ListCollections:
+    """The names of the database's collections."""
+
+
+@dataclass(frozen=True, slots=True)
 class ListIndexes:
     """The indexes of a collection: by name, their keys and options."""
 
@@ -323,7 +328,7 @@ class Entered:
 
 Command: TypeAlias = (
     Find | Count | Aggregate | InsertOne | InsertMany | UpdateMany | FindAndUpdate | Delete | Bulk | Hello | Measure
-    | ListIndexes | CreateIndexes | Transact | Within | OpenTransaction | Commit | Abort | Pause | Wait | Call | Loop | Apart | Start | Join | Watch | Next
+    | ListCollections | ListIndexes | CreateIndexes | Transact | Within | OpenTransaction | Commit | Abort | Pause | Wait | Call | Loop | Apart | Start | Join | Watch | Next
     | Unwatch | Entered
 )  # fmt: skip
 

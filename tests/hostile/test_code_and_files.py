@@ -20,10 +20,15 @@ from tests.hostile.test_documents import LONG_AGO
 
 PACKAGE = Path(mongoq.__file__).parent
 RUNS = {"eval", "exec", "compile", "__import__", "import_module", "marshal", "shelve", "yaml", "dill", "cloudpickle"}
-PIPES = {"work/child.py", "work/children.py", "work/handler.py", "work/processes.py"}
+PIPES = {
+    "worker/executors/child.py",
+    "worker/executors/children.py",
+    "worker/executors/processes.py",
+    "worker/handlers/signature.py",
+}
 """A worker and its own children speak in pickles, over a pipe that nobody else has."""
-MAY_IMPORT = {"cli/worker.py", "rooms.py"}
-"""The user names the handler on the command line; the rooms are a list of the package's own."""
+MAY_IMPORT = {"cli/worker.py"}
+"""The user names the handler on the command line."""
 
 
 def names_in(path: Path) -> Iterator[str]:

@@ -18,6 +18,7 @@ from mongoq.core.requests import ClaimRequest
 from mongoq.core.task import Task
 from mongoq.core.verdict import MOST_POISON_WEIGHT, Ending
 from mongoq.embedded.server import EmbeddedServer
+from mongoq.storage.commands import Op, Within
 from mongoq.storage.context import Context
 from mongoq.storage.documents import filters
 from mongoq.storage.drivers.blocking import BlockingDriver
@@ -39,6 +40,16 @@ class Store:
         self.context = Context(self.clock, self.options, KeyMaker())
         self.run: Callable[..., Any] = BlockingDriver(self.connection, ServerClock()).run
         self.collection = self.connection.database[self.context.tasks]
+
+    def within(self, session: Any, op: Op[T]) -> T:
+        """Run an operation in the transaction in progress of a session."""
+
+        def inside() -> Op[T]:
+            result: T = yield Within(session, lambda: op)
+            return result
+
+        done: T = self.run(inside())
+        return done
 
     def new(self, **options: Any) -> Task:
         made: Task = self.run(enqueue.new(self.context, NewTask(**options)))

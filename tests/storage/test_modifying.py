@@ -278,7 +278,7 @@ def test_a_thousand_tasks_take_a_handful_of_commands(store: Any) -> None:
             reply = yield command
 
     done = store.run(counting())
-    assert commands == ["find", "bulk_write", "insert_many"]
+    assert commands == ["Find", "Bulk", "InsertMany"]
     assert (len(done.inserted), len(done.changed)) == (250, 250)
     assert store.collection.count_documents({"version": 2}) == 250
 
@@ -340,9 +340,9 @@ def test_two_changes_that_depend_on_each_other_do_not_skew(store: Any) -> None:
         for session in (first, second):
             session.start_transaction()
             store.collection.count_documents({}, session=session)
-        store.run(apply.modify(store.context, home[0]), first)
+        store.within(first, apply.modify(store.context, home[0]))
         with pytest.raises(PyMongoError) as caught:
-            store.run(apply.modify(store.context, home[1]), second)
+            store.within(second, apply.modify(store.context, home[1]))
         assert caught.value.has_error_label("TransientTransactionError")
         assert isinstance(caught.value, StorageUnavailable)
         first.commit_transaction()

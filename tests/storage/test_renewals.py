@@ -15,7 +15,7 @@ from mongoq.core.events import Telemetry
 from mongoq.core.options import Policy
 from mongoq.core.signals import Interruption
 from mongoq.core.task import Task
-from mongoq.storage.commands import Op
+from mongoq.storage.commands import Find, Op
 from mongoq.storage.operations import leases, sweep
 from mongoq.worker.attempt import LiveAttempt
 from mongoq.worker.manual.keepalive import Read
@@ -137,9 +137,10 @@ class Doubtful:
             command = op.throw(StorageUnavailable("the reply was lost", ambiguous=True))
             try:
                 while True:
-                    if command.majority and before_the_majority is not None:
+                    majority = isinstance(command, Find) and command.majority
+                    if majority and before_the_majority is not None:
                         before_the_majority()
-                    if command.majority:
+                    if majority:
                         self.majority.append(command)
                     command = op.send((yield command))
             except StopIteration as done:

@@ -23,7 +23,11 @@ from mongoq import (
     TaskRef,
     TaskState,
 )
+from mongoq.core.verdict import Released
 from mongoq.embedded.server import EmbeddedServer
+from mongoq.storage.commands import Op
+from mongoq.storage.context import Context
+from mongoq.storage.operations import finish, leases
 
 Client = MongoClient[dict[str, Any]]
 
@@ -215,7 +219,7 @@ def test_a_session_is_checked_before_anything_is_sent(queue: Queue, client: Clie
         pytest.raises(ConfigurationError, match="the MongoClient that the queue was opened on"),
     ):
         queue.new(session=session)
-    with pytest.raises(ConfigurationError, match="session: 3 is not a ClientSession"):
+    with pytest.raises(ConfigurationError, match="session: 3 is not a ClientSession of the queue's MongoClient"):
         queue.modify(session=3)  # type: ignore[arg-type]
 
 
@@ -268,18 +272,19 @@ def test_who_has_lost_the_lease_does_not_enter_the_block(client: Client, orders:
         assert (queue.get(task.key).state, orders.count_documents({})) == (TaskState.READY, 0)
 
 
-class LosesItsLease(Queue):
-    """A queue whose task goes back between the renewal that precedes a transaction and the transaction itself."""
-
-    def renew(self, tasks: Any, lease: Any = None) -> None:
-        super().renew(tasks, lease)
-        self.release(tasks)
-
-
 @pytest.mark.parametrize("keep", [0, 3600])
-def test_a_lease_that_is_lost_after_its_renewal_stops_the_transaction(client: Client, orders: Any, keep: float) -> None:
-    with LosesItsLease(client, namespace=f"t-{secrets.token_hex(4)}", keep_completed=keep) as queue:
+def test_a_lease_that_is_lost_after_its_renewal_stops_the_transaction(
+    client: Client, orders: Any, monkeypatch: pytest.MonkeyPatch, keep: float
+) -> None:
+    renew_each = leases.renew_each
+
+    def renew_and_lose(context: Context, tasks: Any, lease: Any) -> Op[None]:
+        yield from renew_each(context, tasks, lease)
+        yield from finish.settle(context, tasks, Released(), "w")
+
+    with Queue(client, namespace=f"t-{secrets.token_hex(4)}", keep_completed=keep) as queue:
         task = claimed(queue)
+        monkeypatch.setattr(leases, "renew_each", renew_and_lose)
         with pytest.raises(LeaseLost), queue.transaction(task) as session:
             orders.insert_one({"_id": 1}, session=session)
         assert (queue.get(task.key).state, orders.count_documents({})) == (TaskState.READY, 0)

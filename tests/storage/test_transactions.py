@@ -16,7 +16,8 @@ from pymongo.errors import PyMongoError
 
 from mongoq import Modification, NewTask, Queue, StorageUnavailable, TaskState, Unsupported
 from mongoq.embedded.server import find_mongod
-from mongoq.storage.drivers import sessions
+from mongoq.storage.commands import nothing
+from mongoq.storage.drivers import steps
 from mongoq.worker import task_transaction
 
 Client = MongoClient[dict[str, Any]]
@@ -123,7 +124,7 @@ def test_a_transaction_that_meets_another_s_write_is_told_each_time_it_is_run_ag
     queue: Queue, fail: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # The renewal before a transaction is an update as well, and would be the one that fails.
-    monkeypatch.setattr(task_transaction, "_persistently", lambda renew: None)
+    monkeypatch.setattr(task_transaction, "_persistently", lambda renew: nothing(None))
     queue.new(key="a")
     heard: list[str] = []
     queue.telemetry.subscribe(lambda name, fields: heard.append(f"{name}: {fields['error']}"))
@@ -163,7 +164,7 @@ def test_the_handler_s_own_transaction_survives_a_lost_commit(queue: Queue, fail
 def test_an_outcome_that_stays_unknown_is_ambiguous_and_the_same_change_is_made_once(
     queue: Queue, fail: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sessions, "REPLAYED_FOR", 0.3)
+    monkeypatch.setattr(steps, "REPLAYED_FOR", 0.3)
     whole = Modification(change=[queue.new(key="a").as_change(priority=1)])
     fail("commitTransaction", 1_000_000, writeConcernError=UNKNOWN)
     with pytest.raises(StorageUnavailable) as caught:

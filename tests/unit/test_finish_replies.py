@@ -98,7 +98,7 @@ def test_a_result_that_is_not_kept_does_not_keep_a_task_from_its_batch(
     commands, _ = drive(
         finish(context, [Ended(make_task(_id="a"), unkept), Ended(make_task(_id="b"), DELETED)]), reply(2)
     )
-    assert verbs(commands) == ["delete_many"]
+    assert verbs(commands) == ["Delete"]
 
 
 @pytest.mark.parametrize("verdict", [KEPT, RETRY, SNOOZE, RELEASE, MOVE], ids=lambda verdict: verdict.event)
@@ -134,7 +134,7 @@ def test_what_was_blocked_gets_one_short_try_of_all_together(drive: Drive, conte
     endings = [Ended(make_task(_id="a"), DELETED), Ended(make_task(_id="b", token="t2"), RETRY)]
     held = [{"_id": "a"}, {"_id": "b"}]
     commands, done = drive(finish(context, endings, again=True), LOST_REPLY, held)
-    assert verbs(commands) == ["bulk_write", "find"]
+    assert verbs(commands) == ["Bulk", "Find"]
     assert (commands[0].timeout or WRITE_LIMIT) < WRITE_LIMIT
     assert done.blocked == endings
 
@@ -230,7 +230,7 @@ def test_a_task_without_a_token_matches_nothing(drive: Drive, context: Context, 
 
 def test_a_moved_task_starts_its_count_afresh_in_its_new_queue(drive: Drive, context: Context, make_task: Make) -> None:
     (command,), _ = drive(finish(context, [Ended(make_task(attempts=4, queue="fast"), MOVE)]), reply(1))
-    change = change_of(command)._doc
+    change = change_of(command).update
     assert change["$set"] | {"queue": "slow", "moved_from": "fast", "uncharged": 4} == change["$set"]
 
 

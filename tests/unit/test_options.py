@@ -58,7 +58,7 @@ def test_the_queue_s_signature_leaves_the_defaults_to_the_policy() -> None:
     given = {name: parameter.default for name, parameter in inspect.signature(Queue).parameters.items()}
     assert given["workers"] is given["max_age"] is given["max_retries"] is given["deadline"] is None
     assert {given[name] for name in ("backoff", "lease", "keep_completed", "keep_failed")} == {UNSET}
-    assert (given["namespace"], given["grace"], given["max_task_bytes"]) == ("default", 25, 2**20)
+    assert (given["namespace"], given["grace"], given["max_task_bytes"]) == (None, 25, 2**20)
     assert options(**{name: given[name] for name in POLICY_NAMES}).policy == DEFAULTS
 
 

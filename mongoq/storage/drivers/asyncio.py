@@ -70,7 +70,7 @@ class AsyncDriver:
     """Runs operations on one connection, on the event loop of who awaits them."""
 
     SESSION: type[Any] = AsyncClientSession
-    SESSION_NAME = "an AsyncClientSession"
+    OWNER = "AsyncMongoClient"
     BOUND = BOUND_ASYNC
 
     def __init__(self, connection: AsyncConnection, clock: Clock, telemetry: Telemetry | None = None) -> None:
@@ -109,7 +109,7 @@ class AsyncDriver:
     def joined(self, given: Any) -> Any:
         """The session whose transaction a call takes part in; None where there is none."""
         client = self.connection.database.client
-        return joined_session(given, self.BOUND.get(), client, self.SESSION, self.SESSION_NAME)
+        return joined_session(given, self.BOUND.get(), client, self.SESSION, self.OWNER)
 
     async def advance(self, steps: Steps[Any], reply: Any = None, error: BaseException | None = None) -> Any:
         """Go on with what came of the last step, to an `Entered`, which is returned, or to the operation's result."""

@@ -110,7 +110,7 @@ class BlockingDriver:
     def joined(self, given: Any) -> ClientSession | None:
         """The session whose transaction a call takes part in; None where there is none."""
         client = self.connection.database.client
-        session: ClientSession | None = joined_session(given, BOUND.get(), client, ClientSession, "a ClientSession")
+        session: ClientSession | None = joined_session(given, BOUND.get(), client, ClientSession, "MongoClient")
         return session
 
     def advance(self, steps: Steps[Any], reply: Any = None, error: BaseException | None = None) -> Any:

@@ -23,6 +23,7 @@ from mongoq.storage.commands import (
     FindAndUpdate,
     InsertMany,
     InsertOne,
+    ListCollections,
     ListIndexes,
     Removing,
     UpdateMany,
@@ -57,6 +58,10 @@ class Handles:
                 read_concern=ReadConcern("majority" if majority else "local"),
             )
         return known
+
+    def names(self) -> Any:
+        """Ask for the names of all collections."""
+        return self._database.list_collection_names()
 
     def hello(self) -> Any:
         """Ask the server for its time and its set."""
@@ -96,6 +101,8 @@ def call(handles: Handles, command: Command, session: Any) -> Any:  # noqa: C901
         case Aggregate():
             hint = {} if command.hint is None else {"hint": command.hint}
             return handles.of(command.collection).aggregate(list(command.pipeline), **hint, **own)
+        case ListCollections():
+            return handles.names()
         case ListIndexes(name):
             return handles.of(name).index_information(**own)
         case CreateIndexes():

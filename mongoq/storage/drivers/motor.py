@@ -21,7 +21,7 @@ class MotorDriver(AsyncDriver):
     """Runs operations on a Motor client."""
 
     SESSION = AsyncIOMotorClientSession
-    SESSION_NAME = "an AsyncIOMotorClientSession"
+    OWNER = "AsyncIOMotorClient"
     BOUND = NONE_BOUND
     """Motor's sessions cannot be bound."""
 

@@ -49,19 +49,20 @@ def unbound(variable: contextvars.ContextVar[Any]) -> Iterator[None]:
         variable.reset(token)
 
 
-def joined_session(given: Any, bound: Any, client: Any, kind: type[Any], name: str) -> Any:
+def joined_session(given: Any, bound: Any, client: Any, kind: type[Any], owner: str) -> Any:
     """The session whose transaction a call takes part in: the one given, or a bound one with a transaction; or None.
 
-    ConfigurationError where the one given is of another client, or has no transaction in progress.
+    `kind` is the type of the client's sessions, `owner` the name of its own. ConfigurationError where the one given is
+    of another client, or has no transaction in progress.
     """
     if given is None:
         ours = bound is not None and bound.client is client and bound.in_transaction
         return bound if ours else None
     checker = Checker()
     if not isinstance(given, kind):
-        checker.refuse("session", given, f"{name} of the queue's client")
+        checker.refuse("session", given, f"a {kind.__name__} of the queue's {owner}")
     elif given.client is not client:
-        checker.refuse("session", given, "a session of the client that the queue was opened on")
+        checker.refuse("session", given, f"a session of the {owner} that the queue was opened on")
     elif not given.in_transaction:
         checker.refuse("session", given, "a session with a transaction in progress")
     checker.finish()

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from mongoq.core.errors import IndexMissing
-from mongoq.storage.commands import CreateIndexes, Hello, ListIndexes, Op, find
+from mongoq.storage.commands import CreateIndexes, Hello, ListCollections, ListIndexes, Op, find, find_one
 from mongoq.storage.context import Context
 from mongoq.storage.documents import indexes
 
@@ -57,6 +57,17 @@ def init(context: Context) -> Op[list[str]]:
             yield from _build(collection, {name: wanted[name] for name in lacking})
         made += [f"{collection}.{name}" for name in lacking]
     return made
+
+
+def namespaces() -> Op[list[str]]:
+    """The namespaces of the database that hold tasks, by name."""
+    names: list[str] = yield ListCollections()
+    found: list[str] = []
+    for name in sorted(names):
+        namespace, _, kind = name.rpartition(".")
+        if namespace and kind == "tasks" and (yield from find_one(name, {}, only=["_id"])) is not None:
+            found.append(namespace)
+    return found
 
 
 def _wanted(context: Context) -> tuple[tuple[str, dict[str, tuple[indexes.Keys, dict[str, Any]]]], ...]:
