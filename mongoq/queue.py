@@ -619,7 +619,7 @@ class Queue:
         renew = functools.partial(self.renew, held)
         with (
             self._ending([held]),
-            rooms.task_transaction.apart(held, renew),
+            rooms.task_transaction.holding_lease(held, renew),
             self._driver.transaction(first) as session,
         ):
             yield session

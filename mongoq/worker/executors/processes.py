@@ -30,7 +30,6 @@ from mongoq.worker.executors.base import Reports
 from mongoq.worker.executors.child import SIGNALS, Unsent, Up
 from mongoq.worker.executors.children import SLOW, Blueprint, Child
 from mongoq.worker.executors.pool import ProcessPool
-from mongoq.worker.executors.waiting import Waiting
 from mongoq.worker.handlers.signature import Handler
 
 log = logging.getLogger("mongoq.worker")
@@ -47,7 +46,7 @@ class ProcessExecutor:
 
     def __init__(self, handler: Handler, workers: int, reports: Reports) -> None:
         self._reports = reports
-        self._waiting = Waiting()
+        self._waiting = reports.waiting
         self._nursery = ProcessPool(Blueprint(handler), workers)
         self._mean = FOREVER
         self._number = 0
@@ -79,7 +78,7 @@ class ProcessExecutor:
         self._nursery.ring()
         return taken
 
-    def step(self) -> float:
+    def step(self, now: float) -> float:  # noqa: ARG002 -- as every executor
         """Nothing: the thread that talks to the children interrupts them as well."""
         return 60.0
 

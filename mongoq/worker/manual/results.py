@@ -10,8 +10,7 @@ from typing import Final
 from mongoq.core.clock import elapsed
 from mongoq.core.errors import StorageError, TaskNotFound
 from mongoq.core.task import Task
-from mongoq.worker.services.fetcher import FIRST_POLL
-from mongoq.worker.services.watcher import Stream
+from mongoq.worker.services.watcher import FIRST_POLL, Stream
 
 LONGEST_LOOK: Final = 1.0
 """Seconds between two looks at a task."""

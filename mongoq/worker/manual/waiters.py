@@ -6,18 +6,17 @@ hundred who wait cost the server what one costs, and do not fight for one task.
 
 from __future__ import annotations
 
-import random
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final, TypeVar
 
 from mongoq.core.clock import elapsed
 from mongoq.core.requests import ClaimRequest
 from mongoq.worker.runtime import Runtime
-from mongoq.worker.services.fetcher import FIRST_POLL, LONGEST_POLL, LONGEST_POLL_WATCHED
-from mongoq.worker.services.loop import Health, Loop
-from mongoq.worker.services.sweeper import Sweeper
-from mongoq.worker.services.watcher import Stream, Waker
+from mongoq.worker.services.loop import Health
+from mongoq.worker.services.watcher import FIRST_POLL, Stream, WorkWatcher
+from mongoq.worker.stages import Wake
 
 T = TypeVar("T")
 
@@ -33,18 +32,13 @@ class Lobby:
         self._called = False
         self._closed = False
         self._waiting = 0
-        self._stream = stream
-        self._poll = FIRST_POLL
         self._poll_at = 0.0
-        self._sweeper = Sweeper(shared, found_work=self.call, watched=lambda: stream.open)
-        self._waker = Waker(
-            stream, news=self.call, ready=self.call, scheduled=self._look_ahead, telemetry=shared.telemetry
-        )
+        runtime = replace(shared, wake=self._wake)
         health = Health(shared.telemetry)
-        steps = {"sweeper": self._sweep, "waker": self._waker.step}
-        self._loops = {name: Loop(f"lobby-{name}", step, health, self.close) for name, step in steps.items()}
-        for loop in self._loops.values():
-            loop.start()
+        self._watcher = WorkWatcher(
+            runtime, stream, health, self.close, prefix="lobby-", resting=lambda: self.deserted
+        )
+        self._watcher.start()
 
     @property
     def deserted(self) -> bool:
@@ -56,16 +50,16 @@ class Lobby:
         with self._changed:
             self._waiting += 1
             if self._waiting == 1:
-                self._poll = FIRST_POLL
+                self._watcher.poll.reset()
                 self._poll_at = elapsed() + FIRST_POLL
-        self._loops["sweeper"].wake()
+        self._watcher.wake()
 
     def leave(self) -> None:
         """Count one out."""
         with self._changed:
             self._waiting -= 1
             if self.deserted:
-                self._waker.idle(False)
+                self._watcher.idle(False)
 
     def call(self) -> None:
         """Let one of those who wait look for work."""
@@ -76,10 +70,10 @@ class Lobby:
     def wait(self, take: Callable[[], T | None], deadline: float) -> T | None:
         """What `take` brings as soon as it brings something; None at the deadline."""
         while (taken := take()) is None and elapsed() < deadline:
-            self._waker.idle(True)
+            self._watcher.idle(True)
             self._await_call(deadline)
         if taken is not None:
-            self._waker.raced(won=True)
+            self._watcher.raced(won=True)
             self.call()
         return taken
 
@@ -88,8 +82,7 @@ class Lobby:
         with self._changed:
             self._closed = True
             self._changed.notify_all()
-        for loop in self._loops.values():
-            loop.stop()
+        self._watcher.stop()
 
     def _await_call(self, deadline: float) -> None:
         with self._changed:
@@ -99,19 +92,16 @@ class Lobby:
                     return
                 if now >= self._poll_at:
                     # One looks for all of them; the others sleep on.
-                    longest = LONGEST_POLL_WATCHED if self._stream.open else LONGEST_POLL
-                    self._poll = min(longest, self._poll * 2)
-                    self._poll_at = now + self._poll * random.uniform(0.9, 1.1)  # noqa: S311 -- no secret
+                    self._poll_at = now + self._watcher.poll.next(watched=self._watcher.watched)
                     return
                 self._changed.wait(min(deadline, self._poll_at) - now)
             self._called = False
 
-    def _sweep(self) -> float | None:
-        return None if self.deserted else self._sweeper.step()
-
-    def _look_ahead(self) -> None:
-        self._sweeper.look_ahead()
-        self._loops["sweeper"].wake()
+    def _wake(self, wake: Wake) -> None:
+        if wake is Wake.SCHEDULED:
+            self._watcher.look_ahead()
+        else:
+            self.call()
 
 
 class Lobbies:
