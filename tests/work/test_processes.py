@@ -12,18 +12,13 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import ModuleType
 from typing import Any
 
 import pytest
 
 from mongoq import ConfigurationError, Queue, Task, TaskState
-from mongoq.core.clock import elapsed
-from mongoq.core.options import Policy
 from mongoq.storage.commands import update_many
-from mongoq.worker.attempt import LiveAttempt
-from mongoq.worker.executors.children import Blueprint, Child
-from mongoq.worker.handlers.signature import Handler
 
 HERE = Path(__file__).parent
 PARENT = """
@@ -301,40 +296,6 @@ def test_a_shutdown_reaches_the_handler_which_gives_its_task_back(
 
     assert (tmp_path / key).read_text().split()[-1] == "shutdown"
     assert (queue.get(key).state, queue.get(key).charged) == (TaskState.READY, 0)
-
-
-@pytest.fixture
-def child(handlers: Any) -> Iterator[Child]:
-    child = Child(Blueprint(Handler(handlers.returns, takes_attempt=False)))
-    yield child
-    child.dismiss()
-    child.leave(10)
-
-
-def attempt(number: int) -> LiveAttempt:
-    claimed: Any = SimpleNamespace(key=f"k{number}", token="t", suspect=0)
-    return LiveAttempt(claimed, Policy(), elapsed())
-
-
-def test_a_child_that_gives_back_also_what_it_was_to_run_gets_work_again(child: Child) -> None:
-    child.ready = True
-    child.held |= {number: attempt(number) for number in (1, 2, 3)}
-    child.recall()
-    child.gave_back([3])
-    assert not child.free, "a slow handler may run"
-    child.gave_back([1, 2])
-    assert child.free
-
-
-def test_a_transaction_that_waits_for_a_renewal_keeps_no_other_child_waiting(child: Child) -> None:
-    child.held[1] = one = attempt(1)
-    one.renewing = True
-    child.pause(1)
-    child.look(elapsed())
-    assert not one.apart, "it was left for later"
-    one.renewing = False
-    child.look(elapsed())
-    assert one.apart
 
 
 def test_children_leave_signals_to_their_parent(
