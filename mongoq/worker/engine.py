@@ -58,9 +58,7 @@ class Engine:
         self._dispatcher = dispatcher = Dispatcher(runtime, config, stop=self._stop_for)
         health = Health(telemetry, runtime.elapsed)
         self._watcher = WorkWatcher(runtime, stream, health, self._abandon, news=not config.burst)
-        self._fetcher = Fetcher(
-            runtime, config, dispatcher.room, self._watcher, receive=dispatcher.receive, done=done
-        )
+        self._fetcher = Fetcher(runtime, config, dispatcher.room, self._watcher, receive=dispatcher.receive, done=done)
         steps: dict[str, Step] = {
             "fetcher": self._fetcher.step,
             "look-ahead": self._fetcher.look_ahead,

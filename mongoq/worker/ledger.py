@@ -1,10 +1,10 @@
 """The one owner of every attempt in this process, by stage. The only state that the services of a worker share.
 
-Each transition of `stages.TRANSITIONS` is one method, and returns what is worth waking after it. Batches (a claim's reply, a written group)
-move under one lock, which is never held across a network call. The start and the end of a single handler take no
-lock, because handlers queued up for one: `LiveAttempt.end` decides by a list's pop who ends an attempt, and the
-collections below are changed by single operations that are atomic under the GIL (`deque.append`, `deque.popleft`,
-`set.add`, `set.discard`, `dict.pop`).
+Each transition of `stages.TRANSITIONS` is one method, and returns what is worth waking after it. Batches (a claim's
+reply, a written group) move under one lock, which is never held across a network call. The start and the end of a
+single handler take no lock, because handlers queued up for one: `LiveAttempt.end` decides by a list's pop which caller
+ends an attempt, and the collections below are changed by single operations that are atomic under the GIL
+(`deque.append`, `deque.popleft`, `set.update`, `set.discard`, `dict.pop`).
 
 On free-threaded Python these operations stay atomic, as each takes the collection's own lock, but three habits would
 need a lock of ours: `started_at` and the prefetch's mean are written without one, `len` of two collections is added

@@ -1,5 +1,7 @@
 """How far an attempt has come in this process, as a table: the ledger has one method for each event.
 
+::
+
     claimed ──▶ waiting ──▶ running ──▶ ended ──▶ written
        └───────────┴───────────┴──▶ lost ◀─┘
 """

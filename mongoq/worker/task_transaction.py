@@ -26,8 +26,8 @@ from mongoq.worker.attempt import LONGEST_TRANSACTION, TransactionHolder
 HELD: Final = timedelta(seconds=LONGEST_TRANSACTION + 20)
 """The lease that a transaction begins under, with time to write an ending after it."""
 LIFETIME: Final = 60.0
-"""Seconds after which MongoDB aborts a transaction (`transactionLifetimeLimitSeconds`). Such a transaction was too slow,
-so it counts as a failure and is not retried for free."""
+"""Seconds after which MongoDB aborts a transaction (`transactionLifetimeLimitSeconds`). A transaction that lasted so
+long was too slow, so it counts as a failure and is not retried for free."""
 RETRY_AFTER: Final = Exponential(timedelta(seconds=0.2), factor=2, max=timedelta(seconds=10))
 """The pause of a task whose transaction met another's write, so that one that always does so does not spin."""
 PAUSE: Final = 0.1

@@ -17,7 +17,6 @@ from mongoq.core.clock import elapsed
 from mongoq.core.requests import ClaimRequest
 from mongoq.embedded.server import EmbeddedServer
 from mongoq.storage.operations import claims
-from mongoq.worker.services.finisher import LONGEST_GATHERING
 from mongoq.worker.services.prefetch import MOST_AHEAD, MOST_BYTES
 
 REPLY = 16 * 2**20
@@ -97,7 +96,7 @@ def test_no_more_is_claimed_than_there_is_room_for(
     def listen(event: str, fields: Mapping[str, Any]) -> None:
         if event == "tasks.claimed":
             with begun:
-                held.append(len(handle._engine._held) + len(fields["tasks"]))
+                held.append(handle._engine._ledger.active + len(fields["tasks"]))
 
     queue.telemetry.subscribe(listen)
     with begun:
@@ -119,7 +118,7 @@ def test_without_prefetch_nothing_is_claimed_for_a_child_that_does_not_run_yet(
     def listen(event: str, fields: Mapping[str, Any]) -> None:
         if event == "tasks.claimed" and fields["tasks"]:
             with begun:
-                ready.append(handle._engine._executor.ready)
+                ready.append(handle._engine._dispatcher.executor.ready)
 
     queue.telemetry.subscribe(listen)
     with begun:
@@ -139,7 +138,7 @@ def test_what_a_lost_claim_took_does_not_wait_behind_a_busy_handler_where_order_
     handle = queue.start(gate, prefetch=0)
     until(lambda: gate.entered, why="the handler is busy")
     submitted: list[str] = []
-    executor = handle._engine._executor
+    executor = handle._engine._dispatcher.executor
     submit = executor.submit
 
     def note(attempts: Any) -> None:
@@ -152,7 +151,7 @@ def test_what_a_lost_claim_took_does_not_wait_behind_a_busy_handler_where_order_
     wanted = ClaimRequest(("default",), handle.id)
     queue._driver.run(claims.claim_many(queue._context, wanted, poison_budget=1, token=token))
     assert queue.get(lost).state is TaskState.RUNNING
-    handle._engine._intake._claimer._doubts[token] = elapsed()
+    handle._engine._fetcher._head._doubts[token] = elapsed()
     handle.wake()
     until(lambda: queue.get(lost).state is TaskState.READY, why="it is found, and given back")
     assert (queue.get(lost).charged, submitted) == (0, [])
@@ -172,15 +171,15 @@ def test_of_large_tasks_a_worker_holds_no_more_than_fits(
     def listen(event: str, fields: Mapping[str, Any]) -> None:
         if event == "tasks.claimed":
             with begun:
-                waiting = [attempt.task for attempt in list(handle._engine._held)] + list(fields["tasks"])
+                waiting = [attempt.task for attempt in list(handle._engine._ledger._active)] + list(fields["tasks"])
             held.append(sum(len(task.payload or b"") for task in waiting))
 
     queue.telemetry.subscribe(listen)
     with begun:
         handle = queue.start(gate)
     until(lambda: gate.entered, why="a large task runs")
-    handle._engine._started_at = float("inf")  # what waits too long would be given back
-    handle._engine._prefetch.ended(1e-5)  # by the speed of the handlers alone it would take all of them
+    handle._engine._ledger.started_at = float("inf")  # what waits too long would be given back
+    handle._engine._dispatcher.prefetch.ended(1e-5)  # by the speed of the handlers alone it would take all of them
     handle.wake()
     until(lambda: _full(handle._engine) or not queue.stats()["default"].ready, timeout=30, why="it takes no more")
     gate.opened.set()
@@ -190,34 +189,8 @@ def test_of_large_tasks_a_worker_holds_no_more_than_fits(
 
 
 def _full(engine: Any) -> bool:
-    room, enough = engine._room()
-    return room < enough and not engine._intake.asking
+    return not engine._dispatcher.room.worth_a_claim and not engine._ledger.asked
 
 
 def _large(count: int) -> Iterator[Any]:
     return (NewTask(payload=bytes(1_000_000)) for _ in range(count))
-
-
-def test_endings_wait_for_company_only_while_handlers_run(
-    make_queue: Callable[..., Queue], watch: Any, gate: Any, until: Callable[..., None]
-) -> None:
-    queue = make_queue(workers=2)
-    events = watch(queue)
-
-    def handler(task: Task) -> None:
-        if task.get("long"):
-            gate(task)
-        else:
-            threading.Event().wait(LONGEST_GATHERING)
-
-    handle = queue.start(handler)
-    queue.new_many([{}] * 4)
-    events.wait("task.ended", 4)
-    until(lambda: not handle._engine._held, why="it is idle")
-    assert handle._engine._gather_for() == 0
-    queue.new({"long": True})
-    until(lambda: gate.entered, why="a handler runs")
-    assert handle._engine._gather_for() >= LONGEST_GATHERING
-    gate.opened.set()
-    handle.stop()
-    assert handle._engine._gather_for() == 0

@@ -65,7 +65,9 @@ class Read:
 class Keepalive:
     """Renews tasks as long as its `with` block lasts: see `Queue.keepalive`."""
 
-    def __init__(self, runtime: Runtime, tasks: Sequence[Task], lease: timedelta | None, keepalives: Keepalives) -> None:
+    def __init__(
+        self, runtime: Runtime, tasks: Sequence[Task], lease: timedelta | None, keepalives: Keepalives
+    ) -> None:
         self._runtime = runtime
         self._tasks = tasks
         self._lease = lease

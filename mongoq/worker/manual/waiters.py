@@ -32,12 +32,11 @@ class Lobby:
         self._called = False
         self._closed = False
         self._waiting = 0
+        self._stream = stream
         self._poll_at = 0.0
         runtime = replace(shared, wake=self._wake)
         health = Health(shared.telemetry)
-        self._watcher = WorkWatcher(
-            runtime, stream, health, self.close, prefix="lobby-", resting=lambda: self.deserted
-        )
+        self._watcher = WorkWatcher(runtime, stream, health, self.close, prefix="lobby-", resting=lambda: self.deserted)
         self._watcher.start()
 
     @property

@@ -1,4 +1,4 @@
-"""Keeps the executor supplied: when to claim, how much, how long to wait after finding nothing, when a burst is over."""
+"""Keeps the executor supplied: when to claim, how much, how long to wait after that, when a burst is over."""
 
 from __future__ import annotations
 

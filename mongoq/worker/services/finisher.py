@@ -177,7 +177,7 @@ class Finisher:
 
     def _write_failure(self, ending: Completion, error: StorageRefused) -> None:
         """Write a failure in place of an ending that no time will make fit into its document."""
-        attempt, verdict = ending
+        attempt = ending.attempt
         instead = self._instead(ending, InvalidTask(f"its ending cannot be stored: {error}"))
         try:
             self._write([Completion(attempt, instead)])

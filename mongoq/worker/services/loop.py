@@ -77,6 +77,7 @@ class Loop:
         step: Step,
         health: Health,
         closed: Callable[[], None] = lambda: None,
+        *,
         last: Callable[[], None] = lambda: None,
         clock: Clock = elapsed,
     ) -> None:
