@@ -12,7 +12,7 @@ from mongoq.core.signals import Interruption
 from mongoq.core.verdict import Outcome, Raised, Released, Verdict, describe
 from mongoq.worker.attempt import LiveAttempt
 from mongoq.worker.config import IGNORE, STOP, WorkerConfig, executor_for
-from mongoq.worker.executors.base import Reports
+from mongoq.worker.executors.base import Executor, Reports
 from mongoq.worker.runtime import Runtime
 from mongoq.worker.services.finisher import tell_lost
 from mongoq.worker.services.prefetch import Prefetch, Room
@@ -25,7 +25,14 @@ log = logging.getLogger("mongoq.worker")
 class Dispatcher:
     """What happens to one attempt between its claim and its verdict. Called from any thread; no I/O."""
 
-    def __init__(self, runtime: Runtime, config: WorkerConfig, *, stop: Callable[[DependencyError], None]) -> None:
+    def __init__(
+        self,
+        runtime: Runtime,
+        config: WorkerConfig,
+        *,
+        stop: Callable[[DependencyError], None],
+        make_executor: Callable[[WorkerConfig, Reports], Executor] = executor_for,
+    ) -> None:
         self._runtime = runtime
         self._ledger = runtime.ledger
         self._config = config
@@ -39,7 +46,7 @@ class Dispatcher:
             more_ready=lambda: runtime.wake(Wake.WORK),
             waiting=self._ledger.waiting,
         )
-        self.executor = executor_for(config, reports)
+        self.executor = make_executor(config, reports)
         # For a child that starts a task would wait; where that may be, a burst on an empty queue needs no child at all.
         slots = (lambda: self.executor.ready) if config.prefetch == 0 else (lambda: config.workers)
         self.room = Room(self._ledger, self.prefetch, slots, config.workers)

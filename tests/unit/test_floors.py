@@ -43,6 +43,7 @@ UP_ALLOWED: Final = {
 NOT_STATES: Final = {
     ("storage/operations/heartbeat.py", "running"),  # a worker's own count of what it holds
     ("worker/engine.py", "running"),  # as above
+    ("worker/stages.py", "running"),  # a stage of an attempt
     ("worker/services/sweeper.py", "expired"),  # what a sweep reports
 }
 

@@ -1,4 +1,4 @@
-"""The interpreter's turns while workers run."""
+"""The switch interval of the interpreter while workers run in the foreground."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from mongoq.worker.services import switch_interval
+from mongoq.worker.services.switch_interval import LONGEST, shortened
 
 
 @pytest.fixture(autouse=True)
@@ -18,32 +18,23 @@ def usual() -> Iterator[float]:
     sys.setswitchinterval(before)
 
 
-def test_turns_are_short_until_the_last_worker_has_ended(usual: float) -> None:
-    switch_interval.shorten("one")
-    switch_interval.shorten("other")
-    assert sys.getswitchinterval() == pytest.approx(switch_interval.LONGEST, abs=2e-6)
-
-    switch_interval.restore("one")
-    switch_interval.restore("one")
-    assert sys.getswitchinterval() == pytest.approx(switch_interval.LONGEST, abs=2e-6)
-
-    switch_interval.restore("other")
+def test_the_interval_is_short_until_the_last_worker_has_ended(usual: float) -> None:
+    with shortened():
+        with shortened():
+            assert sys.getswitchinterval() == pytest.approx(LONGEST, abs=2e-6)
+        assert sys.getswitchinterval() == pytest.approx(LONGEST, abs=2e-6)
     assert sys.getswitchinterval() == pytest.approx(usual, abs=2e-6)
 
 
 @pytest.mark.parametrize("own", [0.0001, 0.02])
 def test_what_the_application_sets_itself_stays(own: float) -> None:
-    switch_interval.shorten("one")
-    sys.setswitchinterval(own)
-    switch_interval.restore("one")
-
+    with shortened():
+        sys.setswitchinterval(own)
     assert sys.getswitchinterval() == pytest.approx(own, abs=2e-6)
 
 
-def test_turns_that_are_shorter_already_are_left_alone() -> None:
+def test_an_interval_that_is_shorter_already_is_left_alone() -> None:
     sys.setswitchinterval(0.0002)
-    switch_interval.shorten("one")
-    assert sys.getswitchinterval() == pytest.approx(0.0002, abs=2e-6)
-    switch_interval.restore("one")
-
+    with shortened():
+        assert sys.getswitchinterval() == pytest.approx(0.0002, abs=2e-6)
     assert sys.getswitchinterval() == pytest.approx(0.0002, abs=2e-6)
