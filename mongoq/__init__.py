@@ -9,9 +9,9 @@ queue.run(lambda task: print(task.tags["user"]))
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
-from mongoq import rooms
+from mongoq.api.buffer import AsyncBuffer, Buffer
 from mongoq.core.backoff import Constant, Exponential, Ladder, Linear
 from mongoq.core.errors import (
     ConfigurationError,
@@ -34,20 +34,31 @@ from mongoq.core.errors import (
 )
 from mongoq.core.events import Signpost
 from mongoq.core.lifecycle import TaskState
+from mongoq.core.modification import Change, Modification, Modified, TaskRef
 from mongoq.core.new_task import NewTask
-from mongoq.core.signals import Cancel, DeadlineExceeded, Fail, Interrupted, Interruption, Move, Retry, Signal, Snooze
+from mongoq.core.signals import (
+    Cancel,
+    DeadlineExceeded,
+    Fail,
+    Interrupted,
+    Interruption,
+    Move,
+    Retry,
+    Signal,
+    Snooze,
+)
 from mongoq.core.task import Attempt, QueueStats, Task, TaskError, WorkerInfo
-from mongoq.queue import Queue
+from mongoq.queue import AsyncQueue, Queue
 
 if TYPE_CHECKING:
-    from mongoq.api.buffer import Buffer
-    from mongoq.core.modification import Change, Modification, Modified, TaskRef
     from mongoq.worker.handle import WorkerHandle
     from mongoq.worker.manual.keepalive import Keepalive
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "AsyncBuffer",
+    "AsyncQueue",
     "Attempt",
     "Buffer",
     "Cancel",
@@ -96,26 +107,18 @@ __all__ = [
     "WrongState",
 ]
 
-
-_LATER: Final = {
-    "Buffer": "buffer",
-    "Change": "modification",
-    "Keepalive": "keepalive",
-    "Modification": "modification",
-    "Modified": "modification",
-    "TaskRef": "modification",
-    "WorkerHandle": "handle",
-}
-"""What a plain producer is spared, and its room."""
-
-if not TYPE_CHECKING:  # or a misspelt name would pass for any of these
+if not TYPE_CHECKING:  # or a misspelt name would pass for either
 
     def __getattr__(name: str) -> Any:
-        """Bring in what is needed later, if at all."""
-        if name not in _LATER:
+        """Import the worker with the first name of it: it doubles the time that the import of mongoq takes."""
+        if name == "WorkerHandle":
+            from mongoq.worker.handle import WorkerHandle as found
+        elif name == "Keepalive":
+            from mongoq.worker.manual.keepalive import Keepalive as found
+        else:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        return getattr(getattr(rooms, _LATER[name]), name)
+        return found
 
     def __dir__() -> list[str]:
-        """All names, those that come later as well."""
+        """All names, those of the worker as well."""
         return sorted({*globals(), *__all__})

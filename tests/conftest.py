@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -12,6 +13,16 @@ import pytest
 from mongoq import Queue
 from mongoq.embedded.server import EmbeddedServer, open_embedded
 from proving.cluster import Cluster
+
+
+def pytest_configure() -> None:
+    """Heed Ctrl-C, and let all children heed it, where this run was started with SIGINT ignored.
+
+    A shell without job control does that to what it starts with `&`, and children inherit it: those that the tests
+    interrupt would not end.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
@@ -32,7 +43,8 @@ def until() -> Callable[..., None]:
 def server(tmp_path_factory: pytest.TempPathFactory, until: Callable[..., None]) -> Iterator[EmbeddedServer]:
     """Give the MongoDB that all tests of this run share; its `uri` is where to connect.
 
-    Several runs share the one whose folder MONGOQ_TEST_SERVER names; whoever started it stops it.
+    Under pytest-xdist each worker has one of its own: tests look at all of their server. Several runs share the one
+    whose folder MONGOQ_TEST_SERVER names; whoever started it stops it.
     """
     shared = os.environ.get("MONGOQ_TEST_SERVER")
     with open_embedded(shared or tmp_path_factory.mktemp("mongodb")) as server:

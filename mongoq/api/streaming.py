@@ -1,53 +1,67 @@
 """Any number of tasks, in order: each chunk is drafted while the server works on the one before.
 
-Drafting is Python, inserting is the server's work, so the two overlap: one helper thread sends, the caller's own
-thread draws on the caller's iterable. Two chunks are held at a time, whatever is streamed.
+Drafting is Python, inserting is the server's work, so the two overlap. Two chunks are held at a time, whatever is
+streamed.
 
-Measured beside sending from the caller's thread (20,000 tasks, the best of nine alternating rounds on 2 cores): `load`
-12.6 instead of 15.9 µs per task, `new_many` 19.1 instead of 23.8, where the inserts alone took 9.3. To make the caller
-wait until the helper has the interpreter made no difference that could be told from noise. A plain `insert`
-command would save at most the 1.5 µs of `insert_many`, and the driver would not repeat it after a lost connection.
+Measured beside sending in turn (20,000 tasks, the best of nine alternating rounds on 2 cores): `load` 12.6 instead of
+15.9 µs per task, `new_many` 19.1 instead of 23.8, where the inserts alone took 9.3.
 """
 
 from __future__ import annotations
 
-import contextlib
-import contextvars
-import functools
-from collections.abc import Callable, Generator, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
 from operator import itemgetter
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from mongoq.core.errors import MongoqError, StorageError
+from mongoq.storage.commands import Join, Op, Start
 from mongoq.storage.operations.enqueue import CHUNK, Draft, Others
 
 Chunk = list[Draft]
-Send = Callable[[Chunk], Others]
+Send = Callable[[Chunk], Op[Others]]
 
 
 class Sent(NamedTuple):
     """A chunk on its way."""
 
     chunk: Chunk
-    wait: Callable[[], Others]
+    handle: Any
+    """None: it is sent by who waits for it."""
 
 
-def stream(send: Send, chunks: Iterator[Chunk], *, ahead: bool = True) -> Iterator[tuple[Chunk, Others]]:
-    """Send chunk after chunk, and give back each with what came of it. The first error ends it, with the count.
+def stream(
+    send: Send, chunks: Iterator[Chunk], collect: Callable[[Chunk, Others], None], *, ahead: bool = True
+) -> Op[None]:
+    """Send chunk after chunk, and hand each to `collect` with what came of it. The first error ends it.
 
-    `ahead` drafts a chunk while the one before is sent; a session may only be used by one thread.
+    `ahead` drafts a chunk while the one before is sent; a session may only be used by one at a time. What raises bears
+    the count of the tasks enqueued before.
     """
     done = 0
     try:
-        with contextlib.closing(_ahead(send, chunks) if ahead else _in_turn(send, chunks)) as results:
-            for chunk, others in results:
-                refused = _refused(others)
-                if refused:
-                    done += refused[0]
-                    raise refused[1]
-                done += len(chunk)
-                yield chunk, others
+        sent: Sent | None = None
+        while True:
+            failure: Exception | None = None
+            try:
+                chunk = next(chunks, None)
+            except Exception as error:  # noqa: BLE001 -- what is on its way comes first
+                chunk, failure = None, error
+            others = yield from _awaited(send, sent)
+            if (refused := _refused(others)) is not None:
+                done += refused[0]
+                raise refused[1]
+            last, sent = sent, None
+            if chunk:
+                # A chunk that is not full is mostly the last: there is nothing to draft beside it.
+                handle = (yield Start(send(chunk))) if ahead and len(chunk) == CHUNK else None
+                sent = Sent(chunk, handle)
+            if last is not None:
+                done += len(last.chunk)
+                collect(last.chunk, others)
+            if failure is not None:
+                raise failure
+            if sent is None:
+                return
     except Exception as error:
         more = f", and perhaps some of the {CHUNK:,} after them" if isinstance(error, StorageError) else ""
         error.add_note(f"tasks enqueued before it: {done:,}{more}")
@@ -56,39 +70,16 @@ def stream(send: Send, chunks: Iterator[Chunk], *, ahead: bool = True) -> Iterat
         raise
 
 
-def _in_turn(send: Send, chunks: Iterator[Chunk]) -> Generator[tuple[Chunk, Others], None, None]:
-    for chunk in chunks:
-        yield chunk, send(chunk)
-
-
-def _ahead(send: Send, chunks: Iterator[Chunk]) -> Generator[tuple[Chunk, Others], None, None]:
-    sent: Sent | None = None
-    with ThreadPoolExecutor(1, "mongoq-stream") as helper:
-        try:
-            for chunk in chunks:
-                last, sent = sent, None
-                others = last.wait() if last else {}
-                if not _refused(others):
-                    sent = Sent(chunk, _start(helper, send, chunk))
-                if last:
-                    yield last.chunk, others
-        except Exception:
-            if sent:  # what is on its way comes first
-                yield sent.chunk, sent.wait()
-            raise
-        if sent:
-            yield sent.chunk, sent.wait()
+def _awaited(send: Send, sent: Sent | None) -> Op[Others]:
+    if sent is None:
+        return {}
+    if sent.handle is None:
+        return (yield from send(sent.chunk))
+    others: Others = yield Join(sent.handle)
+    return others
 
 
 def _refused(others: Others) -> tuple[int, MongoqError] | None:
     """The first place that got an error, and the error."""
     errors = [(place, other) for place, other in others.items() if isinstance(other, MongoqError)]
     return min(errors, key=itemgetter(0), default=None)
-
-
-def _start(helper: ThreadPoolExecutor, send: Send, chunk: Chunk) -> Callable[[], Others]:
-    """Begin to send. A chunk that is not full is mostly the last: it is sent by whoever waits for it."""
-    if len(chunk) < CHUNK:
-        return functools.partial(send, chunk)
-    # In the caller's context, which may hold a session or a time limit of the driver's.
-    return helper.submit(contextvars.copy_context().run, send, chunk).result

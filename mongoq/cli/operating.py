@@ -1,4 +1,4 @@
-"""Commands that change tasks: `cancel`, `delete`, `purge`, `move`, `retry`. By key at once; many after a yes."""
+"""Commands that change tasks: `cancel`, `delete`, `move`, `purge`, `rerun`, `redrive`. By key at once; many after a yes."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import Annotated, Any, Final, Self
 
 import typer
 
-from mongoq import Queue, TaskNotFound, TaskState, WrongState
+from mongoq import DuplicateTask, Queue, TaskNotFound, TaskState, WrongState
 from mongoq.cli.options import AsJson, place, refuse, span_option, tags
 from mongoq.cli.output import clean, note, print_json, say
-from mongoq.core.lifecycle import FINISHED, LIVE, WAITING
+from mongoq.core.lifecycle import FINISHED, LIVE, WAITING, Event, sources
 
 DELETABLE: Final = (*WAITING, *FINISHED)
 
@@ -49,7 +49,7 @@ def cancel(
         return 1
 
     choice = _Choice("cancel", queue, state, where, LIVE).instead_of(keys)
-    _act(context, choice, keys, one, Queue.cancel, yes=yes, as_json=as_json)
+    _act(context, choice, keys, one, lambda line, **chosen: line.cancel_all(**chosen), yes=yes, as_json=as_json)
 
 
 def delete(
@@ -66,8 +66,9 @@ def delete(
 
     Give keys, or choose by --queue, --state and --where. --json prints {"count": N}.
     """
-    choice = _Choice("delete", queue, state, where, DELETABLE)
-    _act(context, choice.instead_of(keys), keys, Queue.delete, Queue.delete, yes=yes, as_json=as_json)
+    choice = _Choice("delete", queue, state, where, DELETABLE).instead_of(keys)
+    one: Callable[[Queue, str], int] = lambda line, key: line.delete(key)  # noqa: E731
+    _act(context, choice, keys, one, lambda line, **chosen: line.delete_all(**chosen), yes=yes, as_json=as_json)
 
 
 def move(
@@ -85,13 +86,9 @@ def move(
 
     Give keys, or choose by --queue, --state and --where. --json prints {"count": N}.
     """
-
-    def many(line: Queue, **chosen: Any) -> int:
-        return line.move(to=to, **chosen)
-
-    choice = _Choice("move", queue, state, where, WAITING)
+    choice = _Choice("move", queue, state, where, WAITING).instead_of(keys)
     one: Callable[[Queue, str], int] = lambda line, key: line.move(key, to)  # noqa: E731
-    _act(context, choice.instead_of(keys), keys, one, many, yes=yes, as_json=as_json)
+    _act(context, choice, keys, one, lambda line, **chosen: line.move_all(to, **chosen), yes=yes, as_json=as_json)
 
 
 def purge(
@@ -112,40 +109,65 @@ def purge(
     _report("purge", count, as_json=as_json)
 
 
-def retry(
+def rerun(
     context: typer.Context,
     *,
     keys: Keys = None,
-    queue: Annotated[str | None, typer.Option(help="All failed tasks of this queue.")] = None,
-    from_: Annotated[
-        str | None, typer.Option("--from", metavar="QUEUE", help="Send tasks home from this error queue.")
+    queue: OfQueue = None,
+    state: Annotated[TaskState, typer.Option("--state", help="Those in this state.")] = TaskState.FAILED,
+    yes: Yes = False,
+    as_json: AsJson = False,
+) -> None:
+    """Run failed tasks again with a fresh count of attempts; with --state cancelled or expired ones.
+
+    Give keys (of tasks in any of these states), or --queue. Exit code 1 where a KEY was given and not all could be
+    run again. --json prints {"count": N}.
+    """
+    if bool(keys) == (queue is not None):
+        refuse("give keys, or --queue, but not both")
+    if state not in sources(Event.RERUN):
+        refuse(f"--state {state}: only {', '.join(sources(Event.RERUN))} tasks can be run again")
+
+    def one(line: Queue, key: str) -> int:
+        try:
+            line.rerun(key)
+        except DuplicateTask as error:
+            note(f"{key}: {error}")
+            return 0
+        return 1
+
+    choice = _Choice("rerun", queue, state, None, (state,))
+    many: Callable[..., int] = lambda line, **_: line.rerun_all(queue=queue, state=state)  # noqa: E731
+    _act(context, choice, keys, one, many, yes=yes, as_json=as_json)
+
+
+def redrive(
+    context: typer.Context,
+    *,
+    queue: Annotated[str, typer.Argument(metavar="QUEUE", show_default=False, help="The error queue.")],
+    keys: Annotated[
+        list[str] | None, typer.Argument(metavar="[KEY...]", show_default=False, help="Only these tasks.")
     ] = None,
     yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
-    """Run failed tasks again with a fresh count of attempts, or send those of an error queue home.
+    """Send the dead letters of an error queue back to where they came from, with a fresh count of attempts.
 
-    `mongoq retry KEY...`, `mongoq retry --queue mail`, `mongoq retry --from mail/err` (all of it, or only KEY...).
-    Exit code 1 where a KEY was given and not all could be run again. --json prints {"count": N}.
+    `mongoq redrive mail/err`: all of them, or only KEY... Exit code 1 where a KEY was given and not all could be
+    sent. --json prints {"count": N}.
     """
-    if from_ is not None and queue is not None:
-        refuse("give --queue or --from, not both")
-    if not keys and from_ is None and queue is None:
-        refuse("say which: KEY..., --queue QUEUE or --from QUEUE")
-
-    def some(line: Queue, wanted: list[str] | None) -> int:
-        return line.retry_failed(wanted, queue=queue) if from_ is None else line.send_home(from_, wanted)
 
     def one(line: Queue, key: str) -> int:
-        done = some(line, [key])
+        done = line.redrive(queue, [key])
         if not done:
             task = line.get(key)
-            wanted = "no failed task" if from_ is None else f"no task that was sent to {from_}"
-            note(f"{key} is {wanted}, or its `unique` value is taken: it is {task.state} in {task.queue}")
+            why = f"is no task that was sent to {queue}, or its `unique` value is taken"
+            note(f"{key} {why}: it is {task.state} in {task.queue}")
         return done
 
-    choice = _Choice("retry", queue or from_, None, None, (TaskState.FAILED, *(() if from_ is None else WAITING)))
-    _act(context, choice, keys, one, lambda line, **_: some(line, None), yes=yes, as_json=as_json)
+    choice = _Choice("redrive", queue, None, None, (TaskState.FAILED, *WAITING))
+    many: Callable[..., int] = lambda line, **_: line.redrive(queue)  # noqa: E731
+    _act(context, choice, keys, one, many, yes=yes, as_json=as_json)
 
 
 @dataclass(frozen=True)

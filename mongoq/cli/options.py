@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ import typer
 
 from mongoq import ConfigurationError, Queue
 from mongoq.cli.output import note
+from mongoq.core.environment import namespace_named, uri_named
 from mongoq.embedded.server import holds_server
 
 UNITS: Final = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -35,12 +35,12 @@ class Place:
     @property
     def given(self) -> str | None:
         """The MongoDB that was named either way."""
-        return self.uri or os.environ.get("MONGOQ_URI") or None
+        return uri_named(self.uri)
 
     @property
     def namespace(self) -> str:
         """The namespace: --namespace, else MONGOQ_NAMESPACE, else `default`."""
-        return self.named or os.environ.get("MONGOQ_NAMESPACE") or "default"
+        return namespace_named(self.named)
 
     def open(self, *, reading: bool = False, **options: Any) -> Queue:
         """The queue there. ConfigurationError where no MongoDB is named.

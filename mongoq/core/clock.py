@@ -30,10 +30,19 @@ def elapsed() -> float:
 
 
 class Clock(Protocol):
-    """What operations ask for the time."""
+    """What operations ask for the time, and drivers keep right."""
 
     def now(self) -> datetime:
         """The server's time, UTC, in whole milliseconds."""
+
+    def wants_measuring(self) -> bool:
+        """Whether it is time to ask the server again."""
+
+    def measured(self, server: datetime, sent: float, received: float) -> None:
+        """Take the server's time, asked for at `sent` and answered by `received` (both `elapsed()`)."""
+
+    def doubt(self) -> None:
+        """Measure again before the next use: after an error another server may answer."""
 
 
 class ServerClock:
@@ -88,3 +97,13 @@ class FrozenClock:
     def advance(self, seconds: float) -> None:
         """Move on by so many seconds."""
         self._now = whole_milliseconds(self._now + timedelta(seconds=seconds))
+
+    def wants_measuring(self) -> bool:
+        """Whether it is time to ask the server: never."""
+        return False
+
+    def measured(self, server: datetime, sent: float, received: float) -> None:
+        """Leave the server's time aside."""
+
+    def doubt(self) -> None:
+        """Go on standing still."""

@@ -41,7 +41,7 @@ class Signpost(StrEnum):
     """key: the task went to another claimant, or its lease could not be renewed in time."""
     SWEPT = "tasks.swept"
     """promoted, rescued, expired: how many tasks a sweep moved."""
-    WATCHING = "change_stream.watching"
+    WATCHING = "wakeups.watching"
     """The worker is idle and listens for news of work."""
     TRANSACTION_REPEATED = "transaction.repeated"
     """error: why a transaction of mongoq's own (`modify`, what follows a completion, the beginning of `transaction`) is

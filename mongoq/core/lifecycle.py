@@ -79,7 +79,7 @@ TRANSITIONS: Final = (
     Transition(Event.CANCEL, (_S.SCHEDULED, _S.READY, _S.RUNNING), _S.CANCELLED, "somebody asked"),
     Transition(Event.CHANGE, (_S.SCHEDULED, _S.RUNNING), _S.READY, "modify, due now"),
     Transition(Event.CHANGE, (_S.READY, _S.RUNNING), _S.SCHEDULED, "modify, put off"),
-    Transition(Event.RERUN, (_S.FAILED,), _S.READY, "an operator tries again"),
+    Transition(Event.RERUN, (_S.FAILED, _S.CANCELLED, _S.EXPIRED), _S.READY, "an operator tries again"),
 )
 
 FINISHED: Final = (_S.COMPLETED, _S.FAILED, _S.EXPIRED, _S.CANCELLED)

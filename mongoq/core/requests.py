@@ -160,14 +160,10 @@ def checked_selection(
     return TaskFilter(queue, chosen, None if keys is None else tuple(keys), dict(where or {}))
 
 
-def checked_choice(
-    named: object, queue: str | None, state: TaskState | str | None, where: Mapping[str, Any] | None
-) -> TaskFilter:
-    """Which tasks are to be changed where none is `named`: not simply all of them. Never both ways at once."""
-    chosen = queue is not None or state is not None or bool(where)
-    if chosen == (named is not None):
-        both = ", not both: a key is one task, whatever its queue" if chosen else ""
-        raise ConfigurationError(f"give a key, or choose by queue, state or where{both}")
+def checked_choice(queue: str | None, state: TaskState | str | None, where: Mapping[str, Any] | None) -> TaskFilter:
+    """Which tasks are to be changed: never simply all of them."""
+    if queue is None and state is None and not where:
+        raise ConfigurationError("choose by queue, state or where: nothing is given")
     return checked_selection(queue=queue, state=state, where=where)
 
 

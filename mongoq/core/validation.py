@@ -15,7 +15,7 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from enum import Enum
-from typing import Any, Concatenate, Final, ParamSpec, TypeVar
+from typing import Any, Final, ParamSpec, TypeVar
 
 from mongoq.core.errors import ConfigurationError, Fault, InvalidTask
 
@@ -182,18 +182,6 @@ def suggesting(function: Callable[P, T]) -> Callable[P, T]:
         return function(*args, **kwargs)
 
     return call
-
-
-def arguments_of(
-    model: Callable[Concatenate[Any, P], Any],
-) -> Callable[[Callable[..., T]], Callable[Concatenate[Any, P], T]]:
-    """Give a method the arguments of another: for type checkers, editors, `help` and `suggesting`."""
-
-    def share(function: Callable[..., T]) -> Callable[Concatenate[Any, P], T]:
-        function.__signature__ = inspect.signature(model)  # type: ignore[attr-defined]
-        return function
-
-    return share
 
 
 def whole_milliseconds(instant: datetime) -> datetime:

@@ -1,89 +1,361 @@
-"""What an operation may ask for, as a value: one command to MongoDB, or several in one transaction."""
+"""What an operation may ask for: a closed set of frozen commands, and the replies that drivers give.
+
+An operation is a generator: it yields a command and is sent the reply, or an error of `core.errors` is raised at the
+`yield`. Each driver answers every command. Commands name no driver: their writes, time limits and hints are plain
+values, so the operations import neither pymongo nor bson.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Final, TypeVar
+from typing import Any, ClassVar, Final, TypeAlias, TypeVar
+
+from mongoq.core.errors import MongoqError, StorageRefused
+from mongoq.core.waiter import Waiter
 
 T = TypeVar("T")
 
 Document = dict[str, Any]
 Filter = dict[str, Any]
 Update = dict[str, Any]
+Keys = Sequence[tuple[str, int]]
+"""The keys of an index or an order: 1 ascends, -1 descends."""
 
 TIME_IS_UP: Final = 50
 """The server's code where a command ran into its time limit."""
+DUPLICATE: Final = 11000
+"""The server's code where a unique index has the value already."""
 
 
 @dataclass(frozen=True, slots=True)
-class Command:
-    """One call of a method of a collection (or of the database, where `collection` is None)."""
+class Find:
+    """The documents that match, as a list.
 
-    collection: str | None
-    verb: str
-    args: tuple[Any, ...] = ()
-    options: Mapping[str, Any] = field(default_factory=dict)
-    majority: bool = False
-    """Read only what cannot be rolled back any more."""
-    naive: bool = False
-    """Read instants without their zone, UTC: for one who adds it (`codec.made_aware`)."""
-    limit: timedelta | None = None
-    """A time limit of its own in place of the client's timeouts."""
-
-
-@dataclass(frozen=True, slots=True)
-class Transaction(Command):
-    """Several commands, run as one operation in one transaction: all that it writes is seen at once, or never.
-
-    `body` makes it anew each time: a transaction that met another's write, or a fail-over, is run again. It must let
-    every StorageError pass, since the server has aborted the transaction by then. `limit` is for how long it is
-    run again.
+    A `limit` makes it one round trip: the server closes the cursor after a single batch, which holds at most 16 MiB,
+    so fewer documents than asked for may come although more match. `most` stops after so many, however many batches
+    they take.
     """
 
-    collection: str | None = None
-    verb: str = "transaction"
-    body: Callable[[], Op[Any]] = field(kw_only=True)
+    collection: str
+    where: Filter
+    only: Sequence[str] | None = None
+    """The fields to bring. Default: all but those of `without`."""
+    without: Sequence[str] = ()
+    sort: Keys | None = None
+    hint: str | None = None
+    """The name of the index to use."""
+    limit: int = 0
+    most: int = 0
+    skip: int = 0
+    majority: bool = False
+    """Read only what cannot be rolled back."""
+    naive: bool = False
+    """Read instants without their zone, UTC: for one who adds it (`codec.made_aware`)."""
+    server_limit: timedelta | None = None
+    """How long the server may work on it."""
+    timeout: timedelta | None = None
+    """A time limit in place of the client's own."""
 
 
-Op = Generator[Command, Any, T]
+@dataclass(frozen=True, slots=True)
+class Count:
+    """How many documents match."""
+
+    collection: str
+    where: Filter
+    hint: str | None = None
+    timeout: timedelta | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Aggregate:
+    """The rows of a pipeline."""
+
+    collection: str
+    pipeline: Sequence[Document]
+    hint: str | None = None
+    timeout: timedelta | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class InsertOne:
+    """Insert an encoded document. Raises KeyTaken."""
+
+    collection: str
+    body: Any
+
+
+@dataclass(frozen=True, slots=True)
+class InsertMany:
+    """Insert encoded documents. Raises PartlyWritten where some were refused.
+
+    Ordered, nothing after the first refused one is tried.
+    """
+
+    collection: str
+    bodies: Sequence[Any]
+    ordered: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class UpdateMany:
+    """Update what matches; how many documents matched. The driver does not repeat it by itself."""
+
+    collection: str
+    where: Filter
+    update: Update | Sequence[Update]
+    hint: str | None = None
+    upsert: bool = False
+    timeout: timedelta | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FindAndUpdate:
+    """Update the first document that matches; the document afterwards, or None."""
+
+    collection: str
+    where: Filter
+    update: Update
+    sort: Keys
+    hint: str
+    server_limit: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    """Delete what matches; how many documents."""
+
+    collection: str
+    where: Filter
+    hint: str | None = None
+    timeout: timedelta | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Changing:
+    """One statement of a `Bulk`: update what matches."""
+
+    where: Filter
+    update: Update | Sequence[Update]
+    many: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Removing:
+    """One statement of a `Bulk`: delete what matches."""
+
+    where: Filter
+    many: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Bulk:
+    """Statements in one round trip; how many documents they matched or deleted together.
+
+    Each finds its documents by `_id`. Raises PartlyWritten where some were refused.
+    """
+
+    collection: str
+    writes: Sequence[Changing | Removing]
+    ordered: bool = True
+    timeout: timedelta | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Hello:
+    """What the server says of itself: its time, and whether it is part of a replica set."""
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """Nothing, after the server was asked for its time, where that was due."""
+
+
+@dataclass(frozen=True, slots=True)
+class ListIndexes:
+    """The indexes of a collection: by name, their keys and options."""
+
+    collection: str
+
+
+@dataclass(frozen=True, slots=True)
+class CreateIndexes:
+    """Build indexes, given by name as their keys and options."""
+
+    collection: str
+    indexes: Mapping[str, tuple[Keys, Mapping[str, Any]]]
+    quorum: str | None
+    """How many members have to build them before they are used."""
+    timeout: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class Transact:
+    """The result of `body`, all of whose commands run in one transaction: all they write is seen at once, or never.
+
+    `body` makes the operation anew each time: a transaction that met another's write, or a fail-over, is run again for
+    `limit`. It must let every StorageError pass, since the server has aborted the transaction by then. Inside another
+    transaction it is part of that one. Raises Unsupported on a standalone server.
+    """
+
+    body: Callable[[], Op[Any]]
+    limit: timedelta | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Within:
+    """The result of `body`, whose commands run in the transaction in progress of a session."""
+
+    session: Any
+    body: Callable[[], Op[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class OpenTransaction:
+    """A session with a transaction in progress that began with `first`, which is run again while that can help.
+
+    It is to be ended by `Commit` or `Abort`.
+    """
+
+    first: Callable[[], Op[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """Commit the transaction of an `OpenTransaction` and end its session."""
+
+    session: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Abort:
+    """Abort the transaction of an `OpenTransaction` and end its session."""
+
+    session: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Nothing, after so many seconds."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Whether the waiter was notified within so many seconds; None waits for ever."""
+
+    waiter: Waiter
+    seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What a function returns that may block: starts threads, opens a client, waits for a process."""
+
+    function: Callable[[], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Loop:
+    """The event loop of who awaits the operation; None where it blocks."""
+
+
+@dataclass(frozen=True, slots=True)
+class Apart:
+    """The result of an operation that runs outside of the caller's context: no session or time limit of its own."""
+
+    op: Op[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """A handle of an operation that runs beside this one."""
+
+    op: Op[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Join:
+    """The result of an operation that was started; what it raised is raised here."""
+
+    handle: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """A change stream that starts now. Raises StorageRefused with one of `NO_STREAMS` where there can be none."""
+
+    collection: str
+    pipeline: Sequence[Document]
+    await_seconds: float
+    """How long one `Next` may wait on the server."""
+
+
+@dataclass(frozen=True, slots=True)
+class Next:
+    """The next change of a stream; None where nothing came in time, `ENDED` where nothing can come any more."""
+
+    ENDED: ClassVar[str] = "ended"
+
+    stream: Any
+    timeout: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class Unwatch:
+    """Nothing, after a stream was closed."""
+
+    stream: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Entered:
+    """Nothing, after the block of a `with` statement has run; what the block raised is raised here.
+
+    `value` is what the statement's `as` gets.
+    """
+
+    value: Any
+
+
+Command: TypeAlias = (
+    Find | Count | Aggregate | InsertOne | InsertMany | UpdateMany | FindAndUpdate | Delete | Bulk | Hello | Measure
+    | ListIndexes | CreateIndexes | Transact | Within | OpenTransaction | Commit | Abort | Pause | Wait | Call | Loop | Apart | Start | Join | Watch | Next
+    | Unwatch | Entered
+)  # fmt: skip
+
+Op: TypeAlias = Generator[Command, Any, T]
 """An operation whose result is a T."""
 
 
-def find(
-    collection: str,
-    where: Filter,
-    *,
-    only: Sequence[str] | None = None,
-    without: Sequence[str] | None = None,
-    sort: Sequence[tuple[str, int]] | None = None,
-    hint: str | None = None,
-    limit: int = 0,
-    skip: int = 0,
-    majority: bool = False,
-    max_time_ms: int | None = None,
-    naive: bool = False,
-) -> Op[list[Document]]:
-    """The documents that match, all at once.
+class KeyTaken(StorageRefused):
+    """A unique index has the value already; `field` is the first of the index's keys."""
 
-    A limit makes it one round trip: the server closes the cursor after a single batch, which holds at most
-    16 MiB, so fewer documents than asked for may come although more match.
+    def __init__(self, field: str) -> None:
+        super().__init__(f"{field} is taken", code=DUPLICATE)
+        self.field = field
+
+
+class PartlyWritten(StorageRefused):
+    """Some writes of a batch were refused; `errors` has each of them, by its place in the batch.
+
+    Where the batch was in order there is one, and nothing after it was tried; else all others were written.
+    `matched` is how many documents the updates among those found.
     """
-    options: dict[str, Any] = {"limit": -limit, "batch_size": limit} if limit else {}
-    if skip:
-        options["skip"] = skip
-    if only is not None:
-        options["projection"] = list(only)
-    elif without is not None:
-        options["projection"] = dict.fromkeys(without, 0)
-    if sort is not None:
-        options["sort"] = list(sort)
-    if hint is not None:
-        options["hint"] = hint
-    if max_time_ms is not None:
-        options["max_time_ms"] = max_time_ms
-    documents: list[Document] = yield Command(collection, "find", (where,), options, majority, naive)
+
+    def __init__(self, errors: Mapping[int, MongoqError], matched: int = 0) -> None:
+        first = next(iter(errors.values()))
+        super().__init__(str(first), code=getattr(first, "code", None))
+        self.errors = errors
+        self.matched = matched
+
+
+def find(collection: str, where: Filter, **options: Any) -> Op[list[Document]]:
+    """The documents that match; the options are those of `Find`."""
+    documents: list[Document] = yield Find(collection, where, **options)
     return documents
 
 
@@ -94,11 +366,17 @@ def find_one(collection: str, where: Filter, **options: Any) -> Op[Document | No
 
 
 def update_many(
-    collection: str, where: Filter, update: Update | list[Update], *, limit: timedelta | None = None
+    collection: str, where: Filter, update: Update | Sequence[Update], *, timeout: timedelta | None = None
 ) -> Op[int]:
-    """Update what matches, found by `_id`; how many matched. The driver does not repeat it by itself.
+    """Update what matches, found by `_id`; how many matched.
 
     The hint keeps the planner from trying every index that could serve one of the guards.
     """
-    result = yield Command(collection, "update_many", (where, update), {"hint": "_id_"}, limit=limit)
-    return int(result.matched_count)
+    matched: int = yield UpdateMany(collection, where, update, hint="_id_", timeout=timeout)
+    return matched
+
+
+def nothing(result: T) -> Op[T]:
+    """An operation that asks for nothing."""
+    yield from ()
+    return result

@@ -58,9 +58,14 @@ class WorkerHandle:
         """
         self._engine.stop(self._grace if timeout is None else _seconds("timeout", timeout))
 
-    def stop_soon(self, timeout: Duration | None = None) -> None:
-        """Do as `stop`, without waiting for it."""
-        threading.Thread(target=self.stop, args=(timeout,), name="mongoq-stop", daemon=True).start()
+    def stop_soon(self, timeout: Duration | None = None, *, then: Callable[[], object] = lambda: None) -> None:
+        """Do as `stop`, without waiting for it; call `then` when it has stopped."""
+
+        def stop() -> None:
+            self.stop(timeout)
+            then()
+
+        threading.Thread(target=stop, name="mongoq-stop", daemon=True).start()
 
     def wake(self) -> None:
         """Look for work now instead of at the next poll."""

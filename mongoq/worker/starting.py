@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from mongoq.core.events import Telemetry
 from mongoq.core.requests import ClaimRequest
 from mongoq.storage.context import Context
-from mongoq.storage.drivers.change_stream import ChangeStream, new_work
-from mongoq.storage.drivers.connection import Connection
+from mongoq.storage.drivers.change_stream import ChangeStream
+from mongoq.storage.operations.watch import new_work
 from mongoq.worker.config import WorkerConfig
 from mongoq.worker.engine import Engine
 from mongoq.worker.handle import WorkerHandle
-from mongoq.worker.handlers.signature import checked_handler, default_workers
+from mongoq.worker.handlers.signature import ASYNCIO, checked_handler, default_workers
 from mongoq.worker.runtime import Run
 
 
@@ -45,19 +47,23 @@ def checked_config(
 
 def start(
     context: Context,
-    connection: Connection,
+    stream_run: Run,
     run: Run,
     job: WorkerConfig,
     *,
     telemetry: Telemetry,
     done: Callable[[], None],
     made: Callable[[WorkerHandle], None],
+    loop: asyncio.AbstractEventLoop | None = None,
 ) -> WorkerHandle:
     """Start a worker in threads of its own; it calls `done` when it has ended.
 
-    `made` gets the handle before the first task runs: a handler may stop its own queue.
+    `made` gets the handle before the first task runs: a handler may stop its own queue. `stream_run` runs what reads
+    the change stream. Coroutine handlers run on `loop`; None: on one of the worker's own.
     """
-    stream = ChangeStream(connection, context, new_work(job.queues, job.where))
+    stream = ChangeStream(stream_run, context, new_work(job.queues, job.where))
+    if job.executor == ASYNCIO:
+        job = replace(job, loop=loop)
     engine = Engine(context, run, job, stream, telemetry=telemetry, done=done)
     handle = WorkerHandle(engine, context.options.grace.total_seconds())
     engine.start(lambda: made(handle))

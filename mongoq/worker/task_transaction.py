@@ -7,21 +7,21 @@ ending is written under a lease that is still held, and the renewer brings the l
 
 from __future__ import annotations
 
-import functools
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import timedelta
-from typing import Final
+from typing import Final, TypeVar
 
 from mongoq.core.backoff import Exponential
 from mongoq.core.clock import elapsed
 from mongoq.core.errors import StorageUnavailable
 from mongoq.core.signals import Snooze
 from mongoq.core.task import Task
+from mongoq.storage.commands import Op, Pause
 from mongoq.storage.drivers.errors import is_transient
-from mongoq.storage.drivers.sessions import REPLAYED_FOR
+from mongoq.storage.drivers.steps import REPLAYED_FOR
 from mongoq.worker.attempt import LONGEST_TRANSACTION, TransactionHolder
+
+T = TypeVar("T")
 
 HELD: Final = timedelta(seconds=LONGEST_TRANSACTION + 20)
 """The lease that a transaction begins under, with time to write an ending after it."""
@@ -33,24 +33,22 @@ RETRY_AFTER: Final = Exponential(timedelta(seconds=0.2), factor=2, max=timedelta
 PAUSE: Final = 0.1
 
 
-@contextmanager
-def holding_lease(task: Task, renew: Callable[[timedelta], None]) -> Iterator[None]:
+def holding_lease(task: Task, renew: Callable[[timedelta], Op[None]], block: Callable[[], Op[T]]) -> Op[T]:
     """Extend the lease of a task for the block, which completes the task where it ends without an error."""
     attempt = task.attempt
     own = task.lease_until - task.read_at if task.lease_until else HELD
     if not isinstance(attempt, TransactionHolder):  # claimed by hand, maybe for longer: nobody would bring that back
-        _persistently(functools.partial(renew, max(HELD, own)))
-        yield
-        return
+        yield from _persistently(lambda: renew(max(HELD, own)))
+        return (yield from block())
     begun, committed, retry_as = None, False, None
     extends = attempt.lease_left < HELD.total_seconds()
     lease = HELD if attempt.lease_left > 0 else max(HELD, own)
     attempt.begin_transaction(elapsed() + lease.total_seconds() if extends else 0.0)
     try:
         if extends:
-            _persistently(functools.partial(renew, lease))
+            yield from _persistently(lambda: renew(lease))
         begun = elapsed()
-        yield
+        entered = yield from block()
         committed = True
     except Exception as error:
         if _may_run_again(error, begun):
@@ -58,20 +56,21 @@ def holding_lease(task: Task, renew: Callable[[timedelta], None]) -> Iterator[No
         raise
     finally:
         attempt.end_transaction(committed=committed, extended=begun is not None, retry_as=retry_as)
+    return entered
 
 
-def _persistently(renew: Callable[[], None]) -> None:
+def _persistently(renew: Callable[[], Op[None]]) -> Op[None]:
     """Renew; again where no server answers, as long as the begin of the transaction would be tried."""
     give_up_at = elapsed() + REPLAYED_FOR
     while True:
         try:
-            renew()
+            yield from renew()
         except StorageUnavailable:
             if elapsed() > give_up_at:
                 raise
         else:
             return
-        threading.Event().wait(PAUSE)
+        yield Pause(PAUSE)
 
 
 def _may_run_again(error: Exception, begun: float | None) -> bool:

@@ -1,14 +1,13 @@
-"""`executors`: no-op handlers in threads, waiting ones on a loop, computing ones in child processes.
+"""`executors`: no-op handlers in threads, waiting ones on a loop, computing and no-op ones in child processes.
 
 Rates are those between the first and the last group of endings written, so that the start of threads, loop and
-children is not in them. The limits: for asyncio a bare loop with as many coroutines at once; for processes two
-bare processes that compute the same.
+children is not in them. The limits: for asyncio a bare loop with as many coroutines at once; for processes that
+compute two bare processes that compute the same.
 """
 
 from __future__ import annotations
 
 import asyncio
-import inspect
 import time
 from collections.abc import Callable
 from functools import partial
@@ -21,7 +20,7 @@ from benchmarks.fleet import Fleet
 from benchmarks.report import Row, rounds
 from benchmarks.setting import Place, Setting
 from benchmarks.worker import Spec
-from mongoq import ConfigurationError, Queue
+from mongoq import ConfigurationError
 from mongoq.core.events import Signpost
 
 AT_ONCE = 1_000
@@ -36,18 +35,22 @@ def executors(setting: Setting) -> list[Row]:
     rows += _if_there(
         setting, "executors.asyncio", partial(_asyncio, setting, napping), lambda: asyncio.run(_naps(napping))
     )
-    computing = max(2 * CHILDREN, setting.count(20_000) // 50)
-    steps = handlers.steps_for(0.02)
-    ours, bare = partial(_processes, setting, computing, steps), partial(_labour, setting, computing, steps)
-    return rows + _if_there(setting, "executors.processes", ours, bare)
+    rows += _computing(setting, "executors.processes", seconds=0.02, tasks=setting.count(20_000) // 50)
+    rows += _computing(setting, "executors.processes.1ms", seconds=0.001, tasks=setting.count(20_000) // 5)
+    no_ops = partial(_processes, setting, setting.count(20_000), 0)
+    return rows + _if_there(setting, "executors.processes.noop", no_ops)
 
 
-def _if_there(setting: Setting, name: str, ours: Callable[[], float], bare: Callable[[], float]) -> list[Row]:
-    if "executor" not in inspect.signature(Queue.run).parameters:
-        setting.note(f"{name} is skipped: run() takes no executor yet")
-        return []
+def _computing(setting: Setting, name: str, *, seconds: float, tasks: int) -> list[Row]:
+    """Measure child processes whose handler computes for about so long."""
+    tasks = max(2 * CHILDREN, tasks)
+    steps = handlers.steps_for(seconds)
+    return _if_there(setting, name, partial(_processes, setting, tasks, steps), partial(_labour, setting, tasks, steps))
+
+
+def _if_there(setting: Setting, name: str, *measures: Callable[[], float]) -> list[Row]:
     try:
-        return [Row(name, "tasks/s", *rounds(setting.rounds(), ours, bare))]
+        return [Row(name, "tasks/s", *rounds(setting.rounds(), *measures))]
     except ConfigurationError as error:
         setting.note(f"{name} is skipped: {error}")
         return []

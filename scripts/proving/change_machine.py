@@ -11,7 +11,7 @@ from hypothesis.stateful import precondition, rule
 from pymongo.read_concern import ReadConcern
 
 from mongoq.core.errors import DependencyError, StorageUnavailable, WrongState
-from mongoq.core.lifecycle import WAITING
+from mongoq.core.lifecycle import WAITING, TaskState
 from mongoq.core.modification import Change, Modification
 from mongoq.core.task import Task
 from mongoq.storage.operations import bulk, requeue
@@ -67,11 +67,11 @@ class Machine(TaskMachine):
         # In the order of their keys: of two that may not both live the first goes on.
         keys = [self.key(which)] if one else sorted(self.model.tasks)
         if home:
-            self.run(requeue.send_home(self.context, queue, keys))
-            change_model.send_home(self.model, queue, keys)
+            self.run(requeue.redrive(self.context, queue, keys))
+            change_model.redrive(self.model, queue, keys)
         else:
-            self.run(requeue.retry_failed(self.context, keys, None))
-            change_model.retry_failed(self.model, keys)
+            self.run(requeue.rerun_all(self.context, keys, None, TaskState.FAILED))
+            change_model.rerun_all(self.model, keys)
 
     # The atomic change
 

@@ -60,12 +60,12 @@ def update(
 # From outside, many
 
 
-def retry_failed(model: Model, keys: Sequence[str]) -> list[str]:
+def rerun_all(model: Model, keys: Sequence[str]) -> list[str]:
     """Have failed tasks run again, but for those whose `unique` value another has by now; which do."""
     return [key for key in keys if model.tasks[key].state is TaskState.FAILED and _rerun(model, key)]
 
 
-def send_home(model: Model, queue: str, keys: Sequence[str]) -> list[str]:
+def redrive(model: Model, queue: str, keys: Sequence[str]) -> list[str]:
     """The same, where they came from, and with those that wait in a queue that they were sent to; which do."""
     away = [
         key

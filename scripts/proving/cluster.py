@@ -25,6 +25,8 @@ ELECTION: Final = 2.0
 """Seconds without a word from the primary after which the others elect another; 10 by default."""
 
 _START_SECONDS: Final = 60.0
+_MOST_MOVES: Final = 5
+"""Ports that a cluster gives up before it calls a start failed."""
 
 
 class Cluster:
@@ -37,6 +39,7 @@ class Cluster:
         self, members: int = 3, folder: Path | None = None, *, parameters: Mapping[str, Any] | None = None
     ) -> None:
         self._own = folder is None
+        self._moves = 0
         self.folder = folder or Path(tempfile.mkdtemp(prefix="mongoq-cluster-"))
         ports = [free_port() for _ in range(members)]
         self.network = Network(ports)
@@ -127,15 +130,33 @@ class Cluster:
         # 30 s: a majority write then takes one interval. At 0.5 s that would hide what mongoq itself adds.
         settings = {"electionTimeoutMillis": round(ELECTION * 1000), "heartbeatIntervalMillis": 100}
         config: dict[str, Any] = {"_id": NAME, "members": members, "settings": settings}
+        first = self.members[0]
+        if self._exchanged_ports():
+            return False
         if not all(member.pid for member in self.members):
             raise RuntimeError(f"mongod did not start:\n{self._logs()}")
         try:
-            self.members[0].ask("replSetInitiate", config)
+            if first.ask("serverStatus")["pid"] != first.pid:
+                return False  # another mongod listens there, and this one is about to say so
+            first.ask("replSetInitiate", config)
         except OperationFailure as error:
             return error.code == 23  # it was, in this folder
         except PyMongoError:
             return False
         return True
+
+    def _exchanged_ports(self) -> bool:
+        """Start the members that found their ports taken on others; whether there were any.
+
+        `free_port` leaves a gap between its look and mongod's start, and a member that is down holds no port.
+        """
+        found = [member for member in self.members if member.lost_its_port]
+        for member in found:
+            self._moves += 1
+            if self._moves > _MOST_MOVES:
+                raise RuntimeError(f"{_MOST_MOVES} ports were taken, one after the other:\n{self._logs()}")
+            member.move(free_port())
+        return bool(found)
 
     def _whole(self) -> bool:
         """Whether one member is primary and all the others follow it.
@@ -143,6 +164,7 @@ class Cluster:
         A write to all of them shows it. Each then has a source: one that looks for a source while the primary
         falls silent asks that one first, for 20 s (measured on 6.0.5).
         """
+        self._exchanged_ports()
         concern = WriteConcern(w=len(self.members), wtimeout=1000)
         if not any(member.is_primary for member in self.members):
             with suppress(PyMongoError):  # or they wait for `ELECTION` first

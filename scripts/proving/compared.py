@@ -17,7 +17,7 @@ from mongoq.core.options import Options, checked_options
 from mongoq.core.task import Task
 from mongoq.storage.context import Context
 from mongoq.storage.documents import decoding, fields
-from mongoq.storage.drivers.blocking import Driver
+from mongoq.storage.drivers.blocking import BlockingDriver
 from mongoq.storage.drivers.connection import Connection
 from mongoq.storage.operations import schema
 from proving.task_model import LEASE, MAX_RETRIES, STEP, Model, error_queue
@@ -39,7 +39,7 @@ class Compared(RuleBasedStateMachine):
         super().__init__()
         self.clock = FrozenClock()
         self.context = Context(self.clock, _options(), KeyMaker())
-        self.driver = Driver(self.connection, ServerClock())
+        self.driver = BlockingDriver(self.connection, ServerClock())
         self.run: Callable[..., Any] = self.driver.run
         self.model = Model(self.clock.now())
         self.claims: list[Task] = []

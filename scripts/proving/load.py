@@ -26,9 +26,9 @@ from pymongo import MongoClient
 from rich.console import Console
 from rich.table import Column, Table
 
-from benchmarks.__main__ import embedded
 from benchmarks.fleet import Fleet
 from benchmarks.report import Row, show
+from benchmarks.server import embedded
 from benchmarks.setting import Place, Setting
 from benchmarks.worker import Spec
 from mongoq import NewTask

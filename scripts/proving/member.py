@@ -21,8 +21,11 @@ NAME = "proving"
 """The name of the replica set."""
 
 
+_TAKEN = "Address already in use"
+
+
 def free_port() -> int:
-    """A port of 127.0.0.1 that nobody listens on."""
+    """A port of 127.0.0.1 that nobody listens on just now; another process may take it at any time."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -55,6 +58,7 @@ class Member:
         self._changed = changed
         self._mongod = mongod
         self._process: subprocess.Popen[bytes] | None = None
+        self._log_start = 0
         self._client: pymongo.MongoClient[dict[str, Any]] | None = None
 
     def __repr__(self) -> str:
@@ -71,6 +75,7 @@ class Member:
             return
         self._folder.mkdir(exist_ok=True)
         with (self._folder / "mongod.log").open("ab") as log:
+            self._log_start = log.seek(0, os.SEEK_END)
             self._process = subprocess.Popen(
                 self._command(),
                 stdin=subprocess.DEVNULL,
@@ -81,6 +86,22 @@ class Member:
             )
         self.frozen = False
         self._changed()
+
+    @property
+    def lost_its_port(self) -> bool:
+        """Whether its last start ended because another process listens on its port."""
+        if self._process is None or self._process.poll() is None:
+            return False
+        return _TAKEN in (self._folder / "mongod.log").read_bytes()[self._log_start :].decode(errors="replace")
+
+    def move(self, port: int) -> None:
+        """Start it on another port. Its proxy, and with it the address that others know, stays."""
+        if self._client:
+            self._client.close()
+            self._client = None
+        self.port = port
+        self._network.move(self.index, port)
+        self.start()
 
     def kill(self) -> None:
         """SIGKILL it: no word to anybody, its connections are reset."""

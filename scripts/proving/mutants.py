@@ -1,4 +1,4 @@
-"""Seed one fault at a time into a copy of the package, and see which layer of the tests notices.
+"""Seed one fault at a time into the processes under test, and see which layer of the tests notices.
 
     scripts/mutants                 all of them
     scripts/mutants --quick         those that a unit test should see
@@ -6,7 +6,7 @@
     scripts/mutants --check         only whether each can still be seeded
 
 A fault that no test notices is a test that is missing: the exit code is 1 then. It is 2 where a fault cannot be
-seeded any more, or where the tests fail without one.
+seeded any more, or where the tests fail without one. The tests run in this tree, whose files stay as they are.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -26,22 +25,25 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from mongoq.embedded.server import open_embedded
-from proving.seeded import MUTANTS, Mutant
+from proving.seeded import MUTANTS
+from proving.seeded.fault import MISFITS, CannotSeedError, Fault
 
 ROOT: Final = Path(__file__).parents[2]
-LEFT: Final = shutil.ignore_patterns(".venv", ".git", ".*_cache", ".hypothesis", "__pycache__", "*.egg-info")
+SCRIPTS: Final = ROOT / "scripts"
+START: Final = SCRIPTS / "proving" / "seeded" / "start"
+"""The folder whose `sitecustomize` installs a fault."""
 LAYERS: Final = (
     "unit", "storage", "conformance", "hostile", "work", "acceptance", "proving", "proofs", "faults",
 )  # fmt: skip
-OPTIONS: Final = ("-q", "-x", "--no-header", "--tb=no", "-p", "no:cacheprovider", "-o", "timeout=90")
-FAILED: Final = re.compile(r"^(?:FAILED|ERROR) (\S+)", re.MULTILINE)
+OPTIONS: Final = (
+    "-q", "-x", "--no-header", "--tb=no", "-p", "no:cacheprovider", "-o", "timeout=90",
+    "--ignore=tests/acceptance/test_mutants.py",  # it would run this program within itself
+)  # fmt: skip
+FAILED: Final = re.compile(r"^(?:FAILED|ERROR) (.+?)(?: - .*)?$", re.MULTILINE)  # an id may hold spaces
 PASSED: Final = 0
 SOME_FAILED: Final = 1
 LONGEST: Final = 1200
-
-
-class CannotSeedError(Exception):
-    """A fault's piece of source has gone, or the tests could not be run with it."""
+NEVER_ENDED: Final = "(the tests never ended)"
 
 
 class Caught(NamedTuple):
@@ -51,41 +53,36 @@ class Caught(NamedTuple):
     test: str
 
 
-class Copy:
-    """A copy of the project in which faults are seeded, and the server its tests share."""
+class Trials:
+    """Runs tests with a fault and without; all share one server, and leave their files in `folder`."""
 
-    def __init__(self, folder: Path, server: Path) -> None:
-        self._folder = folder
-        self._environment = {**os.environ, "PYTHONPATH": str(folder), "MONGOQ_TEST_SERVER": str(server)}
-        shutil.copytree(ROOT, folder, ignore=LEFT)
+    def __init__(self, folder: Path) -> None:
+        self._misfits = folder / "misfits"
+        self._environment = {
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join(map(str, (START, ROOT, SCRIPTS))),
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "HYPOTHESIS_STORAGE_DIRECTORY": str(folder / "hypothesis"),
+            "MONGOQ_TEST_SERVER": str(folder / "mongodb"),
+            MISFITS: str(self._misfits),
+        }
+        self._environment.pop("MONGOQ_FAULT", None)
 
-    def seed(self, mutant: Mutant) -> None:
-        """Make the fault's edits; CannotSeedError where one does not fit exactly once."""
-        for file, old, new in mutant.edits:
-            text = (self._folder / file).read_text()
-            if text.count(old) != 1:
-                raise CannotSeedError(f"{mutant.name}: {file} holds {text.count(old)} times, not once: {old!r}")
-            (self._folder / file).write_text(text.replace(old, new))
-
-    def mend(self) -> None:
-        """Take every fault back."""
-        shutil.rmtree(self._folder / "mongoq")
-        shutil.copytree(ROOT / "mongoq", self._folder / "mongoq", ignore=LEFT)
-
-    def failing(self, tests: Iterable[str]) -> str | None:
+    def failing(self, tests: Iterable[str], fault: Fault | None = None) -> str | None:
         """The first of these tests that fails, or None where all pass."""
-        command = [sys.executable, "-B", "-m", "pytest", *OPTIONS, *tests]
+        command = [sys.executable, "-m", "pytest", *OPTIONS, *tests]
+        environment = self._environment if fault is None else {**self._environment, "MONGOQ_FAULT": fault.name}
         pipe: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-        with subprocess.Popen(
-            command, cwd=self._folder, env=self._environment, start_new_session=True, **pipe
-        ) as process:
+        with subprocess.Popen(command, cwd=ROOT, env=environment, start_new_session=True, **pipe) as process:
             try:
                 said, _ = process.communicate(timeout=LONGEST)
             except subprocess.TimeoutExpired:
-                return "(the tests never ended)"
+                return NEVER_ENDED
             finally:
                 with suppress(ProcessLookupError):
                     os.killpg(process.pid, signal.SIGKILL)  # and the workers that its tests left
+        if fault is not None and self._misfits.exists():
+            raise CannotSeedError(f"{fault.name}: its replacement does not fit any more:\n{self._misfits.read_text()}")
         if process.returncode == PASSED:
             return None
         found = FAILED.search(said)
@@ -94,20 +91,17 @@ class Copy:
         return found[1]
 
 
-def caught(copy: Copy, mutant: Mutant) -> Caught | None:
+def caught(trials: Trials, fault: Fault) -> Caught | None:
     """Which layer notices this fault: what should see it first, then all layers in order."""
-    copy.mend()
-    copy.seed(mutant)
     layers = [layer for layer in LAYERS if (ROOT / "tests" / layer).is_dir()]
-    for tests in (mutant.first, *((f"tests/{layer}",) for layer in layers)):
-        test = copy.failing(tests)
+    for tests in (fault.first, *((f"tests/{layer}",) for layer in layers)):
+        test = trials.failing(tests, fault)
         if test is None:
             continue
-        if tests is not mutant.first:
-            copy.mend()
-            if copy.failing([test]):
-                raise CannotSeedError(f"without any fault the tests fail: {test}")
-        return Caught(test.split("/")[1], test.rpartition("/")[2])
+        if tests is not fault.first and test != NEVER_ENDED and trials.failing([test]):
+            raise CannotSeedError(f"without any fault the tests fail: {test}")
+        file, _, name = test.partition("::")
+        return Caught(tests[0].split("/")[1], f"{Path(file).name}::{name}")
     return None
 
 
@@ -128,50 +122,56 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--check", action="store_true", help="only whether each can still be seeded")
     given = parser.parse_args(arguments)
     chosen = [
-        mutant
-        for mutant in MUTANTS
-        if given.only in (None, mutant.name)
-        and (not given.quick or all(test.startswith("tests/unit/") for test in mutant.first))
+        fault
+        for fault in MUTANTS.values()
+        if given.only in (None, fault.name)
+        and (not given.quick or all(test.startswith("tests/unit/") for test in fault.first))
     ]
     if not chosen:
-        parser.error(f"no fault is called {given.only!r}; one of: {', '.join(mutant.name for mutant in MUTANTS)}")
+        parser.error(f"no fault is called {given.only!r}; one of: {', '.join(MUTANTS)}")
+    try:
+        for fault in chosen:
+            fault.check()
+            _check_tests(fault)
+        if given.check:
+            print(f"{len(chosen)} faults can be seeded")
+            return 0
+        return _run(chosen)
+    except CannotSeedError as error:
+        print(f"mutants: {error}", file=sys.stderr)
+        return 2
+
+
+def _check_tests(fault: Fault) -> None:
+    missing = [test for test in fault.first if not (ROOT / test.partition("::")[0]).exists()]
+    if missing or not fault.first:
+        raise CannotSeedError(f"{fault.name}: the tests to run first are missing: {', '.join(missing)}")
+
+
+def _run(chosen: Sequence[Fault]) -> int:
     with ExitStack() as stack:
-        folder = Path(
-            stack.enter_context(tempfile.TemporaryDirectory(prefix="mongoq-mutants-", ignore_cleanup_errors=True))
-        )
-        copy = Copy(folder / "project", folder / "mongodb")
-        try:
-            for mutant in chosen:
-                copy.seed(mutant)
-                copy.mend()
-            if given.check:
-                print(f"{len(chosen)} faults can be seeded")
-                return 0
-            stack.enter_context(open_embedded(folder / "mongodb"))
-            return _run(copy, chosen)
-        except CannotSeedError as error:
-            print(f"mutants: {error}", file=sys.stderr)
-            return 2
-
-
-def _run(copy: Copy, chosen: Sequence[Mutant]) -> int:
-    sound = copy.failing(dict.fromkeys(test for mutant in chosen for test in mutant.first))
-    if sound is not None:
-        raise CannotSeedError(f"without any fault the tests fail: {sound}")
-    survivors = []
-    start = time.monotonic()
-    for mutant in chosen:
-        begun = time.monotonic()
-        found = caught(copy, mutant)
-        if found is None:
-            survivors.append(mutant.name)
-        seconds = time.monotonic() - begun
-        who = f"{found.layer}: {found.test}" if found else "SURVIVED"
-        print(f"{mutant.name:56} {seconds:5.1f} s  {who}", flush=True)
-        if mutant.rule:
-            print(f"{'':56}          model: {harm(mutant.rule)}", flush=True)
+        made = tempfile.TemporaryDirectory(prefix="mongoq-mutants-", ignore_cleanup_errors=True)
+        folder = Path(stack.enter_context(made))
+        trials = Trials(folder)
+        stack.enter_context(open_embedded(folder / "mongodb"))
+        sound = trials.failing(dict.fromkeys(test for fault in chosen for test in fault.first))
+        if sound is not None:
+            raise CannotSeedError(f"without any fault the tests fail: {sound}")
+        start = time.monotonic()
+        survivors = [fault.name for fault in chosen if not _noticed(trials, fault)]
     print(f"{len(chosen) - len(survivors)} of {len(chosen)} faults were caught in {time.monotonic() - start:.0f} s")
     return 1 if survivors else 0
+
+
+def _noticed(trials: Trials, fault: Fault) -> bool:
+    begun = time.monotonic()
+    found = caught(trials, fault)
+    seconds = time.monotonic() - begun
+    who = f"{found.layer}: {found.test}" if found else "SURVIVED"
+    print(f"{fault.name:56} {seconds:5.1f} s  {who}", flush=True)
+    if fault.rule:
+        print(f"{'':56}          model: {harm(fault.rule)}", flush=True)
+    return found is not None
 
 
 if __name__ == "__main__":

@@ -44,6 +44,10 @@ class Network:
         """Tell which processes the members are; None: it does not run."""
         self._ask({"pids": list(pids)})
 
+    def move(self, member: int, port: int) -> None:
+        """Tell that a member listens on another port from now on."""
+        self._ask({"move": member, "port": port})
+
     def cut(self, member: int, *, clients: bool) -> None:
         """Cut a member off from the other members, and from clients or not."""
         self._ask({"cut": member, "clients": clients})

@@ -224,6 +224,8 @@ def _obey(network: Network, order: dict[str, Any]) -> int:
     match order:
         case {"pids": pids}:
             network.pids = pids
+        case {"move": member, "port": port}:
+            network.targets[member] = port
         case {"cut": member, "clients": clients}:
             network.cut[member] = clients
         case {"heal": members}:

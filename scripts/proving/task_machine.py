@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, precondition, rule
 
+from mongoq.api.changing import in_transaction
 from mongoq.core.errors import DependencyError, DuplicateTask, LeaseLost
 from mongoq.core.lifecycle import Event
 from mongoq.core.modification import Modification
 from mongoq.core.requests import ClaimRequest
 from mongoq.core.signals import Fail, Move, Retry, Snooze
+from mongoq.core.task import Task
 from mongoq.core.verdict import MOST_POISON_WEIGHT, Ending, Raised, Released, Returned
+from mongoq.storage.commands import Op, Within
 from mongoq.storage.operations import claims, enlist, enqueue, finish, leases
 from proving.compared import Compared
 from proving.task_model import error_queue
@@ -117,8 +121,8 @@ class TaskMachine(Compared):
         claim, task = self.claim(which), self.made(number, unique, skip=skip)
         first = partial(finish.complete_first, self.context, claim, None, "w")
         try:
-            with self.driver.transaction(first) as session:
-                self.run(enlist.new(self.context, task), session)
+            with self.driver.scope(in_transaction(first)) as session:
+                self.run(_within(session, enlist.new(self.context, task)))
                 if not commit:
                     raise DroppedError
             found = "made"
@@ -164,3 +168,8 @@ class TaskMachine(Compared):
         """Move what time has moved."""
         self.run(getattr(sweep, sweep)(self.context))
         getattr(self.model, sweep)()
+
+
+def _within(session: Any, op: Op[Task]) -> Op[Task]:
+    made: Task = yield Within(session, lambda: op)
+    return made

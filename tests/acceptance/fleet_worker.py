@@ -39,7 +39,9 @@ def main() -> None:
         threading.Event().wait(0.002)
 
     handlers: dict[str, Callable[[Task], None]] = {"quick": quick, "slow": slow, "stuck": stuck, "poison": poison}
-    with Queue(uri, namespace=namespace, lease=2, grace=1.5, workers=4, backoff=Linear(0.1)) as queue:
+    handlers["stuck and patient"] = stuck
+    grace = 8 if kind == "stuck and patient" else 1.5
+    with Queue(uri, namespace=namespace, lease=2, grace=grace, workers=4, backoff=Linear(0.1)) as queue:
         queue.run(handlers[kind])
 
 

@@ -1,4 +1,4 @@
-"""A smoke of every benchmark: that it runs and what it prints. Never how fast anything was."""
+"""A smoke of the benchmarks, of all with `-m long`: that they run and what they print. Never how fast anything was."""
 
 from __future__ import annotations
 
@@ -19,7 +19,11 @@ from mongoq.embedded.server import EmbeddedServer
 
 SCRIPTS: Final = Path(__file__).parents[2] / "scripts"
 KEYS: Final = {"name", "figure", "minimum", "maximum", "unit", "limit", "ratio"}
-WITHOUT_LIMIT: Final = {"idle.commands", "idle.cpu", "memory.idle", "memory.growth", "executors.threads"}
+WITHOUT_LIMIT: Final = {"idle.commands", "idle.cpu", "memory.idle", "memory.growth"} | {
+    "executors.threads",
+    "executors.processes.noop",
+}
+PROCESSES: Final = {f"executors.processes{work}" for work in ("", ".1ms", ".noop")}
 SMOKES: Final[dict[str, tuple[str, set[str]]]] = {
     "drain": ("--tasks 1000", {"drain.delete", "drain.keep", "drain.plain"}),
     "enqueue": ("--tasks 500", {"enqueue.many", "enqueue.one", "enqueue.buffer"}),
@@ -29,7 +33,7 @@ SMOKES: Final[dict[str, tuple[str, set[str]]]] = {
     "churn": ("--seconds 1 --tasks 2000", {"churn", "churn.small"}),
     "contention": ("--tasks 1000", {"contention.2", "contention.4", "contention.8"}),
     "memory": ("--tasks 500", {"memory.idle", "memory.growth"}),
-    "executors": ("--tasks 500", {"executors.threads", "executors.asyncio", "executors.processes"}),
+    "executors": ("--tasks 500", {"executors.threads", "executors.asyncio"} | PROCESSES),
     "import": ("", {"import"}),
     "modify": ("--tasks 20", {"modify.1", "modify.10", "modify.100"}),
 }
@@ -45,7 +49,7 @@ def bench(server: EmbeddedServer, until: Callable[..., None]) -> Iterator[Bench]
     def start(*arguments: str) -> subprocess.Popen[str]:
         process = subprocess.Popen(
             [sys.executable, "-m", "benchmarks", *arguments, "--uri", server.uri, "--repeat", "1", "--json"],
-            env={**os.environ, "PYTHONPATH": str(SCRIPTS)},
+            env={**os.environ, "PYTHONPATH": os.pathsep.join([str(SCRIPTS), os.environ.get("PYTHONPATH", "")])},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -79,7 +83,9 @@ def namespaces(uri: str) -> list[str]:
         return client["mongoq"].list_collection_names(filter={"name": {"$regex": "^bench-"}})
 
 
-@pytest.mark.parametrize("name", SMOKES)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[] if name == "drain" else pytest.mark.long) for name in SMOKES]
+)
 def test_benchmark_prints_one_object_with_its_rows(bench: Bench, name: str) -> None:
     sizes, names = SMOKES[name]
     process = bench(name, *sizes.split())
@@ -114,6 +120,39 @@ def test_benchmark_that_is_terminated_clears_away_its_workers_and_namespaces(
     process.communicate(timeout=30)
     assert process.returncode == 143
     # The fixture looks for what is left.
+
+
+@pytest.mark.long
+@pytest.mark.skipif(not (SCRIPTS.parent / ".git").exists(), reason="this tree has no history")
+@pytest.mark.parametrize("whose", ["own", "here"])
+def test_compare_sets_the_working_tree_beside_a_revision(server: EmbeddedServer, whose: str) -> None:
+    asked = [
+        "HEAD",
+        "import",
+        "drain.delete",
+        "drain.nothing",
+        "--rounds",
+        "2",
+        "--tasks",
+        "500",
+        "--benchmarks",
+        whose,
+    ]
+    ended = subprocess.run(
+        [sys.executable, "-m", "benchmarks", "compare", *asked, "--uri", server.uri, "--json"],
+        env={**os.environ, "PYTHONPATH": str(SCRIPTS)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stderr
+    told = json.loads(ended.stdout)
+    assert [row["name"] for row in told["rows"]] == ["import", "drain.delete"]
+    assert (told["rounds"], told["left_out"], told["unknown"]) == (2, [], ["drain.nothing"])
+    for row in told["rows"]:
+        assert 0 < row["minimum"] <= row["ratio"] <= row["maximum"]
+    assert not namespaces(server.uri)
 
 
 def test_unknown_benchmark_is_a_usage_error(bench: Bench) -> None:

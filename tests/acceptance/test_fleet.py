@@ -22,7 +22,8 @@ def test_four_processes_complete_20000_tasks_of_10_priorities_exactly_once(fleet
     assert len(started) == 20_000
     assert set(started.values()) == {1}
     assert all(fleet.started_by(process) for process in fleet.processes), "one process did not work at all"
-    assert {task.attempts for task in fleet.queue.tasks(limit=None)} == {1}
+    # Not `attempts`: on a busy machine a worker gives back what has waited for a second, and that is claimed again.
+    assert {task.charged for task in fleet.queue.tasks(limit=None)} == {1}
 
 
 def test_the_tasks_of_a_killed_worker_finish_elsewhere_within_the_lease_and_two_seconds(
@@ -64,7 +65,7 @@ def test_sigterm_ends_a_worker_within_its_grace_and_gives_attempts_back(fleet: A
 
 def test_a_second_signal_stops_at_once(fleet: Any, until: Until) -> None:
     fleet.queue.new()
-    fleet.start(1, "stuck")
+    fleet.start(1, "stuck and patient")
     until(fleet.started, why="its handler runs")
     first = time.monotonic()
     for _ in range(2):  # to the process and to its group, as `timeout` and some supervisors do: that is one
@@ -74,7 +75,7 @@ def test_a_second_signal_stops_at_once(fleet: Any, until: Until) -> None:
     fleet.processes[0].send_signal(signal.SIGINT)
 
     assert fleet.processes[0].wait(10) == 0
-    assert time.monotonic() - first < 1.4, "it waited for its grace of 1.5 s"
+    assert time.monotonic() - first < 6, "it waited for its grace of 8 s"
     assert fleet.queue.tasks()[0].state is TaskState.READY
 
 

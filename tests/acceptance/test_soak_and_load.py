@@ -33,7 +33,7 @@ def run(server: EmbeddedServer, module: str, *arguments: str) -> subprocess.Comp
     """The program on the server of this run; it must leave nothing there."""
     ended = subprocess.run(
         [sys.executable, "-m", f"proving.{module}", *arguments, "--uri", server.uri],
-        env={**os.environ, "PYTHONPATH": str(SCRIPTS)},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(SCRIPTS), os.environ.get("PYTHONPATH", "")])},
         capture_output=True,
         text=True,
         timeout=200,
@@ -45,6 +45,7 @@ def run(server: EmbeddedServer, module: str, *arguments: str) -> subprocess.Comp
     return ended
 
 
+@pytest.mark.long
 def test_load_tells_rates_memory_and_room_of_each_row(server: EmbeddedServer) -> None:
     ended = run(server, "load", *LOADS, "--scale", "0.001", "--json")
     assert ended.returncode == 0, ended.stderr
@@ -56,6 +57,7 @@ def test_load_tells_rates_memory_and_room_of_each_row(server: EmbeddedServer) ->
         assert all(math.isfinite(figure) and figure > 0 for figure in told.values()), told
 
 
+@pytest.mark.long
 def test_soak_tells_each_figure_and_its_slope(server: EmbeddedServer) -> None:
     ended = run(server, "soak", "--minutes", "0.05", "--every", "0.3", "--json")
     assert ended.returncode == 0, ended.stderr

@@ -20,6 +20,12 @@ JUDGED: Final = 10
 """How many invariants there are."""
 
 
+@pytest.mark.timeout(300)
+def test_a_queue_under_chaos_for_15_seconds_keeps_every_promise(tmp_path: Path) -> None:
+    _survive(tmp_path, seconds=15, seed=7)
+
+
+@pytest.mark.long
 @pytest.mark.timeout(600)
 def test_a_queue_under_chaos_for_a_minute_keeps_every_promise(tmp_path: Path) -> None:
     _survive(tmp_path, seconds=60, seed=7)

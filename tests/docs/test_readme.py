@@ -21,7 +21,9 @@ from mongoq.core.options import DEFAULTS
 from mongoq.embedded.server import EmbeddedServer
 
 ROOT = Path(__file__).parents[2]
-README = (ROOT / "README.md").read_text()
+PAGES = (ROOT / "README.md",)
+"""Where the documentation lies that is checked here. A block or table may stand on any of these pages."""
+README = "\n".join(page.read_text() for page in PAGES)
 
 
 def block(language: str, containing: str) -> str:

@@ -97,7 +97,7 @@ def test_a_worker_works_without_a_complaint(
 ) -> None:
     queue = open_as(who)
     watching: list[str] = []
-    queue.telemetry.subscribe(lambda name, _: watching.append(name) if name == "change_stream.watching" else None)
+    queue.telemetry.subscribe(lambda name, _: watching.append(name) if name == "wakeups.watching" else None)
     handle = queue.start(lambda task: NewTask(queue="done") if task.queue == "next" else None, queues=["next", "done"])
     until(lambda: watching, timeout=30, why="the worker listens for news")
     key = queue.new(queue="next").key
@@ -126,7 +126,7 @@ def test_an_operator_may_change_tasks_and_enqueue_none(open_as: Open) -> None:
     queue.update(first.key, priority=2)
     assert queue.move(first.key, "elsewhere") == 1
     queue.cancel(second.key)
-    assert queue.retry_failed(queue="ops") == 0
-    assert queue.delete(queue="ops") == 3
+    assert queue.rerun_all(queue="ops") == 0
+    assert queue.delete_all(queue="ops") == 3
     with pytest.raises(StorageRefused, match="the user lacks a right"):
         queue.new()

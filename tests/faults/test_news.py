@@ -14,6 +14,7 @@ import pytest
 
 from mongoq import Queue
 from proving.cluster import Cluster
+from proving.tiers import long_but_for
 
 Until = Callable[..., None]
 Figure = Callable[[str, str], None]
@@ -73,7 +74,7 @@ def fallible() -> Iterator[Cluster]:
         yield cluster
 
 
-@pytest.mark.parametrize("what", FAULTS)
+@pytest.mark.parametrize("what", long_but_for(["its cursor is killed", "its history is lost"], FAULTS))
 def test_an_idle_worker_whose_news_breaks_off_starts_the_next_task_within_a_poll(
     fallible: Cluster, until: Until, figure: Figure, what: str
 ) -> None:
@@ -83,7 +84,7 @@ def test_an_idle_worker_whose_news_breaks_off_starts_the_next_task_within_a_poll
     started: dict[str, float] = {}
 
     def watching() -> int:
-        return heard.count("change_stream.watching")
+        return heard.count("wakeups.watching")
 
     with Queue(fallible.uri, namespace=namespace, grace=0) as queue, Queue(fallible.uri, namespace=namespace) as other:
         queue.telemetry.subscribe(lambda name, _: heard.append(name))

@@ -16,6 +16,7 @@ from proving.cluster import Cluster
 from proving.fault_fleet import FaultFleet
 from proving.member import Member
 from proving.outage import Producers, longest_pause, seconds_without_majority
+from proving.tiers import long_but_for
 
 Until = Callable[..., None]
 Figure = Callable[[str, str], None]
@@ -32,7 +33,7 @@ FAULTS: dict[str, tuple[str, Fault]] = {
 
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("tasks", [200, pytest.param(1_000, marks=pytest.mark.long)])
-@pytest.mark.parametrize("how", FAULTS)
+@pytest.mark.parametrize("how", long_but_for(["killed", "cut off with its clients", "frozen"], FAULTS))
 def test_what_was_acknowledged_survives_a_primary_that_is(
     *, cluster: Cluster, fleet: FaultFleet, queue: Queue, until: Until, figure: Figure, how: str, tasks: int
 ) -> None:

@@ -19,6 +19,7 @@ from proving.cluster import Cluster
 from proving.fault_fleet import FaultFleet
 from proving.member import Member
 from proving.outage import Producers, longest_pause, seconds_without_majority
+from proving.tiers import long_but_for
 
 Until = Callable[..., None]
 Figure = Callable[[str, str], None]
@@ -119,12 +120,12 @@ def test_a_jump_of_the_primary_s_clock_gives_no_stale_holder_a_say(
     wrong.kill()
 
 
-@pytest.mark.parametrize("fault", [Member.kill, Member.freeze, Member.cut])
+@pytest.mark.parametrize("fault", long_but_for([Member.kill, Member.freeze], [Member.kill, Member.freeze, Member.cut]))
 def test_an_idle_worker_whose_primary_is_lost_starts_the_next_task_within_a_poll(
     *, cluster: Cluster, queue: Queue, until: Until, figure: Figure, fault: Callable[[Member], None]
 ) -> None:
     watching, started = threading.Event(), threading.Event()
-    queue.telemetry.subscribe(lambda name, _: watching.set() if name == "change_stream.watching" else None)
+    queue.telemetry.subscribe(lambda name, _: watching.set() if name == "wakeups.watching" else None)
     queue.new()
     handle = queue.start(lambda task: started.set() if task.get("late") else None)
     until(watching.is_set, timeout=30, why="it listens for news")

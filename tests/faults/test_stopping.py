@@ -12,6 +12,7 @@ import pytest
 from mongoq import Queue
 from proving.cluster import Cluster
 from proving.fault_fleet import FaultFleet, FaultWorker
+from proving.tiers import long_but_for
 
 Until = Callable[..., None]
 Figure = Callable[[str, str], None]
@@ -21,7 +22,7 @@ GRACE = 1.0
 
 
 def idle(cluster: Cluster, queue: Queue, worker: FaultWorker, until: Until) -> None:
-    until(lambda: worker.lines("change_stream.watching"), timeout=30, why="it is idle")
+    until(lambda: worker.lines("wakeups.watching"), timeout=30, why="it is idle")
 
 
 def busy(cluster: Cluster, queue: Queue, worker: FaultWorker, until: Until) -> None:
@@ -82,13 +83,19 @@ def in_the_middle_of_an_ending(cluster: Cluster, queue: Queue, worker: FaultWork
     until(lambda: cluster.network.lost, timeout=30, why="it waits for the reply to its ending")
 
 
+IN_EVERY_MERGE = [
+    idle, stuck, just_after_its_primary_froze, with_all_servers_frozen, with_all_servers_dead,
+    in_the_middle_of_an_ending,
+]  # fmt: skip
 STATES: list[Any] = [
     idle, busy, stuck, without_a_primary, just_after_its_primary_froze, with_all_servers_frozen,
     with_all_servers_dead, cut_off_from_all_servers, in_the_middle_of_a_claim, in_the_middle_of_an_ending,
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("prepare", STATES, ids=lambda state: state.__name__.replace("_", " "))
+@pytest.mark.parametrize(
+    "prepare", long_but_for(IN_EVERY_MERGE, STATES), ids=lambda state: state.__name__.replace("_", " ")
+)
 def test_a_worker_ends_within_its_grace_and_a_second(
     *, cluster: Cluster, fleet: FaultFleet, queue: Queue, until: Until, figure: Figure, prepare: Prepare
 ) -> None:

@@ -13,6 +13,7 @@ import pytest
 from mongoq import Queue, StorageUnavailable, Task, TaskState
 from proving.cluster import Cluster
 from proving.network import Then
+from proving.tiers import long_but_for
 
 Until = Callable[..., None]
 Figure = Callable[[str, str], None]
@@ -28,7 +29,7 @@ class Effects:
         self.runs: list[str] = []
         self.in_between: Callable[[], object] = lambda: None
         self._until = until
-        self._rows = queue._connection.database[f"{queue.namespace}.rows"]
+        self._rows = queue._base.driver.connection.database[f"{queue.namespace}.rows"]
         self._rows.insert_one({"_id": "first"})  # no collection is made in the middle of a transaction
 
     def run(self) -> None:
@@ -67,7 +68,14 @@ ONCE = {(TaskState.COMPLETED, 1, 0)}
 
 
 @pytest.mark.parametrize(
-    "times, then", [(1, "close"), (2, "close"), (4, "close"), (1, "kill")], ids=["1", "2", "4", "its primary killed"]
+    "times, then",
+    [
+        pytest.param(1, "close", marks=pytest.mark.long),
+        (2, "close"),
+        pytest.param(4, "close", marks=pytest.mark.long),
+        (1, "kill"),
+    ],
+    ids=["1", "2", "4", "its primary killed"],
 )
 def test_a_transaction_whose_commit_is_not_answered_takes_effect_once(
     *, cluster: Cluster, effects: Effects, figure: Figure, times: int, then: Then
@@ -83,7 +91,7 @@ def test_a_transaction_whose_commit_is_not_answered_takes_effect_once(
     assert len(effects.runs) == TASKS
 
 
-@pytest.mark.parametrize("how", ["stepped down", "killed"])
+@pytest.mark.parametrize("how", long_but_for(["killed"], ["stepped down", "killed"]))
 def test_a_transaction_whose_primary_goes_in_the_middle_takes_effect_once(
     *, cluster: Cluster, effects: Effects, figure: Figure, how: str
 ) -> None:

@@ -16,6 +16,7 @@ from mongoq import Queue, Task, TaskState
 from proving.cluster import Cluster
 from proving.fault_fleet import FaultFleet
 from proving.poison import poisonous
+from proving.tiers import long_but_for
 
 Until = Callable[..., None]
 Figure = Callable[[str, str], None]
@@ -36,7 +37,7 @@ POINTS: dict[str, tuple[str, dict[str, Any]]] = {
 """The event at which a worker dies; no handler of 60 s ends before SIGTERM, so the first ending is a release."""
 
 
-@pytest.mark.parametrize("point", POINTS)
+@pytest.mark.parametrize("point", long_but_for(["after a claim", "in a handler", "before an ending"], POINTS))
 def test_the_tasks_of_a_killed_worker_run_elsewhere_a_lease_and_a_second_later(
     fleet: FaultFleet, make_queue: Callable[..., Queue], until: Until, figure: Figure, point: str
 ) -> None:
@@ -165,7 +166,7 @@ def test_a_handler_that_holds_the_interpreter_beyond_its_lease_is_completed_once
     assert (runs, completed) == (2, 1)
 
 
-@pytest.mark.parametrize("how", ["exit", "segfault", "memory", "regex"])
+@pytest.mark.parametrize("how", long_but_for(["exit", "regex"], ["exit", "segfault", "memory", "regex"]))
 def test_poison_in_child_processes_ends_as_failed_and_costs_the_others_nothing(
     *, make_queue: Callable[..., Queue], until: Until, figure: Figure, how: str
 ) -> None:

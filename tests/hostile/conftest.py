@@ -88,6 +88,18 @@ def tally() -> Counter[str]:
     return TALLY
 
 
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Under pytest-xdist, a worker hands its tally over."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["hostile"] = dict(TALLY)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Add what a worker that has ended counted."""
+    TALLY.update(getattr(node, "workeroutput", {}).get("hostile", {}))
+
+
 def pytest_terminal_summary(terminalreporter: Any) -> None:
     """The one figure."""
     if TALLY:

@@ -191,7 +191,9 @@ def test_one_bad_task_of_many_keeps_all_from_being_stored(ground: Any, name: str
     assert "tasks[1]" in str(error) or "task" in str(error)
 
 
-@pytest.mark.parametrize("item", [None, 5, "x", [], b"", object(), {"$set": 1}, {1: 1}], ids=repr)
+@pytest.mark.parametrize(
+    "item", [None, 5, "x", [], b"", object(), {"$set": 1}, {1: 1}], ids=lambda value: repr(value).partition(" at 0x")[0]
+)
 def test_what_is_no_task_among_many_is_named_by_its_place(ground: Any, item: Any) -> None:
     error = ground.refuses(lambda: ground.queue.new_many([{}, NewTask(), item]), InvalidTask)
     assert "tasks[2]" in str(error)
@@ -301,7 +303,7 @@ OPTIONS: tuple[dict[str, Any], ...] = (
 )  # fmt: skip
 
 
-@pytest.mark.parametrize("options", OPTIONS, ids=str)
+@pytest.mark.parametrize("options", OPTIONS, ids=lambda value: repr(value).partition(" at 0x")[0])
 def test_an_option_that_is_not_acceptable_is_named(ground: Any, options: dict[str, Any]) -> None:
     error = ground.refuses(lambda: Queue(ground.uri, **options), ConfigurationError)
     assert next(iter(options)) in str(error)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ from pymongo.errors import AutoReconnect, PyMongoError
 from pymongo.write_concern import WriteConcern
 
 from proving.cluster import Cluster
-from proving.member import Member
+from proving.member import Member, free_port
 
 Collection = pymongo.collection.Collection[dict[str, Any]]
 Until = Callable[..., None]
@@ -90,6 +92,37 @@ def test_a_step_down_makes_another_member_the_primary(cluster: Cluster) -> None:
     assert cluster.wait_for_primary() is not old
 
 
+def test_a_port_that_another_process_takes_before_the_start_is_exchanged(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        taken = other.getsockname()[1]
+        ports = chain([taken], iter(free_port, None))
+        monkeypatch.setattr("proving.cluster.free_port", lambda: next(ports))
+        with Cluster(1) as cluster:
+            assert cluster.members[0].port != taken
+            with pymongo.MongoClient[dict[str, Any]](cluster.uri) as client:
+                assert client["t"]["t"].insert_one({}).acknowledged
+
+
+def test_a_port_that_another_process_takes_while_a_member_is_down_is_exchanged() -> None:
+    with Cluster(1) as cluster:
+        member = cluster.members[0]
+        address, taken = member.address, member.port
+        member.kill()
+        with socket.create_server(("127.0.0.1", taken)):
+            cluster.restore()
+        assert member.port != taken
+        assert member.address == address
+        with pymongo.MongoClient[dict[str, Any]](cluster.uri) as client:
+            assert client["t"]["t"].insert_one({}).acknowledged
+
+
+def test_a_cluster_that_finds_every_port_taken_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        monkeypatch.setattr("proving.cluster.free_port", lambda: other.getsockname()[1])
+        with pytest.raises(RuntimeError, match="5 ports were taken"), Cluster(1):
+            pass
+
+
 def test_nothing_outlives_the_process_that_opened_a_cluster(until: Until, tmp_path: Path) -> None:
     program = f"""
 import time; from pathlib import Path; from proving.cluster import Cluster
@@ -98,7 +131,9 @@ with Cluster(1, Path({str(tmp_path)!r})) as cluster:
     time.sleep(60)
 """
     owner = subprocess.Popen(
-        [sys.executable, "-c", program], env={**os.environ, "PYTHONPATH": str(SCRIPTS)}, stdout=subprocess.PIPE
+        [sys.executable, "-c", program],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(SCRIPTS), os.environ.get("PYTHONPATH", "")])},
+        stdout=subprocess.PIPE,
     )
     assert owner.stdout
     with owner.stdout:

@@ -20,7 +20,7 @@ from mongoq.core.verdict import MOST_POISON_WEIGHT, Ending
 from mongoq.embedded.server import EmbeddedServer
 from mongoq.storage.context import Context
 from mongoq.storage.documents import filters
-from mongoq.storage.drivers.blocking import Driver
+from mongoq.storage.drivers.blocking import BlockingDriver
 from mongoq.storage.drivers.connection import connect
 from mongoq.storage.operations import claims, enqueue, finish, queries, schema
 from mongoq.storage.operations.modify import apply
@@ -37,7 +37,7 @@ class Store:
         self.clock = FrozenClock()
         self.options = _options(**options)
         self.context = Context(self.clock, self.options, KeyMaker())
-        self.run: Callable[..., Any] = Driver(self.connection, ServerClock()).run
+        self.run: Callable[..., Any] = BlockingDriver(self.connection, ServerClock()).run
         self.collection = self.connection.database[self.context.tasks]
 
     def new(self, **options: Any) -> Task:

@@ -15,7 +15,7 @@ from mongoq import IndexMissing, Queue, QueueClosed, QueueStats, StorageUnavaila
 from mongoq.core.lifecycle import LIVE
 from mongoq.core.verdict import Returned
 from mongoq.embedded.server import EmbeddedServer
-from mongoq.storage.commands import Op, Transaction
+from mongoq.storage.commands import Op, Transact
 from mongoq.storage.documents import filters, indexes
 from mongoq.storage.operations import bulk, queries, sweep
 
@@ -230,7 +230,7 @@ def meddled(op: Op[Any], meddle: Callable[[], object]) -> Op[Any]:
     try:
         command = next(op)
         for number in itertools.count():
-            if isinstance(command, Transaction):
+            if isinstance(command, Transact):
                 command = replace(command, body=partial(lambda body: meddled(body(), meddle), command.body))
             elif number == 1:
                 meddle()

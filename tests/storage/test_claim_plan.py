@@ -41,14 +41,14 @@ def crowded(store: Any) -> Any:
 
 def explain(store: Any, queues: tuple[str, ...], limit: int) -> dict[str, Any]:
     """What the server did for the very command that a claim begins with."""
-    command = next(claims.claim_many(store.context, ClaimRequest(tuple(queues), "w", limit), poison_budget=16))
+    command: Any = next(claims.claim_many(store.context, ClaimRequest(tuple(queues), "w", limit), poison_budget=16))
     explained: dict[str, Any] = store.connection.database.command(
         "explain",
         {
             "find": command.collection,
-            "filter": command.args[0],
-            "sort": dict(command.options["sort"]),
-            "hint": command.options["hint"],
+            "filter": command.where,
+            "sort": dict(command.sort),
+            "hint": command.hint,
             "limit": limit,
         },
         verbosity="executionStats",

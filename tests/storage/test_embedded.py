@@ -1,3 +1,5 @@
+"""The embedded server: a smoke in every run; its starts, ends and crashes with `-m long`, or where it was changed."""
+
 from __future__ import annotations
 
 import os
@@ -121,6 +123,7 @@ def test_it_keeps_no_history_that_claims_would_walk_over(server: EmbeddedServer)
         assert connected.admin.command({"getParameter": 1, name: 1})[name] == 0
 
 
+@pytest.mark.long
 def test_nobody_else_may_read_its_folder(folder: Path) -> None:
     with open_embedded(folder) as server:
         inside = [server.folder, *server.folder.rglob("*")]
@@ -128,12 +131,14 @@ def test_nobody_else_may_read_its_folder(folder: Path) -> None:
         assert not open_to_others
 
 
+@pytest.mark.long
 def test_a_folder_of_mine_that_others_could_read_is_closed(folder: Path) -> None:
     folder.mkdir(mode=0o755)
     with open_embedded(folder):
         assert stat.S_IMODE(folder.stat().st_mode) == 0o700
 
 
+@pytest.mark.long
 def test_it_listens_on_the_loopback_interface_alone(folder: Path) -> None:
     with open_embedded(folder) as server, client(server) as connected:
         net = connected.admin.command("getCmdLineOpts")["parsed"]["net"]
@@ -141,6 +146,7 @@ def test_it_listens_on_the_loopback_interface_alone(folder: Path) -> None:
         assert net["unixDomainSocket"] == {"enabled": False}
 
 
+@pytest.mark.long
 def test_a_signal_from_the_terminal_reaches_neither_mongod_nor_its_guardian(folder: Path) -> None:
     with open_embedded(folder) as server:
         sessions = {os.getsid(server.pid), os.getsid(server.guardian_pid)}
@@ -152,11 +158,13 @@ def test_two_processes_share_one_server(folder: Path) -> None:
         assert mongod_of(other) == server.pid
 
 
+@pytest.mark.long
 def test_processes_that_start_together_share_one_server(folder: Path) -> None:
     with user(folder) as one, user(folder) as two, user(folder) as three:
         assert mongod_of(one) == mongod_of(two) == mongod_of(three)
 
 
+@pytest.mark.long
 def test_threads_that_open_a_folder_together_share_one_server(folder: Path) -> None:
     with ThreadPoolExecutor(4) as pool:
         servers = list(pool.map(open_embedded, [folder] * 4))
@@ -167,6 +175,7 @@ def test_threads_that_open_a_folder_together_share_one_server(folder: Path) -> N
             server.close()
 
 
+@pytest.mark.long
 def test_it_outlives_the_process_that_started_it_while_another_uses_it(folder: Path) -> None:
     with user(folder) as starter:
         mongod_of(starter)
@@ -177,6 +186,7 @@ def test_it_outlives_the_process_that_started_it_while_another_uses_it(folder: P
         assert connected.admin.command("ping")["ok"] == 1
 
 
+@pytest.mark.long
 def test_it_stops_with_its_last_user(folder: Path, until: Until) -> None:
     first, second = open_embedded(folder), open_embedded(folder)
     first.close()
@@ -194,6 +204,7 @@ def test_it_stops_when_its_last_user_is_killed(folder: Path, until: Until) -> No
         until(lambda: is_gone(mongod), timeout=30, why="mongod stops")
 
 
+@pytest.mark.long
 def test_closing_twice_gives_up_one_use_only(folder: Path) -> None:
     first = open_embedded(folder)
     with open_embedded(folder) as second:
@@ -203,6 +214,7 @@ def test_closing_twice_gives_up_one_use_only(folder: Path) -> None:
             assert connected.admin.command("ping")["ok"] == 1
 
 
+@pytest.mark.long
 def test_opening_while_it_stops_gives_a_server_that_stays(folder: Path) -> None:
     open_embedded(folder).close()
     with open_embedded(folder) as server, client(server) as connected:
@@ -218,6 +230,7 @@ def test_its_data_and_its_port_survive_a_restart(folder: Path, until: Until) -> 
         assert connected.embedded.things.find_one() == {"_id": "kept"}
 
 
+@pytest.mark.long
 def test_a_port_that_was_taken_meanwhile_is_exchanged(folder: Path, until: Until) -> None:
     with open_embedded(folder) as first, client(first) as connected:
         connected.embedded.things.insert_one({"_id": "kept"})
@@ -227,6 +240,7 @@ def test_a_port_that_was_taken_meanwhile_is_exchanged(folder: Path, until: Until
         assert connected.embedded.things.find_one() == {"_id": "kept"}
 
 
+@pytest.mark.long
 def test_a_port_that_is_snatched_during_the_start_is_exchanged(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -237,6 +251,7 @@ def test_a_port_that_is_snatched_during_the_start_is_exchanged(
         assert connected.admin.command("ping")["ok"] == 1
 
 
+@pytest.mark.long
 def test_a_killed_mongod_is_started_again_by_the_next_who_opens(folder: Path) -> None:
     with open_embedded(folder) as first, client(first) as connected:
         connected.embedded.things.insert_one({"_id": "kept"})
@@ -247,6 +262,7 @@ def test_a_killed_mongod_is_started_again_by_the_next_who_opens(folder: Path) ->
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs Linux's parent-death signal")
+@pytest.mark.long
 def test_mongod_dies_with_a_killed_guardian(folder: Path, until: Until) -> None:
     with open_embedded(folder) as first:
         os.kill(first.guardian_pid, signal.SIGKILL)
@@ -254,6 +270,7 @@ def test_mongod_dies_with_a_killed_guardian(folder: Path, until: Until) -> None:
         (folder / "server.json").unlink()
 
 
+@pytest.mark.long
 def test_a_killed_guardian_is_replaced_by_the_next_who_opens(folder: Path) -> None:
     with open_embedded(folder) as first, client(first) as connected:
         connected.embedded.things.insert_one({"_id": "kept"})
@@ -264,6 +281,7 @@ def test_a_killed_guardian_is_replaced_by_the_next_who_opens(folder: Path) -> No
             assert connected.embedded.things.find_one() == {"_id": "kept"}
 
 
+@pytest.mark.long
 def test_a_guardian_that_is_asked_to_end_stops_mongod_first(folder: Path, until: Until) -> None:
     with open_embedded(folder) as server:
         os.kill(server.guardian_pid, signal.SIGTERM)
@@ -271,6 +289,7 @@ def test_a_guardian_that_is_asked_to_end_stops_mongod_first(folder: Path, until:
         until(lambda: is_gone(server.guardian_pid), why="the guardian ends")
 
 
+@pytest.mark.long
 def test_a_state_file_that_a_crash_left_is_not_believed(folder: Path, until: Until) -> None:
     with open_embedded(folder) as first:
         pass
@@ -333,6 +352,7 @@ def test_a_folder_that_holds_other_things_is_left_alone(tmp_path: Path) -> None:
     assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o755
 
 
+@pytest.mark.long
 def test_a_mongod_that_cannot_run_is_quoted(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     broken = program(tmp_path / "broken", "echo 'libcurl.so.4: cannot open' >&2; exit 127")
     monkeypatch.setenv("MONGOQ_MONGOD", str(broken))
@@ -340,6 +360,7 @@ def test_a_mongod_that_cannot_run_is_quoted(folder: Path, tmp_path: Path, monkey
         open_embedded(folder)
 
 
+@pytest.mark.long
 def test_a_mongod_that_refuses_its_data_is_quoted(folder: Path) -> None:
     (folder / "data" / "mongod.lock").mkdir(parents=True)
     (folder / "start.lock").touch()

@@ -10,6 +10,7 @@ from bson import Regex
 from mongoq import NewTask, Queue, Task, TaskNotFound, WrongState
 from mongoq.embedded.server import EmbeddedServer
 from mongoq.storage.commands import Op
+from mongoq.storage.documents import filters
 from mongoq.storage.operations import bulk
 
 GOOD = {"queue": "default", "state": "ready", "priority": 9, "tags": {}, "version": 1}
@@ -82,6 +83,7 @@ def test_a_mapping_in_place_of_a_key_is_no_operator(store: Any, server: Embedded
             queue.tasks(queue=operator)
         assert queue.stats()["default"].ready == 3
     assert store.collection.count_documents({"state": "ready"}) == 3
+    assert store.collection.count_documents(filters.by_keys([operator])) == 0, "also where nothing checked it before"
 
 
 def test_expired_tasks_at_the_head_do_not_hide_a_live_one(store: Any) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 from pymongo import ReadPreference
 
 from mongoq.storage.documents import indexes
-from mongoq.storage.drivers.blocking import handle
+from mongoq.storage.drivers.calls import Handles
 from mongoq.storage.operations import bulk, sweep
 
 
@@ -34,4 +34,4 @@ def test_the_server_deletes_by_the_purge_date_alone() -> None:
 
 def test_every_read_asks_the_primary(store: Any) -> None:
     for majority in (False, True):
-        assert handle(store.connection, "t", majority=majority).read_preference == ReadPreference.PRIMARY
+        assert Handles(store.connection.database).of("t", majority=majority).read_preference == ReadPreference.PRIMARY

@@ -13,10 +13,12 @@ from mongoq.core.lifecycle import TaskState
 from mongoq.core.modification import Modification
 from mongoq.core.new_task import NewTask
 from mongoq.core.verdict import Raised, Returned
-from mongoq.storage.drivers.change_stream import ChangeStream, new_work
+from mongoq.storage.commands import Bulk
+from mongoq.storage.drivers.change_stream import ChangeStream
 from mongoq.storage.operations import finish, leases, sweep
 from mongoq.storage.operations.modify import apply
 from mongoq.storage.operations.modify.plan import prepared
+from mongoq.storage.operations.watch import new_work
 
 
 def everything(store: Any) -> list[dict[str, Any]]:
@@ -272,7 +274,7 @@ def test_a_thousand_tasks_take_a_handful_of_commands(store: Any) -> None:
                 command = body.send(reply)
             except StopIteration as done:
                 return done.value
-            commands.append(command.verb)
+            commands.append(type(command).__name__)
             reply = yield command
 
     done = store.run(counting())
@@ -296,8 +298,8 @@ def test_tasks_changed_alike_share_one_statement(store: Any) -> None:
         body = apply.carry_out(store.context, prepared(store.context, whole))
         command = next(body)
         while True:
-            if command.verb == "bulk_write":
-                sent.extend(command.args[0])
+            if isinstance(command, Bulk):
+                sent.extend(command.writes)
             try:
                 command = body.send((yield command))
             except StopIteration as done:
@@ -417,7 +419,7 @@ def test_an_ending_after_the_holder_s_own_deletion_is_a_lost_lease(store: Any) -
 
 def test_a_ready_task_that_is_moved_into_a_queue_is_news_there(store: Any) -> None:
     task = store.new(queue="elsewhere")
-    stream = ChangeStream(store.connection, store.context, new_work(["default"], {}))
+    stream = ChangeStream(store.run, store.context, new_work(["default"], {}))
     stream.begin()
     try:
         store.modify(change=[task.as_change(queue="default")])

@@ -15,7 +15,7 @@ from mongoq.core.events import Telemetry
 from mongoq.core.options import Policy
 from mongoq.core.signals import Interruption
 from mongoq.core.task import Task
-from mongoq.storage.commands import Command, Op
+from mongoq.storage.commands import Op
 from mongoq.storage.operations import leases, sweep
 from mongoq.worker.attempt import LiveAttempt
 from mongoq.worker.manual.keepalive import Read
@@ -128,11 +128,11 @@ class Doubtful:
 
     def __init__(self, store: Any) -> None:
         self._store = store
-        self.majority: list[Command] = []
+        self.majority: list[Any] = []
 
     def __call__(self, op: Op[Any], before_the_majority: Any = None) -> Any:
         def lossy() -> Op[Any]:
-            command = next(op)
+            command: Any = next(op)
             yield command
             command = op.throw(StorageUnavailable("the reply was lost", ambiguous=True))
             try:

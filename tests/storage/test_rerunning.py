@@ -10,7 +10,7 @@ from mongoq.core.errors import MongoqError
 from mongoq.core.lifecycle import TaskState
 from mongoq.core.signals import Fail, Move
 from mongoq.core.verdict import Raised
-from mongoq.storage.commands import Command, Op
+from mongoq.storage.commands import Command, Find, Op, UpdateMany
 from mongoq.storage.operations import requeue, sweep
 
 ERROR = Raised(ValueError("no"))
@@ -86,7 +86,7 @@ def test_a_poisonous_task_goes_to_its_error_queue_too(make_store: Callable[..., 
 def test_failed_tasks_run_again_with_a_fresh_count(store: Any) -> None:
     key = fail(store)
     version = store.get(key).version
-    assert store.run(requeue.retry_failed(store.context, [key], None)) == 1
+    assert store.run(requeue.rerun_all(store.context, [key], None, TaskState.FAILED)) == 1
 
     task = store.get(key)
     assert (task.state, task.charged, task.attempts, task.version) == (TaskState.READY, 0, 1, version + 1)
@@ -99,10 +99,10 @@ def test_only_failed_tasks_of_the_queue_run_again(store: Any) -> None:
     fail(store, key="mine", queue="mail")
     fail(store, key="other")
     store.new(key="waiting", queue="mail")
-    assert store.run(requeue.retry_failed(store.context, None, "mail")) == 1
-    assert store.run(requeue.retry_failed(store.context, ["waiting"], None)) == 0
+    assert store.run(requeue.rerun_all(store.context, None, "mail", TaskState.FAILED)) == 1
+    assert store.run(requeue.rerun_all(store.context, ["waiting"], None, TaskState.FAILED)) == 0
     assert [store.get(key).state.value for key in ("mine", "other", "waiting")] == ["ready", "failed", "ready"]
-    assert store.run(requeue.retry_failed(store.context, None, None)) == 1
+    assert store.run(requeue.rerun_all(store.context, None, None, TaskState.FAILED)) == 1
 
 
 def test_more_than_a_batch_of_failed_tasks_run_again(store: Any) -> None:
@@ -111,14 +111,14 @@ def test_more_than_a_batch_of_failed_tasks_run_again(store: Any) -> None:
         {"_id": f"k{n}", "queue": "default", "state": "failed", "priority": 0, "run_at": now, "version": 1}
         for n in range(1_500)
     )
-    assert store.run(requeue.retry_failed(store.context, None, None)) == 1_500
+    assert store.run(requeue.rerun_all(store.context, None, None, TaskState.FAILED)) == 1_500
 
 
 def test_a_failed_task_whose_unique_value_is_taken_stays_and_stops_nobody(store: Any) -> None:
     fail(store, key="first", unique="u")
     fail(store, key="second")
     store.new(key="third", unique="u")
-    assert store.run(requeue.retry_failed(store.context, None, None)) == 1
+    assert store.run(requeue.rerun_all(store.context, None, None, TaskState.FAILED)) == 1
     assert store.get("first").state is TaskState.FAILED
 
 
@@ -128,7 +128,7 @@ def test_those_around_one_that_is_passed_over_are_counted(store: Any, keys: list
         fail(store, key=f"k{n}", unique=f"u{n}")
     fail(store, key="k5")
     store.new(key="other", unique="u3")
-    assert store.run(requeue.retry_failed(store.context, keys, None)) == 5
+    assert store.run(requeue.rerun_all(store.context, keys, None, TaskState.FAILED)) == 5
     assert store.get("k3").state is TaskState.FAILED
 
 
@@ -159,10 +159,10 @@ def test_they_are_read_in_portions_however_many_are_passed_over(store: Any, monk
     sizes: list[int] = []
 
     def look(command: Command, reply: Any) -> None:
-        if command.verb == "find":
+        if isinstance(command, Find):
             sizes.append(len(reply))
 
-    assert store.run(watched(requeue.retry_failed(store.context, None, None), look)) == 14
+    assert store.run(watched(requeue.rerun_all(store.context, None, None, TaskState.FAILED), look)) == 14
     assert max(sizes) <= 4 + 6
     assert store.collection.count_documents({"state": "failed"}) == 6
 
@@ -175,12 +175,12 @@ def test_what_fails_again_meanwhile_is_not_run_a_second_time(store: Any, monkeyp
     written: list[str] = []
 
     def work(command: Command, _: Any) -> None:
-        if command.verb == "update_many":
-            written.append(command.verb)
+        if isinstance(command, UpdateMany):
+            written.append("update")
             assert len(written) < 5, "it would go on for ever"
             store.collection.update_many({"state": "ready"}, {"$set": again})
 
-    assert store.run(watched(requeue.retry_failed(store.context, None, None), work)) == 5
+    assert store.run(watched(requeue.rerun_all(store.context, None, None, TaskState.FAILED), work)) == 5
 
 
 def test_tasks_of_an_error_queue_go_home(store: Any) -> None:
@@ -191,7 +191,7 @@ def test_tasks_of_an_error_queue_go_home(store: Any) -> None:
     store.end(urgent, Raised(Fail("here too")))
     stranger = store.new(queue="err").key
 
-    assert store.run(requeue.send_home(store.context, "err", None)) == 2
+    assert store.run(requeue.redrive(store.context, "err", None)) == 2
     for queue, key in homes.items():
         task = store.get(key)
         assert (task.queue, task.moved_from, task.state, task.charged) == (queue, None, TaskState.READY, 0)

@@ -225,7 +225,7 @@ def test_a_task_s_own_transaction_is_not_the_bound_one(queue: Queue, client: Cli
         if not hasattr(bound, "bind"):
             pytest.skip("this PyMongo cannot bind a session")
         with bound.bind(end_session=False), suppress(ZeroDivisionError), bound.start_transaction():
-            queue._driver._clock.doubt()  # the server's clock is asked outside of any transaction
+            queue._base.context.clock.doubt()  # the server's clock is asked outside of any transaction
             with queue.transaction(task) as session:
                 orders.insert_one({"_id": 1}, session=session)
             raise ZeroDivisionError
@@ -263,6 +263,23 @@ def test_who_has_lost_the_lease_does_not_enter_the_block(client: Client, orders:
     with Queue(client, namespace=f"t-{secrets.token_hex(4)}", keep_completed=keep) as queue:
         task = claimed(queue)
         queue.release(task)
+        with pytest.raises(LeaseLost), queue.transaction(task) as session:
+            orders.insert_one({"_id": 1}, session=session)
+        assert (queue.get(task.key).state, orders.count_documents({})) == (TaskState.READY, 0)
+
+
+class LosesItsLease(Queue):
+    """A queue whose task goes back between the renewal that precedes a transaction and the transaction itself."""
+
+    def renew(self, tasks: Any, lease: Any = None) -> None:
+        super().renew(tasks, lease)
+        self.release(tasks)
+
+
+@pytest.mark.parametrize("keep", [0, 3600])
+def test_a_lease_that_is_lost_after_its_renewal_stops_the_transaction(client: Client, orders: Any, keep: float) -> None:
+    with LosesItsLease(client, namespace=f"t-{secrets.token_hex(4)}", keep_completed=keep) as queue:
+        task = claimed(queue)
         with pytest.raises(LeaseLost), queue.transaction(task) as session:
             orders.insert_one({"_id": 1}, session=session)
         assert (queue.get(task.key).state, orders.count_documents({})) == (TaskState.READY, 0)

@@ -12,7 +12,7 @@ from mongoq.core.keys import KeyMaker
 from mongoq.core.lifecycle import TaskState
 from mongoq.core.options import Policy, checked_options
 from mongoq.core.task import Task
-from mongoq.storage.commands import Command, Op, Transaction
+from mongoq.storage.commands import Command, Find, Op, Transact
 from mongoq.storage.context import Context
 from mongoq.storage.documents.decoding import Unread
 from mongoq.worker.attempt import LiveAttempt
@@ -105,17 +105,19 @@ def make_attempt(make_claimed: Callable[..., Unread]) -> Callable[..., LiveAttem
 
 def _as_read(command: Command, reply: Any) -> Any:
     """The reply as the driver gives it: without zones where the command asks for that."""
-    if not command.naive:
+    if not isinstance(command, Find) or not command.naive:
         return reply
     return [{name: v.replace(tzinfo=None) if isinstance(v, datetime) else v for name, v in d.items()} for d in reply]
 
 
 def _plain(command: Command) -> Command:
     """The command with `{"$eq": value}` written as the value, which says the same and reads better."""
-    if not command.args or not isinstance(command.args[0], dict):
+    given = getattr(command, "where", None)
+    if given is None:
         return command
-    where = {name: value["$eq"] if _is_eq(value) else value for name, value in command.args[0].items()}
-    return replace(command, args=(where, *command.args[1:]))
+    where = {name: value["$eq"] if _is_eq(value) else value for name, value in given.items()}
+    plain: Any = command
+    return replace(plain, where=where)  # type: ignore[no-any-return]
 
 
 def _is_eq(value: Any) -> bool:
@@ -123,19 +125,19 @@ def _is_eq(value: Any) -> bool:
 
 
 @pytest.fixture
-def drive() -> Callable[..., tuple[list[Command], Any]]:
+def drive() -> Callable[..., tuple[list[Any], Any]]:
     """Give `drive(op, *replies)`: the commands that `op` yields and its result, each fed one reply or error.
 
     The operation must ask for exactly as many replies as there are.
     """
 
-    def run(op: Op[Any], *replies: Any) -> tuple[list[Command], Any]:
+    def run(op: Op[Any], *replies: Any) -> tuple[list[Any], Any]:
         commands: list[Command] = []
         left = list(replies)
         try:
             command = next(op)
             while True:
-                assert not isinstance(command, Transaction), "drive its body"
+                assert not isinstance(command, Transact), "drive its body"
                 commands.append(_plain(command))
                 assert left, f"an unexpected command: {command}"
                 reply = left.pop(0)

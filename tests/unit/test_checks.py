@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import inspect
 import math
 import uuid
 from datetime import UTC, date, datetime, timedelta, timezone
@@ -13,7 +12,7 @@ import pytest
 from bson import Decimal128, Int64, ObjectId
 
 from mongoq.core.errors import ConfigurationError, InvalidTask
-from mongoq.core.validation import DEEPEST, LONGEST, MOST_FAULTS, Checker, arguments_of, shortened, suggesting
+from mongoq.core.validation import DEEPEST, LONGEST, MOST_FAULTS, Checker, shortened, suggesting
 
 
 def faults_of(checker: Checker) -> list[str]:
@@ -30,8 +29,8 @@ def nested(levels: int) -> Any:
 @pytest.mark.parametrize(
     "value",
     [
-        None, True, 0, -(2**63), 2**63 - 1, 1.5, math.inf, "", "ünï", "nul\0inside", b"\x00\xff", uuid.uuid4(),
-        ObjectId(), Decimal128("1.1"), Int64(5), Int64(2**63 - 1), HTTPStatus.OK,
+        None, True, 0, -(2**63), 2**63 - 1, 1.5, math.inf, "", "ünï", "nul\0inside", b"\x00\xff", uuid.UUID(int=7),
+        ObjectId("65a1f0c2d4e5b6a798c0d1e2"), Decimal128("1.1"), Int64(5), Int64(2**63 - 1), HTTPStatus.OK,
         datetime(2030, 1, 1, tzinfo=UTC), [], [[1], (2, [3])], {"a": {"b": [None]}},
     ],
     ids=repr,
@@ -58,7 +57,7 @@ def test_what_bson_carries_is_accepted(value: object) -> None:
         ("\ud800", "lone surrogate"),
         (datetime(2030, 1, 1), "a datetime with a time zone"),  # noqa: DTZ001 -- the fault
     ],
-    ids=repr,
+    ids=lambda value: repr(value).partition(" at 0x")[0],
 )
 def test_what_bson_cannot_carry_is_refused_wherever_it_hides(value: object, allowed: str) -> None:
     checker = Checker()
@@ -248,17 +247,11 @@ def test_a_value_is_shown_in_80_characters_even_where_its_repr_raises() -> None:
     assert shortened(nested(5000)).startswith(("[", "<list>"))
 
 
-def test_a_method_that_takes_the_arguments_of_another_shows_them() -> None:
-    class Shop:
-        def order(self, name: str, *, count: int = 1) -> str:
-            return f"{count} {name}"
+def test_a_misspelt_option_is_corrected() -> None:
+    @suggesting
+    def order(name: str, *, count: int = 1) -> str:
+        return f"{count} {name}"
 
-        @suggesting
-        @arguments_of(order)
-        def ask(self, name: str, **options: int) -> str:
-            return self.order(name, **options)
-
-    assert str(inspect.signature(Shop().ask)).startswith("(name: 'str', *, count: 'int' = 1)")
-    assert Shop().ask("pear", count=2) == "2 pear"
+    assert order("pear", count=2) == "2 pear"
     with pytest.raises(TypeError, match="did you mean 'count'"):
-        Shop().ask("pear", cuont=2)  # type: ignore[call-arg]
+        order("pear", cuont=2)  # type: ignore[call-arg]

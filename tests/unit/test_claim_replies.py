@@ -6,7 +6,6 @@ import subprocess
 import sys
 from collections.abc import Callable
 from datetime import timedelta
-from types import SimpleNamespace
 from typing import Any
 
 import bson
@@ -17,21 +16,21 @@ from mongoq.core.clock import FrozenClock
 from mongoq.core.errors import StorageRefused, StorageUnavailable
 from mongoq.core.lifecycle import TaskState
 from mongoq.core.requests import ClaimRequest
-from mongoq.storage.commands import Command
+from mongoq.storage.commands import Find, UpdateMany
 from mongoq.storage.context import Context
 from mongoq.storage.documents import indexes
 from mongoq.storage.documents.codec import CODEC
 from mongoq.storage.operations import claims
 
-Drive = Callable[..., tuple[list[Command], Any]]
+Drive = Callable[..., tuple[list[Any], Any]]
 Make = Callable[..., dict[str, Any]]
 NOW = FrozenClock().now()
 LOST_REPLY = StorageUnavailable("the connection was lost", ambiguous=True)
 NO_SERVER = StorageUnavailable("nobody answers")
 
 
-def matched(count: int) -> SimpleNamespace:
-    return SimpleNamespace(matched_count=count)
+def matched(count: int) -> int:
+    return count
 
 
 def claim_many(context: Context, limit: int = 10, poison_budget: int = 1) -> Any:
@@ -63,9 +62,9 @@ def test_a_batch_is_found_by_the_claim_index_and_taken_by_one_guarded_update(
 ) -> None:
     found = [make_document(_id="a", attempts=2, version=7), make_document(_id="b", version=7)]
     (find, update), claim = drive(claim_many(context), found, matched(2))
-    assert (find.verb, find.options["hint"], find.options["sort"]) == ("find", indexes.CLAIM, indexes.URGENCY)
-    assert find.options["limit"] == -10, "one batch, one round trip"
-    where, change = update.args
+    assert (type(find), find.hint, find.sort) == (Find, indexes.CLAIM, indexes.URGENCY)
+    assert find.limit == 10, "one batch, one round trip"
+    where, change = update.where, update.update
     assert where == {"_id": {"$in": ["a", "b"]}, "state": TaskState.READY, "version": 7}
     assert (claim.more, claim.lost) == (False, 0)
     first = claim.tasks[0]
@@ -93,8 +92,8 @@ def test_where_some_were_lost_only_a_look_by_the_token_tells_which_are_held(
     found = [make_document(_id=key) for key in "abc"]
     commands, claim = drive(claim_many(context, limit=3), found, matched(1), [theirs("a"), row("b"), theirs("c")])
     look = commands[2]
-    assert commands[1].args[1]["$set"]["token"] == token
-    assert look.args[0] == {"_id": {"$in": ["a", "b", "c"]}}
+    assert commands[1].update["$set"]["token"] == token
+    assert look.where == {"_id": {"$in": ["a", "b", "c"]}}
     assert not look.majority, "the update was acknowledged by a majority"
     assert (keys(claim), claim.lost, claim.more) == (["b"], 2, True)
 
@@ -105,9 +104,9 @@ def test_after_a_lost_reply_the_claim_holds_only_what_a_majority_confirms(
     found = [make_document(_id=key) for key in "abc"]
     shown = [row("c"), row("b", None, "before"), row("a")]
     commands, claim = drive(claim_many(context), found, LOST_REPLY, [], matched(0), shown)
-    assert commands[3].verb == "update_many", "a new primary's majority reads are up to date after a write of its own"
+    assert isinstance(commands[3], UpdateMany), "a new primary's majority reads are up to date after a write of its own"
     assert commands[4].majority
-    assert commands[1].args[1]["$set"]["token"] == token
+    assert commands[1].update["$set"]["token"] == token
     assert (keys(claim), claim.lost, claim.doubtful) == (["a", "c"], 1, True)
 
 
@@ -118,8 +117,8 @@ def test_what_a_lost_claim_did_not_reach_is_claimed_under_the_same_token(
     found = [make_document(_id=key) for key in "abc"]
     held = [row(key) for key in "abc"]
     commands, claim = drive(claim_many(context), found, LOST_REPLY, [{"_id": "b"}], matched(1), matched(0), held)
-    assert commands[3].args[0]["_id"] == "b"
-    assert commands[3].args[1]["$set"]["token"] == commands[1].args[1]["$set"]["token"]
+    assert commands[3].where["_id"] == "b"
+    assert commands[3].update["$set"]["token"] == commands[1].update["$set"]["token"]
     assert (keys(claim), claim.lost) == (["a", "b", "c"], 0)
 
 
@@ -156,7 +155,7 @@ def test_tasks_of_other_versions_and_leases_are_taken_by_updates_of_their_own(
         make_document(_id="d", policy={"max_retries": 1}),
     ]
     commands, claim = drive(claim_many(context), found, matched(2), matched(1), matched(1))
-    taken = [(update.args[0]["_id"], update.args[0]["version"]) for update in commands[1:]]
+    taken = [(update.where["_id"], update.where["version"]) for update in commands[1:]]
     assert taken == [({"$in": ["a", "d"]}, 1), ("b", 4), ("c", 1)]
     leases = {task.key: task.lease_until - NOW for task in claim.tasks}
     assert leases == {key: timedelta(seconds=90 if key == "c" else 30) for key in "abcd"}
@@ -177,8 +176,8 @@ def test_too_many_suspects_at_the_head_are_passed_over(drive: Drive, context: Co
     behind = [make_document(_id="w", priority=20), make_document(_id="x", priority=5)]
     commands, claim = drive(claim_many(context, limit=4), found, behind, matched(3))
     second = commands[1]
-    assert second.args[0]["lost_leases"] is None
-    assert second.options["limit"] == -4
+    assert second.where["lost_leases"] is None
+    assert second.limit == 4
     assert keys(claim) == ["w", "a", "x"], "one suspect in its place among the others"
     assert sum(task.lost_leases > 0 for task in claim.tasks) == 1
 
@@ -204,7 +203,7 @@ def test_a_suspect_that_was_taken_and_released_between_the_two_looks_is_claimed_
     found = [make_document(_id=key, lost_leases=1, version=3, attempts=1) for key in "ab"]
     released = make_document(_id="a", version=5, attempts=2)
     commands, claim = drive(claim_many(context, poison_budget=1), found, [released], matched(1))
-    assert commands[2].args[0] == {"_id": "a", "state": TaskState.READY, "version": 5}
+    assert commands[2].where == {"_id": "a", "state": TaskState.READY, "version": 5}
     assert [(task.key, task.attempts, task.token is None) for task in claim.tasks] == [("a", 3, False)]
     assert claim.lost == 0
 
@@ -237,7 +236,7 @@ def test_as_many_suspects_as_allowed_need_no_second_look(drive: Drive, context: 
 
 def test_no_suspect_is_claimed_where_one_is_held(drive: Drive, context: Context, make_document: Make) -> None:
     commands, claim = drive(claim_many(context, poison_budget=0), [make_document(lost_leases=1)], [])
-    assert [command.verb for command in commands] == ["find", "find"]
+    assert [type(command) for command in commands] == [Find, Find]
     assert claim == claims.Claim([], more=False, lost=0, blocked=[])
 
 
@@ -250,7 +249,7 @@ def test_an_empty_queue_costs_one_find(drive: Drive, context: Context) -> None:
 def test_what_has_expired_is_ended_instead_of_claimed(drive: Drive, context: Context, make_document: Make) -> None:
     found = [make_document(_id="old", expires_at=NOW), make_document(_id="new", expires_at=NOW + timedelta(seconds=1))]
     commands, claim = drive(claim_many(context), found, matched(1), matched(1))
-    where, change = commands[1].args
+    where, change = commands[1].where, commands[1].update
     assert where["_id"] == "old"
     assert change["$set"]["state"] == TaskState.EXPIRED
     assert (keys(claim), claim.lost) == (["new"], 0)
@@ -261,9 +260,9 @@ def test_a_single_claim_whose_reply_was_lost_is_looked_up_by_its_token(
 ) -> None:
     held = make_document(state="running", token="t", attempts=1)
     commands, task = drive(claims.claim_one(context, ClaimRequest(("default",), "me")), LOST_REPLY, matched(0), [held])
-    token = commands[0].args[1]["$set"]["token"]
+    token = commands[0].update["$set"]["token"]
     assert commands[2].majority
-    assert commands[2].args[0] == {"state": TaskState.RUNNING, "token": token}
+    assert commands[2].where == {"state": TaskState.RUNNING, "token": token}
     assert task.key == "k1"
 
 
@@ -278,7 +277,7 @@ def test_a_task_with_a_lease_of_its_own_is_held_for_that_long(
 ) -> None:
     held = make_document(state="running", token="t", policy={"lease": 90}, lease_until=NOW + timedelta(seconds=30))
     commands, _ = drive(claims.claim_one(context, ClaimRequest(("default",), "me")), held, matched(1))
-    assert commands[1].args[1] == {"$set": {"lease_until": NOW + timedelta(seconds=90)}}
+    assert commands[1].update == {"$set": {"lease_until": NOW + timedelta(seconds=90)}}
 
 
 def test_a_single_claim_tells_until_when_it_holds_the_task(drive: Drive, context: Context, make_document: Make) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,13 +14,14 @@ from mongoq.api.streaming import stream
 from mongoq.core.clock import FrozenClock
 from mongoq.core.errors import DuplicateTask, InvalidTask, StorageRefused, StorageUnavailable
 from mongoq.core.new_task import NewTask, each
-from mongoq.storage.commands import Command
+from mongoq.storage.commands import KeyTaken, Op, PartlyWritten
 from mongoq.storage.context import Context
-from mongoq.storage.drivers.errors import KeyTaken, PartlyWritten
+from mongoq.storage.drivers.blocking import BlockingDriver
+from mongoq.storage.drivers.connection import Connection
 from mongoq.storage.operations import enqueue
 from mongoq.storage.operations.enqueue import Draft
 
-Drive = Callable[..., tuple[list[Command], Any]]
+Drive = Callable[..., tuple[list[Any], Any]]
 Make = Callable[..., dict[str, Any]]
 
 
@@ -34,7 +36,7 @@ def test_a_taken_key_is_named_or_skipped(drive: Drive, context: Context, make_do
     assert (caught.value.key, caught.value.unique) == ("k1", None)
     skipping = NewTask(key="k1", on_conflict="skip")
     commands, existing = drive(enqueue.new(context, skipping), KeyTaken("_id"), [make_document(priority=9)])
-    assert commands[1].args[0] == {"_id": "k1"}
+    assert commands[1].where == {"_id": "k1"}
     assert existing.priority == 9
 
 
@@ -45,7 +47,7 @@ def test_a_taken_unique_value_leads_to_its_unfinished_task(drive: Drive, context
     assert (caught.value.key, caught.value.unique) == (None, "u1")
     skipping = NewTask(unique="u1", on_conflict="skip")
     commands, existing = drive(enqueue.new(context, skipping), KeyTaken("unique"), [make_document(unique="u1")])
-    assert commands[1].args[0]["unique"]["$eq"] == "u1"
+    assert commands[1].where["unique"]["$eq"] == "u1"
     assert existing.key == "k1"
 
 
@@ -94,7 +96,7 @@ def test_tasks_that_skip_conflicts_go_in_chunks_of_their_own(context: Context) -
 def test_the_refused_one_of_many_is_named_and_ends_it(drive: Drive, context: Context) -> None:
     chunk = drafted(context, *(NewTask(key=key) for key in "abc"))
     commands, others = drive(enqueue.chunk(context, chunk), PartlyWritten({1: KeyTaken("_id")}))
-    assert commands[0].options == {}, "in order"
+    assert commands[0].ordered
     assert list(others) == [1]
     with pytest.raises(DuplicateTask, match="a task has 'b' already"):
         enqueue.all_made(context, chunk, others)
@@ -109,9 +111,9 @@ def test_conflicts_of_a_chunk_are_looked_up_in_one_trip_for_keys_and_one_for_uni
     keys = [make_document(_id="k"), make_document(_id="l")]
     uniques = [make_document(_id="x", unique="v"), make_document(_id="y", unique="u")]
     commands, others = drive(enqueue.chunk(context, chunk), PartlyWritten(taken), keys, uniques)
-    assert commands[0].options == {"ordered": False}
-    assert sorted(commands[1].args[0]["_id"]["$in"]) == ["k", "l"]
-    assert sorted(commands[2].args[0]["unique"]["$in"]) == ["u", "v"]
+    assert not commands[0].ordered
+    assert sorted(commands[1].where["_id"]["$in"]) == ["k", "l"]
+    assert sorted(commands[2].where["unique"]["$in"]) == ["u", "v"]
     made = [task.key for task in enqueue.all_made(context, chunk, others)]
     assert made == ["k", "y", "l", chunk[3].key, "x"]
 
@@ -121,7 +123,7 @@ def test_those_whose_holder_is_gone_are_tried_once_more_together(drive: Drive, c
     taken = PartlyWritten({0: KeyTaken("unique"), 2: KeyTaken("unique")})
     again = PartlyWritten({1: KeyTaken("unique")})
     commands, others = drive(enqueue.together(context, chunk), taken, [], again, [])
-    assert [len(command.args[0]) for command in (commands[0], commands[2])] == [3, 2]
+    assert [len(command.bodies) for command in (commands[0], commands[2])] == [3, 2]
     assert list(others) == [2]
     assert isinstance(others[2], DuplicateTask)
 
@@ -140,68 +142,76 @@ def chunks_of(context: Context, count: int, *, then: Exception | None = None) ->
         raise then
 
 
+class Sending:
+    """A server for a stream: what it was sent, and by which thread."""
+
+    def __init__(self, answer: Callable[[int], enqueue.Others]) -> None:
+        self._answer = answer
+        self._driver = BlockingDriver(Connection(SimpleNamespace()), FrozenClock())
+        self.chunks: list[list[Draft]] = []
+        self.senders: list[tuple[int, int]] = []
+        """The value of `LIMIT` and the thread, for each chunk."""
+        self.back: list[tuple[list[Draft], enqueue.Others]] = []
+
+    def send(self, chunk: list[Draft]) -> Op[enqueue.Others]:
+        yield from ()
+        self.chunks.append(chunk)
+        self.senders.append((LIMIT.get(), threading.get_ident()))
+        return self._answer(len(self.chunks))
+
+    def stream(self, chunks: Iterator[list[Draft]]) -> None:
+        self._driver.run(stream(self.send, chunks, lambda chunk, others: self.back.append((chunk, others))))
+
+
+LIMIT: ContextVar[int] = ContextVar("limit", default=0)
+
+
 def test_a_stream_gives_every_chunk_back_in_order(context: Context) -> None:
-    sent: list[list[Draft]] = []
-
-    def send(chunk: list[Draft]) -> enqueue.Others:
-        sent.append(chunk)
-        return {len(sent): {}}
-
-    back = list(stream(send, chunks_of(context, 3)))
-    assert [chunk for chunk, _ in back] == sent
-    assert [others for _, others in back] == [{1: {}}, {2: {}}, {3: {}}]
+    sending = Sending(lambda number: {number: {}})
+    sending.stream(chunks_of(context, 3))
+    assert [chunk for chunk, _ in sending.back] == sending.chunks
+    assert [others for _, others in sending.back] == [{1: {}}, {2: {}}, {3: {}}]
 
 
 def test_a_stream_is_drawn_on_in_the_caller_s_thread_and_sent_in_the_caller_s_context(context: Context) -> None:
-    limit: ContextVar[int] = ContextVar("limit", default=0)
-    limit.set(7)
-    seen, drawers = [], set()
+    LIMIT.set(7)
+    drawers = set()
 
     def tasks() -> Iterator[dict[str, int]]:
         for _ in range(3 * enqueue.CHUNK):
             drawers.add(threading.get_ident())
             yield {}
 
-    def send(chunk: list[Draft]) -> enqueue.Others:
-        seen.append((limit.get(), threading.get_ident() in drawers))
-        return {}
-
-    list(stream(send, enqueue.chunks(context, each(tasks(), {}))))
+    sending = Sending(lambda _: {})
+    sending.stream(enqueue.chunks(context, each(tasks(), {})))
     assert drawers == {threading.get_ident()}
-    assert seen == [(7, False)] * 3, "full chunks go by a helper"
+    assert [limit for limit, _ in sending.senders] == [7] * 3
+    assert not drawers & {thread for _, thread in sending.senders}, "full chunks go by a helper"
 
 
 @pytest.mark.parametrize("fault", [InvalidTask("no"), ZeroDivisionError()], ids=["a bad task", "the caller's own"])
 def test_what_was_sent_before_a_fault_counts(context: Context, fault: Exception) -> None:
     with pytest.raises(type(fault)) as caught:
-        list(stream(lambda _: {}, chunks_of(context, 3, then=fault)))
+        Sending(lambda _: {}).stream(chunks_of(context, 3, then=fault))
     assert caught.value.__notes__ == ["tasks enqueued before it: 3,000"]
     assert getattr(caught.value, "enqueued", 3_000) == 3_000
 
 
 def test_an_error_of_the_server_comes_before_a_later_fault(context: Context) -> None:
-    sent: list[int] = []
-
-    def send(chunk: list[Draft]) -> enqueue.Others:
-        sent.append(len(chunk))
-        if len(sent) == 2:
+    def answer(number: int) -> enqueue.Others:
+        if number == 2:
             raise StorageUnavailable("gone", ambiguous=True)
         return {}
 
     with pytest.raises(StorageUnavailable) as caught:
-        list(stream(send, chunks_of(context, 2, then=InvalidTask("no"))))
+        Sending(answer).stream(chunks_of(context, 2, then=InvalidTask("no")))
     assert caught.value.enqueued == enqueue.CHUNK
     assert caught.value.__notes__ == ["tasks enqueued before it: 1,000, and perhaps some of the 1,000 after them"]
 
 
 def test_a_refused_one_counts_those_before_it_in_its_chunk(context: Context) -> None:
-    sent: list[int] = []
-
-    def send(chunk: list[Draft]) -> enqueue.Others:
-        sent.append(len(chunk))
-        return {7: DuplicateTask("taken")} if len(sent) == 2 else {}
-
+    sending = Sending(lambda number: {7: DuplicateTask("taken")} if number == 2 else {})
     with pytest.raises(DuplicateTask) as caught:
-        list(stream(send, chunks_of(context, 4)))
+        sending.stream(chunks_of(context, 4))
     assert caught.value.enqueued == enqueue.CHUNK + 7
-    assert len(sent) == 2, "nothing is sent after it"
+    assert len(sending.chunks) == 2, "nothing is sent after it"

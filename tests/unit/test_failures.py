@@ -10,7 +10,8 @@ from pymongo import errors as driver
 from pymongo.errors import PyMongoError
 
 from mongoq.core.errors import ConfigurationError, IndexMissing, QueueClosed, StorageRefused, StorageUnavailable
-from mongoq.storage.drivers.errors import AMBIGUOUS, KeyTaken, PartlyWritten, translated
+from mongoq.storage.commands import KeyTaken, PartlyWritten
+from mongoq.storage.drivers.errors import AMBIGUOUS, translated
 
 SECRET = "4111-secret"
 

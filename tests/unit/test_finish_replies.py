@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,13 +16,13 @@ from mongoq.core.new_task import NewTask
 from mongoq.core.signals import Snooze
 from mongoq.core.task import Task, TaskError
 from mongoq.core.verdict import Raised, Returned, Verdict
-from mongoq.storage.commands import Command
+from mongoq.storage.commands import Bulk
 from mongoq.storage.context import Context
 from mongoq.storage.documents.updates import mark
 from mongoq.storage.operations.finish import Ended, complete_first, finish, settle
 from mongoq.storage.operations.skip_locked import WRITE_LIMIT
 
-Drive = Callable[..., tuple[list[Command], Any]]
+Drive = Callable[..., tuple[list[Any], Any]]
 Make = Callable[..., Task]
 NOW = FrozenClock().now()
 HOUR = timedelta(hours=1)
@@ -38,12 +37,12 @@ MOVE = Verdict(Event.MOVE, queue="slow")
 LOST_REPLY = StorageUnavailable("lost", ambiguous=True)
 
 
-def reply(count: int) -> SimpleNamespace:
-    return SimpleNamespace(matched_count=count, deleted_count=count)
+def reply(count: int) -> int:
+    return count
 
 
-def verbs(commands: list[Command]) -> list[str]:
-    return [command.verb for command in commands]
+def verbs(commands: list[Any]) -> list[str]:
+    return [type(command).__name__ for command in commands]
 
 
 def named(guard: dict[str, Any]) -> list[str]:
@@ -51,16 +50,16 @@ def named(guard: dict[str, Any]) -> list[str]:
     return list(guard.get("$in") or [guard["$eq"]])
 
 
-def change_of(command: Command) -> Any:
+def change_of(command: Any) -> Any:
     """The only change of a bulk write."""
-    (write,) = command.args[0]
+    (write,) = command.writes
     return write
 
 
 def test_endings_of_one_batch_are_written_together(drive: Drive, context: Context, make_task: Make) -> None:
     endings = [Ended(make_task(_id=key), KEPT) for key in "abc"]
     (update,), done = drive(finish(context, endings), reply(3))
-    where, change = update.args
+    where, change = update.where, update.update
     assert where == {"_id": {"$in": ["a", "b", "c"]}, "token": "t1", "state": TaskState.RUNNING}
     assert change["$set"]["state"] == TaskState.COMPLETED
     assert change["$set"]["purge_at"] == NOW + HOUR
@@ -82,9 +81,9 @@ def test_endings_unlike_each_other_are_written_in_one_round_trip(
         Ended(make_task(_id="h"), DELETED),
         Ended(make_task(_id="i", token="t2"), KEPT),
     ]
-    (command,), done = drive(finish(context, endings), SimpleNamespace(matched_count=7, deleted_count=2))
-    assert (command.verb, command.options) == ("bulk_write", {"ordered": False})
-    guards = [write._filter for write in command.args[0]]
+    (command,), done = drive(finish(context, endings), 9)
+    assert (type(command), command.ordered) == (Bulk, False)
+    guards = [write.where for write in command.writes]
     assert [(named(guard["_id"]), named(guard["token"])) for guard in guards] == [
         (["a"], ["t1"]), (["b", "h"], ["t1"]), (["c", "i"], ["t2"]), (["d"], ["t1"]), (["e"], ["t1"]),
         (["f"], ["t1"]), (["g"], ["t1"]),
@@ -125,9 +124,9 @@ def test_an_ending_in_doubt_counts_as_written_only_by_the_word_of_a_majority(
         documents.append({"_id": "a", "last_token": mark("t1", verdict.event)})
     held = [{"_id": "c"}]
     commands, done = drive(finish(context, endings), LOST_REPLY, held, LOST_REPLY, held, reply(0), documents)
-    assert verbs(commands)[2:] == [commands[0].verb, "find", "update_many", "find"]
+    assert verbs(commands)[2:] == [type(commands[0]).__name__, "Find", "UpdateMany", "Find"]
     assert commands[-1].majority, "after a write of its own, for which a majority has all that came before"
-    assert commands[-1].args[0] == {"_id": {"$in": ["a", "b"]}}
+    assert commands[-1].where == {"_id": {"$in": ["a", "b"]}}
     assert (done.lost, done.blocked) == ([endings[1]], [endings[2]])
 
 
@@ -136,7 +135,7 @@ def test_what_was_blocked_gets_one_short_try_of_all_together(drive: Drive, conte
     held = [{"_id": "a"}, {"_id": "b"}]
     commands, done = drive(finish(context, endings, again=True), LOST_REPLY, held)
     assert verbs(commands) == ["bulk_write", "find"]
-    assert (commands[0].limit or WRITE_LIMIT) < WRITE_LIMIT
+    assert (commands[0].timeout or WRITE_LIMIT) < WRITE_LIMIT
     assert done.blocked == endings
 
 
@@ -145,7 +144,7 @@ def test_a_large_result_is_given_the_time_that_it_takes_to_send(
 ) -> None:
     large = Verdict(Event.COMPLETE, keep=HOUR, result=b"x" * 2**22)
     (command,), _ = drive(finish(context, [Ended(make_task(), large)]), reply(1))
-    assert (command.limit or WRITE_LIMIT) > WRITE_LIMIT + timedelta(seconds=4)
+    assert (command.timeout or WRITE_LIMIT) > WRITE_LIMIT + timedelta(seconds=4)
 
 
 def test_it_is_recognised_also_where_another_has_claimed_the_task_since(
@@ -187,9 +186,9 @@ def test_only_where_some_are_missing_they_are_looked_up_and_only_the_lost_are_re
     sure = [Ended(make_task(_id="a"), DELETED), Ended(make_task(_id="b"), DELETED)]
     held, gone = Ended(make_task(_id="c"), KEPT), Ended(make_task(_id="d"), KEPT)
     documents = [{"_id": "c", "last_token": mark("t1", Event.COMPLETE)}, {"_id": "d", "token": "t9"}]
-    short = SimpleNamespace(matched_count=1, deleted_count=2)
+    short = 3
     commands, done = drive(finish(context, [*sure, held, gone]), short, documents)
-    assert commands[1].args[0] == {"_id": {"$in": ["a", "b", "c", "d"]}}
+    assert commands[1].where == {"_id": {"$in": ["a", "b", "c", "d"]}}
     assert done.lost == [gone]
 
 
@@ -199,9 +198,9 @@ def test_a_cancel_request_turns_any_ending_but_a_completion_into_cancelled(
 ) -> None:
     asked = {"_id": "k1", "token": "t1", "cancel_requested": True}
     commands, done = drive(finish(context, [Ended(make_task(), verdict)]), reply(0), [asked], reply(1))
-    first = change_of(commands[0])._filter if commands[0].verb == "bulk_write" else commands[0].args[0]
+    first = change_of(commands[0]).where if isinstance(commands[0], Bulk) else commands[0].where
     assert first["cancel_requested"] is None
-    where, change = commands[2].args
+    where, change = commands[2].where, commands[2].update
     assert where == {"_id": "k1", "token": "t1", "state": TaskState.RUNNING}
     assert change["$set"]["state"] == TaskState.CANCELLED
     assert change["$set"]["purge_at"] == NOW + timedelta(days=30)
@@ -212,7 +211,7 @@ def test_a_cancel_request_turns_any_ending_but_a_completion_into_cancelled(
 def test_a_completion_wins_over_a_cancel_request(drive: Drive, context: Context, make_task: Make) -> None:
     for verdict in (KEPT, DELETED):
         (command,), _ = drive(finish(context, [Ended(make_task(), verdict)]), reply(1))
-        assert "cancel_requested" not in command.args[0]
+        assert "cancel_requested" not in command.where
 
 
 def test_a_cancel_that_overtook_an_ending_whose_reply_was_lost_is_recognised(
@@ -225,7 +224,7 @@ def test_a_cancel_that_overtook_an_ending_whose_reply_was_lost_is_recognised(
 def test_a_task_without_a_token_matches_nothing(drive: Drive, context: Context, make_task: Make) -> None:
     ending = Ended(make_task(token=None), KEPT)
     commands, done = drive(finish(context, [ending]), reply(0), [{"_id": "k1"}])
-    assert commands[0].args[0]["token"] == "-"
+    assert commands[0].where["token"] == "-"
     assert done.lost == [ending]
 
 
@@ -238,7 +237,7 @@ def test_a_moved_task_starts_its_count_afresh_in_its_new_queue(drive: Drive, con
 def test_settling_by_hand_judges_and_tells_a_lost_lease(drive: Drive, context: Context, make_task: Make) -> None:
     task = make_task(policy={"keep_completed": 60.0})
     (command,), _ = drive(settle(context, [task], Returned(), "me"), reply(1))
-    assert command.args[1]["$set"]["purge_at"] == NOW + timedelta(minutes=1)
+    assert command.update["$set"]["purge_at"] == NOW + timedelta(minutes=1)
     with pytest.raises(LeaseLost, match="k1"):
         drive(settle(context, [task], Raised(Snooze(1)), "me"), reply(0), [])
 
@@ -270,4 +269,4 @@ def test_what_is_to_follow_is_refused_where_it_would_be_dropped(
 def test_a_batch_of_cancelled_attempts_is_written_at_once(drive: Drive, context: Context, make_task: Make) -> None:
     endings = [Ended(make_task(_id=key), Verdict(Event.CANCEL, keep=HOUR)) for key in "ab"]
     (update,), _ = drive(finish(context, endings), reply(2))
-    assert "cancel_requested" not in update.args[0]
+    assert "cancel_requested" not in update.where

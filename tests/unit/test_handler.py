@@ -126,7 +126,7 @@ class AsyncMethod:
 @pytest.mark.parametrize(
     "handler",
     [coroutine, AsyncCalled(), AsyncMethod().handle, functools.partial(coroutine), functools.partial(AsyncCalled())],
-    ids=repr,
+    ids=lambda value: repr(value).partition(" at 0x")[0],
 )
 def test_a_coroutine_runs_on_asyncio_and_nowhere_else(handler: Any) -> None:
     assert checked_handler(handler, None)[1] == checked_handler(handler, "asyncio")[1] == "asyncio"
@@ -134,7 +134,11 @@ def test_a_coroutine_runs_on_asyncio_and_nowhere_else(handler: Any) -> None:
         checked_handler(handler, "threads")
 
 
-@pytest.mark.parametrize("handler", [with_default, CalledWithOne(), Methods().two, id, AsyncTaken], ids=repr)
+@pytest.mark.parametrize(
+    "handler",
+    [with_default, CalledWithOne(), Methods().two, id, AsyncTaken],
+    ids=lambda value: repr(value).partition(" at 0x")[0],
+)
 def test_a_plain_function_runs_in_threads_and_not_on_asyncio(handler: Any) -> None:
     assert checked_handler(handler, None)[1] == checked_handler(handler, "threads")[1] == "threads"
     with pytest.raises(ConfigurationError, match="a coroutine function, for executor='asyncio': others need 'threads'"):

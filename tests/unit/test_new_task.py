@@ -22,8 +22,8 @@ LATER = datetime(2031, 1, 1, tzinfo=UTC)
 
 def sent(context: Context, task: NewTask) -> dict[str, Any]:
     """The document that `new` asks the driver to insert."""
-    (body,) = next(enqueue.new(context, task)).args
-    return bson.decode(body.raw, CODEC)
+    insert: Any = next(enqueue.new(context, task))
+    return bson.decode(insert.body.raw, CODEC)
 
 
 @pytest.mark.parametrize(

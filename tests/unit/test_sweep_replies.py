@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,7 +12,6 @@ from mongoq.core.clock import FrozenClock, elapsed
 from mongoq.core.errors import StorageUnavailable
 from mongoq.core.events import Telemetry
 from mongoq.core.lifecycle import TaskState
-from mongoq.storage.commands import Command
 from mongoq.storage.context import Context
 from mongoq.storage.documents import filters
 from mongoq.storage.operations import sweep
@@ -21,15 +19,15 @@ from mongoq.storage.operations.sweep import Swept
 from mongoq.worker.runtime import Runtime
 from mongoq.worker.services.sweeper import Sweeper
 
-Drive = Callable[..., tuple[list[Command], Any]]
+Drive = Callable[..., tuple[list[Any], Any]]
 Make = Callable[..., dict[str, Any]]
 NOW = FrozenClock().now()
 SECOND = timedelta(seconds=1)
 NO_REPLY = StorageUnavailable("time was up", ambiguous=True)
 
 
-def matched(count: int) -> SimpleNamespace:
-    return SimpleNamespace(matched_count=count)
+def matched(count: int) -> int:
+    return count
 
 
 def abandoned(make_document: Make, **fields: Any) -> dict[str, Any]:
@@ -62,7 +60,7 @@ def test_a_full_batch_says_that_more_wait(drive: Drive, context: Context) -> Non
     found = [{"_id": f"k{number}"} for number in range(sweep.BATCH)]
     commands, swept = drive(sweep.promote(context), [first], found, matched(sweep.BATCH - 1))
     assert swept == Swept(sweep.BATCH - 1, timedelta(0), full=True)
-    where = commands[2].args[0]
+    where = commands[2].where
     assert (where["state"], where["run_at"]) == (TaskState.SCHEDULED, {"$lte": NOW}), "written under the same guard"
 
 
@@ -73,7 +71,7 @@ def test_tasks_lost_with_a_batch_are_refunded_by_one_update_for_each_claim(
     commands, swept = drive(sweep.rescue(context), found[:1], found, matched(2), matched(1))
     assert swept.moved == 3
     for update, keys, token in zip(commands[2:], ({"$in": ["a", "c"]}, "b"), ("t1", "t2"), strict=True):
-        where, change = update.args
+        where, change = update.where, update.update
         assert (where["_id"], where["token"], where["state"]) == (keys, token, TaskState.RUNNING)
         assert where["lease_until"] == {"$lte": NOW - filters.SKEW}, "its holder may have renewed meanwhile"
         assert change["$set"]["state"] == TaskState.READY
@@ -84,7 +82,7 @@ def test_tasks_lost_with_a_batch_are_refunded_by_one_update_for_each_claim(
 def test_a_suspect_that_is_lost_again_pays_and_waits(drive: Drive, context: Context, make_document: Make) -> None:
     found = [abandoned(make_document, lost_leases=2, attempts=3, uncharged=2)]
     commands, swept = drive(sweep.rescue(context), found, found, matched(1))
-    where, change = commands[2].args
+    where, change = commands[2].where, commands[2].update
     assert where["token"] == "t1"
     assert change["$set"]["state"] == TaskState.SCHEDULED
     assert change["$set"]["run_at"] == NOW + 10 * SECOND
@@ -95,7 +93,7 @@ def test_a_suspect_that_is_lost_again_pays_and_waits(drive: Drive, context: Cont
 def test_a_lost_task_that_somebody_cancelled_is_cancelled(drive: Drive, context: Context, make_document: Make) -> None:
     found = [abandoned(make_document, cancel_requested=True)]
     commands, _ = drive(sweep.rescue(context), found, found, matched(1))
-    _, change = commands[2].args
+    _, change = commands[2].where, commands[2].update
     assert change["$set"]["state"] == TaskState.CANCELLED
 
 
@@ -113,7 +111,7 @@ def test_a_callable_backoff_that_raises_does_not_keep_lost_tasks_from_their_resc
 def test_the_sweeper_leaves_alone_for_a_while_what_a_transaction_holds(drive: Drive, context: Context) -> None:
     first = [{"_id": "a", "run_at": NOW}]
     replies: list[Any] = [[first, first, NO_REPLY, first, NO_REPLY, first], [[]], [[]]]
-    sent: list[Command] = []
+    sent: list[Any] = []
 
     def run(operation: Any) -> Any:
         commands, result = drive(operation, *replies.pop(0))
@@ -125,8 +123,8 @@ def test_the_sweeper_leaves_alone_for_a_while_what_a_transaction_holds(drive: Dr
     replies.append([first, [*first, {"_id": "b"}], matched(1)])
     sweeper.look_ahead()
     sweeper.step(elapsed())
-    assert sent[-1].args[0]["_id"] == "b"
-    assert sent[-2].options["limit"] == -sweep.BATCH - 1, "those avoided take no place of the others"
+    assert sent[-1].where["_id"] == "b"
+    assert sent[-2].limit == sweep.BATCH + 1, "those avoided take no place of the others"
 
 
 @pytest.mark.parametrize(

@@ -150,7 +150,7 @@ def test_an_attempt_that_ends_past_the_expiry_is_not_repeated(make_task: Make, e
     assert verdict_of(make_task(expires_at=NOW + timedelta(milliseconds=1)), ending).event is not Event.EXPIRE
 
 
-@pytest.mark.parametrize("reason", set(Interruption) - {Interruption.DEADLINE})
+@pytest.mark.parametrize("reason", [reason for reason in Interruption if reason is not Interruption.DEADLINE])
 def test_a_handler_that_was_interrupted_gives_its_task_back_uncharged(make_task: Make, reason: Interruption) -> None:
     released = Verdict(Event.RELEASE, charged=False)
     assert verdict_of(make_task(attempts=9), raised(Interrupted(reason)), max_retries=0) == released

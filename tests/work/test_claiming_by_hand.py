@@ -23,9 +23,10 @@ def producer(make_queue: Make, queue: Queue) -> Queue:
     return make_queue(namespace=queue.namespace)
 
 
-def lobbies(queue: Queue) -> dict[Any, Any]:
+def places(queue: Queue) -> dict[Any, Any]:
     """The places where somebody waits, or did."""
-    known: dict[Any, Any] = queue._hand()._lobbies._known
+    hand: Any = queue._base.driver.run(queue._base.hand())
+    known: dict[Any, Any] = hand._places._known
     return known
 
 
@@ -70,7 +71,7 @@ def test_a_claim_that_waits_gets_what_another_process_enqueues_long_before_its_p
     waits = []
     for number in range(1, 6):
         claimants.start(1, timeout=30)
-        events.wait("change_stream.watching", number)
+        events.wait("wakeups.watching", number)
         task = producer.new()
         until(lambda number=number: len(claimants.got) == number, timeout=30, why="the task is claimed")
         claimed = claimants.got[-1]
@@ -78,7 +79,7 @@ def test_a_claim_that_waits_gets_what_another_process_enqueues_long_before_its_p
         assert claimed.key == task.key
         assert claimed.started_at is not None
         waits.append((claimed.started_at - task.created_at).total_seconds())
-        until(lambda: not lobbies(queue)[("default",), "[]"]._stream.open, why="nobody waits any more")
+        until(lambda: not places(queue)[("default",), "[]"]._stream.open, why="nobody waits any more")
     # The poll comes after 5 s, or 1 s without a stream: a median far below it was no poll.
     assert sorted(waits)[2] < 0.25
 
@@ -87,7 +88,7 @@ def test_a_claim_that_waits_gets_a_task_when_it_falls_due_and_not_before(
     producer: Queue, events: Any, claimants: Claimants
 ) -> None:
     claimants.start(1, timeout=30)
-    events.wait("change_stream.watching")
+    events.wait("wakeups.watching")
     due = producer.new(delay=0.4).run_at
     claimants.join()
     assert claimants.got[0] is not None
@@ -122,7 +123,7 @@ def test_a_claim_that_waits_for_several_queues_takes_the_most_urgent_of_all(queu
 
 def test_closing_the_queue_ends_a_claim_that_waits(queue: Queue, events: Any, claimants: Claimants) -> None:
     claimants.start(3)
-    events.wait("change_stream.watching")
+    events.wait("wakeups.watching")
     queue.close()
     claimants.join()
     assert len(claimants.errors) == 3
@@ -132,16 +133,16 @@ def test_those_who_wait_get_one_task_each_and_share_one_stream(
     queue: Queue, producer: Queue, events: Any, claimants: Claimants, until: Callable[..., None]
 ) -> None:
     claimants.start(8, timeout=60)
-    until(lambda: lobbies(queue) and _waiting(queue) == 8, why="all of them wait")
-    events.wait("change_stream.watching")
+    until(lambda: places(queue) and _waiting(queue) == 8, why="all of them wait")
+    events.wait("wakeups.watching")
     keys = {task.key for task in producer.new_many([{}] * 8)}
     claimants.join(60)
     assert Counter(task.key for task in claimants.got if task) == Counter(keys)
-    assert len(lobbies(queue)) == 1
+    assert len(places(queue)) == 1
 
 
 def _waiting(queue: Queue) -> int:
-    return sum(lobby._waiting for lobby in lobbies(queue).values())
+    return sum(place._count for place in places(queue).values())
 
 
 class Commands(monitoring.CommandListener):
@@ -169,7 +170,7 @@ def test_one_task_does_not_send_all_who_wait_to_the_server(
         events, claimants = watch(queue), Claimants(queue)
         claimants.start(30)
         until(lambda: _waiting(queue) == 30, timeout=30, why="all of them wait")
-        events.wait("change_stream.watching")
+        events.wait("wakeups.watching")
         before = commands.counts["findAndModify"]
         started = time.monotonic()
         for number in range(1, 6):
@@ -185,7 +186,7 @@ def test_one_task_does_not_send_all_who_wait_to_the_server(
 def test_a_lobby_that_nobody_uses_is_forgotten_for_the_sake_of_others(queue: Queue) -> None:
     for number in range(20):
         assert queue.claim(f"q{number}", timeout=0.001) is None
-    assert len(lobbies(queue)) <= 8
+    assert len(places(queue)) <= 8
 
 
 def test_a_claim_holds_for_the_lease_it_asks_for_under_the_name_it_gives(queue: Queue) -> None:

@@ -160,8 +160,7 @@ def test_what_could_not_be_ended_is_reported_when_it_is_lost(
     queue: Queue, collection: Any, until: Callable[..., None]
 ) -> None:
     (task,) = claimed(queue, 1, lease=1)
-    kept = queue.keepalive(task)
-    with contextlib.suppress(LeaseLost), kept:
+    with contextlib.suppress(LeaseLost), queue.keepalive(task) as kept:
         with pytest.raises(InvalidTask):
             queue.complete(task, object())
         collection.update_one({"_id": task.key}, {"$set": {"token": "another's"}})

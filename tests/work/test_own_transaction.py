@@ -20,7 +20,7 @@ Until = Callable[..., None]
 
 def orders_of(queue: Queue) -> Any:
     """Give the application's own collection beside a queue."""
-    return queue._connection.database.client["shop"][f"{queue.namespace}.orders"]
+    return queue._base.driver.connection.database.client["shop"][f"{queue.namespace}.orders"]
 
 
 @pytest.fixture
@@ -88,8 +88,8 @@ def test_a_worker_whose_lease_went_to_another_writes_no_row(queue: Queue, orders
     handle = queue.start(handler, workers=1)
     assert begun.wait(20)
     past = {"$set": {"lease_until": queue.time().replace(year=2020)}}
-    queue._connection.database[f"{queue.namespace}.tasks"].update_one({"_id": key}, past)
-    queue._driver.run(sweep.rescue(queue._context))
+    queue._base.driver.connection.database[f"{queue.namespace}.tasks"].update_one({"_id": key}, past)
+    queue._base.driver.run(sweep.rescue(queue._base.context))
     other = queue.try_claim()
     assert other is not None
     go_on.set()
@@ -131,7 +131,7 @@ def rescuing(make_queue: MakeQueue) -> Iterator[Callable[[Queue], None]]:
 
         def rescue() -> None:
             while not stop.is_set():
-                other._driver.run(sweep.rescue(other._context))
+                other._base.driver.run(sweep.rescue(other._base.context))
 
         threads.append(threading.Thread(target=rescue))
         threads[-1].start()

@@ -204,7 +204,7 @@ def test_a_lost_lease_kills_the_handler_and_nothing_else(
     key = queue.new({"folder": str(tmp_path), "stuck": True}).key
     queue.start(handlers.quick_or_stuck, executor="processes", workers=1)
     until((tmp_path / key).exists, timeout=20, why="the handler runs")
-    queue._driver.run(update_many(f"{queue.namespace}.tasks", {"_id": key}, {"$set": {"token": "another's"}}))
+    queue._base.driver.run(update_many(f"{queue.namespace}.tasks", {"_id": key}, {"$set": {"token": "another's"}}))
     events.wait("task.lease_lost")
     after = queue.new({"folder": str(tmp_path)}).key
     until(lambda: queue.get(after).finished, timeout=20, why="the next child works")
@@ -353,8 +353,8 @@ def test_the_end_of_the_parent_ends_its_children(
 
 
 def _uri(queue: Queue) -> str:
-    host, port = queue._connection.database.client.address or ("", 0)
-    return f"mongodb://{host}:{port}/{queue._connection.database.name}?directConnection=true"
+    host, port = queue._base.driver.connection.database.client.address or ("", 0)
+    return f"mongodb://{host}:{port}/{queue._base.driver.connection.database.name}?directConnection=true"
 
 
 def nested() -> Callable[[Task], None]:

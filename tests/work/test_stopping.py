@@ -67,7 +67,7 @@ def test_a_lost_lease_reaches_the_handler_and_its_result_is_refused(
     queue.start(handler)
     events.wait("task.started")
     # Another claimant has it now: only the token tells.
-    queue._driver.run(_give_away(queue, key))
+    queue._base.driver.run(_give_away(queue, key))
     events.wait("task.lease_lost")
     until(lambda: reasons, why="the handler learns it")
     assert reasons == ["lease lost"]

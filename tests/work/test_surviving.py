@@ -11,7 +11,6 @@ import pytest
 
 from mongoq import Queue
 from mongoq.embedded.server import EmbeddedServer, open_embedded
-from mongoq.storage.commands import Command
 
 
 @pytest.fixture
@@ -56,7 +55,7 @@ def test_a_worker_goes_on_after_its_collection_was_dropped(
     queue.start(lambda task: None)
     producer.new()
     events.wait("tasks.finished")
-    queue._driver.run(_drop(f"{queue.namespace}.tasks"))
+    queue._base.driver.connection.database.drop_collection(f"{queue.namespace}.tasks")
     if aware:
         producer = make_queue(namespace=queue.namespace)
     producer.new()
@@ -64,7 +63,3 @@ def test_a_worker_goes_on_after_its_collection_was_dropped(
     events.wait("tasks.finished", 2)
     assert producer.stats()["default"].completed == 1
     assert producer.init() == []
-
-
-def _drop(collection: str) -> Any:
-    yield Command(collection, "drop")

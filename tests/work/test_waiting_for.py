@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from mongoq import ConfigurationError, Queue, QueueClosed, TaskNotFound, TaskState
-from mongoq.worker.manual import results
 
 
 @pytest.fixture
@@ -75,7 +74,7 @@ def test_a_task_that_goes_while_it_is_waited_for_is_said_to_have_gone(queue: Que
         queue.wait("nobody", timeout=30)
 
 
-def test_more_who_wait_than_there_are_streams_are_told_too(queue: Queue, other: Queue) -> None:
+def test_all_who_wait_share_one_stream(queue: Queue, other: Queue) -> None:
     tasks = queue.new_many([{}] * 12)
     got: list[Any] = []
     threads = [threading.Thread(target=lambda task=task: got.append(queue.wait(task, timeout=60))) for task in tasks]
@@ -92,13 +91,6 @@ def test_closing_the_queue_ends_a_wait(queue: Queue) -> None:
     later(queue.close)
     with pytest.raises(QueueClosed):
         queue.wait(task, timeout=30)
-
-
-def test_looks_at_the_stream_end_with_the_timeout() -> None:
-    assert results.await_ms(float("inf")) == 1_000
-    assert results.await_ms(10.5) * 11 >= 10_500
-    assert results.await_ms(0.3) == 300
-    assert results.await_ms(0) == 1
 
 
 def test_a_queue_is_empty_when_nothing_in_it_is_unfinished(queue: Queue) -> None:

@@ -8,9 +8,12 @@ from pymongo import MongoClient
 from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStartedEvent, CommandSucceededEvent
 
 from mongoq import Queue, TaskState
+from mongoq.core import clock
 from mongoq.embedded.server import EmbeddedServer
-from mongoq.storage.drivers.change_stream import ChangeStream, new_work
+from mongoq.storage.drivers.blocking import BlockingDriver
+from mongoq.storage.drivers.change_stream import ChangeStream
 from mongoq.storage.drivers.connection import connect
+from mongoq.storage.operations.watch import new_work
 
 Make = Callable[..., Queue]
 
@@ -45,7 +48,7 @@ def waits(producer: Queue, events: Any, rounds: int = 8) -> list[float]:
     """Enqueue tasks one by one; the seconds from each enqueue to its claim."""
     seconds = []
     for number in range(1, rounds + 1):
-        events.wait("change_stream.watching")
+        events.wait("wakeups.watching")
         task = producer.new()
         started = events.wait("task.started", number)[-1]["task"]
         assert started.key == task.key
@@ -64,7 +67,7 @@ def test_an_idle_worker_starts_what_another_process_enqueues_long_before_its_pol
 
 def test_a_task_delayed_by_another_process_starts_when_it_is_due(queue: Queue, producer: Queue, events: Any) -> None:
     queue.start(lambda task: None)
-    events.wait("change_stream.watching")
+    events.wait("wakeups.watching")
     late = []
     for number in range(1, 4):
         due = producer.new(delay=0.4).run_at
@@ -80,7 +83,7 @@ def test_news_goes_on_after_the_collection_was_dropped_and_the_cursors_killed(
     queue.start(lambda task: None)
     waits(producer, events, 1)
     collection.drop()
-    events.wait("change_stream.watching", 2)
+    events.wait("wakeups.watching", 2)
     producer.init()
     producer.new()
     events.wait("tasks.finished", 2)
@@ -89,7 +92,12 @@ def test_news_goes_on_after_the_collection_was_dropped_and_the_cursors_killed(
 def test_a_look_for_news_may_take_longer_than_the_client_s_sockets_wait(queue: Queue, server: EmbeddedServer) -> None:
     opened = Opened()
     with MongoClient[Any](server.uri, socketTimeoutMS=200, event_listeners=[opened]) as client:
-        stream = ChangeStream(connect(client), queue._context, new_work(["default"]), await_ms=600)
+        stream = ChangeStream(
+            BlockingDriver(connect(client), clock.ServerClock()).run,
+            queue._base.context,
+            new_work(["default"]),
+            await_seconds=0.6,
+        )
         stream.begin()
         assert stream.wait() is None
         assert stream.open
@@ -107,7 +115,7 @@ def test_an_idle_worker_hears_of_tasks_that_are_moved_to_it_and_of_tasks_put_for
     for number in range(1, 7):
         moved = number % 2
         key = producer.new(queue="elsewhere").key if moved else producer.new(delay=300).key
-        events.wait("change_stream.watching")
+        events.wait("wakeups.watching")
         asked = producer.time()
         if moved:
             producer.move(key, to="default")

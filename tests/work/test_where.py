@@ -47,7 +47,7 @@ def test_an_idle_worker_by_tags_hears_of_its_own_tasks_and_not_of_others(
     queue.start(lambda task: None, where=ACME)
     waits = []
     for number in range(1, 6):
-        events.wait("change_stream.watching")
+        events.wait("wakeups.watching")
         producer.new_many([{"tenant": "other"}] * 5)
         task = producer.new(ACME)
         started = events.wait("task.started", number)[-1]["task"]

@@ -7,8 +7,6 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
-import bson
-
 from mongoq.core.backoff import from_spec
 from mongoq.core.lifecycle import TaskState
 from mongoq.core.options import POLICY_NAMES, checked_policy
@@ -16,7 +14,8 @@ from mongoq.core.task import Task, TaskError, task_of
 from mongoq.core.validation import Checker
 from mongoq.storage.commands import Document
 from mongoq.storage.documents import fields
-from mongoq.storage.documents.codec import CODEC, made_aware
+from mongoq.storage.documents.codec import made_aware
+from mongoq.storage.documents.encoding import size_of
 
 _TYPES: Final[Mapping[str, Any]] = {
     fields.QUEUE: str,
@@ -115,7 +114,7 @@ class Unread:
     @property
     def size(self) -> int:
         """How many bytes it was on its way here."""
-        return len(bson.encode(self._document, codec_options=CODEC))
+        return size_of(self._document)
 
     def read(self) -> Task:
         """The task."""
@@ -151,10 +150,15 @@ def fault_of(document: Document) -> str | None:
         if name in document and not _is_count(document[name]):
             return name
     for name in (fields.EXPIRES_AT, fields.ERRORS, fields.TOKEN):
-        # Code is a str that cannot be hashed.
-        if name in document and (not isinstance(document[name], _TYPES[name]) or isinstance(document[name], bson.Code)):
+        value = document.get(name)
+        if name in document and (not isinstance(value, _TYPES[name]) or _is_code(value)):
             return name
     return None
+
+
+def _is_code(value: Any) -> bool:
+    """Whether it is BSON's code, a str that cannot be hashed."""
+    return isinstance(value, str) and type(value) is not str
 
 
 def _is_count(value: Any) -> bool:

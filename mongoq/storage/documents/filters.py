@@ -6,12 +6,9 @@ former holder believes. No `$or`, `$ne` or `$nin` in anything hot.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
-
-from bson import Regex
 
 from mongoq.core.lifecycle import WAITING, Event, TaskState, sources
 from mongoq.storage.commands import Filter
@@ -101,14 +98,14 @@ def by_unique(values: Collection[str]) -> Filter:
     return {**guard, fields.UNIQUE: {**guard[fields.UNIQUE], **_among(values)}}
 
 
-def failed(queue: str | None) -> Filter:
-    """The failed tasks, of one queue or of all."""
-    return {fields.STATE: _state(sources(Event.RERUN))} | ({} if queue is None else {fields.QUEUE: {"$eq": queue}})
+def finished_as(state: TaskState, queue: str | None) -> Filter:
+    """The tasks that have finished so, of one queue or of all."""
+    return {fields.STATE: state.value} | ({} if queue is None else {fields.QUEUE: {"$eq": queue}})
 
 
 def away(queue: str) -> Filter:
     """The tasks of an error queue that came from elsewhere and that nobody works on."""
-    states = _state([*sources(Event.RERUN), *WAITING])
+    states = _state([TaskState.FAILED, *WAITING])
     return {fields.QUEUE: {"$eq": queue}, fields.STATE: states, fields.MOVED_FROM: {"$type": "string"}}
 
 
@@ -180,7 +177,7 @@ def matching(
         chosen[fields.STATE] = state.value
     if keys is not None:
         # $in would match by a pattern where it finds one; no key is a pattern.
-        chosen[fields.KEY] = {"$in": [key for key in keys if not isinstance(key, re.Pattern | Regex)]}
+        chosen[fields.KEY] = {"$in": [key for key in keys if not hasattr(key, "pattern")]}
     return chosen
 
 

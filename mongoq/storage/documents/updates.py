@@ -187,11 +187,13 @@ def rerun(now: datetime, *, home: bool = False) -> list[Update]:
 
     A pipeline, because it copies fields; what it writes itself is no user's value.
     """
-    written = {
+    written: dict[str, Any] = {
         fields.STATE: TaskState.READY.value,
         fields.MODIFIED_AT: now,
         fields.UNCHARGED: {"$ifNull": [f"${fields.ATTEMPTS}", 0]},
         fields.VERSION: {"$add": [f"${fields.VERSION}", 1]},
+        # A missing expiry is less than any instant. One that has passed would end the task at its next claim.
+        fields.EXPIRES_AT: {"$cond": [{"$lte": [f"${fields.EXPIRES_AT}", now]}, "$$REMOVE", f"${fields.EXPIRES_AT}"]},
     }
     removed = [fields.FINISHED_AT, fields.PURGE_AT, fields.LOST_LEASES, fields.CANCEL_REQUESTED]
     if home:

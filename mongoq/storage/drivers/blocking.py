@@ -1,154 +1,218 @@
-"""The blocking driver: steps an operation to its end, feeding it MongoDB's replies and errors."""
+"""The blocking driver, over a MongoClient; may be used by many threads."""
 
 from __future__ import annotations
 
+import concurrent.futures
 import contextlib
+import contextvars
+import threading
+import time
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from typing import Any, Final, TypeVar
 
 import pymongo
-from bson.errors import BSONError
-from pymongo import ReadPreference, WriteConcern
-from pymongo.collection import Collection
-from pymongo.errors import PyMongoError
-from pymongo.read_concern import ReadConcern
+from pymongo.client_session import ClientSession
 
-from mongoq.core.clock import ServerClock, elapsed
-from mongoq.core.errors import MongoqError, StorageUnavailable
-from mongoq.core.events import Signpost, Telemetry
-from mongoq.storage.commands import Command, Op, Transaction
-from mongoq.storage.documents.codec import CODEC, NAIVE
-from mongoq.storage.drivers.connection import Connection
-from mongoq.storage.drivers.errors import WRITE_CONFLICT, translated
-from mongoq.storage.drivers.sessions import (
-    Session,
-    is_bound,
-    joined_session,
-    open_transaction,
-    outside_session,
-    transact,
+from mongoq.core.clock import Clock
+from mongoq.core.errors import MongoqError
+from mongoq.core.events import Telemetry
+from mongoq.core.waiter import Waiter
+from mongoq.storage.commands import (
+    Apart,
+    Call,
+    Command,
+    Entered,
+    Join,
+    Loop,
+    Next,
+    Op,
+    Pause,
+    Start,
+    Unwatch,
+    Wait,
+    Watch,
 )
-from mongoq.storage.operations.schema import server_time
+from mongoq.storage.drivers.calls import ROWS, Handles, call, reply_of
+from mongoq.storage.drivers.connection import Connection
+from mongoq.storage.drivers.errors import RAISED, translated
+from mongoq.storage.drivers.sessions import BOUND, TRANSACTION, joined_session, unbound
+from mongoq.storage.drivers.steps import (
+    Begin,
+    CommitOnce,
+    EndSession,
+    Inner,
+    Left,
+    RollBack,
+    StartSession,
+    Stepper,
+    Steps,
+)
 
 T = TypeVar("T")
 
-LISTS: Final = ("find", "aggregate")
+
+class Scope(contextlib.AbstractContextManager[Any]):
+    """An operation whose `Entered` is the block of a `with` statement."""
+
+    def __init__(self, driver: BlockingDriver, op: Op[Any]) -> None:
+        self._driver = driver
+        self._steps = driver.steps(op)
+
+    def __enter__(self) -> Any:
+        entered = self._driver.advance(self._steps)
+        assert isinstance(entered, Entered), "a scope enters its block"
+        return entered.value
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        self._driver.advance(self._steps, None, error)
 
 
-def handle(connection: Connection, collection: str, *, majority: bool, naive: bool = False) -> Collection[Any]:
-    """A collection as mongoq uses it; `majority` reads only what cannot be rolled back any more.
+class BlockingDriver:
+    """Runs operations on one connection."""
 
-    It writes with `w: majority` and reads from the primary, whatever the URI says: with anything less an
-    acknowledged task can be rolled back, and one task can be leased twice.
-    """
-    return connection.database.get_collection(
-        collection,
-        codec_options=NAIVE if naive else CODEC,
-        read_preference=ReadPreference.PRIMARY,
-        write_concern=WriteConcern(w="majority"),
-        read_concern=ReadConcern("majority" if majority else "local"),
-    )
+    def __init__(self, connection: Connection, clock: Clock, telemetry: Telemetry | None = None) -> None:
+        self.connection: Final = connection
+        self._handles = Handles(connection.database)
+        self._stepper = Stepper(clock, Telemetry() if telemetry is None else telemetry)  # without listeners it is false
 
-
-class Driver:
-    """Runs operations on one connection; may be used by many threads."""
-
-    def __init__(self, connection: Connection, clock: ServerClock, telemetry: Telemetry | None = None) -> None:
-        self._connection = connection
-        self._clock = clock
-        self._telemetry = Telemetry() if telemetry is None else telemetry  # without listeners it is false
-        self._handles: dict[tuple[str, bool, bool], Collection[Any]] = {}
-
-    def run(self, op: Op[T], session: Session | None = None) -> T:
+    def run(self, op: Op[T]) -> T:
         """Run `op` to its end and return its result; only mongoq's own errors leave it.
 
-        With a session it becomes part of that session's transaction, without one of none: whatever session the
-        application has bound.
+        Whatever session the application has bound, it becomes part of none but those that it names.
         """
+        steps = self.steps(op)
         try:
-            return outside_session(self._run, op, session) if is_bound() else self._run(op, session)
+            result: T = self.advance(steps)
+            return result
         finally:
-            op.close()
+            steps.close()
 
-    def joined(self, given: Session | None) -> Session | None:
-        """The session whose transaction a producer's call takes part in; None where there is none."""
-        return joined_session(self._connection, given)
+    def steps(self, op: Op[T]) -> Steps[T]:
+        """The steps of an operation, for `advance`."""
+        return self._stepper.steps(op)
 
-    def measure(self) -> None:
-        """Ask for the server's time, if that is due: for who needs it before an operation runs."""
-        if self._clock.wants_measuring():
-            outside_session(self._measure)
+    def scope(self, op: Op[Any]) -> Scope:
+        """The context manager that an operation with an `Entered` is."""
+        return Scope(self, op)
 
-    @contextlib.contextmanager
-    def transaction(self, first: Callable[[], Op[object]]) -> Iterator[Session]:
-        """A transaction for the caller's own writes that begins with the operation that `first` makes."""
-        self.measure()
-        begin: Callable[[Session], object] = lambda session: self._step(first(), session)  # noqa: E731
-        with open_transaction(self._connection, begin, self._repeated) as session:
-            yield session
-
-    def _run(self, op: Op[T], session: Session | None) -> T:
-        self.measure()
-        return self._step(op, session)
-
-    def _step(self, op: Op[T], session: Session | None) -> T:
+    def stream(self, op: Op[Any]) -> Iterator[Any]:
+        """The values that an operation enters with, one after the other."""
+        steps = self.steps(op)
         try:
-            asked = next(op)
+            while type(entered := self.advance(steps)) is Entered:
+                yield entered.value
+        except GeneratorExit:
+            with contextlib.suppress(Left):
+                self.advance(steps, None, Left())
+            raise
+
+    def joined(self, given: Any) -> ClientSession | None:
+        """The session whose transaction a call takes part in; None where there is none."""
+        client = self.connection.database.client
+        session: ClientSession | None = joined_session(given, BOUND.get(), client, ClientSession, "a ClientSession")
+        return session
+
+    def advance(self, steps: Steps[Any], reply: Any = None, error: BaseException | None = None) -> Any:
+        """Go on with what came of the last step, to an `Entered`, which is returned, or to the operation's result."""
+        try:
             while True:
+                asked, session = steps.send(reply) if error is None else steps.throw(error)
+                if type(asked) is Entered:
+                    return asked
+                reply = error = None
                 try:
                     reply = self._answer(asked, session)
-                except (MongoqError, PyMongoError, BSONError, ValueError, OverflowError, RecursionError) as error:
-                    asked = op.throw(self._failure(error))
-                else:
-                    asked = op.send(reply)
+                except BaseException as raised:  # noqa: BLE001 -- the operation is to clean up, whatever it is
+                    error = raised
         except StopIteration as done:
-            result: T = done.value
-            return result
+            return done.value
 
-    def _answer(self, asked: Command, session: Session | None) -> Any:
-        if not isinstance(asked, Transaction):
-            return self._call(asked, session)
-        if session is not None:
-            return self._step(asked.body(), session)
-        return transact(self._connection, lambda own: self._step(asked.body(), own), self._repeated, asked.limit)
-
-    def _repeated(self, error: BaseException) -> None:
-        self._telemetry.emit(Signpost.TRANSACTION_REPEATED, error=error)
-
-    def _failure(self, error: Exception) -> MongoqError:
-        if isinstance(error, MongoqError):  # one that a transaction has translated already
-            return error
-        failure = translated(error, self._connection.where)
-        if isinstance(failure, StorageUnavailable) and failure.code != WRITE_CONFLICT:
-            self._clock.doubt()
-        failure.__cause__ = error
-        return failure
-
-    def _measure(self) -> None:
-        op = server_time()
-        sent = elapsed()
+    def _answer(self, asked: Command | Inner, session: Any) -> Any:
         try:
-            reply = self._call(next(op))
-        except (PyMongoError, BSONError) as error:
-            raise translated(error, self._connection.where) from error
-        finally:
-            op.close()
-        self._clock.measured(reply["localTime"], sent, elapsed())
+            if BOUND.get() is None:
+                return self._ask(asked, session)
+            with unbound(BOUND):
+                return self._ask(asked, session)
+        except MongoqError:
+            raise
+        except RAISED as error:
+            raise translated(error, self.connection.where) from error
 
-    def _call(self, command: Command, session: Session | None = None) -> Any:
-        limit = command.limit
-        target = self._target(command)
-        options = command.options if session is None else {**command.options, "session": session}
-        with pymongo.timeout(limit.total_seconds()) if limit else contextlib.nullcontext():
-            reply = getattr(target, command.verb)(*command.args, **options)
-            return reply.to_list() if command.verb in LISTS else reply  # a find asks the server only now
+    def _ask(self, asked: Command | Inner, session: Any) -> Any:  # noqa: C901 -- one line for each command
+        match asked:
+            case Pause(seconds):
+                return time.sleep(seconds)
+            case Wait(waiter, seconds):
+                return _wait(waiter, seconds)
+            case Apart(op):
+                return contextvars.Context().run(self.run, op)
+            case Start(op):
+                return _started(lambda: self.run(op))
+            case Join(handle):
+                return handle.result()
+            case Call(function):
+                return function()
+            case Loop():
+                return None
+            case StartSession():
+                return self.connection.database.client.start_session(causal_consistency=False)
+            case Begin(own):
+                return own.start_transaction(*TRANSACTION) and None
+            case CommitOnce(own):
+                return own.commit_transaction()
+            case RollBack(own):
+                return _roll_back(own)
+            case EndSession(own):
+                return own.end_session()
+            case Watch(name, pipeline, await_seconds):
+                collection = self._handles.of(name, majority=True)
+                return collection.watch(list(pipeline), max_await_time_ms=int(await_seconds * 1_000))
+            case Next(stream, timeout):
+                with pymongo.timeout(timeout.total_seconds()):
+                    event = stream.try_next()
+                return event if event is not None or stream.alive else Next.ENDED
+            case Unwatch(stream):
+                return stream.close()
+            case _:
+                return self._call(asked, session)
 
-    def _target(self, command: Command) -> Any:
-        if command.collection is None:
-            return self._connection.database.with_options(read_preference=ReadPreference.PRIMARY)
-        kind = command.collection, command.majority, command.naive
-        known = self._handles.get(kind)
-        if known is None:
-            known = handle(self._connection, command.collection, majority=command.majority, naive=command.naive)
-            self._handles[kind] = known
-        return known
+    def _call(self, command: Any, session: Any) -> Any:
+        with _time_limit(getattr(command, "timeout", None)):
+            result = call(self._handles, command, session)
+            return result.to_list() if type(command) in ROWS else reply_of(command, result)
+
+
+def _time_limit(limit: timedelta | None) -> contextlib.AbstractContextManager[Any]:
+    return contextlib.nullcontext() if limit is None else pymongo.timeout(limit.total_seconds())
+
+
+def _roll_back(session: ClientSession) -> None:
+    """End a transaction in progress without a trace."""
+    if session.in_transaction:
+        session.abort_transaction()
+
+
+def _wait(waiter: Waiter, seconds: float | None) -> bool:
+    event = threading.Event()
+    waiter.attach(event.set)
+    try:
+        event.wait(seconds)
+    finally:
+        waiter.attach(None)
+    return waiter.notified
+
+
+def _started(function: Callable[[], T]) -> concurrent.futures.Future[T]:
+    """Call `function` in a thread of its own, in the caller's context: it may hold a time limit of the driver's."""
+    future: concurrent.futures.Future[T] = concurrent.futures.Future()
+
+    def work() -> None:
+        try:
+            future.set_result(function())
+        except BaseException as error:  # noqa: BLE001 -- it is raised by who joins
+            future.set_exception(error)
+
+    context = contextvars.copy_context()
+    threading.Thread(target=context.run, args=(work,), name="mongoq-beside", daemon=True).start()
+    return future

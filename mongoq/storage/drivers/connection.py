@@ -7,19 +7,23 @@ not retry writes. In both cases the queue sets majority and primary on its own h
 
 from __future__ import annotations
 
+import asyncio
 import atexit
-import os
+import contextlib
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qsl
 
 import pymongo
 from bson.errors import BSONError
-from pymongo import MongoClient
+from pymongo import AsyncMongoClient, MongoClient
+from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.database import Database
 from pymongo.errors import InvalidURI, PyMongoError
 
+from mongoq.core.environment import uri_named
 from mongoq.core.errors import ConfigurationError, Fault
 from mongoq.core.validation import Checker
 from mongoq.storage.drivers.errors import translated
@@ -36,6 +40,7 @@ if TYPE_CHECKING:
     from mongoq.embedded.server import EmbeddedServer
 
 Target = str | MongoClient[Any] | Database[Any] | None
+AsyncTarget = str | AsyncMongoClient[Any] | AsyncDatabase[Any] | None
 
 DATABASE: Final = "mongoq"
 SETTINGS: Final[dict[str, Any]] = {
@@ -58,17 +63,14 @@ LAST_WORD: Final = 0.1
 class Connection:
     """A database to work on, and what was opened for it."""
 
-    database: Database[Any]
-    owned: MongoClient[Any] | None
-    server: EmbeddedServer | None
+    database: Any
+    owned: MongoClient[Any] | None = None
+    server: EmbeddedServer | None = None
 
     @property
     def where(self) -> str:
         """The hosts and the database, without any secret."""
-        client = self.database.client
-        seeds = client.nodes or getattr(client, "_topology_settings").seeds  # noqa: B009 -- no public name for them
-        hosts = ", ".join(sorted(f"{host}:{port}" for host, port in seeds))
-        return f"{hosts}/{self.database.name}"
+        return f"{hosts_of(self.database.client)}/{self.database.name}"
 
     def close(self) -> None:
         """Close what was opened here; a client handed in stays open."""
@@ -78,16 +80,66 @@ class Connection:
             self.server.close()
 
 
+@dataclass(frozen=True, slots=True)
+class AsyncConnection:
+    """A database of an awaited client to work on, what was opened for it, and how to open a blocking client of it."""
+
+    database: Any
+    make_blocking: Callable[[], Connection]
+    """Opens a blocking connection to the same database; it may take as long as a look-up of a host's name."""
+    owned: AsyncMongoClient[Any] | None = None
+    server: EmbeddedServer | None = None
+
+    @property
+    def where(self) -> str:
+        """The hosts and the database, without any secret."""
+        return f"{hosts_of(self.database.client)}/{self.database.name}"
+
+    async def close(self) -> None:
+        """Close what was opened here; a client handed in stays open."""
+        if self.owned is not None:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self.owned.close(), LAST_WORD)
+        if self.server is not None:
+            await asyncio.to_thread(self.server.close)
+
+
 def connect(target: Target) -> Connection:
     """Open what `target` names; None reads MONGOQ_URI. ConfigurationError where it names nothing."""
     if isinstance(target, MongoClient | Database):
-        database = _default_database(target) if isinstance(target, MongoClient) else target
-        if not database.client.options.retry_writes:
-            # A primary that steps down would end every write under way with an error that leaves its effect open.
-            allowed = "one with retryWrites=True, PyMongo's default: without it a fail-over loses replies of writes"
-            raise ConfigurationError([Fault("target", "a client with retryWrites=False", allowed)])
-        return Connection(database, None, None)
-    uri = os.environ.get("MONGOQ_URI", "") if target is None else target
+        return Connection(checked_database(target))
+    uri, server = named_server(target, 'a URI ("mongodb://...", "mongodb+srv://...", "embedded:FOLDER"), a MongoClient')
+    client = _client(uri)
+    return Connection(database_of(client, server), client, server)
+
+
+def connect_async(target: AsyncTarget, blocking: Target = None) -> AsyncConnection:
+    """Open what `target` names for awaited use. `blocking` names the same MongoDB for the engine's own client."""
+    if isinstance(target, AsyncMongoClient | AsyncDatabase):
+        database = checked_database(target)
+        return AsyncConnection(database, lambda: connect(database_beside(database, blocking)))
+    uri, server = named_server(
+        target, 'a URI ("mongodb://...", "mongodb+srv://...", "embedded:FOLDER"), an async client'
+    )
+    client: AsyncMongoClient[Any] = _opened(AsyncMongoClient, uri)
+    return AsyncConnection(database_of(client, server), lambda: connect(blocking or uri), client, server)
+
+
+def checked_database(target: Any) -> Any:
+    """The database of a client, or the one handed in; ConfigurationError where its client does not retry writes."""
+    # Asked of the type: a database takes every name for that of a collection.
+    is_client = hasattr(type(target), "get_default_database")
+    database = target.get_default_database(DATABASE) if is_client else target
+    if not database.client.options.retry_writes:
+        # A primary that steps down would end every write under way with an error that leaves its effect open.
+        allowed = "one with retryWrites=True, PyMongo's default: without it a fail-over loses replies of writes"
+        raise ConfigurationError([Fault("target", "a client with retryWrites=False", allowed)])
+    return database
+
+
+def named_server(target: Any, allowed: str) -> tuple[str, EmbeddedServer | None]:
+    """The URI that `target` names, and the embedded server that was started for it."""
+    uri = uri_named() if target is None else target
     if isinstance(uri, str) and uri.startswith("embedded:"):
         folder = uri.removeprefix("embedded:")
         if not folder:
@@ -95,20 +147,45 @@ def connect(target: Target) -> Connection:
         from mongoq.embedded.server import open_embedded  # noqa: PLC0415 -- 10 ms that only this target needs
 
         server = open_embedded(folder)
-        client = _client(server.uri)
-        return Connection(client[DATABASE], client, server)
+        return server.uri, server
     if isinstance(uri, str) and uri.startswith(("mongodb://", "mongodb+srv://")):
-        client = _client(uri)
-        return Connection(_default_database(client), client, None)
-    checker = Checker()
+        return uri, None
     if target is None:
-        checker.refuse("MONGOQ_URI", "(empty)", "a MongoDB URI; name one there, or give Queue(...) one")
-    else:
-        # A string may hold a password: only what it is, not what it says.
-        allowed = 'a URI ("mongodb://...", "mongodb+srv://...", "embedded:FOLDER"), a MongoClient or a Database'
-        checker.faults.append(Fault("target", f"a {type(target).__name__}", allowed))
-    checker.finish()
-    raise AssertionError("unreachable")
+        checker = Checker()
+        checker.refuse("MONGOQ_URI", uri or "(empty)", "a MongoDB URI; name one there, or give Queue(...) one")
+        checker.finish()
+    raise ConfigurationError([Fault("target", _described(target), f"{allowed} or its Database")])
+
+
+def _described(target: object) -> str:
+    """Name the type of a target that cannot be opened, not its text: that may hold a password."""
+    return f"a {type(target).__name__}"
+
+
+def database_beside(database: Any, blocking: Target) -> Any:
+    """A blocking client's database for the engine: of the client given for it, or of one with the same settings."""
+    if isinstance(blocking, Database):
+        return blocking
+    if blocking is not None:
+        return connect(blocking).database.client[database.name]
+    settings = getattr(database.client, "_init_kwargs", None)
+    if settings is None:
+        why = "this PyMongo does not tell the settings of an AsyncMongoClient"
+        allowed = "blocking=, a MongoClient or a URI of the same MongoDB, for the worker's own threads"
+        raise ConfigurationError([Fault("blocking", why, allowed)])
+    return MongoClient(**settings)[database.name]
+
+
+def database_of(client: Any, server: EmbeddedServer | None) -> Any:
+    """The database of a client that was opened here."""
+    return client.get_default_database(DATABASE) if server is None else client[DATABASE]
+
+
+def hosts_of(client: Any) -> str:
+    """The hosts of a client, as it knows them."""
+    settings = getattr(client, "_topology_settings", None)
+    known = client.nodes or (settings.seeds if settings is not None else ())
+    return ", ".join(sorted(f"{host}:{port}" for host, port in known)) or "(not looked up yet)"
 
 
 def leave_monitors() -> None:
@@ -140,16 +217,17 @@ def _close_soon(client: MongoClient[Any]) -> None:
 
 
 def _client(uri: str) -> MongoClient[Any]:
+    client: MongoClient[Any] = _opened(MongoClient, uri)
+    return client
+
+
+def _opened(kind: Any, uri: str) -> Any:
     # The driver's own errors may quote the URI, password included: they are not chained.
     given = {name.lower() for name, _ in parse_qsl(uri.partition("?")[2])}
     settings = {name: value for name, value in SETTINGS.items() if name.lower() not in given}
     try:
-        return MongoClient(uri, **settings, tz_aware=True, retryWrites=True)
+        return kind(uri, **settings, tz_aware=True, retryWrites=True)
     except (PyMongoError, BSONError) as error:
         raise translated(error, "") from None
     except (ValueError, TypeError, OSError):
         raise translated(InvalidURI("Port must be"), "") from None
-
-
-def _default_database(client: MongoClient[Any]) -> Database[Any]:
-    return client.get_default_database(DATABASE)

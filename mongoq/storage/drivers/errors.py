@@ -7,9 +7,9 @@ driver's a password.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from typing import Any, Final
 
+from bson.errors import BSONError
 from pymongo import errors as driver
 
 from mongoq.core.errors import (
@@ -21,11 +21,10 @@ from mongoq.core.errors import (
     StorageUnavailable,
     Unsupported,
 )
-from mongoq.storage.commands import TIME_IS_UP
+from mongoq.storage.commands import DUPLICATE, TIME_IS_UP, KeyTaken, PartlyWritten
 
 # The server went away or is changing its role; the write may or may not have been applied.
 AMBIGUOUS: Final = frozenset({6, 7, TIME_IS_UP, 64, 89, 91, 189, 262, 9001, 10107, 11600, 11602, 13388, 13435, 13436})
-DUPLICATE: Final = 11000
 NO_TRANSACTIONS: Final = 20
 WRITE_CONFLICT: Final = 112
 TRANSIENT: Final = "TransientTransactionError"
@@ -50,28 +49,6 @@ _ADVICE: Final = {
 }
 
 
-class KeyTaken(StorageRefused):
-    """A unique index has the value already; `field` is the first of the index's keys."""
-
-    def __init__(self, field: str) -> None:
-        super().__init__(f"{field} is taken", code=DUPLICATE)
-        self.field = field
-
-
-class PartlyWritten(StorageRefused):
-    """Some writes of a batch were refused; `errors` has each of them, by its place in the batch.
-
-    Where the batch was in order there is one, and nothing after it was tried; else all others were written.
-    `matched` is how many documents the updates among those found.
-    """
-
-    def __init__(self, errors: Mapping[int, MongoqError], matched: int = 0) -> None:
-        first = next(iter(errors.values()))
-        super().__init__(str(first), code=getattr(first, "code", None))
-        self.errors = errors
-        self.matched = matched
-
-
 class Replayable(StorageUnavailable, driver.PyMongoError):
     """The transaction was aborted and may be run again.
 
@@ -85,17 +62,26 @@ class Replayable(StorageUnavailable, driver.PyMongoError):
         self._error_labels = {label for label in (TRANSIENT, UNKNOWN_COMMIT) if error.has_error_label(label)}
 
 
+def has_label(error: BaseException, *labels: str) -> bool:
+    """Whether an error, or the driver's error that it was raised from, bears one of these labels."""
+    raised = (error, error.__cause__)
+    return any(isinstance(one, driver.PyMongoError) and any(map(one.has_error_label, labels)) for one in raised)
+
+
 def is_transient(error: BaseException) -> bool:
     """Whether a transaction that ended with it may be run again: it was aborted, or its outcome is not known."""
-    raised = (error, error.__cause__)
-    labels = (TRANSIENT, UNKNOWN_COMMIT)
-    return any(isinstance(one, driver.PyMongoError) and any(map(one.has_error_label, labels)) for one in raised)
+    return has_label(error, TRANSIENT, UNKNOWN_COMMIT)
+
+
+RAISED: Final = (driver.PyMongoError, BSONError, ValueError, OverflowError, RecursionError)
+"""What a call of the driver may raise because of the server, or of what it was sent."""
 
 
 def translated(error: Exception, where: str) -> MongoqError:
     """What `error` means to a user of mongoq; `where` names the server, without secrets."""
     meant = _translated(error, where)
-    if isinstance(error, driver.PyMongoError) and error.has_error_label(TRANSIENT):
+    closed = isinstance(meant, QueueClosed)  # within a transaction that bears the label as well
+    if isinstance(error, driver.PyMongoError) and error.has_error_label(TRANSIENT) and not closed:
         return Replayable(str(meant), error, getattr(error, "code", None))
     return meant
 

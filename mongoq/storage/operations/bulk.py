@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Final
 
 from mongoq.core.errors import WrongState
 from mongoq.core.lifecycle import FINISHED, WAITING, Event, TaskState, sources
 from mongoq.core.task import Task
 from mongoq.core.validation import whole_milliseconds
-from mongoq.storage.commands import Command, Document, Filter, Op, update_many
+from mongoq.storage.commands import Delete, Document, Filter, Find, Op, nothing, update_many
 from mongoq.storage.context import Context
 from mongoq.storage.documents import decoding, fields, filters, updates
 from mongoq.storage.operations.queries import READ_LIMIT, get
@@ -47,7 +47,7 @@ def cancel_all(context: Context, chosen: Filter, state: TaskState | None) -> Op[
         where = {**running, **filters.by_keys(_keys(batch))}
         return (yield from update_many(context.tasks, where, updates.cancel_requested()))
 
-    done = yield from _each(context, waiting, [fields.KEY, fields.POLICY], end) if states else _nothing()
+    done = yield from _each(context, waiting, [fields.KEY, fields.POLICY], end) if states else nothing(0)
     if state in (None, TaskState.RUNNING):
         done += yield from _each(context, running, [fields.KEY], ask)
     return done
@@ -64,10 +64,10 @@ def delete_all(
 
     def delete(batch: list[Document]) -> Op[int]:
         guard = {**where, **filters.by_keys(_keys(batch))}
-        reply = yield Command(context.tasks, "delete_many", (guard,), {"hint": "_id_"})
-        return int(reply.deleted_count)
+        deleted: int = yield Delete(context.tasks, guard, hint="_id_")
+        return deleted
 
-    return (yield from _each(context, where, [fields.KEY], delete) if states else _nothing())
+    return (yield from _each(context, where, [fields.KEY], delete) if states else nothing(0))
 
 
 def move_all(context: Context, chosen: Filter, state: TaskState | None, to: str) -> Op[int]:
@@ -88,7 +88,7 @@ def move_all(context: Context, chosen: Filter, state: TaskState | None, to: str)
         return done
 
     only = [fields.KEY, fields.QUEUE, fields.ATTEMPTS]
-    return (yield from _each(context, where, only, move) if states else _nothing())
+    return (yield from _each(context, where, only, move) if states else nothing(0))
 
 
 def require(context: Context, key: str, done: int, allowed: Sequence[TaskState], wanted: str) -> Op[int]:
@@ -162,8 +162,7 @@ def _each(context: Context, where: Filter, only: Sequence[str], write: Callable[
     """Write all that match, batch by batch, until none does; how many were written."""
     total = 0
     while True:
-        options: dict[str, Any] = {"projection": list(only), "limit": MOST_READ}
-        found: list[Document] = yield Command(context.tasks, "find", (where,), options, limit=READ_LIMIT)
+        found: list[Document] = yield Find(context.tasks, where, only=only, most=MOST_READ, timeout=READ_LIMIT)
         done = 0
         for start in range(0, len(found), BATCH):
             done += yield from write(found[start : start + BATCH])
@@ -178,8 +177,3 @@ def _keys(batch: list[Document]) -> list[str]:
 
 def _among(states: Sequence[TaskState], state: TaskState | None) -> list[TaskState]:
     return [one for one in states if state in (None, one)]
-
-
-def _nothing() -> Op[int]:
-    yield from ()
-    return 0

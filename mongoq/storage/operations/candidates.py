@@ -14,7 +14,7 @@ from mongoq.storage.context import Context
 from mongoq.storage.documents import decoding, fields, filters, indexes
 from mongoq.storage.operations.malformed import sound
 
-FIND_LIMIT_MS: Final = 10_000
+FIND_LIMIT: Final = timedelta(seconds=10)
 
 
 def at_head(
@@ -116,6 +116,6 @@ def _by_urgency(context: Context, where: Filter, limit: int, skip: int = 0) -> O
         hint=indexes.CLAIM,
         limit=limit,
         skip=skip,
-        max_time_ms=FIND_LIMIT_MS,
+        server_limit=FIND_LIMIT,
         naive=True,
     )

@@ -21,7 +21,7 @@ from mongoq.core.lifecycle import Event, TaskState
 from mongoq.core.requests import ClaimRequest
 from mongoq.core.task import Task
 from mongoq.core.verdict import MOST_POISON_WEIGHT, Verdict
-from mongoq.storage.commands import TIME_IS_UP, Command, Document, Op, Update, find, find_one, update_many
+from mongoq.storage.commands import TIME_IS_UP, Document, FindAndUpdate, Op, Update, find, find_one, update_many
 from mongoq.storage.context import Context
 from mongoq.storage.documents import decoding, fields, filters, indexes, updates
 from mongoq.storage.documents.decoding import Unread
@@ -31,7 +31,7 @@ from mongoq.storage.operations.leases import catch_up
 from mongoq.storage.operations.malformed import sound, update_fit
 from mongoq.storage.operations.skip_locked import PROBE, WRITE_LIMIT, PartialWrite
 
-ONE_LIMIT_MS: Final = 300
+ONE_LIMIT: Final = timedelta(milliseconds=300)
 """A claim in one step that waits longer for somebody's open transaction goes around it."""
 MOST_UNFIT: Final = 100
 
@@ -188,10 +188,11 @@ def _sweeping(context: Context, claim: Callable[[], Op[Claim]]) -> Op[Claim]:
 
 def _take_first(context: Context, wanted: ClaimRequest, token: str, now: datetime) -> Op[Document | None]:
     update = updates.claimed(now, token, wanted.claimant, wanted.lease or context.options.policy.lease)
-    options = {"sort": indexes.URGENCY, "hint": indexes.CLAIM, "return_document": True, "maxTimeMS": ONE_LIMIT_MS}
     ready = filters.ready(wanted.queues, wanted.where)
     try:
-        document: Document | None = yield Command(context.tasks, "find_one_and_update", (ready, update), options)
+        document: Document | None = yield FindAndUpdate(
+            context.tasks, ready, update, sort=indexes.URGENCY, hint=indexes.CLAIM, server_limit=ONE_LIMIT
+        )
     except StorageUnavailable as error:
         if not error.ambiguous or error.code == TIME_IS_UP:
             raise
@@ -248,10 +249,8 @@ def _take(
     if around.updated < len(group) or around.doubtful:
         if around.doubtful:
             yield from catch_up(context, hold[fields.TOKEN])
-        only = [fields.KEY, fields.TOKEN, fields.WORKER]
-        where = filters.by_keys(list(by_key))
-        found = yield from find(context.tasks, where, only=only, hint="_id_", majority=around.doubtful)
-        held = [row for row in found if row.get(fields.TOKEN) == hold[fields.TOKEN]]
+        found = yield from _holders(context, list(by_key), majority=around.doubtful)
+        held = _held_under(hold[fields.TOKEN], found)
         others = sum(row.get(fields.WORKER) != hold[fields.WORKER] for row in found)
         # What is gone already has most likely gone through this process: a rival's is seen running, mostly.
         mates = max(0, len(group) - len(held) - others)
@@ -261,3 +260,14 @@ def _take(
         for name, growth in update["$inc"].items():
             document[name] = document.get(name, 0) + growth
     return by_key, around, mates
+
+
+def _holders(context: Context, keys: Sequence[str], *, majority: bool) -> Op[list[Document]]:
+    """Read who holds these tasks now, and under which token."""
+    only = [fields.KEY, fields.TOKEN, fields.WORKER]
+    return find(context.tasks, filters.by_keys(keys), only=only, hint="_id_", majority=majority)
+
+
+def _held_under(token: str, found: list[Document]) -> list[Document]:
+    """Select the tasks that are held under this token."""
+    return [document for document in found if document.get(fields.TOKEN) == token]

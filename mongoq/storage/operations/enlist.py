@@ -11,7 +11,7 @@ from typing import Any
 from mongoq.core.errors import MongoqError
 from mongoq.core.new_task import NewTask
 from mongoq.core.task import Task
-from mongoq.storage.commands import Command, Document, Op
+from mongoq.storage.commands import Document, InsertMany, Op
 from mongoq.storage.context import Context
 from mongoq.storage.documents import encoding
 from mongoq.storage.operations.enqueue import Draft, Others, draft, duplicate, holders, made
@@ -48,5 +48,5 @@ def chunk(context: Context, drafts: Sequence[Draft], *, only: Sequence[str] | No
             # For each of them: nothing of the chunk is sent.
             return dict.fromkeys(range(len(drafts)), duplicate(one, by_unique=one.key not in by_key))
     if fresh:
-        yield Command(context.tasks, "insert_many", (fresh,))
+        yield InsertMany(context.tasks, fresh)
     return others

@@ -10,10 +10,9 @@ from mongoq.core.errors import DuplicateTask, InvalidTask, MongoqError
 from mongoq.core.new_task import NewTask, Tags, at
 from mongoq.core.task import Task
 from mongoq.core.validation import whole_milliseconds
-from mongoq.storage.commands import Command, Document, Op, find
+from mongoq.storage.commands import Document, InsertMany, InsertOne, KeyTaken, Op, PartlyWritten, find
 from mongoq.storage.context import Context
 from mongoq.storage.documents import decoding, encoding, fields, filters, indexes
-from mongoq.storage.drivers.errors import KeyTaken, PartlyWritten
 
 CHUNK: Final = 1_000
 CHUNK_BYTES: Final = 16 * 2**20
@@ -100,7 +99,7 @@ def chunk(context: Context, drafts: Sequence[Draft], *, only: Sequence[str] | No
     if drafts[0].skips:
         return (yield from together(context, drafts, only=only))
     try:
-        yield Command(context.tasks, "insert_many", ([one.body for one in drafts],))
+        yield InsertMany(context.tasks, [one.body for one in drafts])
     except PartlyWritten as partly:
         return {place: _told(drafts[place], error) for place, error in partly.errors.items()}
     return {}
@@ -161,9 +160,9 @@ def _there_instead(
 def _insert(context: Context, bodies: list[Any]) -> Op[Mapping[int, MongoqError]]:
     try:
         if len(bodies) == 1:
-            yield Command(context.tasks, "insert_one", (bodies[0],))
+            yield InsertOne(context.tasks, bodies[0])
         else:
-            yield Command(context.tasks, "insert_many", (bodies,), {"ordered": False})
+            yield InsertMany(context.tasks, bodies, ordered=False)
     except KeyTaken as taken:
         return {0: taken}
     except PartlyWritten as partly:

@@ -14,15 +14,13 @@ from collections.abc import Callable, Hashable, Sequence
 from datetime import timedelta
 from typing import Any, Final, NamedTuple
 
-from pymongo import DeleteMany, DeleteOne, UpdateMany, UpdateOne
-
 from mongoq.core.errors import InvalidTask, LeaseLost, Role, StorageUnavailable
 from mongoq.core.lifecycle import Event
 from mongoq.core.modification import Modification
 from mongoq.core.task import Task
 from mongoq.core.validation import Checker, shortened
 from mongoq.core.verdict import Outcome, Returned, Verdict
-from mongoq.storage.commands import Command, Filter, Op, Transaction, find, update_many
+from mongoq.storage.commands import Bulk, Changing, Delete, Filter, Op, Removing, Transact, find, update_many
 from mongoq.storage.context import Context
 from mongoq.storage.documents import encoding, fields, filters, updates
 from mongoq.storage.operations.decide import decide
@@ -114,20 +112,23 @@ def finish_and_modify(context: Context, ending: Ended, *, patience: timedelta | 
     """
     task, verdict = ending
     plan = prepared(context, verdict.modification or Modification(), Leaving(task.key, ending.token, ending.marks[0]))
-    done: bool = yield Transaction(body=lambda: _finish_and_modify(context, ending, plan), limit=patience)
+    done: bool = yield Transact(lambda: _finish_and_modify(context, ending, plan), patience)
     return done
 
 
 def _finish_and_modify(context: Context, ending: Ended, plan: Plan) -> Op[bool]:
-    if plan.ends_itself:
-        where = filters.held([ending.task.key], [ending.token])
-        held = len((yield from find(context.tasks, where, only=[fields.KEY], hint="_id_")))
-    else:
-        held = yield from _finish_group(context, [ending])
-    if not held:
+    if not (yield from _finish_alone(context, ending, plan)):
         return not (yield from _settle(context, [ending]))
     yield from apply.carry_out(context, plan)
     return True
+
+
+def _finish_alone(context: Context, ending: Ended, plan: Plan) -> Op[int]:
+    """Write the ending, unless the modification itself ends the task; 0 where the task is not held any more."""
+    if not plan.ends_itself:
+        return (yield from _finish_group(context, [ending]))
+    where = filters.held([ending.task.key], [ending.token])
+    return len((yield from find(context.tasks, where, only=[fields.KEY], hint="_id_")))
 
 
 def complete_first(context: Context, task: Task, result: Any, worker: str) -> Op[None]:
@@ -198,11 +199,11 @@ def _finish_group(context: Context, group: list[Ended], limit: timedelta | None 
     first = group[0]
     where = filters.held([ending.task.key for ending in group], [first.token])
     if _deletes(first.verdict):
-        reply = yield Command(context.tasks, "delete_many", (where,), {"hint": "_id_"}, limit=limit)
-        return int(reply.deleted_count)
+        deleted: int = yield Delete(context.tasks, where, hint="_id_", timeout=limit)
+        return deleted
     where |= _unless_cancelled(first.verdict)
     update = updates.ended(first.verdict, first.token, context.clock.now())
-    return (yield from update_many(context.tasks, where, update, limit=limit))
+    return (yield from update_many(context.tasks, where, update, timeout=limit))
 
 
 def _finish_groups(context: Context, endings: list[Ended], limit: timedelta | None) -> Op[int]:
@@ -214,20 +215,20 @@ def _finish_groups(context: Context, endings: list[Ended], limit: timedelta | No
     groups: dict[Hashable, list[Ended]] = defaultdict(list)
     for ending in endings:
         groups[_kind(ending) or (ending.token, ending.task.key)].append(ending)
-    writes: list[DeleteMany | DeleteOne | UpdateMany | UpdateOne] = []
+    writes: list[Changing | Removing] = []
     size = 0
     for group in groups.values():
         task, verdict = group[0]
         where = filters.held([ending.task.key for ending in group], [group[0].token]) | _unless_cancelled(verdict)
         if _deletes(verdict):
-            writes.append((DeleteMany if len(group) > 1 else DeleteOne)(where, hint="_id_"))
+            writes.append(Removing(where, many=len(group) > 1))
         else:
             update = updates.ended(verdict, group[0].token, now, queue=task.queue, attempts=task.attempts)
-            writes.append((UpdateMany if len(group) > 1 else UpdateOne)(where, update, hint="_id_"))
+            writes.append(Changing(where, update, many=len(group) > 1))
             size += _size(verdict)
     limit = limit and limit + timedelta(seconds=size / SLOWEST)
-    reply: Any = yield Command(context.tasks, "bulk_write", (writes,), {"ordered": False}, limit=limit)
-    return int(reply.matched_count + reply.deleted_count)
+    accepted: int = yield Bulk(context.tasks, writes, ordered=False, timeout=limit)
+    return accepted
 
 
 def _size(verdict: Verdict) -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from mongoq.core.task import WorkerInfo
-from mongoq.storage.commands import Command, Document, Op, find
+from mongoq.storage.commands import Delete, Document, Op, UpdateMany, find
 from mongoq.storage.context import Context
 
 
@@ -16,12 +16,12 @@ def beat(context: Context, worker: str, facts: dict[str, Any]) -> Op[None]:
     """Say that this worker lives, and what it is doing."""
     now = context.clock.now()
     update = {"$set": {**facts, "seen_at": now}, "$setOnInsert": {"started_at": now}}
-    yield Command(context.workers, "update_one", ({"_id": worker}, update), {"upsert": True})
+    yield UpdateMany(context.workers, {"_id": worker}, update, upsert=True)
 
 
 def leave(context: Context, worker: str) -> Op[None]:
     """Take the heartbeat of a worker that stops away."""
-    yield Command(context.workers, "delete_one", ({"_id": worker},))
+    yield Delete(context.workers, {"_id": worker})
 
 
 def workers(context: Context) -> Op[list[WorkerInfo]]:

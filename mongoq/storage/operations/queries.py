@@ -11,10 +11,10 @@ from datetime import datetime, timedelta
 from typing import Any, Final, TypeVar
 
 from mongoq.core.errors import TaskNotFound, Unsupported
-from mongoq.core.lifecycle import FINISHED, TaskState
+from mongoq.core.lifecycle import FINISHED, LIVE, TaskState
 from mongoq.core.task import QueueStats, Task
 from mongoq.core.validation import shortened
-from mongoq.storage.commands import Command, Document, Filter, Op, Transaction, find_one
+from mongoq.storage.commands import Aggregate, Count, Document, Filter, Find, Op, Transact, find, find_one
 from mongoq.storage.context import Context
 from mongoq.storage.documents import decoding, fields, filters, indexes
 
@@ -47,18 +47,26 @@ def tasks(
     context: Context, chosen: Filter, *, claimant: str | None, limit: int, hidden: Sequence[str] = fields.PROOFS
 ) -> Op[list[Task]]:
     """The tasks that match, by key, which is the order of their making where the keys were generated."""
-    options: dict[str, Any] = {"sort": [(fields.KEY, 1)], "limit": limit, "projection": dict.fromkeys(hidden, 0)}
     if claimant is not None:
         chosen = {"$and": [chosen, filters.held_by(claimant)]}
-        options["hint"] = indexes.LEASE
-    found: list[Document] = yield Command(context.tasks, "find", (chosen,), options, limit=READ_LIMIT)
+    hint = None if claimant is None else indexes.LEASE
+    found: list[Document] = yield Find(
+        context.tasks, chosen, without=hidden, sort=[(fields.KEY, 1)], hint=hint, most=limit, timeout=READ_LIMIT
+    )
     now = context.clock.now()
     return [task for document in found if (task := decoding.seen_from(document, context.namespace, now))]
 
 
+def unfinished(context: Context, keys: Sequence[str]) -> Op[list[str]]:
+    """Those of these keys whose tasks have not finished."""
+    where = {**filters.by_keys(keys), **filters.in_states(LIVE)}
+    found = yield from find(context.tasks, where, only=[fields.KEY], hint="_id_")
+    return [document[fields.KEY] for document in found]
+
+
 def count(context: Context, chosen: Filter) -> Op[int]:
     """How many tasks match."""
-    number: int = yield Command(context.tasks, "count_documents", (chosen,), limit=READ_LIMIT)
+    number: int = yield Count(context.tasks, chosen, timeout=READ_LIMIT)
     return number
 
 
@@ -71,8 +79,7 @@ def _empty(context: Context, named: Filter) -> Op[bool]:
     for states, index in _INDEX_OF.items():
         if states != FINISHED:
             where = {**named, **filters.in_states(states)}
-            options = {"projection": [fields.KEY], "limit": -1, "hint": index}
-            if (yield Command(context.tasks, "find", (where,), options, limit=READ_LIMIT)):
+            if (yield Find(context.tasks, where, only=[fields.KEY], hint=index, limit=1, timeout=READ_LIMIT)):
                 return False
     return True
 
@@ -123,7 +130,7 @@ def _size(context: Context, queue: str | None, states: Sequence[TaskState]) -> O
                 where = {fields.STATE: wanted[0].value}
             if queue is not None:
                 where[fields.QUEUE] = {"$eq": queue}
-            total += yield Command(context.tasks, "count_documents", (where,), {"hint": index}, limit=READ_LIMIT)
+            total += yield Count(context.tasks, where, hint=index, timeout=READ_LIMIT)
     return total
 
 
@@ -135,7 +142,7 @@ def _at_once(body: Callable[[], Op[T]]) -> Op[T]:
     """
     try:
         # A caller who only looks is told of a lost server as soon as with plain reads.
-        result: T = yield Transaction(body=body, limit=timedelta(seconds=1))
+        result: T = yield Transact(body, timedelta(seconds=1))
     except Unsupported:
         result = yield from body()
     return result
@@ -151,5 +158,5 @@ def _grouped(context: Context, where: Filter, index: str, *, attempts: bool) -> 
     if attempts and index != indexes.FINISHED_AT:
         group["most"] = {"$max": f"${fields.ATTEMPTS}"}
     pipeline = [{"$match": where}, {"$group": group}]
-    rows: list[Document] = yield Command(context.tasks, "aggregate", (pipeline,), {"hint": index}, limit=READ_LIMIT)
+    rows: list[Document] = yield Aggregate(context.tasks, pipeline, hint=index, timeout=READ_LIMIT)
     return rows

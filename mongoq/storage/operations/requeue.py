@@ -1,4 +1,4 @@
-"""Running failed tasks again, where they are or where they came from, in guarded batches.
+"""Requeueing: finished tasks run again where they are, dead letters where they came from, in guarded batches.
 
 A task whose `unique` value an unfinished one has by now is passed over. Each with such a value is written by a
 statement of its own: an update of many stops at the first that is refused, and does not tell how many came before.
@@ -8,14 +8,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Final
 
-from pymongo import UpdateOne
-
-from mongoq.storage.commands import Command, Document, Filter, Op, Update, update_many
+from mongoq.core.errors import DuplicateTask, WrongState
+from mongoq.core.lifecycle import Event, TaskState, sources
+from mongoq.core.task import Task
+from mongoq.storage.commands import (
+    Bulk,
+    Changing,
+    Document,
+    Filter,
+    Find,
+    KeyTaken,
+    Op,
+    PartlyWritten,
+    Update,
+    update_many,
+)
 from mongoq.storage.context import Context
 from mongoq.storage.documents import fields, filters, updates
-from mongoq.storage.drivers.errors import KeyTaken, PartlyWritten
+from mongoq.storage.operations.queries import get
 
 BATCH: Final = 1_000
 MOST_READ: Final = 50_000
@@ -24,13 +36,30 @@ FIND_LIMIT: Final = timedelta(minutes=10)
 """For finding them: millions may have failed."""
 
 
-def retry_failed(context: Context, keys: Sequence[str] | None, queue: str | None) -> Op[int]:
-    """Make failed tasks ready again; how many were."""
+def rerun(context: Context, key: str) -> Op[Task]:
+    """Make a finished task ready again. WrongState where it may not be, DuplicateTask where its `unique` is taken."""
     now = context.clock.now()
-    return (yield from _rerun(context, filters.failed(queue), keys, now, updates.rerun(now)))
+    where = {**filters.by_keys([key]), **filters.in_states(sources(Event.RERUN))}
+    try:
+        done = yield from update_many(context.tasks, where, updates.rerun(now))
+    except KeyTaken as taken:
+        task = yield from get(context, key)
+        message = f"unique: an unfinished task has {task.unique!r} already"
+        raise DuplicateTask(message, unique=task.unique) from taken
+    task = yield from get(context, key)
+    if not done:
+        allowed = ", ".join(sources(Event.RERUN))
+        raise WrongState(key, task.state, f"only a finished task that did not complete can be rerun ({allowed})")
+    return task
 
 
-def send_home(context: Context, queue: str, keys: Sequence[str] | None) -> Op[int]:
+def rerun_all(context: Context, keys: Sequence[str] | None, queue: str | None, state: TaskState) -> Op[int]:
+    """Make finished tasks ready again; how many were."""
+    now = context.clock.now()
+    return (yield from _rerun(context, filters.finished_as(state, queue), keys, now, updates.rerun(now)))
+
+
+def redrive(context: Context, queue: str, keys: Sequence[str] | None) -> Op[int]:
     """Make the tasks of an error queue ready again where they came from; how many were."""
     now = context.clock.now()
     return (yield from _rerun(context, filters.away(queue), keys, now, updates.rerun(now, home=True)))
@@ -52,8 +81,7 @@ def _rerun_all(context: Context, guard: Filter, now: datetime, update: list[Upda
     only = [fields.KEY, fields.UNIQUE]
     while True:
         most = MOST_READ + passed
-        options: dict[str, Any] = {"projection": only, "limit": most}
-        found: list[Document] = yield Command(context.tasks, "find", (guard,), options, limit=FIND_LIMIT)
+        found: list[Document] = yield Find(context.tasks, guard, only=only, most=most, timeout=FIND_LIMIT)
         done = 0
         for start in range(0, len(found), BATCH):
             batch = found[start : start + BATCH]
@@ -71,12 +99,13 @@ def _rerun_all(context: Context, guard: Filter, now: datetime, update: list[Upda
 
 
 def _rerun_each(context: Context, guard: Filter, keys: Sequence[str], update: list[Update]) -> Op[int]:
-    writes = [UpdateOne(filters.guarded([key], guard), update, hint="_id_") for key in keys]
     try:
-        reply: Any = yield Command(context.tasks, "bulk_write", (writes,), {"ordered": False})
+        matched: int = yield Bulk(
+            context.tasks, [Changing(filters.guarded([key], guard), update) for key in keys], ordered=False
+        )
     except PartlyWritten as partly:
         for error in partly.errors.values():
             if not isinstance(error, KeyTaken):
                 raise error from partly
         return partly.matched
-    return int(reply.matched_count)
+    return matched

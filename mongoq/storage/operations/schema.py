@@ -10,13 +10,10 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from pymongo import IndexModel
-
 from mongoq.core.errors import IndexMissing
-from mongoq.storage.commands import Command, Op, find
+from mongoq.storage.commands import CreateIndexes, Hello, ListIndexes, Op, find
 from mongoq.storage.context import Context
 from mongoq.storage.documents import indexes
-from mongoq.storage.documents.codec import CODEC
 
 SMALL: Final = 1_000
 BUILD_LIMIT: Final = timedelta(hours=6)
@@ -24,7 +21,7 @@ BUILD_LIMIT: Final = timedelta(hours=6)
 
 def hello() -> Op[dict[str, Any]]:
     """What the server says of itself: its time, and whether it is part of a replica set."""
-    reply: dict[str, Any] = yield Command(None, "command", ("hello",), {"codec_options": CODEC})
+    reply: dict[str, Any] = yield Hello()
     return reply
 
 
@@ -38,7 +35,7 @@ def server_time() -> Op[datetime]:
 def ensure(context: Context) -> Op[None]:
     """Make the indexes of a new or small collection; IndexMissing where a filled one lacks any."""
     for collection, wanted in _wanted(context):
-        existing = yield Command(collection, "index_information")
+        existing = yield ListIndexes(collection)
         lacking = indexes.missing(wanted, existing)
         if not lacking:
             continue
@@ -54,7 +51,7 @@ def init(context: Context) -> Op[list[str]]:
     """Make every index that is missing; their names. May take long on a filled collection."""
     made: list[str] = []
     for collection, wanted in _wanted(context):
-        existing = yield Command(collection, "index_information")
+        existing = yield ListIndexes(collection)
         lacking = indexes.missing(wanted, existing)
         if lacking:
             yield from _build(collection, {name: wanted[name] for name in lacking})
@@ -68,6 +65,5 @@ def _wanted(context: Context) -> tuple[tuple[str, dict[str, tuple[indexes.Keys, 
 
 def _build(collection: str, wanted: dict[str, tuple[indexes.Keys, dict[str, Any]]]) -> Op[None]:
     reply = yield from hello()
-    models = [IndexModel(keys, name=name, **options) for name, (keys, options) in wanted.items()]
-    quorum = {"commitQuorum": "majority"} if "setName" in reply else {}
-    yield Command(collection, "create_indexes", (models,), quorum, limit=BUILD_LIMIT)
+    quorum = "majority" if "setName" in reply else None
+    yield CreateIndexes(collection, wanted, quorum, timeout=BUILD_LIMIT)

@@ -59,7 +59,7 @@ def update_around(
     """Update those of `keys` for which `guard(keys)` holds, and pass over those that a transaction holds."""
 
     def write(some: Sequence[str], limit: timedelta) -> Op[int]:
-        return update_many(collection, guard(some), update, limit=limit)
+        return update_many(collection, guard(some), update, timeout=limit)
 
     return (yield from write_around(collection, keys, guard, write, undone=undone, patience=patience))
 

@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 
 from mongoq.core.lifecycle import TaskState
+from mongoq.core.task import Task
 from mongoq.core.verdict import Lost, Verdict
 from mongoq.storage.commands import Document, Filter, Op, Update, find, find_one
 from mongoq.storage.context import Context
@@ -57,7 +58,7 @@ def promote(context: Context, avoid: Collection[str] = ()) -> Op[Swept]:
     guard = filters.due(now)
     found = yield from _batch(context, guard, avoid, only=[fields.KEY], by=fields.RUN_AT, hint=indexes.DUE)
     keys = [document[fields.KEY] for document in found]
-    done = (yield from _update(context, keys, guard, updates.promoted(now))) if keys else NOTHING
+    done = (yield from _promote(context, keys, guard, now)) if keys else NOTHING
     return _swept(done, found)
 
 
@@ -141,11 +142,25 @@ def _rescue(context: Context, found: list[Document], guard: Filter, now: datetim
             refunded[token].append(document)
             verdicts[token] = verdict
         else:
-            where = {**guard, fields.TOKEN: token}
-            update = updates.ended(verdict, None, now, queue=task.queue, attempts=task.attempts)
-            done = done.joined((yield from _update(context, [task.key], where, update)))
+            done = done.joined((yield from _end(context, task, {**guard, fields.TOKEN: token}, verdict, now)))
     for token, group in refunded.items():
         keys = [document[fields.KEY] for document in group]
         where = {**guard, fields.TOKEN: token}
-        done = done.joined((yield from _update(context, keys, where, updates.ended(verdicts[token], None, now))))
+        done = done.joined((yield from _refund(context, keys, where, verdicts[token], now)))
     return done
+
+
+def _promote(context: Context, keys: list[str], guard: Filter, now: datetime) -> Op[PartialWrite]:
+    """Make these tasks ready, as far as the guard still holds."""
+    return _update(context, keys, guard, updates.promoted(now))
+
+
+def _refund(context: Context, keys: list[str], guard: Filter, verdict: Verdict, now: datetime) -> Op[PartialWrite]:
+    """Return these lost tasks to their queue by one update, as far as the guard still holds."""
+    return _update(context, keys, guard, updates.ended(verdict, None, now))
+
+
+def _end(context: Context, task: Task, guard: Filter, verdict: Verdict, now: datetime) -> Op[PartialWrite]:
+    """Write the verdict on one lost task, if the guard still holds."""
+    update = updates.ended(verdict, None, now, queue=task.queue, attempts=task.attempts)
+    return _update(context, [task.key], guard, update)

@@ -7,13 +7,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from types import TracebackType
-from typing import Protocol, Self
+from typing import Protocol
 
 from mongoq.core.errors import LeaseLost
 from mongoq.core.signals import Interruption
 from mongoq.core.task import Task
-from mongoq.storage.operations.leases import renew_each
 from mongoq.worker.attempt import LiveAttempt
 from mongoq.worker.runtime import Runtime
 from mongoq.worker.services.loop import Health, Loop
@@ -65,13 +63,11 @@ class Read:
 class Keepalive:
     """Renews tasks as long as its `with` block lasts: see `Queue.keepalive`."""
 
-    def __init__(
-        self, runtime: Runtime, tasks: Sequence[Task], lease: timedelta | None, keepalives: Keepalives
-    ) -> None:
+    def __init__(self, runtime: Runtime, tasks: Sequence[Task], lease: timedelta | None, known: Keepalives) -> None:
         self._runtime = runtime
         self._tasks = tasks
         self._lease = lease
-        self._keepalives = keepalives
+        self._known = known
         self._lost: dict[str, None] = {}
         renewer = Renewer(runtime, facts=None, lose=self._lose)
         health = Health(runtime.telemetry, runtime.elapsed)
@@ -88,21 +84,17 @@ class Keepalive:
         if lost := self.lost:
             raise LeaseLost(lost)
 
-    def __enter__(self) -> Self:
-        sent = self._runtime.elapsed()
-        self._runtime.run(renew_each(self._runtime.context, self._tasks, self._lease))
+    def begin(self, sent: float) -> None:
+        """Keep the tasks from now on, which were renewed at `sent`, on `elapsed()`."""
         self._runtime.ledger.claim([self._attempt(task, sent) for task in self._tasks])
-        self._keepalives.add(self)
+        self._known.add(self)
         self._loop.start()
-        return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def end(self) -> bool:
+        """Keep them no more; whether any of them is still held and not ended."""
         self._loop.stop()
-        self._keepalives.remove(self)
-        if error is None:
-            self.check()
+        self._known.remove(self)
+        return any(attempt.open for attempt in self._runtime.ledger.all())
 
     def let_go(self, tasks: Iterable[Claimed]) -> list[LiveAttempt]:
         """Report these no more as lost: their ending is on its way. They are renewed until it is written."""
@@ -167,6 +159,6 @@ class Keepalives:
         _forget(known, tasks)
 
 
-def _forget(keepalives: Iterable[Keepalive], tasks: Sequence[Claimed]) -> None:
-    for one in keepalives:
+def _forget(known: Iterable[Keepalive], tasks: Sequence[Claimed]) -> None:
+    for one in known:
         one.forget(tasks)

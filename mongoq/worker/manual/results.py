@@ -1,87 +1,150 @@
-"""Waiting for what becomes of one task, or of all tasks of some queues."""
+"""Waiting for the ends of tasks: one change stream and one look for all who wait through one queue object.
+
+Whoever waits registers the task's key and is notified when the stream tells of its end. Where no stream stands (none
+was opened yet, a standalone server) the looks find it: one find for up to 1,000 keys, after 20 ms, then at pauses that
+double up to a second. Beside a stream they are the floor, every 5 s. A thousand who wait cost two threads, which
+sleep while nobody waits.
+"""
 
 from __future__ import annotations
 
-import math
 import threading
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Final
 
 from mongoq.core.clock import elapsed
-from mongoq.core.errors import StorageError, TaskNotFound
+from mongoq.core.errors import StorageRefused, TaskNotFound
+from mongoq.core.events import Telemetry
 from mongoq.core.task import Task
-from mongoq.worker.services.watcher import FIRST_POLL, Stream
+from mongoq.core.waiter import Waiter
+from mongoq.storage.commands import Op, Wait
+from mongoq.storage.context import Context
+from mongoq.storage.documents import fields
+from mongoq.storage.drivers.change_stream import ChangeStream
+from mongoq.storage.operations import queries
+from mongoq.storage.operations.watch import NO_STREAMS, endings
+from mongoq.worker.runtime import Run
+from mongoq.worker.services.loop import Health, Loop
 
+FIRST_LOOK: Final = 0.02
 LONGEST_LOOK: Final = 1.0
-"""Seconds between two looks at a task."""
-LONGEST_COUNT: Final = 0.5
-"""Seconds between two looks at whole queues."""
+LONGEST_LOOK_WATCHED: Final = 5.0
+"""Seconds between two looks at all that is waited for."""
+LINGER: Final = 1.0
+"""Seconds for which the stream outlives the last who waits: opening costs more than a quiet second."""
+AWAIT: Final = 1.0
+"""Seconds that one look at the stream takes where nothing comes, and so its end at most."""
+BATCH: Final = 1_000
 
 
-def finished(read: Callable[[], Task], stream: Stream, patience: float, places: threading.Semaphore) -> Task | None:
-    """The task once it has finished; None where it has not within `patience` seconds.
+class Results:
+    """Who waits for the end of which task."""
 
-    It is watched by a stream where there is room for one: each costs the server something at every write. Where
-    there is none, and as the floor, it is looked at again and again.
-    """
-    deadline = elapsed() + patience
-    task = read()
-    if task.finished or patience <= 0:
-        return task if task.finished else None
-    room = watching = places.acquire(blocking=False)
-    try:
-        pause = FIRST_POLL
-        while not task.finished:
-            left = deadline - elapsed()
-            if left <= 0:
+    def __init__(self, context: Context, stream_run: Run, run: Run, *, telemetry: Telemetry) -> None:
+        self._context = context
+        self._run = run
+        self._stream = ChangeStream(stream_run, context, endings(), await_seconds=AWAIT)
+        self._lock = threading.Lock()
+        self._waiting: dict[str, list[Waiter]] = {}
+        self._closed = False
+        self._possible = True
+        self._pause = FIRST_LOOK
+        self._deserted_at = 0.0
+        health = Health(telemetry)
+        self._looker = Loop("results-look", self._look, health, self.close)
+        self._watcher = Loop("results-watch", self._watch, health, self.close, last=self._stream.end)
+        self._started = False
+
+    def finished(self, key: str, read: Callable[[], Op[Task]], deadline: float) -> Op[Task | None]:
+        """The task once it has finished; None where it has not by the deadline, on `elapsed()`."""
+        with self._registered(key) as waiter:
+            while True:
+                waiter.rearm()
+                try:
+                    task = yield from read()
+                except TaskNotFound:
+                    why = "it was deleted, or completed under keep_completed=0, which deletes it too"
+                    raise TaskNotFound(f"the task {key!r} has gone: {why}") from None
+                if task.finished:
+                    return task
+                left = deadline - elapsed()
+                if left <= 0:
+                    return None
+                yield Wait(waiter, None if left == float("inf") else left)
+
+    def close(self) -> None:
+        """Let everybody look once more, which tells them why."""
+        self._closed = True
+        for loop in (self._looker, self._watcher):
+            loop.stop()
+        self._notify(list(self._waiting))
+
+    @contextmanager
+    def _registered(self, key: str) -> Iterator[Waiter]:
+        waiter = Waiter()
+        with self._lock:
+            self._waiting.setdefault(key, []).append(waiter)
+            self._pause = FIRST_LOOK
+            if not self._started:
+                self._started = True
+                self._looker.start()
+                self._watcher.start()
+        if not self._stream.open:
+            self._looker.wake()
+            self._watcher.wake()
+        try:
+            yield waiter
+        finally:
+            with self._lock:
+                left = self._waiting[key]
+                left.remove(waiter)
+                if not left:
+                    del self._waiting[key]
+                self._deserted_at = elapsed()
+
+    def _notify(self, keys: list[str]) -> None:
+        with self._lock:
+            told = [waiter for key in keys for waiter in self._waiting.get(key, ())]
+        for waiter in told:
+            waiter.notify()
+
+    # The two services.
+
+    def _look(self, _now: float) -> float | None:
+        """Find the ends that no stream has told of; the seconds until the next look."""
+        with self._lock:
+            keys = list(self._waiting)
+            pause = LONGEST_LOOK_WATCHED if self._stream.open else self._pause
+            self._pause = min(LONGEST_LOOK, self._pause * 2)
+        if not keys:
+            return None
+        for start in range(0, len(keys), BATCH):
+            some = keys[start : start + BATCH]
+            live = set(self._run(queries.unfinished(self._context, some)))
+            self._notify([key for key in some if key not in live])
+        return pause
+
+    def _watch(self, now: float) -> float | None:
+        """Wait for one end, as long as somebody waits."""
+        if not self._possible:
+            return None
+        if not self._waiting:
+            if now - self._deserted_at > LINGER:
+                self._stream.end()
                 return None
-            watching = watching and _news(stream)
-            if not watching:
-                threading.Event().wait(min(left, pause))
-                pause = min(LONGEST_LOOK, pause * 2)
-            task = _again(read, task)
-        return task
-    finally:
-        stream.end()
-        if room:
-            places.release()
-
-
-def await_ms(patience: float) -> int:
-    """How long one look at the stream of `finished` may take, so that several of them end at the deadline."""
-    if patience == float("inf"):
-        return int(LONGEST_LOOK * 1_000)
-    return max(1, math.ceil(patience * 1_000 / max(1, math.ceil(patience / LONGEST_LOOK))))
-
-
-def until(over: Callable[[], bool], patience: float) -> bool:
-    """Whether it is over within `patience` seconds."""
-    deadline = elapsed() + patience
-    pause = FIRST_POLL
-    while not over():
-        left = deadline - elapsed()
-        if left <= 0:
-            return False
-        threading.Event().wait(min(left, pause))
-        pause = min(LONGEST_COUNT, pause * 1.5)
-    return True
-
-
-def _again(read: Callable[[], Task], task: Task) -> Task:
-    try:
-        return read()
-    except TaskNotFound:
-        why = "it was deleted, or completed under keep_completed=0, which deletes it too"
-        raise TaskNotFound(f"the task {task.key!r} has gone: {why}") from None
-
-
-def _news(stream: Stream) -> bool:
-    """Open the stream, or wait for what it brings; False where it cannot."""
-    try:
-        if stream.open:
-            stream.wait()
-        else:
-            stream.begin()
-    except StorageError:
-        return False
-    return stream.open
+            return LINGER
+        if not self._stream.open:
+            try:
+                self._stream.begin()
+            except StorageRefused as error:
+                if error.code not in NO_STREAMS:
+                    raise
+                self._possible = False
+                return None
+            # What ended between the first look of who waits and the opening is found by one more look.
+            self._looker.wake()
+        change: dict[str, Any] | None = self._stream.next()
+        if change is not None:
+            self._notify([change["documentKey"][fields.KEY]])
+        return 0.0

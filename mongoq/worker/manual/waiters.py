@@ -1,146 +1,179 @@
-"""Where those who claim by hand wait for work: one stream, one sweeper and one poll for all who want the same.
+"""Where those who claim by hand wait for work: one stream, one sweeper and one poll for all who ask for the same.
 
-A piece of news calls one of them. Whoever gets a task calls the next, who finds out whether there is more: a
-hundred who wait cost the server what one costs, and do not fight for one task.
+A wake-up notifies one of them. Whoever gets a task notifies the next, who finds out whether there is more: a hundred
+who wait cost the server what one costs, and do not fight for one task.
 """
 
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Final, TypeVar
+from typing import Final
 
 from mongoq.core.clock import elapsed
 from mongoq.core.requests import ClaimRequest
+from mongoq.core.task import Task
+from mongoq.core.waiter import Waiter
+from mongoq.storage.commands import Op, Wait
 from mongoq.worker.runtime import Runtime
-from mongoq.worker.services.loop import Health
+from mongoq.worker.services.loop import Health, Loop
 from mongoq.worker.services.watcher import FIRST_POLL, Stream, WorkWatcher
 from mongoq.worker.stages import Wake
 
-T = TypeVar("T")
-
 MOST_KEPT: Final = 8
-"""Lobbies that are kept although nobody waits there: those who claim in a loop come back at once."""
+"""Queues of waiters that are kept although nobody waits there: those who claim in a loop come back at once."""
 
 
-class Lobby:
-    """One place to wait, for any number of threads."""
+class Waiters:
+    """Those who wait for the same tasks, in threads or on an event loop."""
 
-    def __init__(self, shared: Runtime, stream: Stream) -> None:
-        self._changed = threading.Condition()
+    def __init__(self, runtime: Runtime, stream: Stream) -> None:
+        self._lock = threading.Lock()
+        self._waiting: deque[Waiter] = deque()
         self._called = False
         self._closed = False
-        self._waiting = 0
+        self._count = 0
         self._stream = stream
         self._poll_at = 0.0
-        runtime = replace(shared, wake=self._wake)
-        health = Health(shared.telemetry)
-        self._watcher = WorkWatcher(runtime, stream, health, self.close, prefix="lobby-", resting=lambda: self.deserted)
+        health = Health(runtime.telemetry, runtime.elapsed)
+        self._watcher = WorkWatcher(
+            replace(runtime, wake=self._wake), stream, health, self.close, prefix="claim-",
+            resting=lambda: self.deserted,
+        )  # fmt: skip
+        self._poller = Loop("claim-poll", self._polled, health, self.close, clock=runtime.elapsed)
         self._watcher.start()
+        self._poller.start()
 
     @property
     def deserted(self) -> bool:
         """Whether nobody waits here."""
-        return not self._waiting
+        return not self._count
 
     def enter(self) -> None:
         """Count one in."""
-        with self._changed:
-            self._waiting += 1
-            if self._waiting == 1:
+        with self._lock:
+            self._count += 1
+            if self._count == 1:
                 self._watcher.poll.reset()
                 self._poll_at = elapsed() + FIRST_POLL
         self._watcher.wake()
+        self._poller.wake()
 
     def leave(self) -> None:
         """Count one out."""
-        with self._changed:
-            self._waiting -= 1
+        with self._lock:
+            self._count -= 1
             if self.deserted:
                 self._watcher.idle(False)
 
-    def call(self) -> None:
+    def notify_one(self) -> None:
         """Let one of those who wait look for work."""
-        with self._changed:
-            self._called = True
-            self._changed.notify()
+        with self._lock:
+            waiter = self._waiting.popleft() if self._waiting else None
+            self._called = waiter is None
+        if waiter is not None:
+            waiter.notify()
 
-    def wait(self, take: Callable[[], T | None], deadline: float) -> T | None:
-        """What `take` brings as soon as it brings something; None at the deadline."""
-        while (taken := take()) is None and elapsed() < deadline:
+    def wait(self, take: Callable[[], Op[Task | None]], deadline: float) -> Op[Task | None]:
+        """What `take` brings as soon as it brings something; None at the deadline, on `elapsed()`."""
+        while (taken := (yield from take())) is None and elapsed() < deadline:
             self._watcher.idle(True)
-            self._await_call(deadline)
+            yield from self._notified(deadline)
         if taken is not None:
             self._watcher.raced(won=True)
-            self.call()
+            self.notify_one()
         return taken
 
     def close(self) -> None:
-        """Send everybody to look once more, which tells them why."""
-        with self._changed:
+        """Let everybody look once more, which tells them why."""
+        with self._lock:
             self._closed = True
-            self._changed.notify_all()
+            waiting, self._waiting = self._waiting, deque()
+        for waiter in waiting:
+            waiter.notify()
         self._watcher.stop()
+        self._poller.stop()
 
-    def _await_call(self, deadline: float) -> None:
-        with self._changed:
-            while not (self._called or self._closed):
-                now = elapsed()
-                if now >= deadline:
-                    return
-                if now >= self._poll_at:
-                    # One looks for all of them; the others sleep on.
-                    self._poll_at = now + self._watcher.poll.next(watched=self._watcher.watched)
-                    return
-                self._changed.wait(min(deadline, self._poll_at) - now)
-            self._called = False
+    def _notified(self, deadline: float) -> Op[None]:
+        waiter = Waiter()
+        with self._lock:
+            if self._called or self._closed:
+                self._called = False
+                return
+            self._waiting.append(waiter)
+        left = deadline - elapsed()
+        looks = False
+        try:
+            yield Wait(waiter, None if left == float("inf") else max(0.0, left))
+            looks = True
+        finally:
+            with self._lock:
+                if waiter in self._waiting:
+                    self._waiting.remove(waiter)
+            if waiter.notified and not looks:  # it was interrupted: another is to look in its place
+                self.notify_one()
+
+    # The service of the poll, and what wakes.
+
+    def _polled(self, now: float) -> float | None:
+        """Let one look for all of them, at pauses that grow; the seconds until the next time."""
+        with self._lock:
+            if self.deserted:
+                return None
+            if now < self._poll_at:
+                return self._poll_at - now
+            pause = self._watcher.poll.next(watched=self._watcher.watched)
+            self._poll_at = now + pause
+        self.notify_one()
+        return pause
 
     def _wake(self, wake: Wake) -> None:
         if wake is Wake.SCHEDULED:
             self._watcher.look_ahead()
         else:
-            self.call()
+            self.notify_one()
 
 
-class Lobbies:
-    """The lobbies of one queue object, one for each set of queues and tags that somebody waits for."""
+class Places:
+    """The waiters of one queue object, by the queues and tags that they wait for."""
 
-    def __init__(self, make: Callable[[ClaimRequest], Lobby]) -> None:
+    def __init__(self, make: Callable[[ClaimRequest], Waiters]) -> None:
         self._make = make
         self._lock = threading.Lock()
-        self._known: dict[tuple[tuple[str, ...], str], Lobby] = {}
+        self._known: dict[tuple[tuple[str, ...], str], Waiters] = {}
 
-    def wait(self, wanted: ClaimRequest, take: Callable[[], T | None], deadline: float) -> T | None:
-        """Wait with the others who want the same; see `Lobby.wait`."""
-        lobby = self._entered(wanted)
+    def wait(self, wanted: ClaimRequest, take: Callable[[], Op[Task | None]], deadline: float) -> Op[Task | None]:
+        """Wait with the others who want the same; see `Waiters.wait`."""
+        place = self._entered(wanted)
         try:
-            return lobby.wait(take, deadline)
+            return (yield from place.wait(take, deadline))
         finally:
-            lobby.leave()
+            place.leave()
 
-    def call(self) -> None:
-        """There is new work, of this very process."""
-        for lobby in list(self._known.values()):
-            lobby.call()
+    def notify(self) -> None:
+        """Let one at each place look: there is new work, of this very process."""
+        for place in list(self._known.values()):
+            place.notify_one()
 
     def close(self) -> None:
         """Close all."""
-        for lobby in list(self._known.values()):
-            lobby.close()
+        for place in list(self._known.values()):
+            place.close()
 
-    def _entered(self, wanted: ClaimRequest) -> Lobby:
+    def _entered(self, wanted: ClaimRequest) -> Waiters:
         name = wanted.queues, repr(sorted(wanted.where.items(), key=lambda item: item[0]))
         with self._lock:
-            lobby = self._known.pop(name, None)
-            if lobby is None:
+            place = self._known.pop(name, None)
+            if place is None:
                 self._forget_deserted()
-                lobby = self._make(wanted)
-            self._known[name] = lobby  # the last in use is the last to be forgotten
-            lobby.enter()
-            return lobby
+                place = self._make(wanted)
+            self._known[name] = place  # the last in use is the last to be forgotten
+            place.enter()
+            return place
 
     def _forget_deserted(self) -> None:
-        deserted = [name for name, lobby in self._known.items() if lobby.deserted]
+        deserted = [name for name, place in self._known.items() if place.deserted]
         for name in deserted[: max(0, len(self._known) - MOST_KEPT + 1)]:
             self._known.pop(name).close()

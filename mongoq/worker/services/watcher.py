@@ -13,7 +13,7 @@ from typing import Final, Protocol
 from mongoq.core.errors import StorageRefused
 from mongoq.core.events import Signpost
 from mongoq.core.lifecycle import TaskState
-from mongoq.storage.drivers.change_stream import NO_STREAMS
+from mongoq.storage.operations.watch import NO_STREAMS
 from mongoq.worker.runtime import Runtime
 from mongoq.worker.services.loop import Health, Loop
 from mongoq.worker.services.sweeper import Sweeper

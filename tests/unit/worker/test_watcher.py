@@ -11,8 +11,8 @@ from mongoq.core.errors import StorageRefused, StorageUnavailable
 from mongoq.core.events import Telemetry
 from mongoq.core.lifecycle import TaskState
 from mongoq.storage.context import Context
-from mongoq.storage.drivers import change_stream
 from mongoq.storage.operations.sweep import Swept
+from mongoq.storage.operations.watch import AWAIT, NO_STREAMS
 from mongoq.worker.runtime import Runtime
 from mongoq.worker.services import renewer, sweeper
 from mongoq.worker.services.loop import Health
@@ -166,7 +166,7 @@ def test_a_process_that_loses_races_for_news_holds_back_and_one_that_wins_does_n
 
 
 def test_a_standalone_server_is_asked_for_a_stream_once(watch: StreamWatch, stream: Stream, wakes: list[Wake]) -> None:
-    stream.refuses = StorageRefused("no change streams here", code=40573)
+    stream.refuses = StorageRefused("no change streams here", code=max(NO_STREAMS))
     watch.idle(idle=True)
     assert watch.step(0) is None
     stream.refuses = AssertionError("asked again")
@@ -217,5 +217,5 @@ def test_an_idle_worker_sends_at_most_one_command_a_second() -> None:
     soonest = 0.75  # of a sweep's pause: what its jitter leaves; a poll's leaves more
     polls = [soonest * LONGEST_POLL_WATCHED]
     sweeps = [soonest * each for each in (sweeper.PROMOTE_EVERY_WATCHED, sweeper.RESCUE_EVERY, sweeper.EXPIRE_EVERY)]
-    others = [change_stream.AWAIT_MS / 1_000, renewer.BEAT_EVERY_IDLE, clock.MEASURE_EVERY]
+    others = [AWAIT, renewer.BEAT_EVERY_IDLE, clock.MEASURE_EVERY]
     assert sum(1 / pause for pause in (*polls, *sweeps, *others)) <= 1

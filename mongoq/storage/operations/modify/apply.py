@@ -12,18 +12,27 @@ once more, the mark tells a change that was made from one that was overtaken.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Hashable, Iterator
-from typing import Any
-
-from pymongo import DeleteMany, UpdateMany, UpdateOne
+from collections.abc import Collection, Hashable, Iterator
 
 from mongoq.core.errors import Conflict, DependencyError, Role, StorageRefused
 from mongoq.core.lifecycle import TaskState
 from mongoq.core.modification import Change, Modification, Modified, TaskRef
-from mongoq.storage.commands import Command, Document, Op, Transaction, Update, find, update_many
+from mongoq.storage.commands import (
+    Bulk,
+    Changing,
+    Document,
+    InsertMany,
+    KeyTaken,
+    Op,
+    PartlyWritten,
+    Removing,
+    Transact,
+    Update,
+    find,
+    update_many,
+)
 from mongoq.storage.context import Context
 from mongoq.storage.documents import decoding, encoding, fields, filters, updates
-from mongoq.storage.drivers.errors import KeyTaken, PartlyWritten
 from mongoq.storage.operations.modify import conflicts
 from mongoq.storage.operations.modify.plan import Insertion, Plan, prepared
 
@@ -31,7 +40,7 @@ from mongoq.storage.operations.modify.plan import Insertion, Plan, prepared
 def modify(context: Context, modification: Modification) -> Op[Modified]:
     """Make the whole change, or none of it: then DependencyError says what stood in the way."""
     plan = prepared(context, modification)
-    done: Modified = yield Transaction(body=lambda: carry_out(context, plan))
+    done: Modified = yield Transact(lambda: carry_out(context, plan))
     return done
 
 
@@ -49,16 +58,21 @@ def carry_out(context: Context, plan: Plan) -> Op[Modified]:
     changes = [(change, found[change.ref.key]) for change in plan.modification.change]
     written = [_update(context, plan, change, document) for change, document in changes]
     yield from _write(context, plan, written)
-    insertions = [insertion for insertion in plan.insertions if insertion.key not in taken]
+    insertions = _free(plan.insertions, taken)
     if insertions:
         yield from _insert(context, insertions)
     after = [updates.applied(document, update) for (_, document), update in zip(changes, written, strict=True)]
     return _modified(context, plan, [insertion.document for insertion in insertions], after)
 
 
+def _free(insertions: list[Insertion], taken: Collection[str]) -> list[Insertion]:
+    """Select the insertions whose key and `unique` value are not taken."""
+    return [insertion for insertion in insertions if insertion.key not in taken]
+
+
 def _insert(context: Context, insertions: list[Insertion]) -> Op[None]:
     try:
-        yield Command(context.tasks, "insert_many", ([insertion.body for insertion in insertions],))
+        yield InsertMany(context.tasks, [insertion.body for insertion in insertions])
     except PartlyWritten as partly:
         place, taken = next(iter(partly.errors.items()))
         if not isinstance(taken, KeyTaken):
@@ -96,24 +110,24 @@ def _update(context: Context, plan: Plan, change: Change, document: Document) ->
     return update
 
 
-def _write(context: Context, plan: Plan, written: list[Update]) -> Op[None]:
+def _write(context: Context, plan: Plan, changes: list[Update]) -> Op[None]:
     """One bulk write of everything that exists already; what is alike goes together."""
     wanted = plan.named
     if not wanted:
         return
-    writes: list[Any] = []
-    for refs, update in _changed_alike(plan, written):
+    writes: list[Changing | Removing] = []
+    for refs, update in _changed_alike(plan, changes):
         where = filters.unchanged(refs, plan.now)
         # 100 tasks changed alike: 25 ms by one statement, 40 ms by one for each (mongod 6.0.5, on a busy machine).
-        writes.append((UpdateOne if len(refs) == 1 else UpdateMany)(where, update, hint="_id_"))
+        writes.append(Changing(where, update, many=len(refs) > 1))
     for role, refs in _alike(wanted):
         where = filters.unchanged(refs, plan.now)
         if role is Role.DELETE:
-            writes.append(DeleteMany(where, hint="_id_"))
+            writes.append(Removing(where, many=True))
         elif role is Role.DEPEND:
-            writes.append(UpdateMany(where, updates.depended(), hint="_id_"))
-    reply: Any = yield Command(context.tasks, "bulk_write", (writes,))
-    if reply.matched_count + reply.deleted_count != len(wanted):
+            writes.append(Changing(where, updates.depended(), many=True))
+    written: int = yield Bulk(context.tasks, writes)
+    if written != len(wanted):
         raise StorageRefused("MongoDB matched fewer tasks than it had shown within the same transaction")
 
 

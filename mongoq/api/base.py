@@ -1,0 +1,187 @@
+"""What verbs work with: the inside of a queue object, the same in both tempos."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from mongoq.core.clock import Clock, ServerClock
+from mongoq.core.environment import namespace_named
+from mongoq.core.errors import IndexMissing, QueueClosed
+from mongoq.core.events import Telemetry
+from mongoq.core.keys import KeyMaker
+from mongoq.core.options import checked_options
+from mongoq.core.requests import TaskFilter
+from mongoq.core.validation import Duration
+from mongoq.storage.commands import Call, Filter, Measure, Op, Within
+from mongoq.storage.context import Context
+from mongoq.storage.documents import filters
+from mongoq.storage.drivers.blocking import BlockingDriver
+from mongoq.storage.drivers.opening import open_driver
+from mongoq.storage.operations import schema
+
+if TYPE_CHECKING:
+    from mongoq.worker.handle import WorkerHandle
+    from mongoq.worker.manual.by_hand import ByHand
+    from mongoq.worker.manual.keepalive import Claimed
+
+T = TypeVar("T")
+
+
+class Base:
+    """The inside of a queue object. Its methods are operations, but for those that say otherwise."""
+
+    def __init__(
+        self,
+        context: Context,
+        driver: Any,
+        telemetry: Telemetry,
+        claimant: str,
+        open_engine: Callable[[], BlockingDriver],
+    ) -> None:
+        self.context = context
+        self.driver = driver
+        """Runs operations in the queue's own tempo."""
+        self.telemetry = telemetry
+        self.claimant = claimant
+        self.closed = False
+        self.handles: list[WorkerHandle] = []
+        self._open_engine = open_engine
+        self._engine: BlockingDriver | None = None
+        self._hand: ByHand | None = None
+        self._making = threading.Lock()
+        self._ready = False
+
+    # Operations
+
+    def read(self, op: Op[T], session: Any = None) -> Op[T]:
+        """Run an operation by a clock that was measured."""
+        self.check_open()
+        yield Measure()
+        if session is None:
+            return (yield from op)
+        result: T = yield Within(session, lambda: op)
+        return result
+
+    def write(self, op: Op[T], session: Any = None) -> Op[T]:
+        """Run an operation after making sure that the indexes are there: once, and again if they go missing."""
+        if not self._ready:
+            yield from self.read(schema.ensure(self.context))
+            self._ready = True
+        try:
+            return (yield from self.read(op, session))
+        except IndexMissing:
+            self._ready = False
+            raise
+
+    def send(self, op: Op[T], session: Any = None) -> Op[T]:
+        """Make new work, and wake this object's own workers and who waits for a claim."""
+        sent = yield from self.write(op, session)
+        if self._hand is not None:
+            self._hand.call()
+        for handle in self.handles:
+            handle.wake()
+        return sent
+
+    def hand(self) -> Op[ByHand]:
+        """What those who claim and wait by hand share; it is made when it is first needed."""
+        if self._hand is None:
+            yield Call(self._make_hand)
+        assert self._hand is not None
+        return self._hand
+
+    # Not operations
+
+    def check_open(self) -> None:
+        """QueueClosed where the queue was closed."""
+        if self.closed:
+            raise QueueClosed("this queue was closed")
+
+    def joined(self, session: Any) -> Any:
+        """The session whose transaction a call takes part in: the one given, a bound one, or None."""
+        return self.driver.joined(session)
+
+    def engine(self) -> BlockingDriver:
+        """The blocking driver of the worker's threads; may block where it is first opened."""
+        with self._making:
+            if self._engine is None:
+                self._engine = self._open_engine()
+        return self._engine
+
+    def run(self, op: Op[T]) -> T:
+        """Run an operation on the engine's driver, as threads of the queue do."""
+        return self.engine().run(self.write(op))
+
+    def ending(self, tasks: Sequence[Claimed]) -> AbstractContextManager[None]:
+        """While the ending of these tasks is written: to keepalives their loss is no news then."""
+        return self._hand.ending(tasks) if self._hand else nullcontext()
+
+    def note(self, handle: WorkerHandle) -> None:
+        """Note a worker that has started."""
+        self.handles = [known for known in self.handles if not known.stopped] + [handle]
+
+    def shut(self) -> None:
+        """Stop this object's workers, and let nobody wait any more; blocks until they have stopped."""
+        for handle in self.handles[1:]:
+            handle.stop_soon()  # all together, so that none goes on while another has its grace
+        for handle in self.handles:
+            handle.stop()
+        self.closed = True
+        if self._hand is not None:
+            self._hand.close()
+
+    def close_engine(self) -> None:
+        """Close the engine's driver, where it is one of its own."""
+        if self._engine is not None and self._engine is not self.driver:
+            self._engine.connection.close()
+
+    def _make_hand(self) -> None:
+        from mongoq.worker.manual.by_hand import ByHand  # noqa: PLC0415 -- a producer is spared the worker
+
+        engine = self.engine()
+        with self._making:
+            if self._hand is None:
+                self._hand = ByHand(self.context, engine.run, self.run, self.claimant, telemetry=self.telemetry)
+
+
+def opened(
+    target: Any,
+    *,
+    awaited: bool = False,
+    blocking: Any = None,
+    namespace: str | None,
+    max_age: Duration | None,
+    workers: int | None,
+    grace: Duration,
+    max_task_bytes: int,
+    claimant: str | None,
+    error_queue: bool | Callable[[str], str] | None,
+    clock: Clock | None,
+    **policy: Any,
+) -> Base:
+    """The inside of a new queue object; ConfigurationError lists all that is wrong with its options."""
+    options = checked_options(
+        namespace=namespace_named() if namespace is None else namespace,
+        max_age=max_age,
+        workers=workers,
+        grace=grace,
+        max_task_bytes=max_task_bytes,
+        error_queue=error_queue,
+        policy=policy,
+        claimant=claimant,
+    )
+    clock = clock or ServerClock()
+    telemetry = Telemetry()
+    driver, open_engine = open_driver(target, clock, telemetry, awaited=awaited, blocking=blocking)
+    claimant = claimant or f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(3)}"
+    return Base(Context(clock, options, KeyMaker()), driver, telemetry, claimant, open_engine)
+
+
+def matching(chosen: TaskFilter) -> Filter:
+    """The filter of the tasks that an operator means."""
+    return filters.matching(queue=chosen.queue, state=chosen.state, keys=chosen.keys, where=chosen.where)

@@ -1,0 +1,198 @@
+"""Verbs of those who claim by hand: take tasks, and keep them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from mongoq.api.base import Base
+from mongoq.api.verb import scope, stream, verb
+from mongoq.core.clock import elapsed
+from mongoq.core.requests import ClaimRequest, checked_claim, checked_lease, checked_seconds, checked_tasks
+from mongoq.core.task import Task
+from mongoq.core.validation import Checker, Duration
+from mongoq.core.verdict import Released, Returned
+from mongoq.storage.commands import Entered, Op
+from mongoq.storage.operations import claims as claiming
+from mongoq.storage.operations import finish, leases
+
+if TYPE_CHECKING:
+    from mongoq.worker.manual.keepalive import Keepalive
+
+
+@verb
+def try_claim(
+    base: Base,
+    queues: str | Sequence[str] = "default",
+    *,
+    lease: Duration | None = None,
+    claimant: str | None = None,
+    where: Mapping[str, Any] | None = None,
+) -> Op[Task | None]:
+    """Lease the most urgent task that is due; None where there is none.
+
+    End it with `complete`, `fail`, `retry`, `snooze`, `release` or `move`, within its lease or inside
+    `keepalive`. Each of them raises LeaseLost, and writes nothing, where the task has gone to another claimant.
+
+    Args:
+        queues: up to 100 names; the most urgent task of all of them is taken.
+        lease: for how long it is held, at least 1 s. Default: the task's own, else the queue's.
+        claimant: who holds it then. Default: `claimant` of this object.
+        where: only a task with these tags, as for `run`. A claim reads the ready tasks it passes over.
+    """
+    wanted = checked_claim(queues, lease, base.claimant if claimant is None else claimant, where)
+    return (yield from base.write(claiming.try_claim(base.context, wanted)))
+
+
+@verb
+def claim(
+    base: Base,
+    queues: str | Sequence[str] = "default",
+    *,
+    timeout: Duration | None = None,
+    lease: Duration | None = None,
+    claimant: str | None = None,
+    where: Mapping[str, Any] | None = None,
+) -> Op[Task | None]:
+    """Do as `try_claim`, and wait until there is a task; None where there was none within `timeout`.
+
+    It starts within milliseconds of new work, of a task that falls due and of one whose worker vanished, told
+    by a change stream and a timer; a poll (every second, or every 5 s beside a stream) is the floor. All who
+    wait in this process for the same queues and tags share these, and a piece of news calls one of them.
+
+    Args:
+        timeout: how long to wait. Default: for ever; 0: as `try_claim`.
+
+    The other arguments are those of `try_claim`.
+
+    Raises:
+        QueueClosed: the queue was closed meanwhile.
+        StorageError: MongoDB does not answer, or refuses. Call again: unlike a worker it does not go on trying.
+    """
+    wanted = checked_claim(queues, lease, base.claimant if claimant is None else claimant, where)
+    return (yield from _claim(base, wanted, elapsed() + checked_seconds("timeout", timeout)))
+
+
+@verb
+def claim_many(
+    base: Base,
+    limit: int,
+    queues: str | Sequence[str] = "default",
+    *,
+    lease: Duration | None = None,
+    claimant: str | None = None,
+    where: Mapping[str, Any] | None = None,
+) -> Op[list[Task]]:
+    """Lease up to `limit` tasks (1 to 1,000) that are due, the most urgent first, in two round trips.
+
+    They share one token, and one renewal keeps them all. What was lost with a claimant that vanished is held
+    back to 16 of a batch, as it may be what ended it. The other arguments are those of `try_claim`.
+    """
+    wanted = checked_claim(queues, lease, base.claimant if claimant is None else claimant, where, limit)
+    return (yield from base.write(claiming.claim_batch(base.context, wanted)))
+
+
+@stream
+def claims(
+    base: Base,
+    queues: str | Sequence[str] = "default",
+    *,
+    timeout: Duration | None = None,
+    lease: Duration | None = None,
+    claimant: str | None = None,
+    where: Mapping[str, Any] | None = None,
+) -> Op[Task]:
+    """Claim task after task: `for task in queue.claims("pages"):`, each kept alive while the loop's body has it.
+
+    Going on to the next task completes the one before, unless the body has ended it otherwise. Where the loop is left
+    early, by `break` or by an error, the task is released. The loop ends where no task came within `timeout`.
+
+    The arguments are those of `claim`.
+
+    Raises:
+        LeaseLost: the task that the body had is not held any more; the loop may be begun again.
+        QueueClosed, StorageError: as from `claim`.
+    """
+    wanted = checked_claim(queues, lease, base.claimant if claimant is None else claimant, where)
+    patience = checked_seconds("timeout", timeout)
+    while (task := (yield from _claim(base, wanted, elapsed() + patience))) is not None:
+        kept = yield from _kept(base, [task], wanted.lease)
+        try:
+            yield Entered(task)
+        except GeneratorExit:
+            kept.end()
+            raise
+        except BaseException:
+            if kept.end():
+                yield from base.write(finish.settle(base.context, [task], Released(), base.claimant))
+            raise
+        if kept.end():
+            yield from base.write(finish.settle(base.context, [task], Returned(), base.claimant))
+        kept.check()
+    over: Any = None  # the declared type is that of the values it enters with
+    return over  # type: ignore[no-any-return]
+
+
+@verb
+def renew(base: Base, tasks: Task | Iterable[Task], lease: Duration | None = None) -> Op[None]:
+    """Hold claimed tasks for `lease` from now on; by default each for its own. One update renews them all.
+
+    A lease that ran out but that nobody took is renewed too.
+
+    Raises:
+        LeaseLost: it names those that are not held any more; the others are renewed.
+        StorageUnavailable: some may not be renewed, as no majority answers or somebody's open transaction holds
+            them. Call again; until it returns, the leases before count.
+    """
+    checker = Checker()
+    length = checked_lease(checker, lease)
+    checker.finish()
+    yield from base.write(leases.renew_each(base.context, checked_tasks(tasks), length))
+
+
+@scope
+def keepalive(base: Base, tasks: Task | Iterable[Task], lease: Duration | None = None) -> Op[Keepalive]:
+    """Renew claimed tasks in the background while a `with` block runs: `with queue.keepalive(tasks) as kept:`.
+
+    They are renewed at its beginning for `lease` (default: each for its own), then at every third of it, all in
+    one update. Tasks that are ended inside the block through this object are renewed no more.
+
+    A lease that was lost is never raised into the running block. There are three ways to learn of it:
+    `kept.lost` names the tasks, `kept.check()` raises LeaseLost, and so does the end of a block that raises
+    nothing itself. `task.cancelled` tells it too, and a cancel request, of the very objects passed in. A loss is
+    seen within 2 s, and the end of a lease that could not be renewed at once.
+
+    Raises:
+        LeaseLost, StorageUnavailable: at the beginning, as from `renew`; the block is not entered.
+    """
+    checker = Checker()
+    length = checked_lease(checker, lease)
+    checker.finish()
+    kept = yield from _kept(base, checked_tasks(tasks), length)
+    try:
+        yield Entered(kept)
+    finally:
+        kept.end()
+    kept.check()
+    return kept
+
+
+def _claim(base: Base, wanted: ClaimRequest, deadline: float) -> Op[Task | None]:
+    """Claim a task, and wait for one until the deadline, on `elapsed()`."""
+    task = yield from base.write(claiming.try_claim(base.context, wanted))
+    if task is not None or elapsed() >= deadline:
+        return task
+    hand = yield from base.hand()
+    take = lambda: base.write(claiming.claim_one(base.context, wanted))  # noqa: E731
+    return (yield from hand.claim(wanted, take, deadline))
+
+
+def _kept(base: Base, tasks: Sequence[Task], lease: timedelta | None) -> Op[Keepalive]:
+    """Renew tasks, and go on renewing them in the background."""
+    hand = yield from base.hand()
+    kept = hand.keep(tasks, lease)
+    sent = elapsed()
+    yield from base.write(leases.renew_each(base.context, tasks, lease))
+    kept.begin(sent)
+    return kept

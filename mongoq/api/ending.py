@@ -1,0 +1,74 @@
+"""Verbs that end claimed tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from mongoq.api.base import Base
+from mongoq.api.verb import verb
+from mongoq.core.requests import checked_target, checked_tasks
+from mongoq.core.signals import Fail, Move, Retry, Snooze
+from mongoq.core.task import Task
+from mongoq.core.validation import Duration
+from mongoq.core.verdict import Ending, Raised, Released, Returned
+from mongoq.storage.commands import Op
+from mongoq.storage.operations import bulk, finish
+
+
+@verb
+def complete(base: Base, tasks: Task | Iterable[Task], result: Any = None) -> Op[None]:
+    """End a claimed task, or several, as completed. InvalidTask where the result cannot be stored.
+
+    With one task the result may be what a handler may return: new tasks, or a Modification, that take effect
+    together with the completion.
+    """
+    yield from _end(base, tasks, Returned(result))
+
+
+@verb
+def fail(base: Base, tasks: Task | Iterable[Task], error: BaseException | str) -> Op[None]:
+    """End a claimed task, or several, as failed, whatever retries are left."""
+    signal = Fail(str(error))
+    signal.__cause__ = error if isinstance(error, BaseException) else None
+    yield from _end(base, tasks, Raised(signal))
+
+
+@verb
+def retry(base: Base, task: Task, error: BaseException | str, *, delay: Duration | None = None) -> Op[None]:
+    """Count the attempt as failed: run the task again after `delay` or its backoff, or fail it if used up."""
+    signal = Retry(str(error), delay=delay)
+    signal.__cause__ = error if isinstance(error, BaseException) else None
+    yield from _end(base, task, Raised(signal))
+
+
+@verb
+def snooze(base: Base, tasks: Task | Iterable[Task], delay: Duration) -> Op[None]:
+    """Run claimed tasks again after `delay`; the attempt is not charged."""
+    yield from _end(base, tasks, Raised(Snooze(delay)))
+
+
+@verb
+def release(base: Base, tasks: Task | Iterable[Task]) -> Op[None]:
+    """Give claimed tasks back: ready at once, in their old places, the attempt not charged."""
+    yield from _end(base, tasks, Released())
+
+
+@verb
+def move(base: Base, tasks: Task | Iterable[Task] | str, to: str) -> Op[int]:
+    """Put tasks into the queue `to`, each with a fresh count of attempts there; how many were.
+
+    - Claimed tasks, as they were claimed: they are ready there. LeaseLost names those not held any more.
+    - The waiting task with a key: its `run_at` stays. Raises TaskNotFound, and WrongState where it runs or has finished.
+    """
+    checked_target(to)
+    if isinstance(tasks, str):
+        return (yield from base.write(bulk.move(base.context, tasks, to)))
+    return (yield from _end(base, tasks, Raised(Move(to))))
+
+
+def _end(base: Base, tasks: Task | Iterable[Task], ending: Ending) -> Op[int]:
+    held = checked_tasks(tasks)
+    with base.ending(held):
+        yield from base.write(finish.settle(base.context, held, ending, base.claimant))
+    return len(held)

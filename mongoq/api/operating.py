@@ -1,0 +1,197 @@
+"""Verbs of operators: change one task by its key, or all that match."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from mongoq.api.base import Base, matching
+from mongoq.api.verb import verb
+from mongoq.core.lifecycle import Event, TaskState, sources
+from mongoq.core.options import checked_keys
+from mongoq.core.requests import (
+    checked_change,
+    checked_choice,
+    checked_key,
+    checked_seconds,
+    checked_selection,
+    checked_target,
+)
+from mongoq.core.task import Task
+from mongoq.core.validation import QUEUE_NAME, Checker, Duration
+from mongoq.storage.commands import Op
+from mongoq.storage.operations import bulk, requeue, schema
+
+
+@verb
+def cancel(base: Base, key: str) -> Op[Task]:
+    """Cancel a waiting task now, or ask the handler of a running one to stop, and return it as it stands then.
+
+    The handler learns of it within 2 s. A finished task is left as it is.
+
+    Raises:
+        TaskNotFound: no task has this key.
+    """
+    return (yield from base.write(bulk.cancel(base.context, checked_key(key))))
+
+
+@verb
+def cancel_all(
+    base: Base,
+    *,
+    queue: str | None = None,
+    state: TaskState | str | None = None,
+    where: Mapping[str, Any] | None = None,
+) -> Op[int]:
+    """Cancel the waiting tasks that match, and ask the handlers of running ones to stop; how many were.
+
+    In batches of 1,000. Handlers learn of it within 2 s.
+
+    Raises:
+        ConfigurationError: nothing is given to choose by.
+    """
+    chosen = checked_choice(queue, state, where)
+    return (yield from base.write(bulk.cancel_all(base.context, matching(chosen), chosen.state)))
+
+
+@verb
+def delete(base: Base, key: str) -> Op[int]:
+    """Delete a task that does not run; returns 1.
+
+    Raises:
+        TaskNotFound: no task has this key.
+        WrongState: the task runs: cancel it first.
+    """
+    return (yield from base.write(bulk.delete(base.context, checked_key(key))))
+
+
+@verb
+def delete_all(
+    base: Base,
+    *,
+    queue: str | None = None,
+    state: TaskState | str | None = None,
+    where: Mapping[str, Any] | None = None,
+) -> Op[int]:
+    """Delete the tasks that match and do not run, in batches of 1,000; how many were.
+
+    Raises:
+        ConfigurationError: nothing is given to choose by.
+    """
+    chosen = checked_choice(queue, state, where)
+    return (yield from base.write(bulk.delete_all(base.context, matching(chosen), chosen.state)))
+
+
+@verb
+def move_all(
+    base: Base,
+    to: str,
+    *,
+    queue: str | None = None,
+    state: TaskState | str | None = None,
+    where: Mapping[str, Any] | None = None,
+) -> Op[int]:
+    """Put the waiting tasks that match into the queue `to`, each with a fresh count of attempts; how many were.
+
+    In batches of 1,000. Their `run_at` stays.
+
+    Raises:
+        ConfigurationError: nothing is given to choose by.
+    """
+    checked_target(to)
+    chosen = checked_choice(queue, state, where)
+    return (yield from base.write(bulk.move_all(base.context, matching(chosen), chosen.state, to)))
+
+
+@verb
+def purge(
+    base: Base,
+    *,
+    queue: str | None = None,
+    state: TaskState | str | None = None,
+    older_than: Duration = 0,
+) -> Op[int]:
+    """Delete finished tasks now instead of after `keep_completed` or `keep_failed`; how many were.
+
+    Only those of one queue, in one state, or finished longer ago than `older_than`; without arguments, all.
+    """
+    chosen = checked_selection(queue=queue, state=state)
+    age = timedelta(seconds=checked_seconds("older_than", older_than))
+    return (yield from base.write(bulk.delete_all(base.context, matching(chosen), chosen.state, older_than=age)))
+
+
+@verb
+def update(
+    base: Base,
+    key: str,
+    *,
+    priority: int | None = None,
+    delay: Duration | None = None,
+    run_at: datetime | None = None,
+    expires_at: datetime | None = None,
+) -> Op[Task]:
+    """Change a waiting task, and return it as it is then. The options are those of `new`; None changes nothing.
+
+    Raises TaskNotFound, and WrongState where the task runs or has finished, or its document (a foreign producer's)
+    has no usable version.
+    """
+    change = checked_change(key, priority, delay, run_at, expires_at)
+    return (yield from base.write(bulk.update(base.context, key, **change)))
+
+
+@verb
+def rerun(base: Base, key: str) -> Op[Task]:
+    """Run a failed, cancelled or expired task again, with a fresh count of attempts, and return it as it is then.
+
+    An expiry that has passed is taken away.
+
+    Raises:
+        TaskNotFound: no task has this key.
+        WrongState: the task is not finished, or has completed.
+        DuplicateTask: an unfinished task has its `unique` value by now.
+    """
+    return (yield from base.send(requeue.rerun(base.context, checked_key(key))))
+
+
+@verb
+def rerun_all(
+    base: Base,
+    *,
+    keys: Sequence[str] | None = None,
+    queue: str | None = None,
+    state: TaskState | str = TaskState.FAILED,
+) -> Op[int]:
+    """Run failed tasks again, with a fresh count of attempts: these, or all of one queue, or all; how many.
+
+    `state` chooses cancelled or expired ones instead. Those whose `unique` value an unfinished task has by now are left
+    alone, like those in another state.
+    """
+    checker = Checker()
+    checked_keys(checker, keys)
+    checker.one_of("state", state, [one.value for one in sources(Event.RERUN)])
+    checker.finish()
+    return (yield from base.send(requeue.rerun_all(base.context, keys, queue, TaskState(state))))
+
+
+@verb
+def redrive(base: Base, queue: str, keys: Sequence[str] | None = None) -> Op[int]:
+    """Send the tasks of an error queue back to where they came from (`moved_from`); how many were.
+
+    All that are ready, scheduled or failed there, or only those with these keys. They are ready at once, with a
+    fresh count of attempts, and keep their errors.
+    """
+    checker = Checker()
+    checker.matching("queue", queue, QUEUE_NAME)
+    checked_keys(checker, keys)
+    checker.finish()
+    return (yield from base.send(requeue.redrive(base.context, queue, keys)))
+
+
+@verb
+def init(base: Base) -> Op[list[str]]:
+    """Make the indexes that are missing, and return their names.
+
+    A new namespace gets them at first use; this is for a collection that has been filled without them.
+    """
+    return (yield from base.read(schema.init(base.context)))

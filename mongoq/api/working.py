@@ -1,0 +1,237 @@
+"""Verbs of workers: run a handler for the tasks of some queues, in the foreground, the background or once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from mongoq.api.base import Base
+from mongoq.api.verb import verb
+from mongoq.core.options import checked_workers
+from mongoq.core.requests import checked_claim
+from mongoq.core.validation import Checker
+from mongoq.core.waiter import Waiter
+from mongoq.storage.commands import Call, Loop, Op, Wait
+from mongoq.storage.operations import queries, schema
+
+if TYPE_CHECKING:
+    from mongoq.worker.config import WorkerConfig
+    from mongoq.worker.handle import WorkerHandle
+    from mongoq.worker.handlers.signature import Function
+
+
+@verb
+def run(
+    base: Base,
+    handler: Function,
+    *,
+    queues: str | Sequence[str] = "default",
+    where: Mapping[str, Any] | None = None,
+    workers: int | None = None,
+    executor: str | None = None,
+    burst: bool = False,
+    prefetch: int | None = None,
+    on_dependency_error: str = "retry",
+) -> Op[None]:
+    """Run `handler(task)` (or `handler(attempt, task)`) for the tasks of `queues`, until it is stopped.
+
+    A return completes the task; its value is kept as the result. A `Modification`, a `NewTask` or a list of
+    them is carried out together with the completion, or neither is; where it deletes or changes the task
+    itself, that takes the place of the completion. `Retry`, `Snooze`, `Fail`, `Cancel` and
+    `Move` steer it; any other exception is a failure, retried by the backoff. A task is run at least once,
+    and may be run again where its worker vanished or was cut off: make handlers idempotent.
+
+    SIGTERM, SIGINT or `stop()` end it: no more claims, running handlers get the grace, what is left is
+    released with its attempt back. A second signal stops at once. When MongoDB does not answer, the worker
+    goes on trying. Signals are taken over only in the main thread, and once the server has answered.
+
+    Args:
+        handler: a function or a coroutine function; at most `workers` of them run at once.
+        queues: up to 100 names. The order of claims is by priority across all of them.
+        where: only tasks with these tags, by equality as MongoDB has it: None is also a tag that is missing, 1
+            also a list that holds it. Tags lie in no index: each claim, also of an idle worker, reads the ready
+            tasks that it passes over. Give what is often asked for a queue of its own.
+        workers: overrides the queue's.
+        executor: where handlers run: `"threads"`; `"asyncio"`, one event loop in a thread of its own; or
+            `"processes"`, children that import the handler, a function at the top level of a module. They
+            use all cores, and a deadline, a cancel or a crash ends a child alone, whatever it was doing.
+            Default: coroutine functions run on asyncio, others in threads.
+        burst: return when nothing is ready any more and nothing runs.
+        prefetch: at most so many tasks are claimed ahead of the free handlers; they start before what becomes
+            ready later, however urgent. Default: as many as the handlers do in 0.1 s, at most 4,000. Never more
+            than that, nor than about 32 MiB (beside a claim under way, of 16 MiB at most). 0: only tasks whose
+            handlers are free, which then start strictly by priority across the fleet: none waits here while
+            a more urgent one becomes ready. The price is a claim of its own for each task.
+        on_dependency_error: where the change that a handler returned is refused: `"retry"` counts the attempt
+            as failed; `"ignore"` completes the task without the change; `"stop"` counts the attempt as failed
+            and ends the worker, whose handlers get the grace; the DependencyError is raised here.
+
+    Raises:
+        ConfigurationError: an argument is not acceptable.
+        DependencyError: see `on_dependency_error`.
+        StorageError: MongoDB cannot be reached, or refuses, at the start.
+    """
+    config = _config(
+        base,
+        handler,
+        queues=queues,
+        where=where,
+        workers=workers,
+        executor=executor,
+        burst=burst,
+        prefetch=prefetch,
+        on_dependency_error=on_dependency_error,
+    )
+    yield from base.read(schema.hello())  # before signals are taken over: it may wait for a server for 10 s
+    yield from _run(base, config)
+
+
+@verb
+def start(
+    base: Base,
+    handler: Function,
+    *,
+    queues: str | Sequence[str] = "default",
+    where: Mapping[str, Any] | None = None,
+    workers: int | None = None,
+    executor: str | None = None,
+    prefetch: int | None = None,
+    on_dependency_error: str = "retry",
+) -> Op[WorkerHandle]:
+    """Do as `run` in background threads, and return a handle to stop it or wait for it.
+
+    A DependencyError that ended the worker is the handle's `error`.
+    """
+    config = _config(
+        base,
+        handler,
+        queues=queues,
+        where=where,
+        workers=workers,
+        executor=executor,
+        prefetch=prefetch,
+        on_dependency_error=on_dependency_error,
+    )
+    return (yield from _started(base, config, lambda: None))
+
+
+@verb
+def run_once(
+    base: Base,
+    handler: Function,
+    *,
+    queues: str | Sequence[str] = "default",
+    where: Mapping[str, Any] | None = None,
+    workers: int | None = None,
+    executor: str | None = None,
+    limit: int | None = None,
+    prefetch: int | None = None,
+    on_dependency_error: str = "retry",
+) -> Op[bool]:
+    """Run what is due now, at most `limit` tasks, then return whether more is ready.
+
+    The other arguments are those of `run`.
+    """
+    config = _config(
+        base,
+        handler,
+        queues=queues,
+        where=where,
+        workers=workers,
+        executor=executor,
+        burst=True,
+        limit=limit,
+        prefetch=prefetch,
+        on_dependency_error=on_dependency_error,
+    )
+    yield from _run(base, config)
+    return (yield from base.read(queries.ready(base.context, config.queues, config.where)))
+
+
+def _config(
+    base: Base,
+    handler: Function,
+    *,
+    queues: str | Sequence[str],
+    where: Mapping[str, Any] | None,
+    workers: int | None,
+    executor: str | None,
+    prefetch: int | None,
+    on_dependency_error: str,
+    burst: bool = False,
+    limit: int | None = None,
+) -> WorkerConfig:
+    from mongoq.worker.config import ON_DEPENDENCY_ERROR  # noqa: PLC0415 -- a producer is spared the worker
+    from mongoq.worker.starting import checked_config  # noqa: PLC0415 -- as above
+
+    wanted = checked_claim(queues, None, base.claimant, where)
+    checker = Checker()
+    count = checked_workers(checker, workers)
+    if limit is not None:
+        checker.integer("limit", limit, 1, 10**9)
+    if prefetch is not None:
+        checker.integer("prefetch", prefetch, 0, 10_000)
+    checker.one_of("on_dependency_error", on_dependency_error, ON_DEPENDENCY_ERROR)
+    checker.finish()
+    return checked_config(
+        handler,
+        executor,
+        wanted,
+        count or base.context.options.workers,
+        burst=burst,
+        limit=limit,
+        prefetch=prefetch,
+        on_dependency_error=on_dependency_error,
+    )
+
+
+def _started(base: Base, config: WorkerConfig, done: Callable[[], None]) -> Op[WorkerHandle]:
+    """Start a worker in threads of its own, once a server has answered; it calls `done` when it has ended."""
+    from mongoq.worker.starting import start as start_worker  # noqa: PLC0415 -- a producer is spared the worker
+
+    yield from base.write(schema.hello())
+    loop = yield Loop()
+
+    def begin() -> WorkerHandle:
+        return start_worker(
+            base.context, base.engine().run, base.run, config, telemetry=base.telemetry, done=done, made=base.note,
+            loop=loop,
+        )  # fmt: skip
+
+    handle: WorkerHandle = yield Call(begin)
+    return handle
+
+
+def _run(base: Base, config: WorkerConfig) -> Op[None]:
+    """Run a worker until it is done or stopped: by a signal where the queue blocks, by cancelling where it is awaited."""
+    if (yield Loop()) is None:
+        from mongoq.worker.handle import run_in_foreground  # noqa: PLC0415 -- a producer is spared the worker
+
+        begin = lambda done: base.driver.run(_started(base, config, done))  # noqa: E731
+        yield Call(lambda: run_in_foreground(begin))
+        return
+    done = Waiter()
+    handle = yield from _started(base, config, done.notify)
+    try:
+        yield Wait(done)
+    except GeneratorExit:
+        handle.stop_soon(0)
+        raise
+    except BaseException:  # a cancelled coroutine drains as a worker does at SIGTERM
+        yield from _drained(handle)
+        raise
+    yield from _drained(handle)
+    if handle.error is not None:
+        raise handle.error
+
+
+def _drained(handle: WorkerHandle) -> Op[None]:
+    stopped = Waiter()
+    handle.stop_soon(then=stopped.notify)
+    while not handle.stopped:
+        try:
+            yield Wait(stopped)
+        except GeneratorExit:
+            raise
+        except BaseException:  # noqa: BLE001 -- cancelled once more: stop at once, as at a second signal
+            handle.stop_soon(0)

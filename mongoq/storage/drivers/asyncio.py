@@ -1,0 +1,211 @@
+"""The awaited driver, over PyMongo's AsyncMongoClient. It never blocks the loop, also while MongoDB is away."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import contextvars
+import inspect
+from collections.abc import AsyncGenerator
+from typing import Any, Final, TypeVar
+
+import pymongo
+from pymongo.asynchronous.client_session import AsyncClientSession
+
+from mongoq.core.clock import Clock
+from mongoq.core.errors import MongoqError, Unsupported
+from mongoq.core.events import Telemetry
+from mongoq.core.waiter import Waiter
+from mongoq.storage.commands import (
+    Apart,
+    Call,
+    Command,
+    Entered,
+    Join,
+    Loop,
+    Next,
+    Op,
+    Pause,
+    Start,
+    Unwatch,
+    Wait,
+    Watch,
+)
+from mongoq.storage.drivers.calls import ROWS, Handles, call, reply_of
+from mongoq.storage.drivers.connection import AsyncConnection
+from mongoq.storage.drivers.errors import RAISED, translated
+from mongoq.storage.drivers.sessions import BOUND_ASYNC, TRANSACTION, joined_session, unbound
+from mongoq.storage.drivers.steps import (
+    Begin,
+    CommitOnce,
+    EndSession,
+    Inner,
+    Left,
+    RollBack,
+    StartSession,
+    Stepper,
+    Steps,
+)
+
+T = TypeVar("T")
+
+
+class AsyncScope(contextlib.AbstractAsyncContextManager[Any]):
+    """An operation whose `Entered` is the block of an `async with` statement."""
+
+    def __init__(self, driver: AsyncDriver, op: Op[Any]) -> None:
+        self._driver = driver
+        self._steps = driver.steps(op)
+
+    async def __aenter__(self) -> Any:
+        entered = await self._driver.advance(self._steps)
+        assert isinstance(entered, Entered), "a scope enters its block"
+        return entered.value
+
+    async def __aexit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        await self._driver.advance(self._steps, None, error)
+
+
+class AsyncDriver:
+    """Runs operations on one connection, on the event loop of who awaits them."""
+
+    SESSION: type[Any] = AsyncClientSession
+    SESSION_NAME = "an AsyncClientSession"
+    BOUND = BOUND_ASYNC
+
+    def __init__(self, connection: AsyncConnection, clock: Clock, telemetry: Telemetry | None = None) -> None:
+        self.connection: Final = connection
+        self._handles = Handles(connection.database)
+        self._stepper = Stepper(clock, Telemetry() if telemetry is None else telemetry)
+
+    async def run(self, op: Op[T]) -> T:
+        """Run `op` to its end and return its result; only mongoq's own errors leave it, and its cancellation."""
+        steps = self.steps(op)
+        try:
+            result: T = await self.advance(steps)
+            return result
+        finally:
+            steps.close()
+
+    def steps(self, op: Op[T]) -> Steps[T]:
+        """The steps of an operation, for `advance`."""
+        return self._stepper.steps(op)
+
+    def scope(self, op: Op[Any]) -> AsyncScope:
+        """The context manager that an operation with an `Entered` is."""
+        return AsyncScope(self, op)
+
+    async def stream(self, op: Op[Any]) -> AsyncGenerator[Any, None]:
+        """The values that an operation enters with, one after the other."""
+        steps = self.steps(op)
+        try:
+            while type(entered := await self.advance(steps)) is Entered:
+                yield entered.value
+        except GeneratorExit:
+            with contextlib.suppress(Left):
+                await self.advance(steps, None, Left())
+            raise
+
+    def joined(self, given: Any) -> Any:
+        """The session whose transaction a call takes part in; None where there is none."""
+        client = self.connection.database.client
+        return joined_session(given, self.BOUND.get(), client, self.SESSION, self.SESSION_NAME)
+
+    async def advance(self, steps: Steps[Any], reply: Any = None, error: BaseException | None = None) -> Any:
+        """Go on with what came of the last step, to an `Entered`, which is returned, or to the operation's result."""
+        try:
+            while True:
+                asked, session = steps.send(reply) if error is None else steps.throw(error)
+                if type(asked) is Entered:
+                    return asked
+                reply = error = None
+                try:
+                    reply = await self._answer(asked, session)
+                except BaseException as raised:  # noqa: BLE001 -- the operation is to clean up, whatever it is
+                    error = raised
+        except StopIteration as done:
+            return done.value
+
+    async def _answer(self, asked: Command | Inner, session: Any) -> Any:
+        try:
+            if self.BOUND.get() is None:
+                return await self._ask(asked, session)
+            with unbound(self.BOUND):
+                return await self._ask(asked, session)
+        except MongoqError:
+            raise
+        except RAISED as error:
+            raise translated(error, self.connection.where) from error
+
+    async def _ask(self, asked: Command | Inner, session: Any) -> Any:  # noqa: C901 -- one line for each command
+        match asked:
+            case Pause(seconds):
+                return await asyncio.sleep(seconds)
+            case Wait(waiter, seconds):
+                return await _wait(waiter, seconds)
+            case Apart(op):
+                return await asyncio.create_task(self.run(op), context=contextvars.Context())
+            case Start(op):
+                return await self._started(op)
+            case Join(handle):
+                return await handle
+            case Call(function):
+                return await asyncio.to_thread(function)
+            case Loop():
+                return asyncio.get_running_loop()
+            case StartSession():
+                return await self._start_session()
+            case Begin(own):
+                await _awaited(own.start_transaction(*TRANSACTION))
+                return None
+            case CommitOnce(own):
+                return await own.commit_transaction()
+            case RollBack(own):
+                return await own.abort_transaction() if own.in_transaction else None
+            case EndSession(own):
+                return await own.end_session()
+            case Watch() | Next() | Unwatch():
+                raise Unsupported("change streams are read by the blocking driver's threads")
+            case _:
+                return await self._call(asked, session)
+
+    async def _started(self, op: Op[T]) -> asyncio.Task[T]:
+        task = asyncio.create_task(self.run(op))
+        await asyncio.sleep(0)  # so that it is on its way before this one goes on
+        return task
+
+    async def _start_session(self) -> Any:
+        return self.connection.database.client.start_session(causal_consistency=False)
+
+    async def _call(self, command: Any, session: Any) -> Any:
+        limit = getattr(command, "timeout", None)
+        with contextlib.nullcontext() if limit is None else pymongo.timeout(limit.total_seconds()):
+            result = await _awaited(call(self._handles, command, session))
+            return await result.to_list(None) if type(command) in ROWS else reply_of(command, result)
+
+
+async def _awaited(value: Any) -> Any:
+    return await value if inspect.isawaitable(value) else value
+
+
+async def _wait(waiter: Waiter, seconds: float | None) -> bool:
+    loop = asyncio.get_running_loop()
+    woken = loop.create_future()
+
+    def wake() -> None:
+        if not woken.done():
+            woken.set_result(None)
+
+    def notify() -> None:
+        with contextlib.suppress(RuntimeError):  # the loop has ended: nobody waits on it any more
+            loop.call_soon_threadsafe(wake)
+
+    waiter.attach(notify)
+    timer = None if seconds is None else loop.call_later(max(0.0, seconds), wake)
+    try:
+        await woken
+    finally:
+        waiter.attach(None)
+        if timer is not None:
+            timer.cancel()
+    return waiter.notified

@@ -1,0 +1,41 @@
+"""Which driver answers for what a user named."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from mongoq.core.clock import Clock
+from mongoq.core.events import Telemetry
+from mongoq.storage.drivers.asyncio import AsyncDriver
+from mongoq.storage.drivers.blocking import BlockingDriver
+from mongoq.storage.drivers.connection import connect, connect_async
+
+Opened = tuple[Any, Callable[[], BlockingDriver]]
+
+
+def open_driver(target: Any, clock: Clock, telemetry: Telemetry, *, awaited: bool, blocking: Any) -> Opened:
+    """The driver of a target, and what opens the blocking driver of the worker's threads.
+
+    The libraries of Motor and mongomock are imported only where a client of theirs is handed in.
+    """
+    kind = type(target).__module__.partition(".")[0]
+    if kind == "mongomock":
+        from mongoq.storage.drivers.mongomock import AsyncMemoryDriver, MemoryDriver  # noqa: PLC0415 -- see above
+
+        memory = MemoryDriver(target, clock, telemetry)
+        return (AsyncMemoryDriver(memory, clock, telemetry) if awaited else memory), lambda: memory
+    if not awaited:
+        driver = BlockingDriver(connect(target), clock, telemetry)
+        return driver, lambda: driver
+    if kind == "motor":
+        from mongoq.storage.drivers.motor import MotorDriver, connect_motor  # noqa: PLC0415 -- see above
+
+        connection = connect_motor(target)
+        return MotorDriver(connection, clock, telemetry), lambda: _engine(connection, clock, telemetry)
+    connection = connect_async(target, blocking)
+    return AsyncDriver(connection, clock, telemetry), lambda: _engine(connection, clock, telemetry)
+
+
+def _engine(connection: Any, clock: Clock, telemetry: Telemetry) -> BlockingDriver:
+    return BlockingDriver(connection.make_blocking(), clock, telemetry)

@@ -1,0 +1,219 @@
+"""What is the same in every driver: an operation becomes a row of single commands, each with its session.
+
+Transactions, their replays, the clock's measurements and its doubts are decided here, once for blocking and awaited
+drivers. A driver only answers: it is sent `(command, session)` pairs and sends back the reply, or throws in the error.
+What is thrown in may be anything, a cancelled coroutine too: the operation cleans up by further commands.
+
+A transaction of mongoq's own is run again for `REPLAYED_FOR` after a write conflict or a fail-over, and so is its
+commit until its outcome is known. PyMongo's `with_transaction` does the same for two minutes and knows no shorter
+limit: too long for a worker, whose other completions wait meanwhile.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Final, TypeVar
+
+from mongoq.core.clock import Clock, elapsed
+from mongoq.core.errors import StorageUnavailable
+from mongoq.core.events import Signpost, Telemetry
+from mongoq.storage.commands import (
+    Abort,
+    Command,
+    Commit,
+    Hello,
+    Measure,
+    Op,
+    OpenTransaction,
+    Pause,
+    Transact,
+    Within,
+)
+from mongoq.storage.drivers.errors import TRANSIENT, UNKNOWN_COMMIT, WRITE_CONFLICT, has_label
+
+T = TypeVar("T")
+
+REPLAYED_FOR: Final = 10.0
+"""Seconds for which a transaction is run again, where it brings no limit of its own."""
+FIRST_PAUSE: Final = 0.002
+LONGEST_PAUSE: Final = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class StartSession:
+    """A new session, without a transaction."""
+
+
+@dataclass(frozen=True, slots=True)
+class Begin:
+    """Nothing, after a transaction has begun that sees one moment of what a majority has."""
+
+    session: Any
+
+
+@dataclass(frozen=True, slots=True)
+class CommitOnce:
+    """Nothing, after one try to commit."""
+
+    session: Any
+
+
+@dataclass(frozen=True, slots=True)
+class RollBack:
+    """Nothing, after a transaction in progress was aborted; there may be none."""
+
+    session: Any
+
+
+@dataclass(frozen=True, slots=True)
+class EndSession:
+    """Nothing, after the session was returned."""
+
+    session: Any
+
+
+class Left(BaseException):
+    """Raised in a stream's operation where its reader goes away before the end."""
+
+
+Inner = StartSession | Begin | CommitOnce | RollBack | EndSession
+Asked = tuple[Command | Inner, Any]
+"""A command, and the session whose transaction it is part of, or None."""
+Steps = Generator[Asked, Any, T]
+
+
+class Stepper:
+    """Makes the steps of operations on one server."""
+
+    def __init__(self, clock: Clock, telemetry: Telemetry) -> None:
+        self._clock = clock
+        self._telemetry = telemetry
+
+    def steps(self, op: Op[T]) -> Steps[T]:
+        """The steps of an operation."""
+        return self._resolved(op, None)
+
+    def _measure(self) -> Steps[None]:
+        if self._clock.wants_measuring():
+            sent = elapsed()
+            reply = yield Hello(), None
+            self._clock.measured(reply["localTime"], sent, elapsed())
+
+    def _resolved(self, op: Op[T], session: Any) -> Steps[T]:
+        """An operation without the commands that stand for others."""
+        reply: Any = None
+        error: BaseException | None = None
+        try:
+            while True:
+                asked = op.send(reply) if error is None else op.throw(error)
+                reply = error = None
+                try:
+                    reply = yield from self._answer(asked, session)
+                except GeneratorExit:
+                    raise
+                except BaseException as raised:  # noqa: BLE001 -- all of them are the operation's to see
+                    error = raised
+                    if isinstance(raised, StorageUnavailable) and raised.code != WRITE_CONFLICT:
+                        self._clock.doubt()
+        except StopIteration as done:
+            result: T = done.value
+            return result
+        finally:
+            op.close()
+
+    def _answer(self, asked: Command, session: Any) -> Steps[Any]:
+        match asked:
+            case Transact(body, limit):
+                if session is None:
+                    return (yield from self._transact(body, limit))
+                return (yield from self._resolved(body(), session))
+            case Measure():
+                yield from self._measure()
+                return None
+            case Within(own, body):
+                return (yield from self._resolved(body(), own))
+            case OpenTransaction(first):
+                return (yield from self._in_session(lambda own: self._open(own, first), keep=True))
+            case Commit(own):
+                return (yield from self._commit_and_end(own))
+            case Abort(own):
+                yield RollBack(own), None
+                yield EndSession(own), None
+                return None
+            case _:
+                return (yield asked, session)
+
+    def _transact(self, body: Callable[[], Op[T]], limit: timedelta | None) -> Steps[T]:
+        give_up_at = elapsed() + (limit.total_seconds() if limit else REPLAYED_FOR)
+
+        def whole(session: Any) -> Steps[T]:
+            result = yield from self._resolved(body(), session)
+            yield from self._commit(session, give_up_at)
+            return result
+
+        return (yield from self._in_session(lambda session: self._persistently(session, whole, give_up_at)))
+
+    def _open(self, session: Any, first: Callable[[], Op[Any]]) -> Steps[Any]:
+        give_up_at = elapsed() + REPLAYED_FOR
+        yield from self._persistently(session, lambda own: self._resolved(first(), own), give_up_at)
+        return session
+
+    def _in_session(self, body: Callable[[Any], Steps[T]], *, keep: bool = False) -> Steps[T]:
+        """Run `body` in a session of its own, which ends with it; kept where it ends well and `keep` says so."""
+        session = yield StartSession(), None
+        try:
+            result = yield from body(session)
+        except GeneratorExit:
+            raise
+        except BaseException:
+            yield EndSession(session), None
+            raise
+        if not keep:
+            yield EndSession(session), None
+        return result
+
+    def _persistently(self, session: Any, body: Callable[[Any], Steps[T]], give_up_at: float) -> Steps[T]:
+        """Run `body` in a new transaction, again and again while that may help."""
+        pause = FIRST_PAUSE
+        while True:
+            yield Begin(session), None
+            try:
+                return (yield from body(session))
+            except GeneratorExit:
+                raise
+            except BaseException as error:
+                yield RollBack(session), None
+                if not has_label(error, TRANSIENT) or elapsed() + pause > give_up_at:
+                    raise
+                self._telemetry.emit(Signpost.TRANSACTION_REPEATED, error=error)
+            yield Pause(pause * random.uniform(0.5, 1)), None  # noqa: S311 -- no secret
+            pause = min(LONGEST_PAUSE, pause * 2)
+
+    def _commit(self, session: Any, give_up_at: float) -> Steps[None]:
+        """Commit, and ask again until the outcome is known; StorageUnavailable (ambiguous) where it stays unknown."""
+        while True:
+            try:
+                yield CommitOnce(session), None
+            except StorageUnavailable as error:
+                if not has_label(error, UNKNOWN_COMMIT):
+                    raise
+                if elapsed() > give_up_at:
+                    message = "MongoDB did not say whether the transaction was committed"
+                    raise StorageUnavailable(message, ambiguous=True) from error
+            else:
+                return
+            yield Pause(FIRST_PAUSE), None
+
+    def _commit_and_end(self, session: Any) -> Steps[None]:
+        try:
+            yield from self._commit(session, elapsed() + REPLAYED_FOR)
+        except GeneratorExit:
+            raise
+        except BaseException:
+            yield RollBack(session), None
+            yield EndSession(session), None
+            raise
+        yield EndSession(session), None

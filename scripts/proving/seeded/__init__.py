@@ -1,0 +1,17 @@
+"""The faults that are seeded one at a time, and which tests should see each first.
+
+A fault replaces functions or constants of the package by name (`fault`). One that breaks a rule of the protocol names
+the rule, and the model in tests/model shows what harm follows.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from proving.seeded.atomic import FAULTS as ATOMIC
+from proving.seeded.edges import FAULTS as EDGES
+from proving.seeded.fault import Faults
+from proving.seeded.protocol import FAULTS as PROTOCOL
+from proving.seeded.storage import FAULTS as STORAGE
+
+MUTANTS: Final = Faults({**PROTOCOL, **ATOMIC, **STORAGE, **EDGES})
