@@ -126,9 +126,10 @@ class LiveAttempt:
         """How far it has come."""
         return self._ended_as or self._reached
 
-    def reach(self, stage: Stage) -> None:
-        """Note that it waits, or that its handler starts. Once it has ended this changes nothing."""
+    def reach(self, stage: Stage) -> bool:
+        """Note that it waits, or that its handler starts; False where it has ended, which this does not change."""
         self._reached = stage
+        return bool(self._open)
 
     @property
     def interruption(self) -> Interruption | None:

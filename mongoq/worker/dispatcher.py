@@ -10,7 +10,7 @@ from mongoq.core.events import Signpost
 from mongoq.core.lifecycle import Event
 from mongoq.core.signals import Interruption
 from mongoq.core.verdict import Outcome, Raised, Released, Verdict, describe
-from mongoq.worker.attempt import LiveAttempt
+from mongoq.worker.attempt import FOREVER, LiveAttempt
 from mongoq.worker.config import IGNORE, STOP, WorkerConfig, executor_for
 from mongoq.worker.executors.base import Executor, Reports
 from mongoq.worker.runtime import Runtime
@@ -41,7 +41,6 @@ class Dispatcher:
         reports = Reports(
             self.started,
             self.ended,
-            runs=self.running,
             look=lambda: runtime.wake(Wake.DEADLINE),
             more_ready=lambda: runtime.wake(Wake.WORK),
             waiting=self._ledger.waiting,
@@ -69,14 +68,10 @@ class Dispatcher:
     def started(self, attempt: LiveAttempt) -> bool:
         """Whether its handler may start: not if its lease ran out while it waited, or a cancel or a stop came."""
         why_not = attempt.interruption
-        if why_not is not Interruption.LEASE_LOST and (why_not is Interruption.CANCEL or self._ledger.stopping):
-            self._settle(attempt, Released())
-        return self.running(attempt)
-
-    def running(self, attempt: LiveAttempt) -> bool:
-        """Note that its handler starts; False where the attempt is over, since its lease has run out."""
-        if attempt.interruption is Interruption.LEASE_LOST:
+        if why_not is Interruption.LEASE_LOST:
             self.lose(attempt)
+        elif why_not is Interruption.CANCEL or self._ledger.stop_by != FOREVER:
+            self._settle(attempt, Released())
         if not self._ledger.start(attempt):
             self._runtime.wake(Wake.WORK)  # there is room for another
             return False
@@ -86,7 +81,7 @@ class Dispatcher:
 
     def ended(self, attempt: LiveAttempt, outcome: Outcome, seconds: float) -> None:
         """Take what a handler came to after so many seconds."""
-        self._ledger.leave((attempt,))
+        self._ledger.leave_one(attempt)
         if not isinstance(outcome, Released):
             self.prefetch.ended(seconds)
         self._settle(attempt, outcome)

@@ -119,12 +119,15 @@ class Ledger:
 
     def start(self, attempt: LiveAttempt) -> bool:
         """Note that a handler starts; False where the attempt has ended while it waited."""
-        if not attempt.open:
-            self._active.discard(attempt)
-            return False
-        attempt.reach(Stage.RUNNING)
-        self.started_at = elapsed()
-        return True
+        if attempt.reach(Stage.RUNNING):
+            self.started_at = elapsed()
+            return True
+        self._active.discard(attempt)
+        return False
+
+    def leave_one(self, attempt: LiveAttempt) -> None:
+        """Note that a handler has ended."""
+        self._active.discard(attempt)
 
     def leave(self, attempts: Iterable[LiveAttempt]) -> None:
         """Note that no handler has or gets these any more."""

@@ -19,11 +19,18 @@ log = logging.getLogger("mongoq.worker")
 
 def verdict_on(context: Context, attempt: LiveAttempt, outcome: Outcome, worker: str) -> Verdict:
     """Decide about an attempt. An outcome that cannot be judged (a user's exception may do anything) is a failure."""
+    cancelled = attempt.interruption is Interruption.CANCEL
     try:
-        return _decided(context, attempt, outcome, worker)
+        if isinstance(outcome, Raised):
+            outcome = Raised(attempt.effective_error(outcome.error))
+        return decide(context, attempt.task, outcome, worker, policy=attempt.policy, cancelled=cancelled)
+    except InvalidTask as error:
+        # The handler has done its work: to run it again would only do it twice.
+        failed = Raised(Fail(str(error)))
     except Exception as error:
         log.exception("the ending of task %s could not be judged: it counts as failed", attempt.key)
-        return _decided(context, attempt, Raised(error), worker)
+        failed = Raised(error)
+    return decide(context, attempt.task, failed, worker, policy=attempt.policy, cancelled=cancelled)
 
 
 def verdict_instead(
@@ -50,15 +57,3 @@ def log_failure(task: Task, verdict: Verdict) -> None:
     what = f"{error.type}: {error.message}" if error.message else error.type
     log.warning("task %s of %s: attempt %d failed with %s; it %s", task.key, task.queue, error.attempt, what, then)
     log.debug("%s", error.traceback)
-
-
-def _decided(context: Context, attempt: LiveAttempt, outcome: Outcome, worker: str) -> Verdict:
-    if isinstance(outcome, Raised):
-        outcome = Raised(attempt.effective_error(outcome.error))
-    cancelled = attempt.interruption is Interruption.CANCEL
-    try:
-        return decide(context, attempt.task, outcome, worker, policy=attempt.policy, cancelled=cancelled)
-    except InvalidTask as error:
-        # The handler has done its work: to run it again would only do it twice.
-        failed = Raised(Fail(str(error)))
-        return decide(context, attempt.task, failed, worker, policy=attempt.policy, cancelled=cancelled)

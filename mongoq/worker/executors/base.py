@@ -25,8 +25,6 @@ class Reports:
     """Its handler is about to start; False forbids it, and the attempt is then no longer the executor's."""
     ended: Callable[[LiveAttempt, Outcome, float], None]
     """Its handler has ended after so many seconds, or will never end."""
-    runs: Callable[[LiveAttempt], object] = lambda _: None
-    """Its handler has started already, elsewhere: nobody else may have the task while its lease lasts."""
     look: Callable[[], None] = lambda: None
     """`step` is wanted now: there is a new deadline."""
     more_ready: Callable[[], None] = lambda: None
