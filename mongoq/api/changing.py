@@ -111,13 +111,13 @@ def async_transaction(base: Base, task: Task, result: Any = None) -> Op[AsyncCli
 
 def _completing(base: Base, task: Task, result: Any) -> Op[Any]:
     """The caller's block, in a transaction that begins with the completion of a task."""
-    from mongoq.worker.task_transaction import apart  # noqa: PLC0415 -- a producer is spared the worker
+    from mongoq.worker.task_transaction import holding_lease  # noqa: PLC0415 -- a producer is spared the worker
 
     held = checked_task(task)
     first = functools.partial(finish.complete_first, base.context, held, result, base.claimant)
     renew = lambda lease: base.write(leases.renew_each(base.context, [held], lease))  # noqa: E731
     with base.ending([held]):
-        return (yield from apart(held, renew, lambda: in_transaction(first)))
+        return (yield from holding_lease(held, renew, lambda: in_transaction(first)))
 
 
 def in_transaction(first: Callable[[], Op[object]]) -> Op[Any]:

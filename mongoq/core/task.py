@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from mongoq.core.keys import KeyMaker
 from mongoq.core.lifecycle import FINISHED, TaskState
-from mongoq.core.signals import DeadlineExceeded, Interrupted, Interruption, Snooze
+from mongoq.core.signals import DeadlineExceeded, Interrupted, Interruption
 from mongoq.core.validation import UNSET, Duration, Unset, shortened, suggesting
 
 if TYPE_CHECKING:
@@ -45,21 +45,6 @@ class Attempt(Protocol):
 
     def time_left(self) -> float | None:
         """Seconds until the deadline, the end of the lease as this host counts it, or of a shutdown's grace."""
-
-    def pause(self) -> float:
-        """Leave the lease alone: a transaction of the handler's own is about to hold the task.
-
-        The seconds for which the lease lasts without a renewal.
-        """
-
-    def renewed(self, until: float) -> None:
-        """Note that the lease lasts until then, on `elapsed()`."""
-
-    def resume(self, *, committed: bool, again: Snooze | None = None) -> None:
-        """Go on, as before or as one whose ending is written.
-
-        `again` stands for the error that it was raised from, should the attempt end with that one.
-        """
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -32,7 +32,7 @@ from mongoq.core.signals import Cancel, Fail, Interrupted, Interruption, Move, R
 from mongoq.core.task import Task, TaskError
 from mongoq.core.validation import shortened
 
-__all__ = ["Described", "Ending", "Lost", "Raised", "Released", "Returned", "Verdict", "describe", "judge"]
+__all__ = ["Described", "Ending", "Lost", "Outcome", "Raised", "Released", "Returned", "Verdict", "describe", "judge"]
 
 log = logging.getLogger("mongoq.core.verdict")
 
@@ -78,7 +78,9 @@ class Lost:
     """The lease ran out: the worker vanished, or was cut off."""
 
 
-Ending = Returned | Raised | Released | Lost
+Outcome = Returned | Raised | Released | Lost
+"""How an attempt ended, before anything is decided."""
+Ending = Outcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +114,7 @@ def poison_weight(lost_leases: int) -> int:
 
 def judge(
     task: Task,
-    ending: Ending,
+    outcome: Outcome,
     policy: Policy,
     now: datetime,
     worker: str,
@@ -120,11 +122,11 @@ def judge(
     cancelled: bool = False,
     error_queue: ErrorQueue | None = None,
 ) -> Verdict:
-    """Decide about `task`, whose attempt ended so; `cancelled` says that somebody asked it to be cancelled.
+    """Decide about `task`, whose attempt had this outcome; `cancelled` says that somebody asked it to be cancelled.
 
     With an `error_queue` a task does not end as failed but goes there, once: what fails there has failed.
     """
-    verdict = _judged(task, ending, policy, now, worker, cancelled=cancelled)
+    verdict = _judged(task, outcome, policy, now, worker, cancelled=cancelled)
     if verdict.event is not Event.FAIL or error_queue is None:
         return verdict
     try:
@@ -139,14 +141,14 @@ def judge(
     return verdict if came_by_it else replace(verdict, event=Event.MOVE, queue=there, keep=None)
 
 
-def _judged(task: Task, ending: Ending, policy: Policy, now: datetime, worker: str, *, cancelled: bool) -> Verdict:
-    if isinstance(ending, Returned):
-        if ending.value is None:
+def _judged(task: Task, outcome: Outcome, policy: Policy, now: datetime, worker: str, *, cancelled: bool) -> Verdict:
+    if isinstance(outcome, Returned):
+        if outcome.value is None:
             return _completed(policy.keep_completed)
-        follow_up = follow_up_of(ending.value)
-        result = ending.value if follow_up is None else None
+        follow_up = follow_up_of(outcome.value)
+        result = outcome.value if follow_up is None else None
         return Verdict(Event.COMPLETE, result=result, keep=policy.keep_completed, modification=follow_up)
-    error = ending.error if isinstance(ending, Raised) else None
+    error = outcome.error if isinstance(outcome, Raised) else None
     if cancelled or isinstance(error, Cancel):
         return Verdict(Event.CANCEL, keep=policy.keep_failed, note=_reason(error))
     if isinstance(error, Fail):
@@ -160,7 +162,7 @@ def _judged(task: Task, ending: Ending, policy: Policy, now: datetime, worker: s
         return Verdict(Event.EXPIRE, error=described, keep=policy.keep_failed)
     if isinstance(error, Snooze):
         return Verdict(Event.SNOOZE, run_at=now + error.delay, charged=False, note=_reason(error))
-    if isinstance(ending, Lost):
+    if isinstance(outcome, Lost):
         return _judge_lost(task, policy, now)
     if error is None or (isinstance(error, Interrupted) and error.reason is not Interruption.DEADLINE):
         return Verdict(Event.RELEASE, charged=False)

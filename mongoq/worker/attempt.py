@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
-from typing import Final, Protocol
+from typing import Final, Protocol, runtime_checkable
 
 from mongoq.core.clock import elapsed
 from mongoq.core.options import Policy
 from mongoq.core.signals import Interruption, Snooze
 from mongoq.core.task import Task
+from mongoq.worker.stages import Stage
 
-FOREVER = float("inf")
-LONGEST_RENEWAL = 4.0
-"""Seconds after which a renewal is taken for lost: a little more than a socket's timeout."""
+FOREVER: Final = float("inf")
 LONGEST_TRANSACTION: Final = 100.0
 """Seconds after which a handler's own transaction is over: 10 s in which its begin is tried, 60 s that MongoDB lets
-it live by default, and 30 s after which it looks for those that lived too long."""
+it live by default, and 30 s after which the server looks for transactions that lived too long."""
 
 
 class Readable(Protocol):
@@ -33,31 +31,52 @@ class Readable(Protocol):
     def read(self) -> Task: ...  # noqa: D102
 
 
+@runtime_checkable
+class TransactionHolder(Protocol):
+    """The live side of a task whose handler may open a transaction of its own."""
+
+    @property
+    def lease_left(self) -> float:
+        """Seconds for which the lease lasts without a renewal; 0 where that is not known."""
+
+    def begin_transaction(self, lease_until: float) -> None:
+        """Leave the lease alone until the transaction is over; it is being extended until then, on `elapsed()`."""
+
+    def end_transaction(self, *, committed: bool, extended: bool = True, retry_as: Snooze | None = None) -> None:
+        """Go on as before, or as an attempt that has completed its task.
+
+        `extended` says whether the extension of the lease was written. `retry_as` stands for the error that it was
+        raised from, should the handler end with that error.
+        """
+
+
 class LiveAttempt:
-    """One claim of one task, from the claim to its ending. Implements `model.Attempt`.
+    """One claim of one task, from the claim to its ending. Implements `core.task.Attempt`.
 
     All instants are on `elapsed()`. The lease is counted from before the claim was sent, so this process gives
     up earlier than the server does.
     """
 
     __slots__ = (
-        "_again",
-        "_apart_until",
+        "_ended_as",
         "_interruption",
+        "_lease_before",
         "_limit",
         "_open",
+        "_reached",
+        "_retry_as",
         "_task",
+        "_transaction_until",
         "_unread",
         "claimed_at",
         "deadline_at",
+        "deadline_raised",
         "key",
         "lease",
         "lease_until",
         "lost_leases",
         "on_interrupt",
         "policy",
-        "renewing",
-        "struck",
         "token",
     )
 
@@ -73,17 +92,18 @@ class LiveAttempt:
         self.claimed_at = sent
         self.lease_until = sent + self.lease
         self.deadline_at = FOREVER
-        self.struck = False
+        self.deadline_raised = False
         """Whether its handler was interrupted at its deadline."""
         self.on_interrupt: Callable[[LiveAttempt, Interruption], None] | None = None
-        """Called at every `interrupt`, in the thread of whoever interrupts."""
+        """Called at every `interrupt`, in the thread of the caller."""
         self._limit = FOREVER
         self._interruption: Interruption | None = None
         self._open = [None]
-        self._apart_until = 0.0
-        self._again: Snooze | None = None
-        self.renewing = False
-        """Whether a renewal is under way."""
+        self._reached = Stage.CLAIMED
+        self._ended_as: Stage | None = None
+        self._transaction_until = 0.0
+        self._lease_before = 0.0
+        self._retry_as: Snooze | None = None
 
     @property
     def task(self) -> Task:
@@ -91,7 +111,7 @@ class LiveAttempt:
         task = self._task
         if task is None:
             task = self._unread.read()
-            # It is nobody else's yet; dataclasses.replace took 9 µs.
+            # No other thread has the task yet; dataclasses.replace took 9 µs.
             object.__setattr__(task, "attempt", self)
             self._task = task
         return task
@@ -102,13 +122,23 @@ class LiveAttempt:
         return self._unread.size
 
     @property
+    def stage(self) -> Stage:
+        """How far it has come."""
+        return self._ended_as or self._reached
+
+    def reach(self, stage: Stage) -> bool:
+        """Note that it waits, or that its handler starts; False where it has ended, which this does not change."""
+        self._reached = stage
+        return bool(self._open)
+
+    @property
     def interruption(self) -> Interruption | None:
         """Why the handler should stop, or None while it should not."""
         if self._interruption is None:
             now = elapsed()
             if now >= self.deadline_at:
                 self._interruption = Interruption.DEADLINE
-            elif now >= self.lease_until and not self.apart:
+            elif now >= self.lease_until and not self.in_transaction:
                 self._interruption = Interruption.LEASE_LOST
         return self._interruption
 
@@ -137,78 +167,74 @@ class LiveAttempt:
         if tell is not None:
             tell(self, reason)
 
-    def end(self) -> bool:
-        """Whether the caller is the first to end this attempt; later ones must leave it alone.
+    @property
+    def open(self) -> bool:
+        """Whether it has not ended yet."""
+        return bool(self._open)
 
-        The handler's thread, the end of a shutdown's grace and a lost lease may all want to; a list's pop is
-        atomic, and costs a third of a lock.
+    def end(self, stage: Stage = Stage.ENDED) -> bool:
+        """End it as ended or lost; False where another caller did so before, who alone goes on with it.
+
+        The handler's thread, the end of a shutdown's grace and a lost lease may meet here. A list's pop is atomic
+        and costs a third of a lock.
         """
         try:
             self._open.pop()
         except IndexError:
             return False
+        self._ended_as = stage
         return True
+
+    def settle(self, stage: Stage) -> None:
+        """Note what became of its ending: written, or refused because the lease was lost."""
+        self._ended_as = stage
 
     def reopen(self) -> None:
         """Take an end back that could not be written: it may be ended again."""
+        self._ended_as = None
         self._open.append(None)
 
     # A handler's own transaction.
 
-    def pause(self) -> float:
-        """Let nobody in this process touch the task as long as a transaction may hold it.
-
-        A renewal would wait behind the transaction, and then find the lease lost. One that is under way is waited for.
-        The seconds that are left of the lease.
-        """
-        self._again = None
-        self._apart_until = elapsed() + LONGEST_TRANSACTION
-        give_up_at = elapsed() + LONGEST_RENEWAL
-        while self.renewing and elapsed() < give_up_at:
-            threading.Event().wait(0.002)
+    @property
+    def lease_left(self) -> float:
+        """Seconds for which the lease lasts without a renewal."""
         return self.lease_until - elapsed()
 
-    def renewed(self, until: float) -> None:
-        """Note that the lease lasts until then."""
-        self.lease_until = until
+    def begin_transaction(self, lease_until: float) -> None:
+        """Leave the lease alone: a transaction may hold the task, and a renewal would wait behind it.
 
-    def resume(self, *, committed: bool, again: Snooze | None = None) -> None:
-        """Go on as before, or as one whose ending is written.
-
-        `again` stands for the error that it was raised from, should the handler end with that one.
+        No renewal is due as long as a transaction can last. A renewal that is under way already may still reach the
+        task before the transaction does, and bring the lease back to its own length. That matters only to a
+        transaction that outlasts this length and is then aborted: its task may be rescued and run again.
         """
-        self._again = again
-        self._apart_until = FOREVER if committed else 0.0
+        self._retry_as = None
+        self._lease_before = self.lease_until
+        self._transaction_until = elapsed() + LONGEST_TRANSACTION
+        self.lease_until = max(self.lease_until, lease_until)
 
-    def meant(self, error: BaseException) -> BaseException:
-        """What an error of the handler stands for."""
-        return meant(error, self._again)
+    def end_transaction(self, *, committed: bool, extended: bool = True, retry_as: Snooze | None = None) -> None:
+        """Go on as before, or as an attempt that has completed its task."""
+        if not extended:
+            self.lease_until = self._lease_before
+        self._retry_as = retry_as
+        self._transaction_until = FOREVER if committed else 0.0
+
+    def effective_error(self, error: BaseException) -> BaseException:
+        """What an error of the handler stands for: a retry without a charge where its transaction was aborted."""
+        return effective_error(error, self._retry_as)
 
     @property
-    def apart(self) -> bool:
-        """Whether its lease is left alone: its transaction may be open, or has ended it."""
-        return self._apart_until != 0.0 and elapsed() < self._apart_until
+    def in_transaction(self) -> bool:
+        """Whether its lease is left alone: its own transaction may be open, or has completed the task."""
+        return self._transaction_until != 0.0 and elapsed() < self._transaction_until
 
     @property
     def committed(self) -> bool:
-        """Whether its transaction has ended it."""
-        return self._apart_until == FOREVER
-
-    def begin_renewal(self) -> bool:
-        """Whether it may be renewed now; then `renewing` is to be taken back afterwards."""
-        before, self.renewing = self.renewing, True
-        # Noted first and looked for second, as `pause` does it the other way round: one of both sees the other.
-        if self.apart:
-            self.renewing = before
-            return False
-        return True
-
-    @property
-    def open(self) -> bool:
-        """Whether nobody has ended it yet."""
-        return bool(self._open)
+        """Whether its own transaction has completed the task."""
+        return self._transaction_until == FOREVER
 
 
-def meant(error: BaseException, again: Snooze | None) -> BaseException:
-    """What an error stands for: `again` where that was raised from it, else itself."""
-    return again if again is not None and again.__cause__ is error else error
+def effective_error(error: BaseException, retry_as: Snooze | None) -> BaseException:
+    """What an error stands for: `retry_as` where that was raised from it, else itself."""
+    return retry_as if retry_as is not None and retry_as.__cause__ is error else error

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -10,14 +11,7 @@ from mongoq.worker.executors.asyncio import AsyncioExecutor
 from mongoq.worker.executors.base import Executor, Reports
 from mongoq.worker.executors.processes import ProcessExecutor
 from mongoq.worker.executors.threads import ThreadExecutor
-from mongoq.worker.handlers.signature import ASYNCIO, PROCESSES, THREADS, Handler
-
-EXECUTORS: Final[dict[str, Callable[[Handler, int, Reports], Executor]]] = {
-    THREADS: ThreadExecutor,
-    ASYNCIO: AsyncioExecutor,
-    PROCESSES: ProcessExecutor,
-}
-
+from mongoq.worker.handlers.signature import ASYNCIO, PROCESSES, Handler
 
 RETRY: Final = "retry"
 IGNORE: Final = "ignore"
@@ -44,3 +38,13 @@ class WorkerConfig:
     change, or run it again and end the worker."""
     prefetch: int | None = None
     """How many tasks to claim ahead of the free handlers at most; None: as their speed tells."""
+    loop: asyncio.AbstractEventLoop | None = None
+    """A running event loop for the coroutines of the asyncio executor; None: a loop of its own."""
+
+
+def executor_for(config: WorkerConfig, reports: Reports) -> Executor:
+    """The executor that runs a worker's handlers."""
+    if config.executor == ASYNCIO:
+        return AsyncioExecutor(config.handler, config.workers, reports, loop=config.loop)
+    make = ProcessExecutor if config.executor == PROCESSES else ThreadExecutor
+    return make(config.handler, config.workers, reports)

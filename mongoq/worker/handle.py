@@ -16,6 +16,7 @@ from mongoq.core.errors import DependencyError
 from mongoq.core.validation import Checker, Duration
 from mongoq.storage.drivers.connection import leave_monitors
 from mongoq.worker.engine import Engine
+from mongoq.worker.services import switch_interval
 
 log = logging.getLogger("mongoq.worker")
 
@@ -85,7 +86,7 @@ def run_in_foreground(start: Callable[[Callable[[], None]], WorkerHandle]) -> No
     """
     # SimpleQueue.put may be called from a signal handler whatever the main thread is doing; an Event may not.
     inbox: queue.SimpleQueue[int | None] = queue.SimpleQueue()
-    with _signals_to(inbox):
+    with switch_interval.shortened(), _signals_to(inbox):
         handle = start(lambda: inbox.put(None))
         number = inbox.get()
         if number is not None:

@@ -6,20 +6,30 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from mongoq.core.clock import elapsed
 from mongoq.core.events import Telemetry
 from mongoq.storage.context import Context
-from mongoq.worker.services.lease_book import LeaseBook
+from mongoq.worker.ledger import Ledger
+from mongoq.worker.stages import Wake
 
 Run = Callable[[Any], Any]
 """Runs an operation and returns its result."""
 
 
+def _nobody(_: Wake) -> None:
+    """Wake nobody."""
+
+
 @dataclass(frozen=True, slots=True)
 class Runtime:
-    """The worker's surroundings, its name, and what it holds."""
+    """The worker's surroundings, its name, what it holds, and whom a change wakes."""
 
     context: Context
     run: Run
     worker: str
     telemetry: Telemetry
-    book: LeaseBook = field(default_factory=LeaseBook)
+    wake: Callable[[Wake], None] = _nobody
+    """Called by whatever service finds that another one has something to do."""
+    elapsed: Callable[[], float] = elapsed
+    """The clock that leases and pauses are counted on; a step asks it only after a network call."""
+    ledger: Ledger = field(default_factory=Ledger)

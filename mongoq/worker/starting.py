@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from mongoq.core.events import Telemetry
@@ -14,7 +15,7 @@ from mongoq.storage.operations.watch import new_work
 from mongoq.worker.config import WorkerConfig
 from mongoq.worker.engine import Engine
 from mongoq.worker.handle import WorkerHandle
-from mongoq.worker.handlers.signature import checked_handler, default_workers
+from mongoq.worker.handlers.signature import ASYNCIO, checked_handler, default_workers
 from mongoq.worker.runtime import Run
 
 
@@ -57,10 +58,12 @@ def start(
 ) -> WorkerHandle:
     """Start a worker in threads of its own; it calls `done` when it has ended.
 
-    `made` gets the handle before the first task runs: a handler may stop its own queue. `stream_run` runs what reads the
-    change stream. Coroutine handlers run on `loop`; None: on one of the worker's own.
+    `made` gets the handle before the first task runs: a handler may stop its own queue. `stream_run` runs what reads
+    the change stream. Coroutine handlers run on `loop`; None: on one of the worker's own.
     """
     stream = ChangeStream(stream_run, context, new_work(job.queues, job.where))
+    if job.executor == ASYNCIO:
+        job = replace(job, loop=loop)
     engine = Engine(context, run, job, stream, telemetry=telemetry, done=done)
     handle = WorkerHandle(engine, context.options.grace.total_seconds())
     engine.start(lambda: made(handle))

@@ -1,8 +1,8 @@
 """A handler's own transaction, as its attempt sees it.
 
-While it is open its lock on the task stands in for the lease: a renewal would only wait behind it. So renewals stop,
-and before it opens the lease is renewed once for longer than MongoDB lets a transaction live. Whatever becomes of it,
-the ending is then written under a lease that is still held, and the keeper brings the lease back to its own length.
+Before the transaction opens, the lease is extended once to two minutes, which is longer than MongoDB lets a
+transaction live. No renewal is due until then, so none waits behind the transaction's lock on the task. Afterwards the
+ending is written under a lease that is still held, and the renewer brings the lease back to its own length.
 """
 
 from __future__ import annotations
@@ -19,42 +19,43 @@ from mongoq.core.task import Task
 from mongoq.storage.commands import Op, Pause
 from mongoq.storage.drivers.errors import is_transient
 from mongoq.storage.drivers.steps import REPLAYED_FOR
-from mongoq.worker.attempt import LONGEST_TRANSACTION
+from mongoq.worker.attempt import LONGEST_TRANSACTION, TransactionHolder
 
 T = TypeVar("T")
 
 HELD: Final = timedelta(seconds=LONGEST_TRANSACTION + 20)
 """The lease that a transaction begins under, with time to write an ending after it."""
 LIFETIME: Final = 60.0
-"""Seconds after which MongoDB aborts a transaction: by its own fault, and once more it would be no shorter."""
-AGAIN: Final = Exponential(timedelta(seconds=0.2), factor=2, max=timedelta(seconds=10))
+"""Seconds after which MongoDB aborts a transaction (`transactionLifetimeLimitSeconds`). A transaction that lasted so
+long was too slow, so it counts as a failure and is not retried for free."""
+RETRY_AFTER: Final = Exponential(timedelta(seconds=0.2), factor=2, max=timedelta(seconds=10))
 """The pause of a task whose transaction met another's write, so that one that always does so does not spin."""
 PAUSE: Final = 0.1
 
 
-def apart(task: Task, renew: Callable[[timedelta], Op[None]], block: Callable[[], Op[T]]) -> Op[T]:
-    """Leave the lease of a task alone during the block, which completes the task where it ends without an error."""
+def holding_lease(task: Task, renew: Callable[[timedelta], Op[None]], block: Callable[[], Op[T]]) -> Op[T]:
+    """Extend the lease of a task for the block, which completes the task where it ends without an error."""
     attempt = task.attempt
-    if attempt is None:  # claimed by hand, maybe for longer: nobody would bring that back
-        own = task.lease_until - task.read_at if task.lease_until else HELD
+    own = task.lease_until - task.read_at if task.lease_until else HELD
+    if not isinstance(attempt, TransactionHolder):  # claimed by hand, maybe for longer: nobody would bring that back
         yield from _persistently(lambda: renew(max(HELD, own)))
         return (yield from block())
-    begun, committed, again = None, False, None
-    lasts = attempt.pause()
-    sent = elapsed()
+    begun, committed, retry_as = None, False, None
+    extends = attempt.lease_left < HELD.total_seconds()
+    lease = HELD if attempt.lease_left > 0 else max(HELD, own)
+    attempt.begin_transaction(elapsed() + lease.total_seconds() if extends else 0.0)
     try:
-        if lasts < HELD.total_seconds():
-            yield from _persistently(lambda: renew(HELD))
-            attempt.renewed(sent + HELD.total_seconds())
+        if extends:
+            yield from _persistently(lambda: renew(lease))
         begun = elapsed()
         entered = yield from block()
         committed = True
     except Exception as error:
         if _may_run_again(error, begun):
-            again = _again(task, error)
+            retry_as = _retry(task, error)
         raise
     finally:
-        attempt.resume(committed=committed, again=again)
+        attempt.end_transaction(committed=committed, extended=begun is not None, retry_as=retry_as)
     return entered
 
 
@@ -78,8 +79,8 @@ def _may_run_again(error: Exception, begun: float | None) -> bool:
     return is_transient(error) and elapsed() - begun < LIFETIME
 
 
-def _again(task: Task, error: Exception) -> Snooze:
+def _retry(task: Task, error: Exception) -> Snooze:
     """Run it again, uncharged: its transaction was aborted by no fault of its own."""
-    again = Snooze(AGAIN.delay(task.uncharged + 1), f"its transaction was aborted: {type(error).__name__}")
-    again.__cause__ = error
-    return again
+    retry = Snooze(RETRY_AFTER.delay(task.uncharged + 1), f"its transaction was aborted: {type(error).__name__}")
+    retry.__cause__ = error
+    return retry

@@ -39,8 +39,7 @@ def claimer_of(store: Any, wire: Wire) -> tuple[Claimer, list[LiveAttempt]]:
     claimer = Claimer(
         Runtime(store.context, wire, "w", Telemetry()),
         ClaimRequest(("default",), "w"),
-        room=lambda: (10, 1),
-        receive=received.extend,
+        received.extend,
     )
     return claimer, received
 
@@ -51,11 +50,11 @@ def test_a_claim_whose_reply_was_lost_is_found_again_by_its_token(store: Any) ->
     claimer, received = claimer_of(store, wire)
     wire.loses = True
     with pytest.raises(StorageUnavailable):
-        claimer.claim()
+        claimer.claim(10)
     assert not received
     assert {store.get(key).state for key in keys} == {TaskState.RUNNING}
 
-    assert claimer.look_back() == 3
+    assert claimer.look_back(elapsed()) == 3
     assert {attempt.task.key for attempt in received} == keys
     assert {store.get(key).attempts for key in keys} == {1}
     assert all(attempt.claimed_at <= wire.asked_at[0] for attempt in received), "counted from the lost claim"
@@ -69,22 +68,22 @@ def test_what_a_doubtful_claim_gets_after_a_look_is_found_by_the_next_one(store:
     before = store.document("late")
     wire.loses = True
     with pytest.raises(StorageUnavailable):
-        claimer.claim()
+        claimer.claim(10)
     claimed = store.document("late")
     store.collection.replace_one({"_id": late.key}, before)  # as if its write were still on its way
-    assert claimer.look_back() == 1
+    assert claimer.look_back(elapsed()) == 1
     store.collection.replace_one({"_id": late.key}, claimed)
 
-    assert claimer.look_back(now=True) == 1
+    assert claimer.look_back(elapsed(), at_once=True) == 1
     assert [attempt.key for attempt in received] == ["soon", "late"]
-    assert claimer.look_back(now=True) == 0, "what is held is not taken again"
+    assert claimer.look_back(elapsed(), at_once=True) == 0, "what is held is not taken again"
 
 
 def test_the_countdown_of_a_lease_starts_before_the_claim_is_sent(store: Any) -> None:
     store.new()
     wire = Wire(store)
     claimer, received = claimer_of(store, wire)
-    claimer.claim()
+    claimer.claim(10)
     assert received[0].claimed_at <= wire.asked_at[0]
     assert received[0].lease_until == received[0].claimed_at + received[0].lease
 

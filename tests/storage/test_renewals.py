@@ -36,23 +36,23 @@ def held_by_a_transaction(store: Any, key: str) -> Iterator[None]:
 
 
 class Kept:
-    """A keeper of one process, and what it gave up."""
+    """A renewer of one process, and what it gave up."""
 
     def __init__(self, store: Any) -> None:
         self._store = store
-        self.shared = Runtime(store.context, store.run, "w", Telemetry())
+        self.runtime = Runtime(store.context, store.run, "w", Telemetry())
         self.lost: list[LiveAttempt] = []
-        self.keeper = Renewer(self.shared, facts=None, lose=self._lose)
+        self.renewer = Renewer(self.runtime, facts=None, lose=self._lose)
 
     def _lose(self, attempt: LiveAttempt) -> None:
         assert attempt.end()
         self.lost.append(attempt)
-        self.shared.book.remove([attempt])
+        self.runtime.ledger.forget([attempt])
 
     def add(self, task: Task) -> LiveAttempt:
         """Keep a task whose renewal is due."""
         attempt = LiveAttempt(Read(task), Policy(lease=LEASE), elapsed() - 15)
-        self.shared.book.add([attempt])
+        self.runtime.ledger.claim([attempt])
         return attempt
 
     def twice(self) -> tuple[LiveAttempt, LiveAttempt]:
@@ -92,7 +92,7 @@ def test_an_attempt_whose_task_its_own_process_holds_once_more_is_given_up(store
     old, new = kept.twice()
     assert (new.key, new.token != old.token) == (old.key, True)
     before = old.lease_until
-    kept.keeper.step()
+    kept.renewer.step(elapsed())
     assert kept.lost == [old]
     assert (old.lease_until, new.lease_until > before) == (before, True)
 
@@ -103,12 +103,12 @@ def test_the_look_at_what_is_held_tells_two_claims_of_one_task_apart(store: Any)
     store.collection.update_one({"_id": new.key}, {"$set": {"cancel_requested": True}})
     for attempt in (old, new):
         attempt.lease_until += 60  # no renewal is due
-    kept.keeper.step()
+    kept.renewer.step(elapsed())
     assert kept.lost == [old]
     assert (old.interruption, new.interruption) == (None, Interruption.CANCEL)
 
 
-def test_a_renewal_that_a_transaction_stops_does_not_keep_the_keeper_busy(store: Any) -> None:
+def test_a_renewal_that_a_transaction_stops_does_not_keep_the_renewer_busy(store: Any) -> None:
     kept = Kept(store)
     for key in ("a", "b"):
         store.new(key=key)
@@ -116,11 +116,11 @@ def test_a_renewal_that_a_transaction_stops_does_not_keep_the_keeper_busy(store:
     store.clock.advance(1)
     a_until, b_until = a.lease_until, b.lease_until
     with held_by_a_transaction(store, "a"):
-        kept.keeper.step()
+        kept.renewer.step(elapsed())
     assert (a.lease_until, b.lease_until > b_until) == (a_until, True)
     assert kept.lost == []
-    assert kept.shared.book.due(elapsed()) == {}, "it rests"
-    assert list(kept.shared.book.due(elapsed() + 6)) == [30.0], "and is tried again while its lease lasts"
+    assert kept.runtime.ledger.due(elapsed()) == {}, "it rests"
+    assert list(kept.runtime.ledger.due(elapsed() + 6)) == [30.0], "and is tried again while its lease lasts"
 
 
 class Doubtful:

@@ -35,6 +35,7 @@ FLOORS: Final = {
 NOT_STATES: Final = {
     ("storage/operations/heartbeat.py", "running"),  # a worker's own count of what it holds
     ("worker/engine.py", "running"),  # as above
+    ("worker/stages.py", "running"),  # a stage of an attempt
     ("worker/services/sweeper.py", "expired"),  # what a sweep reports
 }
 

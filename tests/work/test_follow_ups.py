@@ -24,15 +24,6 @@ def test_what_a_handler_returns_follows_its_completion(queue: Queue, run: Any, w
     assert queue.get("a").result is None
 
 
-def test_new_tasks_beside_something_else_fail_the_task_and_say_what_is_allowed(queue: Queue, run: Any) -> None:
-    queue.new({"wanted": "mixed"}, key="a")
-    run(queue, "follows")
-    assert states(queue) == {"a": "failed"}
-    error = queue.get("a").last_error
-    assert error is not None
-    assert "is not a result, a NewTask, a list of NewTasks and nothing else, or a Modification" in error.message
-
-
 def test_a_result_that_cannot_be_stored_fails_the_task_at_once(queue: Queue, run: Any) -> None:
     queue.new({"wanted": "unstorable"}, key="a")
     run(queue, "follows")
@@ -60,18 +51,11 @@ def test_a_refused_change_is_a_failed_attempt(make_queue: MakeQueue, run: Any) -
     assert (task.last_error.type, "insert 'taken'" in task.last_error.message) == ("DependencyError", True)
 
 
-def test_a_refused_change_may_be_ignored(queue: Queue, run: Any) -> None:
+def test_a_refused_change_may_end_the_worker(queue: Queue) -> None:
     queue.new(key="taken", queue="other")
-    queue.new({"wanted": "collision"}, key="a")
-    run(queue, "follows", on_dependency_error="ignore")
-    assert states(queue) == {"a": "completed", "taken": "ready"}
-
-
-def test_a_refused_change_may_end_the_worker(queue: Queue, run: Any) -> None:
-    queue.new(key="taken", queue="other")
-    queue.new({"wanted": "collision"}, key="a")
+    queue.new(key="a")
     with pytest.raises(DependencyError, match="insert 'taken'"):
-        run(queue, "follows", on_dependency_error="stop")
+        queue.run(lambda _: [NewTask(key="taken")], burst=True, on_dependency_error="stop")
     assert queue.get("a").state is TaskState.SCHEDULED, "its attempt has failed, as by default"
 
 

@@ -141,7 +141,7 @@ def test_a_cancel_request_is_told_by_the_task(queue: Queue, until: Callable[...,
 def test_a_lease_that_cannot_be_renewed_in_time_counts_as_lost(queue: Queue) -> None:
     (task,) = claimed(queue, 1)
     with queue.keepalive(task) as kept:
-        (attempt,) = kept._shared.book.all()
+        (attempt,) = kept._runtime.ledger.all()
         attempt.lease_until = 0.0  # as if no renewal had got through since
         assert list(kept.lost) == [task.key]
         queue.complete(task)

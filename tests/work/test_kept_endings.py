@@ -43,18 +43,16 @@ def followed(task: Task) -> Modification:
     return Modification(insert=[NewTask(key=f"after {task.key}", delay=60)])
 
 
-@pytest.mark.parametrize("keep", [0, 3600], ids=["deleted", "kept"])
-@pytest.mark.parametrize("handler", [lambda _: None, lambda task: task.key, followed], ids=["none", "result", "more"])
 def test_endings_are_written_while_a_transaction_holds_the_task_of_another(
-    *, make_queue: Callable[..., Queue], client: Any, watch: Any, until: Until, keep: int, handler: Any
+    make_queue: Callable[..., Queue], client: Any, watch: Any, until: Until
 ) -> None:
-    queue = make_queue(keep_completed=keep)
+    queue = make_queue()
     events = watch(queue)
     gate = threading.Event()
 
     def wait(task: Task) -> Any:
         gate.wait(30)
-        return handler(task)
+        return followed(task)
 
     keys = ["held", *(f"t{number}" for number in range(5))]
     for key in keys:
@@ -96,18 +94,6 @@ def test_an_ending_that_is_refused_is_written_when_the_server_takes_it(
     until(lambda: not left(queue), timeout=20, why="what was refused is written")
     assert len(events.of("task.started")) == 9, "nothing ran twice"
     assert {task.result for task in queue.tasks()} == {"done"}
-
-
-def test_a_stopping_worker_tries_once_more_what_was_refused_and_does_not_wait_for_it(
-    queue: Queue, events: Any, until: Until, refuse: Callable[[bool], None], caplog: pytest.LogCaptureFixture
-) -> None:
-    refuse(True)
-    queue.new_many([{"bad": True}] * 2)
-    handle = queue.start(lambda task: None)
-    until(lambda: caplog.text.count("is not written yet") == 2, timeout=20, why="both are refused")
-    handle.stop(0.1)
-    assert handle.stopped
-    assert set(left(queue).values()) == {TaskState.RUNNING}
 
 
 def test_an_ending_that_no_time_makes_fit_ends_as_a_failure_that_says_so(make_queue: Callable[..., Queue]) -> None:

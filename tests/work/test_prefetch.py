@@ -12,12 +12,8 @@ from typing import Any
 
 import pytest
 
-from mongoq import NewTask, Queue, Task, TaskState
-from mongoq.core.clock import elapsed
-from mongoq.core.requests import ClaimRequest
+from mongoq import NewTask, Queue
 from mongoq.embedded.server import EmbeddedServer
-from mongoq.storage.operations import claims
-from mongoq.worker.services.finisher import LONGEST_GATHERING
 from mongoq.worker.services.prefetch import MOST_AHEAD, MOST_BYTES
 
 REPLY = 16 * 2**20
@@ -85,9 +81,8 @@ def test_with_prefetch_only_what_was_held_already_starts_before_a_more_urgent_ta
 
 
 @pytest.mark.parametrize("executor, name", EXECUTORS)
-@pytest.mark.parametrize("prefetch", [0, 3])
 def test_no_more_is_claimed_than_there_is_room_for(
-    make_queue: Callable[..., Queue], handlers: Any, executor: str, name: str, prefetch: int
+    make_queue: Callable[..., Queue], handlers: Any, executor: str, name: str
 ) -> None:
     queue = make_queue(workers=3, keep_completed=0)
     queue.new_many([{}] * 150)
@@ -97,14 +92,14 @@ def test_no_more_is_claimed_than_there_is_room_for(
     def listen(event: str, fields: Mapping[str, Any]) -> None:
         if event == "tasks.claimed":
             with begun:
-                held.append(len(handle._engine._held) + len(fields["tasks"]))
+                held.append(handle._engine._ledger.active + len(fields["tasks"]))
 
     queue.telemetry.subscribe(listen)
     with begun:
-        handle = queue.start(getattr(handlers, name), executor=executor, prefetch=prefetch)
+        handle = queue.start(getattr(handlers, name), executor=executor, prefetch=3)
     assert queue.join(timeout=30)
     handle.stop()
-    assert 0 < max(held) <= 3 + prefetch
+    assert 0 < max(held) <= 3 + 3
 
 
 def test_without_prefetch_nothing_is_claimed_for_a_child_that_does_not_run_yet(
@@ -119,7 +114,7 @@ def test_without_prefetch_nothing_is_claimed_for_a_child_that_does_not_run_yet(
     def listen(event: str, fields: Mapping[str, Any]) -> None:
         if event == "tasks.claimed" and fields["tasks"]:
             with begun:
-                ready.append(handle._engine._executor.ready)
+                ready.append(handle._engine._dispatcher.executor.ready)
 
     queue.telemetry.subscribe(listen)
     with begun:
@@ -128,36 +123,6 @@ def test_without_prefetch_nothing_is_claimed_for_a_child_that_does_not_run_yet(
     assert queue.join(timeout=30)
     handle.stop()
     assert min(ready) > 0
-
-
-def test_what_a_lost_claim_took_does_not_wait_behind_a_busy_handler_where_order_is_strict(
-    make_queue: Callable[..., Queue], watch: Any, gate: Any, until: Callable[..., None]
-) -> None:
-    queue = make_queue(workers=1)
-    events = watch(queue)
-    queue.new()
-    handle = queue.start(gate, prefetch=0)
-    until(lambda: gate.entered, why="the handler is busy")
-    submitted: list[str] = []
-    executor = handle._engine._executor
-    submit = executor.submit
-
-    def note(attempts: Any) -> None:
-        submitted.extend(attempt.key for attempt in attempts)
-        submit(attempts)
-
-    executor.submit = note  # type: ignore[method-assign]
-    lost = queue.new().key
-    token = claims.new_token()
-    wanted = ClaimRequest(("default",), handle.id)
-    queue._base.driver.run(claims.claim_many(queue._base.context, wanted, poison_budget=1, token=token))
-    assert queue.get(lost).state is TaskState.RUNNING
-    handle._engine._intake._claimer._doubts[token] = elapsed()
-    handle.wake()
-    until(lambda: queue.get(lost).state is TaskState.READY, why="it is found, and given back")
-    assert (queue.get(lost).charged, submitted) == (0, [])
-    gate.opened.set()
-    events.wait("tasks.finished", 3)
 
 
 def test_of_large_tasks_a_worker_holds_no_more_than_fits(
@@ -172,15 +137,15 @@ def test_of_large_tasks_a_worker_holds_no_more_than_fits(
     def listen(event: str, fields: Mapping[str, Any]) -> None:
         if event == "tasks.claimed":
             with begun:
-                waiting = [attempt.task for attempt in list(handle._engine._held)] + list(fields["tasks"])
+                waiting = [attempt.task for attempt in list(handle._engine._ledger._active)] + list(fields["tasks"])
             held.append(sum(len(task.payload or b"") for task in waiting))
 
     queue.telemetry.subscribe(listen)
     with begun:
         handle = queue.start(gate)
     until(lambda: gate.entered, why="a large task runs")
-    handle._engine._started_at = float("inf")  # what waits too long would be given back
-    handle._engine._prefetch.ended(1e-5)  # by the speed of the handlers alone it would take all of them
+    handle._engine._ledger.started_at = float("inf")  # what waits too long would be given back
+    handle._engine._dispatcher.prefetch.ended(1e-5)  # by the speed of the handlers alone it would take all of them
     handle.wake()
     until(lambda: _full(handle._engine) or not queue.stats()["default"].ready, timeout=30, why="it takes no more")
     gate.opened.set()
@@ -190,34 +155,8 @@ def test_of_large_tasks_a_worker_holds_no_more_than_fits(
 
 
 def _full(engine: Any) -> bool:
-    room, enough = engine._room()
-    return room < enough and not engine._intake.asking
+    return not engine._dispatcher.room.worth_a_claim and not engine._ledger.asked
 
 
 def _large(count: int) -> Iterator[Any]:
     return (NewTask(payload=bytes(1_000_000)) for _ in range(count))
-
-
-def test_endings_wait_for_company_only_while_handlers_run(
-    make_queue: Callable[..., Queue], watch: Any, gate: Any, until: Callable[..., None]
-) -> None:
-    queue = make_queue(workers=2)
-    events = watch(queue)
-
-    def handler(task: Task) -> None:
-        if task.get("long"):
-            gate(task)
-        else:
-            threading.Event().wait(LONGEST_GATHERING)
-
-    handle = queue.start(handler)
-    queue.new_many([{}] * 4)
-    events.wait("task.ended", 4)
-    until(lambda: not handle._engine._held, why="it is idle")
-    assert handle._engine._gather_for() == 0
-    queue.new({"long": True})
-    until(lambda: gate.entered, why="a handler runs")
-    assert handle._engine._gather_for() >= LONGEST_GATHERING
-    gate.opened.set()
-    handle.stop()
-    assert handle._engine._gather_for() == 0

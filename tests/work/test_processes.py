@@ -12,18 +12,13 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import ModuleType
 from typing import Any
 
 import pytest
 
 from mongoq import ConfigurationError, Queue, Task, TaskState
-from mongoq.core.clock import elapsed
-from mongoq.core.options import Policy
 from mongoq.storage.commands import update_many
-from mongoq.worker.attempt import LiveAttempt
-from mongoq.worker.executors.children import Blueprint, Child
-from mongoq.worker.handlers.signature import Handler
 
 HERE = Path(__file__).parent
 PARENT = """
@@ -303,40 +298,6 @@ def test_a_shutdown_reaches_the_handler_which_gives_its_task_back(
     assert (queue.get(key).state, queue.get(key).charged) == (TaskState.READY, 0)
 
 
-@pytest.fixture
-def child(handlers: Any) -> Iterator[Child]:
-    child = Child(Blueprint(Handler(handlers.returns, takes_attempt=False)))
-    yield child
-    child.dismiss()
-    child.leave(10)
-
-
-def attempt(number: int) -> LiveAttempt:
-    claimed: Any = SimpleNamespace(key=f"k{number}", token="t", lost_leases=0)
-    return LiveAttempt(claimed, Policy(), elapsed())
-
-
-def test_a_child_that_gives_back_also_what_it_was_to_run_gets_work_again(child: Child) -> None:
-    child.ready = True
-    child.held |= {number: attempt(number) for number in (1, 2, 3)}
-    child.recall()
-    child.gave_back([3])
-    assert not child.free, "a slow handler may run"
-    child.gave_back([1, 2])
-    assert child.free
-
-
-def test_a_transaction_that_waits_for_a_renewal_keeps_no_other_child_waiting(child: Child) -> None:
-    child.held[1] = one = attempt(1)
-    one.renewing = True
-    child.pause(1)
-    child.look(elapsed())
-    assert not one.apart, "it was left for later"
-    one.renewing = False
-    child.look(elapsed())
-    assert one.apart
-
-
 def test_children_leave_signals_to_their_parent(
     queue: Queue, handlers: Any, tmp_path: Path, until: Callable[..., None]
 ) -> None:
@@ -430,6 +391,6 @@ def test_the_executor_goes_on_after_it_gave_back_what_waited(
     queue.new_many([{}] * 20)
     until(lambda: queue.size() == 0, timeout=30, why="the first tasks end")
     # What the engine does when a long handler keeps others waiting.
-    handle._engine._release(handle._engine._executor.drain())
+    handle._engine._dispatcher.release_waiting()
     queue.new_many([{}] * 20)
     until(lambda: queue.size() == 0, timeout=30, why="the later tasks end too")

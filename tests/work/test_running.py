@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from pymongo import MongoClient
 
-from mongoq import Cancel, Fail, Linear, Move, Queue, Retry, Snooze, Task, TaskState
+from mongoq import Linear, Queue, Retry, Task, TaskState
 from mongoq.core.clock import elapsed
 from mongoq.worker.services import switch_interval
 
@@ -81,65 +81,6 @@ def test_a_failing_handler_runs_again_after_each_step_of_its_backoff(queue: Queu
     # Each wait is at least its step, and the steps grow as they should: ratios, not the machine's speed.
     assert all(wait >= 0.3 * number for number, wait in enumerate(waits, start=1))
     assert waits[0] < waits[1] < waits[2]
-
-
-@pytest.mark.parametrize(
-    "signal, state",
-    [
-        (Retry("later", delay=60), TaskState.SCHEDULED),
-        (Snooze(60), TaskState.SCHEDULED),
-        (Fail("bad"), TaskState.FAILED),
-        (Cancel("no"), TaskState.CANCELLED),
-        (Move("other"), TaskState.READY),
-    ],
-)
-def test_a_signal_steers_the_task(queue: Queue, events: Any, signal: Exception, state: TaskState) -> None:
-    key = queue.new().key
-
-    def handler(task: Task) -> None:
-        raise signal
-
-    queue.start(handler)
-    events.wait("tasks.finished")
-    assert queue.get(key).state is state
-
-
-def test_a_result_that_cannot_be_stored_is_a_failure(queue: Queue) -> None:
-    key = queue.new(max_retries=0).key
-    queue.run(lambda task: {1, 2}, burst=True)
-
-    task = queue.get(key)
-    assert task.state is TaskState.FAILED
-    assert task.last_error is not None
-    assert "result" in task.last_error.message
-
-
-def test_an_exit_in_a_handler_fails_its_task_and_not_the_worker(queue: Queue) -> None:
-    key = queue.new(max_retries=0).key
-    other = queue.new(priority=-1).key
-
-    def handler(task: Task) -> None:
-        if task.key == key:
-            raise SystemExit(3)
-
-    queue.run(handler, burst=True)
-    assert (queue.get(key).state, queue.get(other).state) == (TaskState.FAILED, TaskState.COMPLETED)
-
-
-def test_a_broken_backoff_does_not_lose_the_task(make_queue: Callable[..., Queue], watch: Any) -> None:
-    def backoff(attempt: int) -> float:
-        raise ZeroDivisionError
-
-    queue = make_queue(backoff=backoff)
-    events = watch(queue)
-    key = queue.new().key
-
-    def handler(task: Task) -> None:
-        raise ValueError("no")
-
-    queue.start(handler)
-    events.wait("tasks.finished")
-    assert queue.get(key).state is TaskState.SCHEDULED
 
 
 def test_what_a_task_does_not_carry_is_taken_from_its_worker(make_queue: Callable[..., Queue], watch: Any) -> None:
@@ -257,43 +198,6 @@ def test_what_waits_behind_a_long_handler_is_given_back(make_queue: Callable[...
         assert queue.stats()["default"].completed == 240
     finally:
         release.set()
-
-
-class NoAddressError(Fail):
-    """A signal of a user's own whose `__init__` forgets its parent's."""
-
-    def __init__(self) -> None:
-        pass
-
-
-class Stubborn:
-    """A callable backoff that cannot be hashed."""
-
-    __hash__ = None  # type: ignore[assignment]
-
-    def __call__(self, attempt: int) -> float:
-        return 3600.0 * attempt
-
-
-def test_a_signal_that_forgot_its_parent_still_ends_its_task(queue: Queue) -> None:
-    key = queue.new().key
-
-    def handler(task: Task) -> None:
-        raise NoAddressError
-
-    queue.run(handler, burst=True)
-    assert queue.get(key).state is TaskState.FAILED
-
-
-def test_a_backoff_that_cannot_be_hashed_serves_too(make_queue: Callable[..., Queue]) -> None:
-    queue = make_queue(backoff=Stubborn())
-    key = queue.new(max_retries=5).key
-
-    def handler(task: Task) -> None:
-        raise ValueError("no")
-
-    queue.run(handler, burst=True)
-    assert queue.get(key).state is TaskState.SCHEDULED
 
 
 def test_run_once_with_a_limit_runs_what_has_just_become_due(queue: Queue) -> None:

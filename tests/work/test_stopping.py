@@ -8,12 +8,9 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
-import pytest
-
-from mongoq import DeadlineExceeded, Interrupted, Queue, Task, TaskState
+from mongoq import Interrupted, Queue, Task, TaskState
 from mongoq.embedded.server import EmbeddedServer
 from mongoq.storage.commands import update_many
-from mongoq.worker.executors.threads import ThreadExecutor
 
 
 def spin(task: Task) -> None:
@@ -31,57 +28,15 @@ def cooperate(task: Task) -> None:
         threading.Event().wait(0.005)
 
 
-@pytest.mark.parametrize("handler", [spin, cooperate])
-def test_a_deadline_ends_a_handler_as_a_failure(queue: Queue, events: Any, handler: Callable[[Task], None]) -> None:
+def test_a_deadline_ends_a_handler_as_a_failure(queue: Queue, events: Any) -> None:
     key = queue.new(deadline=0.2, max_retries=0).key
-    queue.start(handler)
+    queue.start(spin)
     events.wait("tasks.finished")
 
     task = queue.get(key)
     assert task.state is TaskState.FAILED
     assert task.last_error is not None
     assert task.last_error.type == "DeadlineExceeded"
-
-
-def test_a_deadline_passes_except_exception_but_can_be_caught_by_name(queue: Queue) -> None:
-    key = queue.new(deadline=0.2).key
-
-    def handler(task: Task) -> str:
-        try:
-            try:
-                spin(task)
-            except Exception:  # noqa: BLE001 -- what a careless handler does
-                return "swallowed"
-        except DeadlineExceeded:
-            return f"tidied up, {task.time_left():.0f} s left"
-        return "never stopped"
-
-    queue.run(handler, burst=True)
-    assert queue.get(key).result == "tidied up, 0 s left"
-
-
-def test_a_deadline_strikes_only_the_attempt_it_belongs_to(make_queue: Callable[..., Queue]) -> None:
-    queue = make_queue(workers=1)
-    queue.new_many([{}] * 300)
-    tight = [queue.new(deadline=0.005, max_retries=0, priority=1).key for _ in range(60)]
-
-    def handler(task: Task) -> None:
-        limit = time.monotonic() + (0.005 if task.priority else 0.0)
-        while time.monotonic() < limit:
-            pass
-
-    queue.run(handler, burst=True)
-    stats = queue.stats()["default"]
-    assert stats.completed + stats.failed == 360
-    failed = {task.key for task in queue.tasks(state="failed")}
-    assert failed <= set(tight), "a deadline struck a task that has none"
-
-
-def test_time_left_counts_down_to_the_deadline(queue: Queue) -> None:
-    key = queue.new(deadline=60).key
-    queue.run(lambda task: task.time_left(), burst=True)
-
-    assert 50 < queue.get(key).result <= 60
 
 
 def test_a_cancel_request_reaches_the_running_handler(queue: Queue, events: Any) -> None:
@@ -151,31 +106,6 @@ def test_what_does_not_end_within_the_grace_is_released_uncharged(queue: Queue, 
         assert (task.state, task.attempts, task.charged) == (TaskState.READY, 1, 0)
 
 
-def test_a_shutdown_reaches_the_handler_which_gives_its_task_back(queue: Queue, events: Any) -> None:
-    key = queue.new().key
-    handle = queue.start(cooperate)
-    events.wait("task.started")
-    began = time.monotonic()
-    handle.stop(30)
-
-    assert time.monotonic() - began < 15, "the handler was not told before the end of the grace"
-    assert (queue.get(key).state, queue.get(key).charged) == (TaskState.READY, 0)
-
-
-def test_a_second_stop_shortens_the_first(queue: Queue, events: Any, gate: Any) -> None:
-    queue.new()
-    handle = queue.start(gate)
-    events.wait("task.started")
-    patient = threading.Thread(target=handle.stop, args=(60,))
-    patient.start()
-    assert not handle.wait(0.2)
-    handle.stop(0)
-    patient.join(5)
-
-    assert handle.stopped
-    assert not patient.is_alive()
-
-
 def test_a_handler_may_stop_its_own_queue(make_queue: Callable[..., Queue]) -> None:
     queue = make_queue(grace=10)
     queue.new_many([{}] * 3)
@@ -210,41 +140,6 @@ def test_a_close_stops_all_workers_together(make_queue: Callable[..., Queue], wa
     events.wait("task.started", 2)
     queue.close()
     assert sorted(met) == ["one", "two"]
-
-
-def test_a_stop_waits_for_a_worker_that_is_just_starting(
-    make_queue: Callable[..., Queue], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    queue, start = make_queue(), ThreadExecutor.start
-    closer = threading.Thread(target=queue.close)
-
-    def slow(executor: ThreadExecutor) -> None:
-        closer.start()
-        closer.join(0.5)
-        start(executor)
-
-    monkeypatch.setattr(ThreadExecutor, "start", slow)
-    handle = queue.start(lambda task: None)
-    closer.join(20)
-    assert handle.stopped
-
-
-def test_cancelled_turns_true_at_the_deadline_by_itself(make_queue: Callable[..., Queue]) -> None:
-    queue = make_queue(workers=1)
-    keys = [queue.new(deadline=0.1).key for _ in range(5)]
-
-    def handler(task: Task) -> float:
-        began = time.monotonic()
-        try:
-            while not task.cancelled:
-                threading.Event().wait(0.001)
-            return time.monotonic() - began
-        except DeadlineExceeded:
-            return time.monotonic() - began
-
-    queue.run(handler, burst=True)
-    seconds = [queue.get(key).result for key in keys]
-    assert max(seconds) < 0.6, "a deadline was noticed by the watch's longest pause only"
 
 
 def test_a_stop_takes_a_timedelta(queue: Queue, events: Any, gate: Any) -> None:

@@ -45,24 +45,6 @@ def test_a_worker_survives_a_frozen_server_with_one_line_per_change(
     assert len(about) <= 4, about
 
 
-def test_an_ending_reached_without_the_server_is_written_when_it_is_back(
-    own_server: EmbeddedServer, watch: Any, gate: Any, until: Callable[..., None]
-) -> None:
-    with Queue(own_server.uri, grace=0, lease=60) as queue:
-        events = watch(queue)
-        key = queue.new().key
-        queue.start(gate)
-        events.wait("task.started")
-        os.kill(own_server.pid, signal.SIGSTOP)
-        try:
-            gate.opened.set()
-            events.wait("storage.lost", timeout=30)
-        finally:
-            os.kill(own_server.pid, signal.SIGCONT)
-        until(lambda: queue.get(key).finished, timeout=30, why="the ending is written")
-        assert queue.get(key).attempts == 1
-
-
 @pytest.mark.parametrize("aware", [True, False], ids=["a new producer", "one that has checked the indexes before"])
 def test_a_worker_goes_on_after_its_collection_was_dropped(
     make_queue: Callable[..., Queue], watch: Any, aware: bool

@@ -13,9 +13,7 @@ from mongoq.embedded.server import EmbeddedServer
 from mongoq.storage.drivers.blocking import BlockingDriver
 from mongoq.storage.drivers.change_stream import ChangeStream
 from mongoq.storage.drivers.connection import connect
-from mongoq.storage.operations import watch
 from mongoq.storage.operations.watch import new_work
-from mongoq.worker.services import fetcher, renewer, sweeper
 
 Make = Callable[..., Queue]
 
@@ -107,34 +105,6 @@ def test_a_look_for_news_may_take_longer_than_the_client_s_sockets_wait(queue: Q
         assert stream.wait() is TaskState.READY
         stream.end()
     assert opened.streams == 1, "the driver did not have to open it again"
-
-
-def test_an_idle_worker_sends_at_most_one_command_a_second() -> None:
-    soonest = 0.75  # of a sweep's pause: what its jitter leaves; a poll's leaves more
-    polls = [soonest * fetcher.LONGEST_POLL_WATCHED]
-    sweeps = [soonest * each for each in (sweeper.PROMOTE_EVERY_WATCHED, sweeper.RESCUE_EVERY, sweeper.EXPIRE_EVERY)]
-    others = [watch.AWAIT, renewer.BEAT_EVERY_IDLE, clock.MEASURE_EVERY]
-    assert sum(1 / pause for pause in (*polls, *sweeps, *others)) <= 1
-
-
-def test_a_busy_worker_lets_go_of_its_stream(queue: Queue, events: Any, gate: Any, until: Callable[..., None]) -> None:
-    handle = queue.start(gate)
-    events.wait("wakeups.watching")
-    queue.new_many([{}] * 50)
-    events.wait("task.started", 2)
-    stream = handle._engine._waker._stream
-    assert stream.open
-    # Both handlers are held at the gate: nothing is claimed, and the process is not idle.
-    until(lambda: not stream.open, why="the stream is closed after a second")
-    gate.opened.set()
-    events.wait("wakeups.watching", 2)
-
-
-def test_a_stopped_worker_lets_go_of_its_stream(queue: Queue, events: Any, until: Callable[..., None]) -> None:
-    handle = queue.start(lambda task: None)
-    events.wait("wakeups.watching")
-    handle.stop()
-    until(lambda: not handle._engine._waker._stream.open, timeout=30, why="the stream is closed after its last look")
 
 
 def test_an_idle_worker_hears_of_tasks_that_are_moved_to_it_and_of_tasks_put_forward(

@@ -19,10 +19,11 @@ from mongoq.core.lifecycle import Event
 from mongoq.core.modification import Modification
 from mongoq.core.task import Task
 from mongoq.core.validation import Checker, shortened
-from mongoq.core.verdict import Ending, Returned, Verdict, judge
+from mongoq.core.verdict import Outcome, Returned, Verdict
 from mongoq.storage.commands import Bulk, Changing, Delete, Filter, Op, Removing, Transact, find, update_many
 from mongoq.storage.context import Context
 from mongoq.storage.documents import encoding, fields, filters, updates
+from mongoq.storage.operations.decide import decide
 from mongoq.storage.operations.leases import catch_up
 from mongoq.storage.operations.modify import apply
 from mongoq.storage.operations.modify.plan import Leaving, Plan, prepared
@@ -85,20 +86,12 @@ def finish(
     return Finished((yield from _settle(context, unsure)) if unsure else [], blocked)
 
 
-def settle(context: Context, tasks: Sequence[Task], ending: Ending, worker: str) -> Op[None]:
-    """Judge and write the same ending of these tasks; LeaseLost names those that are not held any more.
+def settle(context: Context, tasks: Sequence[Task], outcome: Outcome, worker: str) -> Op[None]:
+    """Judge and write the same outcome of these tasks; LeaseLost names those that are not held any more.
 
     InvalidTask where it brings a modification and there are several: one can follow one only.
     """
-    now = context.clock.now()
-    endings: list[Ended] = []
-    for task in tasks:
-        policy = context.options.policy.over(task.policy)
-        by = task.worker or worker
-        verdict = judge(task, ending, policy, now, by, error_queue=context.options.error_queue)
-        if verdict.event is Event.COMPLETE and policy.keep_completed:
-            encoding.checked_result(verdict.result, context.options.max_task_bytes)
-        endings.append(Ended(task, verdict))
+    endings = [Ended(task, decide(context, task, outcome, task.worker or worker)) for task in tasks]
     if len(endings) == 1 and endings[0].verdict.modification is not None:
         done = Finished([] if (yield from finish_and_modify(context, endings[0])) else endings, [])
     else:
@@ -144,12 +137,8 @@ def complete_first(context: Context, task: Task, result: Any, worker: str) -> Op
     At the beginning, because from here on nobody else can take it: a rescue or a cancel waits for the transaction.
     InvalidTask where the result cannot be stored, or asks for a modification.
     """
-    policy = context.options.policy.over(task.policy)
-    verdict = judge(task, Returned(result), policy, context.clock.now(), worker)
-    ending = Ended(task, verdict)
+    ending = Ended(task, decide(context, task, Returned(result), worker))
     _refuse_follow_up([ending], "a result in a transaction of your own: enqueue in its block, with its session")
-    if policy.keep_completed:
-        encoding.checked_result(result, context.options.max_task_bytes)
     if not (yield from _finish_group(context, [ending])):
         raise LeaseLost([task.key])
 

@@ -14,10 +14,11 @@ from typing import Final, NamedTuple
 
 from mongoq.core.lifecycle import TaskState
 from mongoq.core.task import Task
-from mongoq.core.verdict import Lost, Verdict, judge
+from mongoq.core.verdict import Lost, Verdict
 from mongoq.storage.commands import Document, Filter, Op, Update, find, find_one
 from mongoq.storage.context import Context
 from mongoq.storage.documents import decoding, fields, filters, indexes, updates
+from mongoq.storage.operations.decide import decide
 from mongoq.storage.operations.malformed import sound, update_fit
 from mongoq.storage.operations.skip_locked import NOTHING, PartialWrite
 
@@ -135,9 +136,7 @@ def _rescue(context: Context, found: list[Document], guard: Filter, now: datetim
     verdicts: dict[str | None, Verdict] = {}
     for document in (yield from sound(context, found)):
         task = decoding.task_from(document, context.namespace, now)
-        policy = context.options.policy.over(task.policy)
-        error_queue = context.options.error_queue
-        verdict = judge(task, Lost(), policy, now, "", cancelled=task.cancel_requested, error_queue=error_queue)
+        verdict = decide(context, task, Lost(), "", cancelled=task.cancel_requested)
         token = task.token
         if verdict.error is None and verdict.keep is None:
             refunded[token].append(document)

@@ -1,4 +1,4 @@
-"""The asyncio executor: coroutines on one event loop, in a thread of its own.
+"""The asyncio executor: coroutines on one event loop, its own in a thread of its own, or one that runs already.
 
 What it can stop: a handler that awaits. At its deadline, at a cancel request and when its lease is lost its
 asyncio task is cancelled, and the handler sees `asyncio.CancelledError` where it waits; at a shutdown it is told
@@ -23,10 +23,9 @@ from typing import Any, Final
 
 from mongoq.core.clock import elapsed
 from mongoq.core.signals import DeadlineExceeded, Interrupted, Interruption
-from mongoq.core.verdict import Ending, Raised, Returned
+from mongoq.core.verdict import Outcome, Raised, Returned
 from mongoq.worker.attempt import FOREVER, LiveAttempt
 from mongoq.worker.executors.base import Reports
-from mongoq.worker.executors.waiting import Waiting
 from mongoq.worker.handlers.signature import Handler
 
 log = logging.getLogger("mongoq.worker")
@@ -36,23 +35,29 @@ LAST_WORDS: Final = 0.5
 
 
 class AsyncioExecutor:
-    """Runs attempts, the first submitted first, each as an asyncio task of its own."""
+    """Runs attempts, the first submitted first, each as an asyncio task of its own.
 
-    def __init__(self, handler: Handler, workers: int, reports: Reports) -> None:
+    With a `loop`, which runs in a thread of its owner's, handlers run there; it is neither stopped nor closed.
+    """
+
+    def __init__(
+        self, handler: Handler, workers: int, reports: Reports, *, loop: asyncio.AbstractEventLoop | None = None
+    ) -> None:
         self._handler = handler
         self._workers = workers
         self._reports = reports
-        self._waiting = Waiting()
+        self._waiting = reports.waiting
         self._busy = 0
         self._running: dict[LiveAttempt, asyncio.Task[Any]] = {}
-        self._struck: dict[LiveAttempt, list[Interruption]] = {}
+        self._cancelled_for: dict[LiveAttempt, list[Interruption]] = {}
         self._closed = False
-        # With a factory it does not touch the event loop of the thread that is calling.
-        self._runner = asyncio.Runner(loop_factory=asyncio.new_event_loop)
-        self._loop = self._runner.get_loop()
-        # An empty context: a session that the application bound must not be joined from here.
-        run = contextvars.Context().run
-        self._thread = threading.Thread(target=run, args=(self._serve,), name="mongoq-asyncio", daemon=True)
+        self._over = threading.Event()
+        """Whether it is closed and no handler runs any more."""
+        self._own: _OwnLoop | None = None
+        if loop is None:
+            self._own = _OwnLoop()
+            loop = self._own.loop
+        self._loop = loop
 
     @property
     def ready(self) -> int:
@@ -61,7 +66,8 @@ class AsyncioExecutor:
 
     def start(self) -> None:
         """Begin."""
-        self._thread.start()
+        if self._own is not None:
+            self._own.start(lambda: self._closed and not self._busy)
 
     def submit(self, attempts: list[LiveAttempt]) -> None:
         """Run these as soon as there is room for each; suspects before the others."""
@@ -72,14 +78,13 @@ class AsyncioExecutor:
         """Take back what has not started."""
         return self._waiting.drain()
 
-    def step(self) -> float:
+    def step(self, now: float) -> float:
         """Interrupt what has outlived its lease, or its deadline while another handler blocked the loop."""
-        now = elapsed()
         soonest = 1.0
         for attempt in list(self._running):
             reason = attempt.interruption
             if reason is not None:
-                if attempt not in self._struck:
+                if attempt not in self._cancelled_for:
                     self._interrupted(attempt, reason)
             elif now >= attempt.deadline_at:
                 attempt.interrupt(Interruption.DEADLINE)
@@ -88,42 +93,39 @@ class AsyncioExecutor:
         return max(0.01, soonest)
 
     def close(self) -> None:
-        """Cancel what still runs, and end the loop when it has ended; wait for that a moment only."""
-        self._post(self._end)
-        if threading.current_thread() is not self._thread:
-            self._thread.join(LAST_WORDS)
+        """Cancel what still runs, and end a loop of its own; wait for that a moment only, and never on the loop."""
+        posted = self._post(self._end)
+        if self._own is not None:
+            self._own.join(LAST_WORDS)
+        elif posted and not _is_running_here(self._loop):
+            self._over.wait(LAST_WORDS)
 
-    def _post(self, callback: Callable[..., object], *args: object) -> None:
+    def _post(self, callback: Callable[..., object], *args: object) -> bool:
         try:
             self._loop.call_soon_threadsafe(callback, *args, context=contextvars.Context())
         except RuntimeError:
             log.debug("the event loop has ended already")
+            return False
+        return True
 
     def _interrupted(self, attempt: LiveAttempt, reason: Interruption) -> None:
-        """Strike, unless it is a shutdown; called by whoever interrupts the attempt, in its thread."""
+        """Cancel the handler, unless it is a shutdown; called by whatever interrupts the attempt, in its thread."""
         if reason is not Interruption.SHUTDOWN:
-            self._post(self._strike, attempt, reason)
+            self._post(self._cancel, attempt, reason)
 
     # On the loop.
-
-    def _serve(self) -> None:
-        try:
-            with self._runner:
-                while self._busy or not self._closed:
-                    try:
-                        self._loop.run_forever()
-                    except BaseException:
-                        # asyncio lets SystemExit and KeyboardInterrupt of a task that a handler made out of the loop.
-                        log.exception("the event loop went on after an exit in a task of a handler's own")
-        except BaseException:
-            log.exception("the event loop of the handlers ended badly")
 
     def _end(self) -> None:
         self._closed = True
         for task in self._running.values():
             task.cancel(Interruption.SHUTDOWN.value)
-        if not self._busy:
-            self._loop.stop()
+        self._end_if_idle()
+
+    def _end_if_idle(self) -> None:
+        if self._closed and not self._busy:
+            self._over.set()
+            if self._own is not None:
+                self._loop.stop()
 
     def _fill(self) -> None:
         """Start what waits, as far as there is room."""
@@ -131,12 +133,12 @@ class AsyncioExecutor:
             self._busy += 1
             # A fresh context each: this may be running in that of another handler, which has just ended.
             self._loop.create_task(self._run(attempt), context=contextvars.Context())
-        if self._closed and not self._busy:
-            self._loop.stop()
+        self._end_if_idle()
 
     async def _run(self, attempt: LiveAttempt) -> None:
+        """Do as `execute` does, for a coroutine."""
         began = time.perf_counter()
-        ending = None
+        outcome = None
         # Not before the first step of the task: one that is cancelled before that never gets here.
         current = asyncio.current_task()
         assert current is not None
@@ -145,17 +147,17 @@ class AsyncioExecutor:
         try:
             if self._reports.started(attempt):
                 attempt.start()
-                ending = await self._handle(attempt)
+                outcome = await self._perform(attempt)
         finally:
             attempt.on_interrupt = None
             del self._running[attempt]
-            self._struck.pop(attempt, None)
+            self._cancelled_for.pop(attempt, None)
             self._busy -= 1
             self._fill()
-        if ending is not None:
-            self._reports.ended(attempt, ending, time.perf_counter() - began)
+        if outcome is not None:
+            self._reports.ended(attempt, outcome, time.perf_counter() - began)
 
-    async def _handle(self, attempt: LiveAttempt) -> Ending:
+    async def _perform(self, attempt: LiveAttempt) -> Outcome:
         timer = None
         if attempt.deadline_at != FOREVER:
             left = attempt.deadline_at - elapsed()
@@ -163,23 +165,65 @@ class AsyncioExecutor:
         try:
             return Returned(await self._handler(attempt.task))
         except asyncio.CancelledError as error:
-            reasons = self._struck.get(attempt)
+            reasons = self._cancelled_for.get(attempt)
             return Raised(_raised_for(reasons[0], error) if reasons else error)
-        except BaseException as error:  # noqa: BLE001 -- whatever a handler raises is its ending
+        except BaseException as error:  # noqa: BLE001 -- whatever a handler raises is its outcome
             return Raised(error)
         finally:
             if timer is not None:
                 timer.cancel()
 
-    def _strike(self, attempt: LiveAttempt, reason: Interruption) -> None:
-        """Cancel the attempt's task, once for each reason: who swallows a cancel request has a deadline still."""
+    def _cancel(self, attempt: LiveAttempt, reason: Interruption) -> None:
+        """Cancel the attempt's task, once for each reason: one that swallows a cancel request has a deadline still."""
         task = self._running.get(attempt)
         if task is None:
             return
-        reasons = self._struck.setdefault(attempt, [])
+        reasons = self._cancelled_for.setdefault(attempt, [])
         if reason not in reasons:
             reasons.append(reason)
             task.cancel(reason.value)
+
+
+class _OwnLoop:
+    """An event loop in a daemon thread of its own."""
+
+    def __init__(self) -> None:
+        # With a factory it does not touch the event loop of the thread that is calling.
+        self._runner = asyncio.Runner(loop_factory=asyncio.new_event_loop)
+        self.loop = self._runner.get_loop()
+        self._over: Callable[[], bool] = lambda: False
+        # An empty context: a session that the application bound must not be joined from here.
+        run = contextvars.Context().run
+        self.thread = threading.Thread(target=run, args=(self._serve,), name="mongoq-asyncio", daemon=True)
+
+    def start(self, over: Callable[[], bool]) -> None:
+        """Run the loop until it is stopped and `over` says so."""
+        self._over = over
+        self.thread.start()
+
+    def join(self, timeout: float) -> None:
+        """Wait for its end, unless that is up to the calling thread."""
+        if threading.current_thread() is not self.thread:
+            self.thread.join(timeout)
+
+    def _serve(self) -> None:
+        try:
+            with self._runner:
+                while not self._over():
+                    try:
+                        self.loop.run_forever()
+                    except BaseException:
+                        # asyncio lets SystemExit and KeyboardInterrupt of a task that a handler made out of the loop.
+                        log.exception("the event loop went on after an exit in a task of a handler's own")
+        except BaseException:
+            log.exception("the event loop of the handlers ended badly")
+
+
+def _is_running_here(loop: asyncio.AbstractEventLoop) -> bool:
+    try:
+        return asyncio.get_running_loop() is loop
+    except RuntimeError:
+        return False
 
 
 def _raised_for(reason: Interruption, error: BaseException) -> Interrupted:

@@ -7,12 +7,14 @@ processes   one child process per worker; stops anything by killing its process,
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
-from mongoq.core.verdict import Ending
+from mongoq.core.verdict import Outcome
 from mongoq.worker.attempt import LiveAttempt
+from mongoq.worker.executors.waiting import Waiting
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,14 +23,23 @@ class Reports:
 
     started: Callable[[LiveAttempt], bool]
     """Its handler is about to start; False forbids it, and the attempt is then no longer the executor's."""
-    ended: Callable[[LiveAttempt, Ending, float], None]
+    ended: Callable[[LiveAttempt, Outcome, float], None]
     """Its handler has ended after so many seconds, or will never end."""
-    runs: Callable[[LiveAttempt], object] = lambda _: None
-    """Its handler has started already, elsewhere: nobody else may have the task while its lease lasts."""
     look: Callable[[], None] = lambda: None
     """`step` is wanted now: there is a new deadline."""
     more_ready: Callable[[], None] = lambda: None
     """`ready` has grown."""
+    waiting: Waiting = field(default_factory=Waiting)
+    """Where the executor keeps what waits for a handler; the ledger's, where a worker uses it."""
+
+
+def execute(attempt: LiveAttempt, perform: Callable[[LiveAttempt], Outcome], reports: Reports) -> None:
+    """Run one claimed task: start, perform, hand over. `perform` never raises what its handler does."""
+    if not reports.started(attempt):  # its lease was lost, or a cancel or a stop came first
+        return
+    began = time.perf_counter()
+    outcome = perform(attempt)
+    reports.ended(attempt, outcome, time.perf_counter() - began)
 
 
 class Executor(Protocol):
@@ -47,7 +58,7 @@ class Executor(Protocol):
     def drain(self) -> list[LiveAttempt]:
         """Take back what has not started; a later `submit` is as good as the first."""
 
-    def step(self) -> float:
+    def step(self, now: float) -> float:
         """Interrupt what must not go on; the seconds until the next look is due. Called in a loop of its own."""
 
     def close(self) -> None:

@@ -10,15 +10,12 @@ from __future__ import annotations
 import ctypes
 import logging
 import threading
-import time
 from typing import Any
 
-from mongoq.core.clock import elapsed
 from mongoq.core.signals import DeadlineExceeded, Interruption
-from mongoq.core.verdict import Ending, Raised, Returned
+from mongoq.core.verdict import Outcome, Raised, Returned
 from mongoq.worker.attempt import FOREVER, LiveAttempt
-from mongoq.worker.executors.base import Reports
-from mongoq.worker.executors.waiting import Waiting
+from mongoq.worker.executors.base import Reports, execute
 from mongoq.worker.handlers.signature import Handler
 
 log = logging.getLogger("mongoq.worker")
@@ -30,7 +27,7 @@ class ThreadExecutor:
     def __init__(self, handler: Handler, workers: int, reports: Reports) -> None:
         self._handler = handler
         self._reports = reports
-        self._waiting = Waiting()
+        self._waiting = reports.waiting
         self._running: dict[int, LiveAttempt] = {}
         self._changed = threading.Condition()
         self._injecting = threading.Lock()
@@ -66,16 +63,15 @@ class ThreadExecutor:
             self._closed = True
             self._changed.notify_all()
 
-    def step(self) -> float:
+    def step(self, now: float) -> float:
         """Interrupt what runs beyond its deadline; the seconds until the next deadline."""
-        now = elapsed()
         soonest = 1.0
         for ident, attempt in list(self._running.items()):
             left = attempt.deadline_at - now
             if left > 0:
                 soonest = min(soonest, left)
-            elif not attempt.struck:
-                attempt.struck = True
+            elif not attempt.deadline_raised:
+                attempt.deadline_raised = True
                 attempt.interrupt(Interruption.DEADLINE)
                 self._raise_in(ident, attempt)
         return soonest
@@ -87,13 +83,15 @@ class ThreadExecutor:
                 attempt = self._next()
                 if attempt is None:
                     return
-                self._run(attempt)
+                execute(attempt, self._perform, self._reports)
             except BaseException as error:
                 # A deadline that struck beside the handler, or a fault of our own: no attempt is left without an end.
                 if not isinstance(error, DeadlineExceeded):
                     log.exception("a handler thread went on after an error of its own")
                 if attempt is not None:
                     self._reports.ended(attempt, Raised(error), 0.0)
+            finally:
+                self._running.pop(threading.get_ident(), None)
 
     def _next(self) -> LiveAttempt | None:
         while True:
@@ -107,28 +105,26 @@ class ThreadExecutor:
                 if not len(self._waiting):
                     self._changed.wait()
 
-    def _run(self, attempt: LiveAttempt) -> None:
-        ident = threading.get_ident()
-        began = time.perf_counter()
-        try:
-            if not self._reports.started(attempt):
-                return
-            attempt.start()
-            if attempt.deadline_at != FOREVER:
-                self._reports.look()
-            ending = self._handle(attempt, ident)
-        finally:
-            self._running.pop(ident, None)
-        self._reports.ended(attempt, ending, time.perf_counter() - began)
+    def _perform(self, attempt: LiveAttempt) -> Outcome:
+        attempt.start()
+        if attempt.deadline_at == FOREVER:
+            return self._call(attempt)
+        self._reports.look()
+        return self._call_until_deadline(attempt)
 
-    def _handle(self, attempt: LiveAttempt, ident: int) -> Ending:
+    def _call(self, attempt: LiveAttempt) -> Outcome:
+        try:
+            return Returned(self._handler(attempt.task))
+        except BaseException as error:  # noqa: BLE001 -- whatever a handler raises is its outcome
+            return Raised(error)
+
+    def _call_until_deadline(self, attempt: LiveAttempt) -> Outcome:
         try:
             try:
                 return Returned(self._handler(attempt.task))
             finally:
-                if attempt.deadline_at != FOREVER:
-                    self._safe_from_here(ident)
-        except BaseException as error:  # noqa: BLE001 -- whatever a handler raises is its ending
+                self._safe_from_here(threading.get_ident())
+        except BaseException as error:  # noqa: BLE001 -- as above
             return Raised(error)
 
     def _raise_in(self, ident: int, attempt: LiveAttempt) -> None:

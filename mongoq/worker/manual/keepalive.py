@@ -1,4 +1,4 @@
-"""Tasks held by hand that are renewed in the background, by the keeper that workers have."""
+"""Tasks held by hand that are renewed in the background, by the renewer that workers have."""
 
 from __future__ import annotations
 
@@ -63,19 +63,20 @@ class Read:
 class Keepalive:
     """Renews tasks as long as its `with` block lasts: see `Queue.keepalive`."""
 
-    def __init__(self, shared: Runtime, tasks: Sequence[Task], lease: timedelta | None, keepers: Keepalives) -> None:
-        self._shared = shared
+    def __init__(self, runtime: Runtime, tasks: Sequence[Task], lease: timedelta | None, known: Keepalives) -> None:
+        self._runtime = runtime
         self._tasks = tasks
         self._lease = lease
-        self._keepers = keepers
+        self._known = known
         self._lost: dict[str, None] = {}
-        keeper = Renewer(shared, facts=None, lose=self._lose)
-        self._loop = Loop("keepalive", keeper.step, Health(shared.telemetry))
+        renewer = Renewer(runtime, facts=None, lose=self._lose)
+        health = Health(runtime.telemetry, runtime.elapsed)
+        self._loop = Loop("keepalive", renewer.step, health, clock=runtime.elapsed)
 
     @property
     def lost(self) -> tuple[str, ...]:
         """The keys of the tasks whose lease was lost, or could not be renewed in time."""
-        late = [a.key for a in self._shared.book.all() if a.open and a.interruption is Interruption.LEASE_LOST]
+        late = [a.key for a in self._runtime.ledger.all() if a.open and a.interruption is Interruption.LEASE_LOST]
         return tuple(dict.fromkeys([*self._lost, *late]))
 
     def check(self) -> None:
@@ -85,15 +86,15 @@ class Keepalive:
 
     def begin(self, sent: float) -> None:
         """Keep the tasks from now on, which were renewed at `sent`, on `elapsed()`."""
-        self._shared.book.add([self._attempt(task, sent) for task in self._tasks])
-        self._keepers.add(self)
+        self._runtime.ledger.claim([self._attempt(task, sent) for task in self._tasks])
+        self._known.add(self)
         self._loop.start()
 
     def end(self) -> bool:
         """Keep them no more; whether any of them is still held and not ended."""
         self._loop.stop()
-        self._keepers.remove(self)
-        return any(attempt.open for attempt in self._shared.book.all())
+        self._known.remove(self)
+        return any(attempt.open for attempt in self._runtime.ledger.all())
 
     def let_go(self, tasks: Iterable[Claimed]) -> list[LiveAttempt]:
         """Report these no more as lost: their ending is on its way. They are renewed until it is written."""
@@ -101,23 +102,22 @@ class Keepalive:
 
     def forget(self, tasks: Iterable[Claimed]) -> None:
         """Renew these no more: they have ended."""
-        self._shared.book.remove(self._of(tasks))
+        self._runtime.ledger.forget(self._of(tasks))
 
     def _of(self, tasks: Iterable[Claimed]) -> list[LiveAttempt]:
         claims = {(task.key, task.token) for task in tasks}
-        return [one for one in self._shared.book.all() if (one.key, one.token) in claims]
+        return [one for one in self._runtime.ledger.all() if (one.key, one.token) in claims]
 
     def _attempt(self, task: Task, sent: float) -> LiveAttempt:
-        policy = self._shared.context.options.policy.over(task.policy)
+        policy = self._runtime.context.options.policy.over(task.policy)
         attempt = LiveAttempt(Read(task), replace(policy, lease=self._lease or policy.lease), sent)
         assert attempt.task is task  # which from now on asks the attempt whether to stop
         return attempt
 
     def _lose(self, attempt: LiveAttempt) -> None:
         attempt.interrupt(Interruption.LEASE_LOST)
-        if attempt.end():
+        if self._runtime.ledger.lose(attempt):
             self._lost[attempt.key] = None
-            self._shared.book.remove([attempt])
 
 
 class Keepalives:
@@ -159,6 +159,6 @@ class Keepalives:
         _forget(known, tasks)
 
 
-def _forget(keepers: Iterable[Keepalive], tasks: Sequence[Claimed]) -> None:
-    for one in keepers:
+def _forget(known: Iterable[Keepalive], tasks: Sequence[Claimed]) -> None:
+    for one in known:
         one.forget(tasks)

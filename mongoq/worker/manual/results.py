@@ -111,7 +111,7 @@ class Results:
 
     # The two services.
 
-    def _look(self) -> float | None:
+    def _look(self, _now: float) -> float | None:
         """Find the ends that no stream has told of; the seconds until the next look."""
         with self._lock:
             keys = list(self._waiting)
@@ -125,12 +125,12 @@ class Results:
             self._notify([key for key in some if key not in live])
         return pause
 
-    def _watch(self) -> float | None:
+    def _watch(self, now: float) -> float | None:
         """Wait for one end, as long as somebody waits."""
         if not self._possible:
             return None
         if not self._waiting:
-            if elapsed() - self._deserted_at > LINGER:
+            if now - self._deserted_at > LINGER:
                 self._stream.end()
                 return None
             return LINGER

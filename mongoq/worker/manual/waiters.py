@@ -6,10 +6,10 @@ who wait cost the server what one costs, and do not fight for one task.
 
 from __future__ import annotations
 
-import random
 import threading
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final
 
 from mongoq.core.clock import elapsed
@@ -18,10 +18,9 @@ from mongoq.core.task import Task
 from mongoq.core.waiter import Waiter
 from mongoq.storage.commands import Op, Wait
 from mongoq.worker.runtime import Runtime
-from mongoq.worker.services.fetcher import FIRST_POLL, LONGEST_POLL, LONGEST_POLL_WATCHED
 from mongoq.worker.services.loop import Health, Loop
-from mongoq.worker.services.sweeper import Sweeper
-from mongoq.worker.services.watcher import Stream, Waker
+from mongoq.worker.services.watcher import FIRST_POLL, Stream, WorkWatcher
+from mongoq.worker.stages import Wake
 
 MOST_KEPT: Final = 8
 """Queues of waiters that are kept although nobody waits there: those who claim in a loop come back at once."""
@@ -37,18 +36,15 @@ class Waiters:
         self._closed = False
         self._count = 0
         self._stream = stream
-        self._poll = FIRST_POLL
         self._poll_at = 0.0
-        self._sweeper = Sweeper(runtime, found_work=self.notify_one, watched=lambda: stream.open)
-        self._watcher = Waker(
-            stream, news=self.notify_one, ready=self.notify_one, scheduled=self._look_ahead,
-            telemetry=runtime.telemetry,
+        health = Health(runtime.telemetry, runtime.elapsed)
+        self._watcher = WorkWatcher(
+            replace(runtime, wake=self._wake), stream, health, self.close, prefix="claim-",
+            resting=lambda: self.deserted,
         )  # fmt: skip
-        health = Health(runtime.telemetry)
-        steps = {"sweeper": self._sweep, "watcher": self._watcher.step, "poll": self._polled}
-        self._loops = {name: Loop(f"claim-{name}", step, health, self.close) for name, step in steps.items()}
-        for loop in self._loops.values():
-            loop.start()
+        self._poller = Loop("claim-poll", self._polled, health, self.close, clock=runtime.elapsed)
+        self._watcher.start()
+        self._poller.start()
 
     @property
     def deserted(self) -> bool:
@@ -60,10 +56,10 @@ class Waiters:
         with self._lock:
             self._count += 1
             if self._count == 1:
-                self._poll = FIRST_POLL
+                self._watcher.poll.reset()
                 self._poll_at = elapsed() + FIRST_POLL
-        for name in ("sweeper", "poll"):
-            self._loops[name].wake()
+        self._watcher.wake()
+        self._poller.wake()
 
     def leave(self) -> None:
         """Count one out."""
@@ -97,8 +93,8 @@ class Waiters:
             waiting, self._waiting = self._waiting, deque()
         for waiter in waiting:
             waiter.notify()
-        for loop in self._loops.values():
-            loop.stop()
+        self._watcher.stop()
+        self._poller.stop()
 
     def _notified(self, deadline: float) -> Op[None]:
         waiter = Waiter()
@@ -119,29 +115,25 @@ class Waiters:
             if waiter.notified and not looks:  # it was interrupted: another is to look in its place
                 self.notify_one()
 
-    # The services.
+    # The service of the poll, and what wakes.
 
-    def _polled(self) -> float | None:
+    def _polled(self, now: float) -> float | None:
         """Let one look for all of them, at pauses that grow; the seconds until the next time."""
-        now = elapsed()
         with self._lock:
             if self.deserted:
                 return None
             if now < self._poll_at:
                 return self._poll_at - now
-            longest = LONGEST_POLL_WATCHED if self._stream.open else LONGEST_POLL
-            self._poll = min(longest, self._poll * 2)
-            pause = self._poll * random.uniform(0.9, 1.1)  # noqa: S311 -- no secret
+            pause = self._watcher.poll.next(watched=self._watcher.watched)
             self._poll_at = now + pause
         self.notify_one()
         return pause
 
-    def _sweep(self) -> float | None:
-        return None if self.deserted else self._sweeper.step()
-
-    def _look_ahead(self) -> None:
-        self._sweeper.look_ahead()
-        self._loops["sweeper"].wake()
+    def _wake(self, wake: Wake) -> None:
+        if wake is Wake.SCHEDULED:
+            self._watcher.look_ahead()
+        else:
+            self.notify_one()
 
 
 class Places:

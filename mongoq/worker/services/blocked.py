@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from typing import Final
 
-from mongoq.core.clock import elapsed
-
 BLOCKED_FOR: Final = 10.0
 
 
@@ -16,13 +14,12 @@ class Blocked:
     def __init__(self) -> None:
         self._until: dict[str, float] = {}
 
-    def add(self, keys: Iterable[str]) -> None:
+    def add(self, keys: Iterable[str], now: float) -> None:
         """Note tasks that are blocked."""
-        self._until |= dict.fromkeys(keys, elapsed() + BLOCKED_FOR)
+        self._until |= dict.fromkeys(keys, now + BLOCKED_FOR)
 
-    def keys(self) -> Collection[str]:
-        """Those to leave alone now."""
+    def keys(self, now: float) -> Collection[str]:
+        """Those to leave alone at this instant."""
         if self._until:
-            now = elapsed()
             self._until = {key: until for key, until in self._until.items() if until > now}
         return self._until

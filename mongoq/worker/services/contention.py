@@ -1,9 +1,9 @@
-"""Where in the line a claimer takes its batch, so that many processes do not all fight for the head.
+"""Where in the queue a claimer takes its batch, so that many processes do not all fight for the head.
 
-A process that loses tasks of its batch to another steps aside: it takes its next batch a few batches further
-back, at random, among tasks of the same priority, and stays there as long as it loses nothing. So the processes
-of a fleet find places of their own (with two of them at the head, one lost nearly all that it had found). One
-claim a second is made at the head whatever happens, so that nothing stays there when a process ends.
+A process that loses tasks of its batch to another moves back: it takes its next batch a few batches further down, at
+random, among tasks of the same priority, and stays there as long as it loses nothing. So the processes of a fleet
+spread out (with two of them at the head, one lost nearly all that it had found). One claim a second is made at the
+head whatever happens, so that no task stays there when a process ends.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ WIDEST: Final = 16
 AT_THE_HEAD_EVERY: Final = 1.0
 """Seconds."""
 MUCH: Final = 0.1
-"""The share of a batch whose loss is worth a step aside."""
+"""The share of a batch whose loss makes it worth moving back."""
 
 
-class Window:
+class Contention:
     """The place of one claimer. No I/O."""
 
     def __init__(self, first: int = 0) -> None:
@@ -29,19 +29,19 @@ class Window:
         self._at_the_head_at = float("-inf")
 
     def place(self, now: float) -> int:
-        """How many batches to leave before the next one, at `now`."""
+        """How many batches to skip before the next one, at `now`."""
         if self._first or (self._place and now - self._at_the_head_at < AT_THE_HEAD_EVERY):
             return self._place
         self._at_the_head_at = now
         return 0
 
     def claimed(self, found: int, lost: int) -> None:
-        """Note how a claim went: `lost` of those `found` went to another claimant."""
+        """Note how a claim went: `lost` of those `found` went to other workers."""
         if lost > found * MUCH:
             self._width = min(WIDEST, self._width * 2)
             self._place = self._first + random.randrange(self._width)  # noqa: S311 -- no secret
 
     def too_far(self) -> None:
-        """Note that there was no whole batch of that priority at this place: the line is short."""
+        """Note that there was no whole batch of that priority at this place: the queue is short."""
         self._width = max(1, self._width // 2)
         self._place = min(self._place, self._first + self._width - 1)

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections import deque
 from collections.abc import Callable
 from datetime import timedelta
-from typing import Final, NamedTuple
+from typing import Final
 
-from mongoq.core.clock import elapsed
 from mongoq.core.errors import DependencyError, InvalidTask, MongoqError, StorageRefused, StorageUnavailable
 from mongoq.core.events import Signpost
 from mongoq.core.verdict import Verdict
@@ -17,8 +15,10 @@ from mongoq.storage.operations.finish import Ended, Finished, finish, finish_and
 from mongoq.storage.operations.malformed import UNFIT
 from mongoq.storage.operations.skip_locked import PROBE, WRITE_LIMIT
 from mongoq.worker.attempt import LiveAttempt
+from mongoq.worker.ledger import GATHERED
 from mongoq.worker.runtime import Runtime
-from mongoq.worker.services.loop import PAUSE
+from mongoq.worker.services.prefetch import Prefetch
+from mongoq.worker.stages import Completion, Wake
 
 log = logging.getLogger("mongoq.worker")
 
@@ -26,154 +26,74 @@ BATCH: Final = 1_000
 LONGEST_GATHERING: Final = 0.05
 SHORTEST_GATHERING: Final = 0.005
 """Seconds. Endings that come faster gather while those before them are written."""
-GATHERED: Final = 32
-"""So many endings are worth a write."""
-HURRIED_PAUSE: Final = 0.05
+
+Instead = Callable[[Completion, MongoqError], Verdict]
+"""Decides what becomes of a task whose ending was refused with the change or the result that came with it."""
 
 
-class Settled(NamedTuple):
-    """An attempt whose handler has ended, and what is to be written."""
-
-    attempt: LiveAttempt
-    verdict: Verdict
-
-
-class Kept(NamedTuple):
-    """An ending that could not be written for a reason of its own, and when it is tried again, on `elapsed()`."""
-
-    ending: Settled
-    tries: int
-    due: float
-
-
-class FinishBuffer:
-    """Endings on their way, oldest first. Any thread adds; only the finisher takes, gives back and keeps.
-
-    Without a lock: every operation used on the deque is atomic, and handlers queued up for one.
-    """
-
-    def __init__(self) -> None:
-        self._waiting: deque[Settled] = deque()
-        self._kept: dict[LiveAttempt, Kept] = {}
-        self._hurried = False
-
-    def __len__(self) -> int:
-        return len(self._waiting) + len(self._kept)
-
-    @property
-    def fresh(self) -> int:
-        """How many have not been tried yet, or are to be tried before all others."""
-        return len(self._waiting)
-
-    def add(self, attempt: LiveAttempt, verdict: Verdict) -> None:
-        """Leave an ending to be written."""
-        self._waiting.append(Settled(attempt, verdict))
-
-    def take(self, most: int) -> list[Settled]:
-        """Take the oldest endings out."""
-        taken: list[Settled] = []
-        while len(taken) < most and self._waiting:
-            taken.append(self._waiting.popleft())
-        return taken
-
-    def give_back(self, endings: list[Settled]) -> None:
-        """Put back what could not be written, to be written first."""
-        self._waiting.extendleft(reversed(endings))
-
-    def keep(self, ending: Settled) -> bool:
-        """Keep an ending apart from the others, to be tried again after a pause that grows; whether it is new here."""
-        before = self._kept.get(ending.attempt)
-        tries = 1 if before is None else before.tries + 1
-        self._kept[ending.attempt] = Kept(ending, tries, elapsed() + PAUSE.delay(tries).total_seconds())
-        return before is None
-
-    def due(self, now: float) -> list[Settled]:
-        """Those kept that are to be tried again; they stay kept until `forget`."""
-        return [kept.ending for kept in self._kept.values() if self._hurried or kept.due <= now]
-
-    def forget(self, endings: list[Settled]) -> None:
-        """Keep these no more."""
-        for ending in endings:
-            self._kept.pop(ending.attempt, None)
-
-    def pause(self, now: float) -> float | None:
-        """Seconds until there is something to write; None where there is nothing."""
-        if self._waiting:
-            return 0
-        if not self._kept:
-            return None
-        wait = max(0.0, min(kept.due for kept in self._kept.values()) - now)
-        return min(HURRIED_PAUSE, wait) if self._hurried else wait
-
-    def hurry(self) -> None:
-        """Let those kept be tried as often as makes sense from now on: there is not much time left."""
-        self._hurried = True
+def tell_lost(runtime: Runtime, attempt: LiveAttempt) -> None:
+    """Say that a lease was lost, in the log and as an event."""
+    log.warning("the lease on task %s was lost: whatever its handler does is not recorded", attempt.key)
+    runtime.telemetry.emit(Signpost.LEASE_LOST, key=attempt.key)
 
 
 class Finisher:
     """The service that writes endings."""
 
-    def __init__(
-        self,
-        shared: Runtime,
-        buffer: FinishBuffer,
-        *,
-        gather_for: Callable[[], float],
-        taken: Callable[[], None],
-        written: Callable[[list[Settled], list[LiveAttempt]], None],
-        refused: Callable[[LiveAttempt, Verdict, MongoqError], Verdict],
-    ) -> None:
-        self._shared = shared
-        self._buffer = buffer
-        self._gather_for = gather_for
-        self._taken = taken
-        self._written = written
-        self._refused = refused
-        self._gathering_since: float | None = None
-        self._left: dict[LiveAttempt, Settled] = {}
-        """Those taken of which it is not known what became of them."""
+    def __init__(self, runtime: Runtime, prefetch: Prefetch, instead: Instead) -> None:
+        self._runtime = runtime
+        self._ledger = runtime.ledger
+        self._prefetch = prefetch
+        self._instead = instead
+        self._gathering_since = 0.0
 
-    @property
-    def gathering(self) -> bool:
-        """Whether what waits is written soon anyway: no need to be woken for one more."""
-        return self._gathering_since is not None and self._buffer.fresh < GATHERED
-
-    def step(self) -> float | None:
+    def step(self, now: float) -> float | None:
         """Write what has gathered. An ending whose write fails is kept and written again, as long as it takes.
 
         Where the server does not answer, all that are not written are first again. What is wrong with one alone
         (it is refused, or an open transaction holds its task) keeps none of the others waiting for long.
         """
-        if self._buffer.fresh and (rest := self._rest()):
-            self._taken()
+        ledger = self._ledger
+        if ledger.fresh and (rest := self._rest(now)):
+            self._runtime.wake(Wake.ROOM)
             return rest
-        self._left = {ending.attempt: ending for ending in self._buffer.take(BATCH)}
+        batch = ledger.take(BATCH)
         try:
-            if self._left:
-                self._taken()
-                self._write_all(list(self._left.values()))
+            if batch:
+                self._runtime.wake(Wake.ROOM)
+                self._write_all(batch)
         finally:
-            self._buffer.give_back(list(self._left.values()))
-        self._write_all(self._buffer.due(elapsed()), again=True)
-        return self._buffer.pause(elapsed())
+            ledger.give_back()
+        self._write_all(ledger.kept_due(self._runtime.elapsed()), again=True)
+        return ledger.write_after(self._runtime.elapsed())
 
-    def _rest(self) -> float:
+    @property
+    def gather_for(self) -> float:
+        """How many seconds endings may be held back for others: the mean run time of a handler.
+
+        0 when no handler runs, so that the last task of a burst is not delayed. A crash then re-runs no more work
+        than it would anyway.
+        """
+        return self._prefetch.pace if self._ledger.active and not self._ledger.stopping else 0.0
+
+    def _rest(self, now: float) -> float:
         """For how many seconds the endings that wait may go on waiting for others; 0 where they are written now.
 
         A write costs this process and the server as much as 30 endings in it do. With two children that compute for
         20 ms and endings written one by one, a sixth of two cores went into it.
         """
-        time = min(LONGEST_GATHERING, self._gather_for()) if self._buffer.fresh < GATHERED else 0.0
-        now = elapsed()
-        if self._gathering_since is None:
+        ledger = self._ledger
+        time = min(LONGEST_GATHERING, self.gather_for) if ledger.fresh < GATHERED else 0.0
+        if not ledger.gathering:
+            ledger.gathering = True
             self._gathering_since = now
         rest = self._gathering_since + time - now
         if time >= SHORTEST_GATHERING and rest > 0:
             return rest
-        self._gathering_since = None
+        ledger.gathering = False
         return 0.0
 
-    def _write_all(self, endings: list[Settled], *, again: bool = False) -> None:
+    def _write_all(self, endings: list[Completion], *, again: bool = False) -> None:
         endings = self._writable(endings)
         plain = [ending for ending in endings if ending.verdict.modification is None]
         try:
@@ -187,17 +107,17 @@ class Finisher:
         for ending in changing[:1] if again else changing:
             self._write_alone(ending, again=again)
 
-    def _writable(self, endings: list[Settled]) -> list[Settled]:
+    def _writable(self, endings: list[Completion]) -> list[Completion]:
         """Those that no transaction of their handler's own holds up; the others are kept until it has ended.
 
         It is still open where the handler was given up in its middle: a thread behind a cancelled coroutine, a child
         that was killed.
         """
-        if not any(ending.attempt.apart for ending in endings):
+        if not any(ending.attempt.in_transaction for ending in endings):
             return endings
         writable = []
         for ending in endings:
-            if not ending.attempt.apart:
+            if not ending.attempt.in_transaction:
                 writable.append(ending)
             elif ending.attempt.committed:  # it completed the task after all
                 self._decided([ending], [])
@@ -205,12 +125,12 @@ class Finisher:
                 self._keep(ending, "its handler's own transaction is still open")
         return writable
 
-    def _write(self, endings: list[Settled], *, again: bool = False) -> None:
+    def _write(self, endings: list[Completion], *, again: bool = False) -> None:
         """Write these together, and keep what somebody's open transaction holds."""
         if not endings:
             return
         ended = [Ended(attempt.task, verdict) for attempt, verdict in endings]
-        finished: Finished = self._shared.run(finish(self._shared.context, ended, again=again))
+        finished: Finished = self._runtime.run(finish(self._runtime.context, ended, again=again))
         if finished.blocked:
             blocked = {(one.task.key, one.token) for one in finished.blocked}
             for ending in endings:
@@ -222,11 +142,11 @@ class Finisher:
         refused = {(lost.task.key, lost.token) for lost in finished.lost}
         lost = [a for a, _ in endings if (a.key, a.token) in refused] if refused else []
         self._decided(endings, lost)
-        if self._shared.telemetry:
+        if self._runtime.telemetry:
             written = [(a.task, verdict) for a, verdict in endings if (a.key, a.token) not in refused]
-            self._shared.telemetry.emit(Signpost.FINISHED, count=len(written), endings=written)
+            self._runtime.telemetry.emit(Signpost.FINISHED, count=len(written), endings=written)
 
-    def _write_alone(self, ending: Settled, *, again: bool) -> None:
+    def _write_alone(self, ending: Completion, *, again: bool) -> None:
         try:
             if ending.verdict.modification is None:
                 self._write([ending], again=again)
@@ -242,37 +162,37 @@ class Finisher:
                 raise
             self._keep(ending, "somebody's open transaction holds what it changes")
 
-    def _write_with_changes(self, ending: Settled, patience: timedelta) -> None:
+    def _write_with_changes(self, ending: Completion, patience: timedelta) -> None:
         """Write an ending and its modification in one transaction; where that is refused, what then becomes of it."""
         attempt, verdict = ending
         try:
-            operation = finish_and_modify(self._shared.context, Ended(attempt.task, verdict), patience=patience)
-            done = self._shared.run(operation)
+            operation = finish_and_modify(self._runtime.context, Ended(attempt.task, verdict), patience=patience)
+            done = self._runtime.run(operation)
         except (DependencyError, InvalidTask, StorageRefused) as error:
-            self._write([Settled(attempt, self._refused(attempt, verdict, error))])
+            self._write([Completion(attempt, self._instead(ending, error))])
             return
         self._decided([ending], [] if done else [attempt])
-        if done and self._shared.telemetry:
-            self._shared.telemetry.emit(Signpost.FINISHED, count=1, endings=[(attempt.task, verdict)])
+        if done and self._runtime.telemetry:
+            self._runtime.telemetry.emit(Signpost.FINISHED, count=1, endings=[(attempt.task, verdict)])
 
-    def _write_failure(self, ending: Settled, error: StorageRefused) -> None:
+    def _write_failure(self, ending: Completion, error: StorageRefused) -> None:
         """Write a failure in place of an ending that no time will make fit into its document."""
-        attempt, verdict = ending
-        instead = self._refused(attempt, verdict, InvalidTask(f"its ending cannot be stored: {error}"))
+        attempt = ending.attempt
+        instead = self._instead(ending, InvalidTask(f"its ending cannot be stored: {error}"))
         try:
-            self._write([Settled(attempt, instead)])
+            self._write([Completion(attempt, instead)])
         except StorageRefused:
             # Nothing can be written to it: the rescue sets it aside.
             log.warning("the ending of task %s cannot be written (%s): its lease will run out", attempt.key, error)
             self._decided([ending], [])
 
-    def _keep(self, ending: Settled, why: str) -> None:
-        self._left.pop(ending.attempt, None)
-        if self._buffer.keep(ending):
+    def _keep(self, ending: Completion, why: str) -> None:
+        if self._ledger.keep(ending, self._runtime.elapsed()):
             log.warning("the ending of task %s is not written yet (%s): it is tried again", ending.attempt.key, why)
 
-    def _decided(self, endings: list[Settled], lost: list[LiveAttempt]) -> None:
-        for ending in endings:
-            self._left.pop(ending.attempt, None)
-        self._buffer.forget(endings)
-        self._written(endings, lost)
+    def _decided(self, endings: list[Completion], lost: list[LiveAttempt]) -> None:
+        wakes = self._ledger.written(endings, lost)
+        for attempt in lost:
+            tell_lost(self._runtime, attempt)
+        for wake in wakes:
+            self._runtime.wake(wake)

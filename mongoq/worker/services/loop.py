@@ -23,26 +23,28 @@ log = logging.getLogger("mongoq.worker")
 
 PAUSE: Final = Exponential(timedelta(milliseconds=100), factor=2, max=timedelta(seconds=5))
 
-Step = Callable[[], float | None]
-"""Does what is to be done now; returns the seconds until it wants to be called again, None: when woken."""
+Clock = Callable[[], float]
+Step = Callable[[float], float | None]
+"""Does what is to be done at this instant; returns the seconds until it wants to be called again, None: when woken."""
 
 
 class Health:
     """Whether MongoDB answers, as this process sees it."""
 
-    def __init__(self, telemetry: Telemetry) -> None:
+    def __init__(self, telemetry: Telemetry, clock: Clock = elapsed) -> None:
         self._telemetry = telemetry
+        self._clock = clock
         self._lock = threading.Lock()
-        self._lost: dict[str, float] = {}
+        self._lost: set[str] = set()
         self._since: float | None = None
 
     def ill(self, who: str, error: StorageError) -> None:
         """Note that `who` got no answer."""
         with self._lock:
-            self._lost[who] = elapsed()
+            self._lost.add(who)
             first = self._since is None
             if first:
-                self._since = elapsed()
+                self._since = self._clock()
         if first:
             log.warning("MongoDB is not working for this worker: %s; it goes on trying", error)
             self._telemetry.emit(Signpost.STORAGE_LOST, error=error)
@@ -52,17 +54,18 @@ class Health:
         if who not in self._lost:
             return
         with self._lock:
-            self._lost.pop(who, None)
+            self._lost.discard(who)
             since = self._since
             if self._lost or since is None:
                 return
             self._since = None
-        log.warning("MongoDB works again after %.1f s", elapsed() - since)
-        self._telemetry.emit(Signpost.STORAGE_BACK, seconds=elapsed() - since)
+        seconds = self._clock() - since
+        log.warning("MongoDB works again after %.1f s", seconds)
+        self._telemetry.emit(Signpost.STORAGE_BACK, seconds=seconds)
 
 
 class Loop:
-    """Calls a service's step in a thread of its own until it is stopped.
+    """Calls a service's step in a thread of its own until it is stopped; `clock` tells each step the time.
 
     Where the queue or its client was closed it calls `closed` and ends: nothing can be done any more. `last` is called
     at its end in any case, in its own thread.
@@ -74,12 +77,15 @@ class Loop:
         step: Step,
         health: Health,
         closed: Callable[[], None] = lambda: None,
+        *,
         last: Callable[[], None] = lambda: None,
+        clock: Clock = elapsed,
     ) -> None:
         self.name = name
         self._step = step
         self._closed = closed
         self._last = last
+        self._clock = clock
         self._health = health
         self._wake = threading.Event()
         self._stopping = threading.Event()
@@ -118,7 +124,7 @@ class Loop:
         while not self._stopping.is_set():
             self._wake.clear()
             try:
-                delay = self._step()
+                delay = self._step(self._clock())
             except StorageError as error:
                 self._health.ill(self.name, error)
             except QueueClosed:

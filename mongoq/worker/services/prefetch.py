@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
+from mongoq.worker.ledger import GATHERED, Ledger
+
+BATCH: Final = 1_000
+"""How many tasks one claim takes at most. Handlers that do nothing drained 15,000 tasks/s with 1,000, 14,700 with 700,
+14,100 with 500 (medians of four alternating rounds, four batches ahead)."""
 HELD_AHEAD: Final = 0.1
 """Seconds of work that may wait in this process."""
 MOST_AHEAD: Final = 4_000
@@ -76,6 +81,32 @@ class Prefetch:
         wanted = self.wanted(workers)
         left = workers * 2 * self._took / max(self.pace, 1e-6)
         return max(1, wanted // 2, int(wanted - left))
+
+
+class Room:
+    """How many tasks the process has room for. Counted by the ledger, and measured by the prefetch."""
+
+    def __init__(self, ledger: Ledger, prefetch: Prefetch, slots: Callable[[], int], workers: int) -> None:
+        self._ledger = ledger
+        self._prefetch = prefetch
+        self._workers = workers
+        self.slots = slots
+        """How many handlers to claim for."""
+
+    def __call__(self) -> tuple[int, int]:
+        """How many tasks there is room for, and how many make a claim worth its trip."""
+        ahead = self._prefetch.wanted(self._workers)
+        # Unwritten endings use up prefetch capacity like waiting tasks, since both are run again after a crash. The
+        # first ones are free: they only wait for a batch, and no handler should idle because of them.
+        ledger = self._ledger
+        taken = ledger.active + max(0, ledger.unwritten - GATHERED) + ledger.asked
+        return self.slots() + ahead - taken, min(BATCH, self._prefetch.enough(self._workers))
+
+    @property
+    def worth_a_claim(self) -> bool:
+        """Whether a claim is worth its trip."""
+        room, enough = self()
+        return room >= enough
 
 
 def _up_at_once(mean: float, value: float) -> float:

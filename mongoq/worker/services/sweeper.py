@@ -6,7 +6,6 @@ import random
 from collections.abc import Callable, Collection
 from typing import Final
 
-from mongoq.core.clock import elapsed
 from mongoq.core.events import Signpost
 from mongoq.core.options import SHORTEST_LEASE
 from mongoq.storage.commands import Op
@@ -14,9 +13,10 @@ from mongoq.storage.context import Context
 from mongoq.storage.documents.filters import SKEW
 from mongoq.storage.operations import sweep
 from mongoq.worker.attempt import FOREVER
+from mongoq.worker.ledger import RENEWALS_PER_LEASE
 from mongoq.worker.runtime import Runtime
 from mongoq.worker.services.blocked import Blocked
-from mongoq.worker.services.lease_book import RENEWALS_PER_LEASE
+from mongoq.worker.stages import Wake
 
 Sweep = Callable[[Context, Collection[str]], Op[sweep.Swept]]
 
@@ -48,68 +48,69 @@ class Pace:
         self._close_until = 0.0
         self._foreseen = True  # what has run out before the first look says nothing
 
-    @property
-    def pause(self) -> float:
+    def pause(self, now: float) -> float:
         """How many seconds may pass between two looks."""
-        return self._shortest if elapsed() < self._close_until else self._longest
+        return self._shortest if now < self._close_until else self._longest
 
-    def note(self, swept: sweep.Swept) -> None:
+    def note(self, swept: sweep.Swept, now: float) -> None:
         """Note what a look found."""
         left = FOREVER if swept.next is None else (swept.next - SKEW).total_seconds()
         if swept.moved and not self._foreseen:
-            self._watch(0.0)
+            self._watch(0.0, now)
         elif 0 < left < self._longest * (1 - 1 / RENEWALS_PER_LEASE):
-            self._watch(left)
+            self._watch(left, now)
         self._foreseen = left < self._longest
 
-    def _watch(self, lease: float) -> None:
-        self._shortest = max(SHORTEST_LEASE.total_seconds(), min(lease, self.pause))
-        self._close_until = elapsed() + CLOSE_FOR
+    def _watch(self, lease: float, now: float) -> None:
+        self._shortest = max(SHORTEST_LEASE.total_seconds(), min(lease, self.pause(now)))
+        self._close_until = now + CLOSE_FOR
 
 
 class Sweeper:
-    """The service that sweeps."""
+    """The service that sweeps; it wakes by `Wake.WORK` where it has made tasks ready."""
 
-    def __init__(self, shared: Runtime, *, found_work: Callable[[], None], watched: Callable[[], bool]) -> None:
-        self._shared = shared
-        self._found_work = found_work
+    def __init__(self, runtime: Runtime, *, watched: Callable[[], bool]) -> None:
+        self._runtime = runtime
         self._watched = watched
         self._next = dict.fromkeys(SWEEPS, 0.0)
         self._woken = False
         self._blocked = Blocked()
-        self._pace = Pace(min(RESCUE_EVERY, shared.context.options.policy.lease.total_seconds()))
+        self._pace = Pace(min(RESCUE_EVERY, runtime.context.options.policy.lease.total_seconds()))
 
     def look_ahead(self) -> None:
         """Look for scheduled tasks at the next step: one has just been written."""
         self._woken = True
 
-    def step(self) -> float:
+    def step(self, now: float) -> float:
         """Run the sweeps that are due; the seconds until the next one is."""
         if self._woken:
             self._woken = False
             self._next["promoted"] = 0.0
-        counts = {name: self._sweep(name) for name, due in self._next.items() if elapsed() >= due}
+        counts = {name: self._sweep(name) for name, due in self._next.items() if now >= due}
         if counts.get("promoted") or counts.get("rescued"):
-            self._found_work()
-        if any(counts.values()) and self._shared.telemetry:
-            self._shared.telemetry.emit(Signpost.SWEPT, **{name: counts.get(name, 0) for name in SWEEPS})
-        return max(0.0, min(self._next.values()) - elapsed())
+            self._runtime.wake(Wake.WORK)
+        if any(counts.values()) and self._runtime.telemetry:
+            self._runtime.telemetry.emit(Signpost.SWEPT, **{name: counts.get(name, 0) for name in SWEEPS})
+        return max(0.0, min(self._next.values()) - self._runtime.elapsed())
 
     def _sweep(self, name: str) -> int:
-        swept: sweep.Swept = self._shared.run(SWEEPS[name](self._shared.context, self._blocked.keys()))
-        self._blocked.add(swept.blocked)
+        runtime = self._runtime
+        blocked = self._blocked.keys(runtime.elapsed())
+        swept: sweep.Swept = runtime.run(SWEEPS[name](runtime.context, blocked))
+        now = runtime.elapsed()
+        self._blocked.add(swept.blocked, now)
         if name == "rescued":
-            self._pace.note(swept)
+            self._pace.note(swept, now)
         # The jitter keeps a fleet from sweeping in step; what is due at a known time is not late by it.
-        pause = self._longest(name) * random.uniform(0.75, 1.0)  # noqa: S311 -- no secret
+        pause = self._longest(name, now) * random.uniform(0.75, 1.0)  # noqa: S311 -- no secret
         if swept.next is not None:
             pause = min(pause, max(0.0, swept.next.total_seconds()))
-        self._next[name] = elapsed() + pause
+        self._next[name] = now + pause
         return swept.moved
 
-    def _longest(self, name: str) -> float:
+    def _longest(self, name: str, now: float) -> float:
         if name == "promoted":
             return PROMOTE_EVERY_WATCHED if self._watched() else PROMOTE_EVERY
         if name == "rescued":
-            return self._pace.pause
+            return self._pace.pause(now)
         return EXPIRE_EVERY

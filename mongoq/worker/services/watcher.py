@@ -1,30 +1,37 @@
-"""Watches for new work while this process is idle, so that an idle worker starts in milliseconds.
+"""Finds new work for whoever is idle: a sweeper, a change stream while nothing is found, and a poll below both.
 
-A hint, never more: without the stream, on a standalone server or after any error, the poll finds everything.
+The stream is a hint, never more: without it, on a standalone server or after any error, the poll finds everything. The
+engine uses a watcher for its fetcher, and the claimers that wait by hand share one for each set of queues.
 """
 
 from __future__ import annotations
 
 import random
-import threading
 from collections.abc import Callable
 from typing import Final, Protocol
 
-from mongoq.core.clock import elapsed
 from mongoq.core.errors import StorageRefused
-from mongoq.core.events import Signpost, Telemetry
+from mongoq.core.events import Signpost
 from mongoq.core.lifecycle import TaskState
 from mongoq.storage.operations.watch import NO_STREAMS
+from mongoq.worker.runtime import Runtime
+from mongoq.worker.services.loop import Health, Loop
+from mongoq.worker.services.sweeper import Sweeper
+from mongoq.worker.stages import Wake
 
 SPREAD: Final = 0.001
-"""Seconds for which a process that lost a race for news holds back at the next one; twice as long after each loss."""
+"""Seconds by which a process that lost a race for a task delays its next try; twice as long after each loss."""
 LONGEST_SPREAD: Final = 0.03
 LINGER: Final = 1.0
 """Seconds for which a stream outlives the idleness it was opened for: opening costs more than a quiet second."""
+FIRST_POLL: Final = 0.02
+LONGEST_POLL: Final = 1.0
+LONGEST_POLL_WATCHED: Final = 5.0
+"""While a stream is open, polls are only there for what it misses: this is the most that a missed event costs."""
 
 
 class Stream(Protocol):
-    """What the waker needs of `storage.wakeups.Wakeups`."""
+    """What a watcher needs of `storage.drivers.change_stream.ChangeStream`."""
 
     @property
     def open(self) -> bool: ...  # noqa: D102
@@ -33,93 +40,187 @@ class Stream(Protocol):
     def end(self) -> None: ...  # noqa: D102
 
 
-class Waker:
-    """The service that waits for news."""
+class Poll:
+    """The pause between two claims that find nothing: it doubles, with jitter."""
 
-    def __init__(
-        self,
-        stream: Stream,
-        *,
-        news: Callable[[], None],
-        ready: Callable[[], None],
-        scheduled: Callable[[], None],
-        telemetry: Telemetry,
-    ) -> None:
-        self._stream = stream
-        self._news = news
-        self._ready = ready
-        self._scheduled = scheduled
-        self._telemetry = telemetry
-        self._idle = threading.Event()
-        self._busy_since = 0.0
+    def __init__(self) -> None:
+        self._pause = FIRST_POLL
+
+    def reset(self) -> None:
+        """Begin with short pauses again: something was found."""
+        self._pause = FIRST_POLL
+
+    def next(self, *, watched: bool) -> float:
+        """Seconds until the next claim; longer where an open stream tells of work."""
+        self._pause = min(LONGEST_POLL_WATCHED if watched else LONGEST_POLL, self._pause * 2)
+        return self._pause * random.uniform(0.9, 1.1)  # noqa: S311 -- no secret
+
+
+class StreamWatch:
+    """The service that waits for news of work while the process is idle, so that an idle worker starts in milliseconds.
+
+    It wakes by `Wake.NEWS` where a task has come, `Wake.SCHEDULED` where one was scheduled, and by both `Wake.WORK`
+    and `Wake.SCHEDULED` once a stream stands, because what came before that is found by one more look.
+    """
+
+    def __init__(self, runtime: Runtime, stream: Stream) -> None:
+        self._runtime = runtime
+        self.stream = stream
+        self._idle = False
+        self._busy_since: float | None = None
         self._possible = True
         self._racing = False
         self._spread = 0.0
+        self._news_due = False
         self._told = False
         """Whether others count on a stream to tell them of scheduled tasks."""
 
-    def idle(self, idle: bool) -> bool:
-        """Note whether the last claim found nothing; whether news comes by itself, so that polls may be rare."""
+    def idle(self, *, idle: bool) -> bool:
+        """Note whether the last claim found nothing; whether the service has to be woken for it."""
         self.raced(won=not idle)
-        if idle:
-            self._idle.set()
-        elif self._idle.is_set():
-            self._busy_since = elapsed()
-            self._idle.clear()
-        return self._stream.open
+        became_idle = idle and not self._idle
+        if self._idle and not idle:
+            self._busy_since = None
+        self._idle = idle
+        return became_idle
 
     def raced(self, *, won: bool) -> None:
         """Note how the last piece of news was followed up.
 
-        Of an idle fleet the process that won the last race answers at once, those that lost it hold back: they
-        find nothing any more, which is cheap, and there is no fight. The winner's place is taken when it is busy.
+        Of an idle fleet the process that won the last race answers at once, and those that lost it wait a little:
+        they find nothing any more, which is cheap, and there is no fight. The winner's place is taken when it is busy.
         """
         if self._racing:
             self._racing = False
             self._spread = self._spread / 4 if won else min(LONGEST_SPREAD, max(SPREAD, self._spread * 2))
 
-    def step(self) -> float | None:
+    def step(self, now: float) -> float | None:
         """Wait for one piece of news, as long as the process is idle."""
+        if self._news_due:
+            return self._tell_news()
         if not self._possible:
             return None
-        if not self._idle.is_set():
-            left = self._busy_since + LINGER - elapsed()
-            if left <= 0:
-                self.end()
-            self._idle.wait(max(0.05, left) if self._stream.open else LINGER)
-            return 0
-        if not self._stream.open and not self._begin():
+        if not self._idle:
+            return self._linger(now)
+        if not self.stream.open and not self._begin():
             return None
         self._told = True
-        news = self._stream.wait()
+        news = self.stream.wait()
         if news is TaskState.READY:
-            self._idle.clear()
-            self._busy_since = elapsed()
+            self._idle = False
+            self._busy_since = None
+            self._news_due = True
             if self._spread >= SPREAD:
-                threading.Event().wait(self._spread * random.uniform(0.5, 1.0))  # noqa: S311 -- no secret
-            self._racing = True
-            self._news()
-        elif news is TaskState.SCHEDULED:
-            self._scheduled()
+                return self._spread * random.uniform(0.5, 1.0)  # noqa: S311 -- no secret
+            return self._tell_news()
+        if news is TaskState.SCHEDULED:
+            self._runtime.wake(Wake.SCHEDULED)
         return 0
 
     def end(self) -> None:
         """Watch no more; scheduled tasks are to be looked for from now on. For the thread that steps."""
-        self._stream.end()
+        self.stream.end()
         if self._told:
             self._told = False
-            self._scheduled()
+            self._runtime.wake(Wake.SCHEDULED)
+
+    def _tell_news(self) -> float:
+        self._news_due = False
+        self._racing = True
+        self._runtime.wake(Wake.NEWS)
+        return 0
+
+    def _linger(self, now: float) -> float | None:
+        """Close the stream when the process has been busy for a while."""
+        if not self.stream.open:
+            if self._told:
+                self.end()
+            return None
+        if self._busy_since is None:
+            self._busy_since = now
+        left = self._busy_since + LINGER - now
+        if left > 0:
+            return left
+        self.end()
+        return None
 
     def _begin(self) -> bool:
         try:
-            self._stream.begin()
+            self.stream.begin()
         except StorageRefused as error:
             if error.code not in NO_STREAMS:
                 raise
             self._possible = False
             return False
-        # What came between the empty claim and the opening, or since a stream broke off, is found by one more look.
-        self._ready()
-        self._scheduled()
-        self._telemetry.emit(Signpost.WATCHING)
+        self._runtime.wake(Wake.WORK)
+        self._runtime.wake(Wake.SCHEDULED)
+        self._runtime.telemetry.emit(Signpost.WATCHING)
         return True
+
+
+class WorkWatcher:
+    """A sweeper, a stream and a poll, in two loops of their own.
+
+    It wakes by `runtime.wake`, which hands `Wake.SCHEDULED` back to `look_ahead`. Without `news` no stream is watched.
+    `resting` says that nobody waits for work: then nothing is swept until `wake`.
+    """
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        stream: Stream,
+        health: Health,
+        closed: Callable[[], None],
+        *,
+        prefix: str = "",
+        news: bool = True,
+        resting: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self._runtime = runtime
+        self._resting = resting
+        self.poll = Poll()
+        self._watch = StreamWatch(runtime, stream)
+        self._sweeper = Sweeper(runtime, watched=lambda: stream.open)
+        clock = runtime.elapsed
+        self.loops = {"sweeper": Loop(f"{prefix}sweeper", self._sweep, health, closed, clock=clock)}
+        if news:
+            # Its stream may stand on a client that others go on to use.
+            end = self._watch.end
+            self.loops["watcher"] = Loop(f"{prefix}watcher", self._watch.step, health, closed, last=end, clock=clock)
+
+    @property
+    def watched(self) -> bool:
+        """Whether news comes by itself."""
+        return self._watch.stream.open
+
+    def start(self) -> None:
+        """Begin."""
+        for loop in self.loops.values():
+            loop.start()
+
+    def stop(self) -> None:
+        """Step no more; a look at the stream that is under way ends by itself."""
+        for loop in self.loops.values():
+            loop.stop()
+
+    def wake(self) -> None:
+        """Sweep again: there is somebody who waits for work."""
+        self.loops["sweeper"].wake()
+
+    def look_ahead(self) -> None:
+        """Look for scheduled tasks now: one has just been written, and may be due sooner than the others."""
+        self._sweeper.look_ahead()
+        self.loops["sweeper"].wake()
+
+    def idle(self, idle: bool) -> bool:
+        """Note whether the last claim found nothing; whether news comes by itself, so that polls may be rare."""
+        if self._watch.idle(idle=idle) and "watcher" in self.loops:
+            self.loops["watcher"].wake()
+        return self.watched
+
+    def raced(self, *, won: bool) -> None:
+        """Note how the last piece of news was followed up."""
+        self._watch.raced(won=won)
+
+    def _sweep(self, now: float) -> float | None:
+        return None if self._resting() else self._sweeper.step(now)

@@ -12,10 +12,10 @@ FAULTS: Final = Faults()
 
 @FAULTS.function(
     "an ending is dropped when its write fails",
-    "mongoq.worker.services.finisher:FinishBuffer.give_back",
-    "unit/test_finisher.py",
+    "mongoq.worker.ledger:Ledger.give_back",
+    "unit/worker/test_finisher.py",
 )
-def _give_nothing_back(give_back: Any, buffer: Any, endings: Any) -> None:
+def _give_nothing_back(give_back: Any, ledger: Any) -> None:
     return
 
 
@@ -67,8 +67,8 @@ def _described_in_full(described: Any, target: Any) -> Any:
 
 @FAULTS.constant(
     "a lease is renewed when it is over",
-    "mongoq.worker.services.lease_book:RENEWALS_PER_LEASE",
-    "unit/test_lease_book.py",
+    "mongoq.worker.ledger:RENEWALS_PER_LEASE",
+    "unit/worker/test_ledger_leases.py",
 )
 def _one_renewal(renewals: Any) -> Any:
     return 1

@@ -64,7 +64,7 @@ def _handle_without_majority(handle: Any, *given: Any, **options: Any) -> Any:
     "storage/test_doubtful_claims.py",
     rule="forget the token",
 )
-def _never_look_back(look_back: Any, claimer: Any, **options: Any) -> Any:
+def _never_look_back(look_back: Any, claimer: Any, now: Any, **options: Any) -> Any:
     return 0
 
 

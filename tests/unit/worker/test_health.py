@@ -28,7 +28,7 @@ def test_a_lost_server_is_one_line_whoever_notices_and_however_often(
     health: Health, events: list[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     for _ in range(3):
-        for who in ("claimer", "keeper", "sweeper"):
+        for who in ("fetcher", "renewer", "sweeper"):
             health.ill(who, DOWN)
     (record,) = caplog.records
     assert (record.name, record.levelno) == ("mongoq.worker", logging.WARNING)
@@ -39,14 +39,14 @@ def test_a_lost_server_is_one_line_whoever_notices_and_however_often(
 def test_the_server_is_back_when_everybody_who_missed_it_has_had_an_answer(
     health: Health, events: list[str], caplog: pytest.LogCaptureFixture
 ) -> None:
-    health.ill("claimer", DOWN)
-    health.ill("keeper", DOWN)
+    health.ill("fetcher", DOWN)
+    health.ill("renewer", DOWN)
     caplog.clear()
     health.well("finisher")
-    health.well("claimer")
-    health.well("claimer")
+    health.well("fetcher")
+    health.well("fetcher")
     assert not caplog.records
-    health.well("keeper")
+    health.well("renewer")
     (record,) = caplog.records
     assert record.message.startswith("MongoDB works again after 0.")
     assert events == ["storage.lost", "storage.back"]
@@ -54,14 +54,14 @@ def test_the_server_is_back_when_everybody_who_missed_it_has_had_an_answer(
 
 def test_every_outage_has_its_two_lines(health: Health, events: list[str], caplog: pytest.LogCaptureFixture) -> None:
     for _ in range(3):
-        health.ill("claimer", DOWN)
-        health.well("claimer")
+        health.ill("fetcher", DOWN)
+        health.well("fetcher")
     assert len(caplog.records) == 6
     assert events == ["storage.lost", "storage.back"] * 3
 
 
 def test_a_healthy_worker_is_silent(health: Health, caplog: pytest.LogCaptureFixture) -> None:
-    for who in ("claimer", "keeper"):
+    for who in ("fetcher", "renewer"):
         health.well(who)
     assert not caplog.records
 
@@ -84,13 +84,13 @@ def test_a_loop_goes_on_after_errors_of_both_kinds(
 
     steps = outcomes()
 
-    def step() -> float:
+    def step(_now: float) -> float:
         error = next(steps)
         if error is not None:
             raise error
         return 0
 
-    loop = Loop("claimer", step, health)
+    loop = Loop("fetcher", step, health)
     loop.start()
     assert loop.join(5)
     assert next(steps, "over") == "over"
@@ -101,11 +101,11 @@ def test_a_loop_goes_on_after_errors_of_both_kinds(
 def test_a_stopped_loop_steps_no_more_however_long_its_rest(health: Health) -> None:
     steps: list[int] = []
 
-    def step() -> None:
+    def step(_now: float) -> None:
         steps.append(1)
         loop.stop()
 
-    loop = Loop("claimer", step, health)
+    loop = Loop("fetcher", step, health)
     loop.start()
     assert loop.join(5)
     assert steps == [1]
@@ -114,11 +114,11 @@ def test_a_stopped_loop_steps_no_more_however_long_its_rest(health: Health) -> N
 def test_a_wake_up_ends_the_rest_of_a_loop(health: Health) -> None:
     steps: list[int] = []
 
-    def step() -> None:
+    def step(_now: float) -> None:
         steps.append(1)
         (loop.wake if len(steps) < 3 else loop.stop)()
 
-    loop = Loop("claimer", step, health)
+    loop = Loop("fetcher", step, health)
     loop.start()
     assert loop.join(5)
     assert len(steps) == 3

@@ -122,47 +122,42 @@ def test_an_attempt_is_ended_once_however_many_threads_try(make_attempt: Make) -
 
 def test_a_transaction_outlives_the_lease_it_began_under(make_attempt: Make) -> None:
     attempt = make_attempt(elapsed() - 20, policy=Policy(lease=timedelta(seconds=10)))
-    assert attempt.pause() < 0
+    assert attempt.lease_left < 0
+    attempt.begin_transaction(0.0)
     assert attempt.interruption is None
-    attempt.resume(committed=True)
+    attempt.end_transaction(committed=True)
     assert (attempt.interruption, attempt.committed) == (None, True)
 
 
-def test_a_transaction_that_was_aborted_leaves_the_lease_as_it_was(make_attempt: Make) -> None:
+def test_a_transaction_whose_lease_was_not_extended_leaves_it_as_it_was(make_attempt: Make) -> None:
     attempt = make_attempt(elapsed() - 20, policy=Policy(lease=timedelta(seconds=10)))
-    attempt.pause()
-    attempt.resume(committed=False)
-    assert (attempt.apart, attempt.interruption) == (False, Interruption.LEASE_LOST)
+    attempt.begin_transaction(elapsed() + 100)
+    attempt.end_transaction(committed=False, extended=False)
+    assert (attempt.in_transaction, attempt.interruption) == (False, Interruption.LEASE_LOST)
 
 
-def test_a_transaction_that_was_aborted_goes_on_under_the_lease_it_began_under(make_attempt: Make) -> None:
+def test_a_transaction_that_was_aborted_leaves_the_extended_lease(make_attempt: Make) -> None:
     attempt = make_attempt(elapsed() - 9, policy=Policy(lease=timedelta(seconds=10)))
-    assert 0 < attempt.pause() <= 1
-    attempt.renewed(elapsed() + 100)
-    attempt.resume(committed=False)
-    assert (attempt.apart, attempt.committed, attempt.interruption) == (False, False, None)
+    assert 0 < attempt.lease_left <= 1
+    attempt.begin_transaction(elapsed() + 100)
+    attempt.end_transaction(committed=False)
+    assert (attempt.in_transaction, attempt.committed, attempt.interruption) == (False, False, None)
     assert attempt.lease_until > elapsed() + 90
 
 
-def test_a_block_that_outlives_every_transaction_is_renewed_again(
+def test_an_extension_never_shortens_a_lease(make_attempt: Make) -> None:
+    attempt = make_attempt(elapsed(), policy=Policy(lease=timedelta(hours=1)))
+    before = attempt.lease_until
+    attempt.begin_transaction(elapsed() + 100)
+    assert attempt.lease_until == before
+
+
+def test_a_block_that_outlives_every_transaction_is_left_alone_no_longer(
     make_attempt: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     attempt = make_attempt(elapsed())
-    attempt.pause()
-    assert not attempt.begin_renewal()
+    attempt.begin_transaction(0.0)
+    assert attempt.in_transaction
     monkeypatch.setattr("mongoq.worker.attempt.LONGEST_TRANSACTION", 0.0)
-    attempt.pause()
-    assert attempt.begin_renewal()
-
-
-def test_a_transaction_waits_for_the_renewal_under_way_and_keeps_out_the_next(make_attempt: Make) -> None:
-    attempt = make_attempt(elapsed())
-    assert attempt.begin_renewal()
-    waiting = threading.Thread(target=attempt.pause)
-    waiting.start()
-    waiting.join(0.1)
-    assert not attempt.begin_renewal()
-    assert waiting.is_alive()
-    attempt.renewing = False
-    waiting.join(10)
-    assert not waiting.is_alive()
+    attempt.begin_transaction(0.0)
+    assert not attempt.in_transaction

@@ -1,0 +1,147 @@
+"""Brings claimed attempts to the executor, and takes what becomes of them to the ledger."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+
+from mongoq.core.errors import DependencyError, MongoqError
+from mongoq.core.events import Signpost
+from mongoq.core.lifecycle import Event
+from mongoq.core.signals import Interruption
+from mongoq.core.verdict import Outcome, Raised, Released, Verdict, describe
+from mongoq.worker.attempt import FOREVER, LiveAttempt
+from mongoq.worker.config import IGNORE, STOP, WorkerConfig, executor_for
+from mongoq.worker.executors.base import Executor, Reports
+from mongoq.worker.runtime import Runtime
+from mongoq.worker.services.finisher import tell_lost
+from mongoq.worker.services.prefetch import Prefetch, Room
+from mongoq.worker.stages import Completion, Wake
+from mongoq.worker.verdicts import log_failure, verdict_instead, verdict_on
+
+log = logging.getLogger("mongoq.worker")
+
+
+class Dispatcher:
+    """What happens to one attempt between its claim and its verdict. Called from any thread; no I/O."""
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        config: WorkerConfig,
+        *,
+        stop: Callable[[DependencyError], None],
+        make_executor: Callable[[WorkerConfig, Reports], Executor] = executor_for,
+    ) -> None:
+        self._runtime = runtime
+        self._ledger = runtime.ledger
+        self._config = config
+        self._stop = stop
+        self.prefetch = Prefetch(config.prefetch)
+        reports = Reports(
+            self.started,
+            self.ended,
+            look=lambda: runtime.wake(Wake.DEADLINE),
+            more_ready=lambda: runtime.wake(Wake.WORK),
+            waiting=self._ledger.waiting,
+        )
+        self.executor = make_executor(config, reports)
+        # For a child that starts a task would wait; where that may be, a burst on an empty queue needs no child at all.
+        slots = (lambda: self.executor.ready) if config.prefetch == 0 else (lambda: config.workers)
+        self.room = Room(self._ledger, self.prefetch, slots, config.workers)
+
+    def receive(self, attempts: list[LiveAttempt]) -> None:
+        """Give what a claim brought to the executor."""
+        if self._ledger.stopping:
+            self.release(attempts)
+            return
+        if self._config.prefetch == 0:
+            # What a claim took whose reply was lost is found when its handlers may be busy again.
+            free = max(0, self.room.slots() - self._ledger.active)
+            self.release(attempts[free:])
+            attempts = attempts[:free]
+        if attempts:
+            self.prefetch.claimed(attempts, self._runtime.elapsed() - attempts[0].claimed_at)
+        self._ledger.wait(attempts)
+        self.executor.submit(attempts)
+
+    def started(self, attempt: LiveAttempt) -> bool:
+        """Whether its handler may start: not if its lease ran out while it waited, or a cancel or a stop came."""
+        why_not = attempt.interruption
+        if why_not is Interruption.LEASE_LOST:
+            self.lose(attempt)
+        elif why_not is Interruption.CANCEL or self._ledger.stop_by != FOREVER:
+            self._settle(attempt, Released())
+        if not self._ledger.start(attempt):
+            self._runtime.wake(Wake.WORK)  # there is room for another
+            return False
+        if self._runtime.telemetry:
+            self._runtime.telemetry.emit(Signpost.STARTED, task=attempt.task)
+        return True
+
+    def ended(self, attempt: LiveAttempt, outcome: Outcome, seconds: float) -> None:
+        """Take what a handler came to after so many seconds."""
+        self._ledger.leave_one(attempt)
+        if not isinstance(outcome, Released):
+            self.prefetch.ended(seconds)
+        self._settle(attempt, outcome)
+
+    def release(self, attempts: Sequence[LiveAttempt]) -> None:
+        """Give these back, not charged."""
+        for attempt in attempts:
+            self._settle(attempt, Released())
+
+    def release_waiting(self) -> None:
+        """Give back what no handler has started."""
+        waiting = self.executor.drain()
+        self._ledger.leave(waiting)
+        self.release(waiting)
+
+    def lose(self, attempt: LiveAttempt) -> None:
+        """Give an attempt up whose lease is gone; its handler learns it by `task.cancelled`."""
+        attempt.interrupt(Interruption.LEASE_LOST)
+        if self._ledger.lose(attempt):
+            tell_lost(self._runtime, attempt)
+            self._runtime.wake(Wake.WORK)
+
+    def instead(self, completion: Completion, error: MongoqError) -> Verdict:
+        """What becomes of a task whose ending was refused with the change or the result that came with it."""
+        runtime, choice = self._runtime, self._config.on_dependency_error
+        runtime.telemetry.emit(Signpost.REFUSED, task=completion.attempt.task, error=error)
+        verdict = verdict_instead(runtime.context, completion, error, runtime.worker, ignore=choice == IGNORE)
+        if choice == STOP and isinstance(error, DependencyError):
+            self._stop(error)
+        return verdict
+
+    def _settle(self, attempt: LiveAttempt, outcome: Outcome) -> None:
+        """Decide about an attempt and leave it to be written, unless another thread has ended it."""
+        if attempt.committed:
+            self._settle_committed(attempt, outcome)
+            return
+        runtime = self._runtime
+        verdict = verdict_on(runtime.context, attempt, outcome, runtime.worker)
+        wake = self._ledger.end(attempt, verdict)
+        if wake is None:
+            return
+        if runtime.telemetry:
+            runtime.telemetry.emit(Signpost.ENDED, task=attempt.task, verdict=verdict)
+        if verdict.error is not None:
+            log_failure(attempt.task, verdict)
+        runtime.wake(wake)
+
+    def _settle_committed(self, attempt: LiveAttempt, outcome: Outcome) -> None:
+        """Note the end of a handler whose own transaction has completed the task."""
+        if not attempt.end():
+            return
+        if isinstance(outcome, Raised):
+            told = describe(outcome.error)
+            log.warning(
+                "task %s is completed; its handler then raised %s: %s", attempt.task.key, told.kind, told.message
+            )
+        verdict = Verdict(Event.COMPLETE)
+        telemetry = self._runtime.telemetry
+        if telemetry:
+            telemetry.emit(Signpost.ENDED, task=attempt.task, verdict=verdict)
+            telemetry.emit(Signpost.FINISHED, count=1, endings=[(attempt.task, verdict)])
+        for wake in self._ledger.written([Completion(attempt, verdict)]):
+            self._runtime.wake(wake)

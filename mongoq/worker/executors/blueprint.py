@@ -1,0 +1,65 @@
+"""What all children of one process executor are made from: the interpreter's command, and how to import the handler."""
+
+from __future__ import annotations
+
+import multiprocessing.spawn
+import os
+import pickle
+import sys
+from typing import Final
+
+from mongoq.worker.handlers.signature import Handler
+
+BOOT: Final = (
+    "import pickle, sys; source = open(int(sys.argv[1]), 'rb'); control = int(sys.argv[2]); "
+    "sys.path[:] = pickle.load(source); from mongoq.worker.executors.child import main; main(source, control)"
+)
+FLAGS: Final = {
+    "bytes_warning": "-b",
+    "dont_write_bytecode": "-B",
+    "ignore_environment": "-E",
+    "isolated": "-I",
+    "no_user_site": "-s",
+    "optimize": "-O",
+    "safe_path": "-P",
+}
+
+
+class Blueprint:
+    """What every child of one executor is made from. RuntimeError in a main module without a guard."""
+
+    def __init__(self, handler: Handler) -> None:
+        if _importing_main():
+            raise RuntimeError(
+                "executor='processes' in the main module: its children import that module, and would start children of "
+                "their own. Start the worker below `if __name__ == '__main__':`"
+            )
+        pickled = pickle.dumps(handler, pickle.HIGHEST_PROTOCOL)
+        surroundings = multiprocessing.spawn.get_preparation_data("mongoq-handler")
+        surroundings["authkey"] = bytes(surroundings["authkey"])  # its own class refuses to be pickled
+        if b"__main__" not in pickled and b"__mp_main__" not in pickled:
+            # The handler does not live in the main module: to import that one would only cost time.
+            surroundings.pop("init_main_from_name", None)
+            surroundings.pop("init_main_from_path", None)
+        self.greeting = pickle.dumps(surroundings["sys_path"]) + pickle.dumps((surroundings, os.getpid(), pickled))
+        self.command = [*_interpreter(), "-c", BOOT]
+
+
+def _interpreter() -> list[str]:
+    """The command of this interpreter with the options that a handler may depend on."""
+    flags = [flag for name, flag in FLAGS.items() for _ in range(getattr(sys.flags, name))]
+    warnings = [f"-W{option}" for option in sys.warnoptions]
+    options = [
+        f"-X{name}" if value is True else f"-X{name}={value}"
+        for name, value in sys._xoptions.items()  # noqa: SLF001 -- documented, despite its name
+    ]
+    return [os.fsdecode(multiprocessing.spawn.get_executable()), *flags, *warnings, *options]
+
+
+def _importing_main() -> bool:
+    """Whether this process is a child that imports its parent's main module just now.
+
+    `runpy` runs it as `__mp_main__`, which becomes `__main__` at the end.
+    """
+    main = sys.modules.get("__mp_main__")
+    return main is not None and main is not sys.modules["__main__"]

@@ -1,0 +1,66 @@
+"""How the outcome of a handler crosses from a child to its parent: pickled, or described where it cannot be.
+
+A result and a signal (`Retry`, `Move`, ...) arrive as the objects that they are. An error arrives as a `Described`:
+its class may not be importable in the parent, and its traceback cannot be pickled.
+"""
+
+from __future__ import annotations
+
+import pickle
+from typing import Any
+
+from mongoq.core.signals import DeadlineExceeded, Interrupted, Signal
+from mongoq.core.verdict import Described, Ending, Raised, Returned, describe
+
+
+class Unsent:
+    """Stands for a result that cannot cross the pipe. The finisher refuses it as it refuses what BSON cannot hold."""
+
+    def __init__(self, told: str) -> None:
+        self._told = told
+
+    def __repr__(self) -> str:
+        return self._told
+
+
+def pack_result(value: Any) -> bytes | None:
+    """What a handler returned, pickled."""
+    if value is None:
+        return None
+    try:
+        return pickle.dumps(value, pickle.HIGHEST_PROTOCOL)
+    except Exception as error:  # noqa: BLE001 -- whatever a user's values raise when they are pickled
+        return pickle.dumps(Unsent(f"{type(value).__name__} ({error})"))
+
+
+def unpack_result(packed: bytes | None) -> Ending:
+    """The outcome of a handler that returned."""
+    try:
+        return Returned(None if packed is None else pickle.loads(packed))  # noqa: S301 -- from our own child
+    except Exception as error:  # noqa: BLE001 -- a user's class may raise anything when it is unpickled
+        return Returned(Unsent(f"a result ({error})"))
+
+
+def pack_error(error: BaseException) -> tuple[bytes, Described | None]:
+    """What a handler raised: a signal as it is with its cause described, any other error described."""
+    if not isinstance(error, Signal | Interrupted) or isinstance(error, DeadlineExceeded):
+        return pickle.dumps(describe(error)), None
+    cause = describe(error.__cause__) if error.__cause__ else None
+    try:
+        return pickle.dumps(error), cause
+    except Exception:  # noqa: BLE001 -- a user's own signal that cannot be pickled: the class that it extends will do
+        base = next(kind for kind in type(error).__mro__ if kind.__module__ == Signal.__module__)
+        make, (_, _, attributes) = error.__reduce__()
+        kept = {name: attributes[name] for name in ("delay", "queue") if name in attributes}
+        return pickle.dumps(make(base, (), kept | {"reason": str(attributes["reason"])})), cause
+
+
+def unpack_error(packed: bytes, cause: Described | None) -> Ending:
+    """The outcome of a handler that raised."""
+    try:
+        error: BaseException = pickle.loads(packed)  # noqa: S301 -- from our own child
+    except Exception as failure:  # noqa: BLE001 -- as above
+        return Raised(failure)
+    if cause is not None:
+        error.__cause__ = cause
+    return Raised(error)

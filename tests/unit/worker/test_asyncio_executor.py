@@ -1,0 +1,369 @@
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import contextvars
+import functools
+import threading
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from mongoq.core.clock import elapsed
+from mongoq.core.options import Policy
+from mongoq.core.signals import DeadlineExceeded, Interruption
+from mongoq.core.task import Task
+from mongoq.core.verdict import Outcome, Raised, Returned, describe
+from mongoq.worker.attempt import LiveAttempt
+from mongoq.worker.executors.asyncio import LAST_WORDS, AsyncioExecutor
+from mongoq.worker.executors.base import Reports
+from mongoq.worker.handlers.signature import Function, Handler
+
+Make = Callable[..., LiveAttempt]
+
+
+class Engine:
+    """What an executor reports, to be waited for."""
+
+    def __init__(self) -> None:
+        self.outcomes: list[Outcome] = []
+        self.begun = threading.Event()
+        self._changed = threading.Condition()
+
+    def started(self, _attempt: LiveAttempt) -> bool:
+        self.begun.set()
+        return True
+
+    def ended(self, _attempt: LiveAttempt, outcome: Outcome, _seconds: float) -> None:
+        with self._changed:
+            self.outcomes.append(outcome)
+            self._changed.notify_all()
+
+    def wait(self, count: int) -> list[Outcome]:
+        with self._changed:
+            assert self._changed.wait_for(lambda: len(self.outcomes) >= count, timeout=10)
+        return self.outcomes
+
+    def executor(
+        self, function: Function, workers: int, loop: asyncio.AbstractEventLoop | None = None
+    ) -> AsyncioExecutor:
+        reports = Reports(self.started, self.ended)
+        return AsyncioExecutor(Handler(function, takes_attempt=False), workers, reports, loop=loop)
+
+
+def test_suspects_go_before_the_others_and_each_in_their_order(make_attempt: Make) -> None:
+    engine, ran = Engine(), []
+
+    async def handler(task: Task) -> None:
+        ran.append(task.key)
+
+    executor = engine.executor(handler, 1)
+    executor.submit([make_attempt(elapsed(), _id=key, lost_leases=int(key.isupper())) for key in "abCdEf"])
+    executor.submit([make_attempt(elapsed(), _id=key) for key in "gh"])
+    executor.start()
+    engine.wait(8)
+    executor.close()
+    assert ran == list("CEabdfgh")
+
+
+def test_what_has_not_started_can_be_taken_back(make_attempt: Make) -> None:
+    engine = Engine()
+    executor = engine.executor(asyncio.sleep, 1)
+    attempts = [make_attempt(elapsed()) for _ in range(3)]
+    executor.submit(attempts)
+    assert executor.drain() == attempts
+    assert executor.drain() == []
+    executor.start()
+    executor.close()
+    assert engine.outcomes == []
+
+
+def test_a_lease_that_was_not_renewed_cancels_the_coroutine_at_its_end(make_attempt: Make) -> None:
+    engine = Engine()
+    entered = threading.Event()
+
+    async def handler(task: Task) -> None:
+        entered.set()
+        await asyncio.Event().wait()
+
+    executor = engine.executor(handler, 1)
+    executor.start()
+    attempt = make_attempt(elapsed())
+    executor.submit([attempt])
+    assert entered.wait(10)
+    attempt.lease_until = elapsed() + 0.2
+    assert 0.1 < executor.step(elapsed()) <= 0.2, "the next look is due when the lease ends"
+    attempt.lease_until = elapsed()
+    assert executor.step(elapsed()) == 1
+    ending = engine.wait(1)[0]
+    executor.close()
+    assert isinstance(ending, Raised)
+    assert getattr(ending.error, "reason", None) is Interruption.LEASE_LOST
+
+
+def test_a_batch_costs_one_call_into_the_loop(make_attempt: Make) -> None:
+    engine = Engine()
+
+    async def handler(task: Task) -> str:
+        await asyncio.sleep(0)
+        return task.key
+
+    executor = engine.executor(handler, 1_000)
+    calls: list[object] = []
+    post, executor._post = executor._post, calls.append  # type: ignore[method-assign,assignment]
+    executor.submit([make_attempt(elapsed()) for _ in range(500)])
+    assert len(calls) == 1
+    executor._post = post  # type: ignore[method-assign]
+    executor.submit([])
+    executor.start()
+    assert engine.wait(500) == [Returned("k1")] * 500
+    executor.close()
+    executor.close()
+    assert executor._own is not None
+    assert not executor._own.thread.is_alive()
+
+
+# What a handler comes to
+
+
+async def forever(task: Task) -> None:
+    await asyncio.Event().wait()
+
+
+class Object:
+    async def __call__(self, task: Task) -> str:
+        await asyncio.sleep(0)
+        return task.key
+
+
+@pytest.fixture
+def outcome_of(make_attempt: Make) -> Iterator[Callable[..., Outcome]]:
+    """Give `outcome_of(function, deadline=None)`: what it comes to on a loop of its own."""
+    made: list[AsyncioExecutor] = []
+
+    def run(function: Function, *, deadline: float | None = None, told: Interruption | None = None) -> Outcome:
+        engine = Engine()
+        executor = engine.executor(function, 1)
+        made.append(executor)
+        executor.start()
+        policy = Policy(deadline=None if deadline is None else timedelta(seconds=deadline))
+        attempt = make_attempt(elapsed(), policy=policy)
+        executor.submit([attempt])
+        if told is not None:
+            assert engine.begun.wait(10)
+            attempt.interrupt(told)
+        return engine.wait(1)[0]
+
+    yield run
+    for executor in made:
+        executor.close()
+
+
+def error_of(outcome: Outcome) -> BaseException:
+    assert isinstance(outcome, Raised)
+    return outcome.error
+
+
+@pytest.mark.parametrize("function", [Object(), Object().__call__, functools.partial(Object.__call__, Object())])
+def test_what_a_coroutine_returns_is_the_result(outcome_of: Any, function: Any) -> None:
+    assert outcome_of(function) == Returned("k1")
+
+
+def test_what_a_coroutine_raises_comes_with_its_traceback(outcome_of: Any) -> None:
+    async def inner() -> None:
+        await asyncio.sleep(0)
+        raise ValueError("no such user")
+
+    async def handler(task: Task) -> None:
+        await inner()
+
+    error = error_of(outcome_of(handler))
+    assert str(error) == "no such user"
+    assert "in inner" in describe(error).frames
+
+
+@pytest.mark.parametrize("error", [SystemExit, KeyboardInterrupt, GeneratorExit, asyncio.CancelledError])
+def test_an_exit_in_a_coroutine_is_its_outcome_and_does_not_end_the_loop(
+    make_attempt: Make, error: type[BaseException]
+) -> None:
+    engine = Engine()
+
+    async def handler(task: Task) -> str:
+        if task.key == "leaves":
+            raise error("of its own")
+        return "alive"
+
+    executor = engine.executor(handler, 1)
+    executor.start()
+    executor.submit([make_attempt(elapsed(), _id=key) for key in ("leaves", "stays")])
+    first, second = engine.wait(2)
+    assert (type(error_of(first)), second) == (error, Returned("alive"))
+    executor.close()
+
+
+def test_a_deadline_cancels_a_coroutine_where_it_waits(outcome_of: Any) -> None:
+    seen: list[Any] = []
+
+    async def handler(task: Task) -> None:
+        try:
+            await forever(task)
+        except asyncio.CancelledError as error:
+            seen.extend([*error.args, task.interruption, task.time_left()])
+            raise
+
+    error = error_of(outcome_of(handler, deadline=0.01))
+    assert isinstance(error, DeadlineExceeded)
+    assert "in forever" in describe(error).frames
+    assert seen == ["deadline", "deadline", 0.0]
+
+
+def test_a_coroutine_that_swallows_its_deadline_completes_its_task(outcome_of: Any) -> None:
+    async def handler(task: Task) -> str:
+        with contextlib.suppress(asyncio.CancelledError):
+            await forever(task)
+        return "tidied up"
+
+    assert outcome_of(handler, deadline=0.01) == Returned("tidied up")
+
+
+def test_a_coroutine_that_swallows_a_cancel_request_has_a_deadline_still(outcome_of: Any) -> None:
+    seen: list[Any] = []
+
+    async def handler(task: Task) -> None:
+        for _ in range(2):
+            try:
+                await forever(task)
+            except asyncio.CancelledError as error:
+                seen.extend(error.args)
+        raise ValueError("enough")
+
+    error = error_of(outcome_of(handler, deadline=0.2, told=Interruption.CANCEL))
+    assert (seen, str(error)) == (["cancel", "deadline"], "enough")
+
+
+@pytest.mark.parametrize("reason", [Interruption.CANCEL, Interruption.LEASE_LOST])
+def test_a_request_to_stop_cancels_the_waiting_coroutine(outcome_of: Any, reason: Interruption) -> None:
+    assert getattr(error_of(outcome_of(forever, told=reason)), "reason", None) is reason
+
+
+def test_nothing_of_one_handler_s_context_reaches_the_next(make_attempt: Make) -> None:
+    variable = contextvars.ContextVar("variable", default="fresh")
+    variable.set("the application's")
+    engine = Engine()
+
+    async def handler(task: Task) -> str:
+        seen = variable.get()
+        variable.set(task.key)
+        return seen
+
+    executor = engine.executor(handler, 1)
+    executor.start()
+    executor.submit([make_attempt(elapsed()) for _ in range(5)])
+    assert engine.wait(5) == [Returned("fresh")] * 5
+    executor.close()
+
+
+def test_as_many_run_at_once_as_there_is_room_for_and_no_more(make_attempt: Make) -> None:
+    engine = Engine()
+    running, most = 0, 0
+    gate = asyncio.Event()
+
+    async def handler(task: Task) -> None:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        if running == 200:
+            gate.set()
+        await gate.wait()
+        await asyncio.sleep(0)
+        running -= 1
+
+    executor = engine.executor(handler, 200)
+    executor.start()
+    executor.submit([make_attempt(elapsed(), _id=f"{number}") for number in range(250)])
+    engine.wait(250)
+    executor.close()
+    assert most == 200
+
+
+# On a loop that runs already
+
+
+async def until(over: Callable[[], bool]) -> None:
+    async with asyncio.timeout(20):
+        while not over():  # noqa: ASYNC110 -- nothing tells
+            await asyncio.sleep(0)
+
+
+def on_the_caller_s_loop(body: Callable[[asyncio.AbstractEventLoop], Any]) -> Any:
+    async def main() -> Any:
+        return await body(asyncio.get_running_loop())
+
+    return asyncio.run(main())
+
+
+def test_coroutines_run_on_the_loop_that_is_given(make_attempt: Make) -> None:
+    engine = Engine()
+    ran_on: list[object] = []
+
+    async def handler(task: Task) -> str:
+        ran_on.append((asyncio.get_running_loop(), threading.current_thread()))
+        await asyncio.sleep(0)
+        return task.key
+
+    async def body(loop: asyncio.AbstractEventLoop) -> None:
+        executor = engine.executor(handler, 2, loop=loop)
+        before = threading.active_count()
+        executor.start()
+        executor.submit([make_attempt(elapsed()) for _ in range(5)])
+        assert threading.active_count() == before
+        await until(lambda: len(engine.outcomes) == 5)
+        assert ran_on == [(loop, threading.current_thread())] * 5
+        executor.close()
+        await asyncio.sleep(0)
+        assert loop.is_running(), "it is neither stopped nor closed"
+
+    on_the_caller_s_loop(body)
+    assert engine.outcomes == [Returned("k1")] * 5
+
+
+@pytest.mark.parametrize("where", ["on the loop", "in another thread"])
+def test_a_close_cancels_what_runs_on_a_given_loop_and_does_not_block_it(make_attempt: Make, where: str) -> None:
+    engine = Engine()
+    reasons: list[Any] = []
+
+    async def handler(task: Task) -> None:
+        try:
+            await forever(task)
+        except asyncio.CancelledError as error:
+            reasons.extend(error.args)
+            raise
+
+    async def body(loop: asyncio.AbstractEventLoop) -> None:
+        executor = engine.executor(handler, 2, loop=loop)
+        executor.start()
+        executor.submit([make_attempt(elapsed()) for _ in range(2)])
+        await until(lambda: len(executor._running) == 2)
+        if where == "on the loop":
+            began = elapsed()
+            executor.close()
+            assert elapsed() - began < LAST_WORDS / 2
+            await until(executor._over.is_set)
+        else:
+            await asyncio.to_thread(executor.close)
+            assert executor._over.is_set(), "it has waited for the handlers"
+
+    on_the_caller_s_loop(body)
+    assert reasons == ["shutdown"] * 2
+
+
+def test_a_close_after_the_end_of_the_given_loop_does_not_wait(make_attempt: Make) -> None:
+    loop = asyncio.new_event_loop()
+    executor = Engine().executor(forever, 1, loop=loop)
+    executor.start()
+    loop.close()
+    began = elapsed()
+    executor.close()
+    assert elapsed() - began < LAST_WORDS / 2

@@ -1,0 +1,116 @@
+"""Handlers in threads, without a queue: deadlines above all."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from mongoq.core.clock import elapsed
+from mongoq.core.options import Policy
+from mongoq.core.signals import DeadlineExceeded
+from mongoq.core.task import Task
+from mongoq.core.verdict import Outcome, Raised, Returned
+from mongoq.worker.attempt import LiveAttempt
+from mongoq.worker.executors.base import Reports
+from mongoq.worker.executors.threads import ThreadExecutor
+from mongoq.worker.handlers.signature import Handler
+
+Make = Callable[..., LiveAttempt]
+
+
+def spin(task: Task) -> None:
+    """Run Python code for ever, as a handler stuck in a loop does."""
+    end = time.monotonic() + 30
+    while time.monotonic() < end:
+        pass
+
+
+def cooperate(task: Task) -> None:
+    """Stop as soon as it is asked to."""
+    end = time.monotonic() + 30
+    while time.monotonic() < end:
+        task.raise_if_cancelled()
+
+
+@pytest.fixture
+def run(make_attempt: Make) -> Iterator[Callable[..., list[Outcome]]]:
+    """Give `run(function, *deadlines)`: what one thread makes of attempts with these deadlines, stepped by the test."""
+    made: list[ThreadExecutor] = []
+
+    def run(function: Any, *deadlines: float | None) -> list[Outcome]:
+        outcomes: list[Outcome] = []
+        looks = threading.Semaphore(0)
+        reports = Reports(
+            lambda _: True, lambda _attempt, outcome, _seconds: outcomes.append(outcome), look=looks.release
+        )
+        executor = ThreadExecutor(Handler(function, takes_attempt=False), 1, reports)
+        made.append(executor)
+        executor.start()
+        policies = [Policy(deadline=None if one is None else timedelta(seconds=one)) for one in deadlines]
+        executor.submit([make_attempt(elapsed(), policy=policy) for policy in policies])
+        give_up_at = elapsed() + 20
+        while len(outcomes) < len(deadlines):
+            assert elapsed() < give_up_at
+            looks.acquire(timeout=min(0.05, executor.step(elapsed())))
+        return outcomes
+
+    yield run
+    for executor in made:
+        executor.close()
+
+
+@pytest.mark.parametrize("handler", [spin, cooperate])
+def test_a_deadline_ends_a_handler(run: Any, handler: Any) -> None:
+    (outcome,) = run(handler, 0.05)
+    assert isinstance(outcome, Raised)
+    assert isinstance(outcome.error, DeadlineExceeded)
+
+
+def test_a_deadline_passes_except_exception_but_can_be_caught_by_name(run: Any) -> None:
+    def handler(task: Task) -> str:
+        try:
+            try:
+                spin(task)
+            except Exception:  # noqa: BLE001 -- what a careless handler does
+                return "swallowed"
+        except DeadlineExceeded:
+            return f"tidied up, {task.time_left():.0f} s left"
+        return "never stopped"
+
+    assert run(handler, 0.05) == [Returned("tidied up, 0 s left")]
+
+
+def test_a_deadline_is_raised_only_in_the_attempt_it_belongs_to(run: Any) -> None:
+    def handler(task: Task) -> str:
+        left = task.time_left()
+        limit = time.monotonic() + (0.002 if left is not None else 0.0)
+        while time.monotonic() < limit:
+            pass
+        return "done"
+
+    deadlines = [0.002, None, None] * 100
+    outcomes = run(handler, *deadlines)
+    late = [number for number, outcome in enumerate(outcomes) if outcome != Returned("done")]
+    assert {deadlines[number] for number in late} <= {0.002}
+
+
+def test_time_left_counts_down_to_the_deadline(run: Any) -> None:
+    (outcome,) = run(lambda task: task.time_left(), 60)
+    assert 50 < outcome.value <= 60
+
+
+def test_cancelled_turns_true_at_the_deadline_by_itself(run: Any) -> None:
+    def handler(task: Task) -> str:
+        try:
+            while not task.cancelled:
+                pass
+        except DeadlineExceeded:
+            pass
+        return str(task.interruption)
+
+    assert run(handler, 0.02) == [Returned("deadline")]
