@@ -41,6 +41,7 @@ class Dispatcher:
         reports = Reports(
             self.started,
             self.ended,
+            running=self.running,
             look=lambda: runtime.wake(Wake.DEADLINE),
             more_ready=lambda: runtime.wake(Wake.WORK),
             waiting=self._ledger.waiting,
@@ -72,6 +73,15 @@ class Dispatcher:
             self.lose(attempt)
         elif why_not is Interruption.CANCEL or self._ledger.stop_by != FOREVER:
             self._settle(attempt, Released())
+        return self._started(attempt)
+
+    def running(self, attempt: LiveAttempt) -> None:
+        """Note that its handler has started elsewhere; it is too late to release it."""
+        if attempt.interruption is Interruption.LEASE_LOST:
+            self.lose(attempt)
+        self._started(attempt)
+
+    def _started(self, attempt: LiveAttempt) -> bool:
         if not self._ledger.start(attempt):
             self._runtime.wake(Wake.WORK)  # there is room for another
             return False

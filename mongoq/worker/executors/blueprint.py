@@ -5,6 +5,9 @@ from __future__ import annotations
 import multiprocessing.spawn
 import os
 import pickle
+import signal
+import socket
+import subprocess
 import sys
 from typing import Final
 
@@ -44,6 +47,24 @@ class Blueprint:
         self.greeting = pickle.dumps(surroundings["sys_path"]) + pickle.dumps((surroundings, os.getpid(), pickled))
         self.command = [*_interpreter(), "-c", BOOT]
 
+    def spawn(self) -> tuple[subprocess.Popen[bytes], socket.socket, int]:
+        """Start a child: the process, the socket of its tasks and the descriptor of its control pipe."""
+        ours, theirs = socket.socketpair()
+        control, our_control = os.pipe()
+        os.set_blocking(our_control, False)
+        try:
+            ends = [theirs.fileno(), control]
+            command = [*self.command, *map(str, ends)]
+            process = subprocess.Popen(command, pass_fds=ends, stdin=subprocess.DEVNULL)
+        except BaseException:
+            ours.close()
+            os.close(our_control)
+            raise
+        finally:
+            theirs.close()
+            os.close(control)
+        return process, ours, our_control
+
 
 def _interpreter() -> list[str]:
     """The command of this interpreter with the options that a handler may depend on."""
@@ -63,3 +84,15 @@ def _importing_main() -> bool:
     """
     main = sys.modules.get("__mp_main__")
     return main is not None and main is not sys.modules["__main__"]
+
+
+def how_it_ended(code: int) -> str:
+    """An exit code in words."""
+    if code >= 0:
+        return f"exited with code {code}"
+    try:
+        name = signal.Signals(-code).name
+    except ValueError:
+        name = f"signal {-code}"
+    hint = ", as Linux does when memory runs out" if -code == signal.SIGKILL and sys.platform == "linux" else ""
+    return f"was killed by {name}{hint}"

@@ -9,8 +9,8 @@ What it costs: a child imports mongoq and the handler's module (two: 0.35 s on 2
 result are pickled, and the handler must be a function at the top level of a module. What the handler leaves in
 memory stays in its child.
 
-It is the thread executor, but that each thread owns a child and asks it to run the handler. A thread gives its child
-one task at a time, so a crash or a kill concerns no other task.
+It is the thread executor, but that each thread owns a child and asks it to run the handler. A child runs one task at a
+time. While handlers are fast, it holds a second task that waits; the child returns that one where the first is slow.
 """
 
 from __future__ import annotations
@@ -23,16 +23,19 @@ from typing import Final
 
 from mongoq.core.backoff import Exponential
 from mongoq.core.clock import elapsed
-from mongoq.core.verdict import Raised
-from mongoq.worker.attempt import LiveAttempt
+from mongoq.core.verdict import Ending, Raised, Released
+from mongoq.worker.attempt import FOREVER, LiveAttempt
 from mongoq.worker.executors.base import Reports
 from mongoq.worker.executors.blueprint import Blueprint
 from mongoq.worker.executors.child import SIGNALS
-from mongoq.worker.executors.child_process import LAST_MOMENT, LOOK, ChildProcess
+from mongoq.worker.executors.child_process import LAST_MOMENT, LOOK, LOOK_FOR_SLOW, SLOW, ChildProcess
 from mongoq.worker.handlers.signature import Handler
 
 log = logging.getLogger("mongoq.worker")
 
+WEIGHT: Final = 0.1
+LARGEST_SECOND: Final = 4_096
+"""Bytes of a task that may wait in the socket of a busy child: there it must fit, or both would wait for each other."""
 PAUSE: Final = Exponential(timedelta(milliseconds=200), factor=2, max=timedelta(seconds=10))
 """After children that could not start."""
 
@@ -48,6 +51,12 @@ class ProcessExecutor:
         self._closing = threading.Event()
         self._children: list[ChildProcess] = []
         self._failures = 0
+        self._idle = 0
+        """How many children wait for a task."""
+        self._mean = FOREVER
+        """The seconds that handlers take."""
+        self._look_at = 0.0
+        self._draining = False
         self._threads = [
             threading.Thread(target=self._work, name=f"mongoq-child-{number}", daemon=True)
             for number in range(1, workers + 1)
@@ -66,11 +75,15 @@ class ProcessExecutor:
     def submit(self, attempts: list[LiveAttempt]) -> None:
         """Run these as soon as there is a child for each; suspects before the others."""
         with self._changed:
+            self._draining = False
             self._waiting.put(attempts)
             self._changed.notify(len(attempts))
 
     def drain(self) -> list[LiveAttempt]:
-        """Take back what has not started."""
+        """Take back what has not started; the tasks that children return follow as released."""
+        self._draining = True
+        for child in list(self._children):
+            child.recall()
         return self._waiting.drain()
 
     def step(self, now: float) -> float:
@@ -80,6 +93,7 @@ class ProcessExecutor:
         if any(child.gone for child in children):
             with self._changed:
                 self._changed.notify_all()  # its thread replaces an idle child that has ended
+        self._look_at = now + delay
         return delay
 
     def close(self) -> None:
@@ -124,35 +138,87 @@ class ProcessExecutor:
             return
         self._failures = 0
         self._reports.more_ready()
-        while (attempt := self._next(child)) is not None:
-            self._run(child, attempt)
+        ended: tuple[LiveAttempt, Ending | None, float] | None = None
+        while True:
+            if not child.held:
+                attempt = self._next(child, wait=ended is None)
+                if attempt is not None:
+                    self._give_first(child, attempt)
+                elif ended is None:
+                    return
+            if child.held == 1:
+                self._give_second(child)
+            if ended is not None:
+                self._report(*ended)
+                ended = None
+            if child.held:
+                ended = self._outcome(child)
 
-    def _next(self, child: ChildProcess) -> LiveAttempt | None:
-        """Wait for an attempt; None where there is nobody to run it."""
+    def _next(self, child: ChildProcess, *, wait: bool) -> LiveAttempt | None:
+        """An attempt for an idle child; None where there is none, or nobody to run it."""
         while child.alive() and not self._closing.is_set():
             attempt = self._waiting.next()
-            if attempt is not None:
+            if attempt is not None or not wait:
                 return attempt
             with self._changed:
                 if not len(self._waiting) and not self._closing.is_set():
+                    self._idle += 1
                     self._changed.wait()
+                    self._idle -= 1
         with self._changed:
             self._changed.notify()  # it may have been woken for an attempt that it does not take
         return None
 
-    def _run(self, child: ChildProcess, attempt: LiveAttempt) -> None:
+    def _give_first(self, child: ChildProcess, attempt: LiveAttempt) -> None:
         try:
-            if not self._reports.started(attempt):
-                return
-            attempt.start()
-            began = elapsed()
-            ending = child.perform(attempt)
+            if self._reports.started(attempt):
+                self._give(child, attempt)
         except Exception as error:
-            self._reports.ended(attempt, Raised(error), 0.0)
-            raise
-        if child.gone and not self._closing.is_set():
-            log.warning("the process that ran task %s is gone; another takes its place", attempt.key)
-        self._reports.ended(attempt, ending, elapsed() - began)
+            log.exception("the process executor could not start task %s", attempt.key)
+            self._report(attempt, Raised(error), 0.0)
+
+    def _give_second(self, child: ChildProcess) -> None:
+        """Give one more task to a busy child, where handlers are fast and no other child is idle."""
+        if self._mean > SLOW or self._draining or len(self._waiting) <= self._idle or not child.alive():
+            return
+        attempt = self._waiting.next()
+        if attempt is None:
+            return
+        if attempt.size > LARGEST_SECOND:
+            self._waiting.put_back([attempt])
+            return
+        self._give(child, attempt)
+        if self._look_at > elapsed() + LOOK_FOR_SLOW:
+            self._reports.look()
+
+    def _give(self, child: ChildProcess, attempt: LiveAttempt) -> None:
+        ending = child.give(attempt)
+        if ending is not None:
+            self._report(attempt, ending, 0.0)
+
+    def _outcome(self, child: ChildProcess) -> tuple[LiveAttempt, Ending | None, float]:
+        attempt, ending, seconds = child.outcome()
+        if ending is not None:
+            self._mean = seconds if self._mean == FOREVER else self._mean + (seconds - self._mean) * WEIGHT
+            following = child.running
+            if following is not None and child.alive():
+                self._reports.running(following)
+            if child.gone and not self._closing.is_set():
+                log.warning("the process that ran task %s is gone; another takes its place", attempt.key)
+        return attempt, ending, seconds
+
+    def _report(self, attempt: LiveAttempt, ending: Ending | None, seconds: float) -> None:
+        """Report an outcome; have an attempt that was not started run elsewhere."""
+        if ending is None and not (self._draining or self._closing.is_set()):
+            with self._changed:
+                self._waiting.put_back([attempt])
+                self._changed.notify()
+            return
+        try:
+            self._reports.ended(attempt, ending or Released(), seconds)
+        except Exception as error:
+            log.exception("the process executor could not report the end of task %s", attempt.key)
+            self._reports.ended(attempt, Raised(error), 0.0)  # no attempt is left without an end
 
     def _failed(self, why: str) -> None:
         """Wait before the next child is tried: without one tasks wait, and none is charged."""

@@ -1,0 +1,97 @@
+"""The messages between a child and its parent, and the live side of the task that runs in the child."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import IntEnum
+
+from mongoq.core.clock import elapsed
+from mongoq.core.signals import Interruption, Snooze
+from mongoq.worker.attempt import FOREVER, effective_error
+
+
+class Down(IntEnum):
+    """The messages of the control pipe. Each starts with its kind and the number of the task that it is about."""
+
+    INTERRUPT = 0
+    """The reason, seconds left or None: the handler should stop."""
+    RECALL = 1
+    """Return the task unstarted, if that is still possible."""
+
+
+class Up(IntEnum):
+    """The messages from the child. Each starts with its kind."""
+
+    READY = 0
+    """The handler is imported."""
+    BROKEN = 1
+    """The handler cannot be imported; the reason, as a `Described`."""
+    RETURNED = 2
+    """The pickled result, or None."""
+    RAISED = 3
+    """The pickled error, and its cause as a `Described` or None."""
+    UNSTARTED = 4
+    """The number of a task that was recalled in time."""
+    TRANSACTION_BEGINS = 5
+    """Until when on `elapsed()` the lease is being extended, for a transaction of the handler's own."""
+    TRANSACTION_ENDS = 6
+    """Whether it was committed, which completes the task, and whether the lease was extended."""
+
+
+class ChildAttempt:
+    """The live side of a task in a child. Implements `Attempt`."""
+
+    __slots__ = ("_interruption", "_limit", "_retry_as", "_send", "deadline_at", "deadline_raised", "number")
+
+    def __init__(self, number: int, deadline: float | None, send: Callable[..., None]) -> None:
+        self.number = number
+        self.deadline_at = FOREVER if deadline is None else elapsed() + deadline
+        self.deadline_raised = False
+        """Whether `DeadlineExceeded` was raised in its handler."""
+        self._limit = FOREVER
+        self._interruption: Interruption | None = None
+        self._retry_as: Snooze | None = None
+        self._send = send
+
+    @property
+    def interruption(self) -> Interruption | None:
+        """Why the handler should stop, or None while it should not."""
+        if self._interruption is None and elapsed() >= self.deadline_at:
+            self._interruption = Interruption.DEADLINE
+        return self._interruption
+
+    def time_left(self) -> float | None:
+        """Seconds until it should have stopped; None without a limit."""
+        reason = self.interruption
+        if reason is not None and reason is not Interruption.SHUTDOWN:
+            return 0.0
+        limit = min(self.deadline_at, self._limit)
+        return None if limit == FOREVER else max(0.0, limit - elapsed())
+
+    def interrupt(self, reason: Interruption, left: float | None) -> None:
+        """Tell the handler to stop, within `left` seconds where there is a limit; the first reason stays."""
+        if self._interruption is None:
+            self._interruption = reason
+        if left is not None:
+            self._limit = min(self._limit, elapsed() + left)
+
+    # A handler's own transaction. `ChildProcess._transaction` is the other end.
+
+    @property
+    def lease_left(self) -> float:
+        """0: only the parent knows how long the lease lasts."""
+        return 0.0
+
+    def begin_transaction(self, lease_until: float) -> None:
+        """Have the parent leave the lease alone, which is being extended until then."""
+        self._retry_as = None
+        self._send(Up.TRANSACTION_BEGINS, lease_until)
+
+    def end_transaction(self, *, committed: bool, extended: bool = True, retry_as: Snooze | None = None) -> None:
+        """Tell the parent how the transaction ended."""
+        self._retry_as = retry_as
+        self._send(Up.TRANSACTION_ENDS, committed, extended)
+
+    def effective_error(self, error: BaseException) -> BaseException:
+        """What an error of the handler stands for."""
+        return effective_error(error, self._retry_as)
