@@ -57,9 +57,8 @@ class Collection(_Scanning):  # type: ignore[misc]
     """A collection that finds by `_id` without a scan: among 3,000 tasks a claim by hand took 220 ms, with it 45."""
 
     def _iter_documents(self, filter: Any) -> Iterator[Document]:  # noqa: A002 -- mongomock's name
-        keys = filter.get("_id") if isinstance(filter, dict) else None
-        named = keys.get("$in", [keys["$eq"]] if "$eq" in keys else None) if isinstance(keys, dict) else None
-        if named is None or not all(isinstance(key, str) for key in named):
+        named = _named(filter.get("_id")) if isinstance(filter, dict) else []
+        if not named or not all(isinstance(key, str) for key in named):
             found: Iterator[Document] = super()._iter_documents(filter)
             return found
         held = [self._store[key] for key in dict.fromkeys(named) if key in self._store]
@@ -219,8 +218,15 @@ class Memory:
         return document
 
 
+def _named(asked: Any) -> list[Any]:
+    """The keys that a filter asks for; none where it asks otherwise."""
+    if not isinstance(asked, dict):
+        return [asked]
+    return list(asked.get("$in", ())) or [asked[name] for name in ("$eq",) if name in asked]
+
+
 def _key(document: Document) -> Document:
-    return {"_id": {"$eq": document["_id"]}}
+    return {"_id": document["_id"]}
 
 
 def _stored(value: Document) -> Document:
