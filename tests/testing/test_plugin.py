@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import subprocess
 import sys
 import textwrap
@@ -10,39 +12,15 @@ from typing import Final
 
 import pytest
 
-from mongoq import Queue, Unsupported
+import pytest_mongoq
+from mongoq import Queue, Unsupported, testing
 from mongoq.testing import run_due
 
-USERS: Final = """
-import time
-
-BEGAN = []
-
-def place_order(queue, order):
-    queue.new({"order": order}, queue="bills", unique=f"order-{order}")
-
-def bill(task):
-    from mongoq import NewTask
-    return NewTask({"order": task.tags["order"]}, queue="mail")
-
-def test_an_order_is_billed(mongoq_queue):
-    from mongoq.testing import assert_enqueued, run_due
-    began = time.perf_counter()
-    place_order(mongoq_queue, 7)
-    [ran] = run_due(mongoq_queue, bill, queues="bills")
-    assert ran.state == "completed"
-    assert_enqueued(mongoq_queue, "mail", {"order": 7}, count=1)
-    print("SECONDS", time.perf_counter() - began)
-
-def test_the_next_test_finds_an_empty_queue(mongoq_queue):
-    assert mongoq_queue.empty()
-"""
+PAGE: Final = Path(__file__).parents[2] / "docs" / "testing.md"
 
 
 def pytest_of(folder: Path, text: str, *options: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run pytest on one file, in a process of its own."""
-    import os  # noqa: PLC0415
-
     (folder / "test_users.py").write_text(textwrap.dedent(text))
     (folder / "pytest.ini").write_text("[pytest]\nfilterwarnings = error\n")
     command = [sys.executable, "-m", "pytest", "-q", "-s", "-p", "no:cacheprovider", *options, "test_users.py"]
@@ -51,11 +29,19 @@ def pytest_of(folder: Path, text: str, *options: str, **environment: str) -> sub
     )
 
 
-def test_a_users_test_needs_no_server_and_little_time(tmp_path: Path) -> None:
-    done = pytest_of(tmp_path, USERS)
+def test_the_page_s_own_test_passes_without_a_server_and_takes_little_time(tmp_path: Path) -> None:
+    [block] = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    done = pytest_of(tmp_path, block, "--durations=0", "--durations-min=0")
     assert done.returncode == 0, done.stdout + done.stderr
-    seconds = float(done.stdout.split("SECONDS ")[1].split()[0])
-    assert seconds < 0.5, "50 ms on a quiet machine"
+    took = {phase: float(seconds) for seconds, phase in re.findall(r"([\d.]+)s (setup|call)", done.stdout)}
+    assert took["call"] < 0.25, "10 ms on a quiet machine; its set-up imports mongomock"
+
+
+def test_the_page_names_every_helper_and_fixture() -> None:
+    told = PAGE.read_text()
+    fixtures = [name for name in vars(pytest_mongoq) if name.startswith("mongoq_")]
+    missing = [name for name in (*testing.__all__, *fixtures) if f"{name}" not in told]
+    assert not missing
 
 
 def test_a_suite_that_uses_no_fixture_imports_nothing_of_mongoq(tmp_path: Path) -> None:
