@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from mongoq.api.buffer import AsyncBuffer, Buffer
+from mongoq.api.running import AsyncWorkerHandle
 from mongoq.core.backoff import Constant, Exponential, Ladder, Linear
 from mongoq.core.errors import (
     ConfigurationError,
@@ -59,6 +60,7 @@ __version__ = "0.1.0"
 __all__ = [
     "AsyncBuffer",
     "AsyncQueue",
+    "AsyncWorkerHandle",
     "Attempt",
     "Buffer",
     "Cancel",

@@ -50,6 +50,8 @@ class Base:
         self.telemetry = telemetry
         self.claimant = claimant
         self.closed = False
+        self.closing: Any = None
+        """Of an awaited queue: what closes it, as a future."""
         self.handles: list[WorkerHandle] = []
         self._open_engine = open_engine
         self._engine: BlockingDriver | None = None
@@ -110,6 +112,7 @@ class Base:
         """The blocking driver of the worker's threads; may block where it is first opened."""
         with self._making:
             if self._engine is None:
+                self.check_open()  # what is opened from now on nobody would close
                 self._engine = self._open_engine()
         return self._engine
 
@@ -137,8 +140,9 @@ class Base:
 
     def close_engine(self) -> None:
         """Close the engine's driver, where it is one of its own."""
-        if self._engine is not None and self._engine is not self.driver:
-            self._engine.connection.close()
+        with self._making:
+            if self._engine is not None and self._engine is not self.driver:
+                self._engine.connection.close()
 
     def _make_hand(self) -> None:
         from mongoq.worker.manual.by_hand import ByHand  # noqa: PLC0415 -- a producer is spared the worker

@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from mongoq.api.buffer import Buffer, Call, Gathering, Group, Groups
+from mongoq.api.buffer import Buffer, Groups
+from mongoq.api.gathering import Call, Gathering, Group
 from mongoq.core.clock import FrozenClock
 from mongoq.core.errors import InvalidTask, QueueClosed, StorageRefused, StorageUnavailable
 from mongoq.core.new_task import NewTask

@@ -38,6 +38,7 @@ from mongoq.storage.drivers.connection import Connection
 from mongoq.storage.drivers.errors import RAISED, translated
 from mongoq.storage.drivers.sessions import BOUND, TRANSACTION, joined_session, unbound
 from mongoq.storage.drivers.steps import (
+    ROLLED_BACK_IN,
     Begin,
     CommitOnce,
     EndSession,
@@ -47,6 +48,7 @@ from mongoq.storage.drivers.steps import (
     StartSession,
     Stepper,
     Steps,
+    told,
 )
 
 T = TypeVar("T")
@@ -64,8 +66,9 @@ class Scope(contextlib.AbstractContextManager[Any]):
         assert isinstance(entered, Entered), "a scope enters its block"
         return entered.value
 
-    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        self._driver.advance(self._steps, None, error)
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        with contextlib.suppress(Left):  # the block's own error passes on
+            self._driver.advance(self._steps, None, told(error))
 
 
 class BlockingDriver:
@@ -139,7 +142,7 @@ class BlockingDriver:
         except RAISED as error:
             raise translated(error, self.connection.where) from error
 
-    def _ask(self, asked: Command | Inner, session: Any) -> Any:  # noqa: C901 -- one line for each command
+    def _ask(self, asked: Command | Inner, session: Any) -> Any:  # noqa: C901, PLR0912 -- one line for each command
         match asked:
             case Pause(seconds):
                 return time.sleep(seconds)
@@ -162,7 +165,8 @@ class BlockingDriver:
             case CommitOnce(own):
                 return own.commit_transaction()
             case RollBack(own):
-                return _roll_back(own)
+                # An empty context: the server is to hear of it also where the caller's own time limit has passed.
+                return contextvars.Context().run(_roll_back, own)
             case EndSession(own):
                 return own.end_session()
             case Watch(name, pipeline, await_seconds):
@@ -190,7 +194,8 @@ def _time_limit(limit: timedelta | None) -> contextlib.AbstractContextManager[An
 def _roll_back(session: ClientSession) -> None:
     """End a transaction in progress without a trace."""
     if session.in_transaction:
-        session.abort_transaction()
+        with pymongo.timeout(ROLLED_BACK_IN):
+            session.abort_transaction()
 
 
 def _wait(waiter: Waiter, seconds: float | None) -> bool:

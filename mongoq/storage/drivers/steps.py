@@ -38,6 +38,8 @@ T = TypeVar("T")
 
 REPLAYED_FOR: Final = 10.0
 """Seconds for which a transaction is run again, where it brings no limit of its own."""
+ROLLED_BACK_IN: Final = 2.0
+"""Seconds within which a server may hear of a roll-back; one that does not aborts the transaction after a minute."""
 FIRST_PAUSE: Final = 0.002
 LONGEST_PAUSE: Final = 0.2
 
@@ -76,7 +78,16 @@ class EndSession:
 
 
 class Left(BaseException):
-    """Raised in a stream's operation where its reader goes away before the end."""
+    """Raised in an operation where the caller's block is left for good by what no generator can be told.
+
+    That is the end of a stream's reader, and in the block of a scope GeneratorExit, after which an operation could not
+    clean up, and StopIteration, which every generator on its way would turn into a RuntimeError.
+    """
+
+
+def told(error: BaseException | None) -> BaseException | None:
+    """What an operation is told of the error that its block ended with."""
+    return Left() if isinstance(error, (GeneratorExit, StopIteration)) else error
 
 
 Inner = StartSession | Begin | CommitOnce | RollBack | EndSession
@@ -140,9 +151,7 @@ class Stepper:
             case Commit(own):
                 return (yield from self._commit_and_end(own))
             case Abort(own):
-                yield RollBack(own), None
-                yield EndSession(own), None
-                return None
+                return (yield from self._abort_and_end(own))
             case _:
                 return (yield asked, session)
 
@@ -213,7 +222,16 @@ class Stepper:
         except GeneratorExit:
             raise
         except BaseException:
+            yield from self._abort_and_end(session)
+            raise
+        yield EndSession(session), None
+
+    def _abort_and_end(self, session: Any) -> Steps[None]:
+        try:
             yield RollBack(session), None
+        except GeneratorExit:
+            raise
+        except BaseException:  # the server aborts it when the session ends, or after a minute
             yield EndSession(session), None
             raise
         yield EndSession(session), None

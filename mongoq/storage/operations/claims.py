@@ -60,9 +60,9 @@ class Claim(NamedTuple):
         return [claimed.read() for claimed in self.unread]
 
 
-def claim_one(context: Context, wanted: ClaimRequest) -> Op[Task | None]:
+def claim_one(context: Context, wanted: ClaimRequest, *, token: str | None = None) -> Op[Task | None]:
     """Lease the most urgent ready task, in one atomic step; None where nothing is ready."""
-    claim = yield from claim_first(context, wanted)
+    claim = yield from claim_first(context, wanted, token=token)
     return claim.tasks[0] if claim.unread else None
 
 
@@ -91,15 +91,15 @@ def claim_first(context: Context, wanted: ClaimRequest, *, token: str | None = N
     return Claim([], more=True, lost=0)
 
 
-def try_claim(context: Context, wanted: ClaimRequest) -> Op[Task | None]:
+def try_claim(context: Context, wanted: ClaimRequest, *, token: str | None = None) -> Op[Task | None]:
     """As `claim_one`, and before it says that there is nothing it makes ready what is due or lost."""
-    claim = yield from _sweeping(context, lambda: claim_first(context, wanted))
+    claim = yield from _sweeping(context, lambda: claim_first(context, wanted, token=token))
     return claim.tasks[0] if claim.unread else None
 
 
-def claim_batch(context: Context, wanted: ClaimRequest) -> Op[list[Task]]:
+def claim_batch(context: Context, wanted: ClaimRequest, *, token: str | None = None) -> Op[list[Task]]:
     """As `claim_many`, for one who claims by hand: none only where nothing is ready, due or lost."""
-    return (yield from _sweeping(context, lambda: _claim_around(context, wanted))).tasks
+    return (yield from _sweeping(context, lambda: _claim_around(context, wanted, token))).tasks
 
 
 def claim_many(
