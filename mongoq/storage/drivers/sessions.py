@@ -36,20 +36,12 @@ Session = TypeVar("Session")
 class BlockingSession(Protocol):
     """A session of a client that blocks."""
 
-    @property
-    def in_transaction(self) -> bool:
-        """Whether a transaction is in progress."""
-
     def commit_transaction(self) -> None:
         """Commit the transaction in progress."""
 
 
 class AwaitedSession(Protocol):
     """A session of PyMongo's AsyncMongoClient or of Motor's client, which has no type in common with it."""
-
-    @property
-    def in_transaction(self) -> bool:
-        """Whether a transaction is in progress."""
 
     def commit_transaction(self) -> Coroutine[Any, Any, None]:
         """Commit the transaction in progress."""
