@@ -31,7 +31,8 @@ from mongoq.storage.commands import (
 )
 from mongoq.storage.drivers.asyncio import AsyncDriver
 from mongoq.storage.drivers.blocking import BlockingDriver
-from mongoq.storage.drivers.connection import AsyncConnection, Connection
+from mongoq.storage.drivers.awaiting import AsyncConnection
+from mongoq.storage.drivers.connection import Connection
 from mongoq.storage.drivers.memory import Memory, Undo
 from mongoq.storage.drivers.steps import Begin, CommitOnce, EndSession, Inner, RollBack, StartSession, Stepper, Steps
 
