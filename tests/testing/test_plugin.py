@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Final
 
 import pytest
-
 import pytest_mongoq
+
 from mongoq import Queue, Unsupported, testing
 from mongoq.testing import run_due
 
