@@ -29,9 +29,10 @@ from mongoq.storage.commands import (
     Wait,
     Watch,
 )
+from mongoq.storage.drivers.async_connection import AsyncConnection
 from mongoq.storage.drivers.asyncio import AsyncDriver
 from mongoq.storage.drivers.blocking import BlockingDriver
-from mongoq.storage.drivers.connection import AsyncConnection, Connection
+from mongoq.storage.drivers.connection import Connection
 from mongoq.storage.drivers.memory import Memory, Undo
 from mongoq.storage.drivers.steps import Begin, CommitOnce, EndSession, Inner, RollBack, StartSession, Stepper, Steps
 
