@@ -179,6 +179,7 @@ def _streamed(
     options: Mapping[str, Any],
     session: object,
     collect: Callable[[list[Draft], Others], None],
+    *,
     only: list[str] | None = None,
 ) -> Op[None]:
     """Enqueue chunk after chunk, and hand each to `collect` with what is there instead of some of its drafts."""

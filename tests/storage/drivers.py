@@ -14,9 +14,10 @@ from motor.motor_asyncio import AsyncIOMotorClient
 
 from mongoq.core.clock import FrozenClock, ServerClock
 from mongoq.core.events import Telemetry
+from mongoq.storage.drivers.async_connection import connect_async
 from mongoq.storage.drivers.asyncio import AsyncDriver
 from mongoq.storage.drivers.blocking import BlockingDriver
-from mongoq.storage.drivers.connection import SETTINGS, connect, connect_async
+from mongoq.storage.drivers.connection import SETTINGS, connect
 from mongoq.storage.drivers.mongomock import AsyncMemoryDriver, MemoryDriver
 from mongoq.storage.drivers.motor import MotorDriver, connect_motor
 

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Final
 
 import pytest
-
 import pytest_mongoq
+
 from mongoq import Queue, Unsupported, testing
 from mongoq.testing import run_due
 
@@ -29,12 +29,10 @@ def pytest_of(folder: Path, text: str, *options: str, **environment: str) -> sub
     )
 
 
-def test_the_page_s_own_test_passes_without_a_server_and_takes_little_time(tmp_path: Path) -> None:
+def test_the_page_s_own_test_passes_without_a_server(tmp_path: Path) -> None:
     [block] = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
-    done = pytest_of(tmp_path, block, "--durations=0", "--durations-min=0")
+    done = pytest_of(tmp_path, block)
     assert done.returncode == 0, done.stdout + done.stderr
-    took = {phase: float(seconds) for seconds, phase in re.findall(r"([\d.]+)s (setup|call)", done.stdout)}
-    assert took["call"] < 0.25, "10 ms on a quiet machine; its set-up imports mongomock"
 
 
 def test_the_page_names_every_helper_and_fixture() -> None:

@@ -13,6 +13,7 @@ from pymongo.client_session import ClientSession
 from mongoq import (
     AsyncBuffer,
     AsyncQueue,
+    AsyncWorkerHandle,
     Attempt,
     Buffer,
     Exponential,
@@ -142,7 +143,7 @@ async def produce_awaited(queue: AsyncQueue, session: AsyncClientSession) -> Non
 
 async def work_awaited(queue: AsyncQueue) -> None:
     assert_type(await queue.run_once(handle, limit=3), bool)
-    assert_type(await queue.start(handle_attempt, queues=["a", "b"], executor="processes"), WorkerHandle)
+    assert_type(await queue.start(handle_attempt, queues=["a", "b"], executor="processes"), AsyncWorkerHandle)
     await queue.run(handle_awaited, where={"tenant": "acme"}, burst=True)
     queue.stop()
     assert_type(await AsyncQueue.new(queue, {"user": 42}), Task)

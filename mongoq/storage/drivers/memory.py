@@ -72,7 +72,7 @@ class Memory:
         self._database = database
         self._indexes = indexes
 
-    def answer(self, command: Command, undo: Undo) -> Any:  # noqa: C901 -- one line for each command
+    def answer(self, command: Command, undo: Undo) -> Any:  # noqa: C901, PLR0912 -- one line for each command
         """The reply to a command; how to take its writes back is added to `undo`."""
         match command:
             case Find():
