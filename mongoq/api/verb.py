@@ -97,7 +97,13 @@ class verb(_Declared[P, T]):  # noqa: N801 -- used as a decorator
     @staticmethod
     def _of_blocking(function: Callable[..., Op[T]]) -> Callable[..., T]:
         def method(self: Blocking, /, *args: Any, **options: Any) -> T:
-            result: T = self._base.driver.run(_operation(function, self, args, options))
+            base = self._base
+            try:
+                op = function(base, *args, **options)
+            except TypeError:
+                _suggest(function, self, options)
+                raise
+            result: T = base.driver.run(op)
             return result
 
         return method
@@ -105,7 +111,13 @@ class verb(_Declared[P, T]):  # noqa: N801 -- used as a decorator
     @staticmethod
     def _of_awaited(function: Callable[..., Op[T]]) -> Callable[..., Coroutine[Any, Any, T]]:
         async def method(self: Awaited, /, *args: Any, **options: Any) -> T:
-            result: T = await self._base.driver.run(_operation(function, self, args, options))
+            base = self._base
+            try:
+                op = function(base, *args, **options)
+            except TypeError:
+                _suggest(function, self, options)
+                raise
+            result: T = await base.driver.run(op)
             return result
 
         return method
@@ -170,13 +182,18 @@ class stream(_Declared[P, T]):  # noqa: N801 -- used as a decorator
 
 
 def _operation(function: Callable[..., Op[T]], queue: Any, args: tuple[Any, ...], options: dict[str, Any]) -> Op[T]:
-    """The operation of a call; a misspelt option is told with the one that was probably meant."""
+    """The operation of a call."""
     try:
         return function(queue._base, *args, **options)  # noqa: SLF001 -- it is the queue's own verb
     except TypeError:
-        known = list(inspect.signature(function).parameters)[1:]
-        unknown = sorted(options.keys() - known)
-        if not unknown:
-            raise
+        _suggest(function, queue, options)
+        raise
+
+
+def _suggest(function: Callable[..., Op[T]], queue: object, options: dict[str, Any]) -> None:
+    """TypeError where an option is misspelt, with the one that was probably meant."""
+    known = list(inspect.signature(function).parameters)[1:]
+    unknown = sorted(options.keys() - known)
+    if unknown:
         where = f"{type(queue).__name__}.{function.__name__}()"
-    raise TypeError(f"{where} has no option {unknown[0]!r}{did_you_mean(unknown[0], known)}")
+        raise TypeError(f"{where} has no option {unknown[0]!r}{did_you_mean(unknown[0], known)}") from None
