@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Final
 
 import bson
 from bson.raw_bson import RawBSONDocument
@@ -18,6 +19,9 @@ from mongoq.core.validation import Checker, shortened, whole_milliseconds
 from mongoq.storage.commands import Document
 from mongoq.storage.documents import fields
 from mongoq.storage.documents.codec import CODEC
+
+_SUSPECT: Final = re.compile(rb"\x05[^\0]*\0.{4}[\x02\x04]", re.DOTALL)
+"""What every element looks like that can be encoded and not decoded: UUIDs and old binaries, of a wrong length."""
 
 
 def encoded(document: Document, most: int) -> RawBSONDocument:
@@ -66,6 +70,8 @@ def size_of(document: Document) -> int:
 def _encoded(field: str, document: Document, most: int) -> bytes:
     try:
         data = bson.encode(document, codec_options=CODEC)
+        if _SUSPECT.search(data):
+            bson.decode(data, CODEC)
     except (bson.errors.BSONError, OverflowError, ValueError, TypeError, RecursionError) as error:
         raise InvalidTask([Fault(field, shortened(str(error)), "a value that BSON can carry")]) from error
     if len(data) > most:

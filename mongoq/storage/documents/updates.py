@@ -117,10 +117,10 @@ def closed(target: TaskState, now: datetime, keep: timedelta) -> Update:
     }
 
 
-def set_aside(field: str, now: datetime, keep: timedelta) -> Update:
-    """Fail a document that is malformed in this field."""
+def set_aside(field: str, why: str, now: datetime, keep: timedelta) -> Update:
+    """Fail a document that is malformed in this field; its note says why."""
     update = closed(TaskState.FAILED, now, keep)
-    update["$set"][fields.NOTE] = f"not a task: the field {field} is missing or of a wrong type"
+    update["$set"][fields.NOTE] = f"not a task: {why}"
     if field in (fields.VERSION, fields.PRIORITY, fields.RUN_AT, fields.QUEUE):
         del update["$inc"]
         update["$set"] |= {fields.VERSION: 1, fields.PRIORITY: 0, fields.RUN_AT: now}
@@ -129,8 +129,7 @@ def set_aside(field: str, now: datetime, keep: timedelta) -> Update:
 
 def emptied(now: datetime, keep: timedelta) -> Update:
     """Fail a document that has no room to grow, and drop its content."""
-    update = set_aside(fields.VERSION, now, keep)
-    update["$set"][fields.NOTE] = "not a task: it leaves MongoDB no room to write to it; its content was dropped"
+    update = set_aside(fields.VERSION, "it leaves MongoDB no room to write to it; its content was dropped", now, keep)
     update["$unset"] = {fields.PAYLOAD: "", fields.TAGS: "", fields.ERRORS: "", fields.RESULT: ""}
     return update
 

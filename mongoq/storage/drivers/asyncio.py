@@ -8,6 +8,7 @@ import contextvars
 from collections.abc import AsyncGenerator, Coroutine
 from typing import Any, Final, TypeVar
 
+from bson.errors import BSONError
 from pymongo.asynchronous.client_session import AsyncClientSession
 
 from mongoq.core.clock import Clock
@@ -30,7 +31,16 @@ from mongoq.storage.commands import (
 )
 from mongoq.storage.drivers.async_connection import AsyncConnection
 from mongoq.storage.drivers.awaiting import awaited, called, roll_back, running, wait
-from mongoq.storage.drivers.calls import CALLS, ROWS, Handles, call, reply_of, time_limit
+from mongoq.storage.drivers.calls import (
+    CALLS,
+    ROWS,
+    Handles,
+    call,
+    call_undecoded,
+    decoded_rows,
+    reply_of,
+    time_limit,
+)
 from mongoq.storage.drivers.errors import RAISED, translated
 from mongoq.storage.drivers.sessions import BOUND_ASYNC, TRANSACTION, joined_session, unbound
 from mongoq.storage.drivers.steps import (
@@ -213,7 +223,10 @@ class AsyncDriver:
     async def _call(self, command: Any, session: Any) -> Any:
         with time_limit(getattr(command, "timeout", None)):
             result = call(self._handles, command, session)
-            if type(command) in ROWS:
-                cursor = await awaited(result)
-                return await cursor.to_list(None)
-            return reply_of(command, await result)
+            if type(command) not in ROWS:
+                return reply_of(command, await result)
+            try:
+                return await (await awaited(result)).to_list(None)
+            except BSONError:
+                cursor = await awaited(call_undecoded(self._handles, command, session))
+                return decoded_rows(command, await cursor.to_list(None))

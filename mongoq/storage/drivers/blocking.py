@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final, TypeVar
 
 import pymongo
+from bson.errors import BSONError
 from pymongo.client_session import ClientSession
 
 from mongoq.core.clock import Clock
@@ -32,7 +33,16 @@ from mongoq.storage.commands import (
     Wait,
     Watch,
 )
-from mongoq.storage.drivers.calls import CALLS, ROWS, Handles, call, reply_of, time_limit
+from mongoq.storage.drivers.calls import (
+    CALLS,
+    ROWS,
+    Handles,
+    call,
+    call_undecoded,
+    decoded_rows,
+    reply_of,
+    time_limit,
+)
 from mongoq.storage.drivers.connection import Connection
 from mongoq.storage.drivers.errors import RAISED, translated
 from mongoq.storage.drivers.sessions import BOUND, TRANSACTION, joined_session, unbound
@@ -187,7 +197,12 @@ class BlockingDriver:
     def _call(self, command: Any, session: Any) -> Any:
         with time_limit(getattr(command, "timeout", None)):
             result = call(self._handles, command, session)
-            return result.to_list() if type(command) in ROWS else reply_of(command, result)
+            if type(command) not in ROWS:
+                return reply_of(command, result)
+            try:
+                return result.to_list()
+            except BSONError:
+                return decoded_rows(command, call_undecoded(self._handles, command, session).to_list())
 
 
 def _roll_back(session: ClientSession) -> None:

@@ -6,7 +6,7 @@ What a call returns is the reply, an awaitable of it or a cursor, as the client'
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import timedelta
 from typing import Any, Final
 
@@ -22,6 +22,7 @@ from mongoq.storage.commands import (
     Count,
     CreateIndexes,
     Delete,
+    Document,
     Find,
     FindAndUpdate,
     Hello,
@@ -32,7 +33,8 @@ from mongoq.storage.commands import (
     Removing,
     UpdateMany,
 )
-from mongoq.storage.documents.codec import CODEC, NAIVE
+from mongoq.storage.documents.codec import CODEC, NAIVE, RAW
+from mongoq.storage.documents.unreadable import decoded
 
 Own = dict[str, Any]
 """The session of a call, where it has one."""
@@ -57,16 +59,19 @@ class Handles:
 
     def __init__(self, database: Any) -> None:
         self._database = database
-        self._known: dict[tuple[str, bool, bool], Any] = {}
+        self._known: dict[tuple[str, bool, bool, bool], Any] = {}
 
-    def of(self, name: str, *, majority: bool = False, naive: bool = False) -> Any:
-        """The handle of a collection; `majority` reads only what cannot be rolled back, `naive` without zones."""
-        kind = name, majority, naive
+    def of(self, name: str, *, majority: bool = False, naive: bool = False, raw: bool = False) -> Any:
+        """The handle of a collection.
+
+        `majority` reads only what cannot be rolled back, `naive` without zones, `raw` without decoding.
+        """
+        kind = name, majority, naive, raw
         known = self._known.get(kind)
         if known is None:
             known = self._known[kind] = self._database.get_collection(
                 name,
-                codec_options=NAIVE if naive else CODEC,
+                codec_options=RAW if raw else NAIVE if naive else CODEC,
                 read_preference=ReadPreference.PRIMARY,
                 write_concern=WriteConcern(w="majority"),
                 read_concern=ReadConcern("majority" if majority else "local"),
@@ -93,8 +98,20 @@ def reply_of(command: Command, result: Any) -> Any:
     return result if read is None else read(result)
 
 
-def _find(handles: Handles, command: Find, own: Own) -> Any:
-    collection = handles.of(command.collection, majority=command.majority, naive=command.naive)
+def call_undecoded(handles: Handles, command: Find | Aggregate, session: Any) -> Any:
+    """As `call`, for rows that the driver cannot decode; `decoded_rows` decodes them one by one."""
+    read: Callable[..., Any] = _find if isinstance(command, Find) else _aggregate
+    return read(handles, command, {} if session is None else {"session": session}, raw=True)
+
+
+def decoded_rows(command: Find | Aggregate, rows: Iterable[Any]) -> list[Document]:
+    """The documents that `call_undecoded` brought."""
+    codec = NAIVE if isinstance(command, Find) and command.naive else CODEC
+    return [decoded(row, codec) for row in rows]
+
+
+def _find(handles: Handles, command: Find, own: Own, *, raw: bool = False) -> Any:
+    collection = handles.of(command.collection, majority=command.majority, naive=command.naive, raw=raw)
     return collection.find(command.where, **_find_options(command), **own)
 
 
@@ -121,7 +138,8 @@ def _bulk(handles: Handles, command: Bulk, own: Own) -> Any:
 
 
 def _find_and_update(handles: Handles, command: FindAndUpdate, own: Own) -> Any:
-    return handles.of(command.collection).find_one_and_update(
+    # Undecoded: the claim is made when its reply comes, whether or not the driver can decode the document.
+    return handles.of(command.collection, raw=True).find_one_and_update(
         command.where, command.update, sort=list(command.sort), hint=command.hint, return_document=True,
         maxTimeMS=int(command.server_limit.total_seconds() * 1_000), **own,
     )  # fmt: skip
@@ -131,8 +149,8 @@ def _count(handles: Handles, command: Count, own: Own) -> Any:
     return handles.of(command.collection).count_documents(command.where, **_hint(command), **own)
 
 
-def _aggregate(handles: Handles, command: Aggregate, own: Own) -> Any:
-    return handles.of(command.collection).aggregate(list(command.pipeline), **_hint(command), **own)
+def _aggregate(handles: Handles, command: Aggregate, own: Own, *, raw: bool = False) -> Any:
+    return handles.of(command.collection, raw=raw).aggregate(list(command.pipeline), **_hint(command), **own)
 
 
 def _list_indexes(handles: Handles, command: ListIndexes, own: Own) -> Any:
@@ -161,7 +179,8 @@ CALLS: Final[dict[type, Callable[[Handles, Any, Own], Any]]] = {
     Hello: lambda handles, _command, _own: handles.hello(),
 }
 """The commands that are one call of a method, by kind: a table, since a `match` asks for one kind after the other."""
-REPLIES: Final[dict[type, Callable[[Any], int]]] = {
+REPLIES: Final[dict[type, Callable[[Any], Any]]] = {
+    FindAndUpdate: lambda found: None if found is None else decoded(found, CODEC),
     UpdateMany: lambda result: int(result.matched_count),
     Delete: lambda result: int(result.deleted_count),
     Bulk: lambda result: int(result.matched_count + result.deleted_count),

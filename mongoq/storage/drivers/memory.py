@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import bson
 from bson.codec_options import CodecOptions, DatetimeConversion
+from bson.raw_bson import RawBSONDocument
 from mongomock import aggregate, collection, filtering
 from pymongo.errors import DuplicateKeyError, OperationFailure
 
@@ -37,6 +38,7 @@ from mongoq.storage.commands import (
     UpdateMany,
 )
 from mongoq.storage.documents.codec import CODEC, NAIVE
+from mongoq.storage.documents.unreadable import decoded
 
 Undo = list[Callable[[], object]]
 
@@ -46,7 +48,6 @@ STORED: Final[CodecOptions[dict[str, Any]]] = CodecOptions(
 """How mongomock holds values: instants without a zone, UUIDs as bytes."""
 TYPE_MISMATCH: Final = 14
 REMOVED: Final = "(removed by $$REMOVE)"
-
 
 _Scanning: Any = collection.Collection
 _applies: Any = filtering.filter_applies
@@ -237,7 +238,7 @@ def _stored(value: Document) -> Document:
 
 
 def _read(document: Document, *, naive: bool = False) -> Document:
-    return bson.decode(bson.encode(document), NAIVE if naive else CODEC)
+    return decoded(RawBSONDocument(bson.encode(document)), NAIVE if naive else CODEC)
 
 
 def _marked(value: Any) -> Any:

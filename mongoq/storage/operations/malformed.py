@@ -15,6 +15,7 @@ from mongoq.core.errors import StorageRefused
 from mongoq.storage.commands import Document, Op, Update, find_one, update_many
 from mongoq.storage.context import Context
 from mongoq.storage.documents import decoding, fields, filters, updates
+from mongoq.storage.documents.unreadable import Unreadable
 from mongoq.storage.operations.skip_locked import NOTHING, WRITE_LIMIT, Guard, PartialWrite, update_skipping_locked
 
 UNFIT: Final = (2, 14, 10334, 17419)
@@ -60,10 +61,14 @@ def well_formed(context: Context, found: list[Document]) -> Op[list[Document]]:
 def set_aside(context: Context, document: Document, field: str) -> Op[None]:
     """Fail a malformed document, if its state has not changed; drop its content if it has no room for the note."""
     where = {**filters.by_keys([document[fields.KEY]]), fields.STATE: document[fields.STATE]}
+    why = f"the field {field} is missing or of a wrong type"
+    if isinstance(document, Unreadable):
+        where[fields.KEY] = document.key
+        why = f"the field {field} holds BSON that cannot be decoded"
     now = context.clock.now()
     keep = context.options.policy.keep_failed
     try:
-        yield from update_many(context.tasks, where, updates.set_aside(field, now, keep))
+        yield from update_many(context.tasks, where, updates.set_aside(field, why, now, keep))
     except StorageRefused as error:
         if error.code not in UNFIT:
             raise
