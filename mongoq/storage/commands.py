@@ -179,6 +179,21 @@ class ListCollections:
 
 
 @dataclass(frozen=True, slots=True)
+class DescribeCollection:
+    """What the server says of a collection: its `type` and `options`; None where it is not there."""
+
+    collection: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unhide:
+    """Nothing, after a hidden index was made visible to queries."""
+
+    collection: str
+    index: str
+
+
+@dataclass(frozen=True, slots=True)
 class ListIndexes:
     """The indexes of a collection: by name, their keys and options."""
 
@@ -328,8 +343,8 @@ class Entered:
 
 Command: TypeAlias = (
     Find | Count | Aggregate | InsertOne | InsertMany | UpdateMany | FindAndUpdate | Delete | Bulk | Hello | Measure
-    | ListCollections | ListIndexes | CreateIndexes | Transact | Within | OpenTransaction | Commit | Abort | Pause
-    | Wait | Call | Loop | Apart | Start | Join | Watch | Next | Unwatch | Entered
+    | ListCollections | DescribeCollection | ListIndexes | CreateIndexes | Unhide | Transact | Within | OpenTransaction
+    | Commit | Abort | Pause | Wait | Call | Loop | Apart | Start | Join | Watch | Next | Unwatch | Entered
 )  # fmt: skip
 
 Op: TypeAlias = Generator[Command, Any, T]
@@ -340,7 +355,8 @@ class KeyTaken(StorageRefused):
     """A unique index has the value already; `field` is the first of the index's keys."""
 
     def __init__(self, field: str) -> None:
-        super().__init__(f"{field} is taken", code=DUPLICATE)
+        own = "" if field in ("_id", "unique") else ": the collection has a unique index on it that is not mongoq's"
+        super().__init__(f"{field} is taken{own}", code=DUPLICATE)
         self.field = field
 
 

@@ -22,6 +22,7 @@ from mongoq.storage.commands import (
     Count,
     CreateIndexes,
     Delete,
+    DescribeCollection,
     Document,
     Find,
     FindAndUpdate,
@@ -31,10 +32,11 @@ from mongoq.storage.commands import (
     ListCollections,
     ListIndexes,
     Removing,
+    Unhide,
     UpdateMany,
 )
 from mongoq.storage.documents.codec import CODEC, NAIVE, RAW
-from mongoq.storage.documents.unreadable import decoded
+from mongoq.storage.drivers.decoding import decoded
 
 Own = dict[str, Any]
 """The session of a call, where it has one."""
@@ -82,9 +84,20 @@ class Handles:
         """Ask for the names of all collections."""
         return self._database.list_collection_names()
 
+    def describe(self, name: str) -> Any:
+        """Ask for the type and the options of a collection."""
+        return self._primary().command("listCollections", filter={"name": name}, codec_options=CODEC)
+
+    def unhide(self, name: str, index: str) -> Any:
+        """Make a hidden index visible."""
+        return self._primary().command("collMod", name, index={"name": index, "hidden": False})
+
+    def _primary(self) -> Any:
+        return self._database.with_options(read_preference=ReadPreference.PRIMARY)
+
     def hello(self) -> Any:
         """Ask the server for its time and its set."""
-        return self._database.with_options(read_preference=ReadPreference.PRIMARY).command("hello", codec_options=CODEC)
+        return self._primary().command("hello", codec_options=CODEC)
 
 
 def call(handles: Handles, command: Any, session: Any) -> Any:
@@ -174,13 +187,16 @@ CALLS: Final[dict[type, Callable[[Handles, Any, Own], Any]]] = {
     Count: _count,
     Aggregate: _aggregate,
     ListCollections: lambda handles, _command, _own: handles.names(),
+    DescribeCollection: lambda handles, command, _own: handles.describe(command.collection),
     ListIndexes: _list_indexes,
     CreateIndexes: _create_indexes,
+    Unhide: lambda handles, command, _own: handles.unhide(command.collection, command.index),
     Hello: lambda handles, _command, _own: handles.hello(),
 }
 """The commands that are one call of a method, by kind: a table, since a `match` asks for one kind after the other."""
 REPLIES: Final[dict[type, Callable[[Any], Any]]] = {
     FindAndUpdate: lambda found: None if found is None else decoded(found, CODEC),
+    DescribeCollection: lambda reply: next(iter(reply["cursor"]["firstBatch"]), None),
     UpdateMany: lambda result: int(result.matched_count),
     Delete: lambda result: int(result.deleted_count),
     Bulk: lambda result: int(result.matched_count + result.deleted_count),

@@ -13,7 +13,6 @@ from typing import Any, Final
 
 import bson
 from bson.codec_options import CodecOptions, DatetimeConversion
-from bson.raw_bson import RawBSONDocument
 from mongomock import aggregate, collection, filtering
 from pymongo.errors import DuplicateKeyError, OperationFailure
 
@@ -26,6 +25,7 @@ from mongoq.storage.commands import (
     Count,
     CreateIndexes,
     Delete,
+    DescribeCollection,
     Document,
     Find,
     FindAndUpdate,
@@ -38,7 +38,7 @@ from mongoq.storage.commands import (
     UpdateMany,
 )
 from mongoq.storage.documents.codec import CODEC, NAIVE
-from mongoq.storage.documents.unreadable import decoded
+from mongoq.storage.drivers.decoding import decoded_bytes
 
 Undo = list[Callable[[], object]]
 
@@ -48,10 +48,8 @@ STORED: Final[CodecOptions[dict[str, Any]]] = CodecOptions(
 """How mongomock holds values: instants without a zone, UUIDs as bytes."""
 TYPE_MISMATCH: Final = 14
 REMOVED: Final = "(removed by $$REMOVE)"
-
 _Scanning: Any = collection.Collection
-_applies: Any = filtering.filter_applies
-_process: Any = aggregate.process_pipeline
+_applies, _process = vars(filtering)["filter_applies"], vars(aggregate)["process_pipeline"]
 
 
 class Collection(_Scanning):  # type: ignore[misc]
@@ -102,6 +100,8 @@ class Memory:
             case CreateIndexes(name, indexes):
                 made = {index: {"key": [*keys], **options} for index, (keys, options) in indexes.items()}
                 return self._of(name).update(made)
+            case DescribeCollection():
+                return None
             case _:
                 raise Unsupported(f"mongomock cannot do {type(command).__name__}")
 
@@ -238,7 +238,7 @@ def _stored(value: Document) -> Document:
 
 
 def _read(document: Document, *, naive: bool = False) -> Document:
-    return decoded(RawBSONDocument(bson.encode(document)), NAIVE if naive else CODEC)
+    return decoded_bytes(bson.encode(document), NAIVE if naive else CODEC)
 
 
 def _marked(value: Any) -> Any:
