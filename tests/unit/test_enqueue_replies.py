@@ -14,7 +14,7 @@ from mongoq.api.streaming import stream
 from mongoq.core.clock import FrozenClock
 from mongoq.core.errors import DuplicateTask, InvalidTask, StorageRefused, StorageUnavailable
 from mongoq.core.new_task import NewTask, each
-from mongoq.storage.commands import KeyTaken, Op, PartlyWritten
+from mongoq.storage.commands import KeyTaken, Op, PartlyWritten, Pause
 from mongoq.storage.context import Context
 from mongoq.storage.drivers.blocking import BlockingDriver
 from mongoq.storage.drivers.connection import Connection
@@ -51,10 +51,23 @@ def test_a_taken_unique_value_leads_to_its_unfinished_task(drive: Drive, context
     assert existing.key == "k1"
 
 
-def test_a_task_that_ended_before_it_could_be_read_is_a_duplicate_all_the_same(drive: Drive, context: Context) -> None:
-    lost_twice: tuple[Any, ...] = (KeyTaken("unique"), [], KeyTaken("unique"), [])
-    with pytest.raises(DuplicateTask):
-        drive(enqueue.new(context, NewTask(unique="u1", on_conflict="skip")), *lost_twice)
+@pytest.mark.parametrize("options", [{"unique": "u1"}, {"key": "k1"}])
+def test_skip_goes_on_until_either_task_is_there(
+    drive: Drive, context: Context, make_document: Make, options: dict[str, Any]
+) -> None:
+    taken = KeyTaken("unique" if "unique" in options else "_id")
+    rounds: list[Any] = [taken, [], taken, [], None, taken, [], None, taken, [make_document(unique="u1")]]
+    commands, existing = drive(enqueue.new(context, NewTask(**options, on_conflict="skip")), *rounds)
+    assert existing.key == "k1"
+    assert [type(command) for command in commands].count(Pause) == 2
+
+
+def test_one_that_is_never_found_is_told_as_such(
+    drive: Drive, context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(enqueue, "SKIPPED_FOR", -1.0)
+    with pytest.raises(StorageUnavailable, match="call again"):
+        drive(enqueue.new(context, NewTask(unique="u1", on_conflict="skip")), KeyTaken("unique"), [])
 
 
 def test_a_unique_value_set_free_meanwhile_is_taken(drive: Drive, context: Context) -> None:
@@ -122,10 +135,9 @@ def test_those_whose_holder_is_gone_are_tried_once_more_together(drive: Drive, c
     chunk = drafted(context, *(NewTask(unique=value, on_conflict="skip") for value in "abc"))
     taken = PartlyWritten({0: KeyTaken("unique"), 2: KeyTaken("unique")})
     again = PartlyWritten({1: KeyTaken("unique")})
-    commands, others = drive(enqueue.together(context, chunk), taken, [], again, [])
+    commands, others = drive(enqueue.together(context, chunk), taken, [], again, [{"_id": "there", "unique": "c"}])
     assert [len(command.bodies) for command in (commands[0], commands[2])] == [3, 2]
-    assert list(others) == [2]
-    assert isinstance(others[2], DuplicateTask)
+    assert others == {2: {"_id": "there", "unique": "c"}}
 
 
 def test_another_refusal_among_taken_keys_is_not_taken_for_one(drive: Drive, context: Context) -> None:
