@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from mongoq.core.clock import Clock, ServerClock, elapsed
-from mongoq.core.environment import namespace_named
+from mongoq.core.environment import namespace_named, setting
 from mongoq.core.errors import IndexMissing, QueueClosed
 from mongoq.core.events import Telemetry
 from mongoq.core.keys import KeyMaker
@@ -194,7 +194,7 @@ def opened(
 ) -> Base:
     """The inside of a new queue object; ConfigurationError lists all that is wrong with its options."""
     options = checked_options(
-        namespace=namespace_named() if namespace is None else namespace,
+        namespace=namespace_named() if namespace is None else _stripped(namespace),
         max_age=max_age,
         workers=workers,
         grace=grace,
@@ -206,8 +206,12 @@ def opened(
     clock = clock or ServerClock()
     telemetry = Telemetry()
     driver, open_engine = open_driver(target, clock, telemetry, awaited=awaited, blocking=blocking)
-    claimant = claimant or f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(3)}"
+    claimant = options.claimant or f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(3)}"
     return Base(Context(clock, options, KeyMaker()), driver, telemetry, claimant, open_engine)
+
+
+def _stripped(namespace: Any) -> Any:
+    return setting("namespace", namespace) if isinstance(namespace, str) else namespace
 
 
 def matching(chosen: TaskFilter) -> Filter:

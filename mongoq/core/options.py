@@ -14,6 +14,7 @@ from datetime import timedelta
 from typing import Any, Final
 
 from mongoq.core.backoff import Backoff, BackoffLike, Linear
+from mongoq.core.environment import setting
 from mongoq.core.validation import NAMESPACE, QUEUE_NAME, Checker, Duration, Unset
 
 __all__ = ["Options", "Policy"]
@@ -102,6 +103,7 @@ def checked_options(
     checked_grace = checker.duration("grace", grace)
     checker.integer("max_task_bytes", max_task_bytes, 1024, MOST_BYTES)
     if claimant is not None:
+        claimant = setting("claimant", claimant) if isinstance(claimant, str) else claimant
         checker.text("claimant", claimant, LONGEST_CLAIMANT)
     given = checked_policy(checker, policy)
     if not (error_queue is None or isinstance(error_queue, bool) or callable(error_queue)):

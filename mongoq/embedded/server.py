@@ -22,6 +22,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from mongoq.core.environment import setting
 from mongoq.core.errors import ConfigurationError, Fault, StorageUnavailable
 from mongoq.embedded.guardian import STOP_SECONDS, Home, try_lock
 from mongoq.embedded.start import LIMIT_SECONDS, Running, bring_up, pause
@@ -39,7 +40,7 @@ def find_mongod() -> Path:
 
     Raises `ConfigurationError` where MONGOQ_MONGOD names no program, or where there is none at all.
     """
-    named = os.environ.get("MONGOQ_MONGOD")
+    named = setting("MONGOQ_MONGOD", os.environ.get("MONGOQ_MONGOD", ""))
     if named:
         if not _is_program(Path(named)):
             raise ConfigurationError([Fault("MONGOQ_MONGOD", repr(named), "an executable file")])
