@@ -27,7 +27,7 @@ class Linear:
     max: Duration = LONGEST
 
     def __post_init__(self) -> None:
-        _check_durations(self)
+        _check_durations(self).finish()
 
     def delay(self, attempt: int) -> timedelta:
         """The wait after the failed attempt number `attempt`, counted from 1."""
@@ -49,7 +49,7 @@ class Exponential:
     jitter: bool = True
 
     def __post_init__(self) -> None:
-        checker = _check_durations(self, finish=False)
+        checker = _check_durations(self)
         if isinstance(self.factor, bool) or not isinstance(self.factor, int | float) or not 1 <= self.factor <= 1000:
             checker.refuse("backoff.factor", self.factor, "a number from 1 to 1000")
         if not isinstance(self.jitter, bool):
@@ -71,7 +71,7 @@ class Constant:
     wait: Duration
 
     def __post_init__(self) -> None:
-        _check_durations(self)
+        _check_durations(self).finish()
 
     def delay(self, attempt: int) -> timedelta:  # noqa: ARG002 -- the wait is the same after each
         """The wait after any failed attempt."""
@@ -144,13 +144,14 @@ def _capped(seconds: float, most: Duration) -> timedelta:
     return timedelta(seconds=max(0.0, min(seconds, _seconds(most), LONGEST.total_seconds())))
 
 
-def _check_durations(backoff: Any, *, finish: bool = True) -> Checker:
+def _check_durations(backoff: Any) -> Checker:
     checker = Checker()
     for field in fields(backoff):
         if field.type == "Duration":
             # In its inner form, so that Linear(10) equals Linear(timedelta(seconds=10)) and what was stored.
-            checked = checker.duration(f"backoff.{field.name}", getattr(backoff, field.name))
+            # A maximum of 0 would cancel every wait that was asked for.
+            checked = checker.duration(
+                f"backoff.{field.name}", getattr(backoff, field.name), positive=field.name == "max"
+            )
             object.__setattr__(backoff, field.name, checked)
-    if finish:
-        checker.finish()
     return checker

@@ -18,6 +18,7 @@ Tags = Mapping[str, Any]
 
 MOST_TAGS: Final = 64
 ON_CONFLICT: Final = ("error", "skip")
+_SCALARS: Final = (int, str, float, bool, bytes, type(None))
 _policy_of: Final = attrgetter(*POLICY_NAMES)
 
 
@@ -49,9 +50,10 @@ class NewTask:
 
     def __post_init__(self) -> None:
         checker = Checker(InvalidTask)
-        _check_tags(checker, self.tags)
-        if self.payload is not None:
-            checker.value("payload", self.payload)
+        self._check_values(checker)
+        if not checker.faults:  # what the caller changes later changes nothing here
+            object.__setattr__(self, "tags", copied(self.tags))
+            object.__setattr__(self, "payload", copied(self.payload))
         for name, text in (("key", self.key), ("unique", self.unique)):
             if text is not None:
                 checker.text(name, text, 512)
@@ -68,6 +70,17 @@ class NewTask:
     def skips(self) -> bool:
         """Whether a task that has its key or `unique` value already will do as well."""
         return self.on_conflict == "skip"
+
+    def check_again(self) -> None:
+        """InvalidTask where tags or payload were changed since, as a dict or a list can be."""
+        checker = Checker(InvalidTask)
+        self._check_values(checker)
+        checker.finish()
+
+    def _check_values(self, checker: Checker) -> None:
+        _check_tags(checker, self.tags)
+        if self.payload is not None:
+            checker.value("payload", self.payload)
 
     def _check_times(self, checker: Checker) -> None:
         if self.delay is not None:
@@ -102,13 +115,24 @@ def each(items: Iterable[Tags | NewTask], common: Mapping[str, Any]) -> Iterator
     checker = Checker(InvalidTask)
     for place, item in enumerate(items):
         if isinstance(item, NewTask):
-            yield item, item.tags
+            try:
+                item.check_again()
+            except InvalidTask as error:
+                raise InvalidTask(at(place, error.faults)) from None
+            yield item, copied(item.tags)
             continue
         if not at_hand:
             _check_tags(checker, item)
             if checker.faults:
                 raise InvalidTask(at(place, checker.faults))
-        yield options, item
+        yield options, copied(item)
+
+
+def copied(value: Any) -> Any:
+    """A value whose containers are its own: a caller may go on to change those that it gave."""
+    if isinstance(value, Mapping):
+        return {name: inner if type(inner) in _SCALARS else copied(inner) for name, inner in value.items()}
+    return [copied(inner) for inner in value] if isinstance(value, list | tuple) else value
 
 
 def at(place: int, faults: Iterable[Fault]) -> list[Fault]:

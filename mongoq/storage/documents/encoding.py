@@ -90,6 +90,9 @@ def model_document(new: NewTask, now: datetime, carried: Mapping[str, Any], expi
     if new.delay is not None:
         delay = new.delay if isinstance(new.delay, timedelta) else timedelta(seconds=new.delay)
         run_at = whole_milliseconds(now + delay)
+    if run_at > now and expires_at is not None and expires_at <= run_at:
+        allowed = "after it may run; give expires_at, or a longer max_age of the queue"
+        raise InvalidTask([Fault("expires_at", f"{expires_at}, not after {run_at},", allowed)])
     due = run_at <= now
     document: Document = {
         fields.QUEUE: new.queue,

@@ -35,13 +35,19 @@ def tagged(where: Mapping[str, Any] | None) -> Filter:
     return {f"{fields.TAGS}.{name}": {"$eq": value} for name, value in (where or {}).items()}
 
 
+def created_by(instant: datetime) -> Filter:
+    """Tasks that were there at this instant, and those that do not say since when they are there."""
+    return {fields.CREATED_AT: {"$not": {"$gt": instant}}}
+
+
 def named(queues: Sequence[str] | None = None, prefix: str | None = None) -> Filter:
-    """Tasks of these queues, or of the queues with this prefix; of all queues by default."""
-    chosen: dict[str, Any] = {} if queues is None else {"$in": list(queues)}
-    if prefix:
-        # A range instead of a regular expression: nothing to escape, and an index serves it.
-        chosen |= {"$gte": prefix, "$lt": f"{prefix}\U0010ffff"}
-    return {fields.QUEUE: chosen} if chosen else {}
+    """Tasks of these queues and of the queues with this prefix; of all queues by default."""
+    exact: Filter = {} if queues is None else {fields.QUEUE: {"$in": list(queues)}}
+    if not prefix:
+        return exact
+    # A range instead of a regular expression: nothing to escape, and an index serves it.
+    begins = {fields.QUEUE: {"$gte": prefix, "$lt": f"{prefix}\U0010ffff"}}
+    return {"$or": [exact, begins]} if exact else begins
 
 
 def ready(queues: Sequence[str], where: Mapping[str, Any] | None = None) -> Filter:

@@ -45,8 +45,8 @@ _ADVICE: Final = {
     86: "an index of this name exists with other keys; drop it and run `mongoq init` again",
     117: "indexes are being built: begin the transaction again when `mongoq init` is done",
     121: "the collection's validator does not accept it",
-    246: "the tasks' collection or its indexes are newer than this transaction, which sees an earlier moment: begin it again; "
-    "`mongoq init`, or any first use of the queue, makes them before",
+    246: "the tasks' collection is newer than this transaction, which sees an earlier moment: begin it again; "
+    "`mongoq init`, or any first use of the queue, makes it before",
     251: "the server has ended this transaction, as it does after 60 s: begin it again",
     8000: "the user name or the password is wrong",
     17419: "the task has grown beyond 16 MiB",

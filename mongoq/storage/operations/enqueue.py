@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 
 from mongoq.core.clock import elapsed
 from mongoq.core.errors import InvalidTask, MongoqError, StorageUnavailable
-from mongoq.core.new_task import NewTask, Tags, at
+from mongoq.core.new_task import NewTask, Tags, at, copied
 from mongoq.core.task import Task
 from mongoq.core.validation import whole_milliseconds
 from mongoq.storage.commands import Document, InsertMany, InsertOne, KeyTaken, Op, PartlyWritten, Pause
@@ -49,14 +49,16 @@ Others = Mapping[int, Document | MongoqError]
 
 def draft(context: Context, task: NewTask) -> Draft:
     """Draft one task, to be enqueued now; raises InvalidTask when it is too large or BSON cannot carry it."""
+    task.check_again()
     now = context.clock.now()
-    model, key = _model(context, task, now), task.key or context.new_key(now)
-    document = encoding.new_document(model, key, task.tags)
-    return Draft(task, model, key, task.tags, encoding.encoded(document, context.options.max_task_bytes))
+    model, key, tags = _model(context, task, now), task.key or context.new_key(now), copied(task.tags)
+    document = encoding.new_document(model, key, tags)
+    return Draft(task, model, key, tags, encoding.encoded(document, context.options.max_task_bytes))
 
 
 def document_of(context: Context, task: NewTask, now: datetime) -> Document:
     """The document of a task that is enqueued at `now`."""
+    task.check_again()
     return encoding.new_document(_model(context, task, now), task.key or context.new_key(now), task.tags)
 
 
