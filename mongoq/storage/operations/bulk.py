@@ -159,16 +159,28 @@ def update(
 
 
 def _each(context: Context, where: Filter, only: Sequence[str], write: Callable[[list[Document]], Op[int]]) -> Op[int]:
-    """Write the matching tasks batch by batch until none is left; returns the number."""
+    """Write the matching tasks batch by batch until none is left; returns the number.
+
+    Only those that were there when it began: under running producers it would never end. Whatever breaks it off bears
+    a note of the number so far.
+    """
     total = 0
-    while True:
-        found: list[Document] = yield Find(context.tasks, where, only=only, most=MOST_READ, timeout=READ_LIMIT)
-        done = 0
-        for start in range(0, len(found), BATCH):
-            done += yield from write(found[start : start + BATCH])
-        total += done
-        if not done:
-            return total
+    there = {"$and": [where, filters.created_by(context.clock.now())]}
+    try:
+        while True:
+            found: list[Document] = yield Find(context.tasks, there, only=only, most=MOST_READ, timeout=READ_LIMIT)
+            done = 0
+            for start in range(0, len(found), BATCH):
+                count = yield from write(found[start : start + BATCH])
+                done += count
+                total += count
+            if not done:
+                return total
+    except GeneratorExit:
+        raise
+    except BaseException as error:
+        error.add_note(f"tasks written before it: {total:,}")
+        raise
 
 
 def _keys(batch: list[Document]) -> list[str]:
