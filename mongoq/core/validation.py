@@ -15,7 +15,7 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from enum import Enum
-from typing import Any, Final, ParamSpec, TypeVar
+from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 
 from mongoq.core.errors import ConfigurationError, Fault, InvalidTask
 
@@ -48,6 +48,20 @@ class Unset(Enum):
 UNSET: Final = Unset.UNSET
 
 
+def _readable(check: Callable[Concatenate[Checker, str, Any, P], T]) -> Callable[Concatenate[Checker, str, Any, P], T]:
+    """Refuse a value whose own methods raise, such as `pandas.NaT`, by its field, as any other that is wrong."""
+
+    @functools.wraps(check)
+    def checked(self: Checker, field: str, value: Any, *args: P.args, **options: P.kwargs) -> T:
+        try:
+            return check(self, field, value, *args, **options)
+        except Exception as error:  # noqa: BLE001 -- a user's own methods may raise anything
+            self.refuse(field, value, f"one that can be read: its own methods raise {type(error).__name__}")
+            return None  # type: ignore[return-value]
+
+    return checked  # type: ignore[return-value]
+
+
 class Checker:
     """Collect the faults of one call; `finish()` raises them all as one error.
 
@@ -68,6 +82,7 @@ class Checker:
         if self.faults:
             raise self._error(self.faults)
 
+    @_readable
     def duration(self, field: str, value: Any, *, positive: bool = False) -> timedelta | None:
         """A duration from zero (or above zero) to ten years."""
         seconds = value.total_seconds() if isinstance(value, timedelta) else value
@@ -77,6 +92,7 @@ class Checker:
         self.refuse(field, value, f"a timedelta or a number of seconds {least}, at most 10 years")
         return None
 
+    @_readable
     def integer(self, field: str, value: Any, least: int, most: int) -> int | None:
         """An integer within bounds; True and False are not integers here."""
         if isinstance(value, int) and not isinstance(value, bool) and least <= value <= most:
@@ -88,6 +104,7 @@ class Checker:
         """Any integer that fits into 64 bits."""
         self.integer(field, value, INT64.start, INT64.stop - 1)
 
+    @_readable
     def instant(self, field: str, value: Any) -> datetime | None:
         """An instant with a time zone, in UTC and whole milliseconds (MongoDB keeps no more)."""
         if isinstance(value, datetime) and value.utcoffset() is not None:
@@ -113,6 +130,7 @@ class Checker:
         if value not in allowed:
             self.refuse(field, value, f"one of {', '.join(allowed)}{did_you_mean(value, allowed)}")
 
+    @_readable
     def tags(self, field: str, value: Any) -> None:
         """A mapping of tag names to values that BSON can carry and a filter can reach."""
         if not isinstance(value, Mapping):
@@ -124,6 +142,7 @@ class Checker:
             elif not _is_plain(inner):
                 self.value(f"{field}.{name}", inner, operators=False, depth=2)
 
+    @_readable
     def value(self, field: str, value: Any, *, operators: bool = True, depth: int = 1) -> None:
         """Anything BSON can carry; `operators=False` also refuses names that a filter would misread."""
         if len(self.faults) >= MOST_FAULTS:

@@ -147,7 +147,7 @@ def test_another_refusal_among_taken_keys_is_not_taken_for_one(drive: Drive, con
     assert [type(others[place]) for place in range(3)] == [DuplicateTask, StorageRefused, StorageRefused]
 
 
-def chunks_of(context: Context, count: int, *, then: Exception | None = None) -> Iterator[list[Draft]]:
+def chunks_of(context: Context, count: int, *, then: BaseException | None = None) -> Iterator[list[Draft]]:
     """Full chunks, and the end or an error."""
     yield from enqueue.chunks(context, each([{}] * count * enqueue.CHUNK, {}))
     if then:
@@ -201,12 +201,25 @@ def test_a_stream_is_drawn_on_in_the_caller_s_thread_and_sent_in_the_caller_s_co
     assert not drawers & {thread for _, thread in sending.senders}, "full chunks go by a helper"
 
 
-@pytest.mark.parametrize("fault", [InvalidTask("no"), ZeroDivisionError()], ids=["a bad task", "the caller's own"])
-def test_what_was_sent_before_a_fault_counts(context: Context, fault: Exception) -> None:
+@pytest.mark.parametrize(
+    "fault", [InvalidTask("no"), ZeroDivisionError(), KeyboardInterrupt(), SystemExit(1)], ids=repr
+)
+def test_what_was_sent_before_a_fault_counts(context: Context, fault: BaseException) -> None:
     with pytest.raises(type(fault)) as caught:
         Sending(lambda _: {}).stream(chunks_of(context, 3, then=fault))
     assert caught.value.__notes__ == ["tasks enqueued before it: 3,000"]
-    assert getattr(caught.value, "enqueued", 3_000) == 3_000
+    assert vars(caught.value)["enqueued"] == 3_000
+
+
+def test_one_who_is_interrupted_while_it_waits_for_a_chunk_is_told_what_may_be_there(context: Context) -> None:
+    def answer(number: int) -> enqueue.Others:
+        if number == 2:
+            raise KeyboardInterrupt
+        return {}
+
+    with pytest.raises(KeyboardInterrupt) as caught:
+        Sending(answer).stream(chunks_of(context, 3))
+    assert caught.value.__notes__ == ["tasks enqueued before it: 1,000, and perhaps some of the 1,000 after them"]
 
 
 def test_an_error_of_the_server_comes_before_a_later_fault(context: Context) -> None:
