@@ -9,7 +9,7 @@ from __future__ import annotations
 import pickle
 from typing import Any
 
-from mongoq.core.signals import DeadlineExceeded, Interrupted, Signal
+from mongoq.core.signals import DeadlineExceeded, Interrupted, Interruption, Signal
 from mongoq.core.verdict import Described, Ending, Raised, Returned, describe
 
 
@@ -64,3 +64,10 @@ def unpack_error(packed: bytes, cause: Described | None) -> Ending:
     if cause is not None:
         error.__cause__ = cause
     return Raised(error)
+
+
+def killed_for(reason: Interruption | None, *, late: bool) -> BaseException:
+    """What a handler is said to have raised whose process was killed."""
+    if reason is None or (late and reason is not Interruption.CANCEL):
+        return DeadlineExceeded()
+    return Interrupted(reason)
