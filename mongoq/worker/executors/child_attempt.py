@@ -12,12 +12,12 @@ from mongoq.worker.attempt import FOREVER, LONGEST_RENEWAL, meant
 
 
 class Down(IntEnum):
-    """The messages of the control pipe. Each starts with its kind and the number of the task that it is about."""
+    """The messages of the control pipe. Each starts with its kind and the number of a task."""
 
     INTERRUPT = 0
     """The reason, seconds left or None: the handler should stop."""
     RECALL = 1
-    """Return the task unstarted, if that is still possible."""
+    """Return the tasks up to this one that have not started."""
     PAUSED = 2
     """Seconds: the renewals of the lease are paused, and it lasts so long."""
 
@@ -34,7 +34,7 @@ class Up(IntEnum):
     RAISED = 3
     """The pickled error, and its cause as a `Described` or None."""
     UNSTARTED = 4
-    """The number of a task that was recalled in time."""
+    """The numbers of the first and the last task that were recalled in time."""
     PAUSE = 5
     """Pause the renewals of the lease: the handler opens a transaction of its own."""
     RENEWED = 6

@@ -1,8 +1,8 @@
 """A child of the process executor, as its parent sees it.
 
 One thread owns a child: it starts it, gives it tasks and waits for their outcomes on a blocking socket. The child runs
-one task at a time. A second one may lie in the socket meanwhile, and can be recalled until it starts: without it two
-children that work for 1 ms per task reached 0.84 of the rate (2 busy cores).
+one task at a time. More may wait in the socket meanwhile, and can be recalled until they start: without them two
+children with 1 ms of work per task did 0.84 of the rate (2 busy cores).
 
 Other threads may call `look`, which interrupts and kills, and `stop`. Their messages go through a second pipe, and
 they never wait for it: a task causes a few messages of 60 bytes, and a pipe holds 64 KB.
@@ -30,14 +30,13 @@ from mongoq.core.verdict import Described, Ending, Raised, Released
 from mongoq.worker.attempt import FOREVER, LiveAttempt
 from mongoq.worker.executors.blueprint import Blueprint, how_it_ended
 from mongoq.worker.executors.child_attempt import Down, Up
-from mongoq.worker.executors.child_outcome import killed_for, unpack_error, unpack_result
+from mongoq.worker.executors.child_outcome import Outcome, killed_for, unpack_error, unpack_result
 
 MOMENT: Final = 0.5
 """Seconds between the notice to stop and the kill."""
 LAST_MOMENT: Final = 1.0
 """Seconds for an idle child to exit by itself."""
-LOOK: Final = 0.5
-LOOK_FOR_SLOW: Final = 0.1
+LOOK, LOOK_FOR_SLOW = 0.5, 0.1
 SLOW: Final = 0.05
 """Seconds after which a handler is too slow for another task to wait behind it."""
 LOOK_OFTEN: Final = 0.05
@@ -77,11 +76,11 @@ class ChildProcess:
     @property
     def gone(self) -> bool:
         """Whether it is known to have ended."""
-        return self._process.returncode is not None
+        return self._process.returncode is not None or self._fate is not None
 
     @property
     def held(self) -> int:
-        """How many tasks it holds: none, one that runs, or one more behind it."""
+        """How many tasks it holds: one that runs, and those that wait behind it."""
         return len(self._held)
 
     @property
@@ -108,8 +107,8 @@ class ChildProcess:
     def give(self, attempt: LiveAttempt) -> Ending | None:
         """Send a task; its outcome where that cannot be done."""
         number, deadline = self._number + 1, attempt.policy.deadline
-        seconds = None if deadline is None else deadline.total_seconds()
         try:
+            seconds = deadline and deadline.total_seconds()
             message = pickle.dumps((number, seconds, VALUES(attempt.task)), pickle.HIGHEST_PROTOCOL)
         except Exception as error:  # noqa: BLE001 -- whatever a task's values raise when they are pickled
             return Raised(error)
@@ -124,24 +123,27 @@ class ChildProcess:
             self._socket.sendall(message)
         return None
 
-    def outcome(self) -> tuple[LiveAttempt, Ending | None, float]:
-        """Wait for an outcome: the attempt, None where it was not started, and the seconds for which it ran."""
-        number, ending = self._await()
+    def outcome(self) -> Outcome:
+        """Wait for the outcome of the task that runs, or for tasks that the child returns."""
+        running = self.running
+        numbers, ending = self._await()
         with self._lock:
+            attempts = [attempt for number, attempt in self._held if number in numbers]
+            self._held = deque((number, attempt) for number, attempt in self._held if number not in numbers)
             seconds = elapsed() - self._began
-            first = self._held[0][0] == number
-            attempt = self._held.popleft()[1] if first else self._held.pop()[1]
-            attempt.on_interrupt = None
             self._recalled = False
-            if first and self._held:
-                self._begin(self._held[0][1])
-        return attempt, ending, seconds
+            for attempt in attempts:
+                attempt.on_interrupt = None
+            following = self.running if self.running is not running else None
+            if following is not None:
+                self._begin(following)
+        return Outcome(attempts, ending, seconds, following)
 
     def recall(self) -> None:
-        """Have it return the task that waits behind the first."""
+        """Have it return the tasks that wait behind the first."""
         with self._lock:
             if len(self._held) > 1 and not self._recalled:
-                self._recalled = self._say(Down.RECALL, number=self._held[1][0])
+                self._recalled = self._say(Down.RECALL, number=self._number)
 
     def look(self, now: float) -> float:
         """Tell the handler to stop where it should, and kill it where it does not; the seconds until the next look."""
@@ -151,9 +153,7 @@ class ChildProcess:
                 with contextlib.suppress(OSError):
                     self._socket.shutdown(socket.SHUT_RDWR)
                 return LOOK
-            if not self._held or self._fate is not None:
-                return LOOK
-            return self._look(self._held[0][1], now)
+            return self._look(self._held[0][1], now) if self._held and self._fate is None else LOOK
 
     def stop(self) -> None:
         """Kill it where it is not idle; give it no more tasks."""
@@ -183,17 +183,19 @@ class ChildProcess:
         if attempt.deadline_at != FOREVER:
             self._look_soon()
 
-    def _await(self) -> tuple[int, Ending | None]:
+    def _await(self) -> tuple[range, Ending | None]:
+        """The numbers of the tasks that came back, and how they ended; None where they were not started."""
         number, attempt = self._held[0]
+        this = range(number, number + 1)
         try:
             while True:
                 kind, *told = pickle.load(self._source)  # noqa: S301 -- from our own child
                 if kind == Up.RETURNED:
-                    return number, unpack_result(*told)
+                    return this, unpack_result(*told)
                 if kind == Up.RAISED:
-                    return number, unpack_error(*told)
+                    return this, unpack_error(*told)
                 if kind == Up.UNSTARTED:
-                    return told[0], None
+                    return range(told[0], told[1] + 1), None
                 self._transaction(attempt, kind, *told)
         except Exception as error:  # noqa: BLE001 -- after any other error nobody knows what it runs: it is killed as well
             how = self._end()
@@ -201,7 +203,7 @@ class ChildProcess:
                 crash = Described("WorkerCrashed", f"the process that ran it {how}", "")
                 self._kill(Raised(crash if isinstance(error, GONE) else error))
             # It may have ended the task that it was killed for in the last moment.
-            return number, self._fate if attempt is self._victim else None
+            return (this, self._fate) if attempt is self._victim else (range(number, self._number + 1), None)
 
     def _transaction(self, attempt: LiveAttempt, kind: Up, *told: Any) -> None:
         """Note what a handler's own transaction does to the lease. `ChildAttempt` is the other end."""
@@ -228,9 +230,8 @@ class ChildProcess:
             self._kill(Raised(killed_for(reason, late=late)))
         if now - self._began > SLOW:
             self.recall()
-        if self._kill_at != FOREVER:
-            return LOOK_OFTEN
-        return min(LOOK_FOR_SLOW if len(self._held) > 1 else LOOK, attempt.deadline_at - now)
+        longest = LOOK_FOR_SLOW if len(self._held) > 1 else LOOK
+        return LOOK_OFTEN if self._kill_at != FOREVER else min(longest, attempt.deadline_at - now)
 
     def _say(self, kind: Down, *told: Any, number: int | None = None) -> bool:
         try:
