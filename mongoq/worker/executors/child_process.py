@@ -4,8 +4,8 @@ One thread owns a child: it starts it, gives it tasks and waits for their outcom
 one task at a time. More may wait in the socket meanwhile, and can be recalled until they start: without them two
 children with 1 ms of work per task did 0.84 of the rate (2 busy cores).
 
-Other threads may call `look`, which interrupts and kills, and `stop`. Their messages go through a second pipe, and
-they never wait for it: a task causes a few messages of 60 bytes, and a pipe holds 64 KB.
+Other threads may call `look`, which interrupts and kills, and `stop`. Their messages go through a second pipe, which
+never blocks: a task causes a few messages of 60 bytes, and a pipe holds 64 KB.
 """
 
 from __future__ import annotations
@@ -36,7 +36,8 @@ MOMENT: Final = 0.5
 """Seconds between the notice to stop and the kill."""
 LAST_MOMENT: Final = 1.0
 """Seconds for an idle child to exit by itself."""
-LOOK, LOOK_FOR_SLOW = 0.5, 0.1
+LOOK: Final = 0.5
+LOOK_FOR_SLOW: Final = 0.1
 SLOW: Final = 0.05
 """Seconds after which a handler is too slow for another task to wait behind it."""
 LOOK_OFTEN: Final = 0.05
@@ -63,8 +64,7 @@ class ChildProcess:
         self._number = 0
         self._held: deque[tuple[int, LiveAttempt]] = deque()
         """The tasks that it was given, by number; it runs the first."""
-        self._began = 0.0
-        self._recalled = False
+        self._began, self._recalled = 0.0, False
         self._told: Interruption | None = None
         self._kill_at = FOREVER
         self._stopped = False
@@ -99,10 +99,8 @@ class ChildProcess:
             kind, *told = pickle.load(self._source)  # noqa: S301 -- from our own child
         except GONE:
             return f"it {self._end()}"
-        if kind == Up.BROKEN:
-            return f"{told[0].kind}: {told[0].message}\n{told[0].frames}"
-        self.ready = True
-        return None
+        self.ready = kind == Up.READY
+        return None if self.ready else f"{told[0].kind}: {told[0].message}\n{told[0].frames}"
 
     def give(self, attempt: LiveAttempt) -> Ending | None:
         """Send a task; its outcome where that cannot be done."""
@@ -246,6 +244,6 @@ class ChildProcess:
             self._process.kill()
 
     def _end(self) -> str:
-        """Wait for the end of a process that has closed its socket; how it ended."""
+        """Wait for its end; how it ended."""
         self._process.kill()
         return how_it_ended(self._process.wait())
