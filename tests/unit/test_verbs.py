@@ -13,9 +13,9 @@ from mongoq import AsyncBuffer, AsyncQueue, Buffer, Queue
 from mongoq.api import producing
 from mongoq.api.verb import scope, stream, verb
 
-SHARED = [
-    name for name in vars(Queue) if not name.startswith("_") and name not in ("close", "buffer", "start", "transaction")
-]
+APART = ("close", "buffer", "start", "transaction")
+"""They give, or take, what each tempo has of its own."""
+SHARED = [name for name in vars(Queue) if not name.startswith("_") and name not in APART]
 SCOPES = ["buffer", "keepalive", "transaction"]
 STREAMS = ["claims"]
 

@@ -240,10 +240,16 @@ def test_children_get_the_options_of_the_interpreter(queue: Queue, server: Embed
 
 
 def test_a_child_that_dies_while_it_is_idle_costs_no_task_anything(
-    queue: Queue, handlers: Any, finished: Callable[[Queue, str], Task]
+    queue: Queue, handlers: Any, finished: Callable[[Queue, str], Task], until: Callable[..., None]
 ) -> None:
     queue.start(handlers.returns, executor="processes", workers=1)
     pid = finished(queue, queue.new().key).result["pid"]
     os.kill(pid, signal.SIGKILL)
+    until(lambda: _has_ended(pid), why="the child is dead before the next task comes")
     task = finished(queue, queue.new(max_retries=0).key)
     assert (task.state, task.charged, task.result["pid"] == pid) == (TaskState.COMPLETED, 1, False)
+
+
+def _has_ended(pid: int) -> bool:
+    status = Path(f"/proc/{pid}/stat")
+    return not status.exists() or status.read_text().rpartition(")")[2].split()[0] == "Z"
