@@ -112,6 +112,11 @@ def test_each_task_goes_to_one_of_those_who_wait(serve: Callable[..., None]) -> 
     serve(body)
 
 
+unclosed = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
+"""PyMongo 4.20 leaves the socket of a cancelled connect to the garbage collector."""
+
+
+@unclosed
 def test_who_is_cancelled_while_it_waits_passes_the_wake_up_on(serve: Callable[..., None]) -> None:
     async def body(queue: AsyncQueue) -> None:
         for _ in range(10):
@@ -125,19 +130,14 @@ def test_who_is_cancelled_while_it_waits_passes_the_wake_up_on(serve: Callable[.
                 await made
                 gone = await asyncio.gather(*claims[:3], return_exceptions=True)
                 had = [task for task in gone if isinstance(task, Task)]
-                # A poll comes after 1 s at the soonest: what is lost is not found in that time.
-                began = time.monotonic()
-                got = await asyncio.gather(*claims[3 : 6 - len(had)])
-                assert time.monotonic() - began < 5
+                got = await asyncio.wait_for(asyncio.gather(*claims[3 : 6 - len(had)]), 10)
                 await queue.complete([*had, *(task for task in got if task is not None)])
-            await eventually(lambda: queue.empty(), "nothing is left")  # noqa: PLW0108 -- a coroutine for each look
+            assert await queue.empty()
 
-    async def nothing_left_held(queue: AsyncQueue) -> None:
-        await body(queue)
-
-    serve(nothing_left_held)
+    serve(body)
 
 
+@unclosed
 def test_what_a_cancelled_claim_took_is_ready_again_at_once(serve: Callable[..., None]) -> None:
     async def body(queue: AsyncQueue) -> None:
         await queue.new_many([{"n": n} for n in range(40)])
@@ -150,7 +150,6 @@ def test_what_a_cancelled_claim_took_is_ready_again_at_once(serve: Callable[...,
                 (taken,) = await asyncio.gather(claim, return_exceptions=True)
                 if not isinstance(taken, BaseException) and taken is not None:
                     await queue.release(taken)
-            await eventually(lambda: queue.count(state="ready"), "all are ready", 1)
 
         async def all_ready() -> bool:
             return await queue.count(state="ready") == 40
@@ -161,6 +160,7 @@ def test_what_a_cancelled_claim_took_is_ready_again_at_once(serve: Callable[...,
     serve(body, lease=60)
 
 
+@unclosed
 def test_waiting_ends_with_the_queue(serve: Callable[..., None]) -> None:
     async def body(queue: AsyncQueue) -> None:
         task = await queue.new(queue="other")
