@@ -114,9 +114,9 @@ class Queue(_Common, Blocking):
         )  # fmt: skip
 
     # Producers
-    new = producing.new
-    new_many = producing.new_many
-    load = producing.load
+    new = producing.blocking.new
+    new_many = producing.blocking.new_many
+    load = producing.blocking.load
     buffer = buffer.buffer
 
     # Workers
@@ -139,7 +139,7 @@ class Queue(_Common, Blocking):
     move = ending.move
 
     # The atomic change
-    modify = changing.modify
+    modify = changing.blocking.modify
     transaction = changing.transaction
 
     # Looking
@@ -241,9 +241,9 @@ class AsyncQueue(_Common, Awaited):
         )  # fmt: skip
 
     # Producers
-    new = producing.new
-    new_many = producing.new_many
-    load = producing.load
+    new = producing.awaited.new
+    new_many = producing.awaited.new_many
+    load = producing.awaited.load
     buffer = buffer.async_buffer
 
     # Workers
@@ -266,7 +266,7 @@ class AsyncQueue(_Common, Awaited):
     move = ending.move
 
     # The atomic change
-    modify = changing.modify
+    modify = changing.awaited.modify
     transaction = changing.async_transaction
 
     # Looking

@@ -76,7 +76,11 @@ class Base:
             yield from self.read(schema.ensure(self.context))
             self._ready = True
         try:
-            return (yield from self.read(op, session))
+            if session is not None:
+                return (yield from self.read(op, session))
+            self.check_open()
+            yield Measure()
+            return (yield from op)  # as `read` does, whose generator costs a task as much as a call through a verb
         except IndexMissing:
             self._ready = False
             raise

@@ -1,4 +1,7 @@
-"""Commands that change tasks: `cancel`, `delete`, `move`, `purge`, `rerun`, `redrive`. By key at once; many after a yes."""
+"""Commands that change tasks: `cancel`, `delete`, `move`, `purge`, `rerun`, `redrive`.
+
+Tasks named by their keys are changed at once, those that a filter chooses after a yes.
+"""
 
 from __future__ import annotations
 

@@ -32,12 +32,15 @@ class LoopThread:
         self._runner.close()
 
     def begin(self, coroutine: Coroutine[Any, Any, Any]) -> concurrent.futures.Future[Any]:
+        """Start a coroutine on the loop."""
         return asyncio.run_coroutine_threadsafe(coroutine, self.loop)
 
     def run(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
+        """Run a coroutine on the loop to its end."""
         return self.begin(coroutine).result(PATIENCE)
 
     def close(self) -> None:
+        """End the loop, which nothing may have complained to."""
         self.loop.call_soon_threadsafe(self.loop.stop)
         self._thread.join(PATIENCE)
         assert not self._thread.is_alive()

@@ -51,7 +51,7 @@ class App:
     async def transaction(self) -> AsyncIterator[Any]:
         async with await started(self.client) as session:
             begun = session.start_transaction()
-            async with (await begun if inspect.isawaitable(begun) else begun):
+            async with await begun if inspect.isawaitable(begun) else begun:
                 yield session
 
 
@@ -116,13 +116,13 @@ def test_a_session_that_cannot_be_joined_is_refused(app: Callable[[Body], None],
             await app.queue.new(session="no")  # type: ignore[arg-type]
         other = type(app.client)(uri)
         async with await started(other) as session:
-            with pytest.raises(ConfigurationError, match="a session of the .*Client that the queue was opened on"):
+            with pytest.raises(ConfigurationError, match=r"a session of the .*Client that the queue was opened on"):
                 await app.queue.new(session=session)
         if inspect.isawaitable(closed := other.close()):
             await closed
         with MongoClient[Any](uri) as blocking, blocking.start_session() as strange, strange.start_transaction():
             with pytest.raises(ConfigurationError, match="session"):
-                await app.queue.new(session=strange)
+                await app.queue.new(session=strange)  # type: ignore[arg-type]
 
     app(body)
 
@@ -285,7 +285,7 @@ def test_a_client_that_does_not_retry_writes_is_refused(uri: str, loop: LoopThre
                 AsyncQueue(client)
         motor = AsyncIOMotorClient[Any](uri, retryWrites=False)
         with pytest.raises(ConfigurationError, match="retryWrites"):
-            AsyncQueue(motor)  # type: ignore[arg-type]
+            AsyncQueue(motor)
         motor.close()
 
     loop.run(body())

@@ -198,7 +198,7 @@ def test_a_stream_of_claims_completes_what_it_goes_on_from(queue: Face) -> None:
 
 def test_a_stream_of_claims_releases_what_it_is_left_with(queue: Face) -> None:
     queue.new(key="a")
-    stream = queue.each(queue.claims(timeout=1))
+    stream: Any = queue.each(queue.claims(timeout=1))
     assert next(stream).key == "a"
     stream.close()
     assert queue.get("a").state is TaskState.READY

@@ -131,7 +131,7 @@ class Writes(BlockingDriver):
         """By the size of a write."""
         self.limits: list[int] = []
 
-    def _call(self, command: Any, session: Any) -> Any:
+    def _call(self, command: Any, session: Any) -> None:  # noqa: ARG002 -- the driver's own signature
         size = 1 if isinstance(command, InsertOne) else len(command.bodies)
         self.sizes.append(size)
         self.limits.append(LIMIT.get())

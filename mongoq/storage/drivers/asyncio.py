@@ -8,7 +8,6 @@ import contextvars
 from collections.abc import AsyncGenerator, Coroutine
 from typing import Any, Final, TypeVar
 
-import pymongo
 from pymongo.asynchronous.client_session import AsyncClientSession
 
 from mongoq.core.clock import Clock
@@ -31,7 +30,7 @@ from mongoq.storage.commands import (
 )
 from mongoq.storage.drivers.async_connection import AsyncConnection
 from mongoq.storage.drivers.awaiting import awaited, called, roll_back, running, wait
-from mongoq.storage.drivers.calls import ROWS, Handles, call, reply_of
+from mongoq.storage.drivers.calls import CALLS, ROWS, Handles, call, reply_of, time_limit
 from mongoq.storage.drivers.errors import RAISED, translated
 from mongoq.storage.drivers.sessions import BOUND_ASYNC, TRANSACTION, joined_session, unbound
 from mongoq.storage.drivers.steps import (
@@ -116,8 +115,11 @@ class AsyncDriver:
 
     def joined(self, given: Any) -> Any:
         """The session whose transaction a call takes part in; None where there is none."""
+        bound = self.BOUND.get()
+        if given is None and bound is None:
+            return None
         client = self.connection.database.client
-        return joined_session(given, self.BOUND.get(), client, self.SESSION, self.OWNER)
+        return joined_session(given, bound, client, self.SESSION, self.OWNER)
 
     async def advance(self, steps: Steps[Any], reply: Any = None, error: BaseException | None = None) -> Any:
         """Go on with what came of the last step, to an `Entered`, which is returned, or to the operation's result."""
@@ -160,7 +162,10 @@ class AsyncDriver:
             raise asyncio.CancelledError
         return reply
 
-    async def _ask(self, asked: Command | Inner, session: Any) -> Any:  # noqa: C901, PLR0912 -- one line for each command
+    def _ask(self, asked: Command | Inner, session: Any) -> Coroutine[Any, Any, Any]:
+        return self._call(asked, session) if type(asked) in CALLS else self._do(asked)
+
+    async def _do(self, asked: Command | Inner) -> Any:  # noqa: C901, PLR0912 -- one line for each command
         match asked:
             case Pause(seconds):
                 return await asyncio.sleep(seconds)
@@ -192,7 +197,7 @@ class AsyncDriver:
             case Watch() | Next() | Unwatch():
                 raise Unsupported("change streams are read by the blocking driver's threads")
             case _:
-                return await self._call(asked, session)
+                raise Unsupported(f"the awaited driver cannot do {type(asked).__name__}")
 
     async def _started(self, op: Op[T]) -> asyncio.Task[T]:
         task = self._start(self.run(op))
@@ -213,7 +218,9 @@ class AsyncDriver:
         return self.connection.database.client.start_session(causal_consistency=False)
 
     async def _call(self, command: Any, session: Any) -> Any:
-        limit = getattr(command, "timeout", None)
-        with contextlib.nullcontext() if limit is None else pymongo.timeout(limit.total_seconds()):
-            result = await awaited(call(self._handles, command, session))
-            return await result.to_list(None) if type(command) in ROWS else reply_of(command, result)
+        with time_limit(getattr(command, "timeout", None)):
+            result = call(self._handles, command, session)
+            if type(command) in ROWS:
+                cursor = await awaited(result)
+                return await cursor.to_list(None)
+            return reply_of(command, await result)

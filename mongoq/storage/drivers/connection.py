@@ -10,7 +10,7 @@ from __future__ import annotations
 import atexit
 import threading
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 from urllib.parse import parse_qsl
 
 import pymongo
@@ -36,8 +36,16 @@ except ImportError:  # a driver that ends in another way
 if TYPE_CHECKING:
     from mongoq.embedded.server import EmbeddedServer
 
+
+class OfMotor(Protocol):
+    """Motor's client or its database: mongoq does not depend on Motor, so it knows them by a method of theirs."""
+
+    def get_io_loop(self) -> Any:
+        """The event loop it was made on."""
+
+
 Target = str | MongoClient[Any] | Database[Any] | None
-AsyncTarget = str | AsyncMongoClient[Any] | AsyncDatabase[Any] | None
+AsyncTarget = str | AsyncMongoClient[Any] | AsyncDatabase[Any] | OfMotor | None
 
 DATABASE: Final = "mongoq"
 SETTINGS: Final[dict[str, Any]] = {

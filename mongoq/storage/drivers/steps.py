@@ -36,6 +36,8 @@ from mongoq.storage.drivers.errors import TRANSIENT, UNKNOWN_COMMIT, WRITE_CONFL
 
 T = TypeVar("T")
 
+MADE_OF_OTHERS: Final = frozenset({Measure, Transact, Within, OpenTransaction, Commit, Abort})
+"""Commands that stand for others; all else goes to the driver as it is."""
 REPLAYED_FOR: Final = 10.0
 """Seconds for which a transaction is run again, where it brings no limit of its own."""
 ROLLED_BACK_IN: Final = 2.0
@@ -108,10 +110,9 @@ class Stepper:
         return self._resolved(op, None)
 
     def _measure(self) -> Steps[None]:
-        if self._clock.wants_measuring():
-            sent = elapsed()
-            reply = yield Hello(), None
-            self._clock.measured(reply["localTime"], sent, elapsed())
+        sent = elapsed()
+        reply = yield Hello(), None
+        self._clock.measured(reply["localTime"], sent, elapsed())
 
     def _resolved(self, op: Op[T], session: Any) -> Steps[T]:
         """An operation without the commands that stand for others."""
@@ -122,7 +123,10 @@ class Stepper:
                 asked = op.send(reply) if error is None else op.throw(error)
                 reply = error = None
                 try:
-                    reply = yield from self._answer(asked, session)
+                    if type(asked) not in MADE_OF_OTHERS:
+                        reply = yield asked, session
+                    elif type(asked) is not Measure or self._clock.wants_measuring():
+                        reply = yield from self._answer(asked, session)
                 except GeneratorExit:
                     raise
                 except BaseException as raised:  # noqa: BLE001 -- all of them are the operation's to see
@@ -142,8 +146,7 @@ class Stepper:
                     return (yield from self._transact(body, limit))
                 return (yield from self._resolved(body(), session))
             case Measure():
-                yield from self._measure()
-                return None
+                return (yield from self._measure())
             case Within(own, body):
                 return (yield from self._resolved(body(), own))
             case OpenTransaction(first):

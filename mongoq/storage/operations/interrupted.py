@@ -13,8 +13,9 @@ from mongoq.core.requests import ClaimRequest
 from mongoq.core.verdict import Released
 from mongoq.storage.commands import Op, Pause, Start
 from mongoq.storage.context import Context
-from mongoq.storage.operations.claims import new_token, recover
+from mongoq.storage.operations.claims import new_token
 from mongoq.storage.operations.finish import settle
+from mongoq.storage.operations.lost_replies import recover
 
 LOOKS: Final = (0.0, 0.05, 0.5)
 """Seconds before each look for what the claim took: the server may get to it after the first (1 of 30 cancelled)."""
