@@ -6,6 +6,7 @@ The server may have made the claim. Without a word its tasks would wait for the 
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 from typing import Final, Protocol, TypeVar
 
 from mongoq.core.errors import MongoqError
@@ -42,6 +43,22 @@ def given_back(context: Context, wanted: ClaimRequest, claim: Claiming[T]) -> Op
     except BaseException:
         yield Start(_give_back(context, token, wanted.claimant))
         raise
+
+
+def ended_anyway(end: Callable[[], Op[None]]) -> Op[None]:
+    """Write an ending; where that is interrupted, write it in the background: by its token it takes effect once."""
+    try:
+        yield from end()
+    except (Exception, GeneratorExit):
+        raise
+    except BaseException:
+        yield Start(_quietly(end()))
+        raise
+
+
+def _quietly(op: Op[None]) -> Op[None]:
+    with contextlib.suppress(MongoqError):
+        yield from op
 
 
 def _give_back(context: Context, token: str, claimant: str) -> Op[None]:
