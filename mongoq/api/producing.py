@@ -14,7 +14,7 @@ from mongoq.core.task import Task
 from mongoq.core.validation import UNSET, Duration, Unset
 from mongoq.storage.commands import Measure, Op
 from mongoq.storage.drivers.sessions import AwaitedSession, BlockingSession, Session
-from mongoq.storage.operations import enlist, enqueue
+from mongoq.storage.operations import enqueue
 from mongoq.storage.operations.enqueue import Draft, Others
 
 
@@ -78,7 +78,7 @@ class Producing(Generic[Session]):
             keep_failed=keep_failed,
         )  # fmt: skip
         joined = base.joined(session)
-        made = (enqueue if joined is None else enlist).new(base.context, task)
+        made = (enqueue.new if joined is None else enqueue.new_in_transaction)(base.context, task)
         created: Task = yield from base.send(made, joined)
         return created
 
@@ -184,9 +184,9 @@ def _streamed(
 ) -> Op[None]:
     """Enqueue chunk after chunk, and hand each to `collect` with what is there instead of some of its drafts."""
     joined = base.joined(session)
-    kind = enqueue if joined is None else enlist
+    enqueued = enqueue.chunk if joined is None else enqueue.chunk_in_transaction
     base.check_open()
     yield Measure()  # the first chunk is drafted before anything else is sent
     chunks = enqueue.chunks(base.context, each(tasks, options))
-    send = lambda chunk: base.send(kind.chunk(base.context, chunk, only=only), joined)  # noqa: E731
+    send = lambda chunk: base.send(enqueued(base.context, chunk, only=only), joined)  # noqa: E731
     yield from stream(send, chunks, collect, ahead=joined is None)

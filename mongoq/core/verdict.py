@@ -102,7 +102,12 @@ class Verdict:
     """Where to, for a move."""
     note: str | None = None
     modification: Modification | None = None
-    """What is to be changed together with the ending, or not at all."""
+    """The atomic change to make together with the ending."""
+
+    @property
+    def deletes(self) -> bool:
+        """Whether the task is deleted on completion."""
+        return self.event is Event.COMPLETE and not self.keep
 
 
 def poison_weight(lost_leases: int) -> int:

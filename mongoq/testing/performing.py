@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -54,7 +55,7 @@ def perform(
     Returns what it returned or raised, and what a worker would make of the task.
     """
     attempt, checked = _prepared(handler, task, interruption, options)
-    with asyncio.Runner() as runner:
+    with closing(asyncio.Runner()) as runner:
         return _judged(attempt, blocking_outcome(partial(checked, attempt.task), runner))
 
 

@@ -18,7 +18,8 @@ from mongoq.core.verdict import MOST_POISON_WEIGHT, Released, Verdict
 from mongoq.storage.commands import Entered, Op, find_one
 from mongoq.storage.documents import fields, filters, indexes
 from mongoq.storage.operations import claims, sweep
-from mongoq.storage.operations.finish import Ended, finish, finish_and_modify
+from mongoq.storage.operations.decide import Ended
+from mongoq.storage.operations.finish import finish, finish_and_modify
 from mongoq.testing.outcome import Ran, ran
 from mongoq.testing.tempo import Made, helper
 from mongoq.worker.attempt import LiveAttempt

@@ -10,9 +10,11 @@ import asyncio
 import functools
 import inspect
 from collections.abc import Callable, Coroutine
+from contextlib import closing
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, overload
 
 from mongoq.api.verb import Awaited, Blocking
+from mongoq.core.errors import ConfigurationError, Fault
 from mongoq.core.signals import Interrupted
 from mongoq.core.verdict import Raised, Returned
 from mongoq.storage.commands import Entered, Op
@@ -49,7 +51,7 @@ def helper(function: Callable[Concatenate[Any, P], Op[T]]) -> Helper[P, T]:
 
 def _run_blocking(driver: Any, op: Op[T]) -> T:
     steps = driver.steps(op)
-    with asyncio.Runner() as runner:  # its loop is made when the first coroutine needs it
+    with closing(asyncio.Runner()) as runner:  # its loop is made when the first coroutine needs it
         try:
             result = driver.advance(steps)
             while type(result) is Entered:
@@ -80,11 +82,30 @@ async def _run_awaited(driver: Any, op: Op[T]) -> T:
         steps.close()
 
 
+class NoPlace(ConfigurationError):
+    """A coroutine cannot be waited for by a thread that runs an event loop."""
+
+
+def _checked(coroutine: Coroutine[Any, Any, T]) -> Coroutine[Any, Any, T]:
+    """The coroutine, unless this thread runs an event loop already."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return coroutine
+    coroutine.close()
+    allowed = "a plain function, as an event loop runs here; or await it: with an AsyncQueue, or by perform_async"
+    raise NoPlace([Fault("handler", "a coroutine function", allowed)])
+
+
 def blocking_outcome(call: Callable[[], Any], runner: asyncio.Runner) -> Made:
     """What became of a call; a coroutine is run to its end."""
     try:
         value = call()
-        return Returned(runner.run(value) if inspect.iscoroutine(value) else value)
+        if inspect.iscoroutine(value):
+            value = runner.run(_checked(value))
+        return Returned(value)
+    except NoPlace:
+        raise
     except (Exception, Interrupted) as error:  # noqa: BLE001 -- it is the outcome
         return Raised(error)
 

@@ -17,7 +17,7 @@ from mongoq.core.signals import Fail, Move, Retry, Snooze
 from mongoq.core.task import Task
 from mongoq.core.verdict import MOST_POISON_WEIGHT, Ending, Raised, Released, Returned
 from mongoq.storage.commands import Op, Within
-from mongoq.storage.operations import claims, enlist, enqueue, finish, leases
+from mongoq.storage.operations import claims, enqueue, finish, leases
 from proving.compared import Compared
 from proving.task_model import error_queue
 
@@ -122,7 +122,7 @@ class TaskMachine(Compared):
         first = partial(finish.complete_first, self.context, claim, None, "w")
         try:
             with self.driver.scope(in_transaction(first)) as session:
-                self.run(_within(session, enlist.new(self.context, task)))
+                self.run(_within(session, enqueue.new_in_transaction(self.context, task)))
                 if not commit:
                     raise DroppedError
             found = "made"

@@ -111,7 +111,7 @@ def lost_leases_not_told(patch: pytest.MonkeyPatch) -> None:
         yield from ()
         return []
 
-    patch.setattr(finish, "_settle", none_lost)
+    patch.setattr(finish, "lost_endings", none_lost)
 
 
 def count_not_fresh(patch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ from mongoq.core.lifecycle import Event, TaskState
 from mongoq.core.signals import Cancel, Fail, Move, Retry, Snooze
 from mongoq.core.verdict import Ending, Raised, Released, Returned, Verdict
 from mongoq.storage.operations import bulk, finish, leases, sweep
-from mongoq.storage.operations.finish import Ended
+from mongoq.storage.operations.decide import Ended
 
 ENDINGS: list[Ending] = [
     Returned({"n": 1}),

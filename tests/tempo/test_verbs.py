@@ -172,7 +172,7 @@ def test_a_task_is_kept_alive_in_a_block(queue: Face) -> None:
 def test_a_block_tells_of_a_lease_that_was_lost(queue: Face) -> None:
     queue.new()
     task = queue.try_claim()
-    with pytest.raises(LeaseLost), queue.within(queue.keepalive(task, lease=3)) as kept:  # noqa: PT012 -- the block
+    with pytest.raises(LeaseLost), queue.within(queue.keepalive(task, lease=3)) as kept:
         queue.whole._base.run(_released(queue, task))
         queue.wait(task, timeout=2)
         assert kept.lost == (task.key,)

@@ -23,7 +23,7 @@ from mongoq import (
     TaskState,
 )
 from mongoq.core.clock import FrozenClock, ServerClock
-from mongoq.testing import Recorder, memory_queue, run_due
+from mongoq.testing import Recorder, memory_queue, perform, run_due
 
 
 def test_all_that_is_due_runs_in_the_order_of_claims(mongoq_queue: Queue) -> None:
@@ -147,6 +147,21 @@ def test_coroutines_run_to_their_end_for_a_queue_that_blocks(mongoq_queue: Queue
 
     mongoq_queue.new()
     assert [ran.result for ran in run_due(mongoq_queue, handler)] == ["awaited"]
+
+
+def test_a_coroutine_within_a_running_loop_has_to_be_awaited(mongoq_queue: Queue) -> None:
+    async def handler(task: Task) -> None:
+        pytest.fail("it is not run")
+
+    async def test() -> None:
+        with pytest.raises(ConfigurationError, match="await it: with an AsyncQueue"):
+            run_due(mongoq_queue, handler)
+        with pytest.raises(ConfigurationError, match="perform_async"):
+            perform(handler)
+        assert len(run_due(mongoq_queue, lambda task: None)) == 1, "a plain function may run, and the task is free"
+
+    mongoq_queue.new()
+    asyncio.run(test())
 
 
 def test_an_async_queue_is_awaited_and_runs_coroutines_on_the_callers_loop(mongoq_async_queue: AsyncQueue) -> None:

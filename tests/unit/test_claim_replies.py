@@ -16,7 +16,8 @@ from mongoq.core.clock import FrozenClock
 from mongoq.core.errors import StorageRefused, StorageUnavailable
 from mongoq.core.lifecycle import TaskState
 from mongoq.core.requests import ClaimRequest
-from mongoq.storage.commands import Find, UpdateMany
+from mongoq.core.task import Task
+from mongoq.storage.commands import Find, Op, UpdateMany
 from mongoq.storage.context import Context
 from mongoq.storage.documents import indexes
 from mongoq.storage.documents.codec import CODEC
@@ -35,6 +36,10 @@ def matched(count: int) -> int:
 
 def claim_many(context: Context, limit: int = 10, poison_budget: int = 1) -> Any:
     return claims.claim_many(context, ClaimRequest(("default",), "me:1:a", limit), poison_budget=poison_budget)
+
+
+def claim_one(context: Context) -> Op[Task | None]:
+    return claims.claim_one(context, ClaimRequest(("default",), "me"))
 
 
 @pytest.fixture
@@ -222,8 +227,8 @@ def test_a_task_that_moved_in_the_index_while_it_was_read_is_claimed_once(
 
 @pytest.mark.usefixtures("token")
 def test_what_went_to_a_mate_of_the_same_name_is_not_lost(drive: Drive, context: Context, make_document: Make) -> None:
-    found = [make_document(_id=key) for key in ("mine", "mate's", "done", "rival's")]
-    shown = [row("mine"), row("mate's", "other"), theirs("rival's")]
+    found = [make_document(_id=key) for key in ("mine", "same worker", "done", "other worker")]
+    shown = [row("mine"), row("same worker", "other"), theirs("other worker")]
     _, claim = drive(claim_many(context, limit=4), found, matched(1), shown)
     assert (keys(claim), claim.found, claim.lost) == (["mine"], 4, 1)
 
@@ -259,7 +264,7 @@ def test_a_single_claim_whose_reply_was_lost_is_looked_up_by_its_token(
     drive: Drive, context: Context, make_document: Make
 ) -> None:
     held = make_document(state="running", token="t", attempts=1)
-    commands, task = drive(claims.claim_one(context, ClaimRequest(("default",), "me")), LOST_REPLY, matched(0), [held])
+    commands, task = drive(claim_one(context), LOST_REPLY, matched(0), [held])
     token = commands[0].update["$set"]["token"]
     assert commands[2].majority
     assert commands[2].where == {"state": TaskState.RUNNING, "token": token}
@@ -267,22 +272,22 @@ def test_a_single_claim_whose_reply_was_lost_is_looked_up_by_its_token(
 
 
 def test_a_single_claim_that_was_not_made_brings_nothing(drive: Drive, context: Context) -> None:
-    assert drive(claims.claim_one(context, ClaimRequest(("default",), "me")), LOST_REPLY, matched(0), [])[1] is None
+    assert drive(claim_one(context), LOST_REPLY, matched(0), [])[1] is None
     with pytest.raises(StorageUnavailable):
-        drive(claims.claim_one(context, ClaimRequest(("default",), "me")), NO_SERVER)
+        drive(claim_one(context), NO_SERVER)
 
 
 def test_a_task_with_a_lease_of_its_own_is_held_for_that_long(
     drive: Drive, context: Context, make_document: Make
 ) -> None:
     held = make_document(state="running", token="t", policy={"lease": 90}, lease_until=NOW + timedelta(seconds=30))
-    commands, _ = drive(claims.claim_one(context, ClaimRequest(("default",), "me")), held, matched(1))
+    commands, _ = drive(claim_one(context), held, matched(1))
     assert commands[1].update == {"$set": {"lease_until": NOW + timedelta(seconds=90)}}
 
 
 def test_a_single_claim_tells_until_when_it_holds_the_task(drive: Drive, context: Context, make_document: Make) -> None:
     held = make_document(state="running", token="t", policy={"lease": 90}, lease_until=NOW + timedelta(seconds=30))
-    _, task = drive(claims.claim_one(context, ClaimRequest(("default",), "me")), held, matched(1))
+    _, task = drive(claim_one(context), held, matched(1))
     assert task.lease_until == NOW + timedelta(seconds=90)
 
 

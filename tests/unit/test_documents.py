@@ -181,4 +181,4 @@ def test_an_instant_is_read_back_in_utc() -> None:
 
 
 def test_a_document_whose_state_is_code_is_none_of_ours(make_document: Any) -> None:
-    assert decoding.seen_from(make_document(state=bson.Code("ready")), "ns", NOW) is None
+    assert decoding.task_shown(make_document(state=bson.Code("ready")), "ns", NOW) is None

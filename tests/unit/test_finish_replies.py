@@ -19,7 +19,8 @@ from mongoq.core.verdict import Raised, Returned, Verdict
 from mongoq.storage.commands import Bulk
 from mongoq.storage.context import Context
 from mongoq.storage.documents.updates import mark
-from mongoq.storage.operations.finish import Ended, complete_first, finish, settle
+from mongoq.storage.operations.decide import Ended
+from mongoq.storage.operations.finish import complete_first, finish, settle
 from mongoq.storage.operations.skip_locked import WRITE_LIMIT
 
 Drive = Callable[..., tuple[list[Any], Any]]

@@ -1,6 +1,6 @@
-"""How BSON is read: aware instants, standard UUIDs, and tolerance.
+"""How BSON is decoded: aware datetimes, standard UUIDs, and tolerant of what Python cannot represent.
 
-One string that is no UTF-8, or one date beyond Python's, must not make every claim of its queue fail.
+A string that is not UTF-8, or a date beyond Python's range, must not make every claim of its queue fail.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ CODEC: Final[CodecOptions[dict[str, Any]]] = CodecOptions(
 )
 
 NAIVE: Final[CodecOptions[dict[str, Any]]] = CODEC.with_options(tz_aware=False)
-"""Two thirds of the time that decoding a task takes goes into its zones (3.7 µs; without them 1.3)."""
+"""For claims: decoding a task takes 1.3 µs without time zones and 3.7 µs with them."""
 
 
 def made_aware(value: Any) -> Any:
-    """A value that was read by `NAIVE`, with the zone of every instant in it; containers are changed in place."""
+    """Give every datetime of a value read by `NAIVE` its time zone, UTC; changes containers in place."""
     kind = type(value)
     if kind is dict:
         for name, inner in value.items():

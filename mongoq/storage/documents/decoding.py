@@ -1,4 +1,8 @@
-"""From documents to tasks, whoever wrote the documents."""
+"""Decode documents into tasks. Other programs write documents too, so every field may be missing or wrong.
+
+The claim path checks a document by `malformed_field` before the claim and decodes it by `task_from` after it, in the
+thread that runs the handler. Reads by `get` and `tasks` must never fail: `task_shown` drops the wrong fields.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +32,7 @@ _TYPES: Final[Mapping[str, Any]] = {
 _STATES: Final[Mapping[Any, TaskState]] = {state.value: state for state in TaskState}  # the call takes 0.4 µs
 _COUNTS: Final = (fields.ATTEMPTS, fields.UNCHARGED, fields.RETRIES, fields.LOST_LEASES)
 _MOST: Final = 2**62
-"""A count up to here can still grow in 64 bits."""
+"""The server can still increment a count up to here within 64 bits."""
 LONG_AGO: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _LEAST: Final[Document] = {fields.QUEUE: "", fields.PRIORITY: 0, fields.RUN_AT: LONG_AGO, fields.VERSION: 0}
 _TEXTS: Final = (fields.QUEUE, fields.TOKEN, fields.WORKER, fields.NOTE, fields.UNIQUE, fields.MOVED_FROM)
@@ -45,13 +49,13 @@ _SHOWN: Final[Mapping[str, Any]] = {
     fields.POLICY: dict,
     fields.ERRORS: list,
 }
-"""What a field must be to be shown."""
+"""The type that a field must have to be shown."""
 
 
 def task_from(document: Document, namespace: str, now: datetime) -> Task:
-    """The task that a document describes, read at `now`.
+    """Decode a well-formed document that was read at `now`.
 
-    By position, in the order of the fields of `Task`: a busy worker makes 25,000 a second.
+    The fields are passed by position, in the order of `Task`: a busy worker decodes 25,000 documents a second.
     """
     get = document.get
     errors = get(fields.ERRORS)
@@ -92,10 +96,10 @@ def task_from(document: Document, namespace: str, now: datetime) -> Task:
 
 
 class Unread:
-    """A claimed task as the server told it: what its worker needs at once. The rest is read by who runs it.
+    """A claimed task whose document is not decoded yet, but for the fields that its worker needs at once.
 
-    Reading takes a third of what this process spends on a task that does nothing. Left to the handlers' threads
-    it goes on while the claimer waits for its next reply.
+    Decoding is a third of the CPU time of a task without work. The handler's thread does it, while the claimer waits
+    for its next reply.
     """
 
     __slots__ = ("_document", "_namespace", "_read_at", "carried", "key", "lost_leases", "token")
@@ -113,30 +117,27 @@ class Unread:
 
     @property
     def size(self) -> int:
-        """How many bytes it was on its way here."""
+        """The size of its document, in bytes."""
         return size_of(self._document)
 
     def read(self) -> Task:
-        """The task."""
+        """Decode the task."""
         return task_from(made_aware(self._document), self._namespace, self._read_at)
 
 
-def seen_from(document: Document, namespace: str, now: datetime) -> Task | None:
-    """The task that a document describes, to be looked at; None where its state is none of ours.
-
-    What a foreign producer left out or got wrong is left out: to look at a task must not fail because of it.
-    """
+def task_shown(document: Document, namespace: str, now: datetime) -> Task | None:
+    """Decode any document to be shown, without its missing and wrong fields; None when its state is unknown."""
     state = document.get(fields.STATE)
-    if type(state) is not str or state not in _STATES:  # code is a str that cannot be hashed
+    if type(state) is not str or state not in _STATES:  # bson.Code is a str that cannot be hashed
         return None
     fit = {name: value for name, value in document.items() if isinstance(value, _SHOWN.get(name, object))}
     return task_from(_LEAST | fit, namespace, now)
 
 
-def fault_of(document: Document) -> str | None:
-    """The first field that makes a document (a foreign producer's) no task, or None where it is one.
+def malformed_field(document: Document) -> str | None:
+    """The first field that is missing or of a wrong type, or None for a well-formed document.
 
-    Looked at before a claim, because one that cannot be read would stop its whole queue.
+    Called before a claim: a claimed document that cannot be decoded would stop its whole queue.
     """
     get = document.get
     if isinstance(document[fields.KEY], dict | list):
@@ -157,29 +158,29 @@ def fault_of(document: Document) -> str | None:
 
 
 def _is_code(value: Any) -> bool:
-    """Whether it is BSON's code, a str that cannot be hashed."""
+    """Whether it is a `bson.Code`: a str that cannot be hashed."""
     return isinstance(value, str) and type(value) is not str
 
 
 def _is_count(value: Any) -> bool:
-    """Whether the server can add to it."""
+    """Whether the server can increment it."""
     return isinstance(value, int) and value is not True and value is not False and -_MOST < value < _MOST
 
 
 def policy_from(document: Any) -> Mapping[str, Any]:
-    """What a task carries of a policy; what is not acceptable (a foreign producer's) is left to the worker's own.
+    """Decode the policy that a task carries; values that are not acceptable are dropped, so the worker's own apply.
 
-    Remembered: of the thousands of tasks in a batch nearly all carry the same, and a look costs a tenth.
+    Results are cached: nearly all tasks of a batch carry the same policy, and a cached one costs a tenth.
     """
     if not isinstance(document, dict):
         return {}
     try:
         return _policy_from(tuple(document.items()))
     except TypeError:
-        pass  # a backoff is a document itself
+        pass  # a backoff is a document, which cannot be hashed
     try:
         return _policy_from(_frozen(document))
-    except TypeError:  # a foreign producer's value that cannot be hashed is no policy of ours
+    except TypeError:  # a value that still cannot be hashed was not written by mongoq
         return {}
 
 
@@ -207,7 +208,7 @@ def _policy_from(items: tuple[tuple[str, Any], ...]) -> Mapping[str, Any]:
 
 
 def error_from(document: Any) -> TaskError | None:
-    """One error; None where it is none."""
+    """Decode one error; None when it is not a document."""
     if not isinstance(document, dict):
         return None
     at, attempt = document.get("at"), document.get("attempt")

@@ -1,4 +1,4 @@
-"""From tasks to documents, and from documents to the bytes that are sent: at most so many."""
+"""Encode tasks as documents, and documents as BSON of a limited size."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ from mongoq.storage.documents.codec import CODEC
 
 
 def encoded(document: Document, most: int) -> RawBSONDocument:
-    """The document as it will be sent; InvalidTask where BSON cannot carry it or it is larger than `most`.
+    """Encode a document once; the driver sends these bytes as they are.
 
-    Encoded once: the driver sends these bytes as they are.
+    Raises InvalidTask when BSON cannot carry it, or when it is larger than `most` bytes.
     """
     return RawBSONDocument(_encoded("task", document, most))
 
 
 def encoded_model(model: Document, most: int) -> bytes:
-    """What the documents made after a model have in common, for `encoded_after`."""
+    """Encode the fields that the documents of one model share, for `encoded_after`."""
     return _encoded("task", model, most)[4:]
 
 
 def encoded_after(model: bytes, key: str, tags: Mapping[str, Any], most: int) -> RawBSONDocument:
-    """The `encoded` document of `new_document`, at half of the cost (1.6 µs instead of 3.2).
+    """Encode the document of `new_document` at half the cost of `encoded`: 1.6 µs instead of 3.2.
 
-    What many have in common is encoded once and only appended: the elements of BSON do not depend on each other.
+    The shared fields are encoded once and appended to each document, as BSON elements are independent of each other.
     """
     own = _encoded("task", {fields.KEY: key, fields.TAGS: tags}, most)
     size = len(own) - 1 + len(model)
@@ -46,7 +46,7 @@ def encoded_after(model: bytes, key: str, tags: Mapping[str, Any], most: int) ->
 
 
 def checked_result(result: Any, most: int) -> None:
-    """InvalidTask where a handler's result cannot be stored."""
+    """Raise InvalidTask when a handler's result cannot be stored."""
     checker = Checker(InvalidTask)
     checker.value(fields.RESULT, result)
     checker.finish()
@@ -54,12 +54,12 @@ def checked_result(result: Any, most: int) -> None:
 
 
 def checked_size(document: Document, most: int) -> None:
-    """InvalidTask where a changed task cannot be stored."""
+    """Raise InvalidTask when a changed task cannot be stored."""
     _encoded("task", document, most)
 
 
 def size_of(document: Document) -> int:
-    """How many bytes a document takes that can be encoded."""
+    """The size of a document in bytes; it must be encodable."""
     return len(bson.encode(document, codec_options=CODEC))
 
 
@@ -79,7 +79,7 @@ def _too_large(field: str, size: int, most: int) -> InvalidTask:
 
 
 def model_document(new: NewTask, now: datetime, carried: Mapping[str, Any], expires_at: datetime | None) -> Document:
-    """The document of a task that is enqueued at `now` with these options, but for its key and its tags."""
+    """The document of a task that is enqueued at `now` with these options, without its key and tags."""
     run_at = new.run_at or now
     if new.delay is not None:
         delay = new.delay if isinstance(new.delay, timedelta) else timedelta(seconds=new.delay)
@@ -103,12 +103,12 @@ def model_document(new: NewTask, now: datetime, carried: Mapping[str, Any], expi
 
 
 def new_document(model: Document, key: str, tags: Mapping[str, Any]) -> Document:
-    """The document of one task made after a model."""
+    """The document of one task: a model with key and tags."""
     return {fields.KEY: key, fields.TAGS: tags, **model}
 
 
 def policy_document(carried: Mapping[str, Any]) -> Document:
-    """What a task carries of a policy, as plain values: durations in seconds."""
+    """Encode the policy that a task carries as plain values, durations in seconds."""
     return {name: _plain(value) for name, value in carried.items()}
 
 
@@ -119,7 +119,7 @@ def _plain(value: Any) -> Any:
 
 
 def error_document(error: TaskError) -> Document:
-    """One error as it is stored."""
+    """Encode one error."""
     return {
         "type": error.type, "message": error.message, "traceback": error.traceback,
         "at": error.at, "attempt": error.attempt, "worker": error.worker,

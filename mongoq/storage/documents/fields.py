@@ -1,8 +1,8 @@
-"""The document of a task: the only place that writes the names of its fields.
+"""The field names of a task's document; no other module spells them.
 
-The shape is documented in the README ("The document") for producers in other languages, so it only grows.
-`queue`, `state`, `priority`, `run_at` and `version` are always stored, other fields only where they say
-something. A document that somebody else wrote may lack anything but these.
+Producers in other languages write this document as the README describes it, so fields are only ever added. `queue`,
+`state`, `priority`, `run_at` and `version` are always stored, the others only when they have a value. A document that
+another program wrote may lack any field but these five.
 """
 
 from __future__ import annotations
@@ -43,6 +43,6 @@ MODIFICATION: Final = "modification"
 DEPENDED: Final = "depended"
 
 PROOFS: Final = (TOKEN, LAST_TOKEN)
-"""What only the holder of a task may see."""
+"""Fields that only the holder of a task may read."""
 
 MOST_ERRORS: Final = 10

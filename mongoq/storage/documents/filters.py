@@ -1,7 +1,7 @@
-"""Which documents a verb may touch: pure functions, one guard each.
+"""The filters: pure functions, each the guard of one operation.
 
-Every write of a claimant is filtered by its token: a task that went to another is not matched, whatever its
-former holder believes. No `$or`, `$ne` or `$nin` in anything hot.
+Every write of a claimant is filtered by its token, so it never matches a task that another claimant holds now. Hot
+filters use no `$or`, `$ne` or `$nin`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from mongoq.core.modification import TaskRef
 
 SKEW: Final = timedelta(seconds=1)
-"""How long rescue waits beyond a lease, for what is left of the clocks' differences."""
+"""How long a rescue waits after the end of a lease: the tolerance for clock skew."""
 
 
 def _state(states: Sequence[TaskState]) -> Any:
@@ -26,60 +26,60 @@ def _state(states: Sequence[TaskState]) -> Any:
 
 
 def _among(values: Collection[str]) -> Any:
-    # Never the bare value: a mapping in its place would be read as operators.
+    # `$eq`, not the bare value: the server would read a mapping as operators.
     return {"$eq": next(iter(values))} if len(values) == 1 else {"$in": list(values)}
 
 
 def tagged(where: Mapping[str, Any] | None) -> Filter:
-    """Tags by equality, never as operators."""
+    """Match tags by equality; their values are never read as operators."""
     return {f"{fields.TAGS}.{name}": {"$eq": value} for name, value in (where or {}).items()}
 
 
 def named(queues: Sequence[str] | None = None, prefix: str | None = None) -> Filter:
-    """Tasks of these queues, or of those whose names begin so; of all where neither is given."""
+    """Tasks of these queues, or of the queues with this prefix; of all queues by default."""
     chosen: dict[str, Any] = {} if queues is None else {"$in": list(queues)}
     if prefix:
-        # A range, not a pattern: nothing in it has to be escaped, and an index serves it.
+        # A range instead of a regular expression: nothing to escape, and an index serves it.
         chosen |= {"$gte": prefix, "$lt": f"{prefix}\U0010ffff"}
     return {fields.QUEUE: chosen} if chosen else {}
 
 
 def ready(queues: Sequence[str], where: Mapping[str, Any] | None = None) -> Filter:
-    """What may be claimed from these queues. With the claim index and its order nothing is sorted.
+    """Tasks of these queues that may be claimed; the claim index returns them in order, without a sort.
 
-    Tags lie in no index: a claim that asks for some reads each ready task that it passes over.
+    No index covers tags: a claim with `where` reads every ready task that it passes over.
     """
     return {fields.QUEUE: _among(queues), fields.STATE: _state(sources(Event.CLAIM)), **tagged(where)}
 
 
 def ready_unlost(queues: Sequence[str], where: Mapping[str, Any] | None = None) -> Filter:
-    """The same without suspects; reads each one it passes over, so only used where some stand in the way."""
+    """As `ready`, without suspects; it reads every suspect, so use it only when a claim met too many of them."""
     return {**ready(queues, where), fields.LOST_LEASES: None}
 
 
 def claimable(keys: Sequence[str], version: int) -> Filter:
-    """These tasks, if each is still as it was found."""
+    """These tasks, if each is still ready and has not changed since it was read."""
     return {fields.KEY: _among(keys), fields.STATE: _state(sources(Event.CLAIM)), fields.VERSION: version}
 
 
 def held(keys: Collection[str], tokens: Collection[str]) -> Filter:
-    """These tasks, where they are still held under one of these tokens."""
+    """Those of these tasks that are still held under one of these tokens."""
     return {fields.KEY: _among(keys), fields.TOKEN: _among(tokens), fields.STATE: TaskState.RUNNING.value}
 
 
 def lease_other_than(renewed: Mapping[str, Any]) -> Filter:
-    """What a renewal to these values has not reached."""
+    """Tasks that this renewal has not reached."""
     return {fields.LEASE_UNTIL: {"$ne": renewed[fields.LEASE_UNTIL]}}
 
 
 def unchanged(refs: Sequence[TaskRef], now: datetime) -> Filter:
-    """These tasks, if each is at the version that they share and held by nobody else."""
+    """These tasks, if each still has the version that they share and no other claimant holds it."""
     tokens = [ref.token for ref in refs if ref.token is not None]
     free: list[Filter] = [
         {fields.STATE: {"$ne": TaskState.RUNNING.value}},
         {fields.LEASE_UNTIL: {"$lte": now - SKEW}},
     ]
-    # Found by `_id`, so what else is asked for costs nothing.
+    # `_id` finds the documents, so `$or` and `$ne` cost nothing here.
     held = [{fields.TOKEN: _among(tokens)}] if tokens else []
     return {fields.KEY: _among([ref.key for ref in refs]), fields.VERSION: refs[0].version, "$or": [*free, *held]}
 
@@ -92,60 +92,60 @@ def by_keys(keys: Sequence[str]) -> Filter:
 def by_unique(values: Collection[str]) -> Filter:
     """The unfinished tasks with these `unique` values.
 
-    It repeats the index's own filter to the letter: without `$type` the whole collection is scanned.
+    It repeats the partial filter of the index literally: without its `$type` the server scans the collection.
     """
     guard = indexes.TASKS[indexes.UNIQUE][1]["partialFilterExpression"]
     return {**guard, fields.UNIQUE: {**guard[fields.UNIQUE], **_among(values)}}
 
 
 def finished_as(state: TaskState, queue: str | None) -> Filter:
-    """The tasks that have finished so, of one queue or of all."""
+    """The finished tasks in this state, of one queue or of all."""
     return {fields.STATE: state.value} | ({} if queue is None else {fields.QUEUE: {"$eq": queue}})
 
 
 def away(queue: str) -> Filter:
-    """The tasks of an error queue that came from elsewhere and that nobody works on."""
+    """The tasks of an error queue that were moved there and are not running."""
     states = _state([TaskState.FAILED, *WAITING])
     return {fields.QUEUE: {"$eq": queue}, fields.STATE: states, fields.MOVED_FROM: {"$type": "string"}}
 
 
 def due(now: datetime) -> Filter:
-    """Scheduled tasks whose time has come."""
+    """Scheduled tasks that are due."""
     return {fields.STATE: _state(sources(Event.PROMOTE)), fields.RUN_AT: {"$lte": now}}
 
 
 def lease_over(now: datetime) -> Filter:
-    """Running tasks whose worker did not renew."""
+    """Running tasks whose lease has expired."""
     return {fields.STATE: _state(sources(Event.RESCUE)), fields.LEASE_UNTIL: {"$lte": now - SKEW}}
 
 
 def overdue(now: datetime) -> Filter:
-    """Waiting tasks that were not completed in time; repeats the index's own filter to the letter."""
+    """Waiting tasks past their `expires_at`; repeats the partial filter of the index literally."""
     return {fields.STATE: indexes.EXPIRABLE[fields.STATE], fields.EXPIRES_AT: {"$lte": now, "$type": "date"}}
 
 
 def first_scheduled() -> Filter:
-    """All scheduled tasks: the first by its index is the next to fall due. What is no date is nobody's time."""
+    """All scheduled tasks with a date in `run_at`: the first by the index is the next to fall due."""
     return {fields.STATE: _state(sources(Event.PROMOTE)), fields.RUN_AT: {"$type": "date"}}
 
 
 def first_running() -> Filter:
-    """All running tasks: the first by its index is the next whose lease ends."""
+    """All running tasks: the first by the index is the next whose lease ends."""
     return {fields.STATE: _state(sources(Event.RESCUE)), fields.LEASE_UNTIL: {"$type": "date"}}
 
 
 def first_expirable() -> Filter:
-    """All waiting tasks that expire: the first by its index is the next."""
+    """All waiting tasks that can expire: the first by the index is the next to do so."""
     return dict(indexes.EXPIRABLE)
 
 
 def not_since(now: datetime) -> Filter:
-    """What nobody has written to after `now`."""
+    """Tasks that were not written to after `now`."""
     return {fields.MODIFIED_AT: {"$not": {"$gt": now}}}
 
 
 def guarded(keys: Sequence[str], guard: Filter) -> Filter:
-    """These tasks, as far as `guard` still holds for them."""
+    """Those of these tasks that still pass `guard`."""
     return {fields.KEY: _among(keys), **guard}
 
 
@@ -169,20 +169,20 @@ def matching(
     keys: Sequence[str] | None = None,
     where: Mapping[str, Any] | None = None,
 ) -> Filter:
-    """What a listing or a change of many tasks asks for; tags by equality, never as operators."""
+    """Tasks with all of these properties; tag values are never read as operators."""
     chosen = tagged(where)
     if queue is not None:
         chosen[fields.QUEUE] = {"$eq": queue}
     if state is not None:
         chosen[fields.STATE] = state.value
     if keys is not None:
-        # $in would match by a pattern where it finds one; no key is a pattern.
+        # `$in` would match by a compiled pattern; a key is never one.
         chosen[fields.KEY] = {"$in": [key for key in keys if not hasattr(key, "pattern")]}
     return chosen
 
 
 def held_by(claimant: str) -> Filter:
-    """What this claimant holds."""
+    """The tasks that this claimant holds."""
     return {fields.STATE: TaskState.RUNNING.value, fields.WORKER: {"$eq": claimant}}
 
 
@@ -192,12 +192,12 @@ def in_states(states: Sequence[TaskState]) -> Filter:
 
 
 def waiting(key: str, version: int) -> Filter:
-    """This task, if it waits and is still as it was found."""
+    """This task, if it waits and has not changed since it was read."""
     return {**by_keys([key]), **in_states(WAITING), fields.VERSION: version}
 
 
 def unasked() -> Filter:
-    """Running tasks that nobody asked to stop yet."""
+    """Running tasks without a cancel request."""
     return {fields.STATE: TaskState.RUNNING.value, fields.CANCEL_REQUESTED: None}
 
 
@@ -207,5 +207,5 @@ def elsewhere(queue: str) -> Filter:
 
 
 def finished_by(instant: datetime) -> Filter:
-    """What had finished by then."""
+    """Tasks that had finished by then."""
     return {fields.FINISHED_AT: {"$lte": instant}}

@@ -1,4 +1,4 @@
-"""What a verb writes: pure functions, plain operators, so that a user's value is never read as an expression."""
+"""The updates: pure functions. They use plain operators, so that a user's value is never read as an expression."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _TARGET: Final = {
 
 
 def claimed(now: datetime, token: str, worker: str, lease: timedelta) -> Update:
-    """Held by `worker` until the lease ends; the attempt is counted here and never taken back."""
+    """Claim for `worker` until the lease ends; `attempts` grows here and never shrinks."""
     return {
         "$set": {
             fields.STATE: TaskState.RUNNING.value,
@@ -45,21 +45,21 @@ def claimed(now: datetime, token: str, worker: str, lease: timedelta) -> Update:
 
 
 def renewed(now: datetime, lease: timedelta) -> Update:
-    """Held longer. No new version: a renewal must not spoil what another prepared."""
+    """Extend the lease. The version stays: a renewal must not invalidate a change that another client prepared."""
     return {"$set": {fields.LEASE_UNTIL: now + lease}}
 
 
 def once_more(token: str) -> Update:
-    """A claim's token once more: it changes nothing, but is answered like every write."""
+    """Write a claim's token again: it changes nothing, but waits for a majority as every write does."""
     return {"$set": {fields.TOKEN: token}}
 
 
 def ended(verdict: Verdict, token: str | None, now: datetime, *, queue: str = "", attempts: int = 0) -> Update:
-    """What `verdict` asks for; `queue` and `attempts` are the task's own, for a move.
+    """Write `verdict`; `queue` and `attempts` are the task's own, for a move.
 
-    `token` is the holder's whose ending this is: its mark stays, so that an ending whose reply was lost is
-    recognised when it is repeated. A rescue is nobody's ending and leaves none, or the holder who comes back
-    would be told that its own late ending was accepted.
+    `token` is that of the holder who ends the task. Its mark is stored, so that the ending is recognised when it is
+    repeated after a lost reply. A rescue passes None: with a mark, a holder that comes back would take its own late
+    ending for accepted.
     """
     target = state_after(verdict)
     written: dict[str, Any] = {fields.STATE: target.value, fields.MODIFIED_AT: now}
@@ -88,7 +88,7 @@ def ended(verdict: Verdict, token: str | None, now: datetime, *, queue: str = ""
 
 
 def mark(token: str, event: Event) -> str:
-    """What an accepted ending leaves in `last_token`."""
+    """The value of `last_token` that proves an accepted ending."""
     return f"{token}/{event}"
 
 
@@ -100,12 +100,12 @@ def state_after(verdict: Verdict) -> TaskState:
 
 
 def promoted(now: datetime) -> Update:
-    """Ready, because its time has come."""
+    """Make a scheduled task ready."""
     return {"$set": {fields.STATE: TaskState.READY.value, fields.MODIFIED_AT: now}, "$inc": {fields.VERSION: 1}}
 
 
 def closed(target: TaskState, now: datetime, keep: timedelta) -> Update:
-    """Ended without having run: expired or cancelled."""
+    """End a task that did not run: expired or cancelled."""
     return {
         "$set": {
             fields.STATE: target.value,
@@ -117,26 +117,26 @@ def closed(target: TaskState, now: datetime, keep: timedelta) -> Update:
     }
 
 
-def quarantined(fault: str, now: datetime, keep: timedelta) -> Update:
-    """Failed without having run: the document is no task."""
+def set_aside(field: str, now: datetime, keep: timedelta) -> Update:
+    """Fail a document that is malformed in this field."""
     update = closed(TaskState.FAILED, now, keep)
-    update["$set"][fields.NOTE] = f"not a task: the field {fault} is missing or of a wrong type"
-    if fault in (fields.VERSION, fields.PRIORITY, fields.RUN_AT, fields.QUEUE):
+    update["$set"][fields.NOTE] = f"not a task: the field {field} is missing or of a wrong type"
+    if field in (fields.VERSION, fields.PRIORITY, fields.RUN_AT, fields.QUEUE):
         del update["$inc"]
         update["$set"] |= {fields.VERSION: 1, fields.PRIORITY: 0, fields.RUN_AT: now}
     return update
 
 
 def emptied(now: datetime, keep: timedelta) -> Update:
-    """Failed without having run, and without its content: with it the document cannot hold one byte more."""
-    update = quarantined(fields.VERSION, now, keep)
+    """Fail a document that has no room to grow, and drop its content."""
+    update = set_aside(fields.VERSION, now, keep)
     update["$set"][fields.NOTE] = "not a task: it leaves MongoDB no room to write to it; its content was dropped"
     update["$unset"] = {fields.PAYLOAD: "", fields.TAGS: "", fields.ERRORS: "", fields.RESULT: ""}
     return update
 
 
 def changed(change: Change, document: Document, now: datetime, mark: str, *, give_up: bool) -> Update:
-    """What `change` asks for of the live task in `document`; `give_up` takes the hold of whoever has it."""
+    """Apply `change` to the live task in `document`; `give_up` ends the claim of its holder, uncharged."""
     given = change.given
     run_at = given.get(fields.RUN_AT) or document[fields.RUN_AT]
     if "delay" in given:
@@ -144,10 +144,10 @@ def changed(change: Change, document: Document, now: datetime, mark: str, *, giv
     written: dict[str, Any] = {fields.MODIFIED_AT: now, fields.MODIFICATION: mark}
     grown = {fields.VERSION: 1}
     removed = {name: "" for name, value in given.items() if value is None}
-    # The arguments are named like the fields.
+    # The arguments have the names of the fields.
     written |= {name: value for name, value in given.items() if value is not None}
     if change.arrives or give_up:
-        # What stays is not written, so that tasks moved alike share one update.
+        # An unchanged value is not written, so that tasks moved alike share one update.
         if run_at != document[fields.RUN_AT]:
             written[fields.RUN_AT] = run_at
         written[fields.STATE] = (TaskState.READY if run_at <= now else TaskState.SCHEDULED).value
@@ -160,12 +160,12 @@ def changed(change: Change, document: Document, now: datetime, mark: str, *, giv
 
 
 def depended() -> Update:
-    """Written, so that whoever changes it meanwhile meets this; no new version, so that many may depend on it."""
+    """Write to a task that a change depends on, so that a concurrent change conflicts; the version stays for others."""
     return {"$inc": {fields.DEPENDED: 1}}
 
 
 def not_depended() -> list[Update]:
-    """Take the last `depended` back, without a trace."""
+    """Undo one `depended`, without a trace."""
     count = f"${fields.DEPENDED}"
     before = {"$cond": [{"$gt": [count, 1]}, {"$subtract": [count, 1]}, "$$REMOVE"]}
     return [{"$set": {fields.DEPENDED: before}}]
@@ -183,16 +183,16 @@ def _duration(given: Any) -> timedelta:
 
 
 def rerun(now: datetime, *, home: bool = False) -> list[Update]:
-    """Ready once more with a fresh count of attempts, and `home` where it came from.
+    """Make a finished task ready again with a fresh count of attempts; `home`: in the queue that it came from.
 
-    A pipeline, because it copies fields; what it writes itself is no user's value.
+    A pipeline, because it copies fields. It writes no value of a user, which it would read as an expression.
     """
     written: dict[str, Any] = {
         fields.STATE: TaskState.READY.value,
         fields.MODIFIED_AT: now,
         fields.UNCHARGED: {"$ifNull": [f"${fields.ATTEMPTS}", 0]},
         fields.VERSION: {"$add": [f"${fields.VERSION}", 1]},
-        # A missing expiry is less than any instant. One that has passed would end the task at its next claim.
+        # Remove a past expiry, which would end the task at its next claim. A missing one is less than any date.
         fields.EXPIRES_AT: {"$cond": [{"$lte": [f"${fields.EXPIRES_AT}", now]}, "$$REMOVE", f"${fields.EXPIRES_AT}"]},
     }
     removed = [fields.FINISHED_AT, fields.PURGE_AT, fields.LOST_LEASES, fields.CANCEL_REQUESTED]
@@ -203,12 +203,12 @@ def rerun(now: datetime, *, home: bool = False) -> list[Update]:
 
 
 def cancel_requested() -> Update:
-    """Its worker is asked to stop. No new version: the worker's own writes must still fit."""
+    """Ask the worker to stop. The version stays, so that the worker's own writes still match."""
     return {"$set": {fields.CANCEL_REQUESTED: True}}
 
 
 def moved(to: str, queue: str, attempts: int, now: datetime) -> Update:
-    """In another queue, still waiting, with a fresh count of attempts."""
+    """Move a waiting task into another queue, with a fresh count of attempts."""
     written = {fields.QUEUE: to, fields.MOVED_FROM: queue, fields.MODIFIED_AT: now}
     if attempts:
         written[fields.UNCHARGED] = attempts
@@ -216,7 +216,7 @@ def moved(to: str, queue: str, attempts: int, now: datetime) -> Update:
 
 
 def adjusted(now: datetime, *, priority: int | None, run_at: datetime | None, expires_at: datetime | None) -> Update:
-    """With another place in its queue; what is None stays as it is."""
+    """Change a waiting task; None keeps a value."""
     written: dict[str, Any] = {fields.MODIFIED_AT: now}
     if priority is not None:
         written[fields.PRIORITY] = priority

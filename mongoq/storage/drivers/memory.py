@@ -62,7 +62,8 @@ class Collection(_Scanning):  # type: ignore[misc]
             found: Iterator[Document] = super()._iter_documents(filter)
             return found
         held = [self._store[key] for key in dict.fromkeys(named) if key in self._store]
-        return (document for document in held if _applies(filter, document))
+        rest = {name: value for name, value in filter.items() if name != "_id"}
+        return (document for document in held if _applies(rest, document))
 
 
 class Memory:
@@ -219,10 +220,11 @@ class Memory:
 
 
 def _named(asked: Any) -> list[Any]:
-    """The keys that a filter asks for; none where it asks otherwise."""
+    """The keys that a filter asks for by `$in`, `$eq` or the plain value; none where it asks otherwise."""
     if not isinstance(asked, dict):
         return [asked]
-    return list(asked.get("$in", ())) or [asked[name] for name in ("$eq",) if name in asked]
+    keys: dict[str, Any] = {"$in": asked.get("$in"), "$eq": [asked.get("$eq")]}
+    return list(keys.get(next(iter(asked)), ())) if len(asked) == 1 else []
 
 
 def _key(document: Document) -> Document:

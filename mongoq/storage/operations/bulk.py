@@ -1,7 +1,7 @@
-"""Changing tasks from outside: many by a filter, or one by its key. What runs under a lease is only asked to stop.
+"""Change tasks from outside: many by a filter, or one by its key. A running task is only asked to stop.
 
-The keys are read first, then written in batches of 1,000, each under the guard that found them: no write
-outlives a socket's timeout, what changed meanwhile is left alone, and two who do the same do no harm.
+The keys are read first and then written in batches of 1,000, each under the filter that found them. So no write
+outlives the socket timeout, tasks that changed meanwhile are left alone, and two equal calls at once do no harm.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from mongoq.storage.operations.queries import READ_LIMIT, get
 
 BATCH: Final = 1_000
 MOST_READ: Final = 50_000
-"""So many keys are held in memory at a time."""
+"""How many keys are held in memory at a time."""
 
 
 def cancel_all(context: Context, chosen: Filter, state: TaskState | None) -> Op[int]:
-    """Cancel those that wait and ask the workers of those that run to stop; how many were."""
+    """Cancel waiting tasks and ask the workers of running ones to stop; returns the number of both."""
     now = context.clock.now()
     states = _among([one for one in sources(Event.CANCEL) if one is not TaskState.RUNNING], state)
     waiting = {**chosen, **filters.in_states(states)}
@@ -56,7 +56,7 @@ def cancel_all(context: Context, chosen: Filter, state: TaskState | None) -> Op[
 def delete_all(
     context: Context, chosen: Filter, state: TaskState | None, *, older_than: timedelta | None = None
 ) -> Op[int]:
-    """Delete those that do not run; with an age, only what has finished and is older. How many were."""
+    """Delete tasks that are not running; with `older_than` only finished ones of that age. Returns the number."""
     states = _among([*WAITING, *FINISHED] if older_than is None else FINISHED, state)
     where = {**chosen, **filters.in_states(states)}
     if older_than is not None:
@@ -71,7 +71,7 @@ def delete_all(
 
 
 def move_all(context: Context, chosen: Filter, state: TaskState | None, to: str) -> Op[int]:
-    """Put those that wait into the queue `to`, each with a fresh count of attempts; how many were."""
+    """Move waiting tasks into the queue `to`, with a fresh count of attempts; returns the number."""
     states = _among(WAITING, state)
     where = {**chosen, **filters.elsewhere(to), **filters.in_states(states)}
     now = context.clock.now()
@@ -92,7 +92,7 @@ def move_all(context: Context, chosen: Filter, state: TaskState | None, to: str)
 
 
 def require(context: Context, key: str, done: int, allowed: Sequence[TaskState], wanted: str) -> Op[int]:
-    """`done`, unless nothing was done: then the error that says why."""
+    """Return `done`; raise TaskNotFound or WrongState when it is 0 because of the task's state."""
     if not done:
         task = yield from get(context, key)
         if task.state not in allowed:
@@ -101,9 +101,9 @@ def require(context: Context, key: str, done: int, allowed: Sequence[TaskState],
 
 
 def cancel(context: Context, key: str) -> Op[Task]:
-    """End a waiting task now, or ask the worker of a running one to stop; a finished one stays as it is.
+    """Cancel a waiting task, or ask the worker of a running one to stop; a finished task stays as it is.
 
-    The task may change hands between the look and the write, so both are repeated until the effect is seen.
+    The task may change state between the read and the write, so both are repeated until the effect shows.
     """
     while True:
         task = yield from get(context, key)
@@ -119,13 +119,13 @@ def cancel(context: Context, key: str) -> Op[Task]:
 
 
 def delete(context: Context, key: str) -> Op[int]:
-    """Delete a task that does not run."""
+    """Delete a task that is not running."""
     done = yield from delete_all(context, filters.by_keys([key]), None)
     return (yield from require(context, key, done, [*WAITING, *FINISHED], "cancel it, and delete it when it has ended"))
 
 
 def move(context: Context, key: str, to: str) -> Op[int]:
-    """Put a waiting task into the queue `to`."""
+    """Move a waiting task into the queue `to`."""
     done = yield from move_all(context, filters.by_keys([key]), None, to)
     return (yield from require(context, key, done, WAITING, "only waiting tasks can be moved"))
 
@@ -139,9 +139,9 @@ def update(
     delay: timedelta | None,
     expires_at: datetime | None,
 ) -> Op[Task]:
-    """Change a waiting task, which may change hands between the look and the write: then look again.
+    """Change a waiting task; repeated when the task changes between the read and the write.
 
-    WrongState also where no change can be guarded: a foreign producer's version that is no integer matches nothing.
+    Raises WrongState when the task does not wait, and when its `version` is not an integer: no guard matches it.
     """
     missed: tuple[int, datetime] | None = None
     while True:
@@ -159,7 +159,7 @@ def update(
 
 
 def _each(context: Context, where: Filter, only: Sequence[str], write: Callable[[list[Document]], Op[int]]) -> Op[int]:
-    """Write all that match, batch by batch, until none does; how many were written."""
+    """Write the matching tasks batch by batch until none is left; returns the number."""
     total = 0
     while True:
         found: list[Document] = yield Find(context.tasks, where, only=only, most=MOST_READ, timeout=READ_LIMIT)

@@ -1,4 +1,4 @@
-"""What a claim may take: found by the claim index, the most urgent first, and looked at before it is taken."""
+"""Candidates of a claim: found through the claim index, the most urgent first, and checked before they are taken."""
 
 from __future__ import annotations
 
@@ -12,41 +12,44 @@ from mongoq.core.verdict import poison_weight
 from mongoq.storage.commands import Document, Filter, Op, find
 from mongoq.storage.context import Context
 from mongoq.storage.documents import decoding, fields, filters, indexes
-from mongoq.storage.operations.malformed import sound
+from mongoq.storage.operations.malformed import well_formed
 
 FIND_LIMIT: Final = timedelta(seconds=10)
 
 
 def at_head(
-    context: Context, wanted: ClaimRequest, poison_budget: int, avoid: Collection[str]
+    context: Context, wanted: ClaimRequest, poison_budget: int, skip_keys: Collection[str]
 ) -> Op[tuple[list[Document], bool]]:
-    """The most urgent ready tasks but those to `avoid`; where too many are suspects, others from behind them.
+    """Find the most urgent ready tasks outside `skip_keys`; suspects beyond the budget are replaced by later tasks.
 
-    Also whether as many were found as asked for.
+    The second value says whether as many were found as asked for.
     """
-    limit = wanted.limit + len(avoid)
+    limit = wanted.limit + len(skip_keys)
     found = yield from _by_urgency(context, filters.ready(wanted.queues, wanted.where), limit)
     more = len(found) >= limit
-    found = _left(wanted, _once((yield from sound(context, found))), avoid)
+    found = _left(wanted, _once((yield from well_formed(context, found))), skip_keys)
     suspects = [document for document in found if document.get(fields.LOST_LEASES)]
     chosen = _within(suspects, poison_budget)
     if len(chosen) == len(suspects):
         return found, more
-    # As many as if there were no suspects: what has become ready since the first look pushes the least urgent out,
-    # a suspect too. To fill up only what the suspects leave took a suspect of priority 0 before a task of 1.
+    # Find a whole batch without suspects, then keep the most urgent of both: a task that became ready since the first
+    # look may push out a suspect. Filling up only the free places claimed a suspect of priority 0 before a task of 1.
     others = yield from _by_urgency(context, filters.ready_unlost(wanted.queues, wanted.where), limit)
-    chosen = _once([*chosen, *_left(wanted, (yield from sound(context, others)), avoid)])
+    chosen = _once([*chosen, *_left(wanted, (yield from well_formed(context, others)), skip_keys)])
     chosen.sort(key=lambda d: (-d[fields.PRIORITY], d[fields.RUN_AT], str(d[fields.KEY])))
     return chosen[: wanted.limit], len(chosen) >= wanted.limit
 
 
 def behind(context: Context, wanted: ClaimRequest, skip: int) -> Op[list[Document]]:
-    """A whole batch behind the first `skip`; none where one of these is more urgent, or one is found at fault."""
+    """Find a whole batch behind the first `skip` tasks, for the look-ahead claimer.
+
+    It is empty when a skipped task has a higher priority, or when the batch holds a suspect or a malformed document.
+    """
     where = filters.ready(wanted.queues, wanted.where)
     found = yield from _by_urgency(context, where, wanted.limit, skip)
-    if len(found) < wanted.limit or any(d.get(fields.LOST_LEASES) or decoding.fault_of(d) for d in found):
+    if len(found) < wanted.limit or any(d.get(fields.LOST_LEASES) or decoding.malformed_field(d) for d in found):
         return []
-    # Read after the batch: what was skipped is no more urgent than the head was a moment later.
+    # The head is read after the batch: no skipped task that is still ready is more urgent than it.
     head = yield from find(
         context.tasks, where, only=[fields.PRIORITY], sort=indexes.URGENCY, hint=indexes.CLAIM, limit=1
     )
@@ -55,7 +58,7 @@ def behind(context: Context, wanted: ClaimRequest, skip: int) -> Op[list[Documen
 
 
 def by_age(found: Iterable[Document], now: datetime) -> tuple[list[Document], list[Document]]:
-    """Those that may run, and those that expired before; `now` without a zone, as they are."""
+    """Split tasks into those that may run and those that have expired; `now` is naive UTC, as the documents are."""
     fresh: list[Document] = []
     over: list[Document] = []
     for document in found:
@@ -67,7 +70,7 @@ def by_age(found: Iterable[Document], now: datetime) -> tuple[list[Document], li
 def groups(
     context: Context, found: Iterable[Document], lease: timedelta | None
 ) -> dict[tuple[int, timedelta], list[Document]]:
-    """What one update can take together: nearly all share a version and a lease."""
+    """Group tasks that one update can claim: nearly all share a version and a lease."""
     together: dict[tuple[int, timedelta], list[Document]] = defaultdict(list)
     for document in found:
         together[document[fields.VERSION], lease or lease_of(context, document)].append(document)
@@ -75,7 +78,7 @@ def groups(
 
 
 def lease_of(context: Context, document: Document) -> timedelta:
-    """How long a claim of this task lasts."""
+    """The length of the lease that a claim of this task gets."""
     policy = context.options.policy
     carried = document.get(fields.POLICY)
     own = isinstance(carried, dict) and "lease" in carried
@@ -83,22 +86,22 @@ def lease_of(context: Context, document: Document) -> timedelta:
 
 
 def _once(found: Iterable[Document]) -> list[Document]:
-    """Each task once, as it was read last.
+    """Keep each task once, as it was read last.
 
-    A task is found twice where it moves in the index while the server reads that, and where another took and
-    released it between two looks: it is no suspect any more. Held twice it would run twice, once without a token.
+    A task is found twice if it moves in the index during the read, or if another worker took and released it between
+    two reads. Listed twice it would run twice, once without a valid token.
     """
     return list({document[fields.KEY]: document for document in found}.values())
 
 
-def _left(wanted: ClaimRequest, found: list[Document], avoid: Collection[str]) -> list[Document]:
-    if avoid:
-        found = [document for document in found if document[fields.KEY] not in avoid]
+def _left(wanted: ClaimRequest, found: list[Document], skip_keys: Collection[str]) -> list[Document]:
+    if skip_keys:
+        found = [document for document in found if document[fields.KEY] not in skip_keys]
     return found[: wanted.limit]
 
 
 def _within(suspects: list[Document], room: int) -> list[Document]:
-    """As many of these suspects, the most urgent first, as there is room for."""
+    """Choose suspects, the most urgent first, up to a poison weight of `room`."""
     chosen = []
     for document in suspects:
         weight = poison_weight(document[fields.LOST_LEASES])

@@ -1,16 +1,36 @@
 """The one place that judges an attempt's outcome: for workers, for endings by hand, and for the rescue sweep.
 
 `verdict.judge` knows the rules. This module adds what the rules depend on: the task's own policy, the server's time
-and the dead-letter queue. It does no I/O.
+and the error queue. It does no I/O.
 """
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
+from mongoq.core.lifecycle import Event
 from mongoq.core.options import Policy
 from mongoq.core.task import Task
 from mongoq.core.verdict import Outcome, Verdict, judge
 from mongoq.storage.context import Context
-from mongoq.storage.documents import encoding
+from mongoq.storage.documents import encoding, updates
+
+
+class Ended(NamedTuple):
+    """A claimed task and the verdict to write."""
+
+    task: Task
+    verdict: Verdict
+
+    @property
+    def token(self) -> str:
+        """The token of the claim; never empty, so that a task that was not claimed matches nothing."""
+        return self.task.token or "-"
+
+    @property
+    def marks(self) -> tuple[str, str]:
+        """The values of `last_token` that prove acceptance: this ending's mark, or that of a cancel before it."""
+        return updates.mark(self.token, self.verdict.event), updates.mark(self.token, Event.CANCEL)
 
 
 def decide(
@@ -22,11 +42,11 @@ def decide(
     policy: Policy | None = None,
     cancelled: bool = False,
 ) -> Verdict:
-    """Judge how an attempt ended, and check that a result that is kept can be stored.
+    """Judge how an attempt ended, and check that a result to be kept can be stored.
 
-    `policy` is the task's own over the queue's, for a caller that has looked it up already. `cancelled` says that
-    somebody asked for the task to be cancelled. InvalidTask where a kept result does not fit into its document, or
-    where new tasks stand beside something else.
+    `policy` is the queue's policy with the task's own values applied; give it if you have looked it up already.
+    `cancelled` says that a cancel was requested. Raises InvalidTask when a kept result does not fit into its
+    document, or when new tasks are returned together with something else.
     """
     options = context.options
     if policy is None:

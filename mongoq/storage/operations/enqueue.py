@@ -1,8 +1,8 @@
-"""Making tasks. Each is checked and encoded as a whole, as a draft, before it is sent."""
+"""Enqueue tasks. Each is first made into a draft, checked and encoded as a whole, and then sent."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
@@ -10,9 +10,10 @@ from mongoq.core.errors import DuplicateTask, InvalidTask, MongoqError
 from mongoq.core.new_task import NewTask, Tags, at
 from mongoq.core.task import Task
 from mongoq.core.validation import whole_milliseconds
-from mongoq.storage.commands import Document, InsertMany, InsertOne, KeyTaken, Op, PartlyWritten, find
+from mongoq.storage.commands import Document, InsertMany, InsertOne, KeyTaken, Op, PartlyWritten
 from mongoq.storage.context import Context
-from mongoq.storage.documents import decoding, encoding, fields, filters, indexes
+from mongoq.storage.documents import decoding, encoding, fields
+from mongoq.storage.operations.queries import by_key_or_unique
 
 CHUNK: Final = 1_000
 CHUNK_BYTES: Final = 16 * 2**20
@@ -20,28 +21,28 @@ _SKIP: Final = '; on_conflict="skip" returns it instead'
 
 
 class Draft(NamedTuple):
-    """A task that is ready to be sent."""
+    """A task ready to be sent."""
 
     options: NewTask
     model: Document
-    """Its document, but for key and tags."""
+    """Its document without key and tags."""
     key: str
     tags: Tags
     body: Any
-    """Its document, encoded."""
+    """Its whole document, encoded."""
 
     @property
     def skips(self) -> bool:
-        """Whether a task that is there already will do as well."""
+        """Whether an existing task with its key or `unique` value is returned instead of an error."""
         return self.options.skips
 
 
 Others = Mapping[int, Document | MongoqError]
-"""What came of the drafts that were not enqueued, by place: the task that is there instead, or an error."""
+"""Results of the drafts that were not enqueued, by place: the existing task, or an error."""
 
 
 def draft(context: Context, task: NewTask) -> Draft:
-    """Draft one task, to be enqueued now. InvalidTask where it is too large, or BSON cannot carry it."""
+    """Draft one task, to be enqueued now; raises InvalidTask when it is too large or BSON cannot carry it."""
     now = context.clock.now()
     model, key = _model(context, task, now), task.key or context.new_key(now)
     document = encoding.new_document(model, key, task.tags)
@@ -49,14 +50,14 @@ def draft(context: Context, task: NewTask) -> Draft:
 
 
 def document_of(context: Context, task: NewTask, now: datetime) -> Document:
-    """What is stored of a task that is made at `now`."""
+    """The document of a task that is enqueued at `now`."""
     return encoding.new_document(_model(context, task, now), task.key or context.new_key(now), task.tags)
 
 
 def chunks(context: Context, tasks: Iterable[tuple[NewTask, Tags]]) -> Iterator[list[Draft]]:
-    """Draft tasks in chunks of at most 1,000 and 16 MiB; all of one chunk treat conflicts alike.
+    """Draft tasks in chunks of at most 1,000 tasks and 16 MiB; the tasks of a chunk share one `on_conflict`.
 
-    What a chunk brings is never older than what came before it, so claims keep the order of `tasks`.
+    A chunk is never dated before the chunk that precedes it, so claims keep the order of `tasks`.
     """
     drafts: list[Draft] = []
     size, now = 0, context.clock.now()
@@ -85,7 +86,7 @@ def chunks(context: Context, tasks: Iterable[tuple[NewTask, Tags]]) -> Iterator[
 
 
 def new(context: Context, task: NewTask) -> Op[Task]:
-    """Enqueue one task; where its key (or `unique`) is taken, do as its `on_conflict` says."""
+    """Enqueue one task; when its key or `unique` value is taken, `on_conflict` decides."""
     one = draft(context, task)
     try:
         yield InsertOne(context.tasks, one.body)
@@ -96,9 +97,9 @@ def new(context: Context, task: NewTask) -> Op[Task]:
 
 
 def chunk(context: Context, drafts: Sequence[Draft], *, only: Sequence[str] | None = None) -> Op[Others]:
-    """Enqueue a chunk of `drafts`: in order, and up to the first that is refused, unless conflicts are skipped.
+    """Enqueue a chunk of drafts in order, up to the first that is refused; all of them with `on_conflict="skip"`.
 
-    `only` is that of `together`.
+    `only` names the fields to read of existing tasks.
     """
     if drafts[0].skips:
         return (yield from together(context, drafts, only=only))
@@ -110,9 +111,9 @@ def chunk(context: Context, drafts: Sequence[Draft], *, only: Sequence[str] | No
 
 
 def together(context: Context, drafts: Sequence[Draft], *, only: Sequence[str] | None = None) -> Op[Others]:
-    """Insert all that can be, in one round trip; where some are taken that may be skipped, find who has them.
+    """Insert as many drafts as possible in one round trip, then read the existing tasks of those to be skipped.
 
-    `only` names the fields to bring of those. One whose holder has ended meanwhile is tried once more.
+    `only` names the fields to read. When the existing task has finished meanwhile, the draft is inserted once more.
     """
     refused = yield from _insert(context, [one.body for one in drafts])
     return (yield from _instead(context, drafts, refused, only)) if refused else {}
@@ -142,8 +143,42 @@ def _instead(
     return others
 
 
+def new_in_transaction(context: Context, task: NewTask) -> Op[Task]:
+    """Enqueue one task inside the caller's transaction: it becomes visible when that commits."""
+    one = draft(context, task)
+    others = yield from chunk_in_transaction(context, [one])
+    return made(context, one, others.get(0))
+
+
+def chunk_in_transaction(context: Context, drafts: Sequence[Draft], *, only: Sequence[str] | None = None) -> Op[Others]:
+    """Enqueue a chunk of drafts inside the caller's transaction; none of them if one is refused.
+
+    A refused insert would abort the whole transaction. So taken keys and `unique` values are looked up first.
+    """
+    keys = [one.options.key for one in drafts if one.options.key is not None]
+    uniques = [one.options.unique for one in drafts if one.options.unique is not None]
+    by_key, by_unique = yield from by_key_or_unique(context, keys, uniques, only)
+    others: dict[int, Document | MongoqError] = {}
+    fresh: list[Any] = []
+    for place, one in enumerate(drafts):
+        holder = by_key.get(one.key) or by_unique.get(one.options.unique or "")
+        if holder is None:
+            fresh.append(one.body)
+            document = encoding.new_document(one.model, one.key, one.tags)
+            by_key[one.key] = document
+            if one.options.unique is not None:
+                by_unique[one.options.unique] = document
+        elif one.skips:
+            others[place] = holder
+        else:
+            return dict.fromkeys(range(len(drafts)), _duplicate(one, by_unique=one.key not in by_key))
+    if fresh:
+        yield InsertMany(context.tasks, fresh)
+    return others
+
+
 def made(context: Context, one: Draft, other: Document | MongoqError | None) -> Task:
-    """The task that came of a draft: itself, the one that is there instead, or an error, raised."""
+    """The task of a draft: the new one, or the existing one; raises the error of a refused draft."""
     if isinstance(other, MongoqError):
         raise other
     if other is not None:
@@ -153,17 +188,17 @@ def made(context: Context, one: Draft, other: Document | MongoqError | None) -> 
 
 
 def all_made(context: Context, drafts: Sequence[Draft], others: Others) -> list[Task]:
-    """The tasks that came of drafts, in their places."""
+    """The tasks of these drafts, in their order."""
     return [made(context, one, others.get(place) if others else None) for place, one in enumerate(drafts)]
 
 
 def _there_instead(
     context: Context, drafts: Sequence[Draft], taken: Mapping[int, KeyTaken], only: Sequence[str] | None
 ) -> Op[dict[int, Document]]:
-    """The tasks that have the key or the `unique` value of those that were taken, by place."""
+    """Read the existing tasks with the keys and `unique` values that were taken, by place."""
     uniques = {place: drafts[place].options.unique or "" for place in taken if _by_unique(taken[place])}
     keys = {place: drafts[place].key for place in taken if place not in uniques}
-    by_key, by_unique = yield from holders(context, set(keys.values()), set(uniques.values()), only)
+    by_key, by_unique = yield from by_key_or_unique(context, set(keys.values()), set(uniques.values()), only)
     found = {place: by_key[key] for place, key in keys.items() if key in by_key}
     return found | {place: by_unique[value] for place, value in uniques.items() if value in by_unique}
 
@@ -181,26 +216,6 @@ def _insert(context: Context, bodies: list[Any]) -> Op[Mapping[int, MongoqError]
     return {}
 
 
-def holders(
-    context: Context, keys: Collection[str], uniques: Collection[str], only: Sequence[str] | None
-) -> Op[tuple[dict[str, Document], dict[str, Document]]]:
-    """The tasks that have these keys, by key, and the unfinished ones that have these `unique` values, by value."""
-    wanted = None if only is None else [*only, fields.KEY, fields.UNIQUE]
-    hidden = fields.PROOFS if only is None else None
-    by_key: list[Document] = []
-    by_unique: list[Document] = []
-    if keys:
-        where = filters.by_keys(list(keys))
-        by_key = yield from find(context.tasks, where, only=wanted, without=hidden, hint="_id_")
-    if uniques:
-        where = filters.by_unique(uniques)
-        by_unique = yield from find(context.tasks, where, only=wanted, without=hidden, hint=indexes.UNIQUE)
-    return (
-        {document[fields.KEY]: document for document in by_key},
-        {document[fields.UNIQUE]: document for document in by_unique},
-    )
-
-
 def _model(context: Context, task: NewTask, now: datetime) -> Document:
     expires_at = task.expires_at
     if expires_at is None and context.options.max_age is not None:
@@ -209,8 +224,8 @@ def _model(context: Context, task: NewTask, now: datetime) -> Document:
     return encoding.model_document(task, now, carried, expires_at)
 
 
-def duplicate(one: Draft, *, by_unique: bool) -> DuplicateTask:
-    """The error that names what is taken."""
+def _duplicate(one: Draft, *, by_unique: bool) -> DuplicateTask:
+    """The error that names the taken key or `unique` value."""
     if by_unique:
         unique = one.options.unique
         return DuplicateTask(f"unique: an unfinished task has {unique!r} already{_SKIP}", unique=unique)
@@ -218,10 +233,10 @@ def duplicate(one: Draft, *, by_unique: bool) -> DuplicateTask:
 
 
 def _told(one: Draft, error: MongoqError) -> MongoqError:
-    """The error as the caller knows it."""
+    """Translate a taken key into the error of the public API."""
     if not isinstance(error, KeyTaken):
         return error
-    told = duplicate(one, by_unique=_by_unique(error))
+    told = _duplicate(one, by_unique=_by_unique(error))
     told.__cause__ = error
     return told
 

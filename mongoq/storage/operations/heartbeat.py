@@ -1,6 +1,6 @@
-"""The fleet: a heartbeat document per worker process, forgotten a minute after its last beat.
+"""Heartbeats: one document per worker process, deleted a minute after its last heartbeat.
 
-For people to look at only: who holds a task is decided by its token, never by a heartbeat.
+They are for display only: a task's token decides who holds it, never a heartbeat.
 """
 
 from __future__ import annotations
@@ -13,19 +13,19 @@ from mongoq.storage.context import Context
 
 
 def beat(context: Context, worker: str, facts: dict[str, Any]) -> Op[None]:
-    """Say that this worker lives, and what it is doing."""
+    """Write the heartbeat of this worker, with what it is doing."""
     now = context.clock.now()
     update = {"$set": {**facts, "seen_at": now}, "$setOnInsert": {"started_at": now}}
     yield UpdateMany(context.workers, {"_id": worker}, update, upsert=True)
 
 
 def leave(context: Context, worker: str) -> Op[None]:
-    """Take the heartbeat of a worker that stops away."""
+    """Delete the heartbeat of a worker that stops."""
     yield Delete(context.workers, {"_id": worker})
 
 
 def workers(context: Context) -> Op[list[WorkerInfo]]:
-    """The workers that were alive within the last minute."""
+    """List the workers that sent a heartbeat within the last minute."""
     found = yield from find(context.workers, {}, sort=[("_id", 1)])
     return [_info(document) for document in found]
 

@@ -13,8 +13,9 @@ from mongoq.core.requests import ClaimRequest
 from mongoq.core.verdict import Released
 from mongoq.storage.commands import Op, Start
 from mongoq.storage.context import Context
-from mongoq.storage.operations.claims import new_token, recover
+from mongoq.storage.operations.claims import new_token
 from mongoq.storage.operations.finish import settle
+from mongoq.storage.operations.lost_replies import recover
 
 T_co = TypeVar("T_co", covariant=True)
 T = TypeVar("T")

@@ -1,7 +1,8 @@
-"""Documents that are no tasks (a foreign producer's): set aside where they are met, so that they stop nobody.
+"""Malformed documents: written by other programs and unusable as tasks. They are set aside where they are met.
 
-The server refuses a whole update where one document cannot take it: a version that is no number, a count of 64 full
-bits, a document with no room for a byte more. Which one it is, is found by halves.
+The server refuses a whole update when a single document cannot take it: its version is not a number, a count has used
+up its 64 bits, or the document has no byte left to grow. The operation then finds that document by halving the batch.
+Left in place, it would stop its queue.
 """
 
 from __future__ import annotations
@@ -14,22 +15,22 @@ from mongoq.core.errors import StorageRefused
 from mongoq.storage.commands import Document, Op, Update, find_one, update_many
 from mongoq.storage.context import Context
 from mongoq.storage.documents import decoding, fields, filters, updates
-from mongoq.storage.operations.skip_locked import NOTHING, WRITE_LIMIT, Guard, PartialWrite, update_around
+from mongoq.storage.operations.skip_locked import NOTHING, WRITE_LIMIT, Guard, PartialWrite, update_skipping_locked
 
 UNFIT: Final = (2, 14, 10334, 17419)
-"""What the server answers when a count is no number or too large a one, or the document has no room left."""
+"""Error codes of the server for a count that is not a number or too large, and for a document without room."""
 
 
-def update_fit(
+def update_well_formed(
     context: Context,
     keys: Sequence[str],
     guard: Guard,
     update: Update,
-    patience: timedelta = WRITE_LIMIT,
+    time_limit: timedelta = WRITE_LIMIT,
 ) -> Op[PartialWrite]:
-    """Update as `update_around` does, and set aside what cannot take it."""
+    """Update as `update_skipping_locked` does, and set aside the documents that cannot take the update."""
     try:
-        return (yield from update_around(context.tasks, keys, guard, update, patience=patience))
+        return (yield from update_skipping_locked(context.tasks, keys, guard, update, time_limit=time_limit))
     except StorageRefused as error:
         if error.code not in UNFIT:
             raise
@@ -39,30 +40,30 @@ def update_fit(
             yield from set_aside(context, found, fields.VERSION)
         return NOTHING
     half = len(keys) // 2
-    first = yield from update_fit(context, keys[:half], guard, update, patience)
-    second = yield from update_fit(context, keys[half:], guard, update, patience)
+    first = yield from update_well_formed(context, keys[:half], guard, update, time_limit)
+    second = yield from update_well_formed(context, keys[half:], guard, update, time_limit)
     return first.joined(second)
 
 
-def sound(context: Context, found: list[Document]) -> Op[list[Document]]:
-    """Those that are tasks; the others end as failed here, or they would stand at the head for ever."""
-    fit = []
+def well_formed(context: Context, found: list[Document]) -> Op[list[Document]]:
+    """Select the well-formed documents, and set the others aside: they would stay at the head of the queue."""
+    selected = []
     for document in found:
-        fault = decoding.fault_of(document)
-        if fault is None:
-            fit.append(document)
+        field = decoding.malformed_field(document)
+        if field is None:
+            selected.append(document)
         else:
-            yield from set_aside(context, document, fault)
-    return fit
+            yield from set_aside(context, document, field)
+    return selected
 
 
-def set_aside(context: Context, document: Document, fault: str) -> Op[None]:
-    """End a document that is no task, as it was found; without its content where it has no room for a word more."""
+def set_aside(context: Context, document: Document, field: str) -> Op[None]:
+    """Fail a malformed document, if its state has not changed; drop its content if it has no room for the note."""
     where = {**filters.by_keys([document[fields.KEY]]), fields.STATE: document[fields.STATE]}
     now = context.clock.now()
     keep = context.options.policy.keep_failed
     try:
-        yield from update_many(context.tasks, where, updates.quarantined(fault, now, keep))
+        yield from update_many(context.tasks, where, updates.set_aside(field, now, keep))
     except StorageRefused as error:
         if error.code not in UNFIT:
             raise

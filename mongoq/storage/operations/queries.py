@@ -1,12 +1,12 @@
-"""Looking: one task, lists, counts. Nothing here writes, and nothing here stops a worker.
+"""Read tasks: one, lists and counts. Nothing here writes or delays a worker.
 
-Counts come from the partial indexes alone, without reading a document.
+Counts are answered by the partial indexes alone, without reading documents.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final, TypeVar
 
@@ -21,7 +21,7 @@ from mongoq.storage.documents import decoding, fields, filters, indexes
 T = TypeVar("T")
 
 READ_LIMIT: Final = timedelta(seconds=30)
-"""For counts and lists: they read more than a claim, and may take longer than the client's socket allows."""
+"""Time limit of counts and lists: they may take longer than the client's socket timeout."""
 
 _INDEX_OF: Final[Mapping[tuple[TaskState, ...], str]] = {
     (TaskState.READY,): indexes.CLAIM,
@@ -32,12 +32,12 @@ _INDEX_OF: Final[Mapping[tuple[TaskState, ...], str]] = {
 
 
 def get(context: Context, key: str) -> Op[Task]:
-    """The task with this key; TaskNotFound where there is none.
+    """Read the task with this key, without its token: only the claim's own task may act as the holder.
 
-    The token stays where it is: who only looks at a task must not be able to act as its holder.
+    Raises TaskNotFound when there is none.
     """
     document = yield from find_one(context.tasks, filters.by_keys([key]), without=fields.PROOFS)
-    task = document and decoding.seen_from(document, context.namespace, context.clock.now())
+    task = document and decoding.task_shown(document, context.namespace, context.clock.now())
     if not task:
         raise TaskNotFound(f"no task has the key {shortened(key)}")
     return task
@@ -46,7 +46,7 @@ def get(context: Context, key: str) -> Op[Task]:
 def tasks(
     context: Context, chosen: Filter, *, claimant: str | None, limit: int, hidden: Sequence[str] = fields.PROOFS
 ) -> Op[list[Task]]:
-    """The tasks that match, by key, which is the order of their making where the keys were generated."""
+    """List the matching tasks by key; generated keys sort in the order of creation."""
     if claimant is not None:
         chosen = {"$and": [chosen, filters.held_by(claimant)]}
     hint = None if claimant is None else indexes.LEASE
@@ -54,24 +54,44 @@ def tasks(
         context.tasks, chosen, without=hidden, sort=[(fields.KEY, 1)], hint=hint, most=limit, timeout=READ_LIMIT
     )
     now = context.clock.now()
-    return [task for document in found if (task := decoding.seen_from(document, context.namespace, now))]
+    return [task for document in found if (task := decoding.task_shown(document, context.namespace, now))]
+
+
+def by_key_or_unique(
+    context: Context, keys: Collection[str], uniques: Collection[str], only: Sequence[str] | None
+) -> Op[tuple[dict[str, Document], dict[str, Document]]]:
+    """Read the tasks with these keys, by key, and the unfinished ones with these `unique` values, by value."""
+    wanted = None if only is None else [*only, fields.KEY, fields.UNIQUE]
+    hidden = fields.PROOFS if only is None else None
+    by_key: list[Document] = []
+    by_unique: list[Document] = []
+    if keys:
+        where = filters.by_keys(list(keys))
+        by_key = yield from find(context.tasks, where, only=wanted, without=hidden, hint="_id_")
+    if uniques:
+        where = filters.by_unique(uniques)
+        by_unique = yield from find(context.tasks, where, only=wanted, without=hidden, hint=indexes.UNIQUE)
+    return (
+        {document[fields.KEY]: document for document in by_key},
+        {document[fields.UNIQUE]: document for document in by_unique},
+    )
 
 
 def unfinished(context: Context, keys: Sequence[str]) -> Op[list[str]]:
-    """Those of these keys whose tasks have not finished."""
+    """Select the keys whose tasks have not finished."""
     where = {**filters.by_keys(keys), **filters.in_states(LIVE)}
     found = yield from find(context.tasks, where, only=[fields.KEY], hint="_id_")
     return [document[fields.KEY] for document in found]
 
 
 def count(context: Context, chosen: Filter) -> Op[int]:
-    """How many tasks match."""
+    """Count the matching tasks."""
     number: int = yield Count(context.tasks, chosen, timeout=READ_LIMIT)
     return number
 
 
 def empty(context: Context, named: Filter) -> Op[bool]:
-    """Whether none of these queues' tasks is unfinished, at one moment."""
+    """Whether no task of these queues is unfinished, in one snapshot."""
     return (yield from _at_once(lambda: _empty(context, named)))
 
 
@@ -85,9 +105,9 @@ def _empty(context: Context, named: Filter) -> Op[bool]:
 
 
 def stats(context: Context, named: Filter, *, attempts: bool) -> Op[dict[str, QueueStats]]:
-    """The counts of every such queue that has a task, by name.
+    """Count the tasks of each matching queue by state; queues without a task are left out.
 
-    The highest count of attempts reads every unfinished task: it lies in no index, and would cost each claim.
+    With `attempts` it reads every unfinished task: attempts are in no index, since that would slow every claim.
     """
     counts: dict[str, dict[str, int]] = defaultdict(dict)
     oldest: dict[str, datetime] = {}
@@ -116,7 +136,7 @@ def ready(context: Context, queues: Sequence[str], where: Mapping[str, Any] | No
 
 
 def size(context: Context, queue: str | None, states: Sequence[TaskState]) -> Op[int]:
-    """How many tasks are in one of these states, at one moment."""
+    """Count the tasks in these states, in one snapshot."""
     return (yield from _at_once(lambda: _size(context, queue, states)))
 
 
@@ -135,13 +155,13 @@ def _size(context: Context, queue: str | None, states: Sequence[TaskState]) -> O
 
 
 def _at_once(body: Callable[[], Op[T]]) -> Op[T]:
-    """Look at several indexes as they are at one moment, or a task that moves between them would hide, or count twice.
+    """Run several reads in one snapshot: a task that moves between two indexes is counted exactly once.
 
-    Not for long looks: the server keeps all deleted index entries for the moment that is looked at, and every claim
-    walks over them. A server that stands alone has no such moments, there one look follows the other.
+    For short reads only: the server keeps deleted index entries while a snapshot is open, and every claim walks over
+    them. A standalone server has no snapshots; there the reads run one after the other.
     """
     try:
-        # A caller who only looks is told of a lost server as soon as with plain reads.
+        # The limit reports a lost server to the caller as soon as a plain read would.
         result: T = yield Transact(body, timedelta(seconds=1))
     except Unsupported:
         result = yield from body()

@@ -1,7 +1,7 @@
-"""Requeueing: finished tasks run again where they are, dead letters where they came from, in guarded batches.
+"""Requeue finished tasks in their own queue, and redrive dead letters to the queue that they came from, in batches.
 
-A task whose `unique` value an unfinished one has by now is passed over. Each with such a value is written by a
-statement of its own: an update of many stops at the first that is refused, and does not tell how many came before.
+A task is left out when an unfinished one has its `unique` value by now. Tasks with such a value are written by one
+statement each: an update of many stops at the first refusal and does not say how many documents it had changed.
 """
 
 from __future__ import annotations
@@ -31,13 +31,16 @@ from mongoq.storage.operations.queries import get
 
 BATCH: Final = 1_000
 MOST_READ: Final = 50_000
-"""So many keys are held in memory at a time."""
+"""How many keys are held in memory at a time."""
 FIND_LIMIT: Final = timedelta(minutes=10)
-"""For finding them: millions may have failed."""
+"""Time limit of the search: millions of tasks may have failed."""
 
 
 def rerun(context: Context, key: str) -> Op[Task]:
-    """Make a finished task ready again. WrongState where it may not be, DuplicateTask where its `unique` is taken."""
+    """Make a finished task ready again.
+
+    Raises WrongState when its state does not allow it, and DuplicateTask when its `unique` value is taken.
+    """
     now = context.clock.now()
     where = {**filters.by_keys([key]), **filters.in_states(sources(Event.RERUN))}
     try:
@@ -54,13 +57,13 @@ def rerun(context: Context, key: str) -> Op[Task]:
 
 
 def rerun_all(context: Context, keys: Sequence[str] | None, queue: str | None, state: TaskState) -> Op[int]:
-    """Make finished tasks ready again; how many were."""
+    """Make finished tasks ready again; returns the number."""
     now = context.clock.now()
     return (yield from _rerun(context, filters.finished_as(state, queue), keys, now, updates.rerun(now)))
 
 
 def redrive(context: Context, queue: str, keys: Sequence[str] | None) -> Op[int]:
-    """Make the tasks of an error queue ready again where they came from; how many were."""
+    """Move the tasks of an error queue back to the queues that they came from, ready; returns the number."""
     now = context.clock.now()
     return (yield from _rerun(context, filters.away(queue), keys, now, updates.rerun(now, home=True)))
 
@@ -70,17 +73,17 @@ def _rerun(context: Context, guard: Filter, keys: Sequence[str] | None, now: dat
         return (yield from _rerun_all(context, guard, now, update))
     done = 0
     for start in range(0, len(keys), BATCH):
-        # Nothing is known of them: any may have a `unique` value.
+        # The tasks were not read: any of them may have a `unique` value.
         done += yield from _rerun_each(context, guard, keys[start : start + BATCH], update)
     return done
 
 
 def _rerun_all(context: Context, guard: Filter, now: datetime, update: list[Update]) -> Op[int]:
-    """Portion by portion; those that are passed over are found again, and make the next portion larger."""
-    total = passed = 0
+    """Requeue in portions; tasks that were left out are found again, so the next portion is larger by their number."""
+    total = left_out = 0
     only = [fields.KEY, fields.UNIQUE]
     while True:
-        most = MOST_READ + passed
+        most = MOST_READ + left_out
         found: list[Document] = yield Find(context.tasks, guard, only=only, most=most, timeout=FIND_LIMIT)
         done = 0
         for start in range(0, len(found), BATCH):
@@ -94,8 +97,8 @@ def _rerun_all(context: Context, guard: Filter, now: datetime, update: list[Upda
         total += done
         if len(found) < most:
             return total
-        passed = len(found) - done
-        guard = {**guard, **filters.not_since(now)}  # what has failed again by now has had its turn
+        left_out = len(found) - done
+        guard = {**guard, **filters.not_since(now)}  # a task that has failed again is not requeued twice
 
 
 def _rerun_each(context: Context, guard: Filter, keys: Sequence[str], update: list[Update]) -> Op[int]:

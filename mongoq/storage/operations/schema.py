@@ -1,8 +1,8 @@
-"""Administration: the server's time, and the indexes.
+"""Administration: the server's time, the namespaces and the indexes.
 
-Indexes are made where the collection is new or small, and only checked otherwise: a build on a filled
-collection belongs to `mongoq init`, at a moment its operator chooses. It asks for a majority as commit quorum,
-because a plain build on a filled collection hung while one member was down (mongod 6.0.5).
+Indexes are built when the collection is new or small, and only checked otherwise: `mongoq init` builds them on a
+large collection, at a time that its operator chooses. The commit quorum is a majority, because a build with the
+default quorum hung while one member was down (mongod 6.0.5).
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ BUILD_LIMIT: Final = timedelta(hours=6)
 
 
 def hello() -> Op[dict[str, Any]]:
-    """What the server says of itself: its time, and whether it is part of a replica set."""
+    """Ask the server for its description: its time, and its replica set."""
     reply: dict[str, Any] = yield Hello()
     return reply
 
 
 def server_time() -> Op[datetime]:
-    """The server's clock."""
+    """Read the server's clock."""
     reply = yield from hello()
     time: datetime = reply["localTime"]
     return time
 
 
 def ensure(context: Context) -> Op[None]:
-    """Make the indexes of a new or small collection; IndexMissing where a filled one lacks any."""
+    """Build the missing indexes of a new or small collection; raises IndexMissing for a larger one."""
     for collection, wanted in _wanted(context):
         existing = yield ListIndexes(collection)
         lacking = indexes.missing(wanted, existing)
@@ -48,7 +48,7 @@ def ensure(context: Context) -> Op[None]:
 
 
 def init(context: Context) -> Op[list[str]]:
-    """Make every index that is missing; their names. May take long on a filled collection."""
+    """Build every missing index and return their names; this may take hours on a large collection."""
     made: list[str] = []
     for collection, wanted in _wanted(context):
         existing = yield ListIndexes(collection)
@@ -60,7 +60,7 @@ def init(context: Context) -> Op[list[str]]:
 
 
 def namespaces() -> Op[list[str]]:
-    """The namespaces of the database that hold tasks, by name."""
+    """List the namespaces of the database that hold tasks, by name."""
     names: list[str] = yield ListCollections()
     found: list[str] = []
     for name in sorted(names):

@@ -1,9 +1,9 @@
-"""Wake-ups from a change stream: sooner than the next poll, and never instead of it.
+"""Wake-ups from a change stream: they come sooner than the next poll, and never replace it.
 
-A stream is watched only while its process is idle, because every stream costs the server CPU at each write
-(0.45 ms per insert without one, 1.43 with fifty). It is opened before the claim that finds nothing, so nothing
-falls between the two. It is never resumed: after any error, or when it has silently died (after a drop
-`try_next` returns None for ever), the next one starts from now, and a claim follows.
+A process watches a stream only while it is idle, because each stream costs the server CPU at every write: an insert
+takes 0.45 ms without streams and 1.43 ms with fifty. The stream is opened before the claim that finds nothing, so no
+task is missed in between. It is never resumed. After an error, or when it died silently (after the collection was
+dropped `try_next` returns None forever), a new stream starts from now and a claim follows.
 """
 
 from __future__ import annotations
@@ -20,26 +20,27 @@ from mongoq.storage.documents import fields, filters
 Pipeline = list[dict[str, Any]]
 
 AWAIT: Final = 5.0
-"""Seconds that one look waits on the server where nothing comes: as long as a poll's pause. With 2.5 these looks were
-half of what an idle worker sends; longer ones would only keep a stream, which costs the server something at every
-write, for longer after its worker became busy."""
-LATE: Final = 2.0
-"""Seconds beyond that after which its socket is given up, whatever the client's own limit (3 s where mongoq opened it).
+"""Seconds that one read of the stream waits on the server: the pause of a poll.
 
-Where one connection dies unnoticed, wake-ups fail for 7 s at most; the driver's monitor ends it sooner where the whole
-server is lost, and polls and sweeps go on meanwhile."""
+With 2.5 s these reads were half of the commands of an idle worker. Longer reads would only keep the stream open, at a
+cost for every write, after its worker has become busy."""
+LATE: Final = 2.0
+"""Seconds beyond `AWAIT` after which the socket is given up, whatever the client's own timeout (3 s by default).
+
+If a connection dies unnoticed, wake-ups fail for at most 7 s, while polls and sweeps go on. If the whole server is
+lost, the driver's monitor notices sooner."""
 
 NO_STREAMS: Final = frozenset({20, 40573})
-"""What a standalone server answers."""
+"""Error codes of a standalone server, which has no change streams."""
 
 
 def open_stream(context: Context, pipeline: Pipeline, await_seconds: float) -> Op[Any]:
-    """A stream that starts now. StorageRefused with one of `NO_STREAMS` where there can be none."""
+    """Open a stream that starts now; raises StorageRefused with a code of `NO_STREAMS` on a standalone server."""
     return (yield Watch(context.tasks, pipeline, await_seconds))
 
 
 def next_change(stream: Any, await_seconds: float) -> Op[Document | str | None]:
-    """What has changed, as the stream's pipeline shows it; None, or `Next.ENDED`."""
+    """Wait for the next change, as the pipeline projects it; None: no change yet, `Next.ENDED`: the stream is dead."""
     return (yield Next(stream, timedelta(seconds=await_seconds + LATE)))  # type: ignore[no-any-return]
 
 
@@ -49,9 +50,9 @@ def close_stream(stream: Any) -> Op[None]:
 
 
 def new_work(queues: Sequence[str], where: Mapping[str, Any] | None = None) -> Pipeline:
-    """Tasks that appear in these queues with these tags, ready or scheduled, or fall due at another time.
+    """Select the changes after which a claim of these queues may find a task: inserted, ready, moved or put off.
 
-    An update does not bring the whole task: it may concern another queue, and costs an empty claim then.
+    The event of an update does not hold the whole task. It may belong to another queue, which costs an empty claim.
     """
     fresh = {"$in": [TaskState.READY.value, TaskState.SCHEDULED.value]}
     inserted = f"fullDocument.{fields.STATE}"
@@ -68,7 +69,7 @@ def new_work(queues: Sequence[str], where: Mapping[str, Any] | None = None) -> P
 
 
 def endings() -> Pipeline:
-    """Which tasks finish, or go: their keys, whatever their queues."""
+    """Select the keys of tasks that finish or are deleted, in any queue."""
     done = {_updated(fields.STATE): {"$in": [state.value for state in FINISHED]}}
     ends = [done, {"operationType": {"$in": ["delete", "replace"]}}]
     return [{"$match": {"$or": ends}}, {"$project": {"documentKey": 1}}]

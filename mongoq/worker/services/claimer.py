@@ -10,10 +10,10 @@ from mongoq.core.errors import StorageUnavailable
 from mongoq.core.events import Signpost
 from mongoq.core.requests import ClaimRequest
 from mongoq.core.verdict import MOST_POISON_WEIGHT
-from mongoq.storage.operations import claims
+from mongoq.storage.operations import claims, lost_replies
+from mongoq.storage.operations.skip_locked import BlockedKeys
 from mongoq.worker.attempt import LiveAttempt
 from mongoq.worker.runtime import Runtime
-from mongoq.worker.services.blocked import Blocked
 from mongoq.worker.services.contention import Contention
 
 RECOVER_EVERY: Final = 1.0
@@ -41,7 +41,7 @@ class Claimer:
         """Tokens of claims of which no reply came, and when each was sent."""
         self._look_again_at = 0.0
         self._contention = Contention(first=1 if look_ahead else 0)
-        self._blocked = Blocked()
+        self._blocked = BlockedKeys()
 
     def claim(self, wanted: int, *, single: bool = False) -> claims.Claim:
         """Claim at most so many; `single` takes one task in one round trip instead of two."""
@@ -55,7 +55,7 @@ class Claimer:
             operation = claims.claim_many(
                 runtime.context, replace(self._request, limit=wanted), token=token,
                 poison_budget=0 if self._look_ahead else MOST_POISON_WEIGHT - runtime.ledger.poison_weight,
-                skip=skip, at_head=not self._look_ahead, avoid=self._blocked.keys(sent),
+                skip=skip, at_head=not self._look_ahead, skip_keys=self._blocked.keys(sent),
             )  # fmt: skip
         try:
             claim: claims.Claim = runtime.run(operation)
@@ -84,7 +84,7 @@ class Claimer:
         self._look_again_at = now + RECOVER_EVERY
         doubts = list(self._doubts.items())
         known = {(attempt.key, attempt.token) for attempt in self._runtime.ledger.all()}
-        found = self._runtime.run(claims.recover(self._runtime.context, [token for token, _ in doubts]))
+        found = self._runtime.run(lost_replies.recover(self._runtime.context, [token for token, _ in doubts]))
         lease = self._runtime.context.options.policy.lease.total_seconds()
         count = 0
         for token, sent in doubts:

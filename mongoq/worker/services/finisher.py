@@ -11,7 +11,8 @@ from mongoq.core.errors import DependencyError, InvalidTask, MongoqError, Storag
 from mongoq.core.events import Signpost
 from mongoq.core.verdict import Verdict
 from mongoq.storage.drivers.errors import WRITE_CONFLICT
-from mongoq.storage.operations.finish import Ended, Finished, finish, finish_and_modify
+from mongoq.storage.operations.decide import Ended
+from mongoq.storage.operations.finish import Finished, finish, finish_and_modify
 from mongoq.storage.operations.malformed import UNFIT
 from mongoq.storage.operations.skip_locked import PROBE, WRITE_LIMIT
 from mongoq.worker.attempt import LiveAttempt
@@ -166,7 +167,7 @@ class Finisher:
         """Write an ending and its modification in one transaction; where that is refused, what then becomes of it."""
         attempt, verdict = ending
         try:
-            operation = finish_and_modify(self._runtime.context, Ended(attempt.task, verdict), patience=patience)
+            operation = finish_and_modify(self._runtime.context, Ended(attempt.task, verdict), time_limit=patience)
             done = self._runtime.run(operation)
         except (DependencyError, InvalidTask, StorageRefused) as error:
             self._write([Completion(attempt, self._instead(ending, error))])

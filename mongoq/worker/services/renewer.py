@@ -73,7 +73,7 @@ class Renewer:
         runtime = self._runtime
         sent = runtime.elapsed()
         renewed = runtime.run(leases.renew(runtime.context, _claims(attempts), timedelta(seconds=lease)))
-        lost, passed = set(renewed.lost), set(renewed.passed)
+        lost, passed = set(renewed.lost), set(renewed.skipped)
         held = [attempt for attempt in attempts if _claim(attempt) not in lost and _claim(attempt) not in passed]
         for attempt in held:
             if not attempt.in_transaction:  # it has just extended its lease

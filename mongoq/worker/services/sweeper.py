@@ -12,10 +12,10 @@ from mongoq.storage.commands import Op
 from mongoq.storage.context import Context
 from mongoq.storage.documents.filters import SKEW
 from mongoq.storage.operations import sweep
+from mongoq.storage.operations.skip_locked import BlockedKeys
 from mongoq.worker.attempt import FOREVER
 from mongoq.worker.ledger import RENEWALS_PER_LEASE
 from mongoq.worker.runtime import Runtime
-from mongoq.worker.services.blocked import Blocked
 from mongoq.worker.stages import Wake
 
 Sweep = Callable[[Context, Collection[str]], Op[sweep.Swept]]
@@ -74,7 +74,7 @@ class Sweeper:
         self._watched = watched
         self._next = dict.fromkeys(SWEEPS, 0.0)
         self._woken = False
-        self._blocked = Blocked()
+        self._blocked = BlockedKeys()
         self._pace = Pace(min(RESCUE_EVERY, runtime.context.options.policy.lease.total_seconds()))
 
     def look_ahead(self) -> None:

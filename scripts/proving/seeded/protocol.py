@@ -70,7 +70,7 @@ def _never_look_back(look_back: Any, claimer: Any, now: Any, **options: Any) -> 
 
 @FAULTS.function(
     "after a lost claim reply nothing is held",
-    "mongoq.storage.operations.claims:_holders",
+    "mongoq.storage.operations.lost_replies:holders",
     "unit/test_claim_replies.py",
     rule="forget the token",
 )
@@ -79,7 +79,9 @@ def _holders_of_nothing(holders: Any, context: Any, keys: Any, **options: Any) -
 
 
 @FAULTS.function(
-    "what a mate took is held as well", "mongoq.storage.operations.claims:_held_under", "unit/test_claim_replies.py"
+    "what the same worker took is held as well",
+    "mongoq.storage.operations.lost_replies:held_under",
+    "unit/test_claim_replies.py",
 )
 def _held_under_any_token(held_under: Any, token: Any, found: Any) -> Any:
     return found
@@ -87,7 +89,7 @@ def _held_under_any_token(held_under: Any, token: Any, found: Any) -> Any:
 
 @FAULTS.function(
     "a claim in doubt is looked up without a majority",
-    "mongoq.storage.operations.claims:_holders",
+    "mongoq.storage.operations.lost_replies:holders",
     "unit/test_claim_replies.py",
 )
 def _holders_by_one_server(holders: Any, *given: Any, **options: Any) -> Any:

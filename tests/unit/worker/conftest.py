@@ -15,7 +15,8 @@ from mongoq.core.verdict import Outcome, Raised, Returned, Verdict
 from mongoq.storage.context import Context
 from mongoq.storage.documents.decoding import Unread
 from mongoq.storage.operations import claims
-from mongoq.storage.operations.finish import Ended, Finished
+from mongoq.storage.operations.decide import Ended
+from mongoq.storage.operations.finish import Finished
 from mongoq.storage.operations.leases import Held, Renewed
 from mongoq.storage.operations.sweep import Swept
 from mongoq.worker.attempt import LiveAttempt

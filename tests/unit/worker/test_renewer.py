@@ -79,7 +79,7 @@ def test_it_comes_in_time_for_what_is_claimed_meanwhile(kept: Renewals) -> None:
 
 def test_what_a_transaction_of_somebody_holds_rests_and_is_tried_again_while_its_lease_lasts(kept: Renewals) -> None:
     blocked, other = kept.hold("a"), kept.hold("b")
-    kept.script.reply("renew", Renewed(passed=[("a", "t1")]))
+    kept.script.reply("renew", Renewed(skipped=[("a", "t1")]))
     before = blocked.lease_until
     kept.step(10.1)
     assert (blocked.lease_until, other.lease_until) == (before, kept.timer.now + 30)

@@ -13,7 +13,7 @@ from mongoq.core.lifecycle import Event, TaskState
 from mongoq.core.requests import ClaimRequest
 from mongoq.core.verdict import Verdict
 from mongoq.storage.operations import claims, finish, leases, skip_locked, sweep
-from mongoq.storage.operations.finish import Ended
+from mongoq.storage.operations.decide import Ended
 
 MINUTE = timedelta(minutes=1)
 
@@ -37,7 +37,7 @@ def test_a_claim_goes_around_tasks_that_a_transaction_holds(store: Any) -> None:
         assert [task.key for task in claim.tasks] == ["t1", "t3"]
         assert sorted(claim.blocked) == ["t0", "t2"]
         next_one = claims.claim_many(
-            store.context, ClaimRequest(("default",), "w"), poison_budget=0, avoid=claim.blocked
+            store.context, ClaimRequest(("default",), "w"), poison_budget=0, skip_keys=claim.blocked
         )
         assert [task.key for task in store.run(next_one).tasks] == ["t4"]
     assert [task.key for task in store.claim(9)] == ["t0", "t2", "t5"], "none is lost"
@@ -98,7 +98,7 @@ def test_the_sweeps_reach_the_others_where_a_transaction_holds_one(store: Any) -
 def test_many_that_a_transaction_holds_do_not_hide_those_behind_them(
     store: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(skip_locked, "MOST_PASSED", 6)
+    monkeypatch.setattr(skip_locked, "MOST_SKIPPED", 6)
     held = [store.new(key=f"a{number}", delay=1).key for number in range(12)]
     free = [store.new(key=f"b{number}", delay=1).key for number in range(4)]
     store.clock.advance(60)
@@ -107,15 +107,15 @@ def test_many_that_a_transaction_holds_do_not_hide_those_behind_them(
     assert sum(store.get(key).state is TaskState.READY for key in free) >= 3
 
 
-def test_a_sweep_leaves_alone_what_it_is_told_to_avoid(store: Any) -> None:
+def test_a_sweep_skips_the_keys_that_it_is_given(store: Any) -> None:
     for name in ("a", "b"):
         store.new(key=f"due-{name}", delay=1)
         store.new(key=f"old-{name}", queue="other", expires_at=store.clock.now() + timedelta(seconds=1))
         store.new(key=f"run-{name}", queue="mine")
     store.claim(2, queues=("mine",))
     store.clock.advance(60)
-    avoid = {"due-a", "old-a", "run-a"}
+    blocked = {"due-a", "old-a", "run-a"}
     for one in (sweep.promote, sweep.expire, sweep.rescue):
-        assert store.run(one(store.context, avoid)).moved == 1
-        assert store.run(one(store.context, avoid)).next == sweep.BLOCKED, "they are looked at again"
+        assert store.run(one(store.context, blocked)).moved == 1
+        assert store.run(one(store.context, blocked)).next == sweep.BLOCKED, "they are looked at again"
         assert store.run(one(store.context)).moved == 1
