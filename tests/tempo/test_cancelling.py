@@ -135,9 +135,7 @@ def test_a_verb_that_is_cancelled_anywhere_leaves_nothing_behind(
             assert ended is None or isinstance(ended, asyncio.CancelledError) or not isinstance(ended, BaseException)
             if not driver.met:
                 break
-            if isinstance(ended, Task):
-                await queue.release(ended)
-            elif isinstance(ended, list) and ended:
+            if isinstance(ended, Task) or (isinstance(ended, list) and ended):
                 await queue.release(ended)
         assert nth > 1
         await eventually(lambda: not queue._base.driver._beside, "what went on alone has ended")
@@ -218,7 +216,9 @@ def test_a_stream_that_is_cancelled_in_its_body_releases_its_task(serve: Callabl
     serve(body)
 
 
-@pytest.mark.parametrize("error", [StopIteration(), StopAsyncIteration(), ZeroDivisionError(), asyncio.CancelledError()])
+@pytest.mark.parametrize(
+    "error", [StopIteration(), StopAsyncIteration(), ZeroDivisionError(), asyncio.CancelledError()]
+)
 def test_what_a_block_raises_passes_and_aborts(serve: Callable[..., None], uri: str, error: BaseException) -> None:
     async def body(queue: AsyncQueue) -> None:
         task = await held(queue)

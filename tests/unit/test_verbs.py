@@ -13,9 +13,9 @@ from mongoq import AsyncBuffer, AsyncQueue, Buffer, Queue
 from mongoq.api import producing
 from mongoq.api.verb import scope, stream, verb
 
-APART = ("close", "buffer", "start", "transaction")
-"""They give, or take, what each tempo has of its own."""
-SHARED = [name for name in vars(Queue) if not name.startswith("_") and name not in APART]
+OWN = ("close", "buffer", "transaction", "start")
+"""What each queue declares for itself."""
+SHARED = [name for name in vars(Queue) if not name.startswith("_") and name not in OWN]
 SCOPES = ["buffer", "keepalive", "transaction"]
 STREAMS = ["claims"]
 
@@ -41,7 +41,7 @@ def test_a_verb_has_the_same_signature_and_words_in_both_tempos(name: str) -> No
     assert blocking.__name__ == awaited.__name__ == name
 
 
-@pytest.mark.parametrize("name", [*SHARED, *APART])
+@pytest.mark.parametrize("name", [*SHARED, *OWN])
 def test_a_verb_is_a_coroutine_function_where_it_is_awaited_and_there_alone(name: str) -> None:
     assert not inspect.iscoroutinefunction(getattr(Queue, name))
     assert inspect.iscoroutinefunction(getattr(AsyncQueue, name)) is (name not in [*SCOPES, *STREAMS])
