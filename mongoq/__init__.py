@@ -9,9 +9,11 @@ queue.run(lambda task: print(task.tags["user"]))
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
 
 from mongoq.api.buffer import AsyncBuffer, Buffer
+from mongoq.api.running import AsyncWorkerHandle
 from mongoq.core.backoff import Constant, Exponential, Ladder, Linear
 from mongoq.core.errors import (
     ConfigurationError,
@@ -60,6 +62,7 @@ __version__ = "0.1.0"
 __all__ = [
     "AsyncBuffer",
     "AsyncQueue",
+    "AsyncWorkerHandle",
     "Attempt",
     "Buffer",
     "Cancel",
@@ -108,17 +111,15 @@ __all__ = [
     "WrongState",
 ]
 
+_OF_WORKER: Final = {"Keepalive": "mongoq.worker.manual.keepalive", "WorkerHandle": "mongoq.worker.handle"}
+
 if not TYPE_CHECKING:  # or a misspelt name would pass for either
 
     def __getattr__(name: str) -> Any:
         """Import the worker with the first name of it: it doubles the time that the import of mongoq takes."""
-        if name == "WorkerHandle":
-            from mongoq.worker.handle import WorkerHandle as found
-        elif name == "Keepalive":
-            from mongoq.worker.manual.keepalive import Keepalive as found
-        else:
+        if name not in _OF_WORKER:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        return found
+        return getattr(import_module(_OF_WORKER[name]), name)
 
     def __dir__() -> list[str]:
         """All names, those of the worker as well."""

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
-from mongoq.api import buffer, changing, claiming, ending, looking, operating, producing, working
+from mongoq.api import buffer, changing, claiming, closing, ending, looking, operating, producing, running, working
 from mongoq.api.base import Base, opened
 from mongoq.api.verb import Awaited, Blocking
 from mongoq.core.backoff import BackoffLike
@@ -115,9 +114,9 @@ class Queue(_Common, Blocking):
         )  # fmt: skip
 
     # Producers
-    new = producing.new
-    new_many = producing.new_many
-    load = producing.load
+    new = producing.blocking.new
+    new_many = producing.blocking.new_many
+    load = producing.blocking.load
     buffer = buffer.buffer
 
     # Workers
@@ -140,7 +139,7 @@ class Queue(_Common, Blocking):
     move = ending.move
 
     # The atomic change
-    modify = changing.modify
+    modify = changing.blocking.modify
     transaction = changing.transaction
 
     # Looking
@@ -242,14 +241,14 @@ class AsyncQueue(_Common, Awaited):
         )  # fmt: skip
 
     # Producers
-    new = producing.new
-    new_many = producing.new_many
-    load = producing.load
+    new = producing.awaited.new
+    new_many = producing.awaited.new_many
+    load = producing.awaited.load
     buffer = buffer.async_buffer
 
     # Workers
     run = working.run
-    start = working.start
+    start = running.start
     run_once = working.run_once
 
     # By hand
@@ -267,7 +266,7 @@ class AsyncQueue(_Common, Awaited):
     move = ending.move
 
     # The atomic change
-    modify = changing.modify
+    modify = changing.awaited.modify
     transaction = changing.async_transaction
 
     # Looking
@@ -299,11 +298,11 @@ class AsyncQueue(_Common, Awaited):
     init = operating.init
 
     async def close(self) -> None:
-        """Stop this object's workers and close what it opened; a client handed in stays open."""
-        if not self._base.closed:
-            await asyncio.to_thread(self._base.shut)
-            await self._base.driver.connection.close()
-            await asyncio.to_thread(self._base.close_engine)
+        """Stop this object's workers and close what it opened; a client handed in stays open.
+
+        Where it is cancelled it goes on by itself; a second call waits for the first.
+        """
+        await closing.close(self._base)
 
     async def __aenter__(self) -> Self:
         return self

@@ -50,6 +50,8 @@ class Base:
         self.telemetry = telemetry
         self.claimant = claimant
         self.closed = False
+        self.closing: Any = None
+        """Of an awaited queue: what closes it, as a future."""
         self.handles: list[WorkerHandle] = []
         self._open_engine = open_engine
         self._engine: BlockingDriver | None = None
@@ -74,7 +76,11 @@ class Base:
             yield from self.read(schema.ensure(self.context))
             self._ready = True
         try:
-            return (yield from self.read(op, session))
+            if session is not None:
+                return (yield from self.read(op, session))
+            self.check_open()
+            yield Measure()
+            return (yield from op)  # as `read` does, whose generator costs a task as much as a call through a verb
         except IndexMissing:
             self._ready = False
             raise
@@ -110,6 +116,7 @@ class Base:
         """The blocking driver of the worker's threads; may block where it is first opened."""
         with self._making:
             if self._engine is None:
+                self.check_open()  # what is opened from now on nobody would close
                 self._engine = self._open_engine()
         return self._engine
 
@@ -137,8 +144,9 @@ class Base:
 
     def close_engine(self) -> None:
         """Close the engine's driver, where it is one of its own."""
-        if self._engine is not None and self._engine is not self.driver:
-            self._engine.connection.close()
+        with self._making:
+            if self._engine is not None and self._engine is not self.driver:
+                self._engine.connection.close()
 
     def _make_hand(self) -> None:
         from mongoq.worker.manual.by_hand import ByHand  # noqa: PLC0415 -- a producer is spared the worker

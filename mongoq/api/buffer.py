@@ -13,109 +13,25 @@ from __future__ import annotations
 
 import copy
 import threading
-from collections import deque
 from collections.abc import Callable
 from datetime import timedelta
-from typing import Any, Final, ParamSpec
+from typing import Any, ParamSpec
 
 from mongoq.api.base import Base
+from mongoq.api.gathering import Call, Gathering, Group
 from mongoq.api.verb import Awaited, Blocking, scope, verb
 from mongoq.core.clock import elapsed
-from mongoq.core.errors import MongoqError, QueueClosed, StorageUnavailable
+from mongoq.core.errors import MongoqError, StorageUnavailable
 from mongoq.core.new_task import NewTask
 from mongoq.core.task import Task
 from mongoq.core.validation import Checker, Duration
 from mongoq.core.waiter import Waiter
 from mongoq.storage.commands import Apart, Entered, Measure, Op, Wait
-from mongoq.storage.operations.enqueue import CHUNK, CHUNK_BYTES, Draft, Others, draft, made, together
+from mongoq.storage.operations.enqueue import Others, draft, made, together
 
 __all__ = ["AsyncBuffer", "Buffer"]
 
 P = ParamSpec("P")
-
-
-class Call:
-    """One call of `new` that waits for its group."""
-
-    __slots__ = ("draft", "other", "over", "waiter")
-
-    def __init__(self, draft: Draft) -> None:
-        self.draft: Final = draft
-        self.waiter: Final = Waiter()
-        """Notified by its leader, or where it is to lead in place of one that gave up."""
-        self.over = False
-        self.other: Any = None
-
-
-class Group:
-    """Calls that are written together."""
-
-    def __init__(self) -> None:
-        self.calls: list[Call] = []
-        self.size = 0
-        self.first_at: float | None = None
-        """Since when nothing but the wish for company keeps it back."""
-
-
-class Gathering:
-    """Who is in which group, and when a group goes: decisions only, for whoever holds the lock."""
-
-    def __init__(self, max_delay: float) -> None:
-        self._max_delay: Final = max_delay
-        self._groups: deque[Group] = deque()
-        self._writing = False
-        self._expected = 1
-        self.closed = False
-
-    @property
-    def busy(self) -> bool:
-        """Whether anything is gathering or being written."""
-        return self._writing or bool(self._groups)
-
-    def join(self, call: Call) -> Group:
-        """The group of this call. It leads where it is the first there."""
-        if self.closed:
-            raise QueueClosed("this buffer was closed")
-        size = len(call.draft.body.raw)
-        last = self._groups[-1] if self._groups else None
-        if last is None or len(last.calls) == CHUNK or last.size + size > CHUNK_BYTES:
-            last = Group()
-            self._groups.append(last)
-        last.calls.append(call)
-        last.size += size
-        return last
-
-    def complete(self, group: Group) -> bool:
-        """Whether a group has waited for company long enough, however short that was."""
-        return self.closed or len(group.calls) >= self._expected or self._groups[-1] is not group
-
-    def patience(self, group: Group, now: float) -> float | None:
-        """Seconds that a group should wait yet, 0 where it should go; None: until another has been written."""
-        if self._writing or self._groups[0] is not group:
-            return None
-        if group.first_at is None:
-            group.first_at = now
-        return 0 if self.complete(group) else max(0.0, group.first_at + self._max_delay - now)
-
-    def begin(self) -> None:
-        """The first group is being written."""
-        self._groups.popleft()
-        self._writing = True
-
-    def end(self, group: Group) -> None:
-        """It was written; as many are expected next time."""
-        self._writing = False
-        self._expected = len(group.calls)
-
-    def leave(self, group: Group, call: Call) -> Call | None:
-        """Take out a call that gives up, if its group has not gone yet; returns who has to lead in its place."""
-        if group not in self._groups:
-            return None
-        led = group.calls[0] is call
-        group.calls.remove(call)
-        if not group.calls:
-            self._groups.remove(group)
-        return group.calls[0] if led and group.calls else None
 
 
 class Groups:
@@ -139,7 +55,6 @@ class Groups:
 
     def lead(self, group: Group) -> Op[None]:
         """Write for all calls of a group, once they are gathered."""
-        others: Others | None = None
         while True:
             with self._lock:
                 wait = self._gathering.patience(group, elapsed())
@@ -148,10 +63,8 @@ class Groups:
                     break
                 waiter = self._watching()
             yield Wait(waiter, wait)
-        try:
-            others = yield from self._written(group)
-        finally:  # whatever interrupts it: the others wait for it
-            self._answer(group, others)
+        # A leader's session or time limit is not the others', nor is its cancellation: they wait for the write.
+        yield Apart(self._written(group))
 
     def give_up(self, group: Group, call: Call) -> None:
         """Take out a call that was interrupted: a signal, the deadline of a handler, a cancelled coroutine."""
@@ -173,13 +86,14 @@ class Groups:
                 waiter = self._watching()
             yield Wait(waiter)
 
-    def _written(self, group: Group) -> Op[Others]:
+    def _written(self, group: Group) -> Op[None]:
+        others: Others | None = None
         try:
-            sent = self.base.send(together(self.base.context, [call.draft for call in group.calls]))
-            others: Others = yield Apart(sent)  # a leader's session or time limit is not the others'
+            others = yield from self.base.send(together(self.base.context, [call.draft for call in group.calls]))
         except MongoqError as error:
-            return {place: _own(error) for place in range(len(group.calls))}
-        return others
+            others = {place: _own(error) for place in range(len(group.calls))}
+        finally:  # whatever interrupts it: the others wait for it
+            self._answer(group, others)
 
     def _answer(self, group: Group, others: Others | None) -> None:
         with self._lock:

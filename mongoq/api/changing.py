@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, Final, Generic
 
 from mongoq.api.base import Base
 from mongoq.api.verb import scope, verb
@@ -13,55 +13,62 @@ from mongoq.core.new_task import NewTask
 from mongoq.core.requests import checked_task
 from mongoq.core.task import Task
 from mongoq.storage.commands import Abort, Commit, Entered, Op, OpenTransaction
-from mongoq.storage.drivers.sessions import AsyncClientSession, ClientSession, Session
+from mongoq.storage.drivers.sessions import AsyncClientSession, AwaitedSession, BlockingSession, ClientSession, Session
 from mongoq.storage.operations import finish, leases
 from mongoq.storage.operations.modify import apply
 
 
-@verb
-def modify(
-    base: Base,
-    modification: Modification | None = None,
-    *,
-    insert: Iterable[NewTask] = (),
-    change: Iterable[Change] = (),
-    delete: Iterable[TaskRef | Task] = (),
-    depend: Iterable[TaskRef | Task] = (),
-    session: Session | None = None,
-) -> Op[Modified]:
-    """Insert, change and delete tasks all together or not at all, and only if others are as they were read.
+class Changing(Generic[Session]):
+    """A verb that may take part in a transaction of the caller's, in a session of the queue's own tempo."""
 
-    Every task named must be at the version that was read (`task.ref` remembers it), and not be held by another
-    claimant; what you hold you name by the task that your claim brought, whose ref is the proof. A lease that has
-    run out holds nothing, from a second after its end on: that much the clocks may differ. Renewals leave the
-    version alone. A changed task that you hold stays held by you, unless it arrives anew (`queue`, `delay`,
-    `run_at`): then it is given up, its attempt not charged. A finished task may be deleted and depended on, not
-    changed. In a replica set, what was accepted is durable; two changes that depend on what the other writes
-    are never both accepted.
+    @verb
+    def modify(
+        base: Base,
+        modification: Modification | None = None,
+        *,
+        insert: Iterable[NewTask] = (),
+        change: Iterable[Change] = (),
+        delete: Iterable[TaskRef | Task] = (),
+        depend: Iterable[TaskRef | Task] = (),
+        session: Session | None = None,
+    ) -> Op[Modified]:
+        """Insert, change and delete tasks all together or not at all, and only if others are as they were read.
 
-    Args:
-        modification: the change as a value; or its parts:
-        insert: `NewTask`s. One with `on_conflict="skip"` drops out where its key or `unique` value is taken.
-        change: of `task.as_change(...)`.
-        delete, depend: tasks or their refs.
-        session: a ClientSession of the queue's own client with a transaction in progress: nothing is seen
-            before you commit it. Default: the session bound in this context, or a transaction of its own.
+        Every task named must be at the version that was read (`task.ref` remembers it), and not be held by another
+        claimant; what you hold you name by the task that your claim brought, whose ref is the proof. A lease that has
+        run out holds nothing, from a second after its end on: that much the clocks may differ. Renewals leave the
+        version alone. A changed task that you hold stays held by you, unless it arrives anew (`queue`, `delay`,
+        `run_at`): then it is given up, its attempt not charged. A finished task may be deleted and depended on, not
+        changed. In a replica set, what was accepted is durable; two changes that depend on what the other writes
+        are never both accepted.
 
-    Costs a handful of round trips for up to 1,000 tasks. Write conflicts and fail-overs are tried again for
-    10 s. When it raises StorageUnavailable with `ambiguous` set, the change may have been made: call again with
-    the same Modification, and it is made once (where all its insertions have keys of their own, or it changes
-    a task).
+        Args:
+            modification: the change as a value; or its parts:
+            insert: `NewTask`s. One with `on_conflict="skip"` drops out where its key or `unique` value is taken.
+            change: of `task.as_change(...)`.
+            delete, depend: tasks or their refs.
+            session: a ClientSession of the queue's own client with a transaction in progress: nothing is seen
+                before you commit it. Default: the session bound in this context, or a transaction of its own.
 
-    Raises:
-        InvalidTask: something is not acceptable; nothing was sent.
-        DependencyError: refused; `missing`, `claimed` and `collisions` say why, and nothing was written.
-        Unsupported: the server stands alone and has no transactions; a replica set of one node is enough.
-    """
-    whole = Modification.of(modification, insert, change, delete, depend)
-    joined = base.joined(session)
-    # What the caller's own transaction takes from a keepalive is only told by its commit, which is not seen here.
-    with base.ending(whole.given_up if joined is None else []):
-        return (yield from base.send(apply.modify(base.context, whole), joined))
+        Costs a handful of round trips for up to 1,000 tasks. Write conflicts and fail-overs are tried again for
+        10 s. When it raises StorageUnavailable with `ambiguous` set, the change may have been made: call again with
+        the same Modification, and it is made once (where all its insertions have keys of their own, or it changes
+        a task).
+
+        Raises:
+            InvalidTask: something is not acceptable; nothing was sent.
+            DependencyError: refused; `missing`, `claimed` and `collisions` say why, and nothing was written.
+            Unsupported: the server stands alone and has no transactions; a replica set of one node is enough.
+        """
+        whole = Modification.of(modification, insert, change, delete, depend)
+        joined = base.joined(session)
+        # What the caller's own transaction takes from a keepalive is only told by its commit, which is not seen here.
+        with base.ending(whole.given_up if joined is None else []):
+            return (yield from base.send(apply.modify(base.context, whole), joined))
+
+
+blocking: Final = Changing[BlockingSession]()
+awaited: Final = Changing[AwaitedSession]()
 
 
 @scope

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from mongoq.api.base import Base
 from mongoq.api.verb import scope, stream, verb
@@ -16,9 +16,12 @@ from mongoq.core.verdict import Released, Returned
 from mongoq.storage.commands import Entered, Op
 from mongoq.storage.operations import claims as claiming
 from mongoq.storage.operations import finish, leases
+from mongoq.storage.operations.interrupted import Claiming, given_back
 
 if TYPE_CHECKING:
     from mongoq.worker.manual.keepalive import Keepalive
+
+T = TypeVar("T")
 
 
 @verb
@@ -42,7 +45,7 @@ def try_claim(
         where: only a task with these tags, as for `run`. A claim reads the ready tasks it passes over.
     """
     wanted = checked_claim(queues, lease, base.claimant if claimant is None else claimant, where)
-    return (yield from base.write(claiming.try_claim(base.context, wanted)))
+    return (yield from _taken(base, wanted, claiming.try_claim))
 
 
 @verb
@@ -90,7 +93,7 @@ def claim_many(
     back to 16 of a batch, as it may be what ended it. The other arguments are those of `try_claim`.
     """
     wanted = checked_claim(queues, lease, base.claimant if claimant is None else claimant, where, limit)
-    return (yield from base.write(claiming.claim_batch(base.context, wanted)))
+    return (yield from _taken(base, wanted, claiming.claim_batch))
 
 
 @stream
@@ -117,19 +120,7 @@ def claims(
     wanted = checked_claim(queues, lease, base.claimant if claimant is None else claimant, where)
     patience = checked_seconds("timeout", timeout)
     while (task := (yield from _claim(base, wanted, elapsed() + patience))) is not None:
-        kept = yield from _kept(base, [task], wanted.lease)
-        try:
-            yield Entered(task)
-        except GeneratorExit:
-            kept.end()
-            raise
-        except BaseException:
-            if kept.end():
-                yield from base.write(finish.settle(base.context, [task], Released(), base.claimant))
-            raise
-        if kept.end():
-            yield from base.write(finish.settle(base.context, [task], Returned(), base.claimant))
-        kept.check()
+        yield from _worked(base, task, wanted.lease)
     over: Any = None  # the declared type is that of the values it enters with
     return over  # type: ignore[no-any-return]
 
@@ -180,12 +171,36 @@ def keepalive(base: Base, tasks: Task | Iterable[Task], lease: Duration | None =
 
 def _claim(base: Base, wanted: ClaimRequest, deadline: float) -> Op[Task | None]:
     """Claim a task, and wait for one until the deadline, on `elapsed()`."""
-    task = yield from base.write(claiming.try_claim(base.context, wanted))
+    task = yield from _taken(base, wanted, claiming.try_claim)
     if task is not None or elapsed() >= deadline:
         return task
     hand = yield from base.hand()
-    take = lambda: base.write(claiming.claim_one(base.context, wanted))  # noqa: E731
+    take = lambda: _taken(base, wanted, claiming.claim_one)  # noqa: E731
     return (yield from hand.claim(wanted, take, deadline))
+
+
+def _taken(base: Base, wanted: ClaimRequest, claim: Claiming[T]) -> Op[T]:
+    """What a claim brings, which is given back where the caller is interrupted."""
+    return (yield from base.write(given_back(base.context, wanted, claim)))
+
+
+def _worked(base: Base, task: Task, lease: timedelta | None) -> Op[None]:
+    """Keep a task while the loop's body has it: complete it after that, release it where the loop is left."""
+    kept: Keepalive | None = None
+    try:
+        kept = yield from _kept(base, [task], lease)
+        yield Entered(task)
+    except GeneratorExit:
+        if kept is not None:
+            kept.end()
+        raise
+    except BaseException:
+        if kept is None or kept.end():
+            yield from base.write(finish.settle(base.context, [task], Released(), base.claimant))
+        raise
+    if kept.end():
+        yield from base.write(finish.settle(base.context, [task], Returned(), base.claimant))
+    kept.check()
 
 
 def _kept(base: Base, tasks: Sequence[Task], lease: timedelta | None) -> Op[Keepalive]:

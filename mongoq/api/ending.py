@@ -59,7 +59,8 @@ def move(base: Base, tasks: Task | Iterable[Task] | str, to: str) -> Op[int]:
     """Put tasks into the queue `to`, each with a fresh count of attempts there; how many were.
 
     - Claimed tasks, as they were claimed: they are ready there. LeaseLost names those not held any more.
-    - The waiting task with a key: its `run_at` stays. Raises TaskNotFound, and WrongState where it runs or has finished.
+    - The waiting task with a key: its `run_at` stays. Raises TaskNotFound, and WrongState where it runs or has
+      finished.
     """
     checked_target(to)
     if isinstance(tasks, str):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, Final, Generic
 
 from mongoq.api.base import Base
 from mongoq.api.streaming import stream
@@ -13,167 +13,173 @@ from mongoq.core.new_task import NewTask, each
 from mongoq.core.task import Task
 from mongoq.core.validation import UNSET, Duration, Unset
 from mongoq.storage.commands import Measure, Op
-from mongoq.storage.drivers.sessions import Session
+from mongoq.storage.drivers.sessions import AwaitedSession, BlockingSession, Session
 from mongoq.storage.operations import enqueue
 from mongoq.storage.operations.enqueue import Draft, Others
 
 
-@verb
-def new(
-    base: Base,
-    tags: Mapping[str, Any] | None = None,
-    *,
-    key: str | None = None,
-    on_conflict: str = "error",
-    queue: str = "default",
-    priority: int = 0,
-    delay: Duration | None = None,
-    run_at: datetime | None = None,
-    expires_at: datetime | None = None,
-    payload: Any = None,
-    unique: str | None = None,
-    max_retries: int | Unset | None = UNSET,
-    backoff: Any = UNSET,
-    deadline: Duration | Unset | None = UNSET,
-    lease: Duration | Unset = UNSET,
-    keep_completed: Duration | Unset = UNSET,
-    keep_failed: Duration | Unset = UNSET,
-    session: Session | None = None,
-) -> Op[Task]:
-    """Enqueue a task and return it.
+class Producing(Generic[Session]):
+    """Verbs that may take part in a transaction of the caller's, in a session of the queue's own tempo."""
 
-    When it returns, the task survives any failure of a minority of the replica set. When it raises
-    StorageUnavailable the task may or may not exist: call again with the same `key` and
-    `on_conflict="skip"`, and there is one task.
+    @verb
+    def new(
+        base: Base,
+        tags: Mapping[str, Any] | None = None,
+        *,
+        key: str | None = None,
+        on_conflict: str = "error",
+        queue: str = "default",
+        priority: int = 0,
+        delay: Duration | None = None,
+        run_at: datetime | None = None,
+        expires_at: datetime | None = None,
+        payload: Any = None,
+        unique: str | None = None,
+        max_retries: int | Unset | None = UNSET,
+        backoff: Any = UNSET,
+        deadline: Duration | Unset | None = UNSET,
+        lease: Duration | Unset = UNSET,
+        keep_completed: Duration | Unset = UNSET,
+        keep_failed: Duration | Unset = UNSET,
+        session: Session | None = None,
+    ) -> Op[Task]:
+        """Enqueue a task and return it.
 
-    Args:
-        tags: the task's parameters: names `[A-Za-z][A-Za-z0-9_]*`, values that BSON can carry; at most 64.
-        key: its identifier, up to 512 characters. Default: a generated one, ordered by time.
-        on_conflict: `"error"` raises DuplicateTask where the key or the `unique` value is taken, `"skip"`
-            returns the task that has it. A key is taken as long as its task is kept.
-        queue: the line it stands in.
-        priority: any integer of 64 bits; the higher is claimed first, then the older `run_at`.
-        delay: not before so long from now; or
-        run_at: not before this instant (with a time zone).
-        expires_at: it expires if it is not completed by then. Default: `max_age` of the queue.
-        payload: any further value that BSON can carry.
-        unique: at most one unfinished task has this value.
-        session: a ClientSession of the queue's own client with a transaction in progress: the task is seen
-            when you commit it, or never. Default: the session bound in this context, if there is one.
+        When it returns, the task survives any failure of a minority of the replica set. When it raises
+        StorageUnavailable the task may or may not exist: call again with the same `key` and
+        `on_conflict="skip"`, and there is one task.
 
-    The other options are those of `Queue`, for this task alone. Times are kept in whole milliseconds, tuples
-    become lists. Encoded, a task is at most `max_task_bytes`.
+        Args:
+            tags: the task's parameters: names `[A-Za-z][A-Za-z0-9_]*`, values that BSON can carry; at most 64.
+            key: its identifier, up to 512 characters. Default: a generated one, ordered by time.
+            on_conflict: `"error"` raises DuplicateTask where the key or the `unique` value is taken, `"skip"`
+                returns the task that has it. A key is taken as long as its task is kept.
+            queue: the line it stands in.
+            priority: any integer of 64 bits; the higher is claimed first, then the older `run_at`.
+            delay: not before so long from now; or
+            run_at: not before this instant (with a time zone).
+            expires_at: it expires if it is not completed by then. Default: `max_age` of the queue.
+            payload: any further value that BSON can carry.
+            unique: at most one unfinished task has this value.
+            session: a ClientSession of the queue's own client with a transaction in progress: the task is seen
+                when you commit it, or never. Default: the session bound in this context, if there is one.
 
-    Raises:
-        InvalidTask: something is not acceptable; it lists everything, and nothing was written.
-        DuplicateTask: the key or the `unique` value is taken.
-    """
-    task = NewTask(
-        tags={} if tags is None else tags, key=key, queue=queue, priority=priority, delay=delay, run_at=run_at,
-        expires_at=expires_at, payload=payload, unique=unique, on_conflict=on_conflict,
-        max_retries=max_retries, backoff=backoff, deadline=deadline, lease=lease, keep_completed=keep_completed,
-        keep_failed=keep_failed,
-    )  # fmt: skip
-    joined = base.joined(session)
-    made = (enqueue.new if joined is None else enqueue.new_in_transaction)(base.context, task)
-    created: Task = yield from base.send(made, joined)
-    return created
+        The other options are those of `Queue`, for this task alone. Times are kept in whole milliseconds, tuples
+        become lists. Encoded, a task is at most `max_task_bytes`.
+
+        Raises:
+            InvalidTask: something is not acceptable; it lists everything, and nothing was written.
+            DuplicateTask: the key or the `unique` value is taken.
+        """
+        task = NewTask(
+            tags={} if tags is None else tags, key=key, queue=queue, priority=priority, delay=delay, run_at=run_at,
+            expires_at=expires_at, payload=payload, unique=unique, on_conflict=on_conflict,
+            max_retries=max_retries, backoff=backoff, deadline=deadline, lease=lease, keep_completed=keep_completed,
+            keep_failed=keep_failed,
+        )  # fmt: skip
+        joined = base.joined(session)
+        made = (enqueue.new if joined is None else enqueue.new_in_transaction)(base.context, task)
+        created: Task = yield from base.send(made, joined)
+        return created
+
+    @verb
+    def new_many(
+        base: Base,
+        tasks: Iterable[Mapping[str, Any] | NewTask],
+        *,
+        on_conflict: str = "error",
+        queue: str = "default",
+        priority: int = 0,
+        delay: Duration | None = None,
+        run_at: datetime | None = None,
+        expires_at: datetime | None = None,
+        max_retries: int | Unset | None = UNSET,
+        backoff: Any = UNSET,
+        deadline: Duration | Unset | None = UNSET,
+        lease: Duration | Unset = UNSET,
+        keep_completed: Duration | Unset = UNSET,
+        keep_failed: Duration | Unset = UNSET,
+        session: Session | None = None,
+    ) -> Op[list[Task]]:
+        """Enqueue many tasks in this order, in one round trip per 1,000 (or 16 MiB), and return them.
+
+        `tasks` is any iterable of tags, to which the options apply, or of `NewTask`s with options of their own; it
+        is drawn on chunk by chunk. With `on_conflict="skip"` the tasks that are there already are returned in
+        their places.
+
+        A list or another collection is checked before anything is sent, but for its encoded sizes; what another
+        iterable brings is checked as it comes. Whatever ends it in the middle, an error's `enqueued` says how
+        many tasks, the first ones, exist; where the server was lost, some of the 1,000 after them may. With a
+        `session`, as for `new`, nothing is seen before you commit.
+
+        Raises:
+            InvalidTask: something is not acceptable. Its faults name the task's place.
+            DuplicateTask: a key or `unique` value is taken; none after it was enqueued, but with `"skip"` for
+                some of its chunk.
+        """
+        options = {
+            "on_conflict": on_conflict, "queue": queue, "priority": priority, "delay": delay, "run_at": run_at,
+            "expires_at": expires_at, "max_retries": max_retries, "backoff": backoff, "deadline": deadline,
+            "lease": lease, "keep_completed": keep_completed, "keep_failed": keep_failed,
+        }  # fmt: skip
+        many: list[Task] = []
+
+        def collect(drafts: list[Draft], others: Others) -> None:
+            many.extend(enqueue.all_made(base.context, drafts, others))
+
+        yield from _streamed(base, tasks, options, session, collect)
+        return many
+
+    @verb
+    def load(
+        base: Base,
+        tasks: Iterable[Mapping[str, Any] | NewTask],
+        *,
+        on_conflict: str = "error",
+        queue: str = "default",
+        priority: int = 0,
+        delay: Duration | None = None,
+        run_at: datetime | None = None,
+        expires_at: datetime | None = None,
+        max_retries: int | Unset | None = UNSET,
+        backoff: Any = UNSET,
+        deadline: Duration | Unset | None = UNSET,
+        lease: Duration | Unset = UNSET,
+        keep_completed: Duration | Unset = UNSET,
+        keep_failed: Duration | Unset = UNSET,
+        session: Session | None = None,
+    ) -> Op[int]:
+        """Enqueue as `new_many` does, and return only how many were enqueued: for more than fit into memory.
+
+        It holds two chunks at a time, however many tasks are streamed. With `on_conflict="skip"` those that were
+        there already do not count; with keys of your own, what broke off can so be done again.
+        """
+        options = {
+            "on_conflict": on_conflict, "queue": queue, "priority": priority, "delay": delay, "run_at": run_at,
+            "expires_at": expires_at, "max_retries": max_retries, "backoff": backoff, "deadline": deadline,
+            "lease": lease, "keep_completed": keep_completed, "keep_failed": keep_failed,
+        }  # fmt: skip
+        count = 0
+
+        def collect(drafts: list[Draft], others: Others) -> None:
+            nonlocal count
+            count += len(drafts) - len(others)
+
+        yield from _streamed(base, tasks, options, session, collect, only=[])
+        return count
 
 
-@verb
-def new_many(
-    base: Base,
-    tasks: Iterable[Mapping[str, Any] | NewTask],
-    *,
-    on_conflict: str = "error",
-    queue: str = "default",
-    priority: int = 0,
-    delay: Duration | None = None,
-    run_at: datetime | None = None,
-    expires_at: datetime | None = None,
-    max_retries: int | Unset | None = UNSET,
-    backoff: Any = UNSET,
-    deadline: Duration | Unset | None = UNSET,
-    lease: Duration | Unset = UNSET,
-    keep_completed: Duration | Unset = UNSET,
-    keep_failed: Duration | Unset = UNSET,
-    session: Session | None = None,
-) -> Op[list[Task]]:
-    """Enqueue many tasks in this order, in one round trip per 1,000 (or 16 MiB), and return them.
-
-    `tasks` is any iterable of tags, to which the options apply, or of `NewTask`s with options of their own; it
-    is drawn on chunk by chunk. With `on_conflict="skip"` the tasks that are there already are returned in
-    their places.
-
-    A list or another collection is checked before anything is sent, but for its encoded sizes; what another
-    iterable brings is checked as it comes. Whatever ends it in the middle, an error's `enqueued` says how
-    many tasks, the first ones, exist; where the server was lost, some of the 1,000 after them may. With a
-    `session`, as for `new`, nothing is seen before you commit.
-
-    Raises:
-        InvalidTask: something is not acceptable. Its faults name the task's place.
-        DuplicateTask: a key or `unique` value is taken; none after it was enqueued, but with `"skip"` for
-            some of its chunk.
-    """
-    options = {
-        "on_conflict": on_conflict, "queue": queue, "priority": priority, "delay": delay, "run_at": run_at,
-        "expires_at": expires_at, "max_retries": max_retries, "backoff": backoff, "deadline": deadline,
-        "lease": lease, "keep_completed": keep_completed, "keep_failed": keep_failed,
-    }  # fmt: skip
-    many: list[Task] = []
-
-    def collect(drafts: list[Draft], others: Others) -> None:
-        many.extend(enqueue.all_made(base.context, drafts, others))
-
-    yield from _streamed(base, tasks, options, session, collect)
-    return many
-
-
-@verb
-def load(
-    base: Base,
-    tasks: Iterable[Mapping[str, Any] | NewTask],
-    *,
-    on_conflict: str = "error",
-    queue: str = "default",
-    priority: int = 0,
-    delay: Duration | None = None,
-    run_at: datetime | None = None,
-    expires_at: datetime | None = None,
-    max_retries: int | Unset | None = UNSET,
-    backoff: Any = UNSET,
-    deadline: Duration | Unset | None = UNSET,
-    lease: Duration | Unset = UNSET,
-    keep_completed: Duration | Unset = UNSET,
-    keep_failed: Duration | Unset = UNSET,
-    session: Session | None = None,
-) -> Op[int]:
-    """Enqueue as `new_many` does, and return only how many were enqueued: for more than fit into memory.
-
-    It holds two chunks at a time, however many tasks are streamed. With `on_conflict="skip"` those that were
-    there already do not count; with keys of your own, what broke off can so be done again.
-    """
-    options = {
-        "on_conflict": on_conflict, "queue": queue, "priority": priority, "delay": delay, "run_at": run_at,
-        "expires_at": expires_at, "max_retries": max_retries, "backoff": backoff, "deadline": deadline,
-        "lease": lease, "keep_completed": keep_completed, "keep_failed": keep_failed,
-    }  # fmt: skip
-    count = 0
-
-    def collect(drafts: list[Draft], others: Others) -> None:
-        nonlocal count
-        count += len(drafts) - len(others)
-
-    yield from _streamed(base, tasks, options, session, collect, only=[])
-    return count
+blocking: Final = Producing[BlockingSession]()
+awaited: Final = Producing[AwaitedSession]()
 
 
 def _streamed(
     base: Base,
     tasks: Iterable[Mapping[str, Any] | NewTask],
     options: Mapping[str, Any],
-    session: Session | None,
+    session: object,
     collect: Callable[[list[Draft], Others], None],
+    *,
     only: list[str] | None = None,
 ) -> Op[None]:
     """Enqueue chunk after chunk, and hand each to `collect` with what is there instead of some of its drafts."""

@@ -41,10 +41,10 @@ def stream(
     try:
         sent: Sent | None = None
         while True:
-            failure: Exception | None = None
+            failure: BaseException | None = None
             try:
                 chunk = next(chunks, None)
-            except Exception as error:  # noqa: BLE001 -- what is on its way comes first
+            except BaseException as error:  # noqa: BLE001 -- what is on its way comes first
                 chunk, failure = None, error
             others = yield from _awaited(send, sent)
             if (refused := _refused(others)) is not None:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from mongoq.api.base import Base
+from mongoq.api.starting import configured, started
 from mongoq.api.verb import verb
-from mongoq.core.options import checked_workers
-from mongoq.core.requests import checked_claim
-from mongoq.core.validation import Checker
 from mongoq.core.waiter import Waiter
 from mongoq.storage.commands import Call, Loop, Op, Wait
 from mongoq.storage.operations import queries, schema
@@ -71,7 +69,7 @@ def run(
         DependencyError: see `on_dependency_error`.
         StorageError: MongoDB cannot be reached, or refuses, at the start.
     """
-    config = _config(
+    config = configured(
         base,
         handler,
         queues=queues,
@@ -102,7 +100,7 @@ def start(
 
     A DependencyError that ended the worker is the handle's `error`.
     """
-    config = _config(
+    config = configured(
         base,
         handler,
         queues=queues,
@@ -112,7 +110,7 @@ def start(
         prefetch=prefetch,
         on_dependency_error=on_dependency_error,
     )
-    return (yield from _started(base, config, lambda: None))
+    return (yield from started(base, config, lambda: None))
 
 
 @verb
@@ -132,7 +130,7 @@ def run_once(
 
     The other arguments are those of `run`.
     """
-    config = _config(
+    config = configured(
         base,
         handler,
         queues=queues,
@@ -148,84 +146,34 @@ def run_once(
     return (yield from base.read(queries.ready(base.context, config.queues, config.where)))
 
 
-def _config(
-    base: Base,
-    handler: Function,
-    *,
-    queues: str | Sequence[str],
-    where: Mapping[str, Any] | None,
-    workers: int | None,
-    executor: str | None,
-    prefetch: int | None,
-    on_dependency_error: str,
-    burst: bool = False,
-    limit: int | None = None,
-) -> WorkerConfig:
-    from mongoq.worker.config import ON_DEPENDENCY_ERROR  # noqa: PLC0415 -- a producer is spared the worker
-    from mongoq.worker.starting import checked_config  # noqa: PLC0415 -- as above
-
-    wanted = checked_claim(queues, None, base.claimant, where)
-    checker = Checker()
-    count = checked_workers(checker, workers)
-    if limit is not None:
-        checker.integer("limit", limit, 1, 10**9)
-    if prefetch is not None:
-        checker.integer("prefetch", prefetch, 0, 10_000)
-    checker.one_of("on_dependency_error", on_dependency_error, ON_DEPENDENCY_ERROR)
-    checker.finish()
-    return checked_config(
-        handler,
-        executor,
-        wanted,
-        count or base.context.options.workers,
-        burst=burst,
-        limit=limit,
-        prefetch=prefetch,
-        on_dependency_error=on_dependency_error,
-    )
-
-
-def _started(base: Base, config: WorkerConfig, done: Callable[[], None]) -> Op[WorkerHandle]:
-    """Start a worker in threads of its own, once a server has answered; it calls `done` when it has ended."""
-    from mongoq.worker.starting import start as start_worker  # noqa: PLC0415 -- a producer is spared the worker
-
-    yield from base.write(schema.hello())
-    loop = yield Loop()
-
-    def begin() -> WorkerHandle:
-        return start_worker(
-            base.context, base.engine().run, base.run, config, telemetry=base.telemetry, done=done, made=base.note,
-            loop=loop,
-        )  # fmt: skip
-
-    handle: WorkerHandle = yield Call(begin)
-    return handle
-
-
 def _run(base: Base, config: WorkerConfig) -> Op[None]:
-    """Run a worker until it is done or stopped: by a signal where the queue blocks, by cancelling where it is awaited."""
+    """Run a worker until it is done or stopped: by a signal in a blocking queue, by cancelling in an awaited one."""
     if (yield Loop()) is None:
         from mongoq.worker.handle import run_in_foreground  # noqa: PLC0415 -- a producer is spared the worker
 
-        begin = lambda done: base.driver.run(_started(base, config, done))  # noqa: E731
+        begin = lambda done: base.driver.run(started(base, config, done))  # noqa: E731
         yield Call(lambda: run_in_foreground(begin))
         return
     done = Waiter()
-    handle = yield from _started(base, config, done.notify)
+    handle = yield from started(base, config, done.notify)
+    cancelled: BaseException | None = None
     try:
         yield Wait(done)
     except GeneratorExit:
         handle.stop_soon(0)
         raise
-    except BaseException:  # a cancelled coroutine drains as a worker does at SIGTERM
-        yield from _drained(handle)
-        raise
-    yield from _drained(handle)
+    except BaseException as error:  # noqa: BLE001 -- a cancelled coroutine drains as a worker does at SIGTERM
+        cancelled = error
+    cancelled = (yield from _drained(handle)) or cancelled
+    if cancelled is not None:
+        raise cancelled
     if handle.error is not None:
         raise handle.error
 
 
-def _drained(handle: WorkerHandle) -> Op[None]:
+def _drained(handle: WorkerHandle) -> Op[BaseException | None]:
+    """Stop a worker with its grace; what interrupted it ends the grace, as a second signal does, and is returned."""
+    interrupted: BaseException | None = None
     stopped = Waiter()
     handle.stop_soon(then=stopped.notify)
     while not handle.stopped:
@@ -233,5 +181,7 @@ def _drained(handle: WorkerHandle) -> Op[None]:
             yield Wait(stopped)
         except GeneratorExit:
             raise
-        except BaseException:  # noqa: BLE001 -- cancelled once more: stop at once, as at a second signal
+        except BaseException as error:  # noqa: BLE001 -- it is raised when the worker has stopped
+            interrupted = error
             handle.stop_soon(0)
+    return interrupted

@@ -328,8 +328,8 @@ class Entered:
 
 Command: TypeAlias = (
     Find | Count | Aggregate | InsertOne | InsertMany | UpdateMany | FindAndUpdate | Delete | Bulk | Hello | Measure
-    | ListCollections | ListIndexes | CreateIndexes | Transact | Within | OpenTransaction | Commit | Abort | Pause | Wait | Call | Loop | Apart | Start | Join | Watch | Next
-    | Unwatch | Entered
+    | ListCollections | ListIndexes | CreateIndexes | Transact | Within | OpenTransaction | Commit | Abort | Pause
+    | Wait | Call | Loop | Apart | Start | Join | Watch | Next | Unwatch | Entered
 )  # fmt: skip
 
 Op: TypeAlias = Generator[Command, Any, T]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+from benchmarks.awaited import awaited
 from benchmarks.churn import churn
 from benchmarks.contention import contention
 from benchmarks.depth import depth
@@ -31,4 +32,5 @@ BENCHMARKS: Final[dict[str, Callable[[Setting], list[Row]]]] = {
     "executors": executors,
     "import": imports,
     "modify": modify,
+    "async": awaited,
 }

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 MORE_IS_BETTER: Final = frozenset({"tasks/s"})
-LESS_IS_BETTER: Final = frozenset({"ms", "MB", "%", "1/s"})
+LESS_IS_BETTER: Final = frozenset({"ms", "µs", "MB", "%", "1/s", "threads"})
 """`1/s` is what an idle worker sends."""
 WORSE: Final = 0.97
 """A row whose ratio is below this is marked."""

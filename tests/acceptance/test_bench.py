@@ -19,10 +19,15 @@ from mongoq.embedded.server import EmbeddedServer
 
 SCRIPTS: Final = Path(__file__).parents[2] / "scripts"
 KEYS: Final = {"name", "figure", "minimum", "maximum", "unit", "limit", "ratio"}
-WITHOUT_LIMIT: Final = {"idle.commands", "idle.cpu", "memory.idle", "memory.growth"} | {
-    "executors.threads",
-    "executors.processes.noop",
-}
+ALONE: Final = {"async.wait.threads", "async.overhead", "async.overhead.blocking"}
+WITHOUT_LIMIT: Final = (
+    ALONE
+    | {"idle.commands", "idle.cpu", "memory.idle", "memory.growth"}
+    | {
+        "executors.threads",
+        "executors.processes.noop",
+    }
+)
 PROCESSES: Final = {f"executors.processes{work}" for work in ("", ".1ms", ".noop")}
 SMOKES: Final[dict[str, tuple[str, set[str]]]] = {
     "drain": ("--tasks 1000", {"drain.delete", "drain.keep", "drain.plain"}),
@@ -36,6 +41,10 @@ SMOKES: Final[dict[str, tuple[str, set[str]]]] = {
     "executors": ("--tasks 500", {"executors.threads", "executors.asyncio"} | PROCESSES),
     "import": ("", {"import"}),
     "modify": ("--tasks 20", {"modify.1", "modify.10", "modify.100"}),
+    "async": (
+        "--tasks 100",
+        {"async.new", "async.wait"} | {name for name in WITHOUT_LIMIT if name.startswith("async")},
+    ),
 }
 
 Bench = Callable[..., subprocess.Popen[str]]

@@ -153,33 +153,51 @@ def test_version_is_printed(mongoq: Cli) -> None:
     assert mongoq("--version").out.startswith("mongoq 0.")
 
 
-def test_retry_runs_failed_tasks_again_and_sends_others_home(mongoq: Cli, queue: Queue) -> None:
+def test_rerun_runs_failed_tasks_again_and_redrive_sends_dead_letters_back(mongoq: Cli, queue: Queue) -> None:
     queue.new(key="a", max_retries=0)
     queue.new(key="b", max_retries=0)
     queue.run(failing, burst=True)
-    assert mongoq("retry", "a") == Said(0, "retry: 1 task\n", "")
-    said = mongoq("retry", "a", "nobody", "b", "b")
-    assert (said.code, said.out) == (1, "retry: 1 task\n")
-    assert "a is no failed task" in said.err
-    assert "it is ready in default" in said.err
+    assert mongoq("rerun", "a") == Said(0, "rerun: 1 task\n", "")
+    said = mongoq("rerun", "a", "nobody", "b", "b")
+    assert (said.code, said.out) == (1, "rerun: 1 task\n")
+    assert "the task 'a' is ready" in said.err
     assert "no task has the key 'nobody'" in said.err
     queue.run(failing, burst=True)
-    said = mongoq("retry", "--queue", "default")
+    said = mongoq("rerun", "--queue", "default")
     assert (said.code, said.out) == (2, "")
-    assert "retry 2 tasks" in said.err
-    assert mongoq("retry", "--queue", "default", "--yes", "--json").json == {"count": 2}
+    assert "rerun 2 tasks" in said.err
+    assert mongoq("rerun", "--queue", "default", "--yes", "--json").json == {"count": 2}
 
     for _ in range(2):
         task = queue.try_claim()
         assert task is not None
         queue.move(task, "default/err")
-    assert mongoq("retry", "--from", "default/err", "b").out == "retry: 1 task\n"
-    assert "b is no task that was sent to default/err" in mongoq("retry", "--from", "default/err", "b").err
-    assert mongoq("retry", "--from", "default/err").code == 2
-    assert mongoq("retry", "--from", "default/err", "--yes").out == "retry: 1 task\n"
+    assert mongoq("redrive", "default/err", "b").out == "redrive: 1 task\n"
+    assert "b is no task that was sent to default/err" in mongoq("redrive", "default/err", "b").err
+    assert mongoq("redrive", "default/err").code == 2
+    assert mongoq("redrive", "default/err", "--yes").out == "redrive: 1 task\n"
     assert queue.queues() == {"default": 2}
 
 
-@pytest.mark.parametrize("arguments", [[], ["--queue", "a", "--from", "b"]])
-def test_retry_wants_to_know_which(mongoq: Cli, arguments: list[str]) -> None:
-    assert mongoq("retry", *arguments).code == 2
+def test_a_cancelled_or_expired_task_can_be_run_again(mongoq: Cli, queue: Queue) -> None:
+    queue.new(key="cancelled")
+    queue.new(key="kept", queue="other")
+    queue.cancel("cancelled")
+    queue.cancel("kept")
+    assert mongoq("rerun", "cancelled").out == "rerun: 1 task\n"
+    assert mongoq("rerun", "--queue", "other", "--state", "cancelled", "--yes").out == "rerun: 1 task\n"
+    assert queue.queues() == {"default": 1, "other": 1}
+    assert mongoq("rerun", "--queue", "other", "--state", "completed").code == 2
+
+
+@pytest.mark.parametrize("arguments", [["rerun"], ["rerun", "k", "--queue", "a"], ["redrive"]])
+def test_rerun_and_redrive_want_to_know_which(mongoq: Cli, arguments: list[str]) -> None:
+    assert mongoq(*arguments).code == 2
+
+
+def test_stats_of_an_empty_namespace_names_those_that_hold_tasks(mongoq: Cli, queue: Queue) -> None:
+    queue.new()
+    said = mongoq("--namespace", "nobody-here", "stats")
+    assert said.code == 0
+    assert queue.namespace in said.err
+    assert queue.namespace not in mongoq("stats").err

@@ -22,7 +22,7 @@ CANARY = "canary-hunter2"
 FAST = "serverSelectionTimeoutMS=150"
 
 COMMANDS = (
-    ["stats"], ["stats", "--json"], ["new", "a=1"], ["ls"], ["show", "k"], ["retry", "k"], ["init"], ["time"],
+    ["stats"], ["stats", "--json"], ["new", "a=1"], ["ls"], ["show", "k"], ["rerun", "k"], ["init"], ["time"],
     ["worker", "json:loads"], ["demo", "--seconds", "1"], ["queues"], ["workers"], ["cancel", "k"], ["delete", "k"],
     ["move", "k", "--to", "q"], ["purge"], ["cancel", "--queue", "q", "--yes"],
 )  # fmt: skip
@@ -215,7 +215,7 @@ def test_a_refused_change_ends_a_worker_that_was_told_so(
     code, _, err = mongoq("worker", "cli_refused:work", "--on-dependency-error", "stop", "--error-queue")
     assert code == 1
     assert "the change was refused: insert 'a': a task has this key already" in err.splitlines()[-1]
-    assert mongoq("retry", "--from", "default/err", "--yes")[1] == "retry: 1 task\n"
+    assert mongoq("redrive", "default/err", "--yes")[1] == "redrive: 1 task\n"
 
 
 def test_no_mongodb_named_says_how_to_name_one(mongoq: Cli) -> None:

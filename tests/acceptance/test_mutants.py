@@ -16,7 +16,7 @@ from proving.seeded.fault import MISFITS, CannotSeedError, Fault, Part
 ROOT = Path(__file__).parents[2]
 SPAWN = """
 import multiprocessing
-from mongoq.worker.services.lease_book import LeaseBook
+from mongoq.worker.ledger import Ledger
 from mongoq.worker.services.renewer import RENEWALS_PER_LEASE
 
 def tell(queue):

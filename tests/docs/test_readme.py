@@ -111,6 +111,19 @@ def test_the_producer_and_worker_run_as_printed(server: EmbeddedServer) -> None:
     assert "welcome mail to ada@example.org, attempt 1" in printed.stdout
 
 
+def test_the_asyncio_program_runs_as_printed(server: EmbeddedServer) -> None:
+    namespace = f"t-{secrets.token_hex(4)}"
+    program = block("python", "AsyncQueue(client")
+    program = program.replace("mongodb://localhost/shop?replicaSet=rs0", server.uri)
+    program = program.replace('namespace="mail"', f'namespace="{namespace}"')
+    printed = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+
+    assert "mailed ada@example.org" in printed.stdout
+    with MongoClient[dict[str, Any]](server.uri) as client:
+        rows = client["mongoq"][f"{namespace}.tasks"]
+        assert rows.count_documents({"tags.to": "bob@example.org"}) == 1
+
+
 def test_a_handler_of_two_arguments_runs_in_children_as_printed(server: EmbeddedServer, tmp_path: Path) -> None:
     namespace = f"t-{secrets.token_hex(4)}"
     program = tmp_path / "program.py"

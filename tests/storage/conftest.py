@@ -1,4 +1,4 @@
-"""A namespace of its own for each test, operations run by the real driver, and a clock that stands still."""
+"""A namespace of its own for each test, operations run by every driver, and a clock that stands still."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import Any, TypeVar
 
 import pytest
 
-from mongoq.core.clock import FrozenClock, ServerClock
+from mongoq.core.clock import FrozenClock
+from mongoq.core.events import Telemetry
 from mongoq.core.keys import KeyMaker
 from mongoq.core.modification import Modification, Modified
 from mongoq.core.new_task import NewTask, each
@@ -21,10 +22,9 @@ from mongoq.embedded.server import EmbeddedServer
 from mongoq.storage.commands import Op, Within
 from mongoq.storage.context import Context
 from mongoq.storage.documents import filters
-from mongoq.storage.drivers.blocking import BlockingDriver
-from mongoq.storage.drivers.connection import connect
 from mongoq.storage.operations import claims, enqueue, finish, queries, schema
 from mongoq.storage.operations.modify import apply
+from tests.storage.drivers import EventLoop, Opened, drivers_of, open_driver
 
 T = TypeVar("T")
 OF_THE_QUEUE = ("max_age", "max_task_bytes", "error_queue")
@@ -33,13 +33,17 @@ OF_THE_QUEUE = ("max_age", "max_task_bytes", "error_queue")
 class Store:
     """Storage as a test uses it."""
 
-    def __init__(self, uri: str, **options: Any) -> None:
-        self.connection = connect(uri)
+    def __init__(self, open_driver: Callable[[FrozenClock, Telemetry], Opened], **options: Any) -> None:
         self.clock = FrozenClock()
+        self.telemetry = Telemetry()
+        self._driver = open_driver(self.clock, self.telemetry)
         self.options = _options(**options)
         self.context = Context(self.clock, self.options, KeyMaker())
-        self.run: Callable[..., Any] = BlockingDriver(self.connection, ServerClock()).run
+        self.run: Callable[..., Any] = self._driver.run
+        """Runs an operation to its end, whatever the tempo of the driver."""
+        self.connection = self._driver.connection
         self.collection = self.connection.database[self.context.tasks]
+        self.close = self._driver.close
 
     def within(self, session: Any, op: Op[T]) -> T:
         """Run an operation in the transaction in progress of a session."""
@@ -113,20 +117,48 @@ def _options(**given: Any) -> Options:
     )
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run each test of a store on every driver that can run it."""
+    if "driver" in metafunc.fixturenames:
+        name = f"{metafunc.module.__name__.rpartition('.')[2]}::{metafunc.function.__name__}"
+        metafunc.parametrize("driver", drivers_of(name), indirect=True)
+
+
+@pytest.fixture(scope="session")
+def event_loop_of_drivers() -> Iterator[EventLoop]:
+    """Give the loop of the awaited drivers."""
+    loop = EventLoop()
+    yield loop
+    loop.close()
+
+
 @pytest.fixture
-def make_store(server: EmbeddedServer) -> Iterator[Callable[..., Store]]:
+def driver(request: pytest.FixtureRequest) -> str:
+    """Give the name of the driver that the test runs on."""
+    name: str = request.param
+    return name
+
+
+@pytest.fixture
+def make_store(
+    driver: str, request: pytest.FixtureRequest, event_loop_of_drivers: EventLoop
+) -> Iterator[Callable[..., Store]]:
     """Make stores with options of their own; closed afterwards."""
     made: list[Store] = []
 
+    def uri() -> str:
+        server: EmbeddedServer = request.getfixturevalue("server")
+        return server.uri
+
     def make(**options: Any) -> Store:
-        store = Store(server.uri, **options)
-        store.run(schema.init(store.context))
+        store = Store(lambda *told: open_driver(driver, uri, event_loop_of_drivers, *told), **options)
         made.append(store)
+        store.run(schema.init(store.context))
         return store
 
     yield make
     for store in made:
-        store.connection.close()
+        store.close()
 
 
 @pytest.fixture

@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from mongoq.api.buffer import Buffer, Call, Gathering, Group, Groups
+from mongoq.api.buffer import Buffer, Groups
+from mongoq.api.gathering import Call, Gathering, Group
 from mongoq.core.clock import FrozenClock
 from mongoq.core.errors import InvalidTask, QueueClosed, StorageRefused, StorageUnavailable
 from mongoq.core.new_task import NewTask
@@ -130,7 +131,7 @@ class Writes(BlockingDriver):
         """By the size of a write."""
         self.limits: list[int] = []
 
-    def _call(self, command: Any, session: Any) -> Any:
+    def _call(self, command: Any, session: Any) -> None:  # noqa: ARG002 -- the driver's own signature
         size = 1 if isinstance(command, InsertOne) else len(command.bodies)
         self.sizes.append(size)
         self.limits.append(LIMIT.get())

@@ -54,7 +54,7 @@ def buffered(queue: Queue) -> None:
         lambda queue: queue.new({}, delay=60),
         lambda queue: queue.new_many([{}], delay=60),
         lambda queue: queue.load([{}], delay=60),
-        lambda queue: buffered(queue),
+        buffered,
     ],
     ids=["new", "new_many", "load", "buffer"],
 )

@@ -5,17 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
-import inspect
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Coroutine
 from typing import Any, Final, TypeVar
 
-import pymongo
 from pymongo.asynchronous.client_session import AsyncClientSession
 
 from mongoq.core.clock import Clock
-from mongoq.core.errors import MongoqError, Unsupported
+from mongoq.core.errors import ConfigurationError, Fault, MongoqError, Unsupported
 from mongoq.core.events import Telemetry
-from mongoq.core.waiter import Waiter
 from mongoq.storage.commands import (
     Apart,
     Call,
@@ -31,8 +28,9 @@ from mongoq.storage.commands import (
     Wait,
     Watch,
 )
-from mongoq.storage.drivers.calls import ROWS, Handles, call, reply_of
-from mongoq.storage.drivers.connection import AsyncConnection
+from mongoq.storage.drivers.async_connection import AsyncConnection
+from mongoq.storage.drivers.awaiting import awaited, called, roll_back, running, wait
+from mongoq.storage.drivers.calls import CALLS, ROWS, Handles, call, reply_of, time_limit
 from mongoq.storage.drivers.errors import RAISED, translated
 from mongoq.storage.drivers.sessions import BOUND_ASYNC, TRANSACTION, joined_session, unbound
 from mongoq.storage.drivers.steps import (
@@ -45,6 +43,7 @@ from mongoq.storage.drivers.steps import (
     StartSession,
     Stepper,
     Steps,
+    told,
 )
 
 T = TypeVar("T")
@@ -62,8 +61,12 @@ class AsyncScope(contextlib.AbstractAsyncContextManager[Any]):
         assert isinstance(entered, Entered), "a scope enters its block"
         return entered.value
 
-    async def __aexit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        await self._driver.advance(self._steps, None, error)
+    async def __aexit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, GeneratorExit) and not running():
+            self._steps.close()
+            return
+        with contextlib.suppress(Left):  # the block's own error passes on
+            await self._driver.advance(self._steps, None, told(error))
 
 
 class AsyncDriver:
@@ -77,6 +80,9 @@ class AsyncDriver:
         self.connection: Final = connection
         self._handles = Handles(connection.database)
         self._stepper = Stepper(clock, Telemetry() if telemetry is None else telemetry)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._beside: set[asyncio.Task[Any]] = set()
+        """What runs although nobody may await it: a loop itself does not keep its tasks."""
 
     async def run(self, op: Op[T]) -> T:
         """Run `op` to its end and return its result; only mongoq's own errors leave it, and its cancellation."""
@@ -102,17 +108,23 @@ class AsyncDriver:
             while type(entered := await self.advance(steps)) is Entered:
                 yield entered.value
         except GeneratorExit:
-            with contextlib.suppress(Left):
-                await self.advance(steps, None, Left())
+            if running():
+                with contextlib.suppress(Left):
+                    await self.advance(steps, None, Left())
             raise
 
     def joined(self, given: Any) -> Any:
         """The session whose transaction a call takes part in; None where there is none."""
+        bound = self.BOUND.get()
+        if given is None and bound is None:
+            return None
         client = self.connection.database.client
-        return joined_session(given, self.BOUND.get(), client, self.SESSION, self.OWNER)
+        return joined_session(given, bound, client, self.SESSION, self.OWNER)
 
     async def advance(self, steps: Steps[Any], reply: Any = None, error: BaseException | None = None) -> Any:
         """Go on with what came of the last step, to an `Entered`, which is returned, or to the operation's result."""
+        if (loop := asyncio.get_running_loop()) is not self._loop:
+            self._bind(loop)
         try:
             while True:
                 asked, session = steps.send(reply) if error is None else steps.throw(error)
@@ -126,6 +138,12 @@ class AsyncDriver:
         except StopIteration as done:
             return done.value
 
+    def _bind(self, loop: asyncio.AbstractEventLoop) -> None:
+        if self._loop is not None:
+            why, allowed = "a second event loop", "the one it was first used on: open an AsyncQueue for each loop"
+            raise ConfigurationError([Fault("AsyncQueue", why, allowed)])
+        self._loop = loop
+
     async def _answer(self, asked: Command | Inner, session: Any) -> Any:
         try:
             if self.BOUND.get() is None:
@@ -137,75 +155,65 @@ class AsyncDriver:
         except RAISED as error:
             raise translated(error, self.connection.where) from error
 
-    async def _ask(self, asked: Command | Inner, session: Any) -> Any:  # noqa: C901 -- one line for each command
+    def _ask(self, asked: Command | Inner, session: Any) -> Coroutine[Any, Any, Any]:
+        return self._call(asked, session) if type(asked) in CALLS else self._do(asked)
+
+    async def _do(self, asked: Command | Inner) -> Any:  # noqa: C901, PLR0912 -- one line for each command
         match asked:
             case Pause(seconds):
                 return await asyncio.sleep(seconds)
             case Wait(waiter, seconds):
-                return await _wait(waiter, seconds)
+                return await wait(waiter, seconds)
             case Apart(op):
-                return await asyncio.create_task(self.run(op), context=contextvars.Context())
+                # Outside of the caller's cancellation, too: others may wait for what it does.
+                return await asyncio.shield(self._start(self.run(op), contextvars.Context()))
             case Start(op):
                 return await self._started(op)
             case Join(handle):
                 return await handle
             case Call(function):
-                return await asyncio.to_thread(function)
+                return await called(function)
             case Loop():
                 return asyncio.get_running_loop()
             case StartSession():
                 return await self._start_session()
             case Begin(own):
-                await _awaited(own.start_transaction(*TRANSACTION))
+                await awaited(own.start_transaction(*TRANSACTION))
                 return None
             case CommitOnce(own):
                 return await own.commit_transaction()
             case RollBack(own):
-                return await own.abort_transaction() if own.in_transaction else None
+                # An empty context: the server is to hear of it also where the caller's own time limit has passed.
+                return await self._start(roll_back(own), contextvars.Context())
             case EndSession(own):
                 return await own.end_session()
             case Watch() | Next() | Unwatch():
                 raise Unsupported("change streams are read by the blocking driver's threads")
             case _:
-                return await self._call(asked, session)
+                raise Unsupported(f"the awaited driver cannot do {type(asked).__name__}")
 
     async def _started(self, op: Op[T]) -> asyncio.Task[T]:
-        task = asyncio.create_task(self.run(op))
-        await asyncio.sleep(0)  # so that it is on its way before this one goes on
+        task = self._start(self.run(op))
+        try:
+            await asyncio.sleep(0)  # so that it is on its way before this one goes on
+        except BaseException:
+            task.cancel()
+            raise
+        return task
+
+    def _start(self, coroutine: Coroutine[Any, Any, T], context: contextvars.Context | None = None) -> asyncio.Task[T]:
+        task = asyncio.create_task(coroutine, context=context)
+        self._beside.add(task)
+        task.add_done_callback(self._beside.discard)
         return task
 
     async def _start_session(self) -> Any:
         return self.connection.database.client.start_session(causal_consistency=False)
 
     async def _call(self, command: Any, session: Any) -> Any:
-        limit = getattr(command, "timeout", None)
-        with contextlib.nullcontext() if limit is None else pymongo.timeout(limit.total_seconds()):
-            result = await _awaited(call(self._handles, command, session))
-            return await result.to_list(None) if type(command) in ROWS else reply_of(command, result)
-
-
-async def _awaited(value: Any) -> Any:
-    return await value if inspect.isawaitable(value) else value
-
-
-async def _wait(waiter: Waiter, seconds: float | None) -> bool:
-    loop = asyncio.get_running_loop()
-    woken = loop.create_future()
-
-    def wake() -> None:
-        if not woken.done():
-            woken.set_result(None)
-
-    def notify() -> None:
-        with contextlib.suppress(RuntimeError):  # the loop has ended: nobody waits on it any more
-            loop.call_soon_threadsafe(wake)
-
-    waiter.attach(notify)
-    timer = None if seconds is None else loop.call_later(max(0.0, seconds), wake)
-    try:
-        await woken
-    finally:
-        waiter.attach(None)
-        if timer is not None:
-            timer.cancel()
-    return waiter.notified
+        with time_limit(getattr(command, "timeout", None)):
+            result = call(self._handles, command, session)
+            if type(command) in ROWS:
+                cursor = await awaited(result)
+                return await cursor.to_list(None)
+            return reply_of(command, await result)

@@ -8,14 +8,13 @@ import contextvars
 import threading
 import time
 from collections.abc import Callable, Iterator
-from datetime import timedelta
 from typing import Any, Final, TypeVar
 
 import pymongo
 from pymongo.client_session import ClientSession
 
 from mongoq.core.clock import Clock
-from mongoq.core.errors import MongoqError
+from mongoq.core.errors import MongoqError, Unsupported
 from mongoq.core.events import Telemetry
 from mongoq.core.waiter import Waiter
 from mongoq.storage.commands import (
@@ -33,11 +32,12 @@ from mongoq.storage.commands import (
     Wait,
     Watch,
 )
-from mongoq.storage.drivers.calls import ROWS, Handles, call, reply_of
+from mongoq.storage.drivers.calls import CALLS, ROWS, Handles, call, reply_of, time_limit
 from mongoq.storage.drivers.connection import Connection
 from mongoq.storage.drivers.errors import RAISED, translated
 from mongoq.storage.drivers.sessions import BOUND, TRANSACTION, joined_session, unbound
 from mongoq.storage.drivers.steps import (
+    ROLLED_BACK_IN,
     Begin,
     CommitOnce,
     EndSession,
@@ -47,6 +47,7 @@ from mongoq.storage.drivers.steps import (
     StartSession,
     Stepper,
     Steps,
+    told,
 )
 
 T = TypeVar("T")
@@ -64,8 +65,9 @@ class Scope(contextlib.AbstractContextManager[Any]):
         assert isinstance(entered, Entered), "a scope enters its block"
         return entered.value
 
-    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        self._driver.advance(self._steps, None, error)
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        with contextlib.suppress(Left):  # the block's own error passes on
+            self._driver.advance(self._steps, None, told(error))
 
 
 class BlockingDriver:
@@ -109,6 +111,8 @@ class BlockingDriver:
 
     def joined(self, given: Any) -> ClientSession | None:
         """The session whose transaction a call takes part in; None where there is none."""
+        if given is None and BOUND.get() is None:
+            return None
         client = self.connection.database.client
         session: ClientSession | None = joined_session(given, BOUND.get(), client, ClientSession, "MongoClient")
         return session
@@ -139,7 +143,9 @@ class BlockingDriver:
         except RAISED as error:
             raise translated(error, self.connection.where) from error
 
-    def _ask(self, asked: Command | Inner, session: Any) -> Any:  # noqa: C901 -- one line for each command
+    def _ask(self, asked: Command | Inner, session: Any) -> Any:  # noqa: C901, PLR0912 -- one line for each command
+        if type(asked) in CALLS:
+            return self._call(asked, session)
         match asked:
             case Pause(seconds):
                 return time.sleep(seconds)
@@ -162,7 +168,8 @@ class BlockingDriver:
             case CommitOnce(own):
                 return own.commit_transaction()
             case RollBack(own):
-                return _roll_back(own)
+                # An empty context: the server is to hear of it also where the caller's own time limit has passed.
+                return contextvars.Context().run(_roll_back, own)
             case EndSession(own):
                 return own.end_session()
             case Watch(name, pipeline, await_seconds):
@@ -175,22 +182,19 @@ class BlockingDriver:
             case Unwatch(stream):
                 return stream.close()
             case _:
-                return self._call(asked, session)
+                raise Unsupported(f"the blocking driver cannot do {type(asked).__name__}")
 
     def _call(self, command: Any, session: Any) -> Any:
-        with _time_limit(getattr(command, "timeout", None)):
+        with time_limit(getattr(command, "timeout", None)):
             result = call(self._handles, command, session)
             return result.to_list() if type(command) in ROWS else reply_of(command, result)
-
-
-def _time_limit(limit: timedelta | None) -> contextlib.AbstractContextManager[Any]:
-    return contextlib.nullcontext() if limit is None else pymongo.timeout(limit.total_seconds())
 
 
 def _roll_back(session: ClientSession) -> None:
     """End a transaction in progress without a trace."""
     if session.in_transaction:
-        session.abort_transaction()
+        with pymongo.timeout(ROLLED_BACK_IN):
+            session.abort_transaction()
 
 
 def _wait(waiter: Waiter, seconds: float | None) -> bool:

@@ -5,6 +5,9 @@ What a call returns is the reply, an awaitable of it or a cursor, as the client'
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Callable
+from datetime import timedelta
 from typing import Any, Final
 
 import pymongo
@@ -21,6 +24,7 @@ from mongoq.storage.commands import (
     Delete,
     Find,
     FindAndUpdate,
+    Hello,
     InsertMany,
     InsertOne,
     ListCollections,
@@ -30,8 +34,18 @@ from mongoq.storage.commands import (
 )
 from mongoq.storage.documents.codec import CODEC, NAIVE
 
+Own = dict[str, Any]
+"""The session of a call, where it has one."""
 ROWS: Final = (Find, Aggregate)
 """The commands whose calls return a cursor."""
+
+
+_UNLIMITED: Final = contextlib.nullcontext()
+
+
+def time_limit(limit: timedelta | None) -> contextlib.AbstractContextManager[Any]:
+    """Limit what is called in the block, in place of the client's own limits."""
+    return _UNLIMITED if limit is None else pymongo.timeout(limit.total_seconds())
 
 
 class Handles:
@@ -68,62 +82,94 @@ class Handles:
         return self._database.with_options(read_preference=ReadPreference.PRIMARY).command("hello", codec_options=CODEC)
 
 
-def call(handles: Handles, command: Command, session: Any) -> Any:  # noqa: C901 -- one line for each command
+def call(handles: Handles, command: Any, session: Any) -> Any:
     """What the method that a command stands for returns."""
-    own: dict[str, Any] = {} if session is None else {"session": session}
-    match command:
-        case Find():
-            collection = handles.of(command.collection, majority=command.majority, naive=command.naive)
-            return collection.find(command.where, **_find_options(command), **own)
-        case UpdateMany():
-            hint = {} if command.hint is None else {"hint": command.hint}
-            options = {**hint, **own} if not command.upsert else {**hint, **own, "upsert": True}
-            return handles.of(command.collection).update_many(command.where, command.update, **options)
-        case Delete():
-            hint = {} if command.hint is None else {"hint": command.hint}
-            return handles.of(command.collection).delete_many(command.where, **hint, **own)
-        case InsertOne(name, body):
-            return handles.of(name).insert_one(body, **own)
-        case InsertMany(name, bodies, ordered):
-            return handles.of(name).insert_many(bodies, ordered=ordered, **own)
-        case Bulk():
-            writes = [_write(one) for one in command.writes]
-            return handles.of(command.collection).bulk_write(writes, ordered=command.ordered, **own)
-        case FindAndUpdate():
-            most = int(command.server_limit.total_seconds() * 1_000)
-            return handles.of(command.collection).find_one_and_update(
-                command.where, command.update, sort=list(command.sort), hint=command.hint, return_document=True,
-                maxTimeMS=most, **own,
-            )  # fmt: skip
-        case Count():
-            hint = {} if command.hint is None else {"hint": command.hint}
-            return handles.of(command.collection).count_documents(command.where, **hint, **own)
-        case Aggregate():
-            hint = {} if command.hint is None else {"hint": command.hint}
-            return handles.of(command.collection).aggregate(list(command.pipeline), **hint, **own)
-        case ListCollections():
-            return handles.names()
-        case ListIndexes(name):
-            return handles.of(name).index_information(**own)
-        case CreateIndexes():
-            models = [pymongo.IndexModel(list(keys), name=n, **o) for n, (keys, o) in command.indexes.items()]
-            quorum = {} if command.quorum is None else {"commitQuorum": command.quorum}
-            return handles.of(command.collection).create_indexes(models, **quorum, **own)
-        case _:
-            return handles.hello()
+    return CALLS[type(command)](handles, command, {} if session is None else {"session": session})
 
 
 def reply_of(command: Command, result: Any) -> Any:
     """The reply to a command, from what its call brought."""
-    match command:
-        case UpdateMany():
-            return result.matched_count
-        case Delete():
-            return result.deleted_count
-        case Bulk():
-            return result.matched_count + result.deleted_count
-        case _:
-            return result
+    read = REPLIES.get(type(command))
+    return result if read is None else read(result)
+
+
+def _find(handles: Handles, command: Find, own: Own) -> Any:
+    collection = handles.of(command.collection, majority=command.majority, naive=command.naive)
+    return collection.find(command.where, **_find_options(command), **own)
+
+
+def _update_many(handles: Handles, command: UpdateMany, own: Own) -> Any:
+    options = {**own, "upsert": True} if command.upsert else own
+    return handles.of(command.collection).update_many(command.where, command.update, **_hint(command), **options)
+
+
+def _delete(handles: Handles, command: Delete, own: Own) -> Any:
+    return handles.of(command.collection).delete_many(command.where, **_hint(command), **own)
+
+
+def _insert_one(handles: Handles, command: InsertOne, own: Own) -> Any:
+    return handles.of(command.collection).insert_one(command.body, **own)
+
+
+def _insert_many(handles: Handles, command: InsertMany, own: Own) -> Any:
+    return handles.of(command.collection).insert_many(command.bodies, ordered=command.ordered, **own)
+
+
+def _bulk(handles: Handles, command: Bulk, own: Own) -> Any:
+    writes = [_write(one) for one in command.writes]
+    return handles.of(command.collection).bulk_write(writes, ordered=command.ordered, **own)
+
+
+def _find_and_update(handles: Handles, command: FindAndUpdate, own: Own) -> Any:
+    return handles.of(command.collection).find_one_and_update(
+        command.where, command.update, sort=list(command.sort), hint=command.hint, return_document=True,
+        maxTimeMS=int(command.server_limit.total_seconds() * 1_000), **own,
+    )  # fmt: skip
+
+
+def _count(handles: Handles, command: Count, own: Own) -> Any:
+    return handles.of(command.collection).count_documents(command.where, **_hint(command), **own)
+
+
+def _aggregate(handles: Handles, command: Aggregate, own: Own) -> Any:
+    return handles.of(command.collection).aggregate(list(command.pipeline), **_hint(command), **own)
+
+
+def _list_indexes(handles: Handles, command: ListIndexes, own: Own) -> Any:
+    return handles.of(command.collection).index_information(**own)
+
+
+def _create_indexes(handles: Handles, command: CreateIndexes, own: Own) -> Any:
+    models = [pymongo.IndexModel(list(keys), name=n, **o) for n, (keys, o) in command.indexes.items()]
+    quorum = {} if command.quorum is None else {"commitQuorum": command.quorum}
+    return handles.of(command.collection).create_indexes(models, **quorum, **own)
+
+
+CALLS: Final[dict[type, Callable[[Handles, Any, Own], Any]]] = {
+    Find: _find,
+    UpdateMany: _update_many,
+    Delete: _delete,
+    InsertOne: _insert_one,
+    InsertMany: _insert_many,
+    Bulk: _bulk,
+    FindAndUpdate: _find_and_update,
+    Count: _count,
+    Aggregate: _aggregate,
+    ListCollections: lambda handles, _command, _own: handles.names(),
+    ListIndexes: _list_indexes,
+    CreateIndexes: _create_indexes,
+    Hello: lambda handles, _command, _own: handles.hello(),
+}
+"""The commands that are one call of a method, by kind: a table, since a `match` asks for one kind after the other."""
+REPLIES: Final[dict[type, Callable[[Any], int]]] = {
+    UpdateMany: lambda result: int(result.matched_count),
+    Delete: lambda result: int(result.deleted_count),
+    Bulk: lambda result: int(result.matched_count + result.deleted_count),
+}
+
+
+def _hint(command: UpdateMany | Delete | Count | Aggregate) -> dict[str, str]:
+    return {} if command.hint is None else {"hint": command.hint}
 
 
 def _find_options(command: Find) -> dict[str, Any]:

@@ -7,13 +7,10 @@ not retry writes. In both cases the queue sets majority and primary on its own h
 
 from __future__ import annotations
 
-import asyncio
 import atexit
-import contextlib
 import threading
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 from urllib.parse import parse_qsl
 
 import pymongo
@@ -39,8 +36,16 @@ except ImportError:  # a driver that ends in another way
 if TYPE_CHECKING:
     from mongoq.embedded.server import EmbeddedServer
 
+
+class OfMotor(Protocol):
+    """Motor's client or its database: mongoq does not depend on Motor, so it knows them by a method of theirs."""
+
+    def get_io_loop(self) -> Any:
+        """The event loop it was made on."""
+
+
 Target = str | MongoClient[Any] | Database[Any] | None
-AsyncTarget = str | AsyncMongoClient[Any] | AsyncDatabase[Any] | None
+AsyncTarget = str | AsyncMongoClient[Any] | AsyncDatabase[Any] | OfMotor | None
 
 DATABASE: Final = "mongoq"
 SETTINGS: Final[dict[str, Any]] = {
@@ -80,30 +85,6 @@ class Connection:
             self.server.close()
 
 
-@dataclass(frozen=True, slots=True)
-class AsyncConnection:
-    """A database of an awaited client to work on, what was opened for it, and how to open a blocking client of it."""
-
-    database: Any
-    make_blocking: Callable[[], Connection]
-    """Opens a blocking connection to the same database; it may take as long as a look-up of a host's name."""
-    owned: AsyncMongoClient[Any] | None = None
-    server: EmbeddedServer | None = None
-
-    @property
-    def where(self) -> str:
-        """The hosts and the database, without any secret."""
-        return f"{hosts_of(self.database.client)}/{self.database.name}"
-
-    async def close(self) -> None:
-        """Close what was opened here; a client handed in stays open."""
-        if self.owned is not None:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self.owned.close(), LAST_WORD)
-        if self.server is not None:
-            await asyncio.to_thread(self.server.close)
-
-
 def connect(target: Target) -> Connection:
     """Open what `target` names; None reads MONGOQ_URI. ConfigurationError where it names nothing."""
     if isinstance(target, MongoClient | Database):
@@ -111,18 +92,6 @@ def connect(target: Target) -> Connection:
     uri, server = named_server(target, 'a URI ("mongodb://...", "mongodb+srv://...", "embedded:FOLDER"), a MongoClient')
     client = _client(uri)
     return Connection(database_of(client, server), client, server)
-
-
-def connect_async(target: AsyncTarget, blocking: Target = None) -> AsyncConnection:
-    """Open what `target` names for awaited use. `blocking` names the same MongoDB for the engine's own client."""
-    if isinstance(target, AsyncMongoClient | AsyncDatabase):
-        database = checked_database(target)
-        return AsyncConnection(database, lambda: connect(database_beside(database, blocking)))
-    uri, server = named_server(
-        target, 'a URI ("mongodb://...", "mongodb+srv://...", "embedded:FOLDER"), an async client'
-    )
-    client: AsyncMongoClient[Any] = _opened(AsyncMongoClient, uri)
-    return AsyncConnection(database_of(client, server), lambda: connect(blocking or uri), client, server)
 
 
 def checked_database(target: Any) -> Any:
@@ -160,20 +129,6 @@ def named_server(target: Any, allowed: str) -> tuple[str, EmbeddedServer | None]
 def _described(target: object) -> str:
     """Name the type of a target that cannot be opened, not its text: that may hold a password."""
     return f"a {type(target).__name__}"
-
-
-def database_beside(database: Any, blocking: Target) -> Any:
-    """A blocking client's database for the engine: of the client given for it, or of one with the same settings."""
-    if isinstance(blocking, Database):
-        return blocking
-    if blocking is not None:
-        return connect(blocking).database.client[database.name]
-    settings = getattr(database.client, "_init_kwargs", None)
-    if settings is None:
-        why = "this PyMongo does not tell the settings of an AsyncMongoClient"
-        allowed = "blocking=, a MongoClient or a URI of the same MongoDB, for the worker's own threads"
-        raise ConfigurationError([Fault("blocking", why, allowed)])
-    return MongoClient(**settings)[database.name]
 
 
 def database_of(client: Any, server: EmbeddedServer | None) -> Any:
@@ -217,11 +172,12 @@ def _close_soon(client: MongoClient[Any]) -> None:
 
 
 def _client(uri: str) -> MongoClient[Any]:
-    client: MongoClient[Any] = _opened(MongoClient, uri)
+    client: MongoClient[Any] = opened(MongoClient, uri)
     return client
 
 
-def _opened(kind: Any, uri: str) -> Any:
+def opened(kind: Any, uri: str) -> Any:
+    """A client of this kind, with mongoq's settings where the URI has none of its own."""
     # The driver's own errors may quote the URI, password included: they are not chained.
     given = {name.lower() for name, _ in parse_qsl(uri.partition("?")[2])}
     settings = {name: value for name, value in SETTINGS.items() if name.lower() not in given}

@@ -11,8 +11,9 @@ from typing import Any
 
 from motor.motor_asyncio import AsyncIOMotorClientSession
 
+from mongoq.storage.drivers.async_connection import AsyncConnection, beside
 from mongoq.storage.drivers.asyncio import AsyncDriver
-from mongoq.storage.drivers.connection import AsyncConnection, Connection, checked_database
+from mongoq.storage.drivers.connection import Connection, Target, checked_database
 
 NONE_BOUND: contextvars.ContextVar[Any] = contextvars.ContextVar("none", default=None)
 
@@ -29,7 +30,9 @@ class MotorDriver(AsyncDriver):
         return await self.connection.database.client.start_session(causal_consistency=False)
 
 
-def connect_motor(target: Any) -> AsyncConnection:
-    """The connection of a Motor client or its database; the engine uses the blocking client inside it."""
+def connect_motor(target: Any, blocking: Target = None) -> AsyncConnection:
+    """The connection of a Motor client or its database; the engine uses the blocking client in it, or `blocking`."""
     database = checked_database(target)
+    if blocking is not None:
+        return AsyncConnection(database, lambda: beside(database, blocking))
     return AsyncConnection(database, lambda: Connection(database.delegate))

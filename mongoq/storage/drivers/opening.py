@@ -7,9 +7,10 @@ from typing import Any
 
 from mongoq.core.clock import Clock
 from mongoq.core.events import Telemetry
+from mongoq.storage.drivers.async_connection import connect_async
 from mongoq.storage.drivers.asyncio import AsyncDriver
 from mongoq.storage.drivers.blocking import BlockingDriver
-from mongoq.storage.drivers.connection import connect, connect_async
+from mongoq.storage.drivers.connection import connect
 
 Opened = tuple[Any, Callable[[], BlockingDriver]]
 
@@ -19,8 +20,8 @@ def open_driver(target: Any, clock: Clock, telemetry: Telemetry, *, awaited: boo
 
     The libraries of Motor and mongomock are imported only where a client of theirs is handed in.
     """
-    kind = type(target).__module__.partition(".")[0]
-    if kind == "mongomock":
+    kinds = {kind.__module__.partition(".")[0] for kind in type(target).__mro__}
+    if "mongomock" in kinds:
         from mongoq.storage.drivers.mongomock import AsyncMemoryDriver, MemoryDriver  # noqa: PLC0415 -- see above
 
         memory = MemoryDriver(target, clock, telemetry)
@@ -28,10 +29,10 @@ def open_driver(target: Any, clock: Clock, telemetry: Telemetry, *, awaited: boo
     if not awaited:
         driver = BlockingDriver(connect(target), clock, telemetry)
         return driver, lambda: driver
-    if kind == "motor":
+    if "motor" in kinds:
         from mongoq.storage.drivers.motor import MotorDriver, connect_motor  # noqa: PLC0415 -- see above
 
-        connection = connect_motor(target)
+        connection = connect_motor(target, blocking)
         return MotorDriver(connection, clock, telemetry), lambda: _engine(connection, clock, telemetry)
     connection = connect_async(target, blocking)
     return AsyncDriver(connection, clock, telemetry), lambda: _engine(connection, clock, telemetry)

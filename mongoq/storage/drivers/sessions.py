@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import contextvars
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Any, Final, Protocol, TypeVar
 
 from pymongo import ReadPreference, WriteConcern
 from pymongo.asynchronous import client_session as async_sessions
@@ -21,14 +21,31 @@ __all__ = [
     "BOUND_ASYNC",
     "TRANSACTION",
     "AsyncClientSession",
+    "AwaitedSession",
+    "BlockingSession",
     "ClientSession",
     "Session",
     "joined_session",
     "unbound",
 ]
 
-Session = ClientSession | AsyncClientSession
-"""A session of the application's own client; Motor's is untyped."""
+Session = TypeVar("Session")
+"""The session of the application's own client: a `BlockingSession` or an `AwaitedSession`."""
+
+
+class BlockingSession(Protocol):
+    """A session of a client that blocks."""
+
+    def commit_transaction(self) -> None:
+        """Commit the transaction in progress."""
+
+
+class AwaitedSession(Protocol):
+    """A session of PyMongo's AsyncMongoClient or of Motor's client, which has no type in common with it."""
+
+    def commit_transaction(self) -> Coroutine[Any, Any, None]:
+        """Commit the transaction in progress."""
+
 
 _NONE: Final[contextvars.ContextVar[Any]] = contextvars.ContextVar("none", default=None)
 # A driver whose sessions cannot be bound has no such variables.

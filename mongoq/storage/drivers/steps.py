@@ -36,8 +36,12 @@ from mongoq.storage.drivers.errors import TRANSIENT, UNKNOWN_COMMIT, WRITE_CONFL
 
 T = TypeVar("T")
 
+MADE_OF_OTHERS: Final = frozenset({Measure, Transact, Within, OpenTransaction, Commit, Abort})
+"""Commands that stand for others; all else goes to the driver as it is."""
 REPLAYED_FOR: Final = 10.0
 """Seconds for which a transaction is run again, where it brings no limit of its own."""
+ROLLED_BACK_IN: Final = 2.0
+"""Seconds within which a server may hear of a roll-back; one that does not aborts the transaction after a minute."""
 FIRST_PAUSE: Final = 0.002
 LONGEST_PAUSE: Final = 0.2
 
@@ -76,7 +80,16 @@ class EndSession:
 
 
 class Left(BaseException):
-    """Raised in a stream's operation where its reader goes away before the end."""
+    """Raised in an operation where the caller's block is left for good by what no generator can be told.
+
+    That is the end of a stream's reader, and in the block of a scope GeneratorExit, after which an operation could not
+    clean up, and StopIteration, which every generator on its way would turn into a RuntimeError.
+    """
+
+
+def told(error: BaseException | None) -> BaseException | None:
+    """What an operation is told of the error that its block ended with."""
+    return Left() if isinstance(error, (GeneratorExit, StopIteration)) else error
 
 
 Inner = StartSession | Begin | CommitOnce | RollBack | EndSession
@@ -97,10 +110,9 @@ class Stepper:
         return self._resolved(op, None)
 
     def _measure(self) -> Steps[None]:
-        if self._clock.wants_measuring():
-            sent = elapsed()
-            reply = yield Hello(), None
-            self._clock.measured(reply["localTime"], sent, elapsed())
+        sent = elapsed()
+        reply = yield Hello(), None
+        self._clock.measured(reply["localTime"], sent, elapsed())
 
     def _resolved(self, op: Op[T], session: Any) -> Steps[T]:
         """An operation without the commands that stand for others."""
@@ -111,7 +123,10 @@ class Stepper:
                 asked = op.send(reply) if error is None else op.throw(error)
                 reply = error = None
                 try:
-                    reply = yield from self._answer(asked, session)
+                    if type(asked) not in MADE_OF_OTHERS:
+                        reply = yield asked, session
+                    elif type(asked) is not Measure or self._clock.wants_measuring():
+                        reply = yield from self._answer(asked, session)
                 except GeneratorExit:
                     raise
                 except BaseException as raised:  # noqa: BLE001 -- all of them are the operation's to see
@@ -131,8 +146,7 @@ class Stepper:
                     return (yield from self._transact(body, limit))
                 return (yield from self._resolved(body(), session))
             case Measure():
-                yield from self._measure()
-                return None
+                return (yield from self._measure())
             case Within(own, body):
                 return (yield from self._resolved(body(), own))
             case OpenTransaction(first):
@@ -140,9 +154,7 @@ class Stepper:
             case Commit(own):
                 return (yield from self._commit_and_end(own))
             case Abort(own):
-                yield RollBack(own), None
-                yield EndSession(own), None
-                return None
+                return (yield from self._abort_and_end(own))
             case _:
                 return (yield asked, session)
 
@@ -213,7 +225,16 @@ class Stepper:
         except GeneratorExit:
             raise
         except BaseException:
+            yield from self._abort_and_end(session)
+            raise
+        yield EndSession(session), None
+
+    def _abort_and_end(self, session: Any) -> Steps[None]:
+        try:
             yield RollBack(session), None
+        except GeneratorExit:
+            raise
+        except BaseException:  # the server aborts it when the session ends, or after a minute
             yield EndSession(session), None
             raise
         yield EndSession(session), None

@@ -58,9 +58,9 @@ class Claim(NamedTuple):
         return [claimed.read() for claimed in self.unread]
 
 
-def claim_one(context: Context, wanted: ClaimRequest) -> Op[Task | None]:
+def claim_one(context: Context, wanted: ClaimRequest, *, token: str | None = None) -> Op[Task | None]:
     """Lease the most urgent ready task in one round trip; None when nothing is ready."""
-    claimed = (yield from claim_first(context, wanted)).tasks
+    claimed = (yield from claim_first(context, wanted, token=token)).tasks
     return claimed[0] if claimed else None
 
 
@@ -89,15 +89,15 @@ def claim_first(context: Context, wanted: ClaimRequest, *, token: str | None = N
     return Claim([], more=True, lost=0)
 
 
-def try_claim(context: Context, wanted: ClaimRequest) -> Op[Task | None]:
+def try_claim(context: Context, wanted: ClaimRequest, *, token: str | None = None) -> Op[Task | None]:
     """Claim one task; when none is ready, promote and rescue first, then claim again."""
-    claimed = (yield from _sweeping(context, lambda: claim_first(context, wanted))).tasks
+    claimed = (yield from _sweeping(context, lambda: claim_first(context, wanted, token=token))).tasks
     return claimed[0] if claimed else None
 
 
-def claim_batch(context: Context, wanted: ClaimRequest) -> Op[list[Task]]:
+def claim_batch(context: Context, wanted: ClaimRequest, *, token: str | None = None) -> Op[list[Task]]:
     """Claim a batch by hand; it is empty only when no task is ready, due, or to be rescued."""
-    return (yield from _sweeping(context, lambda: _claim_skipping_locked(context, wanted))).tasks
+    return (yield from _sweeping(context, lambda: _claim_skipping_locked(context, wanted, token))).tasks
 
 
 def claim_many(

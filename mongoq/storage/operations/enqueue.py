@@ -88,8 +88,12 @@ def chunks(context: Context, tasks: Iterable[tuple[NewTask, Tags]]) -> Iterator[
 def new(context: Context, task: NewTask) -> Op[Task]:
     """Enqueue one task; when its key or `unique` value is taken, `on_conflict` decides."""
     one = draft(context, task)
-    others = yield from together(context, [one])
-    return made(context, one, others.get(0))
+    try:
+        yield InsertOne(context.tasks, one.body)
+    except KeyTaken as taken:
+        others = yield from _instead(context, [one], {0: taken})
+        return made(context, one, others.get(0))
+    return made(context, one, None)
 
 
 def chunk(context: Context, drafts: Sequence[Draft], *, only: Sequence[str] | None = None) -> Op[Others]:
@@ -111,13 +115,18 @@ def together(context: Context, drafts: Sequence[Draft], *, only: Sequence[str] |
 
     `only` names the fields to read. When the existing task has finished meanwhile, the draft is inserted once more.
     """
+    refused = yield from _insert(context, [one.body for one in drafts])
+    return (yield from _instead(context, drafts, refused, only)) if refused else {}
+
+
+def _instead(
+    context: Context, drafts: Sequence[Draft], refused: Mapping[int, MongoqError], only: Sequence[str] | None = None
+) -> Op[Others]:
+    """What came of the drafts that were refused, by place."""
     others: dict[int, Document | MongoqError] = {}
-    left = list(range(len(drafts)))
     for last in (False, True):
-        refused = yield from _insert(context, [drafts[place].body for place in left])
         taken: dict[int, KeyTaken] = {}
-        for index, error in refused.items():
-            place = left[index]
+        for place, error in refused.items():
             if isinstance(error, KeyTaken) and drafts[place].skips:
                 taken[place] = error
             else:
@@ -127,8 +136,10 @@ def together(context: Context, drafts: Sequence[Draft], *, only: Sequence[str] |
         left = [place for place in taken if place not in instead]
         if last:
             others |= {place: _told(drafts[place], taken[place]) for place in left}
-        if not left:
+        if last or not left:
             break
+        again = yield from _insert(context, [drafts[place].body for place in left])
+        refused = {left[index]: error for index, error in again.items()}
     return others
 
 

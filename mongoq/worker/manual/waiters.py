@@ -78,13 +78,22 @@ class Waiters:
 
     def wait(self, take: Callable[[], Op[Task | None]], deadline: float) -> Op[Task | None]:
         """What `take` brings as soon as it brings something; None at the deadline, on `elapsed()`."""
-        while (taken := (yield from take())) is None and elapsed() < deadline:
+        while (taken := (yield from self._looked(take))) is None and elapsed() < deadline:
             self._watcher.idle(True)
             yield from self._notified(deadline)
         if taken is not None:
             self._watcher.raced(won=True)
             self.notify_one()
         return taken
+
+    def _looked(self, take: Callable[[], Op[Task | None]]) -> Op[Task | None]:
+        try:
+            return (yield from take())
+        except (Exception, GeneratorExit):
+            raise
+        except BaseException:  # it was interrupted, maybe after a call: another is to look in its place
+            self.notify_one()
+            raise
 
     def close(self) -> None:
         """Let everybody look once more, which tells them why."""

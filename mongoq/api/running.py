@@ -1,0 +1,152 @@
+"""Workers in the background of an event loop: `AsyncQueue.start`, and the handle that it returns."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from mongoq.api.base import Base
+from mongoq.api.starting import configured, started
+from mongoq.api.verb import Awaited, verb
+from mongoq.core.errors import DependencyError
+from mongoq.core.requests import checked_seconds
+from mongoq.core.validation import Duration
+from mongoq.core.waiter import Waiter
+from mongoq.storage.commands import Op, Wait
+
+if TYPE_CHECKING:
+    from mongoq.worker.handle import WorkerHandle
+    from mongoq.worker.handlers.signature import Function
+
+__all__ = ["AsyncWorkerHandle"]
+
+
+class Ended:
+    """Who waits for the end of a worker; the engine notifies them."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._waiting: list[Waiter] = []
+
+    def notify(self) -> None:
+        """Let all look."""
+        with self._lock:
+            waiting = list(self._waiting)
+        for waiter in waiting:
+            waiter.notify()
+
+    @contextmanager
+    def registered(self) -> Iterator[Waiter]:
+        """A waiter that is notified from now on."""
+        waiter = Waiter()
+        with self._lock:
+            self._waiting.append(waiter)
+        try:
+            yield waiter
+        finally:
+            with self._lock:
+                self._waiting.remove(waiter)
+
+
+class Running:
+    """The inside of a handle: a worker, and the driver that waits for it in the queue's tempo."""
+
+    def __init__(self, handle: WorkerHandle, ended: Ended, driver: Any) -> None:
+        self.handle = handle
+        self.ended = ended
+        self.driver = driver
+
+
+@verb
+def wait(running: Running, timeout: Duration | None = None) -> Op[bool]:
+    """Wait until the worker has stopped, at most `timeout` seconds; whether it has."""
+    patience = checked_seconds("timeout", timeout)
+    with running.ended.registered() as waiter:
+        if not running.handle.stopped:
+            yield Wait(waiter, None if patience == float("inf") else patience)
+    return running.handle.stopped
+
+
+@verb
+def stop(running: Running, timeout: Duration | None = None) -> Op[None]:
+    """Stop claiming, give running handlers `timeout` seconds (default: the queue's grace), release the rest.
+
+    Released tasks are ready again at once and have their attempt back. Returns when the worker has stopped, at most
+    about a second after that time; where it is cancelled the worker stops all the same. A second call can only shorten
+    the time.
+    """
+    checked_seconds("timeout", timeout)
+    with running.ended.registered() as waiter:
+        running.handle.stop_soon(timeout)
+        while not running.handle.stopped:
+            waiter.rearm()
+            if not running.handle.stopped:
+                yield Wait(waiter)
+
+
+class AsyncWorkerHandle(Awaited):
+    """A worker that runs in the background of an event loop: `await handle.stop()`, `await handle.wait()`."""
+
+    def __init__(self, running: Running) -> None:
+        self._base = running
+
+    wait = wait
+    stop = stop
+
+    @property
+    def id(self) -> str:
+        """The worker's name in the fleet: `host:pid:random`."""
+        return self._running.id
+
+    @property
+    def stopped(self) -> bool:
+        """Whether it has stopped."""
+        return self._running.stopped
+
+    @property
+    def error(self) -> DependencyError | None:
+        """The refused change that ended it, where `on_dependency_error="stop"` was asked for."""
+        return self._running.error
+
+    def wake(self) -> None:
+        """Look for work now instead of at the next poll."""
+        self._running.wake()
+
+    @property
+    def _running(self) -> WorkerHandle:
+        handle: WorkerHandle = self._base.handle
+        return handle
+
+
+@verb
+def start(
+    base: Base,
+    handler: Function,
+    *,
+    queues: str | Sequence[str] = "default",
+    where: Mapping[str, Any] | None = None,
+    workers: int | None = None,
+    executor: str | None = None,
+    prefetch: int | None = None,
+    on_dependency_error: str = "retry",
+) -> Op[AsyncWorkerHandle]:
+    """Do as `run` in the background, and return a handle to stop it or wait for it.
+
+    Coroutine handlers run on the caller's loop. A DependencyError that ended the worker is the handle's `error`. The
+    worker outlives the coroutine that started it: it ends with the handle's `stop`, or the queue's `close`.
+    """
+    config = configured(
+        base,
+        handler,
+        queues=queues,
+        where=where,
+        workers=workers,
+        executor=executor,
+        prefetch=prefetch,
+        on_dependency_error=on_dependency_error,
+    )
+    ended = Ended()
+    handle = yield from started(base, config, ended.notify)
+    return AsyncWorkerHandle(Running(handle, ended, base.driver))

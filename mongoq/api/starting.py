@@ -1,0 +1,88 @@
+"""How a worker is begun, whoever waits for it: its arguments are checked, and its threads started."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from mongoq.api.base import Base
+from mongoq.core.options import checked_workers
+from mongoq.core.requests import checked_claim
+from mongoq.core.validation import Checker
+from mongoq.storage.commands import Call, Loop, Op
+from mongoq.storage.operations import schema
+
+if TYPE_CHECKING:
+    from mongoq.worker.config import WorkerConfig
+    from mongoq.worker.handle import WorkerHandle
+    from mongoq.worker.handlers.signature import Function
+
+
+def configured(
+    base: Base,
+    handler: Function,
+    *,
+    queues: str | Sequence[str],
+    where: Mapping[str, Any] | None,
+    workers: int | None,
+    executor: str | None,
+    prefetch: int | None,
+    on_dependency_error: str,
+    burst: bool = False,
+    limit: int | None = None,
+) -> WorkerConfig:
+    """What a worker is to do; ConfigurationError lists all that is wrong with it."""
+    from mongoq.worker.config import ON_DEPENDENCY_ERROR  # noqa: PLC0415 -- a producer is spared the worker
+    from mongoq.worker.starting import checked_config  # noqa: PLC0415 -- as above
+
+    wanted = checked_claim(queues, None, base.claimant, where)
+    checker = Checker()
+    count = checked_workers(checker, workers)
+    if limit is not None:
+        checker.integer("limit", limit, 1, 10**9)
+    if prefetch is not None:
+        checker.integer("prefetch", prefetch, 0, 10_000)
+    checker.one_of("on_dependency_error", on_dependency_error, ON_DEPENDENCY_ERROR)
+    checker.finish()
+    return checked_config(
+        handler,
+        executor,
+        wanted,
+        count or base.context.options.workers,
+        burst=burst,
+        limit=limit,
+        prefetch=prefetch,
+        on_dependency_error=on_dependency_error,
+    )
+
+
+def started(base: Base, config: WorkerConfig, done: Callable[[], None]) -> Op[WorkerHandle]:
+    """Start a worker in threads of its own, once a server has answered; it calls `done` when it has ended."""
+    from mongoq.worker.starting import start as start_worker  # noqa: PLC0415 -- a producer is spared the worker
+
+    yield from base.write(schema.hello())
+    loop = yield Loop()
+
+    began: list[WorkerHandle] = []
+    left = False
+
+    def begin() -> WorkerHandle:
+        handle = start_worker(
+            base.context, base.engine().run, base.run, config, telemetry=base.telemetry, done=done, made=base.note,
+            loop=loop,
+        )  # fmt: skip
+        began.append(handle)
+        if left:
+            handle.stop_soon(0)
+        return handle
+
+    try:
+        handle: WorkerHandle = yield Call(begin)
+    except (Exception, GeneratorExit):
+        raise
+    except BaseException:  # the caller is interrupted: it may have begun, or begin yet
+        left = True
+        for handle in began:
+            handle.stop_soon(0)
+        raise
+    return handle

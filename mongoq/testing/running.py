@@ -1,0 +1,171 @@
+"""Run all that is due by the operations of a worker, in the calling thread, and move the clock to what becomes due."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
+from functools import partial
+from typing import Any, Final
+
+from mongoq.api.base import Base
+from mongoq.core.clock import elapsed
+from mongoq.core.errors import DependencyError, InvalidTask, StorageRefused
+from mongoq.core.events import Signpost
+from mongoq.core.lifecycle import Event
+from mongoq.core.requests import ClaimRequest, checked_claim
+from mongoq.core.validation import Checker
+from mongoq.core.verdict import MOST_POISON_WEIGHT, Released, Verdict
+from mongoq.storage.commands import Entered, Op, find_one
+from mongoq.storage.documents import fields, filters, indexes
+from mongoq.storage.operations import claims, sweep
+from mongoq.storage.operations.decide import Ended
+from mongoq.storage.operations.finish import finish, finish_and_modify
+from mongoq.testing.outcome import Ran, ran
+from mongoq.testing.tempo import Made, helper
+from mongoq.worker.attempt import LiveAttempt
+from mongoq.worker.handlers.signature import checked_handler
+from mongoq.worker.verdicts import verdict_instead, verdict_on
+
+LIMIT: Final = 1_000
+
+
+@helper
+def run_due(
+    base: Base,
+    handler: Callable[..., Any] | None = None,
+    *,
+    queues: str | Sequence[str] = "default",
+    where: Mapping[str, Any] | None = None,
+    advance: bool = True,
+    limit: int = LIMIT,
+) -> Op[list[Ran]]:
+    """Run all that is due, one task after the other in the calling thread, and return what ran.
+
+    Each is claimed, judged and ended by the operations of a worker; with `advance` the queue's `FrozenClock` is moved
+    to what becomes due next (retries, delays, leases that run out), until nothing of these queues is left. A coroutine
+    handler runs to its end, on the caller's loop where the queue is an `AsyncQueue`. Deadlines are told, by
+    `task.time_left()`, but interrupt nothing.
+
+    Args:
+        handler: as of `queue.run`.
+        queues, where: as of `queue.run`.
+        advance: False leaves the clock alone: only what is due now is run.
+        limit: how many attempts may run; AssertionError where there are more.
+
+    Raises:
+        AssertionError: more than `limit` attempts were due; a handler fails or enqueues for ever.
+        ConfigurationError: an argument is not acceptable, or the queue's clock cannot be moved.
+    """
+    checked, _ = checked_handler(handler, None)
+    wanted = checked_claim(queues, None, base.claimant, where)
+    _check_clock(base, advance=advance)
+    done: list[Ran] = []
+    while True:
+        attempt = yield from _claim(base, wanted)
+        if attempt is None:
+            if not advance or not (yield from _advance(base, wanted)):
+                return done
+            continue
+        if len(done) >= limit:
+            yield from _release(base, attempt)
+            raise AssertionError(_endless(limit, done, attempt))
+        done.append((yield from _attempt(base, attempt, partial(checked, attempt.task))))
+
+
+def _attempt(base: Base, attempt: LiveAttempt, call: Callable[[], Any]) -> Op[Ran]:
+    base.telemetry.emit(Signpost.STARTED, task=attempt.task)
+    attempt.start()
+    try:
+        ending: Made = yield Entered(call)
+    except GeneratorExit:
+        raise
+    except BaseException:  # the test was interrupted, or failed by pytest.fail: nobody has the task any more
+        yield from _release(base, attempt)
+        raise
+    committed = attempt.committed
+    verdict = Verdict(Event.COMPLETE) if committed else verdict_on(base.context, attempt, ending, base.claimant)
+    base.telemetry.emit(Signpost.ENDED, task=attempt.task, verdict=verdict)
+    if not committed:
+        verdict = yield from _finish(base, attempt, verdict)
+    return ran(attempt.task, ending, verdict)
+
+
+def _finish(base: Base, attempt: LiveAttempt, verdict: Verdict) -> Op[Verdict]:
+    """Write an ending; the verdict that was written in its place where it was refused with what came with it."""
+    ended = Ended(attempt.task, verdict)
+    try:
+        if verdict.modification is None:
+            held = not (yield from base.write(finish(base.context, [ended]))).lost
+        else:
+            held = yield from base.write(finish_and_modify(base.context, ended))
+    except (DependencyError, InvalidTask, StorageRefused) as error:
+        base.telemetry.emit(Signpost.REFUSED, task=attempt.task, error=error)
+        verdict = verdict_instead(base.context, (attempt, verdict), error, base.claimant, ignore=False)
+        held = not (yield from base.write(finish(base.context, [Ended(attempt.task, verdict)]))).lost
+    if held:
+        base.telemetry.emit(Signpost.FINISHED, count=1, endings=[(attempt.task, verdict)])
+    else:
+        base.telemetry.emit(Signpost.LEASE_LOST, key=attempt.key)
+    return verdict
+
+
+def _claim(base: Base, wanted: ClaimRequest) -> Op[LiveAttempt | None]:
+    """The most urgent task that is due, after a sweep."""
+    yield from base.write(sweep.sweep(base.context))
+    yield from base.write(sweep.expire(base.context))
+    sent = elapsed()
+    claim = yield from base.write(claims.claim_many(base.context, wanted, poison_budget=MOST_POISON_WEIGHT))
+    for claimed in claim.unread:
+        attempt = LiveAttempt(claimed, base.context.options.policy.over(claimed.carried), sent)
+        base.telemetry.emit(
+            Signpost.CLAIMED, tasks=[attempt.task], wanted=1, lost=0, blocked=0, doubtful=False, sent=sent
+        )
+        return attempt
+    return None
+
+
+def _release(base: Base, attempt: LiveAttempt) -> Op[None]:
+    verdict = verdict_on(base.context, attempt, Released(), base.claimant)
+    yield from base.write(finish(base.context, [Ended(attempt.task, verdict)]))
+
+
+def _advance(base: Base, wanted: ClaimRequest) -> Op[bool]:
+    """Move the clock to what becomes due next in these queues; whether there is anything."""
+    context = base.context
+    ours = {**filters.named(wanted.queues), **filters.tagged(wanted.where)}
+    awaited = (
+        (filters.first_scheduled(), fields.RUN_AT, indexes.DUE, timedelta(0)),
+        (filters.first_running(), fields.LEASE_UNTIL, indexes.LEASE, filters.SKEW),
+    )
+    due = []
+    for state, field, index, after in awaited:
+        where = {**ours, **state}
+        found = yield from base.read(find_one(context.tasks, where, only=[field], sort=[(field, 1)], hint=index))
+        if found is not None:
+            due.append(found[field] + after)
+    if due:
+        clock: Any = context.clock  # a FrozenClock, or one that is moved as it is
+        clock.advance(max(0.0, (min(due) - clock.now()).total_seconds()))
+    return bool(due)
+
+
+def _check_clock(base: Base, *, advance: bool) -> None:
+    checker = Checker()
+    if advance and not hasattr(base.context.clock, "advance"):
+        checker.refuse(
+            "advance", advance, "False, or a queue with clock=FrozenClock(): this one's clock runs by itself"
+        )
+    checker.finish()
+
+
+def _endless(limit: int, done: Sequence[Ran], attempt: LiveAttempt) -> str:
+    last = done[-1] if done else None
+    how = (
+        f"; the last one, {last.task!r}, became {last.state}" + (f" by {last.error!r}" if last.error else "")
+        if last
+        else ""
+    )
+    return (
+        f"{limit} attempts ran and {attempt.task!r} is due still{how}. Does a handler fail or enqueue for ever? "
+        "max_retries= ends failures, advance=False runs only what is due now, limit= allows more"
+    )

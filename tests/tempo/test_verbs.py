@@ -1,0 +1,351 @@
+"""Every verb, in both tempos."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from mongoq import (
+    AsyncQueue,
+    ConfigurationError,
+    DependencyError,
+    DuplicateTask,
+    InvalidTask,
+    LeaseLost,
+    NewTask,
+    Queue,
+    QueueClosed,
+    TaskNotFound,
+    TaskState,
+    WrongState,
+)
+from mongoq.core.verdict import Released
+from mongoq.storage.operations import finish
+from proving.tempos import Face
+
+Make = Callable[..., Face]
+
+
+def test_a_task_is_made_and_read(queue: Face) -> None:
+    task = queue.new({"n": 1}, key="a", priority=3, queue="mail")
+    assert task.key == "a"
+    assert (queue.get("a").tags, queue.get("a").priority, queue.get("a").queue) == ({"n": 1}, 3, "mail")
+    with pytest.raises(TaskNotFound):
+        queue.get("b")
+
+
+def test_an_enqueue_tells_what_is_wrong_with_it(queue: Face) -> None:
+    queue.new(key="a")
+    with pytest.raises(DuplicateTask):
+        queue.new(key="a")
+    assert queue.new(key="a", on_conflict="skip").key == "a"
+    with pytest.raises(InvalidTask):
+        queue.new({"1": 1})
+
+
+def test_many_are_enqueued_over_several_chunks(queue: Face) -> None:
+    made = queue.new_many({"n": n} for n in range(2_500))
+    assert [task.tags["n"] for task in made] == list(range(2_500))
+    assert queue.load({"n": n} for n in range(1_200)) == 1_200
+    assert queue.size() == 3_700
+
+
+def test_an_iterable_that_breaks_off_tells_how_many_are_enqueued(queue: Face) -> None:
+    def broken() -> Any:
+        yield from ({"n": n} for n in range(1_500))
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError) as caught:
+        queue.load(broken())
+    assert caught.value.__notes__ == ["tasks enqueued before it: 1,000"]
+    assert queue.size() == 1_000
+
+
+def declared(kind: type[Any]) -> dict[str, list[tuple[str, Any, Any]]]:
+    """The verbs of a class, each with the name, kind and default of its options."""
+    methods = {name: getattr(found, "_blocking", found) for name, found in vars(kind).items() if name[0] != "_"}
+    return {
+        name: [(one.name, one.kind, one.default) for one in inspect.signature(method).parameters.values()]
+        for name, method in methods.items()
+    }
+
+
+def test_both_tempos_have_the_same_verbs_with_the_same_options() -> None:
+    assert len(declared(Queue)) > 40
+    assert declared(Queue) == declared(AsyncQueue)
+
+
+def test_every_verb_is_described() -> None:
+    for kind in (Queue, AsyncQueue):
+        assert [name for name, found in vars(kind).items() if name[0] != "_" and not found.__doc__] == []
+
+
+def test_a_misspelt_option_is_told_with_the_one_that_was_meant(queue: Face) -> None:
+    with pytest.raises(TypeError, match=r"Queue\.new\(\) has no option 'prioritty'; did you mean 'priority'\?"):
+        queue.new({}, prioritty=1)
+    with pytest.raises(TypeError, match="did you mean 'timeout'"):
+        queue.claim(timeot=1)
+    with pytest.raises(TypeError, match="did you mean 'max_delay'"):
+        queue.within(queue.buffer(max_dely=1)).__enter__()
+    with pytest.raises(TypeError, match="did you mean 'lease'"):
+        list(queue.each(queue.claims(leese=1)))
+
+
+def test_a_misspelt_option_of_the_queue_itself(make: Make) -> None:
+    with pytest.raises(TypeError, match="did you mean 'max_retries'"):
+        make(max_retires=1)
+    with pytest.raises(ConfigurationError, match="max_retries"):
+        make(max_retries=-1)
+
+
+def test_a_buffer_groups_what_is_enqueued(queue: Face) -> None:
+    with queue.within(queue.buffer()) as buffer:
+        make = Face(buffer, queue.loop)
+        assert make.new({"n": 1}, key="a").key == "a"
+        with pytest.raises(DuplicateTask):
+            make.new(key="a")
+        with pytest.raises(TypeError, match="prioritty"):
+            make.new(prioritty=1)
+    with pytest.raises(QueueClosed):
+        make.new()
+    assert queue.size() == 1
+
+
+def test_claiming(queue: Face) -> None:
+    assert queue.try_claim() is None
+    assert queue.claim(timeout=0) is None
+    assert queue.claim(timeout=0.05) is None
+    queue.new_many([NewTask(key=key, tags={"n": n}) for n, key in enumerate("abcd")])
+    assert queue.try_claim(where={"n": 2}).key == "c"
+    assert queue.claim(timeout=1).key == "a"
+    assert [task.key for task in queue.claim_many(5, claimant="me")] == ["b", "d"]
+    assert {task.key for task in queue.tasks(claimant="me")} == {"b", "d"}
+    assert {task.key for task in queue.tasks(mine=True)} == {"a", "c"}
+
+
+def test_renewing(queue: Face) -> None:
+    queue.new()
+    task = queue.try_claim(lease=1)
+    queue.renew(task, lease=60)
+    assert queue.get(task.key).lease_until - datetime.now(UTC) > timedelta(seconds=40)
+    queue.complete(task)
+    with pytest.raises(LeaseLost):
+        queue.renew(task)
+
+
+ENDINGS: dict[str, tuple[Callable[[Face, Any], Any], TaskState]] = {
+    "complete": (lambda queue, task: queue.complete(task, {"r": 1}), TaskState.COMPLETED),
+    "fail": (lambda queue, task: queue.fail(task, "no"), TaskState.FAILED),
+    "retry": (lambda queue, task: queue.retry(task, ValueError("no"), delay=60), TaskState.SCHEDULED),
+    "snooze": (lambda queue, task: queue.snooze(task, 60), TaskState.SCHEDULED),
+    "release": (lambda queue, task: queue.release(task), TaskState.READY),
+    "move": (lambda queue, task: queue.move(task, "other"), TaskState.READY),
+}
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_endings(queue: Face, ending: str) -> None:
+    end, state = ENDINGS[ending]
+    key = queue.new().key
+    task = queue.try_claim()
+    end(queue, task)
+    assert queue.get(key).state is state
+    end(queue, task)  # as after a lost reply
+    with pytest.raises(LeaseLost):
+        queue.renew(task)
+
+
+def test_a_task_is_kept_alive_in_a_block(queue: Face) -> None:
+    queue.new()
+    task = queue.try_claim(lease=1)
+    with queue.within(queue.keepalive(task, lease=1)) as kept:
+        assert queue.wait(task, timeout=2) is None, "two leases"
+        assert kept.lost == ()
+        queue.complete(task)
+    assert queue.get(task.key).state is TaskState.COMPLETED
+
+
+def test_a_block_tells_of_a_lease_that_was_lost(queue: Face) -> None:
+    queue.new()
+    task = queue.try_claim()
+    with pytest.raises(LeaseLost), queue.within(queue.keepalive(task, lease=3)) as kept:
+        queue.whole._base.run(_released(queue, task))
+        queue.wait(task, timeout=2)
+        assert kept.lost == (task.key,)
+
+
+def _released(queue: Face, task: Any) -> Any:
+    """Release a task as another process does: the block is not told."""
+    return finish.settle(queue.whole._base.context, [task], Released(), "other")
+
+
+def test_a_block_that_raises_raises_its_own_error(queue: Face) -> None:
+    queue.new()
+    task = queue.try_claim()
+    with pytest.raises(ZeroDivisionError), queue.within(queue.keepalive(task)):
+        raise ZeroDivisionError
+
+
+def test_a_stream_of_claims_completes_what_it_goes_on_from(queue: Face) -> None:
+    queue.new_many([{"n": n} for n in range(3)])
+    assert [task.tags["n"] for task in queue.each(queue.claims(timeout=0.05))] == [0, 1, 2]
+    assert queue.count(state="completed") == 3
+
+
+def test_a_stream_of_claims_releases_what_it_is_left_with(queue: Face) -> None:
+    queue.new(key="a")
+    stream: Any = queue.each(queue.claims(timeout=1))
+    assert next(stream).key == "a"
+    stream.close()
+    assert queue.get("a").state is TaskState.READY
+    assert queue.get("a").uncharged == 1
+
+
+def test_a_body_that_ends_its_task_otherwise_goes_on(queue: Face) -> None:
+    queue.new_many([{"n": n} for n in range(2)])
+    for task in queue.each(queue.claims(timeout=0.05)):
+        queue.fail(task, "no")
+    assert queue.count(state="failed") == 2
+
+
+def test_modify_changes_all_or_nothing(queue: Face) -> None:
+    task = queue.new(key="a")
+    done = queue.modify(insert=[NewTask(key="b")], change=[task.as_change(priority=7)])
+    assert [one.key for one in done.inserted] == ["b"]
+    assert queue.get("a").priority == 7
+    with pytest.raises(DependencyError) as caught:
+        queue.modify(insert=[NewTask(key="c")], delete=[task])
+    assert caught.value.has_missing
+    with pytest.raises(TaskNotFound):
+        queue.get("c")
+
+
+def test_waiting_for_an_end(queue: Face, until: Callable[..., None]) -> None:
+    with pytest.raises(TaskNotFound):
+        queue.wait("a", timeout=1)
+    task = queue.new()
+    assert queue.wait(task, timeout=0.05) is None
+    assert queue.join(timeout=0) is False
+    held = queue.try_claim()
+    queue.complete(held, 42)
+    assert queue.wait(task, timeout=5).result == 42
+    assert queue.join(timeout=5) is True
+    assert queue.empty() is True
+
+
+def test_looking(queue: Face) -> None:
+    queue.new_many([NewTask(queue=name) for name in ("a", "a", "b")])
+    assert queue.count(queue="a") == 2
+    assert queue.size("a") == 2
+    assert queue.queues() == {"a": 2, "b": 1}
+    assert queue.stats(prefix="b")["b"].ready == 1
+    assert len(queue.tasks(queue="a")) == 2
+    assert queue.workers() == []
+    assert queue.namespace in queue.namespaces()
+    assert queue.standalone() is False
+    assert abs(queue.time() - datetime.now(UTC)) < timedelta(seconds=30)
+    assert queue.namespace in repr(queue.whole)
+
+
+def test_operating_by_key(queue: Face) -> None:
+    for key in "abcde":
+        queue.new(key=key)
+    assert queue.update("a", priority=5).priority == 5
+    assert queue.cancel("a").state is TaskState.CANCELLED
+    assert queue.rerun("a").state is TaskState.READY
+    assert queue.delete("b") == 1
+    with pytest.raises(TaskNotFound):
+        queue.delete("b")
+    assert queue.move("c", "other") == 1
+    held = queue.try_claim()
+    with pytest.raises(WrongState):
+        queue.delete(held.key)
+
+
+def test_operating_on_all_that_match(queue: Face) -> None:
+    queue.new_many([{"n": n} for n in range(4)])
+    with pytest.raises(ConfigurationError):
+        queue.cancel_all()
+    assert queue.move_all("other", where={"n": 0}) == 1
+    assert queue.cancel_all(queue="other") == 1
+    assert queue.rerun_all(state="cancelled") == 1
+    assert queue.delete_all(queue="other") == 1
+    for task in queue.claim_many(3):
+        queue.fail(task, "no")
+    assert queue.rerun_all() == 3
+    queue.complete(queue.claim_many(2))
+    assert queue.purge() == 2
+    assert queue.size() == 1
+
+
+def test_redriving(make: Make) -> None:
+    queue = make(error_queue=True)
+    queue.new()
+    queue.fail(queue.try_claim(), "no")
+    assert queue.redrive("default/err") == 1
+    assert queue.size("default") == 1
+
+
+def test_initialising(queue: Face) -> None:
+    assert f"{queue.namespace}.tasks.claim" in queue.init()
+    assert queue.init() == []
+
+
+def handle(task: Any) -> int:
+    return task.tags["n"] * 2  # type: ignore[no-any-return]
+
+
+async def handle_on_a_loop(task: Any) -> int:
+    return task.tags["n"] * 2  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize("handler", [handle, handle_on_a_loop])
+def test_running_in_a_burst(queue: Face, handler: Any) -> None:
+    made = queue.new_many([{"n": n} for n in range(5)])
+    queue.run(handler, burst=True)
+    assert [queue.get(task.key).result for task in made] == [0, 2, 4, 6, 8]
+    queue.new_many([{"n": n} for n in range(3)])
+    assert queue.run_once(handler, limit=1) is True
+    assert queue.run_once(handler) is False
+
+
+def test_a_worker_in_the_background(queue: Face) -> None:
+    handle = queue.start(handle_on_a_loop)
+    worker = Face(handle, queue.loop)
+    assert worker.wait(timeout=0) is False
+    assert queue.wait(queue.new({"n": 2}), timeout=10).result == 4
+    assert [one.id for one in queue.workers()] == [worker.id]
+    with pytest.raises(ConfigurationError, match="timeout"):
+        worker.stop(timeout=-1)
+    worker.wake()
+    worker.stop()
+    assert worker.stopped
+    assert worker.wait(timeout=0) is True
+    assert worker.error is None
+    worker.stop()
+
+
+def test_a_worker_is_refused_with_all_that_is_wrong(queue: Face) -> None:
+    with pytest.raises(ConfigurationError, match=r"workers.*prefetch"):
+        queue.start(handle, workers=0, prefetch=-1)
+
+
+def test_a_closed_queue_says_so(queue: Face) -> None:
+    queue.new()
+    queue.close()
+    queue.close()
+    for call in (queue.new, queue.try_claim, queue.stats, lambda: queue.claim(timeout=1)):
+        with pytest.raises(QueueClosed):
+            call()
+
+
+def test_a_queue_is_closed_by_its_own_block(make: Make) -> None:
+    queue = make()
+    with queue.within(queue.whole):
+        queue.new()
+    with pytest.raises(QueueClosed):
+        queue.new()
