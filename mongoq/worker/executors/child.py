@@ -19,9 +19,9 @@ from types import FrameType
 from typing import IO, Any, Final
 
 from mongoq.core.clock import elapsed
+from mongoq.core.failures import describe
 from mongoq.core.signals import DeadlineExceeded
 from mongoq.core.task import Task
-from mongoq.core.verdict import describe
 from mongoq.worker.executors.child_attempt import ChildAttempt, Down, Up
 from mongoq.worker.executors.child_outcome import pack_error, pack_result
 from mongoq.worker.handlers.signature import Handler

@@ -9,8 +9,9 @@ from __future__ import annotations
 import pickle
 from typing import Any, NamedTuple
 
+from mongoq.core.failures import Described, describe
 from mongoq.core.signals import DeadlineExceeded, Interrupted, Interruption, Signal
-from mongoq.core.verdict import Described, Ending, Raised, Returned, describe
+from mongoq.core.verdict import Ending, Raised, Returned
 from mongoq.worker.attempt import LiveAttempt
 
 

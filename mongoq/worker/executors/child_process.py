@@ -24,9 +24,10 @@ from operator import attrgetter
 from typing import Any, Final
 
 from mongoq.core.clock import elapsed
+from mongoq.core.failures import Described
 from mongoq.core.signals import Interruption
 from mongoq.core.task import Task
-from mongoq.core.verdict import Described, Ending, Raised, Released
+from mongoq.core.verdict import Ending, Raised, Released
 from mongoq.worker.attempt import FOREVER, LiveAttempt
 from mongoq.worker.executors.blueprint import Blueprint, how_it_ended
 from mongoq.worker.executors.child_attempt import Down, Up
