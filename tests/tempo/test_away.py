@@ -59,7 +59,7 @@ VERBS: dict[str, Callable[[AsyncQueue], Any]] = {
     "stats": lambda queue: queue.stats(),
     "run": lambda queue: queue.run(lambda task: None),
     "start": lambda queue: queue.start(lambda task: None),
-    "buffer": lambda queue: buffered(queue),
+    "buffer": buffered,
 }
 
 
