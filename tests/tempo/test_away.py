@@ -59,7 +59,7 @@ VERBS: dict[str, Callable[[AsyncQueue], Any]] = {
     "stats": lambda queue: queue.stats(),
     "run": lambda queue: queue.run(lambda task: None),
     "start": lambda queue: queue.start(lambda task: None),
-    "buffer": buffered,
+    "buffer": lambda queue: buffered(queue),  # noqa: PLW0108 -- it is defined below
 }
 
 
@@ -174,7 +174,8 @@ def test_a_name_is_looked_up_beside_the_loop(loop: LoopThread) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
         silent.bind(("127.0.0.1", 0))
         before = (resolver.default_resolver, asyncresolver.default_resolver)
-        for module, kind in ((resolver, resolver.Resolver), (asyncresolver, asyncresolver.Resolver)):
+        kinds: Any = ((resolver, resolver.Resolver), (asyncresolver, asyncresolver.Resolver))
+        for module, kind in kinds:
             made = kind(configure=False)
             made.nameservers = ["127.0.0.1"]
             made.port = silent.getsockname()[1]

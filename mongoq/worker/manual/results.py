@@ -18,8 +18,9 @@ from mongoq.core.errors import StorageRefused, TaskNotFound
 from mongoq.core.events import Telemetry
 from mongoq.core.task import Task
 from mongoq.core.waiter import Waiter
-from mongoq.storage.commands import Op, Wait
+from mongoq.storage.commands import Op
 from mongoq.storage.context import Context
+from mongoq.storage.control import Wait
 from mongoq.storage.documents import fields
 from mongoq.storage.drivers.change_stream import ChangeStream
 from mongoq.storage.operations import queries

@@ -26,12 +26,12 @@ from mongoq.storage.commands import (
     Op,
     PartlyWritten,
     Removing,
-    Transact,
     Update,
     find,
     update_many,
 )
 from mongoq.storage.context import Context
+from mongoq.storage.control import Transact
 from mongoq.storage.documents import decoding, encoding, fields, filters, updates
 from mongoq.storage.operations.modify import conflicts
 from mongoq.storage.operations.modify.plan import Insertion, Plan, prepared
