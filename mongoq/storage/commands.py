@@ -18,9 +18,14 @@ from mongoq.storage.control import (
     Apart,
     Call,
     Commit,
+    CreateIndexes,
     Entered,
+    Hello,
     Join,
+    ListCollections,
+    ListIndexes,
     Loop,
+    Measure,
     Next,
     OpenTransaction,
     Pause,
@@ -178,39 +183,6 @@ class Bulk:
     writes: Sequence[Changing | Removing]
     ordered: bool = True
     timeout: timedelta | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Hello:
-    """What the server says of itself: its time, and whether it is part of a replica set."""
-
-
-@dataclass(frozen=True, slots=True)
-class Measure:
-    """Nothing, after the server was asked for its time, where that was due."""
-
-
-@dataclass(frozen=True, slots=True)
-class ListCollections:
-    """The names of the database's collections."""
-
-
-@dataclass(frozen=True, slots=True)
-class ListIndexes:
-    """The indexes of a collection: by name, their keys and options."""
-
-    collection: str
-
-
-@dataclass(frozen=True, slots=True)
-class CreateIndexes:
-    """Build indexes, given by name as their keys and options."""
-
-    collection: str
-    indexes: Mapping[str, tuple[Keys, Mapping[str, Any]]]
-    quorum: str | None
-    """How many members have to build them before they are used."""
-    timeout: timedelta
 
 
 Command: TypeAlias = (

@@ -1,11 +1,11 @@
-"""The commands that ask for no document: transactions, waiting, what runs beside an operation, streams, and blocks.
+"""The commands that ask for no document: of the server, indexes, transactions, waiting, streams and blocks.
 
 They belong to the closed set `commands.Command`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -13,7 +13,40 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from mongoq.core.waiter import Waiter
 
 if TYPE_CHECKING:
-    from mongoq.storage.commands import Document, Op
+    from mongoq.storage.commands import Document, Keys, Op
+
+
+@dataclass(frozen=True, slots=True)
+class Hello:
+    """What the server says of itself: its time, and whether it is part of a replica set."""
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """Nothing, after the server was asked for its time, where that was due."""
+
+
+@dataclass(frozen=True, slots=True)
+class ListCollections:
+    """The names of the database's collections."""
+
+
+@dataclass(frozen=True, slots=True)
+class ListIndexes:
+    """The indexes of a collection: by name, their keys and options."""
+
+    collection: str
+
+
+@dataclass(frozen=True, slots=True)
+class CreateIndexes:
+    """Build indexes, given by name as their keys and options."""
+
+    collection: str
+    indexes: Mapping[str, tuple[Keys, Mapping[str, Any]]]
+    quorum: str | None
+    """How many members have to build them before they are used."""
+    timeout: timedelta
 
 
 @dataclass(frozen=True, slots=True)
