@@ -215,7 +215,9 @@ def test_a_stream_that_is_cancelled_in_its_body_releases_its_task(serve: Callabl
     serve(body)
 
 
-@pytest.mark.parametrize("error", [StopIteration(), StopAsyncIteration(), ZeroDivisionError(), asyncio.CancelledError()])
+@pytest.mark.parametrize(
+    "error", [StopIteration(), StopAsyncIteration(), ZeroDivisionError(), asyncio.CancelledError()]
+)
 def test_what_a_block_raises_passes_and_aborts(serve: Callable[..., None], uri: str, error: BaseException) -> None:
     async def body(queue: AsyncQueue) -> None:
         task = await held(queue)

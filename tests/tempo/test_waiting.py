@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import threading
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
