@@ -120,9 +120,9 @@ def face(loop: LoopThread | None, *args: Any, **options: Any) -> Face:
     return Face(loop.run(made()), loop)
 
 
-async def eventually(holds: Callable[[], Any], why: str, timeout: float = 30) -> None:
+async def eventually(holds: Callable[[], Any], why: str, patience: float = 30) -> None:
     """Let the loop run until it holds."""
-    deadline = time.monotonic() + timeout
+    deadline = time.monotonic() + patience
     while True:
         found = holds()
         if await found if asyncio.iscoroutine(found) else found:

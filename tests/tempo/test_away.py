@@ -49,6 +49,11 @@ async def beating() -> AsyncIterator[None]:
     assert max(gaps) < LONGEST_GAP, f"{len(gaps)} beats, the longest gap {max(gaps):.3f} s"
 
 
+async def buffered(queue: AsyncQueue) -> Task:
+    async with queue.buffer() as buffer:
+        return await buffer.new()
+
+
 async def no_answer(queue: AsyncQueue, key: str) -> None:
     """Ask until no answer comes: a server that was just sent SIGSTOP may give one more."""
     with pytest.raises(StorageUnavailable):
@@ -66,13 +71,8 @@ VERBS: dict[str, Callable[[AsyncQueue], Any]] = {
     "stats": lambda queue: queue.stats(),
     "run": lambda queue: queue.run(lambda task: None),
     "start": lambda queue: queue.start(lambda task: None),
-    "buffer": lambda queue: buffered(queue),
+    "buffer": buffered,
 }
-
-
-async def buffered(queue: AsyncQueue) -> Task:
-    async with queue.buffer() as buffer:
-        return await buffer.new()
 
 
 @pytest.fixture
@@ -178,8 +178,8 @@ def test_a_name_is_looked_up_beside_the_loop(loop: LoopThread) -> None:
     """The name server never answers, as behind a broken network."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
         silent.bind(("127.0.0.1", 0))
-        before = (resolver.default_resolver, asyncresolver.default_resolver)
-        for module, kind in ((resolver, resolver.Resolver), (asyncresolver, asyncresolver.Resolver)):
+        modules: Any = ((resolver, resolver.Resolver), (asyncresolver, asyncresolver.Resolver))
+        for module, kind in modules:
             made = kind(configure=False)
             made.nameservers = ["127.0.0.1"]
             made.port = silent.getsockname()[1]
@@ -197,4 +197,5 @@ def test_a_name_is_looked_up_beside_the_loop(loop: LoopThread) -> None:
         try:
             loop.run(body())
         finally:
-            resolver.default_resolver, asyncresolver.default_resolver = before
+            for module, _ in modules:
+                module.default_resolver = None  # made anew from the machine's settings when it is next needed

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import secrets
 import threading
 from collections.abc import AsyncIterator, Callable
@@ -18,6 +19,10 @@ from proving.tempos import LoopThread, eventually
 MANY = 1_000
 UNCLOSED = "ignore:unclosed <socket:ResourceWarning"
 """PyMongo 4.20 leaves the socket of a cancelled connect to the garbage collector."""
+
+
+def as_many_done(some: list[asyncio.Task[Any]], expected: int) -> bool:
+    return sum(one.done() for one in some) == expected
 
 
 def waiting(queue: AsyncQueue) -> int:
@@ -106,7 +111,7 @@ def test_who_is_cancelled_while_it_waits_passes_the_wake_up_on(serve: Callable[.
                 gone = await asyncio.gather(*claims[:3], return_exceptions=True)
                 had = [task for task in gone if isinstance(task, Task)]
                 others, expected = claims[3:], 3 - len(had)
-                await eventually(lambda: sum(one.done() for one in others) == expected, "all have a task", 10)
+                await eventually(functools.partial(as_many_done, others, expected), "all have a task", 10)
                 got = [one.result() for one in others if one.done()]
                 await queue.complete([*had, *(task for task in got if task is not None)])
             assert await queue.empty()

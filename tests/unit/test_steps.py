@@ -165,7 +165,7 @@ def test_an_open_transaction_is_ended_by_its_owner(end: type[Any], asked: list[s
 
 @pytest.mark.parametrize("end, failing", [(Abort, "RollBack"), (Commit, "CommitOnce"), (Commit, "RollBack")])
 def test_an_end_that_fails_ends_the_session(end: type[Any], failing: str) -> None:
-    replies = {failing: [asyncio.CancelledError(), None]}
+    replies: dict[str, list[Any]] = {failing: [asyncio.CancelledError(), None]}
     if failing == "RollBack" and end is Commit:
         replies["CommitOnce"] = [ValueError(), None]
     script = Script(**replies)
