@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 import secrets
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import pytest
@@ -19,10 +19,6 @@ from proving.tempos import LoopThread, eventually
 MANY = 1_000
 UNCLOSED = "ignore:unclosed <socket:ResourceWarning"
 """PyMongo 4.20 leaves the socket of a cancelled connect to the garbage collector."""
-
-
-def as_many_done(some: list[asyncio.Task[Any]], expected: int) -> bool:
-    return sum(one.done() for one in some) == expected
 
 
 def waiting(queue: AsyncQueue) -> int:
@@ -111,7 +107,7 @@ def test_who_is_cancelled_while_it_waits_passes_the_wake_up_on(serve: Callable[.
                 gone = await asyncio.gather(*claims[:3], return_exceptions=True)
                 had = [task for task in gone if isinstance(task, Task)]
                 others, expected = claims[3:], 3 - len(had)
-                await eventually(functools.partial(as_many_done, others, expected), "all have a task", 10)
+                await eventually(partial(_so_many_done, others, expected), "all have a task", 10)
                 got = [one.result() for one in others if one.done()]
                 await queue.complete([*had, *(task for task in got if task is not None)])
             assert await queue.empty()
@@ -238,3 +234,7 @@ def test_the_end_of_a_task_is_told_to_both_tempos(serve: Callable[..., None], ur
             assert [one.state for one in await asyncio.gather(end, mine) if one] == [TaskState.COMPLETED] * 2
 
     serve(body)
+
+
+def _so_many_done(claims: Any, count: int) -> bool:
+    return bool(sum(one.done() for one in claims) == count)
