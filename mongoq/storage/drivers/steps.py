@@ -149,7 +149,7 @@ class Stepper:
                 return (yield asked, session)
 
     def _transact(self, body: Callable[[], Op[T]], limit: timedelta | None) -> Steps[T]:
-        give_up_at = elapsed() + (limit.total_seconds() if limit else REPLAYED_FOR)
+        give_up_at = elapsed() + (REPLAYED_FOR if limit is None else limit.total_seconds())
 
         def whole(session: Any) -> Steps[T]:
             result = yield from self._resolved(body(), session)
