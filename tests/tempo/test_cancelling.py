@@ -160,7 +160,7 @@ def test_a_cancelled_leader_of_a_buffer_leaves_its_write_to_the_others(serve: Ca
             await asyncio.gather(*(buffer.new({"n": n}) for n in range(5)))
             calls = [asyncio.ensure_future(buffer.new({"n": n})) for n in range(5)]
             groups = buffer._base
-            while not groups._gathering._writing:  # noqa: ASYNC110 -- no event tells, and it lasts for a round trip
+            while not groups._gathering._writing:
                 await asyncio.sleep(0)
             calls[0].cancel()
             gone, *others = await asyncio.gather(*calls, return_exceptions=True)
