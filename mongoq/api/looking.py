@@ -15,7 +15,8 @@ from mongoq.core.requests import checked_claimant, checked_key, checked_names, c
 from mongoq.core.stats import QueueStats, WorkerInfo
 from mongoq.core.task import Task
 from mongoq.core.validation import Duration
-from mongoq.storage.commands import Op, Pause
+from mongoq.storage.commands import Op
+from mongoq.storage.control import Pause
 from mongoq.storage.documents import fields, filters
 from mongoq.storage.operations import heartbeat, queries, schema
 

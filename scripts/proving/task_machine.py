@@ -16,7 +16,8 @@ from mongoq.core.requests import ClaimRequest
 from mongoq.core.signals import Fail, Move, Retry, Snooze
 from mongoq.core.task import Task
 from mongoq.core.verdict import MOST_POISON_WEIGHT, Ending, Raised, Released, Returned
-from mongoq.storage.commands import Op, Within
+from mongoq.storage.commands import Op
+from mongoq.storage.control import Within
 from mongoq.storage.operations import claims, enqueue, finish, leases
 from proving.compared import Compared
 from proving.task_model import error_queue

@@ -13,15 +13,14 @@ from pymongo import errors as driver
 from mongoq.core.clock import FrozenClock, ServerClock
 from mongoq.core.errors import LeaseLost, StorageUnavailable
 from mongoq.core.events import Telemetry
-from mongoq.storage.commands import (
+from mongoq.storage.commands import InsertOne, Op
+from mongoq.storage.control import (
     Abort,
     Commit,
     Entered,
     Hello,
-    InsertOne,
     ListCollections,
     Measure,
-    Op,
     OpenTransaction,
     Pause,
     Transact,
