@@ -145,7 +145,7 @@ def wait(base: Base, task: Task | str, *, timeout: Duration | None = None) -> Op
 
     Its `state` says how it ended, `result` what its handler returned, `last_error` why it failed. The end is
     told within milliseconds by a change stream; a look every second is the floor, and all there is on a
-    standalone server and for the ninth who waits at once in this process.
+    standalone server. All who wait through one queue object share both.
 
     Raises:
         TaskNotFound: there is no such task, or it has gone meanwhile: it was deleted, or completed under
