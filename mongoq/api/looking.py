@@ -143,7 +143,7 @@ def join(
 def wait(base: Base, task: Task | str, *, timeout: Duration | None = None) -> Op[Task | None]:
     """Wait until a task (or the one with this key) has finished, and return it; None where it has not by then.
 
-        Its `state` says how it ended, `result` what its handler returned, `last_error` why it failed. A change stream tells
+    Its `state` says how it ended, `result` what its handler returned, `last_error` why it failed. A change stream tells
     of the end within milliseconds; all who wait through one queue object share it. A look at all their tasks is the
     floor: every 5 s beside the stream, every second on a standalone server, which has none.
 
