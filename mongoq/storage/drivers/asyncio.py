@@ -14,21 +14,8 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 from mongoq.core.clock import Clock
 from mongoq.core.errors import ConfigurationError, Fault, MongoqError, Unsupported
 from mongoq.core.events import Telemetry
-from mongoq.storage.commands import (
-    Apart,
-    Call,
-    Command,
-    Entered,
-    Join,
-    Loop,
-    Next,
-    Op,
-    Pause,
-    Start,
-    Unwatch,
-    Wait,
-    Watch,
-)
+from mongoq.storage.commands import Command, Op
+from mongoq.storage.control import Apart, Call, Entered, Join, Loop, Next, Pause, Start, Unwatch, Wait, Watch
 from mongoq.storage.drivers.async_connection import AsyncConnection
 from mongoq.storage.drivers.awaiting import awaited, called, roll_back, running, wait
 from mongoq.storage.drivers.calls import (
@@ -155,15 +142,22 @@ class AsyncDriver:
         self._loop = loop
 
     async def _answer(self, asked: Command | Inner, session: Any) -> Any:
+        task = asyncio.current_task()
+        asked_to_end = task.cancelling() if task else 0
         try:
             if self.BOUND.get() is None:
-                return await self._ask(asked, session)
-            with unbound(self.BOUND):
-                return await self._ask(asked, session)
+                reply = await self._ask(asked, session)
+            else:
+                with unbound(self.BOUND):
+                    reply = await self._ask(asked, session)
         except MongoqError:
             raise
         except RAISED as error:
             raise translated(error, self.connection.where) from error
+        if task and task.cancelling() > asked_to_end:
+            # `asyncio.wait_for` of Python 3.11, which PyMongo sends with, loses a cancellation that meets its result.
+            raise asyncio.CancelledError
+        return reply
 
     def _ask(self, asked: Command | Inner, session: Any) -> Coroutine[Any, Any, Any]:
         return self._call(asked, session) if type(asked) in CALLS else self._do(asked)

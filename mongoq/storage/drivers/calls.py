@@ -20,21 +20,16 @@ from mongoq.storage.commands import (
     Changing,
     Command,
     Count,
-    CreateIndexes,
     Delete,
-    DescribeCollection,
     Document,
     Find,
     FindAndUpdate,
-    Hello,
     InsertMany,
     InsertOne,
-    ListCollections,
-    ListIndexes,
     Removing,
-    Unhide,
     UpdateMany,
 )
+from mongoq.storage.control import CreateIndexes, DescribeCollection, Hello, ListCollections, ListIndexes, Unhide
 from mongoq.storage.documents.codec import CODEC, NAIVE, RAW
 from mongoq.storage.drivers.decoding import decoded
 

@@ -23,20 +23,17 @@ from mongoq.storage.commands import (
     Changing,
     Command,
     Count,
-    CreateIndexes,
     Delete,
-    DescribeCollection,
     Document,
     Find,
     FindAndUpdate,
     InsertMany,
     InsertOne,
     KeyTaken,
-    ListCollections,
-    ListIndexes,
     PartlyWritten,
     UpdateMany,
 )
+from mongoq.storage.control import CreateIndexes, DescribeCollection, ListCollections, ListIndexes
 from mongoq.storage.documents.codec import CODEC, NAIVE
 from mongoq.storage.drivers.decoding import decoded_bytes
 

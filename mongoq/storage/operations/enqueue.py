@@ -11,8 +11,9 @@ from mongoq.core.errors import InvalidTask, MongoqError, StorageUnavailable
 from mongoq.core.new_task import NewTask, Tags, at, copied
 from mongoq.core.task import Task
 from mongoq.core.validation import whole_milliseconds
-from mongoq.storage.commands import Document, InsertMany, InsertOne, KeyTaken, Op, PartlyWritten, Pause
+from mongoq.storage.commands import Document, InsertMany, InsertOne, KeyTaken, Op, PartlyWritten
 from mongoq.storage.context import Context
+from mongoq.storage.control import Pause
 from mongoq.storage.documents import decoding, encoding, fields
 from mongoq.storage.operations.duplicates import duplicate, is_taken, told, took_unique
 from mongoq.storage.operations.queries import by_key_or_unique

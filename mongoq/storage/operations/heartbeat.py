@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from mongoq.core.task import WorkerInfo
+from mongoq.core.stats import WorkerInfo
 from mongoq.storage.commands import Delete, Document, Op, UpdateMany, find
 from mongoq.storage.context import Context
 

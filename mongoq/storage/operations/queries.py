@@ -12,10 +12,12 @@ from typing import Any, Final, TypeVar
 
 from mongoq.core.errors import TaskNotFound, Unsupported
 from mongoq.core.lifecycle import FINISHED, LIVE, TaskState
-from mongoq.core.task import QueueStats, Task
+from mongoq.core.stats import QueueStats
+from mongoq.core.task import Task
 from mongoq.core.validation import shortened
-from mongoq.storage.commands import Aggregate, Count, Document, Filter, Find, Op, Transact, find, find_one
+from mongoq.storage.commands import Aggregate, Count, Document, Filter, Find, Op, find, find_one
 from mongoq.storage.context import Context
+from mongoq.storage.control import Transact
 from mongoq.storage.documents import decoding, fields, filters, indexes
 
 T = TypeVar("T")
