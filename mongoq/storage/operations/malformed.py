@@ -12,6 +12,7 @@ from datetime import timedelta
 from typing import Final
 
 from mongoq.core.errors import StorageRefused
+from mongoq.core.validation import shortened
 from mongoq.storage.commands import Document, Op, Update, find_one, update_many
 from mongoq.storage.context import Context
 from mongoq.storage.documents import decoding, fields, filters, updates
@@ -20,6 +21,12 @@ from mongoq.storage.operations.skip_locked import NOTHING, WRITE_LIMIT, Guard, P
 
 UNFIT: Final = (2, 14, 10334, 17419)
 """Error codes of the server for a count that is not a number or too large, and for a document without room."""
+
+TAKES_NO_WRITE: Final = (121, 11000)
+"""Error codes for a document that a validator, or a unique index of the user's own, keeps as it is.
+
+The operator can put that right, so the task is left alone for a while and not failed.
+"""
 
 
 def update_well_formed(
@@ -33,8 +40,12 @@ def update_well_formed(
     try:
         return (yield from update_skipping_locked(context.tasks, keys, guard, update, time_limit=time_limit))
     except StorageRefused as error:
-        if error.code not in UNFIT:
+        if error.code not in UNFIT + TAKES_NO_WRITE:
             raise
+        refusal = error
+    if len(keys) == 1 and refusal.code in TAKES_NO_WRITE:
+        why = StorageRefused(f"the task {shortened(keys[0])} is left as it is: {refusal}", code=refusal.code)
+        return PartialWrite(0, list(keys), doubtful=False, refusal=why)
     if len(keys) == 1:
         found = yield from find_one(context.tasks, guard(keys), only=[fields.STATE])
         if found is not None:

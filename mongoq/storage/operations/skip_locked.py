@@ -16,7 +16,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import timedelta
 from typing import Final, NamedTuple
 
-from mongoq.core.errors import StorageUnavailable
+from mongoq.core.errors import StorageRefused, StorageUnavailable
 from mongoq.storage.commands import Filter, Op, Update, find, update_many
 from mongoq.storage.documents import fields
 
@@ -44,10 +44,17 @@ class PartialWrite(NamedTuple):
     """The keys that an open transaction holds."""
     doubtful: bool
     """Whether replies were lost: `updated` may then include tasks that another claimant has changed meanwhile."""
+    refusal: StorageRefused | None = None
+    """Why the server takes no write to one of `skipped`, where no transaction is the cause; it names the task."""
 
     def joined(self, other: PartialWrite) -> PartialWrite:
         """Add the result of a write to other keys."""
-        return PartialWrite(self.updated + other.updated, self.skipped + other.skipped, self.doubtful or other.doubtful)
+        return PartialWrite(
+            self.updated + other.updated,
+            self.skipped + other.skipped,
+            self.doubtful or other.doubtful,
+            self.refusal or other.refusal,
+        )
 
 
 NOTHING: Final = PartialWrite(0, [], doubtful=False)

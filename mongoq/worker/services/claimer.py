@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
@@ -15,6 +16,8 @@ from mongoq.storage.operations.skip_locked import BlockedKeys
 from mongoq.worker.attempt import LiveAttempt
 from mongoq.worker.runtime import Runtime
 from mongoq.worker.services.contention import Contention
+
+log = logging.getLogger("mongoq.worker")
 
 RECOVER_EVERY: Final = 1.0
 
@@ -67,6 +70,8 @@ class Claimer:
         else:
             self._contention.claimed(len(claim.unread) + claim.lost, claim.lost)
         self._blocked.add(claim.blocked, runtime.elapsed())
+        if claim.refusal is not None:
+            log.warning("cannot be claimed: %s", claim.refusal)
         self._take(claim, wanted, sent)
         if claim.doubtful:  # only now: a look back by another thread would take for new what is taken here
             self._doubts[token] = sent
