@@ -75,6 +75,8 @@ class Transact:
 
     body: Callable[[], Op[Any]]
     limit: timedelta | None = None
+    reads: bool = False
+    """Whether it only reads. It ends without a commit, which would wait for a majority."""
 
 
 @dataclass(frozen=True, slots=True)

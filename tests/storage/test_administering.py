@@ -94,7 +94,7 @@ def test_every_write_asks_for_a_majority(store: Any, server: EmbeddedServer) -> 
         assert task is not None
         queue.complete(task)
     for name in ("insert", "findAndModify", "update"):
-        assert concerns[name] == {"w": "majority"}, name
+        assert concerns[name] == {"w": "majority", "wtimeout": 10_000}, name
 
 
 def test_the_servers_time_is_near_this_hosts(queue: Queue) -> None:

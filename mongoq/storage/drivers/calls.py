@@ -39,12 +39,24 @@ ROWS: Final = (Find, Aggregate)
 """The commands whose calls return a cursor."""
 
 
+MOST_CONFIRMING: Final = 10_000
 _UNLIMITED: Final = contextlib.nullcontext()
 
 
 def time_limit(limit: timedelta | None) -> contextlib.AbstractContextManager[Any]:
     """Limit what is called in the block, in place of the client's own limits."""
     return _UNLIMITED if limit is None else pymongo.timeout(limit.total_seconds())
+
+
+def confirmed_within(database: Any) -> int:
+    """For how many milliseconds a write may wait for its majority: the server then says that it has none.
+
+    Without a limit a write waits for ever where its set has no majority, or until the socket's own timeout, which looks
+    like a lost connection.
+    """
+    options = getattr(getattr(database, "client", None), "options", None)
+    of_socket = getattr(getattr(options, "pool_options", None), "socket_timeout", None)
+    return min(MOST_CONFIRMING, int(of_socket * 800)) if isinstance(of_socket, int | float) else MOST_CONFIRMING
 
 
 class Handles:
@@ -56,6 +68,7 @@ class Handles:
 
     def __init__(self, database: Any) -> None:
         self._database = database
+        self._concern = WriteConcern(w="majority", wtimeout=confirmed_within(database))
         self._known: dict[tuple[str, bool, bool, bool], Any] = {}
 
     def of(self, name: str, *, majority: bool = False, naive: bool = False, raw: bool = False) -> Any:
@@ -70,7 +83,7 @@ class Handles:
                 name,
                 codec_options=RAW if raw else NAIVE if naive else CODEC,
                 read_preference=ReadPreference.PRIMARY,
-                write_concern=WriteConcern(w="majority"),
+                write_concern=self._concern,
                 read_concern=ReadConcern("majority" if majority else "local"),
             )
         return known

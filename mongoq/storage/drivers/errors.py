@@ -34,7 +34,11 @@ _SET_NAME: Final = re.compile(
     r"""(?:members available for replica set name|to connect to a replica set named) ["']([^"']{1,100})["']"""
 )
 """In what the driver says where every server that answered belongs to another set, or to none."""
-_UNCONFIRMED: Final = "MongoDB did not confirm in time that a majority has the write: it may last or not"
+_UNCONFIRMED: Final = (
+    "MongoDB did not confirm in time that a majority of its set has the write: it may exist and may be lost; "
+    "call again with the same key"
+)
+_NO_MAJORITY: Final = (64, 100)
 _ADVICE: Final = {
     8: "the server's disk is full",
     13: "the user lacks a right; it needs readWrite on the database",
@@ -119,6 +123,8 @@ def _server_error(code: int | None, text: str, details: Any) -> MongoqError:
         return IndexMissing("an index of the tasks is missing; `mongoq init` makes it", code=code)
     if code == WRITE_CONFLICT:
         return StorageUnavailable("another write met this transaction: it may be run again", code=code)
+    if code in _NO_MAJORITY:
+        return StorageUnavailable(_UNCONFIRMED, code=code, ambiguous=True)
     if code in AMBIGUOUS:
         return StorageUnavailable(f"MongoDB could not answer for now (code {code})", code=code, ambiguous=True)
     if code == NO_TRANSACTIONS and "ransaction" in text:

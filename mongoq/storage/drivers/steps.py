@@ -131,9 +131,9 @@ class Stepper:
 
     def _answer(self, asked: Command, session: Any) -> Steps[Any]:
         match asked:
-            case Transact(body, limit):
+            case Transact(body, limit, reads):
                 if session is None:
-                    return (yield from self._transact(body, limit))
+                    return (yield from self._transact(body, limit, reads=reads))
                 return (yield from self._resolved(body(), session))
             case Measure():
                 return (yield from self._measure())
@@ -148,12 +148,15 @@ class Stepper:
             case _:
                 return (yield asked, session)
 
-    def _transact(self, body: Callable[[], Op[T]], limit: timedelta | None) -> Steps[T]:
+    def _transact(self, body: Callable[[], Op[T]], limit: timedelta | None, *, reads: bool) -> Steps[T]:
         give_up_at = elapsed() + (REPLAYED_FOR if limit is None else limit.total_seconds())
 
         def whole(session: Any) -> Steps[T]:
             result = yield from self._resolved(body(), session)
-            yield from self._commit(session, give_up_at)
+            if reads:
+                yield RollBack(session), None
+            else:
+                yield from self._commit(session, give_up_at)
             return result
 
         return (yield from self._in_session(lambda session: self._persistently(session, whole, give_up_at)))

@@ -115,8 +115,7 @@ def claim_many(
 ) -> Op[Claim]:
     """Lease up to `wanted.limit` of the most urgent ready tasks, with suspects up to a weight of `poison_budget`.
 
-    It holds fewer than it found when another claimant was faster, or when the server stopped answering. Tasks of an
-    unconfirmed claim are found by `lost_replies.recover`, or their leases expire.
+    It holds fewer than it found when another was faster, or the server stopped answering. `recover` finds the rest.
 
     `skip` leaves out that many tasks at the head, if they and the whole batch have one priority; otherwise the claim
     is made at the head, or with `at_head=False` not at all. `skip_keys` are tasks to leave alone, because an earlier

@@ -102,6 +102,10 @@ def new(context: Context, task: NewTask) -> Op[Task]:
     except KeyTaken as taken:
         others = yield from _instead(context, [one], {0: taken})
         return made(context, one, others.get(0))
+    except StorageUnavailable as error:
+        if error.ambiguous:
+            error.add_note(f"key of the task that may exist: {one.key}")
+        raise
     return made(context, one, None)
 
 

@@ -164,7 +164,7 @@ def _at_once(body: Callable[[], Op[T]]) -> Op[T]:
     """
     try:
         # The limit reports a lost server to the caller as soon as a plain read would.
-        result: T = yield Transact(body, timedelta(seconds=1))
+        result: T = yield Transact(body, timedelta(seconds=1), reads=True)
     except Unsupported:
         result = yield from body()
     return result
