@@ -35,7 +35,7 @@ _SET_NAME: Final = re.compile(
 )
 """In what the driver says where every server that answered belongs to another set, or to none."""
 _UNCONFIRMED: Final = (
-    "MongoDB did not confirm in time that a majority of its set has the write: it may exist and may be lost; "
+    "MongoDB did not confirm in time that a majority of its set has the write: it may exist, or be rolled back; "
     "call again with the same key"
 )
 _NO_MAJORITY: Final = (64, 100)
