@@ -123,10 +123,11 @@ class Sheet:
             return
         texts = [[name.upper() for name in self.columns], *([clean(cell) for cell in row] for row in self.rows)]
         widths = [max(map(cells, column)) for column in zip(*texts, strict=True)]
+        rights = self.right()  # once: it reads all rows
         for row in texts:
             line = [
                 " " * (width - cells(text)) + text if right else text + " " * (width - cells(text))
-                for text, width, right in zip(row, widths, self.right(), strict=True)
+                for text, width, right in zip(row, widths, rights, strict=True)
             ]
             yield "  ".join(line).rstrip()
 
@@ -137,6 +138,8 @@ class Sheet:
 
 def cells(text: str) -> int:
     """The width of a text in columns of a terminal."""
+    if text.isascii():
+        return len(text)
     return sum(
         0 if unicodedata.combining(one) else 1 + (unicodedata.east_asian_width(one) in {"W", "F"}) for one in text
     )
@@ -149,8 +152,11 @@ def show(sheets: Sequence[Sheet]) -> None:
 
         drawing.draw(sheets)
     else:
-        between = "\n" if len(sheets) > 1 else ""
-        say("\n".join("\n".join(sheet.plain()) + between for sheet in sheets))
+        for sheet in sheets:
+            sys.stdout.writelines(f"{line}\n" for line in sheet.plain())
+            if len(sheets) > 1:
+                sys.stdout.write("\n")
+        sys.stdout.flush()
 
 
 @contextmanager

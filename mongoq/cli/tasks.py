@@ -72,7 +72,7 @@ def ls(
     """List tasks by key; generated keys sort from the oldest to the newest. --json prints a list."""
     wanted = tags(where or [])
     with place(context).open(reading=True) as line:
-        found = line.tasks(queue=queue, state=state, where=wanted or None, limit=limit)
+        found = line.tasks(queue=queue, state=state, where=wanted or None, limit=limit, payload=as_json)
     if as_json:
         print_json(found)
         return
