@@ -141,6 +141,9 @@ def changed(change: Change, document: Document, now: datetime, mark: str, *, giv
     if "delay" in given:
         run_at = whole_milliseconds(now + _duration(given.pop("delay")))
     written: dict[str, Any] = {fields.MODIFIED_AT: now, fields.MODIFICATION: mark}
+    if earlier := document.get(fields.MODIFICATION):
+        known = document.get(fields.MODIFIED_BY)
+        written[fields.MODIFIED_BY] = [*(known if isinstance(known, list) else ()), earlier][-fields.MOST_MARKS :]
     grown = {fields.VERSION: 1}
     removed = {name: "" for name, value in given.items() if value is None}
     # The arguments have the names of the fields.

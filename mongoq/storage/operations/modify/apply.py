@@ -12,10 +12,11 @@ commit, the mark tells whether it was made or another change came first.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Collection, Hashable, Iterator
+from typing import Final
 
-from mongoq.core.errors import Conflict, DependencyError, Role, StorageRefused
+from mongoq.core.errors import Conflict, DependencyError, Role, StorageRefused, StorageUnavailable
 from mongoq.core.lifecycle import TaskState
 from mongoq.core.modification import Change, Modification, Modified, TaskRef
 from mongoq.storage.commands import (
@@ -37,11 +38,19 @@ from mongoq.storage.documents import decoding, encoding, fields, filters, update
 from mongoq.storage.operations.modify import conflicts
 from mongoq.storage.operations.modify.plan import Insertion, Plan, prepared
 
+IN_DOUBT: Final[deque[str]] = deque(maxlen=1_000)
+"""The last changes of this process of which it is not known whether they were made."""
+
 
 def modify(context: Context, modification: Modification) -> Op[Modified]:
     """Make the whole change; raises DependencyError with the conflicts when none of it was made."""
     plan = prepared(context, modification)
-    done: Modified = yield Transact(lambda: carry_out(context, plan))
+    try:
+        done: Modified = yield Transact(lambda: carry_out(context, plan))
+    except StorageUnavailable as error:
+        if error.ambiguous:
+            IN_DOUBT.append(modification.id)
+        raise
     return done
 
 
@@ -49,7 +58,7 @@ def carry_out(context: Context, plan: Plan) -> Op[Modified]:
     """Read, decide and write, within a transaction."""
     found = yield from conflicts.look(context, plan)
     taken = yield from conflicts.taken_keys(context, plan, found)
-    refused = conflicts.refusal(plan, found, taken)
+    refused = conflicts.refusal(plan, found, taken, in_doubt=plan.modification.id in IN_DOUBT)
     if refused is not None:
         made = yield from _made_before(context, plan)
         if made is not None:
@@ -155,16 +164,18 @@ def _made_before(context: Context, plan: Plan) -> Op[Modified | None]:
     if not keys:
         return None
     documents_now = yield from find(context.tasks, filters.by_keys(keys), hint="_id_")
-    marked = {
-        document[fields.KEY]: document
-        for document in documents_now
-        if document.get(fields.MODIFICATION) == plan.modification.id
-    }
+    marked = {document[fields.KEY]: document for document in documents_now if _was_made(document, plan.modification.id)}
     if not marked:
         return None
     inserted = [marked[insertion.key] for insertion in plan.insertions if insertion.key in marked]
     changed = [marked[change.ref.key] for change in plan.modification.change if change.ref.key in marked]
     return _modified(context, plan, inserted, changed)
+
+
+def _was_made(document: Document, mark: str) -> bool:
+    """Whether a task bears the mark of a modification, its last one or one before."""
+    earlier = document.get(fields.MODIFIED_BY)
+    return document.get(fields.MODIFICATION) == mark or (isinstance(earlier, list) and mark in earlier)
 
 
 def _modified(context: Context, plan: Plan, inserted: list[Document], changed: list[Document]) -> Modified:

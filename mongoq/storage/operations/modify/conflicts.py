@@ -14,6 +14,7 @@ from mongoq.storage.documents import fields, filters, indexes
 from mongoq.storage.operations.modify.plan import Plan
 
 _LIVE: Final = sources(Event.CHANGE)
+_MADE_PERHAPS: Final = ": an earlier try of this change had no reply, and may have been made"
 _JUDGED: Final = [
     fields.VERSION, fields.STATE, fields.TOKEN, fields.LEASE_UNTIL, fields.WORKER, fields.UNIQUE,
     fields.MODIFICATION,
@@ -52,15 +53,21 @@ def taken_keys(context: Context, plan: Plan, found: dict[str, Document]) -> Op[d
     return taken
 
 
-def refusal(plan: Plan, found: dict[str, Document], taken: dict[str, Conflict]) -> DependencyError | None:
-    """The error with all conflicts; None if the change can be made, perhaps without insertions to be skipped."""
+def refusal(
+    plan: Plan, found: dict[str, Document], taken: dict[str, Conflict], *, in_doubt: bool = False
+) -> DependencyError | None:
+    """The error with all conflicts; None if the change can be made, perhaps without insertions to be skipped.
+
+    `in_doubt`: an earlier try had no reply. It may have deleted what is missing now, and a deletion leaves no mark.
+    """
     missing: list[Conflict] = []
     claimed: list[Conflict] = []
     for role, ref in plan.named:
         document = found.get(ref.key)
         why = _gone(document, role, ref)
         if why is not None:
-            missing.append(Conflict(ref.key, role, why))
+            perhaps = _MADE_PERHAPS if in_doubt and document is None else ""
+            missing.append(Conflict(ref.key, role, f"{why}{perhaps}"))
         elif document is not None and _held_by_another(document, ref, plan.now):
             mine = "" if ref.token else "; if that is you, name the task that your claim brought, or tasks(mine=True)"
             claimed.append(Conflict(ref.key, role, f"{document.get(fields.WORKER)} holds it{mine}"))
