@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from mongoq import NewTask, StorageUnavailable
+from mongoq import NewTask, StorageUnavailable, TaskState
 from mongoq.storage.commands import Delete, Find, Op, UpdateMany
 from mongoq.storage.documents import filters
-from mongoq.storage.operations import bulk
+from mongoq.storage.operations import bulk, requeue
 
 ACTS: dict[str, Callable[[Any], Op[int]]] = {
     "cancel": lambda context: bulk.cancel_all(context, filters.matching(queue="default"), None),
@@ -66,3 +66,20 @@ def test_one_that_breaks_off_says_how_far_it_came(store: Any, monkeypatch: pytes
     with pytest.raises(StorageUnavailable) as caught:
         store.run(interposed(ACTS[act](store.context), lose))
     assert caught.value.__notes__ == ["tasks written before it: 4"]
+
+
+def test_requeuing_many_says_how_far_it_came(store: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(requeue, "BATCH", 2)
+    store.new_many([NewTask() for _ in range(5)])
+    store.collection.update_many({}, {"$set": {"state": "failed", "finished_at": store.clock.now()}})
+    writes: list[object] = []
+
+    def lose(command: Any) -> None:
+        if isinstance(command, UpdateMany):
+            writes.append(command)
+            if len(writes) == 2:
+                raise StorageUnavailable("gone")
+
+    with pytest.raises(StorageUnavailable) as caught:
+        store.run(interposed(requeue.rerun_all(store.context, None, None, TaskState.FAILED), lose))
+    assert caught.value.__notes__ == ["tasks written before it: 2"]
