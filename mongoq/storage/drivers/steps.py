@@ -206,7 +206,7 @@ class Stepper:
                 if not has_label(error, UNKNOWN_COMMIT):
                     raise
                 if elapsed() > give_up_at:
-                    message = "MongoDB did not say whether the transaction was committed"
+                    message = "MongoDB did not say whether the transaction was committed: it may have been"
                     raise StorageUnavailable(message, ambiguous=True) from error
             else:
                 return
