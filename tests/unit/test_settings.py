@@ -96,3 +96,9 @@ def test_a_part_of_a_password_is_not_taken_for_an_option(uri: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
         Queue(uri)
     assert not {"hush", "ss"} & set(str(caught.value).replace("=", " ").split())
+
+
+def test_a_part_of_a_password_is_not_shown_as_a_database() -> None:
+    with pytest.raises(ConfigurationError, match="database") as caught:
+        Queue(f"mongodb://user:a/{'hush' * 20}?b@127.0.0.1:1/shop")
+    assert "hush" not in str(caught.value)

@@ -144,13 +144,14 @@ def database_of(client: Any, server: EmbeddedServer | None) -> Any:
 
 def checked_name(name: str) -> str:
     """The name of a database; ConfigurationError where MongoDB gives it to no user."""
-    allowed = None
+    allowed, shown = None, shortened(name)
     if name.lower() in RESERVED:
         allowed = f"one of your own; MongoDB keeps {', '.join(RESERVED)} for itself (users are in ?authSource={name})"
     elif not name.isprintable() or len(name.encode()) > LONGEST_NAME:
-        allowed = f"a name of at most {LONGEST_NAME} bytes, without control characters"
+        # Not shown: behind a password that is not percent-encoded it may be a part of that.
+        allowed, shown = f"one of at most {LONGEST_NAME} bytes, without control characters", f"a name of {len(name)}"
     if allowed:
-        raise ConfigurationError([Fault("database", shortened(name), allowed)])
+        raise ConfigurationError([Fault("database", shown, allowed)])
     return name
 
 
