@@ -130,8 +130,15 @@ def each(items: Iterable[Tags | NewTask], common: Mapping[str, Any]) -> Iterator
 
 def copied(value: Any) -> Any:
     """A value whose containers are its own: a caller may go on to change those that it gave."""
-    if isinstance(value, Mapping):
-        return {name: inner if type(inner) in _SCALARS else copied(inner) for name, inner in value.items()}
+    kind = type(value)
+    if kind in _SCALARS:
+        return value
+    if kind is dict or isinstance(value, Mapping):
+        own = dict(value)
+        for name, inner in own.items():
+            if type(inner) not in _SCALARS:
+                own[name] = copied(inner)
+        return own
     return [copied(inner) for inner in value] if isinstance(value, list | tuple) else value
 
 

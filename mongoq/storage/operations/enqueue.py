@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 
 from mongoq.core.clock import elapsed
 from mongoq.core.errors import InvalidTask, MongoqError, StorageUnavailable
-from mongoq.core.new_task import NewTask, Tags, at, copied
+from mongoq.core.new_task import NewTask, Tags, at
 from mongoq.core.task import Task
 from mongoq.core.validation import whole_milliseconds
 from mongoq.storage.commands import Document, InsertMany, InsertOne, KeyTaken, Op, PartlyWritten
@@ -49,12 +49,11 @@ Others = Mapping[int, Document | MongoqError]
 
 
 def draft(context: Context, task: NewTask) -> Draft:
-    """Draft one task, to be enqueued now; raises InvalidTask when it is too large or BSON cannot carry it."""
-    task.check_again()
+    """Draft one task, just made and to be enqueued now; raises InvalidTask when it is too large or BSON cannot carry it."""
     now = context.clock.now()
-    model, key, tags = _model(context, task, now), task.key or context.new_key(now), copied(task.tags)
-    document = encoding.new_document(model, key, tags)
-    return Draft(task, model, key, tags, encoding.encoded(document, context.options.max_task_bytes))
+    model, key = _model(context, task, now), task.key or context.new_key(now)
+    document = encoding.new_document(model, key, task.tags)
+    return Draft(task, model, key, task.tags, encoding.encoded(document, context.options.max_task_bytes))
 
 
 def document_of(context: Context, task: NewTask, now: datetime) -> Document:
