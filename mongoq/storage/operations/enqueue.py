@@ -49,7 +49,7 @@ Others = Mapping[int, Document | MongoqError]
 
 
 def draft(context: Context, task: NewTask) -> Draft:
-    """Draft one task, just made and to be enqueued now; raises InvalidTask when it is too large or BSON cannot carry it."""
+    """Draft a task just made, to be enqueued now; raises InvalidTask when it is too large or BSON cannot carry it."""
     now = context.clock.now()
     model, key = _model(context, task, now), task.key or context.new_key(now)
     document = encoding.new_document(model, key, task.tags)
