@@ -71,6 +71,7 @@ class LiveAttempt:
         "claimed_at",
         "deadline_at",
         "deadline_raised",
+        "extended",
         "key",
         "lease",
         "lease_until",
@@ -89,6 +90,8 @@ class LiveAttempt:
         self._task: Task | None = None
         self.policy = policy
         self.lease = policy.lease.total_seconds()
+        self.extended: object = None
+        """Not None while its lease may be longer than its own length; a new one at each extension."""
         self.claimed_at = sent
         self.lease_until = sent + self.lease
         self.deadline_at = FOREVER
@@ -212,6 +215,8 @@ class LiveAttempt:
         self._lease_before = self.lease_until
         self._transaction_until = elapsed() + LONGEST_TRANSACTION
         self.lease_until = max(self.lease_until, lease_until)
+        if lease_until:
+            self.extended = object()
 
     def end_transaction(self, *, committed: bool, extended: bool = True, retry_as: Snooze | None = None) -> None:
         """Go on as before, or as an attempt that has completed its task."""

@@ -45,7 +45,15 @@ def claimed(now: datetime, token: str, worker: str, lease: timedelta) -> Update:
 
 
 def renewed(now: datetime, lease: timedelta) -> Update:
-    """Extend the lease. The version stays: a renewal must not invalidate a change that another client prepared."""
+    """Extend the lease, unless it lasts longer already: a renewal that arrives late must not take it back.
+
+    The version stays: a renewal must not invalidate a change that another client prepared.
+    """
+    return {"$max": {fields.LEASE_UNTIL: now + lease}}
+
+
+def shortened(now: datetime, lease: timedelta) -> Update:
+    """Bring a lease back to this length; only with a guard on the end that it has, so that it is not written late."""
     return {"$set": {fields.LEASE_UNTIL: now + lease}}
 
 

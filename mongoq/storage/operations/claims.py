@@ -82,8 +82,9 @@ def claim_first(context: Context, wanted: ClaimRequest, *, token: str | None = N
             continue
         own = wanted.lease or candidates.lease_of(context, document)
         if own != (wanted.lease or context.options.policy.lease):
-            update = updates.renewed(now, own)
-            yield from update_many(context.tasks, filters.held([document[fields.KEY]], [held]), update)
+            update = updates.shortened(now, own)
+            where = filters.held_until([document[fields.KEY]], [held], document[fields.LEASE_UNTIL])
+            yield from update_many(context.tasks, where, update)
             document.update(update["$set"])
         return Claim([Unread(document, context.namespace, now)], more=True, lost=0)
     return Claim([], more=True, lost=0)

@@ -99,6 +99,9 @@ class Claimer:
     def _take(self, claim: claims.Claim, wanted: int, sent: float) -> None:
         runtime, policy = self._runtime, self._runtime.context.options.policy
         attempts = [LiveAttempt(claimed, policy.over(claimed.carried), sent) for claimed in claim.unread]
+        if claim.doubtful:  # a write that shortens a lease may still be on its way
+            for attempt in attempts:
+                attempt.extended = self
         # Before the handlers start, so that no listener hears of a start before its claim.
         if runtime.telemetry:
             told = {"lost": claim.lost, "blocked": len(claim.blocked), "doubtful": claim.doubtful, "sent": sent}

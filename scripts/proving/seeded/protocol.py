@@ -176,3 +176,40 @@ def _take_as_if_sent_now(take: Any, claimer: Any, claim: Any, wanted: Any, sent:
 )
 def _lease_over_at_once(lease_over: Any, now: Any) -> Any:
     return {**lease_over(now), "lease_until": {"$lte": now}}
+
+
+@FAULTS.function(
+    "a lease goes back",
+    "mongoq.storage.documents.updates:renewed",
+    "storage/test_renewals.py",
+    rule="a lease goes back",
+)
+def _renewed_to_any_end(renewed: Any, *given: Any, **options: Any) -> Any:
+    return {"$set": renewed(*given, **options)["$max"]}
+
+
+@FAULTS.function(
+    "a lease is brought back whatever its end",
+    "mongoq.storage.documents.filters:held_until",
+    "storage/test_renewals.py",
+    rule="a lease goes back",
+)
+def _held_until_any_end(held_until: Any, *given: Any, **options: Any) -> Any:
+    return without(held_until(*given, **options), "lease_until")
+
+
+@FAULTS.function(
+    "a cancel request reaches any claim",
+    "mongoq.storage.documents.filters:unasked_since",
+    "storage/test_renewals.py",
+)
+def _unasked_in_any_claim(unasked_since: Any, keys: Any, version: Any) -> Any:
+    return unasked_since(keys, None)
+
+
+@FAULTS.function(
+    "a rerun keeps the cancel request", "mongoq.storage.documents.updates:rerun", "storage/test_rerunning.py"
+)
+def _rerun_with_cancel_request(rerun: Any, *given: Any, **options: Any) -> Any:
+    written, removed = rerun(*given, **options)
+    return [written, {"$unset": [name for name in removed["$unset"] if name != "cancel_requested"]}]
