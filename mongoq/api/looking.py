@@ -12,7 +12,8 @@ from mongoq.api.verb import verb
 from mongoq.core.clock import elapsed
 from mongoq.core.lifecycle import LIVE, TaskState
 from mongoq.core.requests import checked_claimant, checked_key, checked_names, checked_seconds, checked_selection
-from mongoq.core.task import QueueStats, Task, WorkerInfo
+from mongoq.core.stats import QueueStats, WorkerInfo
+from mongoq.core.task import Task
 from mongoq.core.validation import Duration
 from mongoq.storage.commands import Op, Pause
 from mongoq.storage.documents import fields, filters

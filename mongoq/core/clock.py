@@ -1,7 +1,7 @@
-"""Time: the server's for what is stored, this host's monotonic one for what is counted down.
+"""Time: the server's clock for everything stored, this host's monotonic clock for everything counted down.
 
-A host's wall clock is never asked, so leases do not depend on it. What a clock cannot absorb (a new primary
-whose own clock jumped) only the token on every write protects.
+The wall clock of the host is not used, so leases do not depend on it. When the server's own clock jumps, for example
+at a failover, only the token on every write protects a task.
 """
 
 from __future__ import annotations
@@ -16,21 +16,21 @@ from mongoq.core.validation import whole_milliseconds
 __all__ = ["Clock", "FrozenClock", "ServerClock", "elapsed"]
 
 MEASURE_EVERY: Final = 10.0
-"""Clocks drift apart by less than a millisecond in so many seconds; what counts is a server's clock that is set."""
+"""Seconds between measurements. Drift is below 1 ms in that time; the reason is a server whose clock is set."""
 SLOWEST_MEASUREMENT: Final = 1.0
 
-# A lease goes on while the machine sleeps, so must the countdown. Linux has CLOCK_BOOTTIME for that; on macOS
-# CLOCK_MONOTONIC counts sleep too, which `time.monotonic` does not.
+# A lease runs on while the machine sleeps, so the countdown must too: CLOCK_BOOTTIME on Linux, and CLOCK_MONOTONIC on
+# macOS, which counts sleep, unlike `time.monotonic`.
 _CLOCK: Final = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
 def elapsed() -> float:
-    """Seconds on a clock that never goes back and goes on while the machine sleeps."""
+    """Seconds on a monotonic clock that also runs while the machine sleeps."""
     return time.clock_gettime(_CLOCK)
 
 
 class Clock(Protocol):
-    """What operations ask for the time, and drivers keep right."""
+    """The clock that operations read and drivers measure."""
 
     def now(self) -> datetime:
         """The server's time, UTC, in whole milliseconds."""
@@ -48,22 +48,22 @@ class Clock(Protocol):
 class ServerClock:
     """The server's time: this host's monotonic clock plus an offset measured against the server.
 
-    The driver measures at connect, every 10 s while it is used, and after any error. A measurement that took
-    longer than 1 s is thrown away, unless there is no better one: then it serves, but the next use measures again.
-    (A worker started while the primary was frozen was 2 s ahead for 10 s, and took tasks from others before their
-    leases had ended.) Until the first one, the host's own clock serves.
+    The driver measures at connect, every 10 s of use, and after any error. A measurement that took longer than 1 s
+    is dropped unless none was better; then it is used, and the next use measures again. (A worker that started while
+    the primary was frozen was 2 s ahead for 10 s, and took tasks whose leases had not ended.) Before the first
+    measurement the host's own clock is used.
     """
 
     def __init__(self) -> None:
         self._offset = time.time() - elapsed()
         self._measured_at: float | None = None
         self._took = float("inf")
-        """How long the measurement that serves took: twice its largest error."""
+        """How long the current measurement took: twice its largest error."""
         self._stale = True
 
     def now(self) -> datetime:
         """The server's time, UTC, in whole milliseconds."""
-        # Asked for at every ending; cutting the seconds costs a quarter of cutting the datetime.
+        # Called at every ending: rounding the float takes a quarter of the time of rounding the datetime.
         return datetime.fromtimestamp(math.floor((elapsed() + self._offset) * 1000) / 1000, UTC)
 
     def wants_measuring(self) -> bool:
@@ -85,25 +85,25 @@ class ServerClock:
 
 
 class FrozenClock:
-    """A clock for tests: it moves only when told."""
+    """A clock for tests that moves only by `advance`."""
 
     def __init__(self, now: datetime | None = None) -> None:
         self._now = whole_milliseconds(now or datetime(2030, 1, 1, tzinfo=UTC))
 
     def now(self) -> datetime:
-        """The instant it stands at."""
+        """The current instant."""
         return self._now
 
     def advance(self, seconds: float) -> None:
-        """Move on by so many seconds."""
+        """Move on by this many seconds."""
         self._now = whole_milliseconds(self._now + timedelta(seconds=seconds))
 
     def wants_measuring(self) -> bool:
-        """Whether it is time to ask the server: never."""
+        """False: it never asks the server."""
         return False
 
     def measured(self, server: datetime, sent: float, received: float) -> None:
-        """Leave the server's time aside."""
+        """Ignore the server's time."""
 
     def doubt(self) -> None:
-        """Go on standing still."""
+        """Do nothing."""

@@ -1,4 +1,4 @@
-"""The only place that reads the environment: where a queue is that nobody has named otherwise."""
+"""The defaults from environment variables, for the place of a queue. No other module of the library reads these."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ DEFAULT_NAMESPACE = "default"
 
 
 def uri_named(given: str | None = None) -> str | None:
-    """The MongoDB that is named: `given`, else MONGOQ_URI; None where neither is."""
+    """The URI of MongoDB: `given`, else MONGOQ_URI, else None."""
     return given or os.environ.get("MONGOQ_URI") or None
 
 
 def namespace_named(given: str | None = None) -> str:
-    """The namespace that is named: `given`, else MONGOQ_NAMESPACE, else `default`."""
+    """The namespace: `given`, else MONGOQ_NAMESPACE, else `default`."""
     return given or os.environ.get("MONGOQ_NAMESPACE") or DEFAULT_NAMESPACE

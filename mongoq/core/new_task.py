@@ -1,4 +1,4 @@
-"""A task before it exists, checked at birth."""
+"""A task to be enqueued, checked when it is made."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ _policy_of: Final = attrgetter(*POLICY_NAMES)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewTask:
-    """A task that does not exist yet, checked at birth: `InvalidTask` lists everything that is wrong.
+    """A task to be enqueued. Its arguments are those of `Queue.new`.
 
-    The arguments are those of `Queue.new`, where they are explained.
+    It is checked when it is made: `InvalidTask` lists every fault.
     """
 
     tags: Mapping[str, Any] = field(default_factory=dict, kw_only=False)
@@ -45,7 +45,7 @@ class NewTask:
     keep_completed: Duration | Unset = UNSET
     keep_failed: Duration | Unset = UNSET
     carried: Mapping[str, Any] = field(init=False, repr=False)
-    """The policy it was given, in its inner form."""
+    """The options of its policy that were given, durations as `timedelta`."""
 
     def __post_init__(self) -> None:
         checker = Checker(InvalidTask)
@@ -66,7 +66,7 @@ class NewTask:
 
     @property
     def skips(self) -> bool:
-        """Whether a task that has its key or `unique` value already will do as well."""
+        """Whether an existing task with its key or `unique` value is returned instead of an error."""
         return self.on_conflict == "skip"
 
     def _check_times(self, checker: Checker) -> None:
@@ -90,10 +90,10 @@ class NewTask:
 
 
 def each(items: Iterable[Tags | NewTask], common: Mapping[str, Any]) -> Iterator[tuple[NewTask, Tags]]:
-    """Options and tags of each item, checked; `common` are the options of those that are only tags.
+    """Check the items, and yield the options and tags of each; `common` are the options of items that are tags only.
 
-    A collection is checked as a whole before the first is given (1 µs each), any other iterable item by item.
-    InvalidTask names the place of what is wrong: `tasks[7].tags.user`.
+    A collection is checked as a whole before the first item is yielded (1 µs each), any other iterable item by item.
+    Raises InvalidTask with the place of each fault, such as `tasks[7].tags.user`.
     """
     options = NewTask(**common)
     at_hand = isinstance(items, Collection)
@@ -112,7 +112,7 @@ def each(items: Iterable[Tags | NewTask], common: Mapping[str, Any]) -> Iterator
 
 
 def at(place: int, faults: Iterable[Fault]) -> list[Fault]:
-    """The faults of the item at `place` of many."""
+    """Give the faults of one item the place of that item."""
     return [fault._replace(field=f"tasks[{place}].{fault.field}") for fault in faults]
 
 

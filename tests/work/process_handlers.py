@@ -8,6 +8,7 @@ import os
 import re
 import resource
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -181,6 +182,10 @@ def quick_or_stuck(task: Task) -> None:
 def brief(task: Task) -> None:
     time.sleep(0.001)
     note(task)
+
+
+def options(task: Task) -> list[Any]:
+    return [sys.flags.optimize, "error::UserWarning" in sys.warnoptions, sys._xoptions.get("utf8")]
 
 
 def follows(task: Task) -> Any:

@@ -145,15 +145,22 @@ class AsyncDriver:
         self._loop = loop
 
     async def _answer(self, asked: Command | Inner, session: Any) -> Any:
+        task = asyncio.current_task()
+        asked_to_end = task.cancelling() if task else 0
         try:
             if self.BOUND.get() is None:
-                return await self._ask(asked, session)
-            with unbound(self.BOUND):
-                return await self._ask(asked, session)
+                reply = await self._ask(asked, session)
+            else:
+                with unbound(self.BOUND):
+                    reply = await self._ask(asked, session)
         except MongoqError:
             raise
         except RAISED as error:
             raise translated(error, self.connection.where) from error
+        if task and task.cancelling() > asked_to_end:
+            # `asyncio.wait_for` of Python 3.11, which PyMongo sends with, loses a cancellation that meets its result.
+            raise asyncio.CancelledError
+        return reply
 
     def _ask(self, asked: Command | Inner, session: Any) -> Coroutine[Any, Any, Any]:
         return self._call(asked, session) if type(asked) in CALLS else self._do(asked)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import Any
 
-from mongoq.core.task import WorkerInfo
+from mongoq.core.stats import WorkerInfo
 from mongoq.storage.commands import Delete, Document, KeyTaken, Op, UpdateMany, find
 from mongoq.storage.context import Context
 from mongoq.storage.documents import filters

@@ -11,12 +11,12 @@ from mongoq.worker.attempt import FOREVER, effective_error
 
 
 class Down(IntEnum):
-    """The messages of the control pipe. Each starts with its kind and the number of the task that it is about."""
+    """The messages of the control pipe. Each starts with its kind and the number of a task."""
 
     INTERRUPT = 0
     """The reason, seconds left or None: the handler should stop."""
     RECALL = 1
-    """Return the task unstarted, if that is still possible."""
+    """Return the tasks up to this one that have not started."""
 
 
 class Up(IntEnum):
@@ -31,7 +31,7 @@ class Up(IntEnum):
     RAISED = 3
     """The pickled error, and its cause as a `Described` or None."""
     UNSTARTED = 4
-    """The number of a task that was recalled in time."""
+    """The numbers of the first and the last task that were recalled in time."""
     TRANSACTION_BEGINS = 5
     """Until when on `elapsed()` the lease is being extended, for a transaction of the handler's own."""
     TRANSACTION_ENDS = 6

@@ -7,10 +7,24 @@ its class may not be importable in the parent, and its traceback cannot be pickl
 from __future__ import annotations
 
 import pickle
-from typing import Any
+from typing import Any, NamedTuple
 
-from mongoq.core.signals import DeadlineExceeded, Interrupted, Signal
-from mongoq.core.verdict import Described, Ending, Raised, Returned, describe
+from mongoq.core.failures import Described, describe
+from mongoq.core.signals import DeadlineExceeded, Interrupted, Interruption, Signal
+from mongoq.core.verdict import Ending, Raised, Returned
+from mongoq.worker.attempt import LiveAttempt
+
+
+class Outcome(NamedTuple):
+    """What came back from a child."""
+
+    attempts: list[LiveAttempt]
+    """One that ran, or those that were not started."""
+    ending: Ending | None
+    """How it ended; None where they were not started."""
+    seconds: float
+    following: LiveAttempt | None
+    """The attempt that has started meanwhile."""
 
 
 class Unsent:
@@ -64,3 +78,10 @@ def unpack_error(packed: bytes, cause: Described | None) -> Ending:
     if cause is not None:
         error.__cause__ = cause
     return Raised(error)
+
+
+def killed_for(reason: Interruption | None, *, late: bool) -> BaseException:
+    """What a handler is said to have raised whose process was killed."""
+    if reason is None or (late and reason is not Interruption.CANCEL):
+        return DeadlineExceeded()
+    return Interrupted(reason)
