@@ -143,12 +143,22 @@ def emptied(now: datetime, keep: timedelta) -> Update:
     return update
 
 
-def changed(change: Change, document: Document, now: datetime, mark: str, *, give_up: bool) -> Update:
-    """Apply `change` to the live task in `document`; `give_up` ends the claim of its holder, uncharged."""
+def later(earliest: datetime, latest: datetime, delay: timedelta) -> datetime:
+    """The instant after `delay`, which must not come early: counted from the most that the server's time can be."""
+    return latest + delay if delay else earliest
+
+
+def changed(
+    change: Change, document: Document, now: datetime, mark: str, *, give_up: bool, latest: datetime | None = None
+) -> Update:
+    """Apply `change` to the live task in `document`; `give_up` ends the claim of its holder, uncharged.
+
+    `now` is the least that the server's time can be, `latest` the most.
+    """
     given = change.given
     run_at = given.get(fields.RUN_AT) or document[fields.RUN_AT]
     if "delay" in given:
-        run_at = whole_milliseconds(now + _duration(given.pop("delay")))
+        run_at = whole_milliseconds(later(now, latest or now, _duration(given.pop("delay"))))
     written: dict[str, Any] = {fields.MODIFIED_AT: now, fields.MODIFICATION: mark}
     grown = {fields.VERSION: 1}
     removed = {name: "" for name, value in given.items() if value is None}

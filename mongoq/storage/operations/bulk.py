@@ -67,7 +67,7 @@ def delete_all(
     states = _among([*WAITING, *FINISHED] if older_than is None else FINISHED, state)
     where = {**chosen, **filters.in_states(states)}
     if older_than is not None:
-        where |= filters.finished_by(context.clock.now() - older_than)
+        where |= filters.finished_by(context.clock.earliest() - older_than)
 
     def delete(batch: list[Document]) -> Op[int]:
         guard = {**where, **filters.by_keys(_keys(batch))}
@@ -162,8 +162,8 @@ def update(
             raise WrongState(key, task.state, "only waiting tasks can be changed")
         if missed == (task.version, task.created_at):
             raise WrongState(key, task.state, "its document has no `version` that is an integer, so it is not changed")
-        now = context.clock.now()
-        due = run_at if delay is None else whole_milliseconds(now + delay)
+        now = context.clock.earliest()
+        due = run_at if delay is None else whole_milliseconds(updates.later(now, context.clock.latest(), delay))
         change = updates.adjusted(now, priority=priority, run_at=due, expires_at=expires_at)
         if (yield from update_many(context.tasks, filters.waiting(key, task.version), change)):
             return (yield from get(context, key))

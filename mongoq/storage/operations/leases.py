@@ -51,7 +51,7 @@ def renew(context: Context, claims: Collection[Claimed], lease: timedelta, *, br
     """
     if bring_back:
         return (yield from _bring_back(context, claims, lease))
-    now = context.clock.now()
+    now = context.clock.latest()
     update, wanted = updates.renewed(now, lease), whole_milliseconds(now + lease)
     keys, tokens = _names(claims)
     written = yield from update_skipping_locked(
@@ -79,7 +79,7 @@ def _bring_back(context: Context, claims: Collection[Claimed], lease: timedelta)
     nothing.
     """
     held = yield from look(context, claims)
-    now = context.clock.now()
+    now = context.clock.latest()
     longer: dict[datetime, list[Claimed]] = defaultdict(list)
     rest: list[Claimed] = []
     for claim, found in held.items():

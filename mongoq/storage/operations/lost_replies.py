@@ -33,7 +33,7 @@ def recover(context: Context, tokens: Sequence[str]) -> Op[list[Unread]]:
     yield from catch_up(context, tokens[0])
     where = {**filters.first_running(), fields.TOKEN: {"$in": list(tokens)}}
     found = yield from find(context.tasks, where, hint=indexes.LEASE, majority=True)
-    now = context.clock.now()
+    now = context.clock.latest()
     return [Unread(document, context.namespace, now) for document in found]
 
 

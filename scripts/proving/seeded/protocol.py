@@ -45,6 +45,8 @@ def _ended_with_attempt(ended: Any, *given: Any, **options: Any) -> Any:
     return {**update, "$inc": {**update["$inc"], "attempts": 1}} if "retries" in update["$inc"] else update
 
 
+@FAULTS.function("client clock", "mongoq.core.clock:ServerClock.earliest", rule="client clock")
+@FAULTS.function("client clock", "mongoq.core.clock:ServerClock.latest", rule="client clock")
 @FAULTS.function("client clock", "mongoq.core.clock:ServerClock.now", "unit/test_clock.py", rule="client clock")
 def _time_of_this_host(now: Any, clock: Any) -> Any:
     return datetime.fromtimestamp(math.floor(time.time() * 1000) / 1000, UTC)
@@ -213,3 +215,17 @@ def _unasked_in_any_claim(unasked_since: Any, keys: Any, version: Any) -> Any:
 def _rerun_with_cancel_request(rerun: Any, *given: Any, **options: Any) -> Any:
     written, removed = rerun(*given, **options)
     return [written, {"$unset": [name for name in removed["$unset"] if name != "cancel_requested"]}]
+
+
+@FAULTS.function(
+    "what is due is so by the middle of the clock", "mongoq.core.clock:ServerClock.earliest", "unit/test_clock.py"
+)
+def _earliest_by_the_middle(earliest: Any, clock: Any) -> Any:
+    return clock.now()
+
+
+@FAULTS.function(
+    "a delay counts from the least time", "mongoq.storage.documents.updates:later", "storage/test_cautious_clock.py"
+)
+def _later_than_the_least(later: Any, earliest: Any, latest: Any, delay: Any) -> Any:
+    return earliest + delay
