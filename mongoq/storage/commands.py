@@ -25,6 +25,8 @@ Keys = Sequence[tuple[str, int]]
 
 TIME_IS_UP: Final = 50
 """The server's code where a command ran into its time limit."""
+WRITE_CONFLICT: Final = 112
+"""The server's code where another transaction has written to a document, or a write met this one."""
 DUPLICATE: Final = 11000
 """The server's code where a unique index has the value already."""
 

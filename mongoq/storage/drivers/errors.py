@@ -21,12 +21,11 @@ from mongoq.core.errors import (
     StorageUnavailable,
     Unsupported,
 )
-from mongoq.storage.commands import DUPLICATE, TIME_IS_UP, KeyTaken, PartlyWritten
+from mongoq.storage.commands import DUPLICATE, TIME_IS_UP, WRITE_CONFLICT, KeyTaken, PartlyWritten
 
 # The server went away or is changing its role; the write may or may not have been applied.
 AMBIGUOUS: Final = frozenset({6, 7, TIME_IS_UP, 64, 89, 91, 189, 262, 9001, 10107, 11600, 11602, 13388, 13435, 13436})
 NO_TRANSACTIONS: Final = 20
-WRITE_CONFLICT: Final = 112
 TRANSIENT: Final = "TransientTransactionError"
 UNKNOWN_COMMIT: Final = "UnknownTransactionCommitResult"
 

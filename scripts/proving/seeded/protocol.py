@@ -7,7 +7,7 @@ import time
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from proving.seeded.fault import Faults, without
+from proving.seeded.fault import Faults, answered, without
 
 FAULTS: Final = Faults()
 
@@ -229,3 +229,12 @@ def _earliest_by_the_middle(earliest: Any, clock: Any) -> Any:
 )
 def _later_than_the_least(later: Any, earliest: Any, latest: Any, delay: Any) -> Any:
     return earliest + delay
+
+
+@FAULTS.function(
+    "what takes long is held by a transaction",
+    "mongoq.storage.operations.skip_locked:conflicting",
+    "storage/test_skip_locked.py",
+)
+def _always_conflicting(conflicting: Any, *given: Any) -> Any:
+    return answered(True)
