@@ -28,6 +28,10 @@ LONGEST_GATHERING: Final = 0.05
 SHORTEST_GATHERING: Final = 0.005
 """Seconds. Endings that come faster gather while those before them are written."""
 
+BAD_CONTENT: Final = (*UNFIT, 15, 22, 52, 17280)
+"""Codes of a refusal that time will not change: for what is no BSON, too deeply nested, or has names that MongoDB
+reserves, too. Any other (a lost right, a full disk, a killed operation) is the server's affair."""
+
 Instead = Callable[[Completion, MongoqError], Verdict]
 """Decides what becomes of a task whose ending was refused with the change or the result that came with it."""
 
@@ -154,7 +158,7 @@ class Finisher:
             else:
                 self._write_with_changes(ending, PROBE if again else WRITE_LIMIT)
         except StorageRefused as error:
-            if error.code is None or error.code in UNFIT:
+            if _concerns(error):
                 self._write_failure(ending, error)
             else:
                 self._keep(ending, str(error))
@@ -170,6 +174,9 @@ class Finisher:
             operation = finish_and_modify(self._runtime.context, Ended(attempt.task, verdict), time_limit=patience)
             done = self._runtime.run(operation)
         except (DependencyError, InvalidTask, StorageRefused) as error:
+            if isinstance(error, StorageRefused) and not _concerns(error):
+                self._keep(ending, str(error))
+                return
             self._write([Completion(attempt, self._instead(ending, error))])
             return
         self._decided([ending], [] if done else [attempt])
@@ -197,3 +204,8 @@ class Finisher:
             tell_lost(self._runtime, attempt)
         for wake in wakes:
             self._runtime.wake(wake)
+
+
+def _concerns(error: StorageRefused) -> bool:
+    """Whether a refusal concerns what was to be written, and not the server."""
+    return error.code is None or error.code in BAD_CONTENT

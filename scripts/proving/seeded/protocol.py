@@ -238,3 +238,12 @@ def _later_than_the_least(later: Any, earliest: Any, latest: Any, delay: Any) ->
 )
 def _always_conflicting(conflicting: Any, *given: Any) -> Any:
     return answered(True)
+
+
+@FAULTS.function(
+    "every refusal of a follow-up is its own fault",
+    "mongoq.worker.services.finisher:_concerns",
+    "unit/worker/test_finisher.py",
+)
+def _concerns_always(concerns: Any, error: Any) -> Any:
+    return True

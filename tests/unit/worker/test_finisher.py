@@ -185,3 +185,47 @@ def test_of_the_changes_that_are_tried_again_one_is_made_at_a_time(
     ledger.hurry()
     finisher.step(elapsed())
     assert run[3:] == ["finish_and_modify"]
+
+
+@pytest.mark.parametrize("code", [11601, 14031, 13, 134, 202, 121, 8])
+def test_a_completion_with_a_follow_up_is_kept_where_the_server_has_a_reason_of_its_own(
+    finisher_on: Callable[..., Any], code: int
+) -> None:
+    refusals = [StorageRefused("not now", code=code)]
+
+    def run(operation: Any) -> Any:
+        name = operation.__name__
+        operation.close()
+        if name == "finish_and_modify" and refusals:
+            raise refusals.pop()
+        return True if name == "finish_and_modify" else Finished([], [])
+
+    finisher, ledger, _ = finisher_on(run)
+    finisher.step(elapsed())
+    assert [one.attempt.key for one in ledger.kept_due(float("inf"))] == ["b"]
+    ledger.hurry()
+    finisher.step(elapsed())
+    assert (ledger.unwritten, len(ledger)) == (0, 0)
+
+
+@pytest.mark.parametrize("code", [None, 15, 17419])
+def test_a_refusal_of_the_follow_up_itself_is_decided_at_once(
+    context: Context, make_attempt: Make, code: int | None
+) -> None:
+    def run(operation: Any) -> Any:
+        name = operation.__name__
+        operation.close()
+        if name == "finish_and_modify":
+            raise StorageRefused("it does not fit", code=code)
+        return Finished([], [])
+
+    decided: list[str] = []
+
+    def instead(ending: Any, _: Any) -> Verdict:
+        decided.append(ending.attempt.key)
+        return Verdict(Event.COMPLETE)
+
+    runtime = Runtime(context, run, "w", Telemetry(), lambda _: None)
+    runtime.ledger.end(make_attempt(0.0), Verdict(Event.COMPLETE, modification=Modification()))
+    Finisher(runtime, Prefetch(), instead).step(elapsed())
+    assert (decided, runtime.ledger.unwritten) == (["k1"], 0)
