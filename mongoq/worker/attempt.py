@@ -60,6 +60,7 @@ class LiveAttempt:
     __slots__ = (
         "_ended_as",
         "_interruption",
+        "_late",
         "_lease_before",
         "_limit",
         "_open",
@@ -99,6 +100,7 @@ class LiveAttempt:
         """Whether its handler was interrupted at its deadline."""
         self.on_interrupt: Callable[[LiveAttempt, Interruption], None] | None = None
         """Called at every `interrupt`, in the thread of the caller."""
+        self._late: bool | None = None
         self._limit = FOREVER
         self._interruption: Interruption | None = None
         self._open = [None]
@@ -187,6 +189,17 @@ class LiveAttempt:
             return False
         self._ended_as = stage
         return True
+
+    @property
+    def late(self) -> bool:
+        """Whether its lease was over when this was first asked, which is before its ending is first sent.
+
+        An ending that was sent in time may find its task gone because of itself, after a lost reply. One that was not
+        has to take a task that is gone for another's.
+        """
+        if self._late is None:
+            self._late = elapsed() >= self.lease_until and not self.in_transaction
+        return self._late
 
     def settle(self, stage: Stage) -> None:
         """Note what became of its ending: written, or refused because the lease was lost."""

@@ -21,6 +21,8 @@ class Ended(NamedTuple):
 
     task: Task
     verdict: Verdict
+    late: bool = False
+    """Whether the lease was over by the holder's own countdown before the ending was sent for the first time."""
 
     @property
     def token(self) -> str:

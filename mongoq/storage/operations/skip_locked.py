@@ -102,7 +102,7 @@ class BlockedKeys:
             self._until.pop(key, None)
 
 
-class _Undone(Exception):  # noqa: N818 -- it undoes a transaction, and is no error
+class _Undone(Exception):
     """Raised in a transaction that is to leave no trace."""
 
 
