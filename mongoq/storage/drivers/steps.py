@@ -21,6 +21,7 @@ from mongoq.core.clock import Clock, elapsed
 from mongoq.core.errors import StorageUnavailable
 from mongoq.core.events import Signpost, Telemetry
 from mongoq.storage.commands import (
+    WRITE_CONFLICT,
     Abort,
     Command,
     Commit,
@@ -32,7 +33,7 @@ from mongoq.storage.commands import (
     Transact,
     Within,
 )
-from mongoq.storage.drivers.errors import TRANSIENT, UNKNOWN_COMMIT, WRITE_CONFLICT, has_label
+from mongoq.storage.drivers.errors import TRANSIENT, UNKNOWN_COMMIT, has_label
 
 T = TypeVar("T")
 

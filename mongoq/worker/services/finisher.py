@@ -10,7 +10,7 @@ from typing import Final
 from mongoq.core.errors import DependencyError, InvalidTask, MongoqError, StorageRefused, StorageUnavailable
 from mongoq.core.events import Signpost
 from mongoq.core.verdict import Verdict
-from mongoq.storage.drivers.errors import WRITE_CONFLICT
+from mongoq.storage.commands import WRITE_CONFLICT
 from mongoq.storage.operations.decide import Ended
 from mongoq.storage.operations.finish import Finished, finish, finish_and_modify
 from mongoq.storage.operations.malformed import UNFIT

@@ -256,3 +256,12 @@ def _concerns_always(concerns: Any, error: Any) -> Any:
 )
 def _may_be_missing_however_late(may_be_missing: Any, ending: Any) -> Any:
     return may_be_missing(ending._replace(late=False))
+
+
+@FAULTS.function(
+    "a server without sessions is a wrong URI",
+    "mongoq.storage.drivers.errors:_without_sessions",
+    "unit/test_failures.py",
+)
+def _never_without_sessions(without_sessions: Any, error: Any) -> Any:
+    return False

@@ -11,8 +11,8 @@ from mongoq.core.events import Telemetry
 from mongoq.core.lifecycle import Event
 from mongoq.core.modification import Modification
 from mongoq.core.verdict import Verdict
+from mongoq.storage.commands import WRITE_CONFLICT
 from mongoq.storage.context import Context
-from mongoq.storage.drivers.errors import WRITE_CONFLICT
 from mongoq.storage.operations.finish import Finished
 from mongoq.worker.attempt import LiveAttempt
 from mongoq.worker.ledger import GATHERED, Ledger
