@@ -89,7 +89,7 @@ def translated(error: Exception, where: str) -> MongoqError:
     return meant
 
 
-def _without_sessions(error: Exception) -> bool:
+def _without_sessions(error: BaseException) -> bool:
     """Whether the driver met a server that was neither primary nor secondary when the connection was opened.
 
     Such a server names no time limit of sessions, so the driver says that it has none.
@@ -110,6 +110,8 @@ def _not_in_service(error: Exception, where: str) -> MongoqError | None:
         return StorageUnavailable("MongoDB has lost the cursor of a long read, as a fail-over does", code=error.code)
     if isinstance(error, driver.InvalidOperation) and "close" not in text.lower():
         return StorageRefused("the session or its transaction is over, or it belongs to another client")
+    if isinstance(error, driver.ConfigurationError) and ("DNS" in text or "resol" in text):
+        return StorageUnavailable("the name in the mongodb+srv URI could not be looked up")
     if isinstance(error, driver.ConfigurationError) and "wire version" in text:
         return ConfigurationError(f"the MongoDB at {where} is too old or too new for this version of PyMongo")
     return None
@@ -132,8 +134,6 @@ def _translated(error: Exception, where: str) -> MongoqError:
         return _server_error(error.code, _text(error), error.details or {})
     if isinstance(error, driver.InvalidOperation):
         return QueueClosed("the MongoDB client was closed")
-    if isinstance(error, driver.ConfigurationError) and ("DNS" in str(error) or "resol" in str(error)):
-        return StorageUnavailable("the name in the mongodb+srv URI could not be looked up")
     if isinstance(error, driver.ConfigurationError | driver.InvalidURI):
         return ConfigurationError(f"the MongoDB URI is not acceptable: {_uri_advice(str(error))}")
     return StorageRefused(f"the driver refused: {type(error).__name__}")

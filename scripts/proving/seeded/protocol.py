@@ -265,3 +265,10 @@ def _may_be_missing_however_late(may_be_missing: Any, ending: Any) -> Any:
 )
 def _never_without_sessions(without_sessions: Any, error: Any) -> Any:
     return False
+
+
+@FAULTS.function(
+    "an answer that the set may forget", "mongoq.storage.operations.queries:get", "work/test_waiting_for.py"
+)
+def _get_by_one_server(get: Any, context: Any, key: Any, **options: Any) -> Any:
+    return get(context, key)
