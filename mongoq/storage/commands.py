@@ -244,6 +244,14 @@ class Abort:
 
 
 @dataclass(frozen=True, slots=True)
+class KillSessions:
+    """Nothing, after the server was told to abort the transactions of these sessions, given by their 16 bytes."""
+
+    session_ids: Sequence[bytes]
+    timeout: timedelta
+
+
+@dataclass(frozen=True, slots=True)
 class Pause:
     """Nothing, after so many seconds."""
 
@@ -330,7 +338,8 @@ class Entered:
 
 Command: TypeAlias = (
     Find | Count | Aggregate | InsertOne | InsertMany | UpdateMany | FindAndUpdate | Delete | Bulk | Hello | Measure
-    | ListCollections | ListIndexes | CreateIndexes | Transact | Within | OpenTransaction | Commit | Abort | Pause
+    | ListCollections | ListIndexes | CreateIndexes | Transact | Within | OpenTransaction | Commit | Abort
+    | KillSessions | Pause
     | Wait | Call | Loop | Apart | Start | Join | Watch | Next | Unwatch | Entered
 )  # fmt: skip
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, Protocol, runtime_checkable
+from typing import Final, Protocol
 
 from mongoq.core.clock import elapsed
 from mongoq.core.options import Policy
@@ -29,25 +29,6 @@ class Readable(Protocol):
     @property
     def size(self) -> int: ...  # noqa: D102
     def read(self) -> Task: ...  # noqa: D102
-
-
-@runtime_checkable
-class TransactionHolder(Protocol):
-    """The live side of a task whose handler may open a transaction of its own."""
-
-    @property
-    def lease_left(self) -> float:
-        """Seconds for which the lease lasts without a renewal; 0 where that is not known."""
-
-    def begin_transaction(self, lease_until: float) -> None:
-        """Leave the lease alone until the transaction is over; it is being extended until then, on `elapsed()`."""
-
-    def end_transaction(self, *, committed: bool, extended: bool = True, retry_as: Snooze | None = None) -> None:
-        """Go on as before, or as an attempt that has completed its task.
-
-        `extended` says whether the extension of the lease was written. `retry_as` stands for the error that it was
-        raised from, should the handler end with that error.
-        """
 
 
 class LiveAttempt:
@@ -79,6 +60,7 @@ class LiveAttempt:
         "lost_leases",
         "on_interrupt",
         "policy",
+        "session_id",
         "token",
     )
 
@@ -106,6 +88,8 @@ class LiveAttempt:
         self._open = [None]
         self._reached = Stage.CLAIMED
         self._ended_as: Stage | None = None
+        self.session_id: bytes | None = None
+        """The session of its own transaction, while that is open."""
         self._transaction_until = 0.0
         self._lease_before = 0.0
         self._retry_as: Snooze | None = None
@@ -231,8 +215,13 @@ class LiveAttempt:
         if lease_until:
             self.extended = object()
 
+    def note_session(self, session_id: bytes) -> None:
+        """Note in which session the transaction is open: a worker that stops has it aborted."""
+        self.session_id = session_id
+
     def end_transaction(self, *, committed: bool, extended: bool = True, retry_as: Snooze | None = None) -> None:
         """Go on as before, or as an attempt that has completed its task."""
+        self.session_id = None
         if not extended:
             self.lease_until = self._lease_before
         self._retry_as = retry_as

@@ -6,11 +6,12 @@ What a call returns is the reply, an awaitable of it or a cursor, as the client'
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any, Final
 
 import pymongo
+from bson.binary import UUID_SUBTYPE, Binary
 from pymongo import ReadPreference, WriteConcern
 from pymongo.read_concern import ReadConcern
 
@@ -27,6 +28,7 @@ from mongoq.storage.commands import (
     Hello,
     InsertMany,
     InsertOne,
+    KillSessions,
     ListCollections,
     ListIndexes,
     Removing,
@@ -80,6 +82,11 @@ class Handles:
     def hello(self) -> Any:
         """Ask the server for its time and its set."""
         return self._database.with_options(read_preference=ReadPreference.PRIMARY).command("hello", codec_options=CODEC)
+
+    def kill(self, session_ids: Sequence[bytes]) -> Any:
+        """End sessions of this user, with their transactions."""
+        known = [{"id": Binary(one, UUID_SUBTYPE)} for one in session_ids]
+        return self._database.client.admin.command("killSessions", known)
 
 
 def call(handles: Handles, command: Any, session: Any) -> Any:
@@ -159,6 +166,7 @@ CALLS: Final[dict[type, Callable[[Handles, Any, Own], Any]]] = {
     ListIndexes: _list_indexes,
     CreateIndexes: _create_indexes,
     Hello: lambda handles, _command, _own: handles.hello(),
+    KillSessions: lambda handles, command, _own: handles.kill(command.session_ids),
 }
 """The commands that are one call of a method, by kind: a table, since a `match` asks for one kind after the other."""
 REPLIES: Final[dict[type, Callable[[Any], int]]] = {
