@@ -29,6 +29,7 @@ from mongoq.storage.commands import (
     Watch,
 )
 from mongoq.storage.drivers.async_connection import AsyncConnection
+from mongoq.storage.drivers.authentication import Authentication, pools_of
 from mongoq.storage.drivers.awaiting import awaited, called, roll_back, running, wait
 from mongoq.storage.drivers.calls import CALLS, ROWS, Handles, call, reply_of, time_limit
 from mongoq.storage.drivers.errors import RAISED, translated
@@ -79,6 +80,7 @@ class AsyncDriver:
     def __init__(self, connection: AsyncConnection, clock: Clock, telemetry: Telemetry | None = None) -> None:
         self.connection: Final = connection
         self._handles = Handles(connection.database)
+        self._authentication = Authentication()
         self._stepper = Stepper(clock, Telemetry() if telemetry is None else telemetry)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._beside: set[asyncio.Task[Any]] = set()
@@ -156,6 +158,11 @@ class AsyncDriver:
         except MongoqError:
             raise
         except RAISED as error:
+            if self._authentication.lost(error):
+                for pool in pools_of(self.connection.database.client):
+                    dropped = pool.reset_without_pause()
+                    if dropped is not None:  # Motor's pools are those of a blocking client
+                        await dropped
             raise translated(error, self.connection.where) from error
         if task and task.cancelling() > asked_to_end:
             # `asyncio.wait_for` of Python 3.11, which PyMongo sends with, loses a cancellation that meets its result.

@@ -32,6 +32,7 @@ from mongoq.storage.commands import (
     Wait,
     Watch,
 )
+from mongoq.storage.drivers.authentication import Authentication, pools_of
 from mongoq.storage.drivers.calls import CALLS, ROWS, Handles, call, reply_of, time_limit
 from mongoq.storage.drivers.connection import Connection
 from mongoq.storage.drivers.errors import RAISED, translated
@@ -76,6 +77,7 @@ class BlockingDriver:
     def __init__(self, connection: Connection, clock: Clock, telemetry: Telemetry | None = None) -> None:
         self.connection: Final = connection
         self._handles = Handles(connection.database)
+        self._authentication = Authentication()
         self._stepper = Stepper(clock, Telemetry() if telemetry is None else telemetry)  # without listeners it is false
 
     def run(self, op: Op[T]) -> T:
@@ -141,6 +143,9 @@ class BlockingDriver:
         except MongoqError:
             raise
         except RAISED as error:
+            if self._authentication.lost(error):
+                for pool in pools_of(self.connection.database.client):
+                    pool.reset_without_pause()
             raise translated(error, self.connection.where) from error
 
     def _ask(self, asked: Command | Inner, session: Any) -> Any:  # noqa: C901, PLR0912 -- one line for each command

@@ -32,6 +32,9 @@ BAD_CONTENT: Final = (*UNFIT, 15, 22, 52, 17280)
 """Codes of a refusal that time will not change: for what is no BSON, too deeply nested, or has names that MongoDB
 reserves, too. Any other (a lost right, a full disk, a killed operation) is the server's affair."""
 
+TELL_EVERY: Final = 10.0
+"""Seconds between two log lines about one cause: a user that is gone made 561 lines in 20 s."""
+
 Instead = Callable[[Completion, MongoqError], Verdict]
 """Decides what becomes of a task whose ending was refused with the change or the result that came with it."""
 
@@ -51,6 +54,9 @@ class Finisher:
         self._prefetch = prefetch
         self._instead = instead
         self._gathering_since = 0.0
+        self._untold: dict[str, tuple[str, int]] = {}
+        """What was kept and not logged yet, by its cause: the first key, and how many there are."""
+        self._told_at: dict[str, float] = {}
 
     def step(self, now: float) -> float | None:
         """Write what has gathered. An ending whose write fails is kept and written again, as long as it takes.
@@ -69,6 +75,7 @@ class Finisher:
                 self._write_all(batch)
         finally:
             ledger.give_back()
+            self._tell_kept()
         self._write_all(ledger.kept_due(self._runtime.elapsed()), again=True)
         return ledger.write_after(self._runtime.elapsed())
 
@@ -197,7 +204,18 @@ class Finisher:
 
     def _keep(self, ending: Completion, why: str) -> None:
         if self._ledger.keep(ending, self._runtime.elapsed()):
-            log.warning("the ending of task %s is not written yet (%s): it is tried again", ending.attempt.key, why)
+            first, count = self._untold.get(why, (ending.attempt.key, 0))
+            self._untold[why] = first, count + 1
+
+    def _tell_kept(self) -> None:
+        """Log what was kept: one line for each cause, with a count, and no second one for a while."""
+        now = self._runtime.elapsed()
+        for why, (first, count) in list(self._untold.items()):
+            if now - self._told_at.get(why, float("-inf")) >= TELL_EVERY:
+                self._told_at[why] = now
+                del self._untold[why]
+                others = f" and {count - 1} others" if count > 1 else ""
+                log.warning("the ending of task %s%s is not written yet (%s): it is tried again", first, others, why)
 
     def _decided(self, endings: list[Completion], lost: list[LiveAttempt]) -> None:
         wakes = self._ledger.written(endings, lost)

@@ -110,3 +110,12 @@ def _get_by_one_server(get: Any, context: Any, key: Any, **options: Any) -> Any:
 )
 def _leave_transactions(end_transactions: Any, engine: Any) -> None:
     return None
+
+
+@FAULTS.function(
+    "connections outlive their user",
+    "mongoq.storage.drivers.authentication:pools_of",
+    "faults/test_operators.py",
+)
+def _no_pools(pools_of: Any, client: Any) -> Any:
+    return []

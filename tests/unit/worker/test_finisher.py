@@ -229,3 +229,32 @@ def test_a_refusal_of_the_follow_up_itself_is_decided_at_once(
     runtime.ledger.end(make_attempt(0.0), Verdict(Event.COMPLETE, modification=Modification()))
     Finisher(runtime, Prefetch(), instead).step(elapsed())
     assert (decided, runtime.ledger.unwritten) == (["k1"], 0)
+
+
+def test_endings_that_wait_for_one_cause_are_one_line_with_a_count(
+    finisher_on: Callable[..., Any], make_attempt: Make, caplog: pytest.LogCaptureFixture
+) -> None:
+    def run(operation: Any) -> Any:
+        operation.close()
+        raise StorageRefused("the user lacks a right", code=13)
+
+    finisher, ledger, _ = finisher_on(run)
+    finisher.step(elapsed())
+    for number in range(50):
+        ledger.end(make_attempt(0.0, _id=f"k{number}"), Verdict(Event.COMPLETE))
+        finisher.step(elapsed())
+    [line] = caplog.records
+    assert line.getMessage().startswith("the ending of task a and 2 others is not written yet (the user lacks a right)")
+
+
+def test_each_cause_has_a_line_of_its_own(finisher_on: Callable[..., Any], caplog: pytest.LogCaptureFixture) -> None:
+    def run(operation: Any) -> Any:
+        name = operation.__name__
+        operation.close()
+        raise StorageRefused(f"no {name}", code=13)
+
+    finisher, _, _ = finisher_on(run)
+    finisher.step(elapsed())
+    assert [line.getMessage().partition("(")[2].partition(")")[0] for line in caplog.records] == [
+        "no finish", "no finish_and_modify",
+    ]  # fmt: skip
