@@ -18,8 +18,9 @@ from mongoq.core.keys import KeyMaker
 from mongoq.core.options import checked_options
 from mongoq.core.requests import TaskFilter
 from mongoq.core.validation import Duration
-from mongoq.storage.commands import Call, Filter, Measure, Op, Within
+from mongoq.storage.commands import Filter, Op
 from mongoq.storage.context import Context
+from mongoq.storage.control import Call, Measure, Within
 from mongoq.storage.documents import filters
 from mongoq.storage.drivers.blocking import BlockingDriver
 from mongoq.storage.drivers.opening import open_driver

@@ -26,7 +26,8 @@ from mongoq.core.new_task import NewTask
 from mongoq.core.task import Task
 from mongoq.core.validation import Checker, Duration
 from mongoq.core.waiter import Waiter
-from mongoq.storage.commands import Apart, Entered, Measure, Op, Wait
+from mongoq.storage.commands import Op
+from mongoq.storage.control import Apart, Entered, Measure, Wait
 from mongoq.storage.operations.enqueue import Others, draft, made, together
 
 __all__ = ["AsyncBuffer", "Buffer"]

@@ -12,7 +12,8 @@ from mongoq.core.modification import Change, Modification, Modified, TaskRef
 from mongoq.core.new_task import NewTask
 from mongoq.core.requests import checked_task
 from mongoq.core.task import Task
-from mongoq.storage.commands import Abort, Commit, Entered, Op, OpenTransaction
+from mongoq.storage.commands import Op
+from mongoq.storage.control import Abort, Commit, Entered, OpenTransaction
 from mongoq.storage.drivers.sessions import AsyncClientSession, AwaitedSession, BlockingSession, ClientSession, Session
 from mongoq.storage.operations import finish, leases
 from mongoq.storage.operations.modify import apply

@@ -13,7 +13,8 @@ from mongoq.core.requests import ClaimRequest, checked_claim, checked_lease, che
 from mongoq.core.task import Task
 from mongoq.core.validation import Checker, Duration
 from mongoq.core.verdict import Outcome, Released, Returned
-from mongoq.storage.commands import Entered, Op
+from mongoq.storage.commands import Op
+from mongoq.storage.control import Entered
 from mongoq.storage.operations import claims as claiming
 from mongoq.storage.operations import finish, leases
 from mongoq.storage.operations.interrupted import Claiming, ended_anyway, given_back

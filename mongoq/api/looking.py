@@ -15,7 +15,8 @@ from mongoq.core.requests import checked_claimant, checked_key, checked_names, c
 from mongoq.core.stats import QueueStats, WorkerInfo
 from mongoq.core.task import Task
 from mongoq.core.validation import Duration
-from mongoq.storage.commands import Op, Pause
+from mongoq.storage.commands import Op
+from mongoq.storage.control import Pause
 from mongoq.storage.documents import fields, filters
 from mongoq.storage.operations import heartbeat, queries, schema
 
@@ -142,9 +143,9 @@ def join(
 def wait(base: Base, task: Task | str, *, timeout: Duration | None = None) -> Op[Task | None]:
     """Wait until a task (or the one with this key) has finished, and return it; None where it has not by then.
 
-    Its `state` says how it ended, `result` what its handler returned, `last_error` why it failed. The end is
-    told within milliseconds by a change stream; a look every second is the floor, and all there is on a
-    standalone server and for the ninth who waits at once in this process.
+    Its `state` says how it ended, `result` what its handler returned, `last_error` why it failed. A change stream tells
+    of the end within milliseconds; all who wait through one queue object share it. A look at all their tasks is the
+    floor: every 5 s beside the stream, every second on a standalone server, which has none.
 
     Raises:
         TaskNotFound: there is no such task, or it has gone meanwhile: it was deleted, or completed under

@@ -12,7 +12,8 @@ from mongoq.api.verb import verb
 from mongoq.core.new_task import NewTask, each
 from mongoq.core.task import Task
 from mongoq.core.validation import UNSET, Duration, Unset
-from mongoq.storage.commands import Measure, Op
+from mongoq.storage.commands import Op
+from mongoq.storage.control import Measure
 from mongoq.storage.drivers.sessions import AwaitedSession, BlockingSession, Session
 from mongoq.storage.operations import enqueue
 from mongoq.storage.operations.enqueue import Draft, Others

@@ -14,7 +14,8 @@ from operator import itemgetter
 from typing import Any, NamedTuple
 
 from mongoq.core.errors import MongoqError, StorageError
-from mongoq.storage.commands import Join, Op, Start
+from mongoq.storage.commands import Op
+from mongoq.storage.control import Join, Start
 from mongoq.storage.operations.enqueue import CHUNK, Draft, Others
 
 Chunk = list[Draft]

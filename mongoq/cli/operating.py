@@ -1,7 +1,4 @@
-"""Commands that change tasks: `cancel`, `delete`, `move`, `purge`, `rerun`, `redrive`.
-
-Tasks that are named by key are changed at once; many tasks only after a confirmation.
-"""
+"""Commands that change tasks: those named by key at once, many tasks only after a confirmation."""
 
 from __future__ import annotations
 

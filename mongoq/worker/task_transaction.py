@@ -16,7 +16,8 @@ from mongoq.core.clock import elapsed
 from mongoq.core.errors import StorageUnavailable
 from mongoq.core.signals import Snooze
 from mongoq.core.task import Task
-from mongoq.storage.commands import Op, Pause
+from mongoq.storage.commands import Op
+from mongoq.storage.control import Pause
 from mongoq.storage.drivers.errors import is_transient
 from mongoq.storage.drivers.steps import REPLAYED_FOR
 from mongoq.worker.attempt import LONGEST_TRANSACTION

@@ -15,7 +15,8 @@ from mongoq import IndexMissing, Queue, QueueClosed, QueueStats, StorageUnavaila
 from mongoq.core.lifecycle import LIVE
 from mongoq.core.verdict import Returned
 from mongoq.embedded.server import EmbeddedServer
-from mongoq.storage.commands import Op, Transact
+from mongoq.storage.commands import Op
+from mongoq.storage.control import Transact
 from mongoq.storage.documents import filters, indexes
 from mongoq.storage.operations import bulk, queries, sweep
 

@@ -237,4 +237,4 @@ def test_the_end_of_a_task_is_told_to_both_tempos(serve: Callable[..., None], ur
 
 
 def _so_many_done(claims: Any, count: int) -> bool:
-    return sum(one.done() for one in claims) == count
+    return bool(sum(one.done() for one in claims) == count)

@@ -12,8 +12,9 @@ from mongoq.core.keys import KeyMaker
 from mongoq.core.lifecycle import TaskState
 from mongoq.core.options import Policy, checked_options
 from mongoq.core.task import Task
-from mongoq.storage.commands import Command, Find, Op, Transact
+from mongoq.storage.commands import Command, Find, Op
 from mongoq.storage.context import Context
+from mongoq.storage.control import Transact
 from mongoq.storage.documents.decoding import Unread
 from mongoq.worker.attempt import LiveAttempt
 

@@ -13,21 +13,8 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 from mongoq.core.clock import Clock
 from mongoq.core.errors import ConfigurationError, Fault, MongoqError, Unsupported
 from mongoq.core.events import Telemetry
-from mongoq.storage.commands import (
-    Apart,
-    Call,
-    Command,
-    Entered,
-    Join,
-    Loop,
-    Next,
-    Op,
-    Pause,
-    Start,
-    Unwatch,
-    Wait,
-    Watch,
-)
+from mongoq.storage.commands import Command, Op
+from mongoq.storage.control import Apart, Call, Entered, Join, Loop, Next, Pause, Start, Unwatch, Wait, Watch
 from mongoq.storage.drivers.async_connection import AsyncConnection
 from mongoq.storage.drivers.authentication import Authentication, pools_of
 from mongoq.storage.drivers.awaiting import awaited, called, roll_back, running, wait

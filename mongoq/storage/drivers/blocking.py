@@ -17,21 +17,8 @@ from mongoq.core.clock import Clock
 from mongoq.core.errors import MongoqError, Unsupported
 from mongoq.core.events import Telemetry
 from mongoq.core.waiter import Waiter
-from mongoq.storage.commands import (
-    Apart,
-    Call,
-    Command,
-    Entered,
-    Join,
-    Loop,
-    Next,
-    Op,
-    Pause,
-    Start,
-    Unwatch,
-    Wait,
-    Watch,
-)
+from mongoq.storage.commands import Command, Op
+from mongoq.storage.control import Apart, Call, Entered, Join, Loop, Next, Pause, Start, Unwatch, Wait, Watch
 from mongoq.storage.drivers.authentication import Authentication, pools_of
 from mongoq.storage.drivers.calls import CALLS, ROWS, Handles, call, reply_of, time_limit
 from mongoq.storage.drivers.connection import Connection

@@ -21,19 +21,15 @@ from mongoq.storage.commands import (
     Changing,
     Command,
     Count,
-    CreateIndexes,
     Delete,
     Find,
     FindAndUpdate,
-    Hello,
     InsertMany,
     InsertOne,
-    KillSessions,
-    ListCollections,
-    ListIndexes,
     Removing,
     UpdateMany,
 )
+from mongoq.storage.control import CreateIndexes, Hello, KillSessions, ListCollections, ListIndexes
 from mongoq.storage.documents.codec import CODEC, NAIVE
 
 Own = dict[str, Any]

@@ -23,7 +23,6 @@ from mongoq.storage.commands import (
     Changing,
     Command,
     Count,
-    CreateIndexes,
     Delete,
     Document,
     Find,
@@ -31,11 +30,10 @@ from mongoq.storage.commands import (
     InsertMany,
     InsertOne,
     KeyTaken,
-    ListCollections,
-    ListIndexes,
     PartlyWritten,
     UpdateMany,
 )
+from mongoq.storage.control import CreateIndexes, ListCollections, ListIndexes
 from mongoq.storage.documents.codec import CODEC, NAIVE
 
 Undo = list[Callable[[], object]]

@@ -20,19 +20,8 @@ from typing import Any, Final, TypeVar
 from mongoq.core.clock import Clock, elapsed
 from mongoq.core.errors import StorageUnavailable
 from mongoq.core.events import Signpost, Telemetry
-from mongoq.storage.commands import (
-    WRITE_CONFLICT,
-    Abort,
-    Command,
-    Commit,
-    Hello,
-    Measure,
-    Op,
-    OpenTransaction,
-    Pause,
-    Transact,
-    Within,
-)
+from mongoq.storage.commands import WRITE_CONFLICT, Command, Op
+from mongoq.storage.control import Abort, Commit, Hello, Measure, OpenTransaction, Pause, Transact, Within
 from mongoq.storage.drivers.errors import TRANSIENT, UNKNOWN_COMMIT, has_label
 
 T = TypeVar("T")
@@ -160,7 +149,7 @@ class Stepper:
                 return (yield asked, session)
 
     def _transact(self, body: Callable[[], Op[T]], limit: timedelta | None) -> Steps[T]:
-        give_up_at = elapsed() + (limit.total_seconds() if limit else REPLAYED_FOR)
+        give_up_at = elapsed() + (REPLAYED_FOR if limit is None else limit.total_seconds())
 
         def whole(session: Any) -> Steps[T]:
             result = yield from self._resolved(body(), session)

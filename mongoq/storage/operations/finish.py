@@ -20,8 +20,9 @@ from mongoq.core.signals import Interruption
 from mongoq.core.task import Task
 from mongoq.core.validation import Checker, shortened
 from mongoq.core.verdict import Outcome, Returned, Verdict
-from mongoq.storage.commands import Bulk, Changing, Delete, Filter, Op, Removing, Transact, find, update_many
+from mongoq.storage.commands import Bulk, Changing, Delete, Filter, Op, Removing, find, update_many
 from mongoq.storage.context import Context
+from mongoq.storage.control import Transact
 from mongoq.storage.documents import encoding, fields, filters, updates
 from mongoq.storage.operations.decide import Ended, decide
 from mongoq.storage.operations.lost_replies import catch_up, lost_endings

@@ -12,8 +12,9 @@ from typing import Final, Protocol, TypeVar
 from mongoq.core.errors import MongoqError
 from mongoq.core.requests import ClaimRequest
 from mongoq.core.verdict import Released
-from mongoq.storage.commands import Op, Pause, Start
+from mongoq.storage.commands import Op
 from mongoq.storage.context import Context
+from mongoq.storage.control import Pause, Start
 from mongoq.storage.operations.claims import new_token
 from mongoq.storage.operations.finish import settle
 from mongoq.storage.operations.lost_replies import recover

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Final
 
-from mongoq.storage.commands import KillSessions, Op
+from mongoq.storage.commands import Op
+from mongoq.storage.control import KillSessions
 
 LIMIT: Final = timedelta(seconds=1)
 

@@ -15,8 +15,9 @@ from mongoq.core.lifecycle import FINISHED, LIVE, TaskState
 from mongoq.core.stats import QueueStats
 from mongoq.core.task import Task
 from mongoq.core.validation import shortened
-from mongoq.storage.commands import Aggregate, Count, Document, Filter, Find, Op, Transact, find, find_one
+from mongoq.storage.commands import Aggregate, Count, Document, Filter, Find, Op, find, find_one
 from mongoq.storage.context import Context
+from mongoq.storage.control import Transact
 from mongoq.storage.documents import decoding, fields, filters, indexes
 
 T = TypeVar("T")

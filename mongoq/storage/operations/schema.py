@@ -11,8 +11,9 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from mongoq.core.errors import IndexMissing
-from mongoq.storage.commands import CreateIndexes, Hello, ListCollections, ListIndexes, Op, find, find_one
+from mongoq.storage.commands import Op, find, find_one
 from mongoq.storage.context import Context
+from mongoq.storage.control import CreateIndexes, Hello, ListCollections, ListIndexes
 from mongoq.storage.documents import indexes
 
 SMALL: Final = 1_000

@@ -19,7 +19,8 @@ from datetime import timedelta
 from typing import Final, NamedTuple
 
 from mongoq.core.errors import StorageRefused, StorageUnavailable, Unsupported
-from mongoq.storage.commands import WRITE_CONFLICT, Filter, Op, Pause, Transact, Update, UpdateMany, find, update_many
+from mongoq.storage.commands import WRITE_CONFLICT, Filter, Op, Update, UpdateMany, find, update_many
+from mongoq.storage.control import Pause, Transact
 from mongoq.storage.documents import fields
 
 WRITE_LIMIT: Final = timedelta(seconds=1)

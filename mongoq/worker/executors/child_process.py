@@ -91,7 +91,8 @@ class ChildProcess:
 
     def alive(self) -> bool:
         """Whether it may be given a task. One that died while it was idle must not be: the task would be charged."""
-        return self._fate is None and self._process.poll() is None
+        with self._lock:  # while another thread polls, `poll` says that it lives
+            return self._fate is None and self._process.poll() is None
 
     def greet(self) -> str | None:
         """Send the handler and wait until it is imported; the reason where it cannot be."""

@@ -1,4 +1,4 @@
-"""What stands in the way of a modification: a look at every task it names, within its transaction."""
+"""The conflicts of a modification, found by reading every task that it names within its transaction."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _JUDGED: Final = [
 
 
 def look(context: Context, plan: Plan) -> Op[dict[str, Document]]:
-    """The tasks named, and those that have the keys given to what is to be inserted."""
+    """Read the tasks named, and the tasks that have the keys of the insertions."""
     keys = [ref.key for _, ref in plan.named]
     keys += [insertion.key for insertion in plan.insertions if insertion.new.key is not None]
     if not keys:
@@ -32,7 +32,7 @@ def look(context: Context, plan: Plan) -> Op[dict[str, Document]]:
 
 
 def taken_keys(context: Context, plan: Plan, found: dict[str, Document]) -> Op[dict[str, Conflict]]:
-    """The insertions, by key, whose key or `unique` value is taken."""
+    """Find the insertions, by key, whose key or `unique` value is taken."""
     taken = {
         insertion.key: Conflict(insertion.key, Role.INSERT, "a task has this key already")
         for insertion in plan.insertions
@@ -42,7 +42,7 @@ def taken_keys(context: Context, plan: Plan, found: dict[str, Document]) -> Op[d
     if wanted:
         where = filters.by_unique(list(wanted))
         holders = yield from find(context.tasks, where, only=[fields.UNIQUE], hint=indexes.UNIQUE)
-        # What the same change deletes makes room.
+        # A task that this change deletes does not count.
         leaving = {ref.key for role, ref in plan.named if role is Role.DELETE}
         for holder in holders:
             unique = holder[fields.UNIQUE]
@@ -53,7 +53,7 @@ def taken_keys(context: Context, plan: Plan, found: dict[str, Document]) -> Op[d
 
 
 def refusal(plan: Plan, found: dict[str, Document], taken: dict[str, Conflict]) -> DependencyError | None:
-    """Why the change cannot be made; None where it can, perhaps without the insertions that may drop out."""
+    """The error with all conflicts; None if the change can be made, perhaps without insertions to be skipped."""
     missing: list[Conflict] = []
     claimed: list[Conflict] = []
     for role, ref in plan.named:
@@ -89,5 +89,5 @@ def _held_by_another(document: Document, ref: TaskRef, now: datetime) -> bool:
 
 
 def is_mine(document: Document, ref: TaskRef) -> bool:
-    """Whether `ref` brings the proof of the claim under which the task is held."""
+    """Whether `ref` has the token of the claim that holds the task."""
     return ref.token is not None and document.get(fields.TOKEN) == ref.token
