@@ -28,7 +28,7 @@ LONGEST_LOOK: Final = 0.5
 @verb
 def get(base: Base, key: str) -> Op[Task]:
     """The task with this key. TaskNotFound where there is none, or none any more."""
-    return (yield from base.read(queries.get(base.context, checked_key(key))))
+    return (yield from base.read(queries.get(base.context, checked_key(key), majority=True)))
 
 
 @verb
@@ -154,11 +154,11 @@ def wait(base: Base, task: Task | str, *, timeout: Duration | None = None) -> Op
     """
     key = task.key if isinstance(task, Task) else checked_key(task)
     patience = checked_seconds("timeout", timeout)
-    found = yield from base.read(queries.get(base.context, key))
+    found = yield from base.read(queries.get(base.context, key, majority=True))
     if found.finished or patience <= 0:
         return found if found.finished else None
     hand = yield from base.hand()
-    read = lambda: base.read(queries.get(base.context, key))  # noqa: E731
+    read = lambda: base.read(queries.get(base.context, key, majority=True))  # noqa: E731
     return (yield from hand.finished(key, read, elapsed() + patience))
 
 

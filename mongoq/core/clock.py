@@ -18,6 +18,11 @@ __all__ = ["Clock", "FrozenClock", "ServerClock", "elapsed"]
 MEASURE_EVERY: Final = 10.0
 """Seconds between measurements. Drift is below 1 ms in that time; the reason is a server whose clock is set."""
 SLOWEST_MEASUREMENT: Final = 1.0
+GOOD_MEASUREMENT: Final = 0.05
+MEASURE_AGAIN_AFTER: Final = 1.0
+"""Seconds after which a measurement that took longer than a good one is repeated: what is due waits for its error."""
+_TICK: Final = 0.001
+"""The server cuts its time to the millisecond."""
 
 # A lease runs on while the machine sleeps, so the countdown must too: CLOCK_BOOTTIME on Linux, and CLOCK_MONOTONIC on
 # macOS, which counts sleep, unlike `time.monotonic`.
@@ -33,7 +38,13 @@ class Clock(Protocol):
     """The clock that operations read and drivers measure."""
 
     def now(self) -> datetime:
-        """The server's time, UTC, in whole milliseconds."""
+        """The server's time, UTC, in whole milliseconds: the best guess, for what is only shown."""
+
+    def earliest(self) -> datetime:
+        """The least that the server's time can be: for what must not happen early (a delayed start, a rescue)."""
+
+    def latest(self) -> datetime:
+        """The most that it can be: for what must not happen late (an expiry), and for the end of a lease or a delay."""
 
     def wants_measuring(self) -> bool:
         """Whether it is time to ask the server again."""
@@ -48,6 +59,10 @@ class Clock(Protocol):
 class ServerClock:
     """The server's time: this host's monotonic clock plus an offset measured against the server.
 
+    A measurement proves that the server's time lies between two bounds: what the server said, counted on from when the
+    reply came, and the same from when the request was sent. `earliest` and `latest` are these bounds, `now` is the
+    middle: by the middle, tasks started 0.44 s early after a measurement of 0.9 s.
+
     The driver measures at connect, every 10 s of use, and after any error. A measurement that took longer than 1 s
     is dropped unless none was better; then it is used, and the next use measures again. (A worker that started while
     the primary was frozen was 2 s ahead for 10 s, and took tasks whose leases had not ended.) Before the first
@@ -56,25 +71,38 @@ class ServerClock:
 
     def __init__(self) -> None:
         self._offset = time.time() - elapsed()
+        self._error = 0.0
         self._measured_at: float | None = None
         self._took = float("inf")
         """How long the current measurement took: twice its largest error."""
         self._stale = True
 
     def now(self) -> datetime:
-        """The server's time, UTC, in whole milliseconds."""
+        """The server's time, UTC, in whole milliseconds: the middle between `earliest` and `latest`."""
         # Called at every ending: rounding the float takes a quarter of the time of rounding the datetime.
         return datetime.fromtimestamp(math.floor((elapsed() + self._offset) * 1000) / 1000, UTC)
 
+    def earliest(self) -> datetime:
+        """The least that the server's time can be, in whole milliseconds."""
+        return datetime.fromtimestamp(math.floor((elapsed() + self._offset - self._error) * 1000) / 1000, UTC)
+
+    def latest(self) -> datetime:
+        """The most that the server's time can be, in whole milliseconds."""
+        return datetime.fromtimestamp(math.ceil((elapsed() + self._offset + self._error) * 1000) / 1000, UTC)
+
     def wants_measuring(self) -> bool:
         """Whether it is time to ask the server again."""
-        return self._stale or self._measured_at is None or elapsed() - self._measured_at > MEASURE_EVERY
+        if self._stale or self._measured_at is None:
+            return True
+        every = MEASURE_EVERY if self._took <= GOOD_MEASUREMENT else MEASURE_AGAIN_AFTER
+        return elapsed() - self._measured_at > every
 
     def measured(self, server: datetime, sent: float, received: float) -> None:
         """Take the server's time, asked for at `sent` and answered by `received` (both `elapsed()`)."""
         took = received - sent
         if took <= SLOWEST_MEASUREMENT or took < self._took:
             self._offset = server.timestamp() - (sent + received) / 2
+            self._error = took / 2 + _TICK
             self._took = took
         self._measured_at = received
         self._stale = self._took > SLOWEST_MEASUREMENT
@@ -93,6 +121,8 @@ class FrozenClock:
     def now(self) -> datetime:
         """The current instant."""
         return self._now
+
+    earliest = latest = now
 
     def advance(self, seconds: float) -> None:
         """Move on by this many seconds."""

@@ -23,6 +23,7 @@ from mongoq.storage.control import (
     Entered,
     Hello,
     Join,
+    KillSessions,
     ListCollections,
     ListIndexes,
     Loop,
@@ -49,6 +50,8 @@ Keys = Sequence[tuple[str, int]]
 
 TIME_IS_UP: Final = 50
 """The server's code where a command ran into its time limit."""
+WRITE_CONFLICT: Final = 112
+"""The server's code where another transaction has written to a document, or a write met this one."""
 DUPLICATE: Final = 11000
 """The server's code where a unique index has the value already."""
 
@@ -190,7 +193,8 @@ class Bulk:
 Command: TypeAlias = (
     Find | Count | Aggregate | InsertOne | InsertMany | UpdateMany | FindAndUpdate | Delete | Bulk | Hello | Measure
     | ListCollections | DescribeCollection | ListIndexes | CreateIndexes | Unhide | Transact | Within | OpenTransaction
-    | Commit | Abort | Pause | Wait | Call | Loop | Apart | Start | Join | Watch | Next | Unwatch | Entered
+    | Commit | Abort | KillSessions | Pause | Wait | Call | Loop | Apart | Start | Join | Watch | Next | Unwatch
+    | Entered
 )  # fmt: skip
 
 Op: TypeAlias = Generator[Command, Any, T]

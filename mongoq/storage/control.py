@@ -112,6 +112,14 @@ class Abort:
 
 
 @dataclass(frozen=True, slots=True)
+class KillSessions:
+    """Nothing, after the server was told to abort the transactions of these sessions, given by their 16 bytes."""
+
+    session_ids: Sequence[bytes]
+    timeout: timedelta
+
+
+@dataclass(frozen=True, slots=True)
 class Pause:
     """Nothing, after so many seconds."""
 

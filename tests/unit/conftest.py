@@ -138,10 +138,10 @@ def drive() -> Callable[..., tuple[list[Any], Any]]:
         try:
             command = next(op)
             while True:
-                assert not isinstance(command, Transact), "drive its body"
                 commands.append(_plain(command))
                 assert left, f"an unexpected command: {command}"
                 reply = left.pop(0)
+                assert not isinstance(command, Transact) or isinstance(reply, Exception), "drive its body"
                 command = op.throw(reply) if isinstance(reply, Exception) else op.send(_as_read(command, reply))
         except StopIteration as done:
             assert not left, f"it ended without asking for {left}"

@@ -84,16 +84,28 @@ def _too_large(field: str, size: int, most: int) -> InvalidTask:
     return InvalidTask([Fault(field, f"{size:,} bytes", allowed)])
 
 
-def model_document(new: NewTask, now: datetime, carried: Mapping[str, Any], expires_at: datetime | None) -> Document:
-    """The document of a task that is enqueued at `now` with these options, without its key and tags."""
+def model_document(
+    new: NewTask,
+    now: datetime,
+    carried: Mapping[str, Any],
+    expires_at: datetime | None,
+    *,
+    earliest: datetime | None = None,
+    latest: datetime | None = None,
+) -> Document:
+    """The document of a task that is enqueued at `now` with these options, without its key and tags.
+
+    The server's time lies between `earliest` and `latest`: a delay counts from the end, what is due was so at the
+    beginning.
+    """
     run_at = new.run_at or now
     if new.delay is not None:
         delay = new.delay if isinstance(new.delay, timedelta) else timedelta(seconds=new.delay)
-        run_at = whole_milliseconds(now + delay)
+        run_at = whole_milliseconds(max(now, latest or now) + delay) if delay else now
     if run_at > now and expires_at is not None and expires_at <= run_at:
         allowed = "after it may run; give expires_at, or a longer max_age of the queue"
         raise InvalidTask([Fault("expires_at", f"{expires_at}, not after {run_at},", allowed)])
-    due = run_at <= now
+    due = run_at is now or run_at <= (earliest or now)
     document: Document = {
         fields.QUEUE: new.queue,
         fields.STATE: TaskState.READY.value if due else TaskState.SCHEDULED.value,

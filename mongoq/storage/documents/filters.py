@@ -73,9 +73,14 @@ def held(keys: Collection[str], tokens: Collection[str]) -> Filter:
     return {fields.KEY: _among(keys), fields.TOKEN: _among(tokens), fields.STATE: TaskState.RUNNING.value}
 
 
-def lease_other_than(renewed: Mapping[str, Any]) -> Filter:
-    """Tasks that this renewal has not reached."""
-    return {fields.LEASE_UNTIL: {"$ne": renewed[fields.LEASE_UNTIL]}}
+def lease_before(until: datetime) -> Filter:
+    """Tasks that a renewal to this end has not reached."""
+    return {fields.LEASE_UNTIL: {"$not": {"$gte": until}}}
+
+
+def held_until(keys: Collection[str], tokens: Collection[str], until: datetime) -> Filter:
+    """Those of these tasks that are held, and whose lease still has this end."""
+    return {**held(keys, tokens), fields.LEASE_UNTIL: until}
 
 
 def unchanged(refs: Sequence[TaskRef], now: datetime) -> Filter:
@@ -150,6 +155,11 @@ def not_since(now: datetime) -> Filter:
     return {fields.MODIFIED_AT: {"$not": {"$gt": now}}}
 
 
+def seen_before(now: datetime) -> Filter:
+    """A worker's heartbeat, unless there is a newer one."""
+    return {"seen_at": {"$not": {"$gt": now}}}
+
+
 def guarded(keys: Sequence[str], guard: Filter) -> Filter:
     """Those of these tasks that still pass `guard`."""
     return {fields.KEY: _among(keys), **guard}
@@ -163,9 +173,12 @@ def cancellable(key: str) -> Filter:
     }
 
 
-def running(key: str) -> Filter:
-    """This task, while a worker holds it."""
-    return {**by_keys([key]), fields.STATE: TaskState.RUNNING.value}
+def unasked_since(keys: Sequence[str], version: int | None) -> Filter:
+    """Those of these tasks that run in the claim that was read at this version, without a cancel request.
+
+    A request that arrives late must not reach a later claim. None: in any claim.
+    """
+    return {**by_keys(keys), **unasked()} | ({} if version is None else {fields.VERSION: version})
 
 
 def matching(

@@ -45,7 +45,15 @@ def claimed(now: datetime, token: str, worker: str, lease: timedelta) -> Update:
 
 
 def renewed(now: datetime, lease: timedelta) -> Update:
-    """Extend the lease. The version stays: a renewal must not invalidate a change that another client prepared."""
+    """Extend the lease, unless it lasts longer already: a renewal that arrives late must not take it back.
+
+    The version stays: a renewal must not invalidate a change that another client prepared.
+    """
+    return {"$max": {fields.LEASE_UNTIL: now + lease}}
+
+
+def shortened(now: datetime, lease: timedelta) -> Update:
+    """Bring a lease back to this length; only with a guard on the end that it has, so that it is not written late."""
     return {"$set": {fields.LEASE_UNTIL: now + lease}}
 
 
@@ -134,12 +142,22 @@ def emptied(now: datetime, keep: timedelta) -> Update:
     return update
 
 
-def changed(change: Change, document: Document, now: datetime, mark: str, *, give_up: bool) -> Update:
-    """Apply `change` to the live task in `document`; `give_up` ends the claim of its holder, uncharged."""
+def later(earliest: datetime, latest: datetime, delay: timedelta) -> datetime:
+    """The instant after `delay`, which must not come early: counted from the most that the server's time can be."""
+    return latest + delay if delay else earliest
+
+
+def changed(
+    change: Change, document: Document, now: datetime, mark: str, *, give_up: bool, latest: datetime | None = None
+) -> Update:
+    """Apply `change` to the live task in `document`; `give_up` ends the claim of its holder, uncharged.
+
+    `now` is the least that the server's time can be, `latest` the most.
+    """
     given = change.given
     run_at = given.get(fields.RUN_AT) or document[fields.RUN_AT]
     if "delay" in given:
-        run_at = whole_milliseconds(now + _duration(given.pop("delay")))
+        run_at = whole_milliseconds(later(now, latest or now, _duration(given.pop("delay"))))
     written: dict[str, Any] = {fields.MODIFIED_AT: now, fields.MODIFICATION: mark}
     if earlier := document.get(fields.MODIFICATION):
         known = document.get(fields.MODIFIED_BY)

@@ -17,6 +17,7 @@ from mongoq.core.events import Telemetry
 from mongoq.storage.commands import Command, Op
 from mongoq.storage.control import Apart, Call, Entered, Join, Loop, Next, Pause, Start, Unwatch, Wait, Watch
 from mongoq.storage.drivers.async_connection import AsyncConnection
+from mongoq.storage.drivers.authentication import Authentication, pools_of
 from mongoq.storage.drivers.awaiting import awaited, called, roll_back, running, wait
 from mongoq.storage.drivers.calls import (
     CALLS,
@@ -76,6 +77,7 @@ class AsyncDriver:
     def __init__(self, connection: AsyncConnection, clock: Clock, telemetry: Telemetry | None = None) -> None:
         self.connection: Final = connection
         self._handles = Handles(connection.database)
+        self._authentication = Authentication()
         self._stepper = Stepper(clock, Telemetry() if telemetry is None else telemetry)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._beside: set[asyncio.Task[Any]] = set()
@@ -153,6 +155,11 @@ class AsyncDriver:
         except MongoqError:
             raise
         except RAISED as error:
+            if self._authentication.lost(error):
+                for pool in pools_of(self.connection.database.client):
+                    dropped = pool.reset_without_pause()
+                    if dropped is not None:  # Motor's pools are those of a blocking client
+                        await dropped
             raise translated(error, self.connection.where) from error
         if task and task.cancelling() > asked_to_end:
             # `asyncio.wait_for` of Python 3.11, which PyMongo sends with, loses a cancellation that meets its result.

@@ -20,6 +20,7 @@ from mongoq.core.events import Telemetry
 from mongoq.core.waiter import Waiter
 from mongoq.storage.commands import Command, Op
 from mongoq.storage.control import Apart, Call, Entered, Join, Loop, Next, Pause, Start, Unwatch, Wait, Watch
+from mongoq.storage.drivers.authentication import Authentication, pools_of
 from mongoq.storage.drivers.calls import (
     CALLS,
     ROWS,
@@ -73,6 +74,7 @@ class BlockingDriver:
     def __init__(self, connection: Connection, clock: Clock, telemetry: Telemetry | None = None) -> None:
         self.connection: Final = connection
         self._handles = Handles(connection.database)
+        self._authentication = Authentication()
         self._stepper = Stepper(clock, Telemetry() if telemetry is None else telemetry)  # without listeners it is false
 
     def run(self, op: Op[T]) -> T:
@@ -138,6 +140,9 @@ class BlockingDriver:
         except MongoqError:
             raise
         except RAISED as error:
+            if self._authentication.lost(error):
+                for pool in pools_of(self.connection.database.client):
+                    pool.reset_without_pause()
             raise translated(error, self.connection.where) from error
 
     def _ask(self, asked: Command | Inner, session: Any) -> Any:  # noqa: C901, PLR0912 -- one line for each command

@@ -6,11 +6,12 @@ What a call returns is the reply, an awaitable of it or a cursor, as the client'
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta
 from typing import Any, Final
 
 import pymongo
+from bson.binary import UUID_SUBTYPE, Binary
 from pymongo import ReadPreference, WriteConcern
 from pymongo.read_concern import ReadConcern
 
@@ -29,7 +30,15 @@ from mongoq.storage.commands import (
     Removing,
     UpdateMany,
 )
-from mongoq.storage.control import CreateIndexes, DescribeCollection, Hello, ListCollections, ListIndexes, Unhide
+from mongoq.storage.control import (
+    CreateIndexes,
+    DescribeCollection,
+    Hello,
+    KillSessions,
+    ListCollections,
+    ListIndexes,
+    Unhide,
+)
 from mongoq.storage.documents.codec import CODEC, NAIVE, RAW
 from mongoq.storage.drivers.decoding import decoded
 
@@ -106,6 +115,11 @@ class Handles:
     def hello(self) -> Any:
         """Ask the server for its time and its set."""
         return self._primary().command("hello", codec_options=CODEC)
+
+    def kill(self, session_ids: Sequence[bytes]) -> Any:
+        """End sessions of this user, with their transactions."""
+        known = [{"id": Binary(one, UUID_SUBTYPE)} for one in session_ids]
+        return self._database.client.admin.command("killSessions", known)
 
 
 def call(handles: Handles, command: Any, session: Any) -> Any:
@@ -200,6 +214,7 @@ CALLS: Final[dict[type, Callable[[Handles, Any, Own], Any]]] = {
     CreateIndexes: _create_indexes,
     Unhide: lambda handles, command, _own: handles.unhide(command.collection, command.index),
     Hello: lambda handles, _command, _own: handles.hello(),
+    KillSessions: lambda handles, command, _own: handles.kill(command.session_ids),
 }
 """The commands that are one call of a method, by kind: a table, since a `match` asks for one kind after the other."""
 REPLIES: Final[dict[type, Callable[[Any], Any]]] = {

@@ -20,9 +20,9 @@ from typing import Any, Final, TypeVar
 from mongoq.core.clock import Clock, elapsed
 from mongoq.core.errors import StorageUnavailable
 from mongoq.core.events import Signpost, Telemetry
-from mongoq.storage.commands import Command, Op
+from mongoq.storage.commands import WRITE_CONFLICT, Command, Op
 from mongoq.storage.control import Abort, Commit, Hello, Measure, OpenTransaction, Pause, Transact, Within
-from mongoq.storage.drivers.errors import TRANSIENT, UNKNOWN_COMMIT, WRITE_CONFLICT, has_label
+from mongoq.storage.drivers.errors import TRANSIENT, UNKNOWN_COMMIT, has_label
 
 T = TypeVar("T")
 

@@ -69,7 +69,7 @@ def claim_one(context: Context, wanted: ClaimRequest, *, token: str | None = Non
 def claim_first(context: Context, wanted: ClaimRequest, *, token: str | None = None) -> Op[Claim]:
     """As `claim_one`, for an idle worker, which goes on with batches."""
     for _ in range(MOST_UNFIT):
-        now = context.clock.now()
+        now = context.clock.latest()
         held = token or new_token()
         try:
             document = yield from _take_first(context, wanted, held, now)
@@ -84,8 +84,9 @@ def claim_first(context: Context, wanted: ClaimRequest, *, token: str | None = N
             continue
         own = wanted.lease or candidates.lease_of(context, document)
         if own != (wanted.lease or context.options.policy.lease):
-            update = updates.renewed(now, own)
-            yield from update_many(context.tasks, filters.held([document[fields.KEY]], [held]), update)
+            update = updates.shortened(now, own)
+            where = filters.held_until([document[fields.KEY]], [held], document[fields.LEASE_UNTIL])
+            yield from update_many(context.tasks, where, update)
             document.update(update["$set"])
         return Claim([Unread(document, context.namespace, now)], more=True, lost=0)
     return Claim([], more=True, lost=0)
@@ -127,7 +128,7 @@ def claim_many(
         found, more = yield from candidates.at_head(context, wanted, poison_budget, skip_keys)
     elif skip_keys:
         found = [document for document in found if document[fields.KEY] not in skip_keys]
-    now = context.clock.now()
+    now = context.clock.latest()
     fresh, over = candidates.by_age(found, now.replace(tzinfo=None))
     if over:
         yield from sweep.close_expired(context, over, now)

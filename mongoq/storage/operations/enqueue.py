@@ -244,4 +244,5 @@ def _model(context: Context, task: NewTask, now: datetime) -> Document:
     if expires_at is None and context.options.max_age is not None:
         expires_at = whole_milliseconds(now + context.options.max_age)
     carried = {**context.options.carried, **task.carried} if task.carried else context.options.carried
-    return encoding.model_document(task, now, carried, expires_at)
+    clock = context.clock
+    return encoding.model_document(task, now, carried, expires_at, earliest=clock.earliest(), latest=clock.latest())

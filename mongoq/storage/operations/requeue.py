@@ -41,7 +41,7 @@ def rerun(context: Context, key: str) -> Op[Task]:
 
     Raises WrongState when its state does not allow it, and DuplicateTask when its `unique` value is taken.
     """
-    now = context.clock.now()
+    now = context.clock.latest()
     where = {**filters.by_keys([key]), **filters.in_states(sources(Event.RERUN))}
     try:
         done = yield from update_many(context.tasks, where, updates.rerun(now))
@@ -58,13 +58,13 @@ def rerun(context: Context, key: str) -> Op[Task]:
 
 def rerun_all(context: Context, keys: Sequence[str] | None, queue: str | None, state: TaskState) -> Op[int]:
     """Make finished tasks ready again; returns the number."""
-    now = context.clock.now()
+    now = context.clock.latest()
     return (yield from _rerun(context, filters.finished_as(state, queue), keys, now, updates.rerun(now)))
 
 
 def redrive(context: Context, queue: str, keys: Sequence[str] | None) -> Op[int]:
     """Move the tasks of an error queue back to the queues that they came from, ready; returns the number."""
-    now = context.clock.now()
+    now = context.clock.latest()
     return (yield from _rerun(context, filters.away(queue), keys, now, updates.rerun(now, home=True)))
 
 

@@ -36,6 +36,8 @@ class Up(IntEnum):
     """Until when on `elapsed()` the lease is being extended, for a transaction of the handler's own."""
     TRANSACTION_ENDS = 6
     """Whether it was committed, which completes the task, and whether the lease was extended."""
+    TRANSACTION_OPENS = 7
+    """The session of the transaction, which is open now."""
 
 
 class ChildAttempt:
@@ -86,6 +88,10 @@ class ChildAttempt:
         """Have the parent leave the lease alone, which is being extended until then."""
         self._retry_as = None
         self._send(Up.TRANSACTION_BEGINS, lease_until)
+
+    def note_session(self, session_id: bytes) -> None:
+        """Tell the parent the session, so that it can have the transaction aborted."""
+        self._send(Up.TRANSACTION_OPENS, session_id)
 
     def end_transaction(self, *, committed: bool, extended: bool = True, retry_as: Snooze | None = None) -> None:
         """Tell the parent how the transaction ended."""

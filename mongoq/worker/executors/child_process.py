@@ -209,6 +209,8 @@ class ChildProcess:
         """Note what a handler's own transaction does to the lease. `ChildAttempt` is the other end."""
         if kind == Up.TRANSACTION_BEGINS:
             attempt.begin_transaction(*told)
+        elif kind == Up.TRANSACTION_OPENS:
+            attempt.note_session(*told)
         elif kind == Up.TRANSACTION_ENDS:
             committed, extended = told
             attempt.end_transaction(committed=committed, extended=extended)

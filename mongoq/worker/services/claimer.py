@@ -11,7 +11,7 @@ from mongoq.core.errors import StorageUnavailable
 from mongoq.core.events import Signpost
 from mongoq.core.requests import ClaimRequest
 from mongoq.core.verdict import MOST_POISON_WEIGHT
-from mongoq.storage.operations import claims, lost_replies
+from mongoq.storage.operations import claims, lost_replies, skip_locked
 from mongoq.storage.operations.skip_locked import BlockedKeys
 from mongoq.worker.attempt import LiveAttempt
 from mongoq.worker.runtime import Runtime
@@ -49,6 +49,7 @@ class Claimer:
     def claim(self, wanted: int, *, single: bool = False) -> claims.Claim:
         """Claim at most so many; `single` takes one task in one round trip instead of two."""
         runtime = self._runtime
+        self._look_at_blocked(runtime.elapsed())
         sent = runtime.elapsed()
         token = claims.new_token()
         skip = 0 if single else self._contention.place(sent) * wanted
@@ -101,9 +102,19 @@ class Claimer:
                 del self._doubts[token]
         return count
 
+    def _look_at_blocked(self, now: float) -> None:
+        """Free the tasks that no transaction holds any more: those behind them are less urgent."""
+        if keys := self._blocked.again(now):
+            runtime = self._runtime
+            held = frozenset(runtime.run(skip_locked.still_held(runtime.context.tasks, keys)))
+            self._blocked.free(key for key in keys if key not in held)
+
     def _take(self, claim: claims.Claim, wanted: int, sent: float) -> None:
         runtime, policy = self._runtime, self._runtime.context.options.policy
         attempts = [LiveAttempt(claimed, policy.over(claimed.carried), sent) for claimed in claim.unread]
+        if claim.doubtful:  # a write that shortens a lease may still be on its way
+            for attempt in attempts:
+                attempt.extended = self
         # Before the handlers start, so that no listener hears of a start before its claim.
         if runtime.telemetry:
             told = {"lost": claim.lost, "blocked": len(claim.blocked), "doubtful": claim.doubtful, "sent": sent}

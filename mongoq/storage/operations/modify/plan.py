@@ -46,6 +46,9 @@ class Plan(NamedTuple):
     modification: Modification
     insertions: list[Insertion]
     now: datetime
+    """The least that the server's time can be: for a lease of others that is over, and for what is due."""
+    latest: datetime
+    """The most that it can be: for what is delayed."""
     leaving: Leaving | None = None
 
     @property
@@ -71,7 +74,7 @@ def prepared(context: Context, modification: Modification, leaving: Leaving | No
     for new in modification.insert:
         document = document_of(context, new, now) | {fields.MODIFICATION: modification.id}
         insertions.append(Insertion(new, document, encoding.encoded(document, context.options.max_task_bytes)))
-    return Plan(modification, insertions, now, leaving)
+    return Plan(modification, insertions, context.clock.earliest(), context.clock.latest(), leaving)
 
 
 def _proved(modification: Modification, leaving: Leaving) -> Modification:
