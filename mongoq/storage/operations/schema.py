@@ -1,10 +1,10 @@
 """Administration: the server's time, the namespaces and the indexes.
 
 Missing indexes are built at first use, where the collection has at most `SMALL` documents, and only checked otherwise:
-`mongoq init` builds them on a large collection, at a time that its operator chooses. Each is built by a command of its
-own, so that one that cannot be built keeps no other away. Processes that find the same index missing share one build:
-the server joins a command for an index that it is building. The commit quorum is a majority, because a build with the
-default quorum hung while one member was down (mongod 6.0.5).
+`mongoq init` builds them on a large collection, at a time that its operator chooses. They are built together, and where
+the server refuses that each by itself, so that one that cannot be built keeps no other away. Processes that find the
+same index missing share one build: the server joins a command for an index that it is building. The commit quorum is a
+majority, because a build with the default quorum hung while one member was down (mongod 6.0.5).
 """
 
 from __future__ import annotations
@@ -163,6 +163,12 @@ def _build(
     quorum = "majority" if "setName" in reply else None
     made: list[str] = []
     faults: list[str] = []
+    try:  # together, so that nobody meets a new collection with some of them
+        yield CreateIndexes(collection, {name: wanted[name] for name in lacking}, quorum, timeout=BUILD_LIMIT)
+        if not any(name in existing for name in lacking):
+            return list(lacking), []
+    except StorageRefused:
+        pass  # the server builds none of them then
     for name in lacking:
         where = f"the index {name} of {collection}"
         try:
