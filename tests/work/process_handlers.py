@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import ctypes
+import decimal
 import os
 import re
 import resource
@@ -236,3 +238,29 @@ async def follows_on_a_loop(task: Task) -> Any:
 
 async def buys_on_a_loop(task: Task) -> None:
     await asyncio.to_thread(buys, task)
+
+
+SEEN: contextvars.ContextVar[str] = contextvars.ContextVar("SEEN", default="nothing")
+
+
+def leaves_a_context(task: Task) -> list[Any]:
+    """Tell what is set, and set it."""
+    found = [decimal.getcontext().prec, SEEN.get()]
+    decimal.getcontext().prec = 3
+    SEEN.set(task.key)
+    return found
+
+
+async def leaves_a_context_on_a_loop(task: Task) -> list[Any]:
+    return leaves_a_context(task)
+
+
+def leaves_a_context_and_fails_once(task: Task) -> list[Any]:
+    found = leaves_a_context(task)
+    if task.attempts == 1:
+        raise ValueError("once more")
+    return found
+
+
+async def leaves_a_context_and_fails_once_on_a_loop(task: Task) -> list[Any]:
+    return leaves_a_context_and_fails_once(task)

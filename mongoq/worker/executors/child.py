@@ -7,6 +7,7 @@ closes, the parent has ended, and this process ends too. Nothing here talks to M
 
 from __future__ import annotations
 
+import contextvars
 import ctypes
 import logging
 import multiprocessing.spawn
@@ -87,7 +88,7 @@ class ChildProgram:
         try:
             self._running = attempt
             try:
-                value = handler(task)
+                value = contextvars.Context().run(handler, task)  # an empty one each, as in threads
             finally:
                 self._running = None
             packed = pack_result(value)

@@ -7,6 +7,7 @@ Python; such a handler keeps its slot, and its lease is renewed, until it return
 
 from __future__ import annotations
 
+import contextvars
 import ctypes
 import logging
 import threading
@@ -114,14 +115,15 @@ class ThreadExecutor:
 
     def _call(self, attempt: LiveAttempt) -> Outcome:
         try:
-            return Returned(self._handler(attempt.task))
+            # An empty context each: what one task sets (a ContextVar, decimal's precision) is not there for the next.
+            return Returned(contextvars.Context().run(self._handler, attempt.task))
         except BaseException as error:  # noqa: BLE001 -- whatever a handler raises is its outcome
             return Raised(error)
 
     def _call_until_deadline(self, attempt: LiveAttempt) -> Outcome:
         try:
             try:
-                return Returned(self._handler(attempt.task))
+                return Returned(contextvars.Context().run(self._handler, attempt.task))
             finally:
                 self._safe_from_here(threading.get_ident())
         except BaseException as error:  # noqa: BLE001 -- as above
