@@ -9,6 +9,7 @@ from mongoq.core.errors import DependencyError, MongoqError
 from mongoq.core.events import Signpost
 from mongoq.core.lifecycle import Event
 from mongoq.core.signals import Interruption
+from mongoq.core.tracebacks import let_go
 from mongoq.core.verdict import Outcome, Raised, Released, Verdict, describe
 from mongoq.worker.attempt import FOREVER, LiveAttempt
 from mongoq.worker.config import IGNORE, STOP, WorkerConfig, executor_for
@@ -95,6 +96,8 @@ class Dispatcher:
         if not isinstance(outcome, Released):
             self.prefetch.ended(seconds)
         self._settle(attempt, outcome)
+        if isinstance(outcome, Raised):
+            let_go(outcome.error)
 
     def release(self, attempts: Sequence[LiveAttempt]) -> None:
         """Give these back, not charged."""

@@ -6,12 +6,14 @@ import asyncio
 import contextvars
 import ctypes
 import decimal
+import gc
 import os
 import re
 import resource
 import signal
 import threading
 import time
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
@@ -264,3 +266,89 @@ def leaves_a_context_and_fails_once(task: Task) -> list[Any]:
 
 async def leaves_a_context_and_fails_once_on_a_loop(task: Task) -> list[Any]:
     return leaves_a_context_and_fails_once(task)
+
+
+class Held:
+    """What a failing handler holds."""
+
+
+HELD: list[weakref.ref[Held]] = []
+
+
+def holds_and_fails(task: Task) -> int:
+    """Fail holding an object, in the way that the task says; at the end, how many of them are still there."""
+    gc.disable()
+    if task.tags["how"] == "count":
+        found = sum(ref() is not None for ref in HELD)
+        HELD.clear()
+        gc.enable()
+        return found
+    held = Held()
+    HELD.append(weakref.ref(held))
+    kept: BaseException | None = None
+    try:
+        {}["nothing"]
+    except KeyError as error:
+        kept = error  # it refers to this frame, and this frame to it
+        if task.tags["how"] == "cause":
+            raise ValueError("from another") from error
+    if task.tags["how"] == "group":
+        raise BaseExceptionGroup("several", [kept, OSError("one more")])
+    if task.tags["how"] == "signal":
+        raise Fail("enough") from kept
+    raise kept
+
+
+async def holds_and_fails_on_a_loop(task: Task) -> int:
+    return holds_and_fails(task)
+
+
+def groups(task: Task) -> None:
+    """Raise a group of the signals that the task names."""
+    made: dict[str, Callable[[], BaseException]] = {
+        "retry": lambda: Retry("later", delay=600),
+        "snooze": lambda: Snooze(600, "wait"),
+        "fail": lambda: Fail("no use"),
+        "cancel": lambda: Cancel("no need"),
+        "move": lambda: Move("mail/err", "wrong"),
+        "error": lambda: ValueError("broken"),
+    }
+    if task.attempts == 1:
+        raise BaseExceptionGroup("outer", [BaseExceptionGroup("inner", [made[kind]() for kind in task.tags["kinds"]])])
+
+
+async def groups_on_a_loop(task: Task) -> None:
+    await in_a_task_group(groups, task)
+
+
+async def in_a_task_group(function: Callable[[Task], Any], task: Task) -> None:
+    async def one() -> None:
+        function(task)
+
+    async with asyncio.TaskGroup() as together:
+        together.create_task(one())
+        together.create_task(one())
+
+
+def waits_to_be_cancelled(task: Task) -> None:
+    """Note that it runs, and raise what says that it should stop, in a group."""
+    note(task)
+    end = time.monotonic() + 30
+    while time.monotonic() < end:
+        try:
+            task.raise_if_cancelled()
+        except Interrupted as interrupted:
+            raise BaseExceptionGroup("stopped", [interrupted, OSError("closed")]) from None
+        time.sleep(0.005)
+
+
+async def waits_to_be_cancelled_on_a_loop(task: Task) -> None:
+    async def one() -> None:
+        while True:
+            task.raise_if_cancelled()
+            await asyncio.sleep(0.005)
+
+    note(task)
+    async with asyncio.TaskGroup() as together:
+        together.create_task(one())
+        together.create_task(one())

@@ -22,6 +22,7 @@ from typing import IO, Any, Final
 from mongoq.core.clock import elapsed
 from mongoq.core.signals import DeadlineExceeded
 from mongoq.core.task import Task
+from mongoq.core.tracebacks import let_go
 from mongoq.core.verdict import describe
 from mongoq.worker.executors.child_attempt import ChildAttempt, Down, Up
 from mongoq.worker.executors.child_outcome import pack_error, pack_result
@@ -94,6 +95,7 @@ class ChildProgram:
             packed = pack_result(value)
         except BaseException as error:  # noqa: BLE001 -- whatever a handler raises is its outcome
             self._send(Up.RAISED, *pack_error(attempt.effective_error(error)))
+            let_go(error)
         else:
             self._send(Up.RETURNED, packed)
 
