@@ -15,6 +15,7 @@ from mongoq.core.clock import elapsed
 from mongoq.core.errors import DependencyError
 from mongoq.core.validation import Checker, Duration
 from mongoq.storage.drivers.connection import leave_monitors
+from mongoq.worker import forks
 from mongoq.worker.engine import Engine
 from mongoq.worker.services import switch_interval
 
@@ -30,6 +31,7 @@ class WorkerHandle:
     def __init__(self, engine: Engine, grace: float) -> None:
         self._engine = engine
         self._grace = grace
+        self._generation = forks.generation()
 
     @property
     def id(self) -> str:
@@ -38,8 +40,8 @@ class WorkerHandle:
 
     @property
     def stopped(self) -> bool:
-        """Whether it has stopped."""
-        return self._engine.stopped.is_set()
+        """Whether it has stopped; in a fork it never ran."""
+        return self._elsewhere or self._engine.stopped.is_set()
 
     @property
     def error(self) -> DependencyError | None:
@@ -48,7 +50,8 @@ class WorkerHandle:
 
     def wait(self, timeout: Duration | None = None) -> bool:
         """Wait until it has stopped, at most `timeout` seconds; whether it has."""
-        return self._engine.stopped.wait(None if timeout is None else _seconds("timeout", timeout))
+        seconds = None if timeout is None else _seconds("timeout", timeout)
+        return self._elsewhere or self._engine.stopped.wait(seconds)
 
     def stop(self, timeout: Duration | None = None) -> None:
         """Stop claiming, give running handlers `timeout` seconds (default: the queue's grace), release the rest.
@@ -56,7 +59,9 @@ class WorkerHandle:
         Released tasks are ready again at once and have their attempt back. Returns when the worker has stopped,
         at most about a second after that time. A second call from elsewhere can only shorten it.
         """
-        self._engine.stop(self._grace if timeout is None else _seconds("timeout", timeout))
+        seconds = self._grace if timeout is None else _seconds("timeout", timeout)
+        if not self._elsewhere:
+            self._engine.stop(seconds)
 
     def stop_soon(self, timeout: Duration | None = None, *, then: Callable[[], object] = lambda: None) -> None:
         """Do as `stop`, without waiting for it; call `then` when it has stopped."""
@@ -70,6 +75,11 @@ class WorkerHandle:
     def wake(self) -> None:
         """Look for work now instead of at the next poll."""
         self._engine.wake()
+
+    @property
+    def _elsewhere(self) -> bool:
+        """Whether this is a fork of the process that it runs in."""
+        return forks.generation() != self._generation
 
 
 def _seconds(field: str, duration: Duration) -> float:
@@ -113,9 +123,5 @@ def _signals_to(inbox: queue.SimpleQueue[int | None]) -> Iterator[None]:
     def arrived(number: int, _frame: FrameType | None) -> None:
         inbox.put(number)
 
-    before = {number: signal.signal(number, arrived) for number in SIGNALS}
-    try:
+    with forks.taken_over(dict.fromkeys(SIGNALS, arrived)):
         yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -7,10 +7,12 @@ import contextvars
 import ctypes
 import decimal
 import gc
+import multiprocessing
 import os
 import re
 import resource
 import signal
+import sys
 import threading
 import time
 import weakref
@@ -352,3 +354,65 @@ async def waits_to_be_cancelled_on_a_loop(task: Task) -> None:
     async with asyncio.TaskGroup() as together:
         together.create_task(one())
         together.create_task(one())
+
+
+def forks_and_terminates(task: Task) -> int | None:
+    """Fork a process, and terminate it as it begins; its exit code, None where it outlives that."""
+    child = multiprocessing.get_context("fork").Process(target=time.sleep, args=(60,))
+    child.start()
+    child.terminate()
+    child.join(10)
+    code = child.exitcode
+    child.kill()
+    child.join()
+    return code
+
+
+async def forks_and_terminates_on_a_loop(task: Task) -> int | None:
+    return forks_and_terminates(task)
+
+
+def forks_and_ends(task: Task) -> int:
+    """Fork, and end the fork as the task says; its exit code."""
+    child = os.fork()
+    if child == 0:
+        how = task.tags["how"]
+        if how == "exit":
+            sys.exit(7)
+        if how == "raise":
+            raise ValueError("in the fork")
+        if how == "stop":
+            for number in (signal.SIGTERM, signal.SIGINT):
+                os.kill(os.getpid(), number)
+        return -1
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+async def forks_and_ends_on_a_loop(task: Task) -> int:
+    return forks_and_ends(task)
+
+
+async def forks_and_awaits_on_a_loop(task: Task) -> int:
+    child = os.fork()
+    if child == 0:
+        await asyncio.sleep(0.01)
+        os._exit(99)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def forks_and_stays(task: Task) -> int:
+    """Leave a fork behind that holds whatever it inherited, and die."""
+    child = os.fork()
+    if child == 0:
+        time.sleep(60)
+        os._exit(0)
+    note(task, child)
+    os._exit(3)
+
+
+def in_a_fork(question: Callable[[], bool]) -> int:
+    """Ask in a fork of this process: 0 for yes."""
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if question() else 1)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])

@@ -16,6 +16,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import logging
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -24,6 +25,7 @@ from typing import Any, Final
 from mongoq.core.clock import elapsed
 from mongoq.core.signals import DeadlineExceeded, Interrupted, Interruption
 from mongoq.core.verdict import Outcome, Raised, Returned
+from mongoq.worker import forks
 from mongoq.worker.attempt import FOREVER, LiveAttempt
 from mongoq.worker.executors.base import Reports
 from mongoq.worker.handlers.signature import Handler
@@ -53,6 +55,7 @@ class AsyncioExecutor:
         self._closed = False
         self._over = threading.Event()
         """Whether it is closed and no handler runs any more."""
+        self._no_more_forks: Callable[[], object] = lambda: None
         self._own: _OwnLoop | None = None
         if loop is None:
             self._own = _OwnLoop()
@@ -66,6 +69,8 @@ class AsyncioExecutor:
 
     def start(self) -> None:
         """Begin."""
+        # A fork shares the loop's selector with this process: it must not come back to the loop, and ends there.
+        self._no_more_forks = forks.at_fork(lambda: self._loop.call_soon(os._exit, 1))
         if self._own is not None:
             self._own.start(lambda: self._closed and not self._busy)
 
@@ -94,6 +99,7 @@ class AsyncioExecutor:
 
     def close(self) -> None:
         """Cancel what still runs, and end a loop of its own; wait for that a moment only, and never on the loop."""
+        self._no_more_forks()
         posted = self._post(self._end)
         if self._own is not None:
             self._own.join(LAST_WORDS)
@@ -137,7 +143,7 @@ class AsyncioExecutor:
 
     async def _run(self, attempt: LiveAttempt) -> None:
         """Do as `execute` does, for a coroutine."""
-        began = time.perf_counter()
+        began, generation = time.perf_counter(), forks.generation()
         outcome = None
         # Not before the first step of the task: one that is cancelled before that never gets here.
         current = asyncio.current_task()
@@ -148,6 +154,8 @@ class AsyncioExecutor:
             if self._reports.started(attempt):
                 attempt.start()
                 outcome = await self._perform(attempt)
+                if forks.generation() != generation:
+                    forks.leave(outcome)
         finally:
             attempt.on_interrupt = None
             del self._running[attempt]

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from mongoq.core.verdict import Outcome
+from mongoq.worker import forks
 from mongoq.worker.attempt import LiveAttempt
 from mongoq.worker.executors.waiting import Waiting
 
@@ -39,8 +40,10 @@ def execute(attempt: LiveAttempt, perform: Callable[[LiveAttempt], Outcome], rep
     """Run one claimed task: start, perform, hand over. `perform` never raises what its handler does."""
     if not reports.started(attempt):  # its lease was lost, or a cancel or a stop came first
         return
-    began = time.perf_counter()
+    began, generation = time.perf_counter(), forks.generation()
     outcome = perform(attempt)
+    if forks.generation() != generation:
+        forks.leave(outcome)
     reports.ended(attempt, outcome, time.perf_counter() - began)
 
 

@@ -23,7 +23,8 @@ from mongoq.core.clock import elapsed
 from mongoq.core.signals import DeadlineExceeded
 from mongoq.core.task import Task
 from mongoq.core.tracebacks import let_go
-from mongoq.core.verdict import describe
+from mongoq.core.verdict import Raised, Returned, describe
+from mongoq.worker import forks
 from mongoq.worker.executors.child_attempt import ChildAttempt, Down, Up
 from mongoq.worker.executors.child_outcome import pack_error, pack_result
 from mongoq.worker.handlers.signature import Handler
@@ -51,10 +52,13 @@ class ChildProgram:
 
     def run(self) -> int:
         """Run tasks until the parent closes the socket; the exit code."""
-        for kind in SIGNALS:
-            signal.signal(kind, self._signalled)
-        # The parent started this process with both blocked.
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+        forks.at_fork(lambda: [forks.forget(file.fileno()) for file in (self._source, self._control)])
+        with forks.taken_over(dict.fromkeys(SIGNALS, self._signalled)):
+            # The parent started this process with both blocked.
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+            return self._serve()
+
+    def _serve(self) -> int:
         try:
             handler = _load(self._source)
         except EOFError:
@@ -86,14 +90,19 @@ class ChildProgram:
 
     def _run(self, handler: Handler, attempt: ChildAttempt, task: Task) -> None:
         object.__setattr__(task, "attempt", attempt)
+        generation = forks.generation()
         try:
             self._running = attempt
             try:
                 value = contextvars.Context().run(handler, task)  # an empty one each, as in threads
             finally:
                 self._running = None
+            if forks.generation() != generation:
+                forks.leave(Returned())
             packed = pack_result(value)
         except BaseException as error:  # noqa: BLE001 -- whatever a handler raises is its outcome
+            if forks.generation() != generation:
+                forks.leave(Raised(error))
             self._send(Up.RAISED, *pack_error(attempt.effective_error(error)))
             let_go(error)
         else:

@@ -27,6 +27,7 @@ from mongoq.core.clock import elapsed
 from mongoq.core.signals import DeadlineExceeded, Interrupted, Interruption
 from mongoq.core.task import Task
 from mongoq.core.verdict import Described, Ending, Raised, Released
+from mongoq.worker import forks
 from mongoq.worker.attempt import FOREVER, LiveAttempt
 from mongoq.worker.executors.blueprint import Blueprint, how_it_ended
 from mongoq.worker.executors.child_attempt import Down, Up
@@ -74,6 +75,9 @@ class ChildProcess:
         self._victim: LiveAttempt | None = None
         self._process, self._socket, self._control = blueprint.spawn()
         self._source = self._socket.makefile("rb")
+        self._no_more_forks = forks.at_fork(
+            lambda: [forks.forget(number) for number in (self._socket.fileno(), self._control)]
+        )
 
     @property
     def gone(self) -> bool:
@@ -170,6 +174,7 @@ class ChildProcess:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.wait(LAST_MOMENT)
         self._end()
+        self._no_more_forks()
         self._source.close()
         self._socket.close()
         os.close(self._control)
