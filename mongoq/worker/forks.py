@@ -36,10 +36,11 @@ def at_fork(hook: Callable[[], object]) -> Callable[[], object]:
     return lambda: _hooks.pop(number, None)
 
 
-def forget(descriptor: int) -> None:
-    """Let go of a pipe of the worker's in a fork: its number stays taken, so that nothing else is closed later."""
+def forget(*descriptors: int) -> None:
+    """Let go of pipes of the worker's in a fork: their numbers stay taken, so that nothing else is closed later."""
     nowhere = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
-    os.dup2(nowhere, descriptor, inheritable=False)
+    for descriptor in descriptors:
+        os.dup2(nowhere, descriptor, inheritable=False)
     os.close(nowhere)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import ctypes
 import decimal
@@ -12,6 +13,7 @@ import os
 import re
 import resource
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -287,9 +289,9 @@ def holds_and_fails(task: Task) -> int:
         return found
     held = Held()
     HELD.append(weakref.ref(held))
-    kept: BaseException | None = None
+    kept: Exception = OSError()
     try:
-        {}["nothing"]
+        raise KeyError("nothing")
     except KeyError as error:
         kept = error  # it refers to this frame, and this frame to it
         if task.tags["how"] == "cause":
@@ -397,7 +399,7 @@ async def forks_and_awaits_on_a_loop(task: Task) -> int:
     if child == 0:
         await asyncio.sleep(0.01)
         os._exit(99)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    return os.waitstatus_to_exitcode((await asyncio.to_thread(os.waitpid, child, 0))[1])
 
 
 def forks_and_stays(task: Task) -> int:
@@ -410,9 +412,57 @@ def forks_and_stays(task: Task) -> int:
     os._exit(3)
 
 
-def in_a_fork(question: Callable[[], bool]) -> int:
-    """Ask in a fork of this process: 0 for yes."""
+def in_a_fork(question: Callable[[], bool | None]) -> int:
+    """Ask in a fork of this process: 1 for no."""
     child = os.fork()
     if child == 0:
-        os._exit(0 if question() else 1)
+        signal.alarm(20)
+        os._exit(1 if question() is False else 0)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def prints(task: Task) -> list[Any]:
+    """Use the standard streams and a process of its own; that one's exit code, and whether printing works."""
+    done = subprocess.run([sys.executable, "-c", "print('from below'); raise SystemExit(5)"], check=False)
+    print("from a handler")  # noqa: T201 -- what is tried
+    return [done.returncode, "ok"]
+
+
+async def prints_on_a_loop(task: Task) -> list[Any]:
+    return await asyncio.to_thread(prints, task)
+
+
+def returns_more_than_fits(task: Task) -> bytes:
+    """Return what can be pickled once, and not be copied into a message."""
+    size = 128 * 2**20
+    value = bytes(size)
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    most = resource.getrlimit(resource.RLIMIT_AS)[1]
+    resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + size * 3 // 2, most))
+    threading.Thread(target=time.sleep, args=(60,)).start()  # what would keep the process for its time
+    return value
+
+
+class Rude(Exception):
+    def __str__(self) -> str:
+        raise KeyboardInterrupt
+
+
+def raises_what_cannot_be_told(task: Task) -> None:
+    threading.Thread(target=time.sleep, args=(60,)).start()
+    raise Rude
+
+
+def closes_its_files(task: Task) -> None:
+    threading.Thread(target=time.sleep, args=(60,)).start()
+    os.closerange(3, 256)
+    time.sleep(60)
+
+
+def stays_behind_its_socket(task: Task) -> None:
+    """Cut the connection to the worker, and go on."""
+    for file in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(OSError):
+            if str(file.readlink()).startswith("socket:"):
+                os.close(int(file.name))
+    time.sleep(60)

@@ -342,7 +342,7 @@ def test_the_end_of_the_parent_ends_its_children(
     script.write_text(PARENT)
     parent = subprocess.Popen([sys.executable, str(script), str(HERE), _uri(queue), queue.namespace])
     try:
-        until(lambda: all((tmp_path / key).exists() for key in keys), timeout=30, why="both run")
+        until(lambda: all((tmp_path / key).exists() and (tmp_path / key).read_text() for key in keys), timeout=30)
     finally:
         parent.kill()
         parent.wait()

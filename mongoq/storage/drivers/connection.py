@@ -22,6 +22,7 @@ from pymongo.errors import InvalidURI, PyMongoError
 
 from mongoq.core.environment import uri_named
 from mongoq.core.errors import ConfigurationError, Fault
+from mongoq.core.streams import occupy_standard_streams
 from mongoq.core.validation import Checker
 from mongoq.storage.drivers.errors import translated
 
@@ -181,6 +182,7 @@ def opened(kind: Any, uri: str) -> Any:
     # The driver's own errors may quote the URI, password included: they are not chained.
     given = {name.lower() for name, _ in parse_qsl(uri.partition("?")[2])}
     settings = {name: value for name, value in SETTINGS.items() if name.lower() not in given}
+    occupy_standard_streams()
     try:
         return kind(uri, **settings, tz_aware=True, retryWrites=True)
     except (PyMongoError, BSONError) as error:

@@ -7,6 +7,7 @@ closes, the parent has ended, and this process ends too. Nothing here talks to M
 
 from __future__ import annotations
 
+import contextlib
 import contextvars
 import ctypes
 import logging
@@ -16,6 +17,7 @@ import pickle
 import signal
 import sys
 import threading
+import traceback
 from types import FrameType
 from typing import IO, Any, Final
 
@@ -26,7 +28,8 @@ from mongoq.core.tracebacks import let_go
 from mongoq.core.verdict import Raised, Returned, describe
 from mongoq.worker import forks
 from mongoq.worker.executors.child_attempt import ChildAttempt, Down, Up
-from mongoq.worker.executors.child_outcome import pack_error, pack_result
+from mongoq.worker.executors.child_ending import BROKE
+from mongoq.worker.executors.child_outcome import NO_MEMORY, pack_error, pack_result
 from mongoq.worker.handlers.signature import Handler
 
 log = logging.getLogger("mongoq.worker")
@@ -52,7 +55,7 @@ class ChildProgram:
 
     def run(self) -> int:
         """Run tasks until the parent closes the socket; the exit code."""
-        forks.at_fork(lambda: [forks.forget(file.fileno()) for file in (self._source, self._control)])
+        forks.at_fork(lambda: forks.forget(self._source.fileno(), self._control.fileno()))
         with forks.taken_over(dict.fromkeys(SIGNALS, self._signalled)):
             # The parent started this process with both blocked.
             signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
@@ -100,13 +103,21 @@ class ChildProgram:
             if forks.generation() != generation:
                 forks.leave(Returned())
             packed = pack_result(value)
+            del value
         except BaseException as error:  # noqa: BLE001 -- whatever a handler raises is its outcome
             if forks.generation() != generation:
                 forks.leave(Raised(error))
             self._send(Up.RAISED, *pack_error(attempt.effective_error(error)))
             let_go(error)
         else:
+            self._return(packed)
+
+    def _return(self, packed: bytes | None) -> None:
+        try:
             self._send(Up.RETURNED, packed)
+        except MemoryError:
+            packed = None
+            self._send(Up.RAISED, *pack_error(MemoryError(NO_MEMORY)))
 
     def _listen(self) -> None:
         """Pass on what the parent says about the running task, until the parent ends."""
@@ -149,9 +160,13 @@ class ChildProgram:
 
 
 def main(source: IO[bytes], control: int) -> None:
-    """Be a child."""
-    with source, open(control, "rb") as pipe:
-        code = ChildProgram(source, pipe).run()
+    """Be a child. One that breaks ends at once: threads and files of its handler's could keep it for ever."""
+    try:
+        code = ChildProgram(source, open(control, "rb")).run()  # noqa: SIM115 -- to close it would wait for its reader
+    except BaseException:  # noqa: BLE001 -- most likely no memory is left
+        with contextlib.suppress(BaseException):
+            traceback.print_exc()
+        os._exit(BROKE)
     sys.exit(code)
 
 
@@ -159,6 +174,10 @@ def _load(source: IO[bytes]) -> Handler:
     """Receive the surroundings and the handler, and import it; as `multiprocessing` does for its own children."""
     surroundings, parent, pickled = pickle.load(source)  # noqa: S301 -- from the parent
     _die_with(parent)
+    # Neither is the handler's doing: a folder that is gone, and a parent that ignores SIGCHLD, which is inherited.
+    if not os.path.isdir(surroundings.get("dir", "")):  # noqa: PTH112 -- a Path costs a child 3 ms
+        surroundings.pop("dir", None)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     multiprocessing.spawn.prepare(surroundings)
     handler: Handler = pickle.loads(pickled)  # noqa: S301 -- from the parent
     return handler

@@ -7,10 +7,12 @@ its class may not be importable in the parent, and its traceback cannot be pickl
 from __future__ import annotations
 
 import pickle
-from typing import Any
+from typing import Any, Final
 
 from mongoq.core.signals import DeadlineExceeded, Interrupted, Signal
 from mongoq.core.verdict import Described, Ending, Raised, Returned, describe
+
+NO_MEMORY: Final = "no memory was left to send the result"
 
 
 class Unsent:
@@ -29,6 +31,8 @@ def pack_result(value: Any) -> bytes | None:
         return None
     try:
         return pickle.dumps(value, pickle.HIGHEST_PROTOCOL)
+    except MemoryError:
+        raise MemoryError(NO_MEMORY) from None
     except Exception as error:  # noqa: BLE001 -- whatever a user's values raise when they are pickled
         return pickle.dumps(Unsent(f"{type(value).__name__} ({error})"))
 

@@ -15,7 +15,6 @@ import os
 import pickle
 import signal
 import socket
-import subprocess
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -24,19 +23,18 @@ from operator import attrgetter
 from typing import Any, Final
 
 from mongoq.core.clock import elapsed
-from mongoq.core.signals import DeadlineExceeded, Interrupted, Interruption
+from mongoq.core.signals import Interruption
 from mongoq.core.task import Task
 from mongoq.core.verdict import Described, Ending, Raised, Released
 from mongoq.worker import forks
 from mongoq.worker.attempt import FOREVER, LiveAttempt
-from mongoq.worker.executors.blueprint import Blueprint, how_it_ended
+from mongoq.worker.executors.blueprint import Blueprint
 from mongoq.worker.executors.child_attempt import Down, Up
+from mongoq.worker.executors.child_ending import error_at, kill_group, wait_for_end
 from mongoq.worker.executors.child_outcome import unpack_error, unpack_result
 
 MOMENT: Final = 0.5
 """Seconds between the notice to stop and the kill."""
-LAST_MOMENT: Final = 1.0
-"""Seconds for an idle child to exit by itself."""
 LOOK: Final = 0.5
 LOOK_FOR_SLOW: Final = 0.1
 SLOW: Final = 0.05
@@ -75,9 +73,7 @@ class ChildProcess:
         self._victim: LiveAttempt | None = None
         self._process, self._socket, self._control = blueprint.spawn()
         self._source = self._socket.makefile("rb")
-        self._no_more_forks = forks.at_fork(
-            lambda: [forks.forget(number) for number in (self._socket.fileno(), self._control)]
-        )
+        self._no_more_forks = forks.at_fork(lambda: forks.forget(self._socket.fileno(), self._control))
 
     @property
     def gone(self) -> bool:
@@ -152,6 +148,8 @@ class ChildProcess:
         with self._lock:
             if self._process.poll() is not None:
                 # A process that the handler has started may hold the socket open, and the owner would wait for it.
+                if self._process.returncode != 0:
+                    kill_group(self._process)
                 with contextlib.suppress(OSError):
                     self._socket.shutdown(socket.SHUT_RDWR)
                 return LOOK
@@ -171,8 +169,6 @@ class ChildProcess:
         if self.ready and self._fate is None:
             with contextlib.suppress(OSError):
                 self._socket.shutdown(socket.SHUT_WR)
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self._process.wait(LAST_MOMENT)
         self._end()
         self._no_more_forks()
         self._source.close()
@@ -233,7 +229,7 @@ class ChildProcess:
         if late or not attempt.open or reason not in {None, Interruption.SHUTDOWN}:
             self._kill_at = min(self._kill_at, now + MOMENT)
         if now >= self._kill_at:
-            self._kill(Raised(_error(reason, late=late)))
+            self._kill(Raised(error_at(reason, late=late)))
         if now - self._began > SLOW:
             self._recall()
         if self._kill_at != FOREVER:
@@ -254,15 +250,10 @@ class ChildProcess:
     def _kill(self, fate: Ending) -> None:
         if self._fate is None:
             self._fate, self._victim = fate, self.running
-            self._process.kill()
+            kill_group(self._process)
 
     def _end(self) -> str:
         """Wait for the end of a process that has closed its socket; how it ended."""
-        self._process.kill()
-        return how_it_ended(self._process.wait())
-
-
-def _error(reason: Interruption | None, *, late: bool) -> BaseException:
-    if reason is None or (late and reason is not Interruption.CANCEL):
-        return DeadlineExceeded()
-    return Interrupted(reason)
+        with self._lock:
+            killed = self._fate is not None
+        return wait_for_end(self._process, killed=killed)

@@ -28,7 +28,8 @@ from mongoq.worker.attempt import FOREVER, LiveAttempt
 from mongoq.worker.executors.base import Reports
 from mongoq.worker.executors.blueprint import Blueprint
 from mongoq.worker.executors.child import SIGNALS
-from mongoq.worker.executors.child_process import LAST_MOMENT, LOOK, LOOK_FOR_SLOW, SLOW, ChildProcess
+from mongoq.worker.executors.child_ending import LAST_MOMENT
+from mongoq.worker.executors.child_process import LOOK, LOOK_FOR_SLOW, SLOW, ChildProcess
 from mongoq.worker.handlers.signature import Handler
 
 log = logging.getLogger("mongoq.worker")

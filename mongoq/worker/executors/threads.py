@@ -17,7 +17,7 @@ from mongoq.core.signals import DeadlineExceeded, Interruption
 from mongoq.core.verdict import Outcome, Raised, Returned
 from mongoq.worker.attempt import FOREVER, LiveAttempt
 from mongoq.worker.executors.base import Reports, execute
-from mongoq.worker.handlers.signature import Handler
+from mongoq.worker.handlers.signature import Handler, patched_by
 
 log = logging.getLogger("mongoq.worker")
 
@@ -45,6 +45,9 @@ class ThreadExecutor:
 
     def start(self) -> None:
         """Begin."""
+        patched = patched_by()
+        if patched is not None:
+            log.warning("%s has patched threads: handlers are told of their deadline, it interrupts none", patched)
         for thread in self._threads:
             thread.start()
 
