@@ -17,6 +17,7 @@ from mongoq.core.validation import Checker, Duration
 from mongoq.storage.drivers.connection import leave_monitors
 from mongoq.worker import forks
 from mongoq.worker.engine import Engine
+from mongoq.worker.leaving import leave_threads
 from mongoq.worker.services import switch_interval
 
 log = logging.getLogger("mongoq.worker")
@@ -96,9 +97,10 @@ def run_in_foreground(start: Callable[[Callable[[], None]], WorkerHandle]) -> No
     """
     # SimpleQueue.put may be called from a signal handler whatever the main thread is doing; an Event may not.
     inbox: queue.SimpleQueue[int | None] = queue.SimpleQueue()
+    threads = set(threading.enumerate())
     with switch_interval.shortened(), _signals_to(inbox):
         handle = start(lambda: inbox.put(None))
-        number = inbox.get()
+        first_signal = number = inbox.get()
         if number is not None:
             log.warning("%s: no more tasks are claimed; those that run may end", signal.Signals(number).name)
             leave_monitors()
@@ -110,6 +112,8 @@ def run_in_foreground(start: Callable[[Callable[[], None]], WorkerHandle]) -> No
             if number is not None and elapsed() - first > AT_ONCE:
                 log.warning("%s again: stopping now", signal.Signals(number).name)
                 handle.stop_soon(0)
+    if first_signal is not None:
+        leave_threads(threads)
     if handle.error is not None:
         raise handle.error
 

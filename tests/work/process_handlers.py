@@ -19,6 +19,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final
 
@@ -466,3 +467,24 @@ def stays_behind_its_socket(task: Task) -> None:
             if str(file.readlink()).startswith("socket:"):
                 os.close(int(file.name))
     time.sleep(60)
+
+
+def starts_a_process(task: Task) -> None:
+    """Start a process of its own, note it, and go on as the task says."""
+    child = subprocess.Popen(["/bin/sleep", "60"])
+    note(task, child.pid)
+    if task.get("how") == "exit":
+        os._exit(3)
+    time.sleep(60)
+
+
+async def sleeps_in_a_thread(task: Task) -> None:
+    note(task)
+    await asyncio.to_thread(time.sleep, 30)
+
+
+def sleeps_in_a_pool(task: Task) -> None:
+    pool = ThreadPoolExecutor(1)
+    future = pool.submit(time.sleep, 30)
+    note(task)
+    future.result()

@@ -28,6 +28,7 @@ from mongoq.core.verdict import Outcome, Raised, Returned
 from mongoq.worker import forks
 from mongoq.worker.attempt import FOREVER, LiveAttempt
 from mongoq.worker.executors.base import Reports
+from mongoq.worker.executors.daemon_pool import DaemonPool
 from mongoq.worker.handlers.signature import Handler
 
 log = logging.getLogger("mongoq.worker")
@@ -207,6 +208,7 @@ class _OwnLoop:
     def start(self, over: Callable[[], bool]) -> None:
         """Run the loop until it is stopped and `over` says so."""
         self._over = over
+        self.loop.set_default_executor(DaemonPool())
         self.thread.start()
 
     def join(self, timeout: float) -> None:

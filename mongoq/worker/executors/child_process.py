@@ -30,7 +30,7 @@ from mongoq.worker import forks
 from mongoq.worker.attempt import FOREVER, LiveAttempt
 from mongoq.worker.executors.blueprint import Blueprint
 from mongoq.worker.executors.child_attempt import Down, Up
-from mongoq.worker.executors.child_ending import error_at, kill_group, wait_for_end
+from mongoq.worker.executors.child_ending import error_at, has_company, kill_group, wait_for_end
 from mongoq.worker.executors.child_outcome import unpack_error, unpack_result
 
 MOMENT: Final = 0.5
@@ -74,6 +74,11 @@ class ChildProcess:
         self._process, self._socket, self._control = blueprint.spawn()
         self._source = self._socket.makefile("rb")
         self._no_more_forks = forks.at_fork(lambda: forks.forget(self._socket.fileno(), self._control))
+
+    @property
+    def pid(self) -> int:
+        """Its number, which is also that of its process group."""
+        return self._process.pid
 
     @property
     def gone(self) -> bool:
@@ -131,6 +136,8 @@ class ChildProcess:
             self._recalled = False
             if first and self._held:
                 self._begin(self._held[0][1])
+            if first and attempt.interruption not in {None, Interruption.SHUTDOWN} and has_company(self._process):
+                self._kill(Released())  # what the handler has started ends with it
         return attempt, ending, seconds
 
     @property

@@ -30,6 +30,7 @@ from mongoq.worker.executors.blueprint import Blueprint
 from mongoq.worker.executors.child import SIGNALS
 from mongoq.worker.executors.child_ending import LAST_MOMENT
 from mongoq.worker.executors.child_process import LOOK, LOOK_FOR_SLOW, SLOW, ChildProcess
+from mongoq.worker.executors.groups import Groups
 from mongoq.worker.handlers.signature import Handler
 
 log = logging.getLogger("mongoq.worker")
@@ -51,6 +52,7 @@ class ProcessExecutor:
         self._changed = threading.Condition()
         self._closing = threading.Event()
         self._children: list[ChildProcess] = []
+        self._groups = Groups()
         self._failures = 0
         self._idle = 0
         """How many children wait for a task."""
@@ -108,6 +110,7 @@ class ProcessExecutor:
         for thread in self._threads:
             if thread.ident is not None and thread is not threading.current_thread():
                 thread.join(max(0.0, last - elapsed()))
+        self._groups.close()
 
     # All below runs in each of the threads.
 
@@ -121,6 +124,7 @@ class ProcessExecutor:
                 self._failed(str(error))
                 continue
             self._children.append(child)
+            self._groups.add(child.pid)
             try:
                 self._use(child)
             except Exception:
@@ -128,6 +132,7 @@ class ProcessExecutor:
             finally:
                 self._children.remove(child)
                 child.end()
+                self._groups.remove(child.pid)
 
     def _use(self, child: ChildProcess) -> None:
         """Start a child and give it tasks until it ends, or all do."""
