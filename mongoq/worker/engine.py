@@ -8,6 +8,7 @@ import secrets
 import socket
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Final
 
 from mongoq.core.errors import DependencyError, MongoqError
@@ -17,6 +18,7 @@ from mongoq.storage.context import Context
 from mongoq.storage.operations import heartbeat
 from mongoq.worker.config import WorkerConfig
 from mongoq.worker.dispatcher import Dispatcher
+from mongoq.worker.log_lines import lines
 from mongoq.worker.runtime import Run, Runtime
 from mongoq.worker.services.fetcher import Fetcher
 from mongoq.worker.services.finisher import Finisher
@@ -71,6 +73,7 @@ class Engine:
         self._loops = loops | self._watcher.loops
         self._stopping = threading.Lock()
         """Held while it starts, too."""
+        self._lines = [lines]
         self.stopped = threading.Event()
         self.error: DependencyError | None = None
         """The refused change that ended it, where the configuration says so."""
@@ -82,6 +85,7 @@ class Engine:
 
     def start(self, made: Callable[[], None]) -> None:
         """Begin to work. From `made` on others may know of it: their stop waits until all has begun."""
+        lines.begin()
         with self._stopping:
             made()
             self._dispatcher.executor.start()
@@ -114,8 +118,7 @@ class Engine:
         with self._stopping:
             if not self.stopped.is_set():
                 self._shut_down()
-                self.stopped.set()
-                self._done()
+                self._leave()
 
     def _stop_for(self, error: DependencyError) -> None:
         """End the worker because of a refused change."""
@@ -155,8 +158,13 @@ class Engine:
         if not self.stopped.is_set() and not self._ledger.stopping:
             log.warning("the MongoDB client was closed: this worker has ended, and its leases will run out")
             self._close()
-            self.stopped.set()
-            self._done()
+            self._leave()
+
+    def _leave(self) -> None:
+        with suppress(IndexError):  # both a stop and the end of the client may come here
+            self._lines.pop().end()
+        self.stopped.set()
+        self._done()
 
     def _close(self) -> None:
         for loop in self._loops.values():

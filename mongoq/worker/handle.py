@@ -18,6 +18,7 @@ from mongoq.storage.drivers.connection import leave_monitors
 from mongoq.worker import forks
 from mongoq.worker.engine import Engine
 from mongoq.worker.leaving import leave_threads
+from mongoq.worker.log_lines import lines
 from mongoq.worker.services import switch_interval
 
 log = logging.getLogger("mongoq.worker")
@@ -112,7 +113,7 @@ def run_in_foreground(start: Callable[[Callable[[], None]], WorkerHandle]) -> No
             if number is not None and elapsed() - first > AT_ONCE:
                 log.warning("%s again: stopping now", signal.Signals(number).name)
                 handle.stop_soon(0)
-    if first_signal is not None:
+    if first_signal is not None or lines.stuck:
         leave_threads(threads)
     if handle.error is not None:
         raise handle.error

@@ -10,6 +10,8 @@ import sys
 import threading
 from typing import Final
 
+from mongoq.worker.log_lines import lines
+
 log = logging.getLogger("mongoq.worker")
 
 LAST_MOMENT: Final = 0.5
@@ -22,7 +24,7 @@ def leave_threads(before: set[threading.Thread]) -> None:
     A released handler may be in a call that takes hours. Where the application's own threads still run they decide.
     """
     register = getattr(threading, "_register_atexit", None)  # before anything waits for threads; not public
-    if register is None or not _left(before):
+    if register is None or not (_left(before) or lines.stuck):
         return
     ending = threading.Event()
     with contextlib.suppress(RuntimeError):  # it is ending already
@@ -49,11 +51,14 @@ def _end(ending: threading.Event, before: set[threading.Thread]) -> None:
     for thread in _left(before):
         thread.join(LAST_MOMENT)
     left = _left(before)
-    if not left or len(left) < len(_holding()):
+    if (not left and not lines.stuck) or len(left) < len(_holding()):
         return
-    names = ", ".join(thread.name for thread in left)
-    log.warning("this process ends while threads of handlers still run: %s", names)
-    for stream in (sys.stdout, sys.stderr):
+    streams = [sys.stdout]
+    if not lines.stuck:
+        names = ", ".join(thread.name for thread in left)
+        log.warning("this process ends while threads of handlers still run: %s", names)
+        streams.append(sys.stderr)
+    for stream in streams:
         with contextlib.suppress(Exception):
             stream.flush()
     os._exit(1 if hasattr(sys, "last_type") else 0)

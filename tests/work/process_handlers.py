@@ -488,3 +488,11 @@ def sleeps_in_a_pool(task: Task) -> None:
     future = pool.submit(time.sleep, 30)
     note(task)
     future.result()
+
+
+def fails_at_length(task: Task) -> None:
+    raise ValueError("x" * 1_500)
+
+
+async def fails_at_length_on_a_loop(task: Task) -> None:
+    fails_at_length(task)

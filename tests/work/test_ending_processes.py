@@ -143,3 +143,17 @@ def test_as_process_1_orphans_are_reaped_and_signals_passed_on(until: Callable[.
     finally:
         init.kill()
         init.communicate()
+
+
+@pytest.mark.parametrize(
+    "handler, executor",
+    [("fails_at_length", "threads"), ("fails_at_length_on_a_loop", "asyncio"), ("fails_at_length", "processes")],
+)
+def test_a_pipe_for_logs_that_nobody_reads_stops_nothing(
+    queue: Queue, start: Start, until: Callable[..., None], handler: str, executor: str
+) -> None:
+    queue.load(({} for _ in range(200)), max_retries=0)
+    worker = start(f"process_handlers:{handler}", "--executor", executor, "--workers", "2", "--grace", "0.5")
+    until(lambda: queue.count(state="failed") == 200, timeout=40, why="all have ended")
+    worker.send_signal(signal.SIGTERM)
+    assert worker.wait(20) == 0
