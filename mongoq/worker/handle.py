@@ -91,32 +91,55 @@ def _seconds(field: str, duration: Duration) -> float:
     return checked.total_seconds() if checked else 0.0
 
 
-def run_in_foreground(start: Callable[[Callable[[], None]], WorkerHandle]) -> None:
+def run_in_foreground(start: Callable[[Callable[[], None]], WorkerHandle], *, passes_on: bool = False) -> None:
     """Run a worker until it is done, or a signal stops it; a second signal stops it at once.
 
-    `start` is given what the engine calls when it is done. Signals are only taken over in the main thread.
+    `start` is given what the engine calls when it is done. Signals are only taken over in the main thread. Where
+    another signal's handler raises, the worker is stopped at once and the error goes on. With `passes_on` the signal
+    that stopped it has its own effect afterwards.
     """
     # SimpleQueue.put may be called from a signal handler whatever the main thread is doing; an Event may not.
     inbox: queue.SimpleQueue[int | None] = queue.SimpleQueue()
     threads = set(threading.enumerate())
     with switch_interval.shortened(), _signals_to(inbox):
         handle = start(lambda: inbox.put(None))
-        first_signal = number = inbox.get()
-        if number is not None:
-            log.warning("%s: no more tasks are claimed; those that run may end", signal.Signals(number).name)
-            leave_monitors()
-        handle.stop_soon()
-        first = elapsed()
-        while not handle.stopped:
-            number = inbox.get()
-            # Some send a signal to the process and to its group: what comes at once is not a second one.
-            if number is not None and elapsed() - first > AT_ONCE:
-                log.warning("%s again: stopping now", signal.Signals(number).name)
-                handle.stop_soon(0)
+        try:
+            first_signal = _wait(handle, inbox)
+        except BaseException:
+            handle.stop(0)
+            raise
     if first_signal is not None or lines.stuck:
         leave_threads(threads)
     if handle.error is not None:
         raise handle.error
+    if passes_on and first_signal is not None:
+        _pass_on(first_signal)
+
+
+def _wait(handle: WorkerHandle, inbox: queue.SimpleQueue[int | None]) -> int | None:
+    """Wait for the end of a worker; the signal that stopped it."""
+    first_signal = number = inbox.get()
+    if number is not None:
+        log.warning("%s: no more tasks are claimed; those that run may end", signal.Signals(number).name)
+        leave_monitors()
+    handle.stop_soon()
+    first = elapsed()
+    while not handle.stopped:
+        number = inbox.get()
+        # Some send a signal to the process and to its group: what comes at once is not a second one.
+        if number is not None and elapsed() - first > AT_ONCE:
+            log.warning("%s again: stopping now", signal.Signals(number).name)
+            handle.stop_soon(0)
+    return first_signal
+
+
+def _pass_on(number: int) -> None:
+    """Let a signal do what it would have done: its handler is called; where it would end the process, SystemExit."""
+    handler = signal.getsignal(number)
+    if callable(handler):
+        signal.raise_signal(number)
+    elif handler != signal.SIG_IGN:
+        raise SystemExit(128 + number)
 
 
 @contextmanager
