@@ -29,6 +29,7 @@ from mongoq.worker import forks
 from mongoq.worker.attempt import FOREVER, LiveAttempt
 from mongoq.worker.executors.base import Reports
 from mongoq.worker.executors.daemon_pool import DaemonPool
+from mongoq.worker.executors.frames import place
 from mongoq.worker.handlers.signature import Handler
 
 log = logging.getLogger("mongoq.worker")
@@ -97,6 +98,12 @@ class AsyncioExecutor:
             else:
                 soonest = min(soonest, attempt.lease_until - now, attempt.deadline_at - now)
         return max(0.01, soonest)
+
+    def where(self, attempt: LiveAttempt) -> str:
+        """Where its coroutine stands, for a log line."""
+        task = self._running.get(attempt)
+        stack = task.get_stack(limit=1) if task is not None else []
+        return place(stack[0] if stack else None)
 
     def close(self) -> None:
         """Cancel what still runs, and end a loop of its own; wait for that a moment only, and never on the loop."""

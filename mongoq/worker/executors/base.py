@@ -66,5 +66,8 @@ class Executor(Protocol):
     def step(self, now: float) -> float:
         """Interrupt what must not go on; the seconds until the next look is due. Called in a loop of its own."""
 
+    def where(self, attempt: LiveAttempt) -> str:
+        """Where its handler stands, for a log line."""
+
     def close(self) -> None:
         """Let go of everything: no attempt is open any more."""

@@ -30,6 +30,7 @@ from mongoq.worker import forks
 from mongoq.worker.executors.child_attempt import ChildAttempt, Down, Up
 from mongoq.worker.executors.child_ending import BROKE
 from mongoq.worker.executors.child_outcome import NO_MEMORY, pack_error, pack_result
+from mongoq.worker.executors.frames import may_strike
 from mongoq.worker.handlers.signature import Handler
 
 log = logging.getLogger("mongoq.worker")
@@ -139,13 +140,14 @@ class ChildProgram:
         elif attempt is not None and attempt.number == number:
             attempt.interrupt(*told)
 
-    def _signalled(self, _number: int, _frame: FrameType | None) -> None:
+    def _signalled(self, _number: int, frame: FrameType | None) -> None:
         """Raise at the deadline. Ignore a signal to the whole process group: the parent obeys it.
 
         This is a function and not SIG_IGN because the processes that a handler starts would inherit SIG_IGN.
         """
         attempt = self._running
-        if attempt is not None and not attempt.deadline_raised and elapsed() >= attempt.deadline_at:
+        late = attempt is not None and not attempt.deadline_raised and elapsed() >= attempt.deadline_at
+        if attempt is not None and late and may_strike(frame):  # else the parent's next signal, or its kill, will do
             attempt.deadline_raised = True
             raise DeadlineExceeded
 

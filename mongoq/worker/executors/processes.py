@@ -99,6 +99,12 @@ class ProcessExecutor:
         self._look_at = now + delay
         return delay
 
+    def where(self, attempt: LiveAttempt) -> str:
+        """In which process its handler runs, for a log line."""
+        return next(
+            (f"process {child.pid}" for child in list(self._children) if child.running is attempt), "no process"
+        )
+
     def close(self) -> None:
         """End all children, at once where a handler still runs; returns when they have ended."""
         with self._changed:

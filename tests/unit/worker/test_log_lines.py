@@ -51,10 +51,10 @@ def test_lines_do_not_wait_for_a_handler_that_is_stuck_and_are_written_later(stu
     stuck.go_on.set()
     lines.begin()
     lines.end()
-    number, words = stuck.written[1].split(" ", 1)
+    lost, words = stuck.written[1].split(" ", 1)
     assert words == "log lines were lost: they came faster than they could be written"
     assert stuck.written[:3:2] == ["line 0", "line 1"]
-    assert len(stuck.written) - 1 + int(number) == 50
+    assert len(stuck.written) - 1 + int(lost) == 50
     assert not lines.stuck
     assert installed() == before
 
