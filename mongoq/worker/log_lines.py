@@ -65,6 +65,17 @@ class LogLines(logging.Filter):
                 if isinstance(known, LogLines):
                     logging.getLogger(name).removeFilter(known)
 
+    def add(self, record: logging.LogRecord) -> None:
+        """Write a record of another process, where this one's loggers want it."""
+        if not logging.getLogger(record.name).isEnabledFor(record.levelno):
+            return
+        if self._thread is None:
+            logging.getLogger(record.name).handle(record)
+        elif self._waiting.qsize() >= self._most:
+            self._lost += 1
+        else:
+            self._waiting.put(record)
+
     def filter(self, record: logging.LogRecord) -> Any:
         """Whether the logger goes on with this record at once: only in the thread that writes."""
         if threading.current_thread() is self._thread:

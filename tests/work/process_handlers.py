@@ -8,6 +8,7 @@ import contextvars
 import ctypes
 import decimal
 import gc
+import logging
 import multiprocessing
 import os
 import re
@@ -496,3 +497,12 @@ def fails_at_length(task: Task) -> None:
 
 async def fails_at_length_on_a_loop(task: Task) -> None:
     fails_at_length(task)
+
+
+def logs(task: Task) -> None:
+    logging.getLogger("shop.mails").info("sent to %s", "ada")
+    logging.getLogger("shop.mails").debug("not asked for")
+    try:
+        raise OSError("refused")
+    except OSError:
+        logging.getLogger("shop.other").exception("not sent")

@@ -14,6 +14,7 @@ import sys
 from typing import Any, Final
 
 from mongoq.core.streams import STANDARD
+from mongoq.worker.executors.child_logs import levels
 from mongoq.worker.handlers.signature import Handler
 
 BOOT: Final = (
@@ -47,7 +48,9 @@ class Blueprint:
             # The handler does not live in the main module: to import that one would only cost time.
             surroundings.pop("init_main_from_name", None)
             surroundings.pop("init_main_from_path", None)
-        self.greeting = pickle.dumps(surroundings["sys_path"]) + pickle.dumps((surroundings, os.getpid(), pickled))
+        self.greeting = pickle.dumps(surroundings["sys_path"]) + pickle.dumps(
+            (surroundings, os.getpid(), levels(), pickled)
+        )
         self.command = [*_interpreter(), "-c", BOOT]
 
     def spawn(self) -> tuple[subprocess.Popen[bytes], socket.socket, int]:

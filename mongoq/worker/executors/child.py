@@ -18,6 +18,7 @@ import signal
 import sys
 import threading
 import traceback
+from collections.abc import Mapping
 from types import FrameType
 from typing import IO, Any, Final
 
@@ -29,6 +30,7 @@ from mongoq.core.verdict import Raised, Returned, describe
 from mongoq.worker import forks
 from mongoq.worker.executors.child_attempt import ChildAttempt, Down, Up
 from mongoq.worker.executors.child_ending import BROKE
+from mongoq.worker.executors.child_logs import Sender
 from mongoq.worker.executors.child_outcome import NO_MEMORY, pack_error, pack_result
 from mongoq.worker.executors.frames import may_strike
 from mongoq.worker.handlers.signature import Handler
@@ -64,18 +66,22 @@ class ChildProgram:
 
     def _serve(self) -> int:
         try:
-            handler = _load(self._source)
+            handler, levels = _load(self._source)
         except EOFError:
             return 0
         except BaseException as error:  # noqa: BLE001 -- a user's module may raise anything at its import
             self._send(Up.BROKEN, describe(error))
             return 1
+        sender = Sender(lambda told: self._send(Up.LOG, told), lambda: self._running and self._running.key)
+        sender.install(levels)
+        forks.at_fork(lambda: logging.root.removeHandler(sender))
         threading.Thread(target=self._listen, name="mongoq-control", daemon=True).start()
         self._send(Up.READY)
         while (message := self._next()) is not None:
             number, deadline, values = message
             if self._may_start(number):
-                self._run(handler, ChildAttempt(number, deadline, self._send), Task(*values))
+                task = Task(*values)
+                self._run(handler, ChildAttempt(number, deadline, self._send, task.key), task)
         return 0
 
     def _next(self) -> tuple[int, float | None, tuple[Any, ...]] | None:
@@ -172,9 +178,9 @@ def main(source: IO[bytes], control: int) -> None:
     sys.exit(code)
 
 
-def _load(source: IO[bytes]) -> Handler:
+def _load(source: IO[bytes]) -> tuple[Handler, Mapping[str, int]]:
     """Receive the surroundings and the handler, and import it; as `multiprocessing` does for its own children."""
-    surroundings, parent, pickled = pickle.load(source)  # noqa: S301 -- from the parent
+    surroundings, parent, levels, pickled = pickle.load(source)  # noqa: S301 -- from the parent
     _die_with(parent)
     # Neither is the handler's doing: a folder that is gone, and a parent that ignores SIGCHLD, which is inherited.
     if not os.path.isdir(surroundings.get("dir", "")):  # noqa: PTH112 -- a Path costs a child 3 ms
@@ -182,7 +188,7 @@ def _load(source: IO[bytes]) -> Handler:
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     multiprocessing.spawn.prepare(surroundings)
     handler: Handler = pickle.loads(pickled)  # noqa: S301 -- from the parent
-    return handler
+    return handler, levels
 
 
 def _die_with(parent: int) -> None:

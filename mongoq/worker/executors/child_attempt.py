@@ -36,14 +36,17 @@ class Up(IntEnum):
     """Until when on `elapsed()` the lease is being extended, for a transaction of the handler's own."""
     TRANSACTION_ENDS = 6
     """Whether it was committed, which completes the task, and whether the lease was extended."""
+    LOG = 7
+    """A log line: the attributes of its record."""
 
 
 class ChildAttempt:
     """The live side of a task in a child. Implements `Attempt`."""
 
-    __slots__ = ("_interruption", "_limit", "_retry_as", "_send", "deadline_at", "deadline_raised", "number")
+    __slots__ = ("_interruption", "_limit", "_retry_as", "_send", "deadline_at", "deadline_raised", "key", "number")
 
-    def __init__(self, number: int, deadline: float | None, send: Callable[..., None]) -> None:
+    def __init__(self, number: int, deadline: float | None, send: Callable[..., None], key: str = "") -> None:
+        self.key = key
         self.number = number
         self.deadline_at = FOREVER if deadline is None else elapsed() + deadline
         self.deadline_raised = False

@@ -31,7 +31,9 @@ from mongoq.worker.attempt import FOREVER, LiveAttempt
 from mongoq.worker.executors.blueprint import Blueprint
 from mongoq.worker.executors.child_attempt import Down, Up
 from mongoq.worker.executors.child_ending import error_at, has_company, kill_group, wait_for_end
+from mongoq.worker.executors.child_logs import received
 from mongoq.worker.executors.child_outcome import unpack_error, unpack_result
+from mongoq.worker.log_lines import lines
 
 MOMENT: Final = 0.5
 """Seconds between the notice to stop and the kill."""
@@ -206,6 +208,9 @@ class ChildProcess:
                     return number, unpack_error(*told)
                 if kind == Up.UNSTARTED:
                     return told[0], None
+                if kind == Up.LOG:
+                    lines.add(received(told[0]))
+                    continue
                 self._transaction(attempt, kind, *told)
         except Exception as error:  # noqa: BLE001 -- after any other error nobody knows what it runs: it is killed as well
             how = self._end()

@@ -11,7 +11,8 @@ from typing import Final
 from proving.seeded.atomic import FAULTS as ATOMIC
 from proving.seeded.edges import FAULTS as EDGES
 from proving.seeded.fault import Faults
+from proving.seeded.processes import FAULTS as PROCESSES
 from proving.seeded.protocol import FAULTS as PROTOCOL
 from proving.seeded.storage import FAULTS as STORAGE
 
-MUTANTS: Final = Faults({**PROTOCOL, **ATOMIC, **STORAGE, **EDGES})
+MUTANTS: Final = Faults({**PROTOCOL, **ATOMIC, **STORAGE, **EDGES, **PROCESSES})
