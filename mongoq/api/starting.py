@@ -69,7 +69,7 @@ def started(base: Base, config: WorkerConfig, done: Callable[[], None]) -> Op[Wo
     def begin() -> WorkerHandle:
         handle = start_worker(
             base.context, base.engine().run, base.run, config, telemetry=base.telemetry, done=done, made=base.note,
-            loop=loop,
+            client=base.engine().connection.database.client, loop=loop,
         )  # fmt: skip
         began.append(handle)
         if left:

@@ -59,7 +59,7 @@ class Engine:
         self._done = done
         self._dispatcher = dispatcher = Dispatcher(runtime, config, stop=self._stop_for)
         health = Health(telemetry, runtime.elapsed)
-        self._watcher = WorkWatcher(runtime, stream, health, self._abandon, news=not config.burst)
+        self._watcher = WorkWatcher(runtime, stream, health, self._abandon, news=config.news and not config.burst)
         self._fetcher = Fetcher(runtime, config, dispatcher.room, self._watcher, receive=dispatcher.receive, done=done)
         steps: dict[str, Step] = {
             "fetcher": self._fetcher.step,

@@ -98,7 +98,7 @@ def _exit_code(outcome: Outcome) -> int:
     if error.code is None or isinstance(error.code, int):
         return (error.code or 0) & 0xFF
     with contextlib.suppress(Exception):
-        print(error.code, file=sys.stderr)  # noqa: T201 -- as the interpreter does
+        sys.stderr.write(f"{error.code}\n")  # as the interpreter does
     return 1
 
 

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import Final
+from typing import Any, Final
 
 from mongoq.core.clock import elapsed
 from mongoq.core.errors import DependencyError
@@ -34,6 +34,8 @@ class WorkerHandle:
         self._engine = engine
         self._grace = grace
         self._generation = forks.generation()
+        self.client: Any = None
+        """The MongoDB client whose connections it uses."""
 
     @property
     def id(self) -> str:

@@ -1,4 +1,4 @@
-"""The faults around the process in which a handler runs: contexts, memory, forks, signals and the processes below it."""
+"""The faults around the process in which a handler runs: contexts, memory, forks, signals, processes of its own."""
 
 from __future__ import annotations
 
