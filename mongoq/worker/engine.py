@@ -12,7 +12,7 @@ from contextlib import suppress
 from typing import Any, Final
 
 from mongoq.core.errors import DependencyError, MongoqError
-from mongoq.core.events import Telemetry
+from mongoq.core.events import Telemetry, deferring
 from mongoq.core.signals import Interruption
 from mongoq.storage.context import Context
 from mongoq.storage.operations import heartbeat
@@ -35,6 +35,10 @@ LAST_WRITES: Final = 0.3
 
 The rest of the second that is promised is for closing the client and for the end of the interpreter.
 """
+LAST_EVENTS: Final = 0.3
+"""Seconds for which it waits for its listeners then."""
+CRITICAL: Final = ("finisher", "renewer", "watchdog")
+"""The services that wait for no listener."""
 LAST_CLAIM: Final = 3.5
 """Seconds for which a claim under way is waited for: one that comes later runs out its leases."""
 
@@ -69,7 +73,10 @@ class Engine:
             "watchdog": Watchdog(self._ledger, dispatcher).step,
         }
         clock = runtime.elapsed
-        loops = {name: Loop(name, step, health, self._abandon, clock=clock) for name, step in steps.items()}
+        loops = {
+            name: Loop(name, step, health, self._abandon, clock=clock, defers=name in CRITICAL)
+            for name, step in steps.items()
+        }
         self._loops = loops | self._watcher.loops
         self._stopping = threading.Lock()
         """Held while it starts, too."""
@@ -117,7 +124,8 @@ class Engine:
         self._loops["finisher"].wake()
         with self._stopping:
             if not self.stopped.is_set():
-                self._shut_down()
+                with deferring():
+                    self._shut_down()
                 self._leave()
 
     def _stop_for(self, error: DependencyError) -> None:
@@ -161,6 +169,7 @@ class Engine:
             self._leave()
 
     def _leave(self) -> None:
+        self._runtime.telemetry.settle(LAST_EVENTS)
         with suppress(IndexError):  # both a stop and the end of the client may come here
             self._lines.pop().end()
         self.stopped.set()

@@ -61,7 +61,8 @@ def start(
     """Start a worker in threads of its own; it calls `done` when it has ended.
 
     `made` gets the handle before the first task runs: a handler may stop its own queue. `stream_run` runs what reads
-    the change stream; `client` is what all of it goes through. Coroutine handlers run on `loop`; None: on one of the worker's own.
+    the change stream; `client` is what all of it goes through. Coroutine handlers run on `loop`; None: on one of the
+    worker's own.
     """
     stream = ChangeStream(stream_run, context, new_work(job.queues, job.where))
     if not job.burst and crowding.crowded(client):

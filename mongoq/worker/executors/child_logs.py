@@ -16,7 +16,7 @@ KEPT = ("name", "levelno", "levelname", "pathname", "filename", "module", "linen
 
 def levels() -> Mapping[str, int]:
     """The levels that this process has set, by logger; "" is the root."""
-    known = {name: logger for name, logger in logging.root.manager.loggerDict.items()}
+    known = dict(logging.root.manager.loggerDict)
     set_here = {name: one.level for name, one in known.items() if isinstance(one, logging.Logger) and one.level}
     return {"": logging.root.level, **set_here}
 
