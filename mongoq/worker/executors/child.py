@@ -72,7 +72,7 @@ class ChildProgram:
         except BaseException as error:  # noqa: BLE001 -- a user's module may raise anything at its import
             self._send(Up.BROKEN, describe(error))
             return 1
-        sender = Sender(lambda told: self._send(Up.LOG, told), lambda: self._running and self._running.key)
+        sender = Sender(lambda told: self._send(Up.LOG, told), self._key)
         sender.install(levels)
         forks.at_fork(lambda: logging.root.removeHandler(sender))
         threading.Thread(target=self._listen, name="mongoq-control", daemon=True).start()
@@ -83,6 +83,10 @@ class ChildProgram:
                 task = Task(*values)
                 self._run(handler, ChildAttempt(number, deadline, self._send, task.key), task)
         return 0
+
+    def _key(self) -> str | None:
+        attempt = self._running
+        return None if attempt is None else attempt.key
 
     def _next(self) -> tuple[int, float | None, tuple[Any, ...]] | None:
         try:

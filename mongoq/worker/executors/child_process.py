@@ -18,35 +18,20 @@ import socket
 import threading
 from collections import deque
 from collections.abc import Callable
-from dataclasses import fields
-from operator import attrgetter
-from typing import Any, Final
+from typing import Any
 
 from mongoq.core.clock import elapsed
 from mongoq.core.signals import Interruption
-from mongoq.core.task import Task
 from mongoq.core.verdict import Described, Ending, Raised, Released
 from mongoq.worker import forks
 from mongoq.worker.attempt import FOREVER, LiveAttempt
 from mongoq.worker.executors.blueprint import Blueprint
-from mongoq.worker.executors.child_attempt import Down, Up
+from mongoq.worker.executors.child_attempt import GONE, VALUES, Down, Up, note_transaction
 from mongoq.worker.executors.child_ending import error_at, has_company, kill_group, wait_for_end
 from mongoq.worker.executors.child_logs import received
 from mongoq.worker.executors.child_outcome import unpack_error, unpack_result
+from mongoq.worker.executors.child_timing import LOOK, LOOK_FOR_SLOW, LOOK_OFTEN, MOMENT, SLOW
 from mongoq.worker.log_lines import lines
-
-MOMENT: Final = 0.5
-"""Seconds between the notice to stop and the kill."""
-LOOK: Final = 0.5
-LOOK_FOR_SLOW: Final = 0.1
-SLOW: Final = 0.05
-"""Seconds after which a handler is too slow for another task to wait behind it."""
-LOOK_OFTEN: Final = 0.05
-"""Seconds between looks at a handler that has to stop: a signal that comes before it has started is lost."""
-GONE: Final = (OSError, EOFError, pickle.UnpicklingError)
-"""What reading from a child raises where it has ended, also in the middle of a message."""
-# All that a task has but its live side, which stays here.
-VALUES: Final = attrgetter(*[field.name for field in fields(Task) if field.name != "attempt"])
 
 
 class ChildProcess:
@@ -211,7 +196,7 @@ class ChildProcess:
                 if kind == Up.LOG:
                     lines.add(received(told[0]))
                     continue
-                self._transaction(attempt, kind, *told)
+                note_transaction(attempt, kind, *told)
         except Exception as error:  # noqa: BLE001 -- after any other error nobody knows what it runs: it is killed as well
             how = self._end()
             with self._lock:
@@ -219,14 +204,6 @@ class ChildProcess:
                 self._kill(Raised(crash if isinstance(error, GONE) else error))
             # It may have ended the task that it was killed for in the last moment.
             return number, self._fate if attempt is self._victim else None
-
-    def _transaction(self, attempt: LiveAttempt, kind: Up, *told: Any) -> None:
-        """Note what a handler's own transaction does to the lease. `ChildAttempt` is the other end."""
-        if kind == Up.TRANSACTION_BEGINS:
-            attempt.begin_transaction(*told)
-        elif kind == Up.TRANSACTION_ENDS:
-            committed, extended = told
-            attempt.end_transaction(committed=committed, extended=extended)
 
     def _look(self, attempt: LiveAttempt, now: float) -> float:
         late = now >= attempt.deadline_at

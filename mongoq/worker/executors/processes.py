@@ -29,7 +29,8 @@ from mongoq.worker.executors.base import Reports
 from mongoq.worker.executors.blueprint import Blueprint
 from mongoq.worker.executors.child import SIGNALS
 from mongoq.worker.executors.child_ending import LAST_MOMENT
-from mongoq.worker.executors.child_process import LOOK, LOOK_FOR_SLOW, SLOW, ChildProcess
+from mongoq.worker.executors.child_process import ChildProcess
+from mongoq.worker.executors.child_timing import LOOK, LOOK_FOR_SLOW, SLOW
 from mongoq.worker.executors.groups import Groups
 from mongoq.worker.handlers.signature import Handler
 
