@@ -33,9 +33,9 @@ def _itself(strongest: Any, error: Any) -> Any:
     return error
 
 
-@FAULTS.function("a fork works on as a worker", "mongoq.worker.forks:generation", "work/test_forks.py")
-def _the_same_generation(generation: Any) -> int:
-    return 0
+@FAULTS.function("a fork comes back to the loop", "mongoq.worker.forks:at_fork", "work/test_forks.py")
+def _no_hook(at_fork: Any, hook: Any) -> Any:
+    return lambda: None
 
 
 @FAULTS.function(
