@@ -397,9 +397,12 @@ async def forks_and_ends_on_a_loop(task: Task) -> int:
 
 
 async def forks_and_awaits_on_a_loop(task: Task) -> int:
+    loop = asyncio.get_running_loop()
+    soon = loop.create_future()
+    loop.call_later(0.05, soon.set_result, None)
     child = os.fork()
     if child == 0:
-        await asyncio.sleep(0.01)
+        await soon
         os._exit(99)
     return os.waitstatus_to_exitcode((await asyncio.to_thread(os.waitpid, child, 0))[1])
 
