@@ -1,14 +1,14 @@
-"""Checksum every file under a folder with a fleet of worker processes, and kill one of them on the way.
+"""Checksum every file under a folder with a fleet of worker processes, and kill one of them meanwhile.
 
     python examples/checksums.py [FOLDER] [--uri URI] [--workers 3] [--no-kill] [--json]
 
-Every file becomes a task whose priority is its size: the biggest come first. The workers are processes of this
-same script that call `queue.run(...)`. When a third is done, one of them gets SIGKILL, which no process can
-catch: the tasks it held run elsewhere once their leases are over. In the end every result is compared with a
-checksum that this process computes by itself, and each second start of a handler is counted.
+Each file is a task with its size as priority, so the largest files come first. The workers are processes of this
+script that call `queue.run(...)`. When a third of the tasks is done, one worker gets SIGKILL, which no process can
+catch; other workers run the tasks that it held after their leases have expired. At the end this process computes every
+checksum itself and compares, and counts the handlers that were started twice.
 
 Without `--uri` and MONGOQ_URI it starts a private MongoDB in a temporary folder, which is removed afterwards.
-Exit codes: 0 nothing was lost, every checksum is right, the worker was killed; 1 not so; 2 usage; 130 Ctrl-C.
+Exit codes: 0 no task was lost, every checksum is right, the worker was killed; 1 otherwise; 2 usage; 130 Ctrl-C.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ from mongoq import Fail, MongoqError, NewTask, Queue, QueueStats, Task
 
 
 def checksum(task: Task) -> dict[str, Any]:
-    """Hash one file. What a handler returns is kept as the task's result."""
+    """Hash one file. The return value is kept as the task's result."""
     digest, size = hashlib.sha256(), 0
     try:
         with Path(task.tags["path"]).open("rb") as file:
@@ -58,7 +58,7 @@ def checksum(task: Task) -> dict[str, Any]:
 
 
 def tasks_for(folder: Path) -> Iterator[NewTask]:
-    """A task for each regular file whose name is text; caches and installed packages are left out."""
+    """Make a task for each regular file whose name is text, except in caches and installed packages."""
     for parent, folders, names in os.walk(folder):
         folders[:] = set(folders) - {"__pycache__", "site-packages"}
         for path in (Path(parent, name) for name in names):
@@ -68,19 +68,19 @@ def tasks_for(folder: Path) -> Iterator[NewTask]:
 
 
 def open_queue(uri: str, namespace: str) -> Queue:
-    # A short lease: what the killed worker held runs elsewhere after 3 s instead of half a minute.
+    # A short lease: the tasks of the killed worker run again after 3 s instead of half a minute.
     return Queue(uri, namespace=namespace, workers=2, lease=2, grace=2)
 
 
 def work(namespace: str, journal: Path) -> None:
-    """Be a worker process: connect, wait for the start, run tasks until SIGTERM or the end of the parent."""
+    """Run as a worker process: connect, wait for the start, run tasks until SIGTERM or the end of the parent."""
 
     def journaled(task: Task) -> dict[str, Any]:
         lines.write(f"{task.key}\n".encode())
         return checksum(task)
 
     def stop_with_parent() -> None:
-        os.read(0, 1)  # returns when the parent is gone, however it went
+        os.read(0, 1)  # returns when the parent is gone, even after SIGKILL
         os.kill(os.getpid(), signal.SIGTERM)
 
     with open_queue(os.environ["MONGOQ_URI"], namespace) as queue, journal.open("ab", buffering=0) as lines:
@@ -100,20 +100,20 @@ class Worker:
     process: subprocess.Popen[bytes]
     journal: Path
     held_at_kill: int | None = None
-    """How many tasks it held when it got SIGKILL; None where it did not get one."""
+    """How many tasks it held when it got SIGKILL; None: it was not killed."""
 
     def started(self) -> list[str]:
-        """The keys of the tasks whose handler it started, one for each start."""
+        """The keys of the tasks whose handlers it started, one for each start."""
         return self.journal.read_text().splitlines() if self.journal.exists() else []
 
     def check(self) -> None:
-        """Give up where it has ended by itself."""
+        """Exit if the worker has ended by itself."""
         if self.held_at_kill is None and self.process.poll() is not None:
             said = self.journal.with_suffix(".log").read_text(errors="replace").strip()
             sys.exit(f"checksums: worker {self.process.pid} ended with {self.process.returncode}: {said[-500:]}")
 
     def held(self, queue: Queue) -> int:
-        """How many tasks it holds now: their handlers run, or they wait for a free thread."""
+        """Count the tasks that it holds: running, or prefetched."""
         mine = f":{self.process.pid}:"  # a worker is called host:pid:random
         return sum(mine in str(task.worker) for task in queue.tasks(state="running", limit=None))
 
@@ -123,11 +123,11 @@ class Worker:
 
 
 def kill_one(workers: list[Worker], queue: Queue) -> Worker | None:
-    """SIGKILL the worker that holds the most tasks; None where all of them hold nothing at this moment."""
+    """Send SIGKILL to the worker that holds the most tasks; None when no worker holds any."""
     try:
         for worker in workers:
             worker.process.send_signal(signal.SIGSTOP)
-        time.sleep(0.1)  # what was on its way to the server has arrived: the counts are those of the kill
+        time.sleep(0.1)  # writes under way have arrived by then, so the counts are those at the kill
         victim = max(workers, key=lambda worker: worker.held(queue))
         held = victim.held(queue)
         if not held:
@@ -143,7 +143,7 @@ def kill_one(workers: list[Worker], queue: Queue) -> Worker | None:
 
 @contextmanager
 def fleet(count: int, uri: str, namespace: str, folder: Path) -> Iterator[list[Worker]]:
-    """Start worker processes, which begin together once all are connected. None outlives the `with` block."""
+    """Start worker processes, which begin together when all are connected, and end them with the `with` block."""
     workers: list[Worker] = []
 
     def start(number: int) -> None:
@@ -156,12 +156,12 @@ def fleet(count: int, uri: str, namespace: str, folder: Path) -> Iterator[list[W
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
-                start_new_session=True,  # Ctrl-C goes to this process, which then stops them
+                start_new_session=True,  # Ctrl-C reaches only this process, which then stops them
             )
         workers.append(Worker(process, journal))
 
     try:
-        with ThreadPoolExecutor() as pool:  # Ctrl-C is raised in the main thread: it cuts no start in half
+        with ThreadPoolExecutor() as pool:  # Ctrl-C is raised in the main thread and interrupts no start
             list(pool.map(start, range(count)))
         for worker in workers:
             if worker.process.stdout and not worker.process.stdout.readline():
@@ -180,7 +180,7 @@ def fleet(count: int, uri: str, namespace: str, folder: Path) -> Iterator[list[W
                     worker.process.wait(timeout=5)
         finally:
             for worker in workers:
-                worker.process.kill()  # does nothing to one that has ended
+                worker.process.kill()  # no effect if it has ended
                 worker.process.communicate()
 
 
@@ -188,7 +188,7 @@ def fleet(count: int, uri: str, namespace: str, folder: Path) -> Iterator[list[W
 
 
 class Screen:
-    """A live picture on a terminal, elsewhere a line each second."""
+    """A live picture on a terminal, otherwise one line each second."""
 
     def __init__(self, total: int, *, quiet: bool) -> None:
         self.total = total
@@ -198,7 +198,7 @@ class Screen:
         self.due = 0.0
 
     def show(self, row: QueueStats, workers: list[Worker]) -> None:
-        """Draw, where it is time to."""
+        """Draw, if it is time."""
         now = time.monotonic()
         over = row.completed + row.failed >= self.total
         if now < self.due and not over:
@@ -218,9 +218,9 @@ class Screen:
 
 
 def watch(queue: Queue, workers: list[Worker], screen: Screen, *, kill: bool) -> None:
-    """Follow the fleet until all is finished, or nothing has been under way for 10 s.
+    """Watch the fleet until all tasks are finished, or none has been unfinished for 10 s.
 
-    Kill one worker when a third is done by the journals, which know it sooner than the server does.
+    Kill one worker when a third of the handlers have started according to the journals, which are ahead of the server.
     """
     alive = time.monotonic()
     with screen.live or nullcontext():
@@ -242,7 +242,7 @@ def watch(queue: Queue, workers: list[Worker], screen: Screen, *, kill: bool) ->
 
 
 def is_right(task: Task) -> bool | None:
-    """Whether a result is what this process computes, by another way; None where the file has gone or changed."""
+    """Whether a result equals the checksum computed here; None when the file was deleted or changed."""
     try:
         with Path(task.tags["path"]).open("rb") as file:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
@@ -300,7 +300,7 @@ def run(options: argparse.Namespace, uri: str, folder: Path) -> int:
 
 @contextmanager
 def embedded(folder: Path) -> Iterator[str]:
-    """Give the URI of a private MongoDB in `folder`, which stops when its last user is gone."""
+    """Yield the URI of a private MongoDB in `folder`, which stops after its last user."""
     try:
         yield f"embedded:{folder}"
     finally:

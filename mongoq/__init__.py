@@ -49,7 +49,8 @@ from mongoq.core.signals import (
     Signal,
     Snooze,
 )
-from mongoq.core.task import Attempt, QueueStats, Task, TaskError, WorkerInfo
+from mongoq.core.stats import QueueStats, WorkerInfo
+from mongoq.core.task import Attempt, Task, TaskError
 from mongoq.queue import AsyncQueue, Queue
 
 if TYPE_CHECKING:

@@ -8,18 +8,19 @@ import socket
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from mongoq.core.clock import Clock, ServerClock
-from mongoq.core.environment import namespace_named
+from mongoq.core.clock import Clock, ServerClock, elapsed
+from mongoq.core.environment import namespace_named, setting
 from mongoq.core.errors import IndexMissing, QueueClosed
 from mongoq.core.events import Telemetry
 from mongoq.core.keys import KeyMaker
 from mongoq.core.options import checked_options
 from mongoq.core.requests import TaskFilter
 from mongoq.core.validation import Duration
-from mongoq.storage.commands import Call, Filter, Measure, Op, Within
+from mongoq.storage.commands import Filter, Op
 from mongoq.storage.context import Context
+from mongoq.storage.control import Call, Measure, Within
 from mongoq.storage.documents import filters
 from mongoq.storage.drivers.blocking import BlockingDriver
 from mongoq.storage.drivers.opening import open_driver
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
     from mongoq.worker.manual.keepalive import Claimed
 
 T = TypeVar("T")
+
+LOOK_AGAIN: Final = 5.0
+"""Seconds after which a queue whose collection lacks an index looks again."""
 
 
 class Base:
@@ -58,6 +62,9 @@ class Base:
         self._hand: ByHand | None = None
         self._making = threading.Lock()
         self._ready = False
+        self._was_ready = False
+        self._look_again_at = 0.0
+        self._missing: IndexMissing | None = None
 
     # Operations
 
@@ -71,19 +78,33 @@ class Base:
         return result
 
     def write(self, op: Op[T], session: Any = None) -> Op[T]:
-        """Run an operation after making sure that the indexes are there: once, and again if they go missing."""
-        if not self._ready:
-            yield from self.read(schema.ensure(self.context))
-            self._ready = True
+        """Run an operation after making sure that the indexes are there: once, and again if they go missing.
+
+        An index that cannot be made fails only what needs it: the server refuses its hint then.
+        """
+        if not self._ready and elapsed() >= self._look_again_at:
+            yield from self._prepare()
         try:
             if session is not None:
                 return (yield from self.read(op, session))
             self.check_open()
             yield Measure()
             return (yield from op)  # as `read` does, whose generator costs a task as much as a call through a verb
-        except IndexMissing:
-            self._ready = False
-            raise
+        except IndexMissing as error:
+            if self._ready:
+                self._ready, self._look_again_at = False, 0.0
+                raise
+            raise self._missing or error from error.__cause__
+
+    def _prepare(self) -> Op[None]:
+        if self._was_ready:  # one thread makes what went missing, while the others renew and end their tasks
+            self._look_again_at = elapsed() + LOOK_AGAIN
+        try:
+            yield from self.read(schema.ensure(self.context))
+            self._ready = self._was_ready = True
+            self._missing = None
+        except IndexMissing as error:
+            self._missing, self._look_again_at = error, elapsed() + LOOK_AGAIN
 
     def send(self, op: Op[T], session: Any = None) -> Op[T]:
         """Make new work, and wake this object's own workers and who waits for a claim."""
@@ -174,7 +195,7 @@ def opened(
 ) -> Base:
     """The inside of a new queue object; ConfigurationError lists all that is wrong with its options."""
     options = checked_options(
-        namespace=namespace_named() if namespace is None else namespace,
+        namespace=namespace_named() if namespace is None else _stripped(namespace),
         max_age=max_age,
         workers=workers,
         grace=grace,
@@ -186,8 +207,12 @@ def opened(
     clock = clock or ServerClock()
     telemetry = Telemetry()
     driver, open_engine = open_driver(target, clock, telemetry, awaited=awaited, blocking=blocking)
-    claimant = claimant or f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(3)}"
+    claimant = options.claimant or f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(3)}"
     return Base(Context(clock, options, KeyMaker()), driver, telemetry, claimant, open_engine)
+
+
+def _stripped(namespace: Any) -> Any:
+    return setting("namespace", namespace) if isinstance(namespace, str) else namespace
 
 
 def matching(chosen: TaskFilter) -> Filter:

@@ -26,8 +26,10 @@ from mongoq.core.new_task import NewTask
 from mongoq.core.task import Task
 from mongoq.core.validation import Checker, Duration
 from mongoq.core.waiter import Waiter
-from mongoq.storage.commands import Apart, Entered, Measure, Op, Wait
-from mongoq.storage.operations.enqueue import Others, draft, made, together
+from mongoq.storage.commands import Op
+from mongoq.storage.control import Apart, Entered, Measure, Wait
+from mongoq.storage.operations.enqueue import Others, any_unique, draft, made, together
+from mongoq.storage.operations.schema import keeping_unique
 
 __all__ = ["AsyncBuffer", "Buffer"]
 
@@ -89,7 +91,9 @@ class Groups:
     def _written(self, group: Group) -> Op[None]:
         others: Others | None = None
         try:
-            others = yield from self.base.send(together(self.base.context, [call.draft for call in group.calls]))
+            drafts = [call.draft for call in group.calls]
+            op = together(self.base.context, drafts)
+            others = yield from self.base.send(keeping_unique(self.base.context, op) if any_unique(drafts) else op)
         except MongoqError as error:
             others = {place: _own(error) for place in range(len(group.calls))}
         finally:  # whatever interrupts it: the others wait for it

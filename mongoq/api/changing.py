@@ -12,7 +12,8 @@ from mongoq.core.modification import Change, Modification, Modified, TaskRef
 from mongoq.core.new_task import NewTask
 from mongoq.core.requests import checked_task
 from mongoq.core.task import Task
-from mongoq.storage.commands import Abort, Commit, Entered, Op, OpenTransaction
+from mongoq.storage.commands import Op
+from mongoq.storage.control import Abort, Commit, Entered, OpenTransaction
 from mongoq.storage.drivers.sessions import AsyncClientSession, AwaitedSession, BlockingSession, ClientSession, Session
 from mongoq.storage.operations import finish, leases
 from mongoq.storage.operations.modify import apply
@@ -118,18 +119,27 @@ def async_transaction(base: Base, task: Task, result: Any = None) -> Op[AsyncCli
 
 def _completing(base: Base, task: Task, result: Any) -> Op[Any]:
     """The caller's block, in a transaction that begins with the completion of a task."""
-    from mongoq.worker.task_transaction import holding_lease  # noqa: PLC0415 -- a producer is spared the worker
+    from mongoq.worker.task_transaction import (  # noqa: PLC0415 -- a producer is spared the worker
+        TransactionHolder,
+        holding_lease,
+    )
 
     held = checked_task(task)
     first = functools.partial(finish.complete_first, base.context, held, result, base.claimant)
     renew = lambda lease: base.write(leases.renew_each(base.context, [held], lease))  # noqa: E731
+    opened = held.attempt.note_session if isinstance(held.attempt, TransactionHolder) else None
     with base.ending([held]):
-        return (yield from holding_lease(held, renew, lambda: in_transaction(first)))
+        return (yield from holding_lease(held, renew, lambda: in_transaction(first, opened)))
 
 
-def in_transaction(first: Callable[[], Op[object]]) -> Op[Any]:
-    """The caller's block, in a transaction that begins with `first` and is committed where the block ends well."""
+def in_transaction(first: Callable[[], Op[object]], opened: Callable[[bytes], object] | None = None) -> Op[Any]:
+    """The caller's block, in a transaction that begins with `first` and is committed where the block ends well.
+
+    `opened` is told the session, by which another thread may have the server abort the transaction.
+    """
     session = yield OpenTransaction(first)
+    if opened is not None:
+        opened(bytes(session.session_id["id"]))
     try:
         yield Entered(session)
     except GeneratorExit:

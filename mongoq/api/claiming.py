@@ -12,11 +12,12 @@ from mongoq.core.clock import elapsed
 from mongoq.core.requests import ClaimRequest, checked_claim, checked_lease, checked_seconds, checked_tasks
 from mongoq.core.task import Task
 from mongoq.core.validation import Checker, Duration
-from mongoq.core.verdict import Released, Returned
-from mongoq.storage.commands import Entered, Op
+from mongoq.core.verdict import Outcome, Released, Returned
+from mongoq.storage.commands import Op
+from mongoq.storage.control import Entered
 from mongoq.storage.operations import claims as claiming
 from mongoq.storage.operations import finish, leases
-from mongoq.storage.operations.interrupted import Claiming, given_back
+from mongoq.storage.operations.interrupted import Claiming, ended_anyway, given_back
 
 if TYPE_CHECKING:
     from mongoq.worker.manual.keepalive import Keepalive
@@ -196,11 +197,16 @@ def _worked(base: Base, task: Task, lease: timedelta | None) -> Op[None]:
         raise
     except BaseException:
         if kept is None or kept.end():
-            yield from base.write(finish.settle(base.context, [task], Released(), base.claimant))
+            yield from _ended(base, task, Released())
         raise
     if kept.end():
-        yield from base.write(finish.settle(base.context, [task], Returned(), base.claimant))
+        yield from _ended(base, task, Returned())
     kept.check()
+
+
+def _ended(base: Base, task: Task, outcome: Outcome) -> Op[None]:
+    end = lambda: base.write(finish.settle(base.context, [task], outcome, base.claimant))  # noqa: E731
+    yield from ended_anyway(end)
 
 
 def _kept(base: Base, tasks: Sequence[Task], lease: timedelta | None) -> Op[Keepalive]:

@@ -12,9 +12,11 @@ from mongoq.api.verb import verb
 from mongoq.core.clock import elapsed
 from mongoq.core.lifecycle import LIVE, TaskState
 from mongoq.core.requests import checked_claimant, checked_key, checked_names, checked_seconds, checked_selection
-from mongoq.core.task import QueueStats, Task, WorkerInfo
+from mongoq.core.stats import QueueStats, WorkerInfo
+from mongoq.core.task import Task
 from mongoq.core.validation import Duration
-from mongoq.storage.commands import Op, Pause
+from mongoq.storage.commands import Op
+from mongoq.storage.control import Pause
 from mongoq.storage.documents import fields, filters
 from mongoq.storage.operations import heartbeat, queries, schema
 
@@ -26,7 +28,7 @@ LONGEST_LOOK: Final = 0.5
 @verb
 def get(base: Base, key: str) -> Op[Task]:
     """The task with this key. TaskNotFound where there is none, or none any more."""
-    return (yield from base.read(queries.get(base.context, checked_key(key))))
+    return (yield from base.read(queries.get(base.context, checked_key(key), majority=True)))
 
 
 @verb
@@ -141,9 +143,9 @@ def join(
 def wait(base: Base, task: Task | str, *, timeout: Duration | None = None) -> Op[Task | None]:
     """Wait until a task (or the one with this key) has finished, and return it; None where it has not by then.
 
-    Its `state` says how it ended, `result` what its handler returned, `last_error` why it failed. The end is
-    told within milliseconds by a change stream; a look every second is the floor, and all there is on a
-    standalone server and for the ninth who waits at once in this process.
+    Its `state` says how it ended, `result` what its handler returned, `last_error` why it failed. A change stream tells
+    of the end within milliseconds; all who wait through one queue object share it. A look at all their tasks is the
+    floor: every 5 s beside the stream, every second on a standalone server, which has none.
 
     Raises:
         TaskNotFound: there is no such task, or it has gone meanwhile: it was deleted, or completed under
@@ -152,11 +154,11 @@ def wait(base: Base, task: Task | str, *, timeout: Duration | None = None) -> Op
     """
     key = task.key if isinstance(task, Task) else checked_key(task)
     patience = checked_seconds("timeout", timeout)
-    found = yield from base.read(queries.get(base.context, key))
+    found = yield from base.read(queries.get(base.context, key, majority=True))
     if found.finished or patience <= 0:
         return found if found.finished else None
     hand = yield from base.hand()
-    read = lambda: base.read(queries.get(base.context, key))  # noqa: E731
+    read = lambda: base.read(queries.get(base.context, key, majority=True))  # noqa: E731
     return (yield from hand.finished(key, read, elapsed() + patience))
 
 

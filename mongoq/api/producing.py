@@ -12,10 +12,12 @@ from mongoq.api.verb import verb
 from mongoq.core.new_task import NewTask, each
 from mongoq.core.task import Task
 from mongoq.core.validation import UNSET, Duration, Unset
-from mongoq.storage.commands import Measure, Op
+from mongoq.storage.commands import Op
+from mongoq.storage.control import Measure
 from mongoq.storage.drivers.sessions import AwaitedSession, BlockingSession, Session
 from mongoq.storage.operations import enqueue
 from mongoq.storage.operations.enqueue import Draft, Others
+from mongoq.storage.operations.schema import keeping_unique
 
 
 class Producing(Generic[Session]):
@@ -79,6 +81,8 @@ class Producing(Generic[Session]):
         )  # fmt: skip
         joined = base.joined(session)
         made = (enqueue.new if joined is None else enqueue.new_in_transaction)(base.context, task)
+        if task.unique is not None and joined is None:
+            made = keeping_unique(base.context, made)
         created: Task = yield from base.send(made, joined)
         return created
 
@@ -184,9 +188,14 @@ def _streamed(
 ) -> Op[None]:
     """Enqueue chunk after chunk, and hand each to `collect` with what is there instead of some of its drafts."""
     joined = base.joined(session)
-    enqueued = enqueue.chunk if joined is None else enqueue.chunk_in_transaction
+
+    def send(chunk: list[Draft]) -> Op[Others]:
+        if joined is not None:
+            return base.send(enqueue.chunk_in_transaction(base.context, chunk, only=only), joined)
+        made = enqueue.chunk(base.context, chunk, only=only)
+        return base.send(keeping_unique(base.context, made) if enqueue.any_unique(chunk) else made)
+
     base.check_open()
     yield Measure()  # the first chunk is drafted before anything else is sent
     chunks = enqueue.chunks(base.context, each(tasks, options))
-    send = lambda chunk: base.send(enqueued(base.context, chunk, only=only), joined)  # noqa: E731
     yield from stream(send, chunks, collect, ahead=joined is None)

@@ -14,7 +14,8 @@ from mongoq.core.errors import DependencyError
 from mongoq.core.requests import checked_seconds
 from mongoq.core.validation import Duration
 from mongoq.core.waiter import Waiter
-from mongoq.storage.commands import Op, Wait
+from mongoq.storage.commands import Op
+from mongoq.storage.control import Wait
 
 if TYPE_CHECKING:
     from mongoq.worker.handle import WorkerHandle

@@ -9,7 +9,8 @@ from mongoq.api.base import Base
 from mongoq.core.options import checked_workers
 from mongoq.core.requests import checked_claim
 from mongoq.core.validation import Checker
-from mongoq.storage.commands import Call, Loop, Op
+from mongoq.storage.commands import Op
+from mongoq.storage.control import Call, Loop
 from mongoq.storage.operations import schema
 
 if TYPE_CHECKING:

@@ -9,12 +9,14 @@ Measured beside sending in turn (20,000 tasks, the best of nine alternating roun
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator
 from operator import itemgetter
 from typing import Any, NamedTuple
 
 from mongoq.core.errors import MongoqError, StorageError
-from mongoq.storage.commands import Join, Op, Start
+from mongoq.storage.commands import Op
+from mongoq.storage.control import Join, Start
 from mongoq.storage.operations.enqueue import CHUNK, Draft, Others
 
 Chunk = list[Draft]
@@ -38,10 +40,10 @@ def stream(
     the count of the tasks enqueued before.
     """
     done = 0
+    failure: BaseException | None = None
     try:
         sent: Sent | None = None
         while True:
-            failure: BaseException | None = None
             try:
                 chunk = next(chunks, None)
             except BaseException as error:  # noqa: BLE001 -- what is on its way comes first
@@ -62,12 +64,19 @@ def stream(
                 raise failure
             if sent is None:
                 return
-    except Exception as error:
-        more = f", and perhaps some of the {CHUNK:,} after them" if isinstance(error, StorageError) else ""
-        error.add_note(f"tasks enqueued before it: {done:,}{more}")
-        if isinstance(error, MongoqError):
-            error.enqueued = done
+    except GeneratorExit:
         raise
+    except BaseException as error:  # the generator's own, Ctrl-C, SystemExit or a cancellation as well
+        more = f", and perhaps some of the {CHUNK:,} after them" if failure is not error and _leaves_open(error) else ""
+        error.add_note(f"tasks enqueued before it: {done:,}{more}")
+        with contextlib.suppress(AttributeError, TypeError):  # some have no place for it
+            error.enqueued = done  # type: ignore[attr-defined]
+        raise
+
+
+def _leaves_open(error: BaseException) -> bool:
+    """Whether what was on its way may have been enqueued: the server was lost, or who waited was interrupted."""
+    return isinstance(error, StorageError) or not isinstance(error, Exception)
 
 
 def _awaited(send: Send, sent: Sent | None) -> Op[Others]:

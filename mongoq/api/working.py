@@ -10,7 +10,8 @@ from mongoq.api.base import Base
 from mongoq.api.starting import configured, started
 from mongoq.api.verb import verb
 from mongoq.core.waiter import Waiter
-from mongoq.storage.commands import Call, Loop, Op, Wait
+from mongoq.storage.commands import Op
+from mongoq.storage.control import Call, Loop, Wait
 from mongoq.storage.operations import queries, schema
 
 if TYPE_CHECKING:

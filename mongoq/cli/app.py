@@ -1,4 +1,4 @@
-"""The commands, and the options of `mongoq` itself."""
+"""The table of commands, and the options of `mongoq` itself."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mongoq.cli import demo, operating, server, stats, tasks, worker
 from mongoq.cli.options import Place, warn_of_password
 from mongoq.cli.output import say
 
-EVERYWHERE: Final = "--uri and --namespace may stand here as well: see mongoq --help."
+EVERYWHERE: Final = "--uri and --namespace may follow the command too: see mongoq --help."
 
 app = typer.Typer(
     help="A task queue on MongoDB: workers, tasks and statistics.",
@@ -31,13 +31,13 @@ def _version(wanted: bool) -> None:
 @app.callback(invoke_without_command=True)
 def _mongoq(
     context: typer.Context,
-    # Not `envvar`: help would show its value, and the demo could not tell what was meant for it.
+    # Not `envvar`: help would show its value, and the demo could not tell a given option from the variable.
     uri: Annotated[
         str | None,
         typer.Option(
             metavar="URI",
             show_default=False,
-            help="MongoDB's URI, or embedded:FOLDER. Default: the variable MONGOQ_URI, which others cannot see.",
+            help="MongoDB's URI, or embedded:FOLDER. Default: the variable MONGOQ_URI, which other users cannot see.",
         ),
     ] = None,
     namespace: Annotated[

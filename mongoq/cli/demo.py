@@ -1,7 +1,7 @@
-"""`mongoq demo`: producers, a fleet of worker processes and live stats, without anything of the user's.
+"""`mongoq demo`: producers, a fleet of worker processes and live statistics, without any code of the user.
 
-The workers are ordinary `mongoq worker mongoq.cli.demo:work` processes. Nobody else's tasks are touched: the
-demo has a namespace of its own, unless one is given, and a queue of its own in it.
+The workers are ordinary processes, `mongoq worker mongoq.cli.demo:work`. The demo touches no other tasks: it has a
+queue of its own, in a namespace of its own unless one is given.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ from mongoq.embedded.server import open_embedded
 QUEUE: Final = "demo"
 PRIORITIES: Final = (0, 5, 9)
 FIRST: Final = 300
-"""Tasks at once at the start, so that there is a line to jump."""
+"""Tasks enqueued at the start, so that priorities have an effect."""
 RATE: Final = 80
-"""Tasks a second from then on; a worker process manages about 90."""
+"""Tasks per second after the start; one worker process handles about 90."""
 HANDLERS: Final = 4
 DRAIN_SECONDS: Final = 30
 KEPT: Final = timedelta(minutes=5)
@@ -53,9 +53,9 @@ def demo(
 ) -> None:
     """Show a queue at work: producers, a fleet of worker processes, and live statistics.
 
-    Runs on --uri or MONGOQ_URI where one is given, else on a private MongoDB in a temporary folder. The tasks
-    have three priorities; some are delayed, some fail at first. Its namespace is `demo-` and a random number,
-    unless --namespace names one; its tasks there are deleted by the server within minutes.
+    It uses the MongoDB of --uri or MONGOQ_URI, else a private one in a temporary folder. The tasks have three
+    priorities; some are delayed, some fail at first. The namespace is `demo-` and a random number, unless --namespace
+    is given. The server deletes the tasks of the demo within minutes.
     """
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with ExitStack() as stack:
@@ -82,7 +82,7 @@ def demo(
 
 
 def work(task: Task) -> dict[str, Any]:
-    """Do what a demo task asks for: take a moment, and fail at first where it says so."""
+    """Handle a demo task: sleep, and fail in its first attempts if its tags say so."""
     parent = os.environ.get(PARENT)
     if parent:
         _leave_with(int(parent))
@@ -95,7 +95,7 @@ def work(task: Task) -> dict[str, Any]:
 
 @functools.cache
 def _leave_with(parent: int) -> None:
-    """Stop this worker when the demo that started it is gone, even if by SIGKILL."""
+    """Stop this worker when the demo that started it is gone, even after SIGKILL."""
 
     def watch() -> None:
         while os.getppid() == parent:
@@ -111,8 +111,8 @@ def _command() -> list[str]:
 
 
 def _cancel_rest(queue: Queue) -> None:
-    """Leave nothing behind that would wait for a worker for ever; the server deletes it within minutes."""
-    with suppress(MongoqError):  # what ended the demo is told, not that this failed for the same reason
+    """Cancel the unfinished tasks, which no worker would handle; the server deletes them within minutes."""
+    with suppress(MongoqError):  # the error that ended the demo is reported instead
         for state in LIVE:
             for task in queue.tasks(queue=QUEUE, state=state, limit=None):
                 queue.cancel(task.key)
@@ -120,7 +120,7 @@ def _cancel_rest(queue: Queue) -> None:
 
 @contextmanager
 def _embedded(folder: Path) -> Iterator[str]:
-    """Give the URI of a private MongoDB; its folder can be removed afterwards."""
+    """Yield the URI of a private MongoDB, and remove its folder when it has stopped."""
     with open_embedded(folder) as server:
         yield server.uri
     deadline = time.monotonic() + 20
@@ -130,7 +130,7 @@ def _embedded(folder: Path) -> Iterator[str]:
 
 
 def _produce(queue: Queue, count: int) -> None:
-    """Enqueue tasks of every kind; one in ten comes later, one in ten fails at first."""
+    """Enqueue tasks of each priority; one in ten is delayed, and one in ten fails at first."""
     chance = random.Random()  # noqa: S311 -- no secret
     tags = [
         {"seconds": round(chance.uniform(0.01, 0.08), 3), "failures": int(chance.random() < 0.1)} for _ in range(count)
@@ -142,7 +142,7 @@ def _produce(queue: Queue, count: int) -> None:
 
 
 def _run(queue: Queue, fleet: Fleet, seconds: int, before: QueueStats, *, quiet: bool) -> dict[str, Any]:
-    """Produce for so long, then wait until all is done; show what happens meanwhile."""
+    """Produce for `seconds`, then wait until all tasks are finished; show statistics meanwhile."""
     start, made, shown = time.monotonic(), 0, 0.0
     on_terminal = sys.stdout.isatty() and not quiet
     with ExitStack() as stack:
@@ -180,7 +180,7 @@ def _row(queue: Queue) -> QueueStats:
 
 
 def _waits(queue: Queue) -> dict[int, dict[str, Any]]:
-    """How long the tasks of each priority were ready before a worker took them."""
+    """Measure how long the tasks of each priority were ready before a worker claimed them."""
     waits: dict[int, list[float]] = {}
     for task in queue.tasks(queue=QUEUE, state=TaskState.COMPLETED, limit=MOST_LISTED):
         if task.started_at is not None:

@@ -1,7 +1,7 @@
-"""Tables on a terminal, drawn by rich. Imported only where there is a terminal.
+"""Tables on a terminal, drawn by rich. Imported only for a terminal.
 
-Nothing is cut where it is printed once: the last column, which may hold long texts, takes several lines, and
-what does not fit then is left to the terminal to wrap. A table that is drawn again and again has to fit.
+A table that is printed once is never cut: the last column, which may hold long texts, takes several lines, and the
+terminal wraps what is wider still. A live table is cut to fit.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from rich.text import Text
 from mongoq.cli.output import Sheet, cells, clean
 
 WIDEST_KEY: Final = 40
-"""A generated key has 32 characters; a longer one of the user's takes several lines."""
+"""A generated key has 32 characters; a longer key takes several lines."""
 NARROWEST_TEXT: Final = 20
-"""What the last column gets at least."""
+"""The least width of the last column."""
 
 
 def draw(sheets: Sequence[Sheet]) -> None:
-    """Print tables, one after the other."""
+    """Print tables one after the other."""
     room = Console().width
     for sheet in sheets:
         table, width = drawn(sheet, room)
@@ -33,7 +33,7 @@ def draw(sheets: Sequence[Sheet]) -> None:
 
 @contextmanager
 def live() -> Iterator[Callable[[Sequence[Sheet]], None]]:
-    """Give a function that draws tables in place of those it drew before."""
+    """Yield a function that draws tables in place of those it drew before."""
     console = Console(highlight=False)
     with Live(console=console, auto_refresh=False, vertical_overflow="visible") as screen:
         yield lambda sheets: screen.update(
@@ -42,7 +42,7 @@ def live() -> Iterator[Callable[[Sequence[Sheet]], None]]:
 
 
 def drawn(sheet: Sheet, room: int) -> tuple[RenderableType, int]:
-    """A table as rich draws it, and how wide it is."""
+    """Make the table for rich; returns it and its width."""
     if not sheet.rows:
         return Text(f"({clean(sheet.empty)})", style="dim"), 0
     texts = [[f"{cell:,}" if isinstance(cell, int) else clean(cell) for cell in row] for row in sheet.rows]
@@ -60,5 +60,5 @@ def drawn(sheet: Sheet, room: int) -> tuple[RenderableType, int]:
     for name, width, right in zip(sheet.columns, widths, sheet.right(), strict=True):
         table.add_column(name, width=width, justify="right" if right else "left", overflow="fold")
     for row in texts:
-        table.add_row(*map(Text, row))  # not plain strings: a cell is never read as markup
+        table.add_row(*map(Text, row))  # Text, because rich reads markup in plain strings
     return table, sum(widths) + gap * gaps

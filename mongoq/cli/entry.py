@@ -1,4 +1,4 @@
-"""From arguments to an exit code: 0 ok, 1 failed, 2 usage, 3 MongoDB unreachable, 130 Ctrl-C."""
+"""Run a command line and return its exit code: 0 ok, 1 failed, 2 usage, 3 MongoDB unreachable, 130 Ctrl-C."""
 
 from __future__ import annotations
 
@@ -26,26 +26,26 @@ INTERRUPTED: Final = 130
 ANYWHERE: Final = ("--uri", "--namespace")
 """Options of `mongoq` itself that may also follow the command."""
 JSON: Final = "--json"
-"""An option of every command, which may also precede it."""
+"""An option of every command that may also precede the command."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit code. What goes wrong is one line on stderr, never a traceback.
+    """Run one command and return its exit code. An error is one line on stderr.
 
-    With MONGOQ_DEBUG set, it is preceded by the traceback.
+    With MONGOQ_DEBUG set, its traceback precedes it.
     """
     _prepare_streams()
     try:
         code = _run(hoisted(sys.argv[1:] if arguments is None else arguments))
         sys.stdout.flush()
     except BrokenPipeError:
-        # Whoever read the output has enough. Python would complain once more when it flushes at the end.
+        # The reader of the output has closed it. Python would report it again when it flushes stdout at its end.
         with suppress(OSError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except KeyboardInterrupt:
         return INTERRUPTED
-    except Exception as error:  # noqa: BLE001 -- nothing but an exit code leaves here
+    except Exception as error:  # noqa: BLE001 -- every error becomes an exit code
         if os.environ.get("MONGOQ_DEBUG"):
             traceback.print_exc()
         code, text = explained(error)
@@ -54,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def hoisted(arguments: Sequence[str]) -> list[str]:
-    """The arguments with the options of `mongoq` itself before the command, and --json after it, wherever typed."""
+    """Move the options of `mongoq` itself before the command, and --json after it."""
     moved: list[str] = []
     others: list[str] = []
     rest = iter(arguments)
@@ -64,7 +64,7 @@ def hoisted(arguments: Sequence[str]) -> list[str]:
         elif argument in ANYWHERE:
             value = next(rest, None)
             if value is None:
-                others.append(argument)  # for typer to complain of
+                others.append(argument)  # typer reports it
             else:
                 moved += [argument, value]
         elif argument.startswith(tuple(f"{name}=" for name in ANYWHERE)):
@@ -77,17 +77,17 @@ def hoisted(arguments: Sequence[str]) -> list[str]:
 
 
 def explained(error: Exception) -> tuple[int, str]:
-    """The exit code of an error, and the line that says what to do about it."""
+    """The exit code of an error, and the line to print."""
     if isinstance(error, ConfigurationError | InvalidTask):
         return USAGE, str(error)
     if isinstance(error, StorageUnavailable):
-        # Other reasons, such as a server that is too slow or an embedded one that does not start, name their own way.
+        # The other messages, such as for a slow server or an embedded one that does not start, say what to do.
         advice = "; does it run, and does MONGOQ_URI name it?" if str(error).startswith("no MongoDB") else ""
         return UNREACHABLE, f"{error}{advice}"
     if isinstance(error, MongoqError):
         return FAILED, str(error)
     if hasattr(error, "format_message"):
-        # Typer's own; it brings a click of its own since 0.26, so their classes have no name in common.
+        # A usage error of typer. Since 0.26 it ships its own click, so the classes share no base to import.
         return _usage(error)
     if isinstance(error, OSError):
         return FAILED, f"{error.strerror or type(error).__name__}: {error.filename or 'no file named'}"
@@ -97,7 +97,7 @@ def explained(error: Exception) -> tuple[int, str]:
 
 
 def _run(arguments: list[str]) -> int:
-    # Not app(): it handles a broken pipe and Ctrl-C in its own way, with other exit codes.
+    # Not app(): it handles a broken pipe and Ctrl-C itself, with other exit codes.
     command = typer.main.get_command(app)
     try:
         with command.make_context("mongoq", arguments) as context:
@@ -117,5 +117,5 @@ def _prepare_streams() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-    # The driver warns of options in the URI that it does not know; a line of its source would tell nothing.
+    # The driver warns of unknown options in the URI; Python would print a line of the driver's source with it.
     warnings.showwarning = lambda message, *_, **__: note(str(message))

@@ -14,7 +14,7 @@ from mongoq import MongoqError
 from mongoq.cli.options import Place
 
 PARENT: Final = "MONGOQ_DEMO_PARENT"
-"""The variable that tells a worker process who started it."""
+"""The variable with the pid of the process that started a worker."""
 
 
 class FleetError(MongoqError):
@@ -22,14 +22,14 @@ class FleetError(MongoqError):
 
 
 class Fleet:
-    """Processes of one command, which end with the `with` block."""
+    """Worker processes that end with the `with` block."""
 
     def __init__(self, count: int, place: Place, folder: Path, command: Sequence[str]) -> None:
         self.processes: list[subprocess.Popen[bytes]] = []
         self._count = count
         self._command = command
         self._log = folder / "workers.log"
-        # In the environment: others could read a password among the arguments.
+        # Not as arguments: other users of the machine could read a password there.
         self._environment = {
             **os.environ,
             "MONGOQ_URI": place.given or "",
@@ -38,7 +38,7 @@ class Fleet:
         }
 
     def check(self) -> None:
-        """Raise FleetError where a process has ended."""
+        """Raise FleetError if a process has ended."""
         for process in self.processes:
             code = process.poll()
             if code is not None:
@@ -55,7 +55,7 @@ class Fleet:
                         stdin=subprocess.DEVNULL,
                         stdout=log,
                         stderr=log,
-                        start_new_session=True,  # Ctrl-C goes to this process alone, which then stops them
+                        start_new_session=True,  # Ctrl-C reaches only this process, which then stops them
                     )
                 )
         return self
@@ -68,5 +68,5 @@ class Fleet:
         for process in self.processes:
             with suppress(subprocess.TimeoutExpired):
                 process.wait(timeout=10)
-            process.kill()  # does nothing to one that has ended
+            process.kill()  # no effect if it has ended
             process.wait()

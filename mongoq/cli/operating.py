@@ -1,7 +1,4 @@
-"""Commands that change tasks: `cancel`, `delete`, `move`, `purge`, `rerun`, `redrive`.
-
-Tasks named by their keys are changed at once, those that a filter chooses after a yes.
-"""
+"""Commands that change tasks: those named by key at once, many tasks only after a confirmation."""
 
 from __future__ import annotations
 
@@ -39,7 +36,7 @@ def cancel(
     yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
-    """Cancel tasks: waiting ones at once; the handlers of running ones are asked to stop.
+    """Cancel tasks: waiting ones at once; running ones are asked to stop.
 
     Give keys, or choose by --queue, --state and --where. --json prints {"count": N}.
     """
@@ -65,7 +62,7 @@ def delete(
     yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
-    """Delete tasks, but none that runs: cancel it first.
+    """Delete tasks that are not running; cancel running ones first.
 
     Give keys, or choose by --queue, --state and --where. --json prints {"count": N}.
     """
@@ -78,7 +75,7 @@ def move(
     context: typer.Context,
     *,
     keys: Keys = None,
-    to: Annotated[str, typer.Option(metavar="QUEUE", show_default=False, help="Where to.")],
+    to: Annotated[str, typer.Option(metavar="QUEUE", show_default=False, help="The queue to move to.")],
     queue: OfQueue = None,
     state: InState = None,
     where: Where = None,
@@ -99,11 +96,11 @@ def purge(
     *,
     queue: OfQueue = None,
     state: InState = None,
-    older_than: Annotated[timedelta | None, span_option("Only what finished longer ago.")] = None,
+    older_than: Annotated[timedelta | None, span_option("Only those that finished longer ago.")] = None,
     yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
-    """Delete finished tasks now instead of when their time has come. --json prints {"count": N}."""
+    """Delete finished tasks now instead of at the end of their retention. --json prints {"count": N}."""
     choice = _Choice("purge", queue, state, None, FINISHED)
     with place(context).open(reading=True) as line:
         count = 0
@@ -123,7 +120,7 @@ def rerun(
 ) -> None:
     """Run failed tasks again with a fresh count of attempts; with --state cancelled or expired ones.
 
-    Give keys (of tasks in any of these states), or --queue. Exit code 1 where a KEY was given and not all could be
+    Give keys (of tasks in any of these states), or --queue. The exit code is 1 when a KEY was given and could not be
     run again. --json prints {"count": N}.
     """
     if bool(keys) == (queue is not None):
@@ -154,10 +151,10 @@ def redrive(
     yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
-    """Send the dead letters of an error queue back to where they came from, with a fresh count of attempts.
+    """Move the dead letters of an error queue back to their own queues, with a fresh count of attempts.
 
-    `mongoq redrive mail/err`: all of them, or only KEY... Exit code 1 where a KEY was given and not all could be
-    sent. --json prints {"count": N}.
+    `mongoq redrive mail/err` moves all of them, or only KEY... The exit code is 1 when a KEY was given and could not
+    be moved. --json prints {"count": N}.
     """
 
     def one(line: Queue, key: str) -> int:
@@ -175,28 +172,28 @@ def redrive(
 
 @dataclass(frozen=True)
 class _Choice:
-    """Which tasks are meant where no keys are given."""
+    """The selection of tasks when no keys are given."""
 
     verb: str
     queue: str | None
     state: TaskState | None
     where: list[str] | None
     touched: Sequence[TaskState]
-    """In which states the verb touches a task."""
+    """The states in which the command changes a task."""
 
     @property
     def options(self) -> dict[str, Any]:
-        """The same, as the API takes it."""
+        """The selection as arguments of the API."""
         return {"queue": self.queue, "state": self.state, "where": tags(self.where or []) or None}
 
     def instead_of(self, keys: list[str] | None) -> Self:
-        """The same, where something was chosen by it or keys were given, but not both."""
+        """Return the selection; refuse when both it and keys are given, or neither is."""
         if bool(keys) == any(value is not None for value in self.options.values()):
             refuse("give keys, or choose by --queue, --state and --where, but not both")
         return self
 
     def count(self, queue: Queue) -> int:
-        """How many tasks would be touched now."""
+        """Count the tasks that would be changed now."""
         states = [state for state in self.touched if self.state in (None, state)]
         return sum(queue.count(**{**self.options, "state": state}) for state in states)
 
@@ -223,7 +220,7 @@ def _act(
 
 
 def _tried(one: Callable[[Queue, str], int], queue: Queue, key: str) -> int:
-    """What became of one key; where it cannot be done that is said, and the other keys have their turn."""
+    """Change the task of one key; print why if that is not possible, and return 0."""
     try:
         return one(queue, key)
     except (TaskNotFound, WrongState) as error:
@@ -232,7 +229,7 @@ def _tried(one: Callable[[Queue, str], int], queue: Queue, key: str) -> int:
 
 
 def _agreed(queue: Queue, choice: _Choice, *, yes: bool) -> bool:
-    """Whether many tasks may be touched: there are some, and whoever asked for it says yes."""
+    """Whether many tasks may be changed: there are some, and the user confirms."""
     count = choice.count(queue)
     if yes or not count:
         return bool(count)

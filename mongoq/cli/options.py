@@ -1,4 +1,4 @@
-"""What commands share: where the queue is, durations and KEY=VALUE pairs."""
+"""Options that commands share: the place of the queue, durations and KEY=VALUE pairs."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ PASSWORD: Final = re.compile(r"://[^@]*:[^@]*@|password=", re.IGNORECASE)
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where the queue is, as the options of `mongoq` itself say."""
+    """The place of the queue, from the options of `mongoq` itself."""
 
     uri: str | None
-    """What --uri says; None where MONGOQ_URI counts."""
+    """The value of --uri, or None."""
     named: str | None
-    """What --namespace says."""
+    """The value of --namespace, or None."""
 
     @property
     def given(self) -> str | None:
-        """The MongoDB that was named either way."""
+        """The URI: --uri, else MONGOQ_URI, else None."""
         return uri_named(self.uri)
 
     @property
@@ -43,9 +43,9 @@ class Place:
         return namespace_named(self.named)
 
     def open(self, *, reading: bool = False, **options: Any) -> Queue:
-        """The queue there. ConfigurationError where no MongoDB is named.
+        """Open the queue; raises ConfigurationError when no MongoDB is named.
 
-        `reading` says that there is nothing to do where there is nothing yet: then a misspelt folder is not made.
+        `reading` is for commands that need existing tasks: it does not create a misspelt embedded folder.
         """
         if self.given is None:
             raise ConfigurationError(
@@ -58,20 +58,20 @@ class Place:
 
 
 def place(context: typer.Context) -> Place:
-    """The place that the options before the command named."""
+    """The place from the options of `mongoq` itself."""
     found = context.find_object(Place)
     assert found is not None
     return found
 
 
 def warn_of_password(uri: str | None) -> None:
-    """Say that a password among the arguments is visible to others."""
+    """Warn of a password in the arguments, which other users of the machine can see."""
     if uri and PASSWORD.search(uri):
         note("warning: a password in --uri is visible in the list of processes; set MONGOQ_URI instead")
 
 
 def warn_of_standalone(queue: Queue) -> None:
-    """Say what a standalone server cannot promise."""
+    """Warn of what a standalone server lacks."""
     if queue.standalone():
         note(
             "warning: this is a standalone server: no transactions, no change streams, and what it acknowledged may be "
@@ -80,7 +80,7 @@ def warn_of_standalone(queue: Queue) -> None:
 
 
 def duration(text: str) -> timedelta:
-    """A duration as typed: seconds, or `10s`, `5m`, `2h`, `1d`."""
+    """Parse a duration: seconds, or `10s`, `5m`, `2h`, `1d`."""
     match = DURATION.fullmatch(text.strip())
     if match is None:
         refuse(f"{text!r} is not a duration: give seconds, or 10s, 5m, 2h, 1d")
@@ -91,7 +91,7 @@ def duration(text: str) -> timedelta:
 
 
 def parsed(text: str) -> Any:
-    """A value as typed: JSON where it is JSON, else the text itself; quotes make a string of a number."""
+    """Parse a value as JSON; what is not JSON is the text itself."""
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):
@@ -100,7 +100,7 @@ def parsed(text: str) -> Any:
 
 
 def tags(given: Sequence[str]) -> dict[str, Any]:
-    """The mapping that KEY=VALUE pairs describe; BadParameter where one is none, or a key comes twice."""
+    """Parse KEY=VALUE pairs; raises BadParameter for anything else, and for a key given twice."""
     found: dict[str, Any] = {}
     for pair in given:
         name, equals, value = pair.partition("=")
@@ -113,12 +113,12 @@ def tags(given: Sequence[str]) -> dict[str, Any]:
 
 
 def names(text: str) -> list[str]:
-    """A list typed with commas."""
+    """Parse a list of names separated by commas."""
     return [name.strip() for name in text.split(",") if name.strip()]
 
 
 def refuse(reason: str) -> NoReturn:
-    """Refuse what was typed: exit code 2."""
+    """Refuse the arguments, with exit code 2."""
     raise typer.BadParameter(reason)
 
 
@@ -126,5 +126,5 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def span_option(text: str) -> Any:
-    """An option that takes a duration."""
+    """Declare an option that takes a duration."""
     return typer.Option(parser=duration, metavar="DURATION", help=text)

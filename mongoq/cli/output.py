@@ -1,7 +1,6 @@
-"""What is printed, and how: text from tasks made harmless, JSON, tables.
+"""Print text, JSON and tables; text from tasks is made harmless first.
 
-A table is drawn by rich on a terminal. Elsewhere it is plain columns, complete however wide, so that a pipe
-gets what a person would have seen.
+On a terminal rich draws the tables. Elsewhere they are plain columns of any width, so that a pipe gets all of it.
 """
 
 from __future__ import annotations
@@ -20,13 +19,13 @@ from typing import Any, Final
 from mongoq import QueueStats, Task, TaskError, WorkerInfo
 
 UNSAFE: Final = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
-"""Controls, invisible formatting such as a reversal of direction, lone surrogates, line separators."""
+"""Categories of control characters, invisible formatting, lone surrogates and line separators."""
 KEPT_TO_ITSELF: Final = frozenset({"attempt", "token"})
-"""Fields of a task that are not shown: its live side, and what proves a claim."""
+"""Fields of a task that are never printed: its live attempt, and the token of its claim."""
 
 
 def clean(value: object, *, lines: bool = False) -> str:
-    """`value` as text that cannot drive a terminal: controls are spelled out; `lines` keeps line ends and tabs."""
+    """Escape the control characters of a text; `lines` keeps line ends and tabs."""
     text = str(value)
     if text.isascii() and text.isprintable():
         return text
@@ -38,24 +37,24 @@ def clean(value: object, *, lines: bool = False) -> str:
 
 
 def note(text: str) -> None:
-    """Say one line on stderr."""
+    """Print one line on stderr."""
     with suppress(OSError):
         sys.stderr.write(f"mongoq: {clean(' '.join(text.split()))}\n")
 
 
 def say(text: str = "") -> None:
-    """Print text at once; it is cleaned already."""
+    """Print text that is already clean, and flush."""
     sys.stdout.write(f"{text}\n")
     sys.stdout.flush()
 
 
 def print_json(value: object) -> None:
-    """Print one JSON document in one line. Only ASCII: what is left of control characters is escaped."""
+    """Print one JSON document in one line of ASCII, so that control characters are escaped."""
     say(json.dumps(jsonable(value), allow_nan=False))
 
 
 def jsonable(value: Any) -> Any:
-    """`value` in JSON's types: dates in ISO 8601, durations in seconds, bytes in base64, the unknown as text."""
+    """Convert to JSON's types: dates to ISO 8601, durations to seconds, bytes to base64, other values to text."""
     if isinstance(value, bool | None) or type(value) is str:
         return value
     if isinstance(value, int):
@@ -77,17 +76,17 @@ def jsonable(value: Any) -> Any:
 
 
 def in_words(value: Any) -> str:
-    """A value in one line, as a person would type it: strings bare, the rest as JSON."""
+    """Format a value in one line, as a user would type it: strings bare, other values as JSON."""
     return clean(value if isinstance(value, str) else json.dumps(jsonable(value), ensure_ascii=False))
 
 
 def pairs(values: Mapping[str, Any]) -> str:
-    """Tags in one line: `user=42 template=welcome`."""
+    """Format tags in one line: `user=42 template=welcome`."""
     return " ".join(f"{name}={in_words(value)}" for name, value in values.items())
 
 
 def span(duration: timedelta | None) -> str:
-    """A duration for people: two units at most."""
+    """Format a duration with two units at most."""
     if duration is None:
         return "-"
     seconds = max(0.0, duration.total_seconds())
@@ -101,62 +100,68 @@ def span(duration: timedelta | None) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Sheet:
-    """A table: what it shows, not how it is drawn."""
+    """The content of a table."""
 
     title: str
     columns: Sequence[str]
     rows: Sequence[Sequence[object]]
     empty: str
-    """What to say instead of a table without rows."""
+    """The text instead of a table without rows."""
     sparse: bool = False
-    """Whether columns of zeros may be left out where there is no room for them."""
+    """Whether columns of zeros are left out when the terminal is too narrow."""
 
     def without_zeros(self) -> Sheet:
-        """The table without columns that hold nothing but zeros."""
+        """The table without its columns of zeros."""
         kept = [place for place, column in enumerate(zip(*self.rows, strict=True)) if any(cell != 0 for cell in column)]
         rows = [[row[place] for place in kept] for row in self.rows]
         return replace(self, columns=[self.columns[place] for place in kept], rows=rows, sparse=False)
 
     def plain(self) -> Iterator[str]:
-        """Its lines, in columns as wide as their widest cell."""
+        """Yield its lines, with columns as wide as their widest cells."""
         if not self.rows:
             yield f"({self.empty})"
             return
         texts = [[name.upper() for name in self.columns], *([clean(cell) for cell in row] for row in self.rows)]
         widths = [max(map(cells, column)) for column in zip(*texts, strict=True)]
+        rights = self.right()  # once: it reads all rows
         for row in texts:
             line = [
                 " " * (width - cells(text)) + text if right else text + " " * (width - cells(text))
-                for text, width, right in zip(row, widths, self.right(), strict=True)
+                for text, width, right in zip(row, widths, rights, strict=True)
             ]
             yield "  ".join(line).rstrip()
 
     def right(self) -> list[bool]:
-        """Which columns hold numbers alone."""
+        """Whether each column holds only numbers, and is aligned to the right."""
         return [all(isinstance(cell, int) for cell in column) for column in zip(*self.rows, strict=True)]
 
 
 def cells(text: str) -> int:
-    """How many columns of a terminal a text takes."""
+    """The width of a text in columns of a terminal."""
+    if text.isascii():
+        return len(text)
     return sum(
         0 if unicodedata.combining(one) else 1 + (unicodedata.east_asian_width(one) in {"W", "F"}) for one in text
     )
 
 
 def show(sheets: Sequence[Sheet]) -> None:
-    """Print tables, one after the other, each with an empty line after it where there are several."""
+    """Print tables one after the other, separated by empty lines."""
     if sys.stdout.isatty():
-        from mongoq.cli import drawing  # noqa: PLC0415 -- rich takes 50 ms, and a pipe needs none of it
+        from mongoq.cli import drawing  # noqa: PLC0415 -- importing rich takes 50 ms, and a pipe does not need it
 
         drawing.draw(sheets)
     else:
-        between = "\n" if len(sheets) > 1 else ""
-        say("\n".join("\n".join(sheet.plain()) + between for sheet in sheets))
+        for sheet in sheets:
+            sys.stdout.writelines(f"{line}\n" for line in sheet.plain())
+            if len(sheets) > 1:
+                sys.stdout.write("\n")
+        sys.stdout.flush()
 
 
 @contextmanager
 def live() -> Iterator[Callable[[Sequence[Sheet]], None]]:
-    """Give a function that shows tables in place of those it showed before; for a terminal."""
+    """Yield a function that draws tables in place of those it drew before; for a terminal."""
     from mongoq.cli import drawing  # noqa: PLC0415 -- as above
 
     with drawing.live() as draw:

@@ -22,8 +22,8 @@ def dev(
 ) -> None:
     """Run a private MongoDB on this machine until Ctrl-C or SIGTERM, and print its URI.
 
-    Processes that name the same folder share it, and it stops with the last of them. It is for development:
-    without a password, for this machine alone. --json prints one object once it runs.
+    Processes that name the same folder share one server, which stops after the last of them. It is for development:
+    it has no password and is reachable from this machine only. --json prints one object when the server runs.
     """
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -42,10 +42,10 @@ def dev(
 
 
 def init(context: typer.Context, as_json: AsJson = False) -> None:
-    """Make the indexes that a namespace lacks.
+    """Build the indexes that a namespace lacks.
 
-    A new namespace gets them at its first use; this is for one that was filled without them. It may take
-    minutes on millions of tasks; workers go on meanwhile.
+    A new namespace gets its indexes at its first use; this is for one that already holds tasks. It may take minutes
+    for millions of tasks; workers keep running meanwhile.
     """
     with place(context).open() as queue:
         made = queue.init()
@@ -57,7 +57,7 @@ def init(context: typer.Context, as_json: AsJson = False) -> None:
 
 
 def server_time(context: typer.Context, as_json: AsJson = False) -> None:
-    """Print the server's time, by which everything is scheduled, and how far this host's clock is from it."""
+    """Print the server's time, by which tasks are scheduled, and the difference to this host's clock."""
     with place(context).open(reading=True) as queue:
         queue.time()  # connects, so that the next one measures a single round trip
         before = datetime.now(UTC)

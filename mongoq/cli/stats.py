@@ -1,4 +1,4 @@
-"""Commands that count: `stats`, `queues`, `workers`."""
+"""Commands that count tasks and list workers: `stats`, `queues`, `workers`."""
 
 from __future__ import annotations
 
@@ -28,23 +28,23 @@ STATES: Final = (
 
 
 SILENT: Final = timedelta(seconds=25)
-"""Two heartbeats of an idle worker, and a while: whoever has said nothing for so long may have gone."""
+"""After this time without a heartbeat a worker may be dead: an idle one sends a heartbeat every 10 s."""
 
 
 def stats(
     context: typer.Context,
     watch: Annotated[
-        float | None, typer.Option(min=0.1, metavar="SECONDS", help="Show it again every so often, until Ctrl-C.")
+        float | None, typer.Option(min=0.1, metavar="SECONDS", help="Repeat at this interval, until Ctrl-C.")
     ] = None,
     attempts: Annotated[
         bool, typer.Option("--attempts", help="Add the highest count of attempts; reads every unfinished task.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Show how many tasks of each queue stand where, and the worker processes.
+    """Show the number of tasks of each queue by state, and the worker processes.
 
-    --json prints {"queues": {...}, "workers": [...]}; with --watch, one such line each time. A server that stops
-    answering meanwhile is waited for.
+    --json prints {"queues": {...}, "workers": [...]}; with --watch one such line at each interval. With --watch it
+    waits for a server that stops answering.
     """
     with place(context).open(reading=True) as queue, ExitStack() as stack:
         on_terminal = watch is not None and not as_json and sys.stdout.isatty()
@@ -64,7 +64,7 @@ def stats(
 
 
 def _say_where_tasks_are(queue: Queue) -> None:
-    """Name the other namespaces that hold tasks, where this one holds none: it may be the wrong one."""
+    """If this namespace holds no tasks it may be the wrong one: print those that do."""
     if not queue.queues(limit=1):
         others = [clean(name) for name in queue.namespaces() if name != queue.namespace]
         if others:
@@ -75,11 +75,11 @@ def _say_where_tasks_are(queue: Queue) -> None:
 def queues(
     context: typer.Context,
     *,
-    prefix: Annotated[str | None, typer.Option(help="Only those whose names begin so.")] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="Only the first so many, by name.")] = None,
+    prefix: Annotated[str | None, typer.Option(help="Only queues with this prefix.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Only this many, by name.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """List the queues that have tasks, and how many of them are not finished. --json prints {NAME: N}."""
+    """List the queues that have tasks, with the number of unfinished ones. --json prints {NAME: N}."""
     with place(context).open(reading=True) as queue:
         found = queue.queues(prefix=prefix, limit=limit)
     if as_json:
@@ -98,7 +98,7 @@ def workers(context: typer.Context, as_json: AsJson = False) -> None:
 
 
 def sheets(queue: Queue, *, attempts: bool = False) -> list[Sheet]:
-    """The tables of a namespace as it stands now."""
+    """Make the tables of a namespace: its queues, and the workers."""
     rows = []
     for name, row in queue.stats(attempts=attempts).items():
         most = [row.most_attempts or 0] if attempts else []
@@ -109,7 +109,7 @@ def sheets(queue: Queue, *, attempts: bool = False) -> list[Sheet]:
 
 
 def fleet(queue: Queue) -> Sheet:
-    """The table of the worker processes."""
+    """Make the table of the worker processes."""
     now = queue.time()
     rows = [
         (one.host, one.pid, ",".join(one.queues), one.workers, one.running, _heard(one.silent(now)))
@@ -124,7 +124,7 @@ def _heard(silent: timedelta) -> str:
 
 
 def _again(show: Callable[[], None], pause: float) -> None:
-    """Show it every so often; while the server does not answer, say so once and go on."""
+    """Repeat `show` at this interval; when the server does not answer, say so once and keep trying."""
     answered = True
     waiting = threading.Event()
     while not waiting.wait(pause):

@@ -20,15 +20,15 @@ def new(
     *,
     pairs_: Annotated[
         list[str] | None,
-        typer.Argument(metavar="KEY=VALUE...", show_default=False, help="Tags. A VALUE that is JSON counts as such."),
+        typer.Argument(metavar="KEY=VALUE...", show_default=False, help="Tags. A VALUE that is JSON is parsed."),
     ] = None,
-    queue: Annotated[str, typer.Option(help="The line it stands in.")] = "default",
-    priority: Annotated[int, typer.Option(help="The higher is claimed first.")] = 0,
-    delay: Annotated[timedelta | None, span_option("Not before so long from now.")] = None,
-    expires_in: Annotated[timedelta | None, span_option("It expires if it is not completed by then.")] = None,
-    key: Annotated[str | None, typer.Option(help="Its identifier; generated where none is given.")] = None,
+    queue: Annotated[str, typer.Option(help="The queue of the task.")] = "default",
+    priority: Annotated[int, typer.Option(help="Higher priorities are claimed first.")] = 0,
+    delay: Annotated[timedelta | None, span_option("It is not claimed before this time from now.")] = None,
+    expires_in: Annotated[timedelta | None, span_option("It expires if it is not completed within this time.")] = None,
+    key: Annotated[str | None, typer.Option(help="The key of the task. Default: generated.")] = None,
     unique: Annotated[str | None, typer.Option(help="At most one unfinished task has this value.")] = None,
-    on_conflict: Annotated[str, typer.Option(help="Where key or unique is taken: `error`, or `skip`.")] = "error",
+    on_conflict: Annotated[str, typer.Option(help="If its key or unique is taken: `error`, or `skip`.")] = "error",
     max_retries: Annotated[int | None, typer.Option(help="Retries after the first attempt.")] = None,
     backoff: Annotated[timedelta | None, span_option("The step of the growing wait before each retry.")] = None,
     deadline: Annotated[timedelta | None, span_option("The longest one attempt may run.")] = None,
@@ -38,7 +38,7 @@ def new(
 ) -> None:
     """Enqueue a task and print its key.
 
-    A VALUE is a number, true, false, null, a list, an object or a quoted string where it is so in JSON, else the
+    A VALUE that is JSON (a number, true, false, null, a list, an object, a quoted string) is parsed; any other is the
     text itself: `mongoq new user=42 template=welcome 'zip="01234"'`.
     """
     given = {
@@ -61,18 +61,18 @@ def new(
 def ls(
     context: typer.Context,
     *,
-    queue: Annotated[str | None, typer.Option(help="Only of this queue.")] = None,
-    state: Annotated[TaskState | None, typer.Option(help="Only in this state.")] = None,
+    queue: Annotated[str | None, typer.Option(help="Only tasks of this queue.")] = None,
+    state: Annotated[TaskState | None, typer.Option(help="Only tasks in this state.")] = None,
     where: Annotated[
-        list[str] | None, typer.Option(metavar="KEY=VALUE", help="Only with this tag; may be repeated.")
+        list[str] | None, typer.Option(metavar="KEY=VALUE", help="Only tasks with this tag; may be repeated.")
     ] = None,
-    limit: Annotated[int, typer.Option(min=1, max=1_000_000, help="At most so many.")] = 100,
+    limit: Annotated[int, typer.Option(min=1, max=1_000_000, help="At most this many.")] = 100,
     as_json: AsJson = False,
 ) -> None:
-    """List tasks, ordered by key: the oldest first where keys were generated. --json prints a list."""
+    """List tasks by key; generated keys sort from the oldest to the newest. --json prints a list."""
     wanted = tags(where or [])
     with place(context).open(reading=True) as line:
-        found = line.tasks(queue=queue, state=state, where=wanted or None, limit=limit)
+        found = line.tasks(queue=queue, state=state, where=wanted or None, limit=limit, payload=as_json)
     if as_json:
         print_json(found)
         return
@@ -94,7 +94,7 @@ def show(
     key: Annotated[str, typer.Argument(metavar="KEY", show_default=False, help="The task's key.")],
     as_json: AsJson = False,
 ) -> None:
-    """Show everything about a task, with the errors of its attempts and the last traceback."""
+    """Show a task with the errors of its attempts and the last traceback."""
     if not key:
         refuse("a key is never empty")
     with place(context).open(reading=True) as line:

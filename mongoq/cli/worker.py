@@ -1,4 +1,4 @@
-"""`mongoq worker`: run a function of the user's for the tasks of some queues."""
+"""`mongoq worker`: run a function of the user as the handler of some queues."""
 
 from __future__ import annotations
 
@@ -51,10 +51,10 @@ def worker(
     where: Annotated[
         list[str] | None, typer.Option(metavar="KEY=VALUE", help="Only tasks with this tag; may be repeated.")
     ] = None,
-    burst: Annotated[bool, typer.Option("--burst", help="Stop when nothing is ready any more.")] = False,
+    burst: Annotated[bool, typer.Option("--burst", help="Stop when no task is ready any more.")] = False,
     prefetch: Annotated[
         int | None,
-        typer.Option(help="Tasks claimed ahead at most; 0: strictly by priority. Default: for 0.1 s, up to 4,000."),
+        typer.Option(help="Tasks claimed ahead at most; 0: strictly by priority. Default: 0.1 s of work, up to 4,000."),
     ] = None,
     max_retries: Annotated[int | None, typer.Option(help="Retries after the first attempt. Default: no limit.")] = None,
     backoff: Annotated[timedelta | None, span_option("The step of the wait before each retry. Default: 10s.")] = None,
@@ -64,23 +64,24 @@ def worker(
     keep_failed: Annotated[timedelta | None, span_option("For failed tasks. Default: 30d.")] = None,
     grace: Annotated[timedelta | None, span_option("For running handlers at a stop. Default: 25s.")] = None,
     error_queue: Annotated[
-        bool, typer.Option("--error-queue", help="Send what would end as failed to the queue NAME/err.")
+        bool, typer.Option("--error-queue", help="Move tasks that fail to the queue NAME/err.")
     ] = False,
     on_dependency_error: Annotated[
-        str, typer.Option(metavar="WHAT", help="Where the change a handler returned is refused: retry, ignore or stop.")
+        str,
+        typer.Option(metavar="WHAT", help="If the change that a handler returned is refused: retry, ignore or stop."),
     ] = "retry",
     as_json: AsJson = False,
 ) -> None:
     """Run MODULE:FUNCTION for each task until SIGTERM or Ctrl-C.
 
-    Modules are also looked for in the current folder. The first signal stops claiming and lets running
-    handlers end, the second stops at once; both are an exit code of 0. When MongoDB goes away the worker waits
-    for it. It logs to stderr; --json prints how many attempts ended how, at its end.
+    Modules are also found in the current folder. The first signal stops claiming and lets running handlers end, the
+    second stops at once; the exit code is 0 either way. The worker waits for a MongoDB that is unreachable. It logs to
+    stderr; --json prints the number of endings of each kind when it stops.
     """
     if os.getpid() == 1:
         fork_as_init()
     early = _EarlySignals()
-    gc.freeze()  # what is imported by now stays: to collect it takes 50 ms of a process's last second
+    gc.freeze()  # imported modules stay until the end; collecting them would take 50 ms at exit
     handler = early.watching(lambda: loaded(function))
     given = {
         "max_retries": max_retries, "backoff": backoff, "deadline": deadline, "lease": lease, "grace": grace,
@@ -88,10 +89,10 @@ def worker(
     }  # fmt: skip
     options: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     with place(context).open(workers=workers, error_queue=error_queue, **options) as queue:
-        queue.time()  # an unreachable server ends it here, and only here
+        queue.time()  # an unreachable server ends the command here, and only here
         warn_of_standalone(queue)
         _log_to_stderr()
-        log.info("%s works on %s of %r", clean(function), queues, queue)
+        log.info("worker starts: handler %s, queues %s, %r", clean(function), queues, queue)
         run = functools.partial(
             queue.run, handler, queues=names(queues), where=tags(where or []), executor=executor, burst=burst,
             prefetch=prefetch, on_dependency_error=on_dependency_error,
@@ -123,7 +124,7 @@ class _EarlySignals:
 
 
 def loaded(target: str) -> Callable[..., Any]:
-    """The function that MODULE:FUNCTION names; BadParameter where there is none."""
+    """Import the function MODULE:FUNCTION; raises BadParameter when there is none."""
     module_name, colon, path = target.partition(":")
     if not colon or not module_name or not path:
         refuse(f"{target!r} is not MODULE:FUNCTION, such as app.tasks:send")
@@ -150,7 +151,7 @@ def _imported(name: str) -> Any:
         if isinstance(error, ModuleNotFoundError) and error.name and f"{name}.".startswith(f"{error.name}."):
             refuse(f"no module {error.name!r} is found in {Path.cwd()}, nor on Python's path")
         last = traceback.extract_tb(error.__traceback__)[-1]
-        # A syntax error names its place by itself; its last frame is the import system's.
+        # The last frame of a syntax error belongs to the import system; the error itself names its place.
         where = "" if last.filename.startswith("<frozen") else f" ({last.filename}, line {last.lineno})"
         refuse(f"the module {name} cannot be imported: {type(error).__name__}: {error}{where}")
 
@@ -167,20 +168,22 @@ def _run(queue: Queue, run: Callable[[], None]) -> dict[str, Any]:
     queue.telemetry.subscribe(count)
     start = time.monotonic()
     run()
-    log.info("stopped: %s", ", ".join(f"{number} x {name}" for name, number in sorted(endings.items())) or "no tasks")
+    log.info(
+        "worker stopped: %s", ", ".join(f"{number} x {name}" for name, number in sorted(endings.items())) or "no tasks"
+    )
     return {"seconds": round(time.monotonic() - start, 3), "endings": dict(endings)}
 
 
 class _Lines(logging.Formatter):
-    """Log lines whose text cannot drive a terminal: keys and messages come from tasks."""
+    """Escapes control characters in log lines: keys and messages come from tasks."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 -- named by logging
-        """The line, in one line."""
+        """Format the record in one line."""
         record.message = clean(record.message)
         return super().formatMessage(record)
 
     def formatException(self, ei: Any) -> str:  # noqa: N802 -- as above
-        """The traceback, in its lines."""
+        """Format the traceback, keeping its lines."""
         return clean(super().formatException(ei), lines=True)
 
 
@@ -188,4 +191,4 @@ def _log_to_stderr() -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Lines("%(asctime)s %(levelname)s %(name)s: %(message)s", "%H:%M:%S"))
     logging.basicConfig(level=logging.INFO, handlers=[handler])
-    logging.getLogger("pymongo").setLevel(logging.WARNING)  # at DEBUG it logs what tasks hold
+    logging.getLogger("pymongo").setLevel(logging.WARNING)  # at DEBUG it logs payloads

@@ -1,8 +1,7 @@
 """How long a failed task waits before its next attempt.
 
-A backoff is a value: pure, comparable and storable, so that it travels with the task and any process can
-judge it. A plain callable of the attempt works too, but cannot travel: it applies where the worker's own
-queue has it.
+A backoff is a value: pure, comparable and storable, so it travels with the task and any process can apply it. A plain
+callable of the attempt works too, but cannot be stored: set it on the queue of the worker.
 """
 
 from __future__ import annotations
@@ -20,14 +19,14 @@ __all__ = ["Backoff", "Constant", "Exponential", "Ladder", "Linear"]
 
 @dataclass(frozen=True, slots=True)
 class Linear:
-    """Wait `step` after the first failed attempt, twice that after the second, and so on, up to `max`."""
+    """Wait `step` after the first failed attempt, twice that after the second, and so on, at most `max` (10 years)."""
 
     kind: ClassVar[str] = "linear"
     step: Duration
     max: Duration = LONGEST
 
     def __post_init__(self) -> None:
-        _check_durations(self)
+        _check_durations(self).finish()
 
     def delay(self, attempt: int) -> timedelta:
         """The wait after the failed attempt number `attempt`, counted from 1."""
@@ -36,10 +35,10 @@ class Linear:
 
 @dataclass(frozen=True, slots=True)
 class Exponential:
-    """Wait `base`, then `factor` times as long after each failed attempt, at most `max` (30 minutes).
+    """Wait `base` after the first failed attempt, then `factor` times as long after each, at most `max` (30 minutes).
 
-    `jitter` takes a random part of up to half of each wait away, so that tasks which failed together do not
-    come back together.
+    `jitter` shortens each wait by a random part, at most half, so that tasks that failed together do not retry
+    together.
     """
 
     kind: ClassVar[str] = "exponential"
@@ -49,7 +48,7 @@ class Exponential:
     jitter: bool = True
 
     def __post_init__(self) -> None:
-        checker = _check_durations(self, finish=False)
+        checker = _check_durations(self)
         if isinstance(self.factor, bool) or not isinstance(self.factor, int | float) or not 1 <= self.factor <= 1000:
             checker.refuse("backoff.factor", self.factor, "a number from 1 to 1000")
         if not isinstance(self.jitter, bool):
@@ -58,7 +57,7 @@ class Exponential:
 
     def delay(self, attempt: int) -> timedelta:
         """The wait after the failed attempt number `attempt`, counted from 1."""
-        # The exponent is bounded: 1000.0 ** 103 would overflow, and the cap has been reached long before.
+        # The exponent is bounded, because 1000.0 ** 103 overflows; `max` is reached long before.
         wait = _capped(_seconds(self.base) * self.factor ** min(attempt - 1, 100), self.max)
         return wait * random.uniform(0.5, 1) if self.jitter else wait  # noqa: S311 -- no secret
 
@@ -71,7 +70,7 @@ class Constant:
     wait: Duration
 
     def __post_init__(self) -> None:
-        _check_durations(self)
+        _check_durations(self).finish()
 
     def delay(self, attempt: int) -> timedelta:  # noqa: ARG002 -- the wait is the same after each
         """The wait after any failed attempt."""
@@ -80,7 +79,7 @@ class Constant:
 
 @dataclass(frozen=True, slots=True)
 class Ladder:
-    """Wait as the list says: its first entry after the first failed attempt; the last one from then on."""
+    """Wait for the first of `steps` after the first failed attempt, and so on; the last step repeats."""
 
     kind: ClassVar[str] = "ladder"
     steps: Sequence[Duration]
@@ -110,20 +109,20 @@ KINDS: Final[Mapping[str, type[Backoff]]] = {kind.kind: kind for kind in (Linear
 
 
 def delay_of(backoff: BackoffLike, attempt: int) -> timedelta:
-    """The wait that `backoff` asks for after the failed attempt number `attempt`, counted from 1."""
+    """Compute the wait after the failed attempt number `attempt`, counted from 1."""
     if isinstance(backoff, Linear | Exponential | Constant | Ladder):
         return backoff.delay(attempt)
     return _capped(_seconds(backoff(attempt)), LONGEST)
 
 
 def as_spec(backoff: Backoff) -> dict[str, Any]:
-    """The backoff as plain values, to store beside the task."""
+    """Convert a backoff into plain values, to be stored with the task."""
     values = {name: _plain(value) for name, value in asdict(backoff).items()}
     return {"kind": backoff.kind, **values}
 
 
 def from_spec(spec: Mapping[str, Any]) -> Backoff:
-    """The backoff that `as_spec` wrote; ValueError or TypeError for anything else."""
+    """Restore a backoff from `as_spec`; raises ValueError or TypeError for anything else."""
     kind = KINDS.get(spec.get("kind", ""))
     if kind is None:
         raise ValueError(f"no backoff is called {spec.get('kind')!r}")
@@ -144,13 +143,14 @@ def _capped(seconds: float, most: Duration) -> timedelta:
     return timedelta(seconds=max(0.0, min(seconds, _seconds(most), LONGEST.total_seconds())))
 
 
-def _check_durations(backoff: Any, *, finish: bool = True) -> Checker:
+def _check_durations(backoff: Any) -> Checker:
     checker = Checker()
     for field in fields(backoff):
         if field.type == "Duration":
-            # In its inner form, so that Linear(10) equals Linear(timedelta(seconds=10)) and what was stored.
-            checked = checker.duration(f"backoff.{field.name}", getattr(backoff, field.name))
+            # Stored as a timedelta, so that Linear(10) equals Linear(timedelta(seconds=10)) and a restored one.
+            # A maximum of 0 would cancel every wait that was asked for.
+            checked = checker.duration(
+                f"backoff.{field.name}", getattr(backoff, field.name), positive=field.name == "max"
+            )
             object.__setattr__(backoff, field.name, checked)
-    if finish:
-        checker.finish()
     return checker

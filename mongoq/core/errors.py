@@ -1,4 +1,4 @@
-"""Everything that can go wrong, as one tree.
+"""The errors that mongoq raises, as one tree.
 
     MongoqError
     ├── ConfigurationError (ValueError)   an option, a target or an argument is not acceptable
@@ -6,16 +6,16 @@
     ├── TaskNotFound (LookupError)        no task has this key
     ├── DuplicateTask                     the key, or the `unique` value, is taken
     ├── WrongState                        the task's state does not allow it: nothing was written
-    ├── LeaseLost                         the task is no longer this claimant's: nothing was written
-    ├── DependencyError                   an atomic change was refused, and says why: nothing was written
+    ├── LeaseLost                         the caller no longer holds the task: nothing was written
+    ├── DependencyError                   an atomic change was refused, and lists why: nothing was written
     ├── QueueClosed                       the queue was closed
-    └── StorageError                      MongoDB did not do what it was asked
-        ├── StorageUnavailable            no answer for now: the same call may succeed later
-        └── StorageRefused                it answered no: something has to change first
-            ├── IndexMissing              the collection lacks an index: `mongoq init` makes it
+    └── StorageError                      MongoDB did not carry out a command
+        ├── StorageUnavailable            no reply: the same call may succeed later
+        └── StorageRefused                the server refused: its cause must be removed first
+            ├── IndexMissing              the collection lacks an index: `mongoq init` builds it
             └── Unsupported               a standalone server has no transactions; a one-node replica set has
 
-What a handler raises to steer its own task is no error: see `mongoq.core.signals`.
+Exceptions by which a handler steers its own task are signals, not errors: see `mongoq.core.signals`.
 """
 
 from __future__ import annotations
@@ -46,14 +46,14 @@ __all__ = [
 
 
 class Fault(NamedTuple):
-    """One thing that is wrong with what was passed in."""
+    """One value that was not accepted."""
 
     field: str
     """The option or the path of the value, such as `priority` or `tags.user.age`."""
     value: str
-    """The value as it was given, shortened."""
+    """The value given, shortened."""
     allowed: str
-    """What would have been accepted."""
+    """What is accepted."""
 
     def __str__(self) -> str:
         return f"{self.field}: {self.value} is not {self.allowed}"
@@ -63,14 +63,15 @@ class MongoqError(Exception):
     """The root of every error that mongoq raises."""
 
     enqueued: int = 0
-    """Of an error of `new_many` or `load`: so many tasks, the first ones, are enqueued; its notes say more.
+    """The number of tasks that `new_many` or `load` had enqueued before the error: the first ones of the input.
 
-    With a session they are there when its transaction commits, where the error leaves it open.
+    The notes of the error say more. With a session they exist once its transaction commits, if the error left it
+    open.
     """
 
 
 class _Refused(MongoqError, ValueError):
-    """An error that lists every fault of one call at once, as `faults`."""
+    """An error that lists every fault of a call, as `faults`."""
 
     def __init__(self, faults: str | Sequence[Fault]) -> None:
         self.faults: tuple[Fault, ...] = () if isinstance(faults, str) else tuple(faults)
@@ -78,15 +79,15 @@ class _Refused(MongoqError, ValueError):
 
 
 class ConfigurationError(_Refused):
-    """An option, a target or an argument is not acceptable; `faults` lists each."""
+    """An option, a target or an argument is not acceptable; `faults` lists every one."""
 
 
 class InvalidTask(_Refused):
-    """A task was refused before anything was written; `faults` lists each reason."""
+    """A task was refused before anything was written; `faults` lists every reason."""
 
 
 class TaskNotFound(MongoqError, LookupError):
-    """No task has this key, or none any more."""
+    """No task has this key: it never existed, or was deleted."""
 
 
 class DuplicateTask(MongoqError):
@@ -99,10 +100,7 @@ class DuplicateTask(MongoqError):
 
 
 class WrongState(MongoqError):
-    """The task runs under somebody's lease, or has finished, or is no task that can be changed: nothing was written.
-
-    `state` says where it stands.
-    """
+    """The state of the task does not allow the call, and nothing was written; `state` is that state."""
 
     def __init__(self, key: str, state: str, wanted: str) -> None:
         super().__init__(f"the task {key!r} is {state}: {wanted}")
@@ -111,9 +109,9 @@ class WrongState(MongoqError):
 
 
 class LeaseLost(MongoqError):
-    """Tasks are no longer held under their tokens: each has ended, or went to another claimant.
+    """Tasks are no longer held under their tokens: each has ended, or another claimant took it.
 
-    Nothing was written for them. `keys` names them.
+    Nothing was written for them; `keys` lists them.
     """
 
     def __init__(self, keys: Sequence[str]) -> None:
@@ -123,7 +121,7 @@ class LeaseLost(MongoqError):
 
 
 class Role(StrEnum):
-    """What an atomic change wanted of a task."""
+    """What an atomic change does with a task."""
 
     INSERT = "insert"
     CHANGE = "change"
@@ -132,23 +130,23 @@ class Role(StrEnum):
 
 
 class Conflict(NamedTuple):
-    """One task that stood in the way of an atomic change."""
+    """One task because of which an atomic change was refused."""
 
     key: str
     """Its key."""
     role: Role
-    """What the change wanted of it."""
+    """What the change was to do with it."""
     why: str
-    """What was found instead."""
+    """What was found."""
 
     def __str__(self) -> str:
         return f"{self.role} {self.key!r}: {self.why}"
 
 
 class DependencyError(MongoqError):
-    """An atomic change was refused, because of the tasks listed; nothing was written.
+    """An atomic change was refused because of the tasks listed here, and nothing was written.
 
-    Read the tasks again and decide anew: the same change will be refused again.
+    Read the tasks again and make a new change: the same change is refused again.
     """
 
     def __init__(
@@ -158,11 +156,11 @@ class DependencyError(MongoqError):
         collisions: Sequence[Conflict] = (),
     ) -> None:
         self.missing = tuple(missing)
-        """Tasks that are not there any more, have moved on to another version, or have finished."""
+        """Tasks that were deleted, have another version by now, or have finished."""
         self.claimed = tuple(claimed)
         """Tasks that another claimant holds."""
         self.collisions = tuple(collisions)
-        """Insertions whose key or `unique` value is taken."""
+        """New tasks whose key or `unique` value is taken."""
         found = [*self.missing, *self.claimed, *self.collisions]
         more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
         super().__init__(f"the change was refused: {found[0] if found else 'nothing was named'}{more}")
@@ -177,7 +175,7 @@ class DependencyError(MongoqError):
 
     @property
     def has_claims(self) -> bool:
-        """Whether a task was held by another."""
+        """Whether another claimant held a task."""
         return bool(self.claimed)
 
     @property
@@ -191,7 +189,7 @@ class QueueClosed(MongoqError):
 
 
 class StorageError(MongoqError):
-    """MongoDB did not do what it was asked. `code` is the server's, where it gave one."""
+    """MongoDB did not carry out a command; `code` is the server's error code, or None."""
 
     def __init__(self, message: str, *, code: int | None = None) -> None:
         super().__init__(message)
@@ -199,9 +197,9 @@ class StorageError(MongoqError):
 
 
 class StorageUnavailable(StorageError):
-    """No answer for now: no server, no primary, or a lost connection.
+    """No reply: there is no server, no primary, or the connection was lost. The same call may succeed later.
 
-    `ambiguous` says that the write may have been applied although no reply came.
+    `ambiguous` says that the write may have been applied all the same.
     """
 
     def __init__(self, message: str, *, code: int | None = None, ambiguous: bool = False) -> None:
@@ -210,15 +208,15 @@ class StorageUnavailable(StorageError):
 
 
 class StorageRefused(StorageError):
-    """The server answered no: repeating helps once the cause is gone, not before.
+    """The server refused the command: a full disk, a missing right, a validator.
 
-    A full disk, a missing right or a validator may be put right while the same call is repeated.
+    The same call succeeds once the cause is removed.
     """
 
 
 class IndexMissing(StorageRefused):
-    """The collection lacks an index that mongoq needs; `mongoq init` makes it."""
+    """The collection lacks an index that mongoq needs; `mongoq init` builds it."""
 
 
 class Unsupported(StorageRefused):
-    """The server has no transactions because it stands alone; a replica set of one node is enough."""
+    """The server is standalone and has no transactions; a replica set of one node has them."""

@@ -1,9 +1,9 @@
-"""What happens inside, as events: for metrics, logs of one's own, and tests that wait for something.
+"""Events of a queue: for metrics, application logs, and tests that wait for something.
 
-There are no exporters here. A listener is called in the thread in which the event happens, so it should be
-quick; what it raises is logged and forgotten. Without listeners an event costs one attribute look-up. Events of the
-threads that renew leases, write endings or stop a worker are brought by a thread of their own: one that is stuck in a
-listener must not stop these.
+A listener is called in the thread of the event, so it should be quick. An exception that it raises is logged and
+dropped. Events of the threads that renew leases, write endings or stop a worker are delivered by a thread of their own:
+a listener that is stuck must not stop these. Without listeners an event costs one attribute look-up. Exporters are not
+part of this module.
 """
 
 from __future__ import annotations
@@ -40,45 +40,45 @@ def deferring() -> Iterator[None]:
 
 
 class Signpost(StrEnum):
-    """The names of the events, and what each brings."""
+    """The names of the events, and the fields of each."""
 
     CLAIMED = "tasks.claimed"
-    """tasks: those now held; wanted: how many were asked for; lost: how many went to another claimant; blocked: how
-    many an open transaction held.
+    """tasks: the tasks now held; wanted: how many were asked for; lost: how many another claimant took; blocked: how
+    many an open transaction holds.
 
-    sent: when it was sent, on `mongoq.core.clock.elapsed`; doubtful: whether replies were missing.
+    sent: when the claim was sent, on `mongoq.core.clock.elapsed`; doubtful: whether replies were lost.
     """
     RENEWED = "tasks.renewed"
-    """tasks: those whose leases were renewed; until: how long this process counts on them, on `elapsed`."""
+    """tasks: the tasks whose leases were renewed; until: when the leases end, on `elapsed`."""
     STARTED = "task.started"
     """task: its handler starts now."""
     ENDED = "task.ended"
-    """task, verdict: its handler ended; nothing is written yet."""
+    """task, verdict: its handler ended; the verdict is not written yet."""
     REFUSED = "task.refused"
-    """task, error: its ending was refused with what its handler returned, a change or a result that does not fit."""
+    """task, error: its ending was refused, because of the change or the result that its handler returned."""
     FINISHED = "tasks.finished"
-    """count: so many endings were written; endings: each task with its verdict."""
+    """count: how many endings were written; endings: each task with its verdict."""
     LEASE_LOST = "task.lease_lost"
-    """key: the task went to another claimant, or its lease could not be renewed in time."""
+    """key: another claimant took the task, or its lease could not be renewed in time."""
     SWEPT = "tasks.swept"
     """promoted, rescued, expired: how many tasks a sweep moved."""
     WATCHING = "wakeups.watching"
-    """The worker is idle and listens for news of work."""
+    """The worker is idle and watches a change stream for wake-ups."""
     TRANSACTION_REPEATED = "transaction.repeated"
-    """error: why a transaction of mongoq's own (`modify`, what follows a completion, the beginning of `transaction`) is
-    run again: another write met it, or its primary was lost.
+    """error: why a transaction of mongoq is run again: a write conflict, or a lost primary.
 
-    These are the write conflicts that mongoq sees. After those of single writes, claims among them, the server tries
-    again by itself, and counts them in its `serverStatus` (`metrics.operation.writeConflicts`).
+    Transactions are used by `modify`, by a completion with a change, and at the beginning of `transaction`. The server
+    itself retries single writes, claims among them, after a conflict, and counts these in its `serverStatus`
+    (`metrics.operation.writeConflicts`).
     """
     STORAGE_LOST = "storage.lost"
-    """error: MongoDB does not answer; the worker goes on trying."""
+    """error: MongoDB does not answer; the worker keeps trying."""
     STORAGE_BACK = "storage.back"
-    """seconds: MongoDB answers again after so long."""
+    """seconds: MongoDB answers again, after this outage."""
 
 
 class Telemetry:
-    """Where the events of one queue are announced."""
+    """Delivers the events of one queue to its listeners."""
 
     def __init__(self) -> None:
         self._listeners: tuple[Listener, ...] = ()
@@ -91,7 +91,7 @@ class Telemetry:
         return bool(self._listeners)
 
     def subscribe(self, listener: Listener) -> Callable[[], None]:
-        """Call `listener(name, fields)` at every event from now on; returns what ends it."""
+        """Call `listener(name, fields)` at every event from now on; call the returned function to unsubscribe."""
         self._listeners = (*self._listeners, listener)
         return lambda: self._unsubscribe(listener)
 

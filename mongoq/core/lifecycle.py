@@ -1,6 +1,6 @@
-"""The life of a task, as a table: filters, tests and the diagram in the README are made from it.
+"""The life of a task as a table; filters, tests and the diagram in the README are made from it.
 
-No other module writes the name of a state.
+No other module spells the name of a state.
 """
 
 from __future__ import annotations
@@ -12,26 +12,26 @@ __all__ = ["FINISHED", "LIVE", "TRANSITIONS", "Event", "TaskState", "Transition"
 
 
 class TaskState(StrEnum):
-    """Where a task stands."""
+    """The state of a task."""
 
     SCHEDULED = "scheduled"
-    """Waits for its `run_at`."""
+    """It waits for its `run_at`."""
     READY = "ready"
-    """May be claimed now."""
+    """It may be claimed now."""
     RUNNING = "running"
-    """Held by a worker under a lease."""
+    """A worker holds it under a lease."""
     COMPLETED = "completed"
     """Its handler returned."""
     FAILED = "failed"
-    """Its attempts are used up, or its handler said `Fail`."""
+    """Its retries are used up, or its handler raised `Fail`."""
     EXPIRED = "expired"
     """It was not completed before `expires_at`."""
     CANCELLED = "cancelled"
-    """Somebody cancelled it."""
+    """It was cancelled by a caller or by its handler."""
 
 
 class Event(StrEnum):
-    """What happens to a task: the verbs of the trade."""
+    """What happens to a task."""
 
     NEW = "new"
     CLAIM = "claim"
@@ -85,16 +85,16 @@ TRANSITIONS: Final = (
 FINISHED: Final = (_S.COMPLETED, _S.FAILED, _S.EXPIRED, _S.CANCELLED)
 LIVE: Final = (_S.SCHEDULED, _S.READY, _S.RUNNING)
 WAITING: Final = (_S.SCHEDULED, _S.READY)
-"""What the sweep may expire, and a cancel may end, without asking a worker."""
+"""The states in which a sweep or a cancel may end a task without asking a worker."""
 
 
 def sources(event: Event) -> tuple[TaskState, ...]:
-    """The states from which `event` may happen, each once."""
+    """The states in which `event` may happen, each once."""
     return tuple(dict.fromkeys(state for row in TRANSITIONS if row.event is event for state in row.sources))
 
 
 def targets(event: Event) -> tuple[TaskState, ...]:
-    """The states to which `event` may lead, each once; what the updates write is held against it."""
+    """The states to which `event` may lead, each once; a test compares the updates with them."""
     return tuple(dict.fromkeys(row.target for row in TRANSITIONS if row.event is event))
 
 

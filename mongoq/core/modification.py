@@ -1,7 +1,7 @@
-"""The atomic change, as a value: what is to happen to which tasks, all of it or nothing.
+"""The atomic change, as a value: insert, change, delete and depend on tasks, all of it or nothing.
 
-Whoever names a task names the version that was read. Where it has moved on since, or another holds it, the whole
-change is refused with a `DependencyError` that says what stood in the way.
+Each task is named with the version that was read. If a task has another version by now, or another claimant holds it,
+the whole change is refused with a `DependencyError` that lists the conflicts.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ CHANGEABLE: Final = ("queue", "delay", "run_at", "priority", "tags", "payload", 
 
 @dataclass(frozen=True, slots=True)
 class TaskRef:
-    """A task as it stood when it was read: `task.ref`."""
+    """A task at the version that was read: `task.ref`."""
 
     key: str
     version: int
-    """Grows with every write that another could depend on; a renewal is none."""
+    """Grows with every change; renewals, cancel requests and dependencies do not count."""
     token: str | None = field(default=None, repr=False)
-    """The proof of a claim, where there was one: with it the holder may change what it holds."""
+    """The token of the claim, or None: it permits the holder to change the task."""
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What is to become of one task; what is not given stays as it is. Made by `task.as_change(...)`."""
+    """New values for one task; values that are not given stay. Made by `task.as_change(...)`."""
 
     ref: TaskRef
     queue: str | Unset = UNSET
@@ -63,17 +63,17 @@ class Change:
 
     @property
     def given(self) -> dict[str, Any]:
-        """What it says, by name."""
+        """The values given, by name."""
         return {name: value for name in CHANGEABLE if (value := getattr(self, name)) is not UNSET}
 
     @property
     def arrives(self) -> bool:
-        """Whether it says where or when the task arrives anew: a holder then gives the task up."""
+        """Whether it sets a queue or a time: the task then waits anew, and its holder gives it up."""
         return not (self.queue is UNSET and self.delay is UNSET and self.run_at is UNSET)
 
     @property
     def grows(self) -> bool:
-        """Whether it may make the task larger than allowed."""
+        """Whether it may make the task exceed the size limit."""
         return not (self.tags is UNSET and self.payload is UNSET)
 
     def _check_values(self, checker: Checker) -> None:
@@ -98,18 +98,18 @@ class Change:
 class Modification:
     """Insertions, changes, deletions and dependencies that take effect together, or not at all.
 
-    Checked at birth: `InvalidTask` names what is wrong before anything is sent. No task may be named twice, and at
-    most 1,000 may be named. `delete` and `depend` take tasks or their refs. Two merge with `+`.
+    It names at most 1,000 tasks, each once. `delete` and `depend` take tasks or their refs. `+` merges two. It is
+    checked when it is made: `InvalidTask` lists every fault before anything is sent.
     """
 
     insert: Iterable[NewTask] = ()
-    """Tasks to be made. One with `on_conflict="skip"` drops out where its key or `unique` value is taken."""
+    """Tasks to enqueue. One with `on_conflict="skip"` is left out when its key or `unique` value is taken."""
     change: Iterable[Change] = ()
     delete: Iterable[TaskRef | Task] = ()
     depend: Iterable[TaskRef | Task] = ()
-    """Tasks that must be as they were read, and stay so until the change is made."""
+    """Tasks that must have the version that was read, until the change has been made."""
     id: str = field(default_factory=lambda: secrets.token_hex(8), compare=False, repr=False)
-    """What its effect is recognised by, so that the same value applied again after a lost reply is applied once."""
+    """Identifies the change, so that it takes effect once when it is repeated after a lost reply."""
 
     def __post_init__(self) -> None:
         checker = Checker(InvalidTask)
@@ -132,7 +132,7 @@ class Modification:
         delete: Iterable[TaskRef | Task],
         depend: Iterable[TaskRef | Task],
     ) -> Modification:
-        """`whole` and these parts; where there are no parts it is `whole` itself, with its own mark."""
+        """Add these parts to `whole`; without parts return `whole` itself, with its `id`."""
         parts = cls(insert, change, delete, depend)
         if whole is None:
             return parts
@@ -143,7 +143,7 @@ class Modification:
         return whole + parts if len(parts) else whole
 
     def __add__(self, other: Modification) -> Modification:
-        """Both together, as one change; InvalidTask where both name the same task."""
+        """Merge both into one change; raises InvalidTask when both name the same task."""
         if not isinstance(other, Modification):
             return NotImplemented
         return Modification(
@@ -158,15 +158,15 @@ class Modification:
 
     @property
     def named(self) -> Iterator[tuple[Role, TaskRef]]:
-        """The tasks that must exist, and what is to happen to each."""
+        """The tasks that must exist, and what happens to each."""
         yield from ((Role.CHANGE, change.ref) for change in self.change)
-        # Tasks were replaced by their refs at birth.
+        # __post_init__ has replaced tasks by their refs.
         yield from ((Role.DELETE, ref) for ref in self.delete if isinstance(ref, TaskRef))
         yield from ((Role.DEPEND, ref) for ref in self.depend if isinstance(ref, TaskRef))
 
     @property
     def given_up(self) -> list[TaskRef]:
-        """The tasks that nobody holds afterwards."""
+        """The tasks whose holders give them up by this change."""
         deleted = [ref for ref in self.delete if isinstance(ref, TaskRef)]
         return [*deleted, *(change.ref for change in self.change if change.arrives)]
 
@@ -189,12 +189,12 @@ class Modification:
 
 @dataclass(frozen=True, slots=True)
 class Modified:
-    """What a modification did."""
+    """The result of a modification."""
 
     inserted: tuple[Task, ...] = ()
-    """The tasks made, in the order given; those that dropped out are missing."""
+    """The tasks enqueued, in the order given, without those that were left out."""
     changed: tuple[Task, ...] = ()
-    """The tasks changed, in the order given, with their new versions; what you hold you still hold."""
+    """The tasks changed, in the order given, with their new versions; claims of yours still hold."""
 
 
 def _checked(checker: Checker, name: str, items: Any, kind: type, allowed: str) -> tuple[Any, ...]:

@@ -1,4 +1,4 @@
-"""A task before it exists, checked at birth."""
+"""A task to be enqueued, checked when it is made."""
 
 from __future__ import annotations
 
@@ -18,14 +18,15 @@ Tags = Mapping[str, Any]
 
 MOST_TAGS: Final = 64
 ON_CONFLICT: Final = ("error", "skip")
+_SCALARS: Final = (int, str, float, bool, bytes, type(None))
 _policy_of: Final = attrgetter(*POLICY_NAMES)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewTask:
-    """A task that does not exist yet, checked at birth: `InvalidTask` lists everything that is wrong.
+    """A task to be enqueued. Its arguments are those of `Queue.new`.
 
-    The arguments are those of `Queue.new`, where they are explained.
+    It is checked when it is made: `InvalidTask` lists every fault.
     """
 
     tags: Mapping[str, Any] = field(default_factory=dict, kw_only=False)
@@ -45,13 +46,14 @@ class NewTask:
     keep_completed: Duration | Unset = UNSET
     keep_failed: Duration | Unset = UNSET
     carried: Mapping[str, Any] = field(init=False, repr=False)
-    """The policy it was given, in its inner form."""
+    """The options of its policy that were given, durations as `timedelta`."""
 
     def __post_init__(self) -> None:
         checker = Checker(InvalidTask)
-        _check_tags(checker, self.tags)
-        if self.payload is not None:
-            checker.value("payload", self.payload)
+        self._check_values(checker)
+        if not checker.faults:  # what the caller changes later changes nothing here
+            object.__setattr__(self, "tags", copied(self.tags))
+            object.__setattr__(self, "payload", copied(self.payload))
         for name, text in (("key", self.key), ("unique", self.unique)):
             if text is not None:
                 checker.text(name, text, 512)
@@ -66,8 +68,19 @@ class NewTask:
 
     @property
     def skips(self) -> bool:
-        """Whether a task that has its key or `unique` value already will do as well."""
+        """Whether an existing task with its key or `unique` value is returned instead of an error."""
         return self.on_conflict == "skip"
+
+    def check_again(self) -> None:
+        """InvalidTask where tags or payload were changed since, as a dict or a list can be."""
+        checker = Checker(InvalidTask)
+        self._check_values(checker)
+        checker.finish()
+
+    def _check_values(self, checker: Checker) -> None:
+        _check_tags(checker, self.tags)
+        if self.payload is not None:
+            checker.value("payload", self.payload)
 
     def _check_times(self, checker: Checker) -> None:
         if self.delay is not None:
@@ -90,10 +103,10 @@ class NewTask:
 
 
 def each(items: Iterable[Tags | NewTask], common: Mapping[str, Any]) -> Iterator[tuple[NewTask, Tags]]:
-    """Options and tags of each item, checked; `common` are the options of those that are only tags.
+    """Check the items, and yield the options and tags of each; `common` are the options of items that are tags only.
 
-    A collection is checked as a whole before the first is given (1 µs each), any other iterable item by item.
-    InvalidTask names the place of what is wrong: `tasks[7].tags.user`.
+    A collection is checked as a whole before the first item is yielded (1 µs each), any other iterable item by item.
+    Raises InvalidTask with the place of each fault, such as `tasks[7].tags.user`.
     """
     options = NewTask(**common)
     at_hand = isinstance(items, Collection)
@@ -102,17 +115,35 @@ def each(items: Iterable[Tags | NewTask], common: Mapping[str, Any]) -> Iterator
     checker = Checker(InvalidTask)
     for place, item in enumerate(items):
         if isinstance(item, NewTask):
-            yield item, item.tags
+            try:
+                item.check_again()
+            except InvalidTask as error:
+                raise InvalidTask(at(place, error.faults)) from None
+            yield item, copied(item.tags)
             continue
         if not at_hand:
             _check_tags(checker, item)
             if checker.faults:
                 raise InvalidTask(at(place, checker.faults))
-        yield options, item
+        yield options, copied(item)
+
+
+def copied(value: Any) -> Any:
+    """A value whose containers are its own: a caller may go on to change those that it gave."""
+    kind = type(value)
+    if kind in _SCALARS:
+        return value
+    if kind is dict or isinstance(value, Mapping):
+        own = dict(value)
+        for name, inner in own.items():
+            if type(inner) not in _SCALARS:
+                own[name] = copied(inner)
+        return own
+    return [copied(inner) for inner in value] if isinstance(value, list | tuple) else value
 
 
 def at(place: int, faults: Iterable[Fault]) -> list[Fault]:
-    """The faults of the item at `place` of many."""
+    """Give the faults of one item the place of that item."""
     return [fault._replace(field=f"tasks[{place}].{fault.field}") for fault in faults]
 
 

@@ -1,8 +1,7 @@
 """The options of a queue, and the part of them that travels with each task.
 
-Options are values, checked at birth. What decides about the end of an attempt is its *policy*: a task carries
-what its producer set otherwise than the library's defaults, and the queue of the process that judges fills in
-the rest.
+The *policy* decides about the end of an attempt. A task carries the options of the policy that its producer set, where
+they differ from the defaults of the library; the queue of the worker provides the others.
 """
 
 from __future__ import annotations
@@ -14,12 +13,13 @@ from datetime import timedelta
 from typing import Any, Final
 
 from mongoq.core.backoff import Backoff, BackoffLike, Linear
+from mongoq.core.environment import setting
 from mongoq.core.validation import NAMESPACE, QUEUE_NAME, Checker, Duration, Unset
 
 __all__ = ["Options", "Policy"]
 
 ErrorQueue = Callable[[str], str]
-"""From the name of a queue to that of its error queue."""
+"""Maps the name of a queue to that of its error queue."""
 
 MOST_BYTES: Final = 8 * 2**20
 MOST_RETRIES: Final = 2**31 - 1
@@ -30,23 +30,23 @@ SHORTEST_LEASE: Final = timedelta(seconds=1)
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """How an attempt may run and what follows from its end; also the names that a task may carry."""
+    """How an attempt runs and what follows its end. A task may carry each of these options."""
 
     max_retries: int | None = None
-    """Retries after the first attempt; None: without a maximum; 0: a failure is final."""
+    """Retries after the first attempt. None, the default: no limit. 0: the first failure is final."""
     backoff: BackoffLike = field(default_factory=lambda: Linear(timedelta(seconds=10)))
-    """How long a failed task waits; default: 10 s after the first failure, 20 s after the second, ..."""
+    """How long a failed task waits. Default: 10 s after the first failure, 20 s after the second, and so on."""
     deadline: timedelta | None = None
-    """The longest one attempt may run; default: none."""
+    """How long one attempt may run. None, the default: no limit."""
     lease: timedelta = timedelta(seconds=30)
-    """For how long a worker holds a task without renewing; renewed at a third of it. At least 1 s."""
+    """How long a worker holds a task without a renewal: 30 s, at least 1 s. It is renewed at a third of that."""
     keep_completed: timedelta = timedelta(hours=1)
-    """How long a completed task is kept; 0: it is deleted on completion."""
+    """How long a completed task is kept: 1 hour. 0: it is deleted on completion."""
     keep_failed: timedelta = timedelta(days=30)
-    """How long a failed, expired or cancelled task is kept."""
+    """How long a failed, expired or cancelled task is kept: 30 days."""
 
     def over(self, carried: Mapping[str, Any]) -> Policy:
-        """This policy, with what a task carries in place of it. Remembered, as many tasks carry the same."""
+        """This policy with the options that a task carries. Cached, as many tasks carry the same."""
         if not carried:
             return self
         try:
@@ -66,21 +66,21 @@ POLICY_NAMES: Final = tuple(item.name for item in fields(Policy))
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """Every option of a queue, checked; durations as `timedelta`."""
+    """The options of a queue, checked; durations as `timedelta`."""
 
     namespace: str
     max_age: timedelta | None
     workers: int | None
-    """None: as many as fit the executor."""
+    """Handlers that run at once; None: as many as suit the executor."""
     grace: timedelta
     max_task_bytes: int
     error_queue: ErrorQueue | None
-    """Where a failed task goes, by the name of its queue; None: it stays, as failed."""
+    """Names the queue to which a failed task is moved; None: it stays in its queue, failed."""
     policy: Policy
     carried: Mapping[str, Any]
-    """What the policy says otherwise than the library: written into each new task."""
+    """The options of the policy that differ from the defaults: stored in each new task."""
     claimant: str | None = None
-    """Who claims by hand; None: a name made of the host and the process."""
+    """The name for claims by hand; None: a name of the host and the process."""
 
 
 def checked_options(
@@ -94,7 +94,7 @@ def checked_options(
     policy: Mapping[str, Any],
     claimant: str | None = None,
 ) -> Options:
-    """Check every option of a queue; ConfigurationError lists all that is wrong."""
+    """Check every option of a queue; raises ConfigurationError with every fault."""
     checker = Checker()
     checker.matching("namespace", namespace, NAMESPACE)
     age = None if max_age is None else checker.duration("max_age", max_age, positive=True)
@@ -102,6 +102,7 @@ def checked_options(
     checked_grace = checker.duration("grace", grace)
     checker.integer("max_task_bytes", max_task_bytes, 1024, MOST_BYTES)
     if claimant is not None:
+        claimant = setting("claimant", claimant) if isinstance(claimant, str) else claimant
         checker.text("claimant", claimant, LONGEST_CLAIMANT)
     given = checked_policy(checker, policy)
     if not (error_queue is None or isinstance(error_queue, bool) or callable(error_queue)):
@@ -125,12 +126,12 @@ def _beside(queue: str) -> str:
 
 
 def checked_workers(checker: Checker, workers: int | None) -> int | None:
-    """The number of simultaneous handlers; None: as many as fit the executor."""
+    """Check the number of handlers that run at once; None: as many as suit the executor."""
     return None if workers is None else checker.integer("workers", workers, 1, 10_000)
 
 
 def checked_queues(checker: Checker, queues: str | Sequence[str]) -> tuple[str, ...]:
-    """The names of the queues to work on, each once."""
+    """Check the names of queues, and return each once."""
     names = list(queues) if isinstance(queues, Iterable) and not isinstance(queues, str) else [queues]
     if not 1 <= len(names) <= 100:
         checker.refuse("queues", names, "a list of 1 to 100 queue names")
@@ -140,7 +141,7 @@ def checked_queues(checker: Checker, queues: str | Sequence[str]) -> tuple[str, 
 
 
 def checked_keys(checker: Checker, keys: Sequence[str] | None) -> None:
-    """Keys of tasks; a bare string would be read as a list of letters."""
+    """Check a list of keys; a bare string would be read as a list of characters."""
     if keys is None:
         return
     if isinstance(keys, str) or not isinstance(keys, Sequence) or not all(isinstance(key, str) for key in keys):
@@ -148,7 +149,7 @@ def checked_keys(checker: Checker, keys: Sequence[str] | None) -> None:
 
 
 def checked_policy(checker: Checker, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Check what was given of a policy (UNSET: nothing) and return it in its inner form."""
+    """Check the options of a policy that were given, and return them with durations as `timedelta`."""
     given = {name: value for name, value in values.items() if not isinstance(value, Unset)}
     checked: dict[str, Any] = {}
     for name, value in given.items():
@@ -167,7 +168,7 @@ def checked_policy(checker: Checker, values: Mapping[str, Any]) -> dict[str, Any
 
 
 def carried_of(given: Mapping[str, Any]) -> dict[str, Any]:
-    """The part of a policy that can travel with a task: a plain callable as backoff cannot."""
+    """The options of a policy that a task can carry: all but a plain callable as backoff."""
     return {name: value for name, value in given.items() if name != "backoff" or isinstance(value, Backoff)}
 
 

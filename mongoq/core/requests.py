@@ -1,4 +1,4 @@
-"""What the verbs by hand and of operators are called with, checked before anything is sent."""
+"""The arguments of claims by hand and of operators, checked before anything is sent."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ class ClaimRequest:
     lease: timedelta | None = None
     """None: the task's own."""
     where: Mapping[str, Any] = field(default_factory=dict)
-    """Tags by equality."""
+    """Tags that a task must have, by equality."""
 
 
 @dataclass(frozen=True, slots=True)
 class TaskFilter:
-    """Which tasks an operator means."""
+    """Which tasks an operator selects."""
 
     queue: str | None
     state: TaskState | None
@@ -44,7 +44,7 @@ def checked_claim(
     where: Mapping[str, Any] | None,
     limit: int = 1,
 ) -> ClaimRequest:
-    """What a claim asks for; ConfigurationError lists all that is wrong."""
+    """Check the arguments of a claim; raises ConfigurationError with every fault."""
     checker = Checker()
     names = checked_queues(checker, queues)
     length = checked_lease(checker, lease)
@@ -57,7 +57,7 @@ def checked_claim(
 
 
 def checked_lease(checker: Checker, lease: Duration | None) -> timedelta | None:
-    """The length of a lease; None: the task's own."""
+    """Check the length of a lease; None: the task's own."""
     if lease is None:
         return None
     length = checker.duration("lease", lease, positive=True)
@@ -67,7 +67,7 @@ def checked_lease(checker: Checker, lease: Duration | None) -> timedelta | None:
 
 
 def checked_task(task: Any) -> Task:
-    """One task."""
+    """Check that this is a task."""
     checker = Checker()
     if not isinstance(task, Task):
         checker.refuse("task", task, "a task that was claimed")
@@ -76,7 +76,7 @@ def checked_task(task: Any) -> Task:
 
 
 def checked_tasks(tasks: Task | Iterable[Task]) -> list[Task]:
-    """One task or several, as a list."""
+    """Check one task or several, and return a list."""
     checker = Checker()
     found = [tasks] if isinstance(tasks, Task) else list(tasks) if _is_iterable(tasks) else []
     wrong = [one for one in found if not isinstance(one, Task)]
@@ -87,7 +87,7 @@ def checked_tasks(tasks: Task | Iterable[Task]) -> list[Task]:
 
 
 def checked_seconds(name: str, duration: Duration | None) -> float:
-    """A duration in seconds; infinite where there is none."""
+    """Check a duration, and return its seconds; None is infinite."""
     checker = Checker()
     checked = None if duration is None else checker.duration(name, duration)
     checker.finish()
@@ -95,7 +95,7 @@ def checked_seconds(name: str, duration: Duration | None) -> float:
 
 
 def checked_key(key: Any) -> str:
-    """The key of a task: any string, as other programs may have given it."""
+    """Check the key of a task: any string, as other programs choose keys too."""
     checker = Checker()
     if not isinstance(key, str):
         checker.refuse("key", key, "the key of a task, a string")
@@ -104,7 +104,7 @@ def checked_key(key: Any) -> str:
 
 
 def checked_claimant(claimant: str | None, own: str, *, mine: bool) -> str | None:
-    """Under whose name tasks are held; None: it does not matter."""
+    """Choose the claimant whose tasks are meant; None: any."""
     if mine and claimant is not None:
         raise ConfigurationError("give mine or claimant, not both: `mine` is this object's own claimant")
     return own if mine else claimant
@@ -113,7 +113,7 @@ def checked_claimant(claimant: str | None, own: str, *, mine: bool) -> str | Non
 def checked_change(
     key: str, priority: int | None, delay: Duration | None, run_at: datetime | None, expires_at: datetime | None
 ) -> dict[str, Any]:
-    """What is to be changed of a waiting task."""
+    """Check the new values of a waiting task."""
     checker = Checker()
     checker.text("key", key, 512)
     if priority is not None:
@@ -141,7 +141,7 @@ def checked_selection(
     claimant: str | None = None,
     limit: int | None = None,
 ) -> TaskFilter:
-    """Which tasks are meant."""
+    """Check the arguments that select tasks."""
     checker = Checker()
     if queue is not None:
         checker.text("queue", queue, 512)
@@ -161,14 +161,14 @@ def checked_selection(
 
 
 def checked_choice(queue: str | None, state: TaskState | str | None, where: Mapping[str, Any] | None) -> TaskFilter:
-    """Which tasks are to be changed: never simply all of them."""
+    """Check the arguments that select tasks to be changed; raises ConfigurationError when none is given."""
     if queue is None and state is None and not where:
         raise ConfigurationError("choose by queue, state or where: nothing is given")
     return checked_selection(queue=queue, state=state, where=where)
 
 
 def checked_target(queue: Any) -> None:
-    """The name of the queue that tasks are moved to."""
+    """Check the name of the queue to move to."""
     checker = Checker()
     checker.matching("to", queue, QUEUE_NAME)
     checker.finish()
@@ -177,7 +177,7 @@ def checked_target(queue: Any) -> None:
 def checked_names(
     queues: str | Sequence[str] | None, prefix: str | None = None, limit: int | None = None
 ) -> tuple[str, ...] | None:
-    """The names of some queues; None: all. `prefix` and `limit` are checked with them."""
+    """Check names of queues (None: all), `prefix` and `limit`, and return the names."""
     checker = Checker()
     names = None if queues is None else checked_queues(checker, queues)
     if prefix is not None:

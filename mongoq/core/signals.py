@@ -1,9 +1,9 @@
-"""What a handler raises to steer its own task, and what is raised in it to stop it.
+"""The exceptions that a handler raises to steer its own task, and those raised in it to stop it.
 
-Signal                  raised by the handler; none is an error
-├── Retry               count this attempt as failed and try again, after a delay of its own choice
+Signal                  raised by the handler; not an error
+├── Retry               count this attempt as failed and try again, after a delay of its choice
 ├── Snooze              run again later; this attempt does not count
-├── Fail                end as failed now, whatever retries are left
+├── Fail                end as failed now, without further retries
 ├── Cancel              end as cancelled
 └── Move                send the task to another queue
 Interrupted             raised in the handler; a BaseException, so that `except Exception` lets it pass
@@ -38,10 +38,10 @@ __all__ = [
 
 
 class Signal(Exception):
-    """The root of what a handler may raise to steer its task."""
+    """The base class of the exceptions by which a handler steers its task."""
 
     reason = ""
-    """Also where a subclass does not call this class's `__init__`."""
+    """A class attribute, so that it exists even if a subclass does not call this `__init__`."""
 
     def __init__(self, reason: str = "") -> None:
         super().__init__(reason)
@@ -52,7 +52,7 @@ class Signal(Exception):
 
 
 class Retry(Signal):
-    """Count this attempt as failed and try again after `delay`, or after the backoff where none is given."""
+    """Count this attempt as failed and try again after `delay`; without one, after the backoff."""
 
     delay: timedelta | None = None
 
@@ -70,7 +70,7 @@ class Snooze(Signal):
 
 
 class Fail(Signal):
-    """End the task as failed now; it is not attempted again."""
+    """End the task as failed now, without further retries."""
 
 
 class Cancel(Signal):
@@ -94,9 +94,9 @@ class Interruption(StrEnum):
     DEADLINE = "deadline"
     """The attempt ran longer than its deadline."""
     CANCEL = "cancel"
-    """Somebody asked for the task to be cancelled."""
+    """A cancel was requested."""
     LEASE_LOST = "lease lost"
-    """The task went to another worker, or its lease could not be renewed in time."""
+    """Another worker took the task, or its lease could not be renewed in time."""
     SHUTDOWN = "shutdown"
     """The worker is stopping."""
 
@@ -104,8 +104,7 @@ class Interruption(StrEnum):
 class Interrupted(BaseException):
     """Raised in a handler by `task.raise_if_cancelled()`; `reason` is an `Interruption`.
 
-    Let it pass and the task is treated as the reason asks: released without a charge at a shutdown,
-    cancelled after a cancel request.
+    Do not catch it: the worker then releases the task uncharged at a shutdown, and cancels it after a cancel request.
     """
 
     def __init__(self, reason: Interruption) -> None:
@@ -117,11 +116,11 @@ class Interrupted(BaseException):
 
 
 class DeadlineExceeded(Interrupted):
-    """The attempt ran longer than its deadline; let it pass and the attempt counts as failed.
+    """The attempt ran longer than its deadline. Do not catch it: the attempt then counts as failed.
 
-    Raised in the handler's thread as soon as that thread runs Python code again: a call that blocks outside
-    Python (a socket without a timeout, a long regular expression) is not interrupted. A coroutine is cancelled
-    instead: it sees `asyncio.CancelledError` where it awaits.
+    It is raised in the handler's thread when that thread next runs Python code: a call that blocks outside Python (a
+    socket without a timeout, a long regular expression) is not interrupted. A coroutine is cancelled instead: its
+    `await` raises `asyncio.CancelledError`.
     """
 
     def __init__(self) -> None:
@@ -170,7 +169,7 @@ def _checked(delay: Duration) -> timedelta:
 
 
 def _remade(kind: type[BaseException], args: tuple[Any, ...], attributes: Mapping[str, Any]) -> BaseException:
-    """Unpickle a signal as it was; an exception would be made anew from `args`, which hold only its reason."""
+    """Unpickle a signal with its attributes; by default only `args`, the reason, would be restored."""
     error = kind.__new__(kind, *args)
     error.args = args
     error.__dict__.update(attributes)

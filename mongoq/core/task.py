@@ -1,4 +1,4 @@
-"""The words of the trade, as frozen values: they import nothing but each other, and everything imports them."""
+"""A task, its errors and its live attempt, as frozen values."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mongoq.core.validation import UNSET, Duration, Unset, shortened, suggesting
 if TYPE_CHECKING:
     from mongoq.core.modification import Change, TaskRef
 
-__all__ = ["Attempt", "QueueStats", "Task", "TaskError", "TaskState", "WorkerInfo"]
+__all__ = ["Attempt", "Task", "TaskError", "TaskState"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,17 +23,17 @@ class TaskError:
     """Why one attempt did not complete."""
 
     type: str
-    """The name of the exception's class, or `WorkerLost` where the worker vanished."""
+    """The name of the exception's class, or `WorkerLost` when the worker vanished."""
     message: str
-    """Its text, at most 2,000 characters."""
+    """The exception's text, at most 2,000 characters."""
     traceback: str
-    """The end of its traceback, at most 8,000 characters; empty where there was none."""
+    """The end of the traceback, at most 8,000 characters; empty when there was none."""
     at: datetime
-    """When, server time."""
+    """When the attempt ended, server time."""
     attempt: int
-    """Which attempt."""
+    """The number of the attempt, counted from 1."""
     worker: str
-    """Where: `host:pid:random`."""
+    """The worker: `host:pid:random`."""
 
 
 class Attempt(Protocol):
@@ -41,78 +41,78 @@ class Attempt(Protocol):
 
     @property
     def interruption(self) -> Interruption | None:
-        """Why the handler should stop, or None while it should not."""
+        """Why the handler should stop; None: it should not."""
 
     def time_left(self) -> float | None:
-        """Seconds until the deadline, the end of the lease as this host counts it, or of a shutdown's grace."""
+        """Seconds until the handler should stop: at its deadline, the end of its lease, or of a shutdown's grace."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Task:
-    """A task as it was read, or as a handler receives it. It does not change; ask the queue for news."""
+    """A task as it was read, or as a handler receives it. It never changes; call `queue.get` for its present state."""
 
     key: str
     """Its unique identifier."""
     queue: str
-    """The line it stands in."""
+    """The name of its queue."""
     namespace: str
-    """The set of collections it lives in."""
+    """The namespace of its queue: the prefix of the collections."""
     state: TaskState
-    """Where it stood when it was read."""
+    """Its state when it was read."""
     priority: int
-    """Higher is claimed first."""
+    """Higher priorities are claimed first."""
     run_at: datetime
-    """Not claimed before; the older first among equal priorities."""
+    """It is not claimed before this instant. Among equal priorities the earlier `run_at` is claimed first."""
     tags: Mapping[str, Any]
     """Its parameters."""
     payload: Any
-    """Any further value, None where there is none."""
+    """A further value of any kind; None: there is none."""
     created_at: datetime
     """When it was enqueued, server time."""
     modified_at: datetime
-    """When it was last written, renewals left aside."""
+    """When it was last changed; renewals do not count."""
     started_at: datetime | None
     """When it was last claimed."""
     finished_at: datetime | None
     """When it reached a final state."""
     expires_at: datetime | None
-    """When it expires if it is not completed by then; None: never."""
+    """When it expires, if it has not completed; None: never."""
     attempts: int
-    """How often it was claimed; counted at the claim and never taken back."""
+    """How often it was claimed. It grows at each claim and never shrinks."""
     uncharged: int
-    """How many of these attempts do not count: released, snoozed, or lost with a worker that vanished."""
+    """How many of these attempts were refunded: released, snoozed, or lost with a worker."""
     retries: int
     """How many attempts failed."""
     last_error: TaskError | None
-    """Why the last failed attempt failed."""
+    """The error of the last failed attempt."""
     errors: tuple[TaskError, ...]
-    """The last ten of them, the oldest first."""
+    """The errors of the last ten failed attempts, the oldest first."""
     result: Any
-    """What the handler returned, while the completed task is kept."""
+    """The handler's result, while the completed task is kept."""
     note: str | None
     """The reason given by the handler's last signal."""
     moved_from: str | None
-    """The queue it was moved from."""
+    """The queue that it was moved from."""
     unique: str | None
-    """At most one unfinished task has this value."""
+    """A value that at most one unfinished task has."""
     policy: Mapping[str, Any]
-    """What it carries of the options of an attempt, where they differ from the library's defaults."""
+    """The options of its attempts that differ from the library's defaults."""
     worker: str | None
-    """Who holds it, or held it last: `host:pid:random`."""
+    """The claimant that holds it, or held it last: `host:pid:random`."""
     token: str | None
-    """The proof of this claim; every write of its holder is refused without it."""
+    """The token of this claim: the holder's writes are accepted only with it. None for a task that was only read."""
     lease_until: datetime | None
-    """Until when it is held, server time."""
+    """When its lease ends, server time."""
     lost_leases: int
     """How many leases in a row were lost."""
     cancel_requested: bool
-    """Whether somebody asked its worker to stop."""
+    """Whether a cancel was requested while it was running."""
     version: int
-    """Grows with every write that another could depend on."""
+    """Grows with every change; renewals, cancel requests and dependencies do not count."""
     read_at: datetime
     """The server's time when it was read."""
     attempt: Attempt | None = field(default=None, compare=False, repr=False)
-    """Its live side; only a handler's own task has one."""
+    """The live attempt; None except for the task that a handler receives."""
 
     def __repr__(self) -> str:
         tags = shortened(self.tags)
@@ -127,16 +127,16 @@ class Task:
 
     @staticmethod
     def new_key() -> str:
-        """A key for a task that is yet to be made, so that other data can refer to it beforehand.
+        """Make a key, so that other data can refer to a task before it is enqueued.
 
-        Of the kind that tasks are given by default: unique everywhere, ordered by this host's time.
+        It is unique everywhere and sorts by this host's time, as the generated keys do.
         """
         return KeyMaker()(datetime.now(UTC))
 
     @property
     def ref(self) -> TaskRef:
-        """This task at this version, for an atomic change; with the proof of the claim, where this is one."""
-        from mongoq.core.modification import TaskRef  # noqa: PLC0415 -- a producer is spared the atomic change
+        """This task at this version, for an atomic change; with the claim's token, if it was claimed."""
+        from mongoq.core.modification import TaskRef  # noqa: PLC0415 -- producers do not need it
 
         return TaskRef(self.key, self.version, self.token)
 
@@ -152,26 +152,27 @@ class Task:
         payload: Any = UNSET,
         expires_at: datetime | Unset | None = UNSET,
     ) -> Change:
-        """For `modify(change=[...])`: what is to become of this task; what is not given stays.
+        """Make a change of this task for `modify(change=[...])`; values that are not given stay.
 
-        `payload=None` and `expires_at=None` take them away; `tags` replaces all tags. A new queue, `delay` or
-        `run_at` is an arrival: a task that you hold is given up by it, the attempt not charged. Raises InvalidTask.
+        `payload=None` and `expires_at=None` remove the value; `tags` replaces all tags. With `queue`, `delay` or
+        `run_at` the task waits anew: if you hold it, you give it up, and the attempt is not charged. Raises
+        InvalidTask when a value is not acceptable.
         """
         from mongoq.core.modification import Change  # noqa: PLC0415 -- as above
 
         return Change(self.ref, queue, delay, run_at, priority, tags, payload, expires_at)
 
     def as_delete(self) -> TaskRef:
-        """For `modify(delete=[...])`: the same as `ref`."""
+        """The same as `ref`, for `modify(delete=[...])`."""
         return self.ref
 
     def as_depend(self) -> TaskRef:
-        """For `modify(depend=[...])`: the same as `ref`."""
+        """The same as `ref`, for `modify(depend=[...])`."""
         return self.ref
 
     @property
     def age(self) -> timedelta:
-        """How old it was when it was read."""
+        """Its age when it was read."""
         return self.read_at - self.created_at
 
     @property
@@ -188,9 +189,8 @@ class Task:
     def cancelled(self) -> bool:
         """Whether the running handler should stop now; `interruption` says why.
 
-        It turns True at the deadline, at a cancel request (within 2 s), when the lease is lost and when the
-        worker shuts down. A handler that then returns has *completed* its task: raise instead, best with
-        `raise_if_cancelled()`.
+        It becomes True at the deadline, within 2 s of a cancel request, when the lease is lost and when the worker
+        shuts down. A handler that returns then *completes* its task; call `raise_if_cancelled()` instead.
         """
         return self.interruption is not None
 
@@ -200,11 +200,11 @@ class Task:
         return self.attempt.interruption if self.attempt else None
 
     def time_left(self) -> float | None:
-        """Seconds this attempt may still run, 0 when it should have stopped, None without a limit."""
+        """Seconds for which this attempt may still run; 0 when it should have stopped, None without a limit."""
         return self.attempt.time_left() if self.attempt else None
 
     def raise_if_cancelled(self) -> None:
-        """Raise `Interrupted` (or `DeadlineExceeded`) where the handler should stop; cheap in a loop."""
+        """Raise `Interrupted` or `DeadlineExceeded` when the handler should stop; cheap enough for a loop."""
         reason = self.interruption
         if reason is Interruption.DEADLINE:
             raise DeadlineExceeded
@@ -213,60 +213,14 @@ class Task:
 
 
 _Draft = make_dataclass("_Draft", [item.name for item in fields(Task)], slots=True, eq=False, repr=False)
-"""A task that may still be written to: of the same layout, and not frozen."""
+"""A class with the layout of `Task` that is not frozen."""
 
 
 def task_of(*values: Any) -> Task:
-    """A task from the values of its fields in their order, the live side last: what `Task(...)` makes, sooner.
+    """Make a task from the values of its fields in order, as `Task(...)` does but in 0.6 µs instead of 3.1.
 
-    A frozen dataclass sets each field by a call: 3.1 µs for a task, against 0.6 for a draft that becomes one.
+    A frozen dataclass sets each field by a call; here a draft of the same layout is filled and becomes a `Task`.
     """
     draft: Any = _Draft(*values)
     draft.__class__ = Task
     return draft  # type: ignore[no-any-return]
-
-
-@dataclass(frozen=True, slots=True)
-class QueueStats:
-    """How many tasks of one queue stand where, and how long the oldest ready one has waited."""
-
-    queue: str
-    ready: int = 0
-    scheduled: int = 0
-    running: int = 0
-    completed: int = 0
-    failed: int = 0
-    expired: int = 0
-    cancelled: int = 0
-    oldest_ready: timedelta | None = None
-    """How long the oldest ready task has been due; None where none is ready."""
-    most_attempts: int | None = None
-    """The highest count of attempts among the unfinished tasks; None where it was not asked for."""
-
-    @property
-    def size(self) -> int:
-        """How many tasks are not finished."""
-        return self.ready + self.scheduled + self.running
-
-
-@dataclass(frozen=True, slots=True)
-class WorkerInfo:
-    """One worker process of the fleet, as its last heartbeat showed it."""
-
-    id: str
-    """`host:pid:random`."""
-    host: str
-    pid: int
-    queues: tuple[str, ...]
-    """What it works on."""
-    workers: int
-    """How many handlers it runs at once."""
-    running: int
-    """How many tasks it held."""
-    started_at: datetime
-    seen_at: datetime
-    """Its last heartbeat, server time; one every 5 s, 10 s while idle; forgotten after 60 s."""
-
-    def silent(self, now: datetime | None = None) -> timedelta:
-        """How long ago the last heartbeat was, at `now` (server time)."""
-        return (now or datetime.now(UTC)) - self.seen_at

@@ -1,7 +1,7 @@
-"""Checks of what a user passes in: every fault of a call is collected, then raised as one error.
+"""Check the arguments of a call: all faults are collected, then raised as one error.
 
-Nothing here imports the driver, so that a mistake is reported before the network is touched. What only
-BSON can tell (the encoded size) is checked in `storage/documents.py`.
+No check needs the driver, so a mistake is reported before anything is sent. The encoded size is checked in
+`storage/documents/encoding.py`, because only BSON can tell it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from enum import Enum
-from typing import Any, Final, ParamSpec, TypeVar
+from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 
 from mongoq.core.errors import ConfigurationError, Fault, InvalidTask
 
@@ -37,7 +37,7 @@ TAG_NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,127}")
 
 
 class Unset(Enum):
-    """The type of `UNSET`: "say nothing", where None already means something."""
+    """The type of `UNSET`, the default of arguments for which None has a meaning."""
 
     UNSET = "unset"
 
@@ -48,11 +48,24 @@ class Unset(Enum):
 UNSET: Final = Unset.UNSET
 
 
-class Checker:
-    """Collect the faults of one call; `finish()` raises them all as one error.
+def _readable(check: Callable[Concatenate[Checker, str, Any, P], T]) -> Callable[Concatenate[Checker, str, Any, P], T]:
+    """Refuse a value whose own methods raise, such as `pandas.NaT`, by its field, as any other that is wrong."""
 
-    Each method returns the checked value in its inner form (a `timedelta` for a duration), or None where
-    there is a fault.
+    @functools.wraps(check)
+    def checked(self: Checker, field: str, value: Any, *args: P.args, **options: P.kwargs) -> T:
+        try:
+            return check(self, field, value, *args, **options)
+        except Exception as error:  # noqa: BLE001 -- a user's own methods may raise anything
+            self.refuse(field, value, f"one that can be read: its own methods raise {type(error).__name__}")
+            return None  # type: ignore[return-value]
+
+    return checked  # type: ignore[return-value]
+
+
+class Checker:
+    """Collects the faults of one call; `finish()` raises them all as one error.
+
+    A check returns the value in the form that mongoq uses (a `timedelta` for a duration), or None after a fault.
     """
 
     def __init__(self, error: type[ConfigurationError | InvalidTask] = ConfigurationError) -> None:
@@ -60,16 +73,17 @@ class Checker:
         self.faults: list[Fault] = []
 
     def refuse(self, field: str, value: object, allowed: str) -> None:
-        """Note that `value` is not acceptable as `field`."""
+        """Add a fault: `value` is not acceptable as `field`."""
         self.faults.append(Fault(field, shortened(value), allowed))
 
     def finish(self) -> None:
-        """Raise what was collected, if anything was."""
+        """Raise the faults, if there are any."""
         if self.faults:
             raise self._error(self.faults)
 
+    @_readable
     def duration(self, field: str, value: Any, *, positive: bool = False) -> timedelta | None:
-        """A duration from zero (or above zero) to ten years."""
+        """Check a duration: from zero, or above zero if `positive`, to ten years."""
         seconds = value.total_seconds() if isinstance(value, timedelta) else value
         if _is_number(seconds) and (seconds > 0 if positive else seconds >= 0) and seconds <= LONGEST.total_seconds():
             return timedelta(seconds=seconds)
@@ -77,19 +91,21 @@ class Checker:
         self.refuse(field, value, f"a timedelta or a number of seconds {least}, at most 10 years")
         return None
 
+    @_readable
     def integer(self, field: str, value: Any, least: int, most: int) -> int | None:
-        """An integer within bounds; True and False are not integers here."""
+        """Check an integer within bounds; True and False are not accepted."""
         if isinstance(value, int) and not isinstance(value, bool) and least <= value <= most:
             return value
         self.refuse(field, value, f"an integer from {least} to {most}")
         return None
 
     def priority(self, field: str, value: Any) -> None:
-        """Any integer that fits into 64 bits."""
+        """Check an integer of 64 bits."""
         self.integer(field, value, INT64.start, INT64.stop - 1)
 
+    @_readable
     def instant(self, field: str, value: Any) -> datetime | None:
-        """An instant with a time zone, in UTC and whole milliseconds (MongoDB keeps no more)."""
+        """Check an instant with a time zone; return it in UTC and whole milliseconds, as MongoDB stores it."""
         if isinstance(value, datetime) and value.utcoffset() is not None:
             try:
                 return whole_milliseconds(value.astimezone(UTC))
@@ -99,22 +115,23 @@ class Checker:
         return None
 
     def matching(self, field: str, value: Any, pattern: re.Pattern[str]) -> None:
-        """A name that matches `pattern` as a whole."""
+        """Check a name against the whole of `pattern`."""
         if not (isinstance(value, str) and pattern.fullmatch(value)):
             self.refuse(field, value, f"a name that matches {pattern.pattern}")
 
     def text(self, field: str, value: Any, longest: int) -> None:
-        """A string that is neither empty, nor too long, nor beyond UTF-8."""
+        """Check a string of 1 to `longest` characters of valid UTF-8."""
         if not (isinstance(value, str) and 0 < len(value) <= longest and "\0" not in value and _is_utf8(value)):
             self.refuse(field, value, f"a string of 1 to {longest} characters of valid UTF-8, without NUL")
 
     def one_of(self, field: str, value: Any, allowed: Sequence[str]) -> None:
-        """One of a few words; near misses get a suggestion."""
+        """Check one of a few words; a near miss gets a suggestion."""
         if value not in allowed:
             self.refuse(field, value, f"one of {', '.join(allowed)}{did_you_mean(value, allowed)}")
 
+    @_readable
     def tags(self, field: str, value: Any) -> None:
-        """A mapping of tag names to values that BSON can carry and a filter can reach."""
+        """Check a mapping of tag names to values that BSON can carry and a filter can match."""
         if not isinstance(value, Mapping):
             self.refuse(field, value, 'a mapping of tag names to values, such as {"user": 42}')
             return
@@ -124,10 +141,11 @@ class Checker:
             elif not _is_plain(inner):
                 self.value(f"{field}.{name}", inner, operators=False, depth=2)
 
+    @_readable
     def value(self, field: str, value: Any, *, operators: bool = True, depth: int = 1) -> None:
-        """Anything BSON can carry; `operators=False` also refuses names that a filter would misread."""
+        """Check a value that BSON can carry; `operators=False` also refuses names that a filter would misread."""
         if len(self.faults) >= MOST_FAULTS:
-            return  # enough to act on; a list that holds itself twice would bring 2 ** 32
+            return  # enough faults; a list that contains itself twice would have 2 ** 32 values
         if _is_plain(value):
             return
         if isinstance(value, CONTAINERS):
@@ -154,7 +172,7 @@ class Checker:
 
 
 def shortened(value: object, longest: int = 80) -> str:
-    """`repr` of anything a user may pass, in one line of at most `longest` characters."""
+    """The `repr` of any value, at most `longest` characters."""
     try:
         text = repr(value)
     except Exception:  # noqa: BLE001 -- a user's own __repr__ may raise anything
@@ -163,14 +181,14 @@ def shortened(value: object, longest: int = 80) -> str:
 
 
 def did_you_mean(word: object, known: Sequence[str]) -> str:
-    """A suggestion to append to an error message, or nothing."""
-    # A longer one is no misspelling, and difflib takes seconds for a megabyte.
+    """A suggestion to append to an error message; empty without a similar word."""
+    # Longer words are not misspellings, and difflib takes seconds for a megabyte.
     close = difflib.get_close_matches(word, known, n=1) if isinstance(word, str) and len(word) < 80 else []
     return f"; did you mean {close[0]!r}?" if close else ""
 
 
 def suggesting(function: Callable[P, T]) -> Callable[P, T]:
-    """Make a misspelt keyword of `function` say which one was probably meant."""
+    """Let calls of `function` with a misspelt keyword raise a TypeError that suggests the right one."""
     known = dict.fromkeys(inspect.signature(function).parameters).keys()
 
     @functools.wraps(function)
@@ -185,12 +203,12 @@ def suggesting(function: Callable[P, T]) -> Callable[P, T]:
 
 
 def whole_milliseconds(instant: datetime) -> datetime:
-    """Cut to what MongoDB keeps, so that a value read back equals the one written."""
+    """Cut to whole milliseconds, as MongoDB stores them, so that a value read back equals the one written."""
     return instant.replace(microsecond=instant.microsecond // 1000 * 1000)
 
 
 def _is_plain(value: Any) -> bool:
-    """Whether a value is one of the commonest acceptable ones: a tenth of the cost of looking closely."""
+    """Whether a value is of a common acceptable kind, at a tenth of the cost of the full check."""
     kind = type(value)
     if kind is str:
         return bool(value.isascii())
@@ -200,13 +218,13 @@ def _is_plain(value: Any) -> bool:
 
 
 def _scalar_fault(value: object) -> str | None:
-    """What a value that holds no others should have been, or None where it is acceptable."""
+    """What is accepted instead of this scalar value; None: the value is acceptable."""
     if isinstance(value, PLAIN):
         return None
     if isinstance(value, str):
         return None if _is_utf8(value) else "valid UTF-8: it holds a lone surrogate"
     if isinstance(value, int):
-        # Not `in INT64`: a range counts through 2 ** 64 numbers where the value is of a subclass, such as bson's Int64.
+        # Not `in INT64`: for a subclass of int, such as bson's Int64, a range would count through 2 ** 64 numbers.
         return None if INT64.start <= value < INT64.stop else "an integer of 64 bits"
     if isinstance(value, datetime):
         return None if value.utcoffset() is not None else "a datetime with a time zone"

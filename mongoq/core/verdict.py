@@ -1,29 +1,28 @@
-"""What becomes of a task when an attempt ends: decided here, as a value, before anything is written.
+"""Decide what becomes of a task when an attempt ends: a value, before anything is written.
 
-`judge` is pure. The worker engine judges the endings of its handlers, the rescue sweep those of workers that
-vanished, by the same rules:
+`judge` is pure. Workers judge the outcomes of their handlers by it, and the rescue sweep the outcome of lost leases:
 
-- the attempt is charged at the claim; what should not count is refunded here;
-- a task whose charged attempts exceed `max_retries` ends as failed;
-- a lost lease is refunded as long as the task was one of many, because a process that dies takes all it holds
-  with it, most of it never started. The search for the culprit narrows: after the first loss a task is a
-  *suspect*, of which a process holds 16 at most; after the second one it is the only suspect its process holds,
-  and pays for the leases it loses from then on. Five in a row end it even where retries are unlimited: a
-  poisonous task must not take a fleet down for ever. (One at a time from the first loss on would be simpler, but
-  the 600 tasks that one killed worker held then took 20 s instead of one.)
+- The attempt is charged at the claim. An attempt that should not count is refunded here.
+- A task whose charged attempts exceed `max_retries` ends as failed.
+- A lost lease is refunded while the task was one of many: a process that dies takes every task that it holds with it,
+  and most of these had not started. Poison is isolated in two steps. After the first lost lease a task is a *suspect*;
+  a process holds at most 16 of them. After the second it is the only suspect of its process, and is charged for the
+  leases that it loses from then on. Five lost leases in a row end it as failed even when retries are unlimited, so that
+  a poison task cannot take down a fleet forever. (Isolating every task after its first lost lease would be simpler, but
+  then the 600 tasks of one killed worker took 20 s instead of 1 s.)
 """
 
 from __future__ import annotations
 
 import functools
 import logging
-import traceback
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
 from mongoq.core.backoff import delay_of
 from mongoq.core.errors import ConfigurationError, Fault, InvalidTask
+from mongoq.core.failures import message_of, task_error
 from mongoq.core.lifecycle import Event
 from mongoq.core.modification import Modification
 from mongoq.core.new_task import NewTask
@@ -32,26 +31,14 @@ from mongoq.core.signals import Cancel, Fail, Interrupted, Interruption, Move, R
 from mongoq.core.task import Task, TaskError
 from mongoq.core.validation import shortened
 
-__all__ = ["Described", "Ending", "Lost", "Outcome", "Raised", "Released", "Returned", "Verdict", "describe", "judge"]
+__all__ = ["Ending", "Lost", "Outcome", "Raised", "Released", "Returned", "Verdict", "judge"]
 
 log = logging.getLogger("mongoq.core.verdict")
 
 MOST_LOST_LEASES: Final = 5
 LOST_AMONG_MANY: Final = 2
 MOST_POISON_WEIGHT: Final = 16
-"""The poison weight that a process may hold at once."""
-LONGEST_MESSAGE: Final = 2_000
-LONGEST_TRACEBACK: Final = 8_000
-
-
-class Described(Exception):
-    """An error told by another process: the exception itself may not survive the way, what it said does."""
-
-    def __init__(self, kind: str, message: str, frames: str) -> None:
-        super().__init__(kind, message, frames)
-        self.kind = kind
-        self.message = message
-        self.frames = frames
+"""The poison weight that a process may hold at once: 16 suspects, or one task to be isolated."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,16 +57,16 @@ class Raised:
 
 @dataclass(frozen=True, slots=True)
 class Released:
-    """The worker gives the task back, finished or not started."""
+    """The task is returned to its queue: it was not started, or its handler did not end."""
 
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """The lease ran out: the worker vanished, or was cut off."""
+    """The lease expired: the worker died, or could not reach the server."""
 
 
 Outcome = Returned | Raised | Released | Lost
-"""How an attempt ended, before anything is decided."""
+"""How an attempt ended; `judge` makes a verdict of it."""
 Ending = Outcome
 
 
@@ -89,17 +76,17 @@ class Verdict:
 
     event: Event
     run_at: datetime | None = None
-    """When to run again, where it runs again later."""
+    """When the task runs again; None: now, or never."""
     error: TaskError | None = None
-    """Why the attempt did not complete; it counts as a retry where there is one."""
+    """Why the attempt failed; a verdict with an error counts as a retry."""
     result: Any = None
     keep: timedelta | None = None
-    """How long the finished task is kept; None where it is not finished."""
+    """How long the finished task is kept; None when it is not finished."""
     charged: bool = True
     lease_lost: bool = False
-    """Whether a lease was lost, once more."""
+    """Whether the count of lost leases in a row grows."""
     queue: str | None = None
-    """Where to, for a move."""
+    """The queue to move to."""
     note: str | None = None
     modification: Modification | None = None
     """The atomic change to make together with the ending."""
@@ -111,7 +98,7 @@ class Verdict:
 
 
 def poison_weight(lost_leases: int) -> int:
-    """What a task that lost so many leases in a row weighs; a process holds at most `MOST_POISON_WEIGHT`."""
+    """The weight of a task that lost this many leases in a row; a process holds at most `MOST_POISON_WEIGHT`."""
     if lost_leases == 0:
         return 0
     return 1 if lost_leases < LOST_AMONG_MANY else MOST_POISON_WEIGHT
@@ -127,9 +114,10 @@ def judge(
     cancelled: bool = False,
     error_queue: ErrorQueue | None = None,
 ) -> Verdict:
-    """Decide about `task`, whose attempt had this outcome; `cancelled` says that somebody asked it to be cancelled.
+    """Decide what becomes of `task` after this outcome; `cancelled` says that a cancel was requested.
 
-    With an `error_queue` a task does not end as failed but goes there, once: what fails there has failed.
+    With an `error_queue` a failed task is moved there, as a dead letter. A task that fails in its error queue ends as
+    failed.
     """
     verdict = _judged(task, outcome, policy, now, worker, cancelled=cancelled)
     if verdict.event is not Event.FAIL or error_queue is None:
@@ -138,10 +126,10 @@ def judge(
         there = Move(error_queue(task.queue)).queue
         came_by_it = task.moved_from is not None and error_queue(task.moved_from) == task.queue
     except ConfigurationError as error:
-        log.warning("the error queue of %s cannot be: %s; task %s stays, as failed", task.queue, error, task.key)
+        log.warning("task %s stays failed: the error queue of %s is not valid: %s", task.key, task.queue, error)
         return verdict
     except Exception:
-        log.exception("the error queue of %s is not known: task %s stays, as failed", task.queue, task.key)
+        log.exception("task %s stays failed: the function for the error queue of %s raised", task.key, task.queue)
         return verdict
     return verdict if came_by_it else replace(verdict, event=Event.MOVE, queue=there, keep=None)
 
@@ -157,13 +145,13 @@ def _judged(task: Task, outcome: Outcome, policy: Policy, now: datetime, worker:
     if cancelled or isinstance(error, Cancel):
         return Verdict(Event.CANCEL, keep=policy.keep_failed, note=_reason(error))
     if isinstance(error, Fail):
-        why = _described(error, task, now, worker)
+        why = task_error(error, task, now, worker)
         return Verdict(Event.FAIL, error=why, keep=policy.keep_failed, note=_reason(error))
     if isinstance(error, Move):
-        described = _described(error, task, now, worker) if error.__cause__ else None
+        described = task_error(error, task, now, worker) if error.__cause__ else None
         return Verdict(Event.MOVE, queue=error.queue, note=_reason(error), error=described)
     if task.expires_at is not None and task.expires_at <= now:
-        described = _described(error, task, now, worker) if error else None
+        described = task_error(error, task, now, worker) if error else None
         return Verdict(Event.EXPIRE, error=described, keep=policy.keep_failed)
     if isinstance(error, Snooze):
         return Verdict(Event.SNOOZE, run_at=now + error.delay, charged=False, note=_reason(error))
@@ -175,9 +163,9 @@ def _judged(task: Task, outcome: Outcome, policy: Policy, now: datetime, worker:
 
 
 def follow_up_of(value: Any) -> Modification | None:
-    """What a handler's value asks for beside the completion: a Modification, or one or several new tasks.
+    """The atomic change that a handler's return value asks for: a Modification, or one or several new tasks.
 
-    InvalidTask where the tasks are no Modification, or stand beside something else.
+    Raises InvalidTask when a list mixes new tasks with other values.
     """
     if isinstance(value, Modification):
         return value
@@ -192,12 +180,12 @@ def follow_up_of(value: Any) -> Modification | None:
 
 @functools.lru_cache(maxsize=64)
 def _completed(keep: timedelta) -> Verdict:
-    # The verdict of nearly all attempts: made once, it costs each of them 0.1 µs instead of 1.3.
+    # Nearly all attempts share this verdict; cached it takes 0.1 µs instead of 1.3.
     return Verdict(Event.COMPLETE, keep=keep)
 
 
 def _judge_failure(task: Task, error: BaseException, policy: Policy, now: datetime, worker: str) -> Verdict:
-    described = _described(error, task, now, worker)
+    described = task_error(error, task, now, worker)
     if _exhausted(task, policy):
         return Verdict(Event.FAIL, error=described, keep=policy.keep_failed, note=_reason(error))
     delay = error.delay if isinstance(error, Retry) else None
@@ -219,7 +207,7 @@ def _wait(task: Task, policy: Policy) -> timedelta:
     try:
         return delay_of(policy.backoff, task.charged)
     except Exception:
-        log.exception("the backoff of task %s failed; the default serves", task.key)
+        log.exception("task %s waits by the default backoff: its own raised", task.key)
         return delay_of(DEFAULTS.backoff, task.charged)
 
 
@@ -228,38 +216,4 @@ def _exhausted(task: Task, policy: Policy) -> bool:
 
 
 def _reason(error: BaseException | None) -> str | None:
-    return _message(error.reason) or None if isinstance(error, Signal) else None
-
-
-def describe(error: BaseException) -> Described:
-    """The error in words: what a signal was raised from, cut to size, in text that BSON can carry."""
-    if isinstance(error, Signal) and error.__cause__:
-        error = error.__cause__
-    if isinstance(error, Described):
-        return error
-    frames = "" if isinstance(error, Signal) else _traceback(error)
-    return Described(type(error).__name__, _message(error), _clean(frames[-LONGEST_TRACEBACK:]))
-
-
-def _described(error: BaseException, task: Task, now: datetime, worker: str) -> TaskError:
-    told = describe(error)
-    return TaskError(told.kind, told.message, told.frames, now, task.attempts, worker)
-
-
-def _message(value: object) -> str:
-    try:
-        text = str(value)
-    except Exception:  # noqa: BLE001 -- a user's own __str__ may raise anything
-        text = "(its text could not be made)"
-    return _clean(text[:LONGEST_MESSAGE])
-
-
-def _traceback(error: BaseException) -> str:
-    try:
-        return "".join(traceback.format_exception(error))
-    except Exception:  # noqa: BLE001 -- as above: formatting calls the error's own methods
-        return ""
-
-
-def _clean(text: str) -> str:
-    return text.encode("utf-8", "replace").decode().replace("\0", "�")
+    return message_of(error.reason) or None if isinstance(error, Signal) else None

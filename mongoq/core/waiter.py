@@ -1,4 +1,4 @@
-"""One who waits for something that another thread brings about."""
+"""A wait that any thread can end."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ __all__ = ["Waiter"]
 
 
 class Waiter:
-    """Waits until it is notified; any thread may notify it, before or while it waits.
+    """A flag with one callback; any thread may notify it, before or during the wait.
 
-    Whoever runs it on (a thread, an event loop) attaches how it is woken. `attach` stores the callback and then reads
-    the flag, `notify` sets the flag and then reads the callback: whichever order two threads run in, one sees the
-    other, and a callback may be called twice.
+    The driver that waits (a thread, an event loop) attaches a callback that wakes it. `attach` stores the callback
+    before it reads the flag; `notify` sets the flag before it reads the callback. Whichever order two threads run in,
+    at least one sees the other, so the callback is called once or twice.
     """
 
     __slots__ = ("_wake", "notified")
@@ -22,18 +22,18 @@ class Waiter:
         self._wake: Callable[[], object] | None = None
 
     def notify(self) -> None:
-        """Let it go on."""
+        """End the wait."""
         self.notified = True
         wake = self._wake
         if wake is not None:
             wake()
 
     def attach(self, wake: Callable[[], object] | None) -> None:
-        """Call `wake` at a notification, or now where there was one; None: nobody waits just now."""
+        """Call `wake` at the next notification, or now if there was one; None: the wait is over."""
         self._wake = wake
         if self.notified and wake is not None:
             wake()
 
     def rearm(self) -> None:
-        """Forget that it was notified: it may wait once more."""
+        """Clear the flag, for another wait."""
         self.notified = False

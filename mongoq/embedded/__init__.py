@@ -1,1 +1,1 @@
-"""A private mongod for development and tests: find it, start it, and make sure that it ends."""
+"""A private mongod for development and tests: find it, start it, and stop it with its last user."""

@@ -1,13 +1,12 @@
-"""The guardian: the small process between an embedded mongod and those who use it.
+"""The guardian: a small process that starts an embedded mongod and stops it after its last user.
 
-It starts mongod and stops it when the last user is gone, however that user went: every user holds
-`users.lock` shared, the guardian waits for it exclusively, and the kernel lets go of the lock of a
-process that was killed. `start.lock` serialises those who open a folder and the guardian's stop, so
-nobody joins a server that is stopping. The guardian holds `guardian.lock` while it lives; only then does
-`server.json` count.
+It works however a user ends. Each user holds `users.lock` shared, and the guardian waits for it exclusively; the
+kernel releases the lock of a killed process. `start.lock` serialises the opening of a folder and the stop of its
+server, so that no user joins a server that is stopping. The guardian holds `guardian.lock` while it lives; without
+that lock `server.json` is stale.
 
-It runs as a script, by its path and with the standard library alone, so that it starts in 20 ms, stays
-small and does not depend on what the working directory holds: `python embedded_guard.py FOLDER MONGOD PORT`.
+It runs as a script, by its path and with the standard library alone: `python guardian.py FOLDER MONGOD PORT`. So it
+starts in 20 ms, stays small and imports nothing from the working directory.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ from typing import BinaryIO
 __all__ = ["Home", "try_lock"]
 
 STOP_SECONDS = 20
-"""How long mongod may take to stop before it is killed."""
+"""Seconds that mongod may take to stop before it is killed."""
 
 _PR_SET_PDEATHSIG = 1
 
@@ -43,17 +42,17 @@ class Home:
 
     @property
     def start_lock(self) -> Path:
-        """Held exclusively by whoever opens or stops the server; it also marks a folder as ours."""
+        """Locked exclusively to open or stop the server; the file also marks a folder as mongoq's."""
         return self.folder / "start.lock"
 
     @property
     def users_lock(self) -> Path:
-        """Held shared by every user, as long as it uses the server."""
+        """Locked shared by every user of the server."""
         return self.folder / "users.lock"
 
     @property
     def guardian_lock(self) -> Path:
-        """Held exclusively by the guardian, as long as it lives."""
+        """Locked exclusively by the guardian while it lives."""
         return self.folder / "guardian.lock"
 
     @property
@@ -63,26 +62,26 @@ class Home:
 
     @property
     def port(self) -> Path:
-        """The port of the last start, to be used again where it is free."""
+        """The port of the last start, used again if it is free."""
         return self.folder / "port"
 
     @property
     def data(self) -> Path:
-        """What mongod stores."""
+        """The data of mongod."""
         return self.folder / "data"
 
     @property
     def log(self) -> Path:
-        """The log of the last start, mongod's and the guardian's."""
+        """The log of mongod and its guardian since the last start."""
         return self.folder / "mongod.log"
 
     def open_log(self) -> BinaryIO:
-        """Open the log to append to it; nobody else may read it."""
+        """Open the log for appending; other users of the machine cannot read it."""
         return open(self.log, "ab", opener=lambda path, flags: os.open(path, flags, 0o600))
 
 
 def try_lock(fd: int, kind: int) -> bool:
-    """Take the lock `kind` on an open file; False when another holds it."""
+    """Take the lock `kind` on an open file; False when another process holds it."""
     try:
         fcntl.flock(fd, kind | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -91,19 +90,19 @@ def try_lock(fd: int, kind: int) -> bool:
 
 
 def mongod_command(home: Home, mongod: str, port: int) -> list[str]:
-    """Build mongod's command line: a small replica-set member that only this machine can reach."""
+    """Build mongod's command line: a small replica set member that only this machine can reach."""
     parameters = {
-        # Measured on 6.0.5: with the default of 300 s a claim walks over the deleted index entries of
-        # the last minutes, 170 to 370 µs per task in batches of 10; with 0, 8 µs.
+        # With the default of 300 s a claim walks over the deleted index entries of the last minutes: 170 to 370 µs
+        # per task in batches of 10, and 8 µs with 0 (6.0.5).
         "minSnapshotHistoryWindowInSeconds": "0",
         "diagnosticDataCollectionEnabled": "false",
-        # A single node has nobody to hand over to; the default waits up to 15 s for a successor.
+        # By default a primary waits up to 15 s for a successor, which a single node does not have.
         "shutdownTimeoutMillisForSignaledShutdown": "100",
     }
     command = [mongod, "--replSet", "rs", "--dbpath", str(home.data), "--port", str(port)]
     command += ["--bind_ip", "127.0.0.1", "--nounixsocket", "--quiet"]
     command += ["--wiredTigerCacheSizeGB", "0.5", "--oplogSize", "256"]
-    # Three journal files of 100 MB are made in advance otherwise: 302 MB for an empty folder, now 34.
+    # By default three journal files of 100 MB are allocated in advance: an empty folder takes 302 MB, now 34.
     command += ["--wiredTigerEngineConfigString", "log=(prealloc=false,file_max=32MB)"]
     for name, value in parameters.items():
         command += ["--setParameter", f"{name}={value}"]
@@ -111,7 +110,7 @@ def mongod_command(home: Home, mongod: str, port: int) -> list[str]:
 
 
 def _die_with_parent() -> Callable[[], None] | None:
-    """Give what mongod must call before it starts to be killed with its guardian; None off Linux."""
+    """Make the function that mongod calls before it starts, to be killed with its guardian; None except on Linux."""
     if sys.platform != "linux":
         return None
     prctl = ctypes.CDLL(None, use_errno=True).prctl
@@ -119,14 +118,14 @@ def _die_with_parent() -> Callable[[], None] | None:
 
     def prepare() -> None:
         prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-        if os.getppid() != guardian:  # it died before the line above
+        if os.getppid() != guardian:  # the guardian died before the line above
             os._exit(1)
 
     return prepare
 
 
 def _stop_after_the_last_user(home: Home, mongod: subprocess.Popen[bytes]) -> None:
-    """Wait until nobody uses the server, then stop it, with the door locked."""
+    """Wait until no user is left, then stop the server while no new user can join."""
     users = os.open(home.users_lock, os.O_RDWR)
     start = os.open(home.start_lock, os.O_RDWR)
     while True:
@@ -135,9 +134,9 @@ def _stop_after_the_last_user(home: Home, mongod: subprocess.Popen[bytes]) -> No
         fcntl.flock(start, fcntl.LOCK_EX)
         if try_lock(users, fcntl.LOCK_EX):
             break
-        fcntl.flock(start, fcntl.LOCK_UN)  # somebody joined in between
+        fcntl.flock(start, fcntl.LOCK_UN)  # a user joined in between
     mongod.terminate()
-    time.sleep(STOP_SECONDS)  # the process ends with mongod, and this thread with it
+    time.sleep(STOP_SECONDS)  # this process, and with it this thread, ends with mongod
     mongod.kill()
 
 
@@ -148,7 +147,7 @@ def _write_state(home: Home, port: int, mongod: int) -> None:
 
 
 def _guard(home: Home, mongod: str, port: int) -> None:
-    """Run mongod until the last user is gone or it ends by itself."""
+    """Run mongod until its last user is gone or it ends by itself."""
     with home.open_log() as log:
         process = subprocess.Popen(
             mongod_command(home, mongod, port),
@@ -166,15 +165,15 @@ def _guard(home: Home, mongod: str, port: int) -> None:
         watch.start()
         process.wait()
     finally:
-        process.kill()  # does nothing to one that has ended
+        process.kill()  # no effect if it has ended
         home.state.unlink(missing_ok=True)
 
 
 def main(arguments: list[str]) -> None:
-    """Take the guardian's lock, step out of the caller's family, and guard.
+    """Take the guardian's lock, fork a child that guards, and exit.
 
-    Whoever started this process waits for it: once it has ended with 0, its child holds the lock, which a
-    fork shares. The child belongs to nobody, so that no user is left with a zombie.
+    The opener waits for this process. When it has exited with 0 the child holds the lock, which a fork shares. The
+    child is adopted by init, so that no user is left with a zombie.
     """
     folder, mongod, port = arguments
     home = Home(Path(folder))

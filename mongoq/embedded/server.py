@@ -1,11 +1,10 @@
 """An embedded MongoDB for development, demos and tests: a replica set of one node, in a folder.
 
-Processes that name the same folder share one server; it stops with the last of them, also when that one
-is killed (`embedded_guard`). The folder is private to its user and the server listens on 127.0.0.1 alone,
-without a password: whoever may run programs on this machine may reach it. It is no place for data that
-matters, and not a server for production.
+Processes that name the same folder share one server. It stops after the last of them, even if that one is killed (see
+`guardian`). The folder is private to its user. The server listens on 127.0.0.1 without a password, so every program on
+this machine can reach it. Do not use it in production, or for data that matters.
 
-mongod is MongoDB's own program, under its own licence. mongoq does not contain it.
+mongod is a program of MongoDB, Inc., under its own licence. mongoq does not contain it.
 """
 
 from __future__ import annotations
@@ -22,6 +21,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from mongoq.core.environment import setting
 from mongoq.core.errors import ConfigurationError, Fault, StorageUnavailable
 from mongoq.embedded.guardian import STOP_SECONDS, Home, try_lock
 from mongoq.embedded.start import LIMIT_SECONDS, Running, bring_up, pause
@@ -37,9 +37,9 @@ NONE_FOUND = (
 def find_mongod() -> Path:
     """Find the mongod to run: MONGOQ_MONGOD, else the wheel of `mongoq[embedded]`, else the PATH.
 
-    Raises `ConfigurationError` where MONGOQ_MONGOD names no program, or where there is none at all.
+    Raises ConfigurationError when MONGOQ_MONGOD is not a program, and when none is found.
     """
-    named = os.environ.get("MONGOQ_MONGOD")
+    named = setting("MONGOQ_MONGOD", os.environ.get("MONGOQ_MONGOD", ""))
     if named:
         if not _is_program(Path(named)):
             raise ConfigurationError([Fault("MONGOQ_MONGOD", repr(named), "an executable file")])
@@ -52,7 +52,7 @@ def find_mongod() -> Path:
 
 
 def _in_wheel() -> Path | None:
-    """Find the wheel's mongod without importing `fiftyone`, which may be a large package of its own."""
+    """Find the wheel's mongod without importing `fiftyone`, which may be the large package of that name."""
     spec = importlib.util.find_spec("fiftyone")
     places = (spec and spec.submodule_search_locations) or ()
     candidates = (Path(place) / "db" / "bin" / "mongod" for place in places)
@@ -64,13 +64,13 @@ def _is_program(path: Path) -> bool:
 
 
 class EmbeddedServer:
-    """One use of a folder's server. Close it, or leave its `with` block, to give it up."""
+    """One user of a folder's server. Close it, or leave its `with` block, to stop using the server."""
 
     def __init__(self, folder: Path, running: Running, users_lock: int) -> None:
         self.folder = folder
-        """Where its data, its log and its locks are."""
+        """The folder of its data, log and locks."""
         self.uri = f"mongodb://127.0.0.1:{running.port}/?directConnection=true"
-        """Where clients connect. A direct connection holds whatever address the set has stored."""
+        """The URI for clients. The connection is direct, so the address stored in the replica set does not matter."""
         self.pid = running.mongod
         """The process id of mongod."""
         self.guardian_pid = running.guardian
@@ -79,7 +79,7 @@ class EmbeddedServer:
         self._closing = threading.Lock()
 
     def close(self) -> None:
-        """Give the server up. It stops soon after its last user has; closing twice is allowed."""
+        """Stop using the server, which stops soon after its last user. It may be called twice."""
         with self._closing:
             lock, self._users_lock = self._users_lock, None
         if lock is not None:
@@ -98,13 +98,13 @@ class EmbeddedServer:
 
 
 def open_embedded(folder: str | os.PathLike[str]) -> EmbeddedServer:
-    """Join the server of `folder`, starting it where none runs, and return once it takes writes.
+    """Start the server of `folder`, or join the running one, and return when it accepts writes.
 
-    The folder is made where it does not exist. A server that starts takes its old port where that is
-    free. A child made by `fork` shares its parent's use until both are gone.
+    The folder is created if it does not exist. The server takes its old port if that is free. A child made by `fork`
+    and its parent count as one user, until both are gone.
 
-    Raises `ConfigurationError` where the folder cannot hold a server or no mongod is found, and
-    `StorageUnavailable`, with mongod's own reason, where it does not start.
+    Raises ConfigurationError when the folder cannot hold a server or no mongod is found, and StorageUnavailable with
+    mongod's own reason when the server does not start.
     """
     home = Home(_private(Path(folder)))
     try:
@@ -121,7 +121,7 @@ def open_embedded(folder: str | os.PathLike[str]) -> EmbeddedServer:
 
 
 def holds_server(folder: str | os.PathLike[str]) -> bool:
-    """Whether a server has been opened in the folder, whatever became of it; makes nothing."""
+    """Whether a server was ever opened in the folder; creates nothing."""
     try:
         return Home(Path(folder).expanduser().resolve()).start_lock.exists()
     except (OSError, RuntimeError, ValueError):
@@ -129,12 +129,12 @@ def holds_server(folder: str | os.PathLike[str]) -> bool:
 
 
 def _private(folder: Path) -> Path:
-    """Make the folder, or check that it is fit: empty or one of ours, and closed to other users."""
+    """Create the folder, or check that it is empty or mongoq's own; close it to other users of the machine."""
     wanted = "a folder of yours that is empty or was made by mongoq"
     try:
         home = Home(folder.expanduser().resolve())
         home.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        # In this order: whoever makes the folder at the same time makes the start lock first.
+        # In this order, because a process that creates the folder at the same time first makes the start lock.
         ours = not any(home.folder.iterdir()) or home.start_lock.exists()
         if ours and home.folder.stat().st_uid == os.geteuid():
             home.folder.chmod(0o700)
@@ -148,7 +148,7 @@ def _private(folder: Path) -> Path:
 
 @contextmanager
 def _only_opener(home: Home) -> Iterator[None]:
-    """Hold the folder's start lock, so that nobody else opens or stops its server meanwhile."""
+    """Hold the folder's start lock, so that no other process opens or stops its server."""
     lock = os.open(home.start_lock, os.O_RDWR | os.O_CREAT, 0o600)
     try:
         deadline = time.monotonic() + LIMIT_SECONDS + STOP_SECONDS
@@ -157,6 +157,6 @@ def _only_opener(home: Home) -> Iterator[None]:
                 raise StorageUnavailable(f"another process has been opening {home.folder} for too long")
             pause()
         yield
-        fcntl.flock(lock, fcntl.LOCK_UN)  # also for a child that another thread forked meanwhile
+        fcntl.flock(lock, fcntl.LOCK_UN)  # a child that another thread forked meanwhile shares the lock
     finally:
         os.close(lock)

@@ -1,10 +1,9 @@
-"""Bring the server of a folder up, or join the one that runs there.
+"""Start the server of a folder, or join the running one.
 
-All of this happens under the folder's `start.lock`, so one process at a time decides. What is found is
-never trusted: a state file counts only while a guardian holds its lock, a port only when the server behind
-it says that it stores its data in this folder. The set is initiated by whoever opens it, not by the
-guardian, and every step may be repeated: an opener that was killed in the middle leaves a server that the
-next one completes.
+The caller holds the folder's `start.lock`, so one process decides at a time. State that is found is verified: a state
+file counts only while a guardian holds its lock, and a port only if the server there reports this folder as its data
+path. The opener initiates the replica set, not the guardian, and every step can be repeated: if an opener is killed,
+the next one completes its work.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ from mongoq.embedded.guardian import Home, try_lock
 __all__ = ["Running", "bring_up", "pause"]
 
 LIMIT_SECONDS = 60.0
-"""How long a start may take, recovery after a crash included."""
+"""Seconds that a start may take, recovery after a crash included."""
 
 _STARTS = 3
 _NOT_YET_INITIALIZED, _ALREADY_INITIALIZED = 94, 23
@@ -43,7 +42,7 @@ _log = logging.getLogger("mongoq.embedded")
 
 
 class Running(NamedTuple):
-    """A server that runs: what its state file says."""
+    """A running server, as its state file describes it."""
 
     port: int
     """The port on 127.0.0.1."""
@@ -59,9 +58,9 @@ def pause() -> None:
 
 
 def bring_up(home: Home, find_mongod: Callable[[], Path]) -> Running:
-    """Return the folder's server once it is a writable primary; start it where none runs.
+    """Start the folder's server if none runs, and return when it is a writable primary.
 
-    Raises `StorageUnavailable` with mongod's own reason where it does not start.
+    Raises StorageUnavailable with mongod's own reason when it does not start.
     """
     deadline = time.monotonic() + LIMIT_SECONDS
     starts = 0
@@ -69,7 +68,7 @@ def bring_up(home: Home, find_mongod: Callable[[], Path]) -> Running:
         if _guarded(home):
             running = _read_state(home)
             if running and _is_ready(home, running.port):
-                _log.info("mongod %d serves %s on port %d", running.mongod, home.folder, running.port)
+                _log.info("mongod is ready: folder %s, port %d, pid %d", home.folder, running.port, running.mongod)
                 return running
         else:
             if starts and (starts == _STARTS or _TAKEN not in _log_text(home)):
@@ -81,7 +80,7 @@ def bring_up(home: Home, find_mongod: Callable[[], Path]) -> Running:
 
 
 def _guarded(home: Home) -> bool:
-    """Say whether a guardian lives."""
+    """Whether a guardian lives."""
     lock = os.open(home.guardian_lock, os.O_RDWR | os.O_CREAT, 0o600)
     try:
         return not try_lock(lock, fcntl.LOCK_SH)
@@ -97,7 +96,7 @@ def _read_state(home: Home) -> Running | None:
 
 
 def _spawn(home: Home, mongod: Path, port: int) -> None:
-    """Start a guardian; it holds its lock when this returns."""
+    """Start a guardian, which holds its lock when this returns."""
     _end_orphan(home)
     home.data.mkdir(mode=0o700, exist_ok=True)
     home.port.touch(mode=0o600)
@@ -111,22 +110,22 @@ def _spawn(home: Home, mongod: Path, port: int) -> None:
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
-            start_new_session=True,  # a Ctrl-C in the terminal reaches neither it nor mongod
+            start_new_session=True,  # Ctrl-C in the terminal must not reach the guardian or mongod
             umask=0o077,
             check=False,
         )
-    _log.info("starting %s for %s on port %d", mongod, home.folder, port)
+    _log.info("mongod starts: folder %s, port %d, program %s", home.folder, port, mongod)
 
 
 def _end_orphan(home: Home) -> None:
-    """Kill a mongod whose guardian was killed and wait until it is gone; its journal keeps the data."""
+    """Kill a mongod whose guardian was killed, and wait until it is gone. Its journal keeps the data."""
     left = _read_state(home)
     home.state.unlink(missing_ok=True)
     deadline = time.monotonic() + 10
     while left and time.monotonic() < deadline:
         command = _command_line(left.mongod)
         if command is None or (command and str(home.data) not in command):
-            return  # it is gone, or its number is another process's by now
+            return  # it is gone, and another process may have its pid by now
         if command:
             with suppress(ProcessLookupError):
                 os.kill(left.mongod, signal.SIGKILL)
@@ -134,9 +133,9 @@ def _end_orphan(home: Home) -> None:
 
 
 def _command_line(pid: int) -> str | None:
-    """Return a process's command line: empty while it is dying, None where there is no such process.
+    """Read a process's command line: empty while the process is dying, None when it does not exist.
 
-    A dying process loses its command line first, its port and its locks with its last thread.
+    A dying process loses its command line first, and its port and its locks with its last thread.
     """
     if sys.platform != "linux":
         ps = ["ps", "-ww", "-o", "command=", "-p", str(pid)]
@@ -151,12 +150,12 @@ def _command_line(pid: int) -> str | None:
 
 
 def _choose_port(home: Home, *, fresh: bool) -> int:
-    """Choose the port of the last start, so that clients of a server that died find the next; else any."""
+    """Choose the port of the last start if it is free, so that clients reconnect after a crash; else any free port."""
     try:
         last = 0 if fresh else int(home.port.read_text())
     except (OSError, ValueError):
         last = 0
-    # The kernel was seen to keep the port of a killed mongod for 5 ms after its last thread.
+    # The kernel keeps the port of a killed mongod for up to 5 ms after its last thread, as measured.
     for _ in range(30 if last else 0):
         if _is_free(last):
             return last
@@ -177,7 +176,7 @@ def _is_free(port: int) -> bool:
 
 
 def _is_ready(home: Home, port: int) -> bool:
-    """Take the server one step towards a writable primary; True when it is one."""
+    """Initiate or reconfigure the server if needed; True when it is a writable primary."""
     try:
         socket.create_connection(("127.0.0.1", port), timeout=1).close()
     except OSError:
@@ -192,12 +191,12 @@ def _is_ready(home: Home, port: int) -> bool:
                 return False
             return _step_to_primary(client, _address(port))
         except PyMongoError as error:
-            _log.debug("not ready yet: %s", error)
+            _log.debug("mongod is not ready: %s", error)
             return False
 
 
 def _step_to_primary(client: pymongo.MongoClient[dict[str, Any]], address: str) -> bool:
-    """Initiate the set where there is none, move it where it holds another address."""
+    """Initiate the replica set if there is none, and correct its address if that is another."""
     while not client.admin.command("hello").get("isWritablePrimary"):
         try:
             config = client.admin.command("replSetGetConfig")["config"]
@@ -218,7 +217,7 @@ def _initiate(client: pymongo.MongoClient[dict[str, Any]], address: str) -> None
     try:
         client.admin.command("replSetInitiate", {"_id": "rs", "members": [{"_id": 0, "host": address}]})
     except OperationFailure as error:
-        if error.code != _ALREADY_INITIALIZED:  # it is still reading its configuration
+        if error.code != _ALREADY_INITIALIZED:  # mongod is still reading its configuration
             raise
 
 
@@ -231,7 +230,7 @@ def _log_text(home: Home) -> str:
 
 
 def _reason(home: Home) -> str:
-    """Find the line of the log that says why: mongod's last error, else what was printed plainly."""
+    """Find the reason in the log: the last error of mongod, else the last plain line."""
     plain, errors = [], []
     for line in _log_text(home).splitlines():
         try:

@@ -7,13 +7,38 @@ values, so the operations import neither pymongo nor bson.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, ClassVar, Final, TypeAlias, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar
 
 from mongoq.core.errors import MongoqError, StorageRefused
-from mongoq.core.waiter import Waiter
+from mongoq.storage.control import (
+    Abort,
+    Apart,
+    Call,
+    Commit,
+    CreateIndexes,
+    DescribeCollection,
+    Entered,
+    Hello,
+    Join,
+    KillSessions,
+    ListCollections,
+    ListIndexes,
+    Loop,
+    Measure,
+    Next,
+    OpenTransaction,
+    Pause,
+    Start,
+    Transact,
+    Unhide,
+    Unwatch,
+    Wait,
+    Watch,
+    Within,
+)
 
 T = TypeVar("T")
 
@@ -25,6 +50,8 @@ Keys = Sequence[tuple[str, int]]
 
 TIME_IS_UP: Final = 50
 """The server's code where a command ran into its time limit."""
+WRITE_CONFLICT: Final = 112
+"""The server's code where another transaction has written to a document, or a write met this one."""
 DUPLICATE: Final = 11000
 """The server's code where a unique index has the value already."""
 
@@ -163,173 +190,11 @@ class Bulk:
     timeout: timedelta | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Hello:
-    """What the server says of itself: its time, and whether it is part of a replica set."""
-
-
-@dataclass(frozen=True, slots=True)
-class Measure:
-    """Nothing, after the server was asked for its time, where that was due."""
-
-
-@dataclass(frozen=True, slots=True)
-class ListCollections:
-    """The names of the database's collections."""
-
-
-@dataclass(frozen=True, slots=True)
-class ListIndexes:
-    """The indexes of a collection: by name, their keys and options."""
-
-    collection: str
-
-
-@dataclass(frozen=True, slots=True)
-class CreateIndexes:
-    """Build indexes, given by name as their keys and options."""
-
-    collection: str
-    indexes: Mapping[str, tuple[Keys, Mapping[str, Any]]]
-    quorum: str | None
-    """How many members have to build them before they are used."""
-    timeout: timedelta
-
-
-@dataclass(frozen=True, slots=True)
-class Transact:
-    """The result of `body`, all of whose commands run in one transaction: all they write is seen at once, or never.
-
-    `body` makes the operation anew each time: a transaction that met another's write, or a fail-over, is run again for
-    `limit`. It must let every StorageError pass, since the server has aborted the transaction by then. Inside another
-    transaction it is part of that one. Raises Unsupported on a standalone server.
-    """
-
-    body: Callable[[], Op[Any]]
-    limit: timedelta | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Within:
-    """The result of `body`, whose commands run in the transaction in progress of a session."""
-
-    session: Any
-    body: Callable[[], Op[Any]]
-
-
-@dataclass(frozen=True, slots=True)
-class OpenTransaction:
-    """A session with a transaction in progress that began with `first`, which is run again while that can help.
-
-    It is to be ended by `Commit` or `Abort`.
-    """
-
-    first: Callable[[], Op[Any]]
-
-
-@dataclass(frozen=True, slots=True)
-class Commit:
-    """Commit the transaction of an `OpenTransaction` and end its session."""
-
-    session: Any
-
-
-@dataclass(frozen=True, slots=True)
-class Abort:
-    """Abort the transaction of an `OpenTransaction` and end its session."""
-
-    session: Any
-
-
-@dataclass(frozen=True, slots=True)
-class Pause:
-    """Nothing, after so many seconds."""
-
-    seconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class Wait:
-    """Whether the waiter was notified within so many seconds; None waits for ever."""
-
-    waiter: Waiter
-    seconds: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """What a function returns that may block: starts threads, opens a client, waits for a process."""
-
-    function: Callable[[], Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Loop:
-    """The event loop of who awaits the operation; None where it blocks."""
-
-
-@dataclass(frozen=True, slots=True)
-class Apart:
-    """The result of an operation that runs outside of the caller's context: no session or time limit of its own."""
-
-    op: Op[Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Start:
-    """A handle of an operation that runs beside this one."""
-
-    op: Op[Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Join:
-    """The result of an operation that was started; what it raised is raised here."""
-
-    handle: Any
-
-
-@dataclass(frozen=True, slots=True)
-class Watch:
-    """A change stream that starts now. Raises StorageRefused with one of `NO_STREAMS` where there can be none."""
-
-    collection: str
-    pipeline: Sequence[Document]
-    await_seconds: float
-    """How long one `Next` may wait on the server."""
-
-
-@dataclass(frozen=True, slots=True)
-class Next:
-    """The next change of a stream; None where nothing came in time, `ENDED` where nothing can come any more."""
-
-    ENDED: ClassVar[str] = "ended"
-
-    stream: Any
-    timeout: timedelta
-
-
-@dataclass(frozen=True, slots=True)
-class Unwatch:
-    """Nothing, after a stream was closed."""
-
-    stream: Any
-
-
-@dataclass(frozen=True, slots=True)
-class Entered:
-    """Nothing, after the block of a `with` statement has run; what the block raised is raised here.
-
-    `value` is what the statement's `as` gets.
-    """
-
-    value: Any
-
-
 Command: TypeAlias = (
     Find | Count | Aggregate | InsertOne | InsertMany | UpdateMany | FindAndUpdate | Delete | Bulk | Hello | Measure
-    | ListCollections | ListIndexes | CreateIndexes | Transact | Within | OpenTransaction | Commit | Abort | Pause
-    | Wait | Call | Loop | Apart | Start | Join | Watch | Next | Unwatch | Entered
+    | ListCollections | DescribeCollection | ListIndexes | CreateIndexes | Unhide | Transact | Within | OpenTransaction
+    | Commit | Abort | KillSessions | Pause | Wait | Call | Loop | Apart | Start | Join | Watch | Next | Unwatch
+    | Entered
 )  # fmt: skip
 
 Op: TypeAlias = Generator[Command, Any, T]
@@ -340,7 +205,8 @@ class KeyTaken(StorageRefused):
     """A unique index has the value already; `field` is the first of the index's keys."""
 
     def __init__(self, field: str) -> None:
-        super().__init__(f"{field} is taken", code=DUPLICATE)
+        own = "" if field in ("_id", "unique") else ": the collection has a unique index on it that is not mongoq's"
+        super().__init__(f"{field} is taken{own}", code=DUPLICATE)
         self.field = field
 
 

@@ -15,7 +15,8 @@ from mongoq.core.lifecycle import Event
 from mongoq.core.requests import ClaimRequest, checked_claim
 from mongoq.core.validation import Checker
 from mongoq.core.verdict import MOST_POISON_WEIGHT, Released, Verdict
-from mongoq.storage.commands import Entered, Op, find_one
+from mongoq.storage.commands import Op, find_one
+from mongoq.storage.control import Entered
 from mongoq.storage.documents import fields, filters, indexes
 from mongoq.storage.operations import claims, sweep
 from mongoq.storage.operations.decide import Ended

@@ -17,7 +17,8 @@ from mongoq.api.verb import Awaited, Blocking
 from mongoq.core.errors import ConfigurationError, Fault
 from mongoq.core.signals import Interrupted
 from mongoq.core.verdict import Raised, Returned
-from mongoq.storage.commands import Entered, Op
+from mongoq.storage.commands import Op
+from mongoq.storage.control import Entered
 
 P = ParamSpec("P")
 T = TypeVar("T")

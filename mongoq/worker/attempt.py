@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, Protocol, runtime_checkable
+from typing import Final, Protocol
 
 from mongoq.core.clock import elapsed
 from mongoq.core.options import Policy
@@ -31,25 +31,6 @@ class Readable(Protocol):
     def read(self) -> Task: ...  # noqa: D102
 
 
-@runtime_checkable
-class TransactionHolder(Protocol):
-    """The live side of a task whose handler may open a transaction of its own."""
-
-    @property
-    def lease_left(self) -> float:
-        """Seconds for which the lease lasts without a renewal; 0 where that is not known."""
-
-    def begin_transaction(self, lease_until: float) -> None:
-        """Leave the lease alone until the transaction is over; it is being extended until then, on `elapsed()`."""
-
-    def end_transaction(self, *, committed: bool, extended: bool = True, retry_as: Snooze | None = None) -> None:
-        """Go on as before, or as an attempt that has completed its task.
-
-        `extended` says whether the extension of the lease was written. `retry_as` stands for the error that it was
-        raised from, should the handler end with that error.
-        """
-
-
 class LiveAttempt:
     """One claim of one task, from the claim to its ending. Implements `core.task.Attempt`.
 
@@ -60,6 +41,7 @@ class LiveAttempt:
     __slots__ = (
         "_ended_as",
         "_interruption",
+        "_late",
         "_lease_before",
         "_limit",
         "_open",
@@ -71,12 +53,14 @@ class LiveAttempt:
         "claimed_at",
         "deadline_at",
         "deadline_raised",
+        "extended",
         "key",
         "lease",
         "lease_until",
         "lost_leases",
         "on_interrupt",
         "policy",
+        "session_id",
         "token",
     )
 
@@ -89,6 +73,8 @@ class LiveAttempt:
         self._task: Task | None = None
         self.policy = policy
         self.lease = policy.lease.total_seconds()
+        self.extended: object = None
+        """Not None while its lease may be longer than its own length; a new one at each extension."""
         self.claimed_at = sent
         self.lease_until = sent + self.lease
         self.deadline_at = FOREVER
@@ -96,11 +82,14 @@ class LiveAttempt:
         """Whether its handler was interrupted at its deadline."""
         self.on_interrupt: Callable[[LiveAttempt, Interruption], None] | None = None
         """Called at every `interrupt`, in the thread of the caller."""
+        self._late: bool | None = None
         self._limit = FOREVER
         self._interruption: Interruption | None = None
         self._open = [None]
         self._reached = Stage.CLAIMED
         self._ended_as: Stage | None = None
+        self.session_id: bytes | None = None
+        """The session of its own transaction, while that is open."""
         self._transaction_until = 0.0
         self._lease_before = 0.0
         self._retry_as: Snooze | None = None
@@ -185,6 +174,17 @@ class LiveAttempt:
         self._ended_as = stage
         return True
 
+    @property
+    def late(self) -> bool:
+        """Whether its lease was over when this was first asked, which is before its ending is first sent.
+
+        An ending that was sent in time may find its task gone because of itself, after a lost reply. One that was not
+        has to take a task that is gone for another's.
+        """
+        if self._late is None:
+            self._late = elapsed() >= self.lease_until and not self.in_transaction
+        return self._late
+
     def settle(self, stage: Stage) -> None:
         """Note what became of its ending: written, or refused because the lease was lost."""
         self._ended_as = stage
@@ -212,9 +212,16 @@ class LiveAttempt:
         self._lease_before = self.lease_until
         self._transaction_until = elapsed() + LONGEST_TRANSACTION
         self.lease_until = max(self.lease_until, lease_until)
+        if lease_until:
+            self.extended = object()
+
+    def note_session(self, session_id: bytes) -> None:
+        """Note in which session the transaction is open: a worker that stops has it aborted."""
+        self.session_id = session_id
 
     def end_transaction(self, *, committed: bool, extended: bool = True, retry_as: Snooze | None = None) -> None:
         """Go on as before, or as an attempt that has completed its task."""
+        self.session_id = None
         if not extended:
             self.lease_until = self._lease_before
         self._retry_as = retry_as

@@ -7,10 +7,11 @@ from collections.abc import Callable, Sequence
 
 from mongoq.core.errors import DependencyError, MongoqError
 from mongoq.core.events import Signpost
+from mongoq.core.failures import describe
 from mongoq.core.lifecycle import Event
 from mongoq.core.signals import Interruption
 from mongoq.core.tracebacks import let_go
-from mongoq.core.verdict import Outcome, Raised, Released, Verdict, describe
+from mongoq.core.verdict import Outcome, Raised, Released, Verdict
 from mongoq.worker.attempt import FOREVER, LiveAttempt
 from mongoq.worker.config import IGNORE, STOP, WorkerConfig, executor_for
 from mongoq.worker.executors.base import Executor, Reports

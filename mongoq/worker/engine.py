@@ -14,8 +14,9 @@ from typing import Any, Final
 from mongoq.core.errors import DependencyError, MongoqError
 from mongoq.core.events import Telemetry, deferring
 from mongoq.core.signals import Interruption
+from mongoq.storage.commands import Op
 from mongoq.storage.context import Context
-from mongoq.storage.operations import heartbeat
+from mongoq.storage.operations import heartbeat, own_transactions
 from mongoq.worker.config import WorkerConfig
 from mongoq.worker.dispatcher import Dispatcher
 from mongoq.worker.log_lines import lines
@@ -152,6 +153,7 @@ class Engine:
         self._wait(lambda: not any(attempt.open for attempt in ledger.all()), 0)
         for name in ("fetcher", "look-ahead"):
             self._loops[name].join(min(LAST_CLAIM, ledger.stop_by - self._runtime.elapsed()))
+        self._end_transactions()
         release(ledger.all())
         self._wait(lambda: not len(ledger), LAST_WRITES)
         self._close()
@@ -160,6 +162,21 @@ class Engine:
             goodbye = threading.Thread(target=self._say_goodbye, name="mongoq-goodbye", daemon=True)
             goodbye.start()
             goodbye.join(max(0.0, ledger.stop_by + LAST_WRITES - self._runtime.elapsed()))
+
+    def _end_transactions(self) -> None:
+        """Have the server abort the transactions that handlers still have open: they hold the tasks to be released."""
+        held = [attempt for attempt in self._ledger.all() if attempt.in_transaction and not attempt.committed]
+        sessions = {attempt: attempt.session_id for attempt in held if attempt.session_id is not None}
+        if not sessions:
+            return
+        run, ended = self._runtime.run, own_transactions.end(list(sessions.values()))
+        # In a thread of its own, as a server that does not answer must not keep the process.
+        killer = threading.Thread(target=_unless_refused, args=(run, ended), name="mongoq-kill", daemon=True)
+        killer.start()
+        killer.join(LAST_WRITES)
+        for attempt in sessions:
+            if not attempt.committed:
+                attempt.end_transaction(committed=False)
 
     def _abandon(self) -> None:
         """End without a word to the server: the client was closed by its owner, and the leases will run out."""
@@ -194,3 +211,10 @@ class Engine:
                 return
             self._ledger.progress.wait(min(left, 0.05))
             self._ledger.progress.clear()
+
+
+def _unless_refused(run: Run, ended: Op[None]) -> None:
+    try:
+        run(ended)
+    except MongoqError as error:
+        log.info("a handler's own transaction was not aborted, and holds its task for up to a minute: %s", error)

@@ -9,17 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
-from typing import Final, TypeVar
+from typing import Final, Protocol, TypeVar, runtime_checkable
 
 from mongoq.core.backoff import Exponential
 from mongoq.core.clock import elapsed
 from mongoq.core.errors import StorageUnavailable
 from mongoq.core.signals import Snooze
 from mongoq.core.task import Task
-from mongoq.storage.commands import Op, Pause
+from mongoq.storage.commands import Op
+from mongoq.storage.control import Pause
 from mongoq.storage.drivers.errors import is_transient
 from mongoq.storage.drivers.steps import REPLAYED_FOR
-from mongoq.worker.attempt import LONGEST_TRANSACTION, TransactionHolder
+from mongoq.worker.attempt import LONGEST_TRANSACTION
 
 T = TypeVar("T")
 
@@ -31,6 +32,28 @@ long was too slow, so it counts as a failure and is not retried for free."""
 RETRY_AFTER: Final = Exponential(timedelta(seconds=0.2), factor=2, max=timedelta(seconds=10))
 """The pause of a task whose transaction met another's write, so that one that always does so does not spin."""
 PAUSE: Final = 0.1
+
+
+@runtime_checkable
+class TransactionHolder(Protocol):
+    """The live side of a task whose handler may open a transaction of its own."""
+
+    @property
+    def lease_left(self) -> float:
+        """Seconds for which the lease lasts without a renewal; 0 where that is not known."""
+
+    def begin_transaction(self, lease_until: float) -> None:
+        """Leave the lease alone until the transaction is over; it is being extended until then, on `elapsed()`."""
+
+    def note_session(self, session_id: bytes) -> None:
+        """Note in which session the transaction is open, by its 16 bytes."""
+
+    def end_transaction(self, *, committed: bool, extended: bool = True, retry_as: Snooze | None = None) -> None:
+        """Go on as before, or as an attempt that has completed its task.
+
+        `extended` says whether the extension of the lease was written. `retry_as` stands for the error that it was
+        raised from, should the handler end with that error.
+        """
 
 
 def holding_lease(task: Task, renew: Callable[[timedelta], Op[None]], block: Callable[[], Op[T]]) -> Op[T]:

@@ -31,8 +31,8 @@ TURN: Final = 1_000
 WAITERS: Final = 1_000
 BEAT: Final = 0.001
 PATIENCE: Final = 60.0
-SETTLE: Final = 3.0
-"""Seconds until all of them wait; what they take for that is not measured."""
+SETTLE: Final = 1.0
+"""Seconds after the last one has begun to wait: its last look, and the opening of the stream."""
 
 
 def awaited(setting: Setting) -> list[Row]:
@@ -103,7 +103,7 @@ async def _watched(setting: Setting, place: Place, count: int, *, waiting: bool)
         async with AsyncQueue(setting.uri, namespace=place.queue.namespace) as queue:
             before = threading.active_count()
             waits = [asyncio.create_task(queue.wait(task, timeout=PATIENCE)) for task in tasks if waiting]
-            await asyncio.sleep(SETTLE)
+            await _settled(queue, len(waits))
             heart = Heart()
             beating = asyncio.create_task(heart.beat())
             fleet.go()
@@ -116,6 +116,17 @@ async def _watched(setting: Setting, place: Place, count: int, *, waiting: bool)
     if not all(ended):
         raise AssertionError("some were not seen to end")
     return heart.longest * 1_000, threads
+
+
+async def _settled(queue: AsyncQueue, count: int) -> None:
+    """Return once so many wait; what they take for that is not measured."""
+    inside = queue._base  # noqa: SLF001 -- nothing else tells who waits
+    deadline = time.monotonic() + PATIENCE
+    while count and not (inside._hand and len(inside._hand._results._waiting) == count):  # noqa: SLF001 -- as above
+        if time.monotonic() > deadline:
+            raise AssertionError("not all of them came to wait")
+        await asyncio.sleep(0.05)
+    await asyncio.sleep(SETTLE)
 
 
 class Heart:

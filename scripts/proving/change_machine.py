@@ -12,8 +12,10 @@ from pymongo.read_concern import ReadConcern
 
 from mongoq.core.errors import DependencyError, StorageUnavailable, WrongState
 from mongoq.core.lifecycle import WAITING, TaskState
-from mongoq.core.modification import Change, Modification
+from mongoq.core.modification import Change, Modification, Modified
 from mongoq.core.task import Task
+from mongoq.storage.commands import Op
+from mongoq.storage.control import Within
 from mongoq.storage.operations import bulk, requeue
 from mongoq.storage.operations.modify import apply
 from proving import change_model
@@ -128,7 +130,7 @@ class Machine(TaskMachine):
                 client[self.connection.database.name][self.context.tasks].find_one({}, session=session)
             for session, whole in zip(sessions, wholes, strict=True):
                 try:
-                    self.run(apply.modify(self.context, whole), session)
+                    self.run(_within(session, apply.modify(self.context, whole)))
                     made.append(session)
                 except (StorageUnavailable, DependencyError):
                     session.abort_transaction()
@@ -157,3 +159,8 @@ def _change(task: Task, role: str, which: int) -> Change:
         "priority": which % 3, "tags": {"n": which}, "queue": QUEUES[which % 2], "delay": which % 2 * 5,
     }  # fmt: skip
     return task.as_change(**{role: values[role]})
+
+
+def _within(session: Any, op: Op[Modified]) -> Op[Modified]:
+    done: Modified = yield Within(session, lambda: op)
+    return done

@@ -16,8 +16,9 @@ from mongoq.core.requests import ClaimRequest
 from mongoq.core.signals import Fail, Move, Retry, Snooze
 from mongoq.core.task import Task
 from mongoq.core.verdict import MOST_POISON_WEIGHT, Ending, Raised, Released, Returned
-from mongoq.storage.commands import Op, Within
-from mongoq.storage.operations import claims, enqueue, finish, leases
+from mongoq.storage.commands import Op
+from mongoq.storage.control import Within
+from mongoq.storage.operations import claims, enqueue, finish, leases, sweep
 from proving.compared import Compared
 from proving.task_model import error_queue
 
@@ -163,11 +164,11 @@ class TaskMachine(Compared):
         self.advance(max(0, (ends - self.clock.now()).total_seconds() + beyond))
         self.sweep("rescue")
 
-    @rule(sweep=st.sampled_from(["promote", "rescue", "expire"]))
-    def sweep(self, sweep: str) -> None:
-        """Move what time has moved."""
-        self.run(getattr(sweep, sweep)(self.context))
-        getattr(self.model, sweep)()
+    @rule(kind=st.sampled_from(["promote", "rescue", "expire"]))
+    def sweep(self, kind: str) -> None:
+        """Run one of the sweeps."""
+        self.run(getattr(sweep, kind)(self.context))
+        getattr(self.model, kind)()
 
 
 def _within(session: Any, op: Op[Task]) -> Op[Task]:

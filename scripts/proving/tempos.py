@@ -6,6 +6,7 @@ import asyncio
 import concurrent.futures
 import inspect
 import threading
+import time
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -117,3 +118,14 @@ def face(loop: LoopThread | None, *args: Any, **options: Any) -> Face:
         return AsyncQueue(*args, **options)
 
     return Face(loop.run(made()), loop)
+
+
+async def eventually(holds: Callable[[], Any], why: str, patience: float = 30) -> None:
+    """Let the loop run until it holds."""
+    deadline = time.monotonic() + patience
+    while True:
+        found = holds()
+        if await found if asyncio.iscoroutine(found) else found:
+            return
+        assert time.monotonic() < deadline, f"still not so: {why}"
+        await asyncio.sleep(0.02)

@@ -12,7 +12,7 @@ import pymongo
 import pytest
 from pymongo.errors import PyMongoError
 
-from mongoq import Queue
+from mongoq import Queue, StorageError
 from mongoq.cli import main
 from mongoq.embedded.server import find_mongod
 from proving.cluster import Cluster
@@ -94,6 +94,48 @@ def test_a_refusal_is_one_line_that_says_what_to_do(
     got, err = mongoq(uri + ("&" if "?" in uri else "?") + FAST, *command)
     assert got == code
     assert says in err
+
+
+@pytest.fixture
+def root(guarded: str) -> Iterator[pymongo.MongoClient[dict[str, Any]]]:
+    """Give a client of the server with users that may do everything."""
+    uri = f"mongodb://root:{CANARY}@{guarded}/?authSource=admin"
+    with pymongo.MongoClient[dict[str, Any]](uri, directConnection=True) as client:
+        yield client
+
+
+def _works(act: Callable[[], object]) -> bool:
+    try:
+        act()
+    except StorageError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("what", ["made again", "with another password", "a right taken and given"])
+def test_a_user_made_again_is_known_to_those_who_were_connected(
+    guarded: str, root: pymongo.MongoClient[dict[str, Any]], until: Until, what: str
+) -> None:
+    name = f"u{secrets.token_hex(3)}"
+    roles = ["readWriteAnyDatabase"]
+    root.admin.command("createUser", name, pwd=CANARY, roles=roles)
+    uri = f"mongodb://{name}:{CANARY}@{guarded}/?authSource=admin&directConnection=true&{FAST}"
+    with Queue(uri, namespace=name) as queue:
+        assert queue.new().key
+        if what == "a right taken and given":
+            root.admin.command("updateUser", name, roles=[])
+            until(lambda: not _works(queue.new), timeout=30, why="it is refused")
+            root.admin.command("updateUser", name, roles=roles)
+        else:
+            root.admin.command("dropUser", name)
+            until(lambda: not _works(queue.new), timeout=30, why="it is refused")
+            if what == "with another password":
+                root.admin.command("createUser", name, pwd="x" + CANARY, roles=roles)
+                until(lambda: not _works(queue.new), timeout=30, why="it is refused")
+                root.admin.command("updateUser", name, pwd=CANARY)
+            else:
+                root.admin.command("createUser", name, pwd=CANARY, roles=roles)
+        until(lambda: _works(queue.new), timeout=15, why="its connections authenticate again")
 
 
 def test_a_set_without_a_primary_is_exit_code_3_and_says_so(cluster: Cluster, mongoq: Cli, until: Until) -> None:

@@ -200,7 +200,8 @@ def test_what_is_no_task_among_many_is_named_by_its_place(ground: Any, item: Any
 
 
 def test_a_mapping_that_fails_stores_nothing(ground: Any) -> None:
-    ground.refuses(lambda: ground.queue.new(payload=Liar()), RuntimeError)
+    error = ground.refuses(lambda: ground.queue.new(payload=Liar()), InvalidTask)
+    assert "RuntimeError" in str(error)
 
 
 def test_an_iterable_that_fails_stores_nothing(ground: Any) -> None:

@@ -21,14 +21,12 @@ from tests.hostile.test_documents import LONG_AGO
 PACKAGE = Path(mongoq.__file__).parent
 RUNS = {"eval", "exec", "compile", "__import__", "import_module", "marshal", "shelve", "yaml", "dill", "cloudpickle"}
 PIPES = {
-    "worker/executors/child.py",
-    "worker/executors/children.py",
-    "worker/executors/processes.py",
+    *(f"worker/executors/{name}.py" for name in ("blueprint", "child", "child_outcome", "child_process")),
     "worker/handlers/signature.py",
 }
 """A worker and its own children speak in pickles, over a pipe that nobody else has."""
-MAY_IMPORT = {"cli/worker.py"}
-"""The user names the handler on the command line."""
+MAY_IMPORT = {"__init__.py", "cli/worker.py"}
+"""The names of the worker are a list of the package's own; the user names the handler on the command line."""
 
 
 def names_in(path: Path) -> Iterator[str]:

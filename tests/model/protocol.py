@@ -1,9 +1,9 @@
 """The protocol of one task, small enough to look at every state it can reach.
 
 One document, as the primary has it and as a majority has it; two workers, a producer, sweeps; time in ticks. A reply
-may be lost, a worker may stop for any time (it just takes no step) or die, the primary may be replaced by one that
-lacks what no majority had, the server's clock may jump. Each rule can be broken, by the name that stands where it is
-followed: then the search must find the promise that does not hold any more.
+may be lost, a renewal may arrive late, a worker may stop for any time (it just takes no step) or die, the primary may
+be replaced by one that lacks what no majority had, the server's clock may jump. Each rule can be broken, by the name
+that stands where it is followed: then the search must find the promise that does not hold any more.
 """
 
 from collections.abc import Callable, Iterator
@@ -33,6 +33,8 @@ class State(NamedTuple):
     doc: Doc = Doc()
     safe: Doc = Doc()  # what a majority has
     workers: tuple[Worker, ...] = (Worker(), Worker())
+    late: tuple[int, int] | None = None  # a renewal on its way: its token, and the ticks until the end that it asks for
+    delays: int = 0  # how many renewals may still be on their way for long
     seen: tuple[str, int] | None = None  # what a sweep found, and may write at any time later
     enqueued: bool = False  # acknowledged, as the completions are
     completed: int = 0
@@ -52,9 +54,11 @@ PROMISES: Final[dict[str, Callable[[State], object]]] = {
 }
 
 
-def explore(*broken: str, claims: int = 2, failovers: int = 1) -> tuple[int, str, list[str]]:
+def explore(*broken: str, claims: int = 2, failovers: int = 1, delays: int = 0) -> tuple[int, str, list[str]]:
     """Look at every state, nearest first: how many, the first promise that breaks, and the shortest way there."""
-    ahead, known = [(State(frozenset(broken), claims, failovers), list[str]())], set[State]()
+    if "a lease goes back" in broken:
+        delays = 1
+    ahead, known = [(State(frozenset(broken), claims, failovers, delays=delays), list[str]())], set[State]()
     for state, way in ahead:
         if fault := next((promise for promise, breaks in PROMISES.items() if breaks(state)), state.fault):
             return len(known), fault, way
@@ -76,7 +80,13 @@ def _steps(s: State) -> Iterator[tuple[str, State]]:
     for label, ticks, countdown in (("a tick passes", 1, 1), ("the server's clock jumps ahead", LEASE, 0)):
         doc, safe = (doc._replace(until=max(doc.until - ticks, 0)) for doc in (s.doc, s.safe))
         workers = tuple(w._replace(left=max(w.left - countdown, 0)) for w in s.workers)
-        yield label, s._replace(doc=doc, safe=safe, workers=workers, jumped=s.jumped or not countdown)
+        late = s.late and (s.late[0], max(s.late[1] - ticks, 0))
+        yield label, s._replace(doc=doc, safe=safe, workers=workers, late=late, jumped=s.jumped or not countdown)
+    if s.late:
+        until = s.late[1] if "a lease goes back" in s.broken else max(s.doc.until, s.late[1])
+        held = s.doc.state == "running" and s.doc.token == s.late[0]
+        doc = s.doc._replace(until=until) if held else s.doc
+        yield "a late renewal arrives", s._replace(doc=doc, late=None)
     yield from _sweep(s)
     for me in (0, 1):
         yield from ((f"{'AB'[me]} {label}", step) for label, step in (*_claim(s, me), *_end(s, me)))
@@ -126,6 +136,8 @@ def _end(s: State, me: int) -> Iterator[tuple[str, State]]:
         failed = done._replace(state="scheduled", attempts=doc.attempts + ("attempts at failure" in s.broken), until=1)
         if w.phase in ("held", "ran"):
             yield from _write("renews", doc._replace(until=LEASE), _be(s, me, w._replace(left=LEASE)), s)
+        if w.phase == "held" and s.delays:
+            yield "renews, and it takes long", s._replace(late=(w.mine.token, LEASE), delays=s.delays - 1)
         if w.phase == "ran":
             yield from _write("fails", failed, idle, idle)
         if w.phase in ("ran", "ended"):

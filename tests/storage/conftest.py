@@ -19,8 +19,9 @@ from mongoq.core.requests import ClaimRequest
 from mongoq.core.task import Task
 from mongoq.core.verdict import MOST_POISON_WEIGHT, Ending
 from mongoq.embedded.server import EmbeddedServer
-from mongoq.storage.commands import Op, Within
+from mongoq.storage.commands import Op
 from mongoq.storage.context import Context
+from mongoq.storage.control import Within
 from mongoq.storage.documents import filters
 from mongoq.storage.operations import claims, enqueue, finish, queries, schema
 from mongoq.storage.operations.modify import apply

@@ -8,12 +8,22 @@ from typing import Any
 import pytest
 
 from mongoq.core.backoff import Linear
+from mongoq.core.clock import elapsed
 from mongoq.core.errors import InvalidTask, LeaseLost, TaskNotFound
+from mongoq.core.events import Telemetry
 from mongoq.core.lifecycle import Event, TaskState
+from mongoq.core.modification import Modification
+from mongoq.core.new_task import NewTask
 from mongoq.core.signals import Cancel, Fail, Move, Retry, Snooze
 from mongoq.core.verdict import Ending, Raised, Released, Returned, Verdict
 from mongoq.storage.operations import bulk, finish, leases, sweep
 from mongoq.storage.operations.decide import Ended
+from mongoq.worker.attempt import LiveAttempt
+from mongoq.worker.manual.keepalive import Read
+from mongoq.worker.runtime import Runtime
+from mongoq.worker.services.finisher import Finisher
+from mongoq.worker.services.prefetch import Prefetch
+from mongoq.worker.stages import Completion, Stage
 
 ENDINGS: list[Ending] = [
     Returned({"n": 1}),
@@ -228,3 +238,62 @@ def test_a_renewal_prolongs_only_what_is_held(store: Any) -> None:
     assert list(store.run(leases.look(store.context, claims))) == claims[1:]
     assert store.get(tasks[1].key).lease_until == store.clock.now() + timedelta(seconds=30)
     assert store.get(tasks[1].key).version == tasks[1].version
+
+
+GONE = {
+    "it ended elsewhere and was deleted": lambda store, key: store.end(store.claim()[0], Returned()),
+    "an operator deleted it": lambda store, key: store.run(bulk.delete(store.context, key)),
+}
+
+
+@pytest.mark.parametrize("gone", GONE)
+@pytest.mark.parametrize("follow_up", [False, True], ids=["plain", "with a follow-up"])
+def test_who_comes_after_its_lease_takes_a_missing_task_for_lost(
+    make_store: Callable[..., Any], gone: str, follow_up: bool
+) -> None:
+    store = make_store(keep_completed=0)
+    key = store.new().key
+    [task] = store.claim()
+    store.clock.advance(60)
+    assert store.run(sweep.rescue(store.context)).moved == 1
+    GONE[gone](store, key)
+    assert store.list() == []
+    with pytest.raises(LeaseLost):
+        store.end(task, Returned(NewTask(key="next") if follow_up else None))
+    assert store.list() == [], "no follow-up either"
+
+
+@pytest.mark.parametrize(
+    "changes", [None, Modification(insert=[NewTask(key="next")])], ids=["plain", "with a follow-up"]
+)
+def test_a_worker_that_stood_still_before_it_wrote_is_told_the_truth(
+    make_store: Callable[..., Any], changes: Any
+) -> None:
+    store = make_store(keep_completed=0)
+    store.new()
+    [task] = store.claim()
+    runtime = Runtime(store.context, store.run, "w", Telemetry())
+    attempt = LiveAttempt(Read(task), store.options.policy, elapsed() - store.options.policy.lease.total_seconds())
+    attempt.claimed_at = elapsed()
+    runtime.ledger.claim([attempt])
+    store.clock.advance(60)
+    store.run(sweep.rescue(store.context))
+    store.end(store.claim()[0], Returned())
+    attempt.end()
+    runtime.ledger._ended.append(Completion(attempt, Verdict(Event.COMPLETE, keep=timedelta(0), modification=changes)))
+    Finisher(runtime, Prefetch(), lambda *_: Verdict(Event.COMPLETE)).step(elapsed())
+    assert attempt.stage is Stage.LOST
+    assert store.list() == []
+
+
+def test_who_was_in_time_and_asks_again_is_told_that_it_is_done(make_store: Callable[..., Any]) -> None:
+    """The reply to a deletion was lost, and the lease has run out since."""
+    store = make_store(keep_completed=0)
+    store.new()
+    [task] = store.claim()
+    attempt = LiveAttempt(Read(task), store.options.policy, elapsed())
+    assert not attempt.late
+    verdict = Verdict(Event.COMPLETE, keep=timedelta(0))
+    assert store.run(finish.finish(store.context, [Ended(task, verdict, attempt.late)])) == ([], [])
+    attempt.lease_until = elapsed() - 1
+    assert store.run(finish.finish(store.context, [Ended(task, verdict, attempt.late)])) == ([], [])

@@ -13,10 +13,11 @@ from mongoq.core.clock import elapsed
 from mongoq.core.errors import LeaseLost, StorageUnavailable
 from mongoq.core.events import Telemetry
 from mongoq.core.options import Policy
-from mongoq.core.signals import Interruption
+from mongoq.core.signals import Interruption, Snooze
 from mongoq.core.task import Task
-from mongoq.storage.commands import Find, Op
-from mongoq.storage.operations import leases, sweep
+from mongoq.core.verdict import Raised
+from mongoq.storage.commands import Find, KeyTaken, Op, UpdateMany
+from mongoq.storage.operations import bulk, heartbeat, leases, sweep
 from mongoq.worker.attempt import LiveAttempt
 from mongoq.worker.manual.keepalive import Read
 from mongoq.worker.runtime import Runtime
@@ -121,6 +122,87 @@ def test_a_renewal_that_a_transaction_stops_does_not_keep_the_renewer_busy(store
     assert kept.lost == []
     assert kept.runtime.ledger.due(elapsed()) == {}, "it rests"
     assert list(kept.runtime.ledger.due(elapsed() + 6)) == [30.0], "and is tried again while its lease lasts"
+
+
+def late(store: Any, op: Op[Any]) -> Any:
+    """The write of an operation, made now, on its way until it is sent."""
+    command = next(op)
+
+    def send() -> Op[Any]:
+        return (yield command)
+
+    return lambda: store.run(send())
+
+
+def test_a_renewal_that_arrives_behind_a_newer_one_takes_no_lease_back(store: Any) -> None:
+    store.new()
+    [task] = store.claim()
+    claims = [(task.key, task.token)]
+    arrives = late(store, leases.renew(store.context, claims, LEASE))
+    store.clock.advance(20)
+    assert not any(store.run(leases.renew(store.context, claims, LEASE)))
+    arrives()
+    assert store.get(task.key).lease_until == store.clock.now() + LEASE
+
+
+def test_a_renewal_by_hand_for_less_does_not_shorten_the_lease(store: Any) -> None:
+    store.new()
+    [task] = store.claim()
+    store.run(leases.renew_each(store.context, [task], timedelta(hours=1)))
+    store.run(leases.renew_each(store.context, [task], SECOND))
+    assert store.get(task.key).lease_until == store.clock.now() + timedelta(hours=1)
+
+
+def test_a_lease_that_is_brought_back_late_stays_as_a_newer_write_left_it(store: Any) -> None:
+    store.new()
+    [task] = store.claim()
+    claims = [(task.key, task.token)]
+    store.run(leases.renew(store.context, claims, timedelta(hours=1)))
+    op = leases.renew(store.context, claims, LEASE, bring_back=True)
+    found = store.run(leases.look(store.context, claims))
+    assert isinstance(next(op), Find)
+    command = op.send([{"_id": task.key, "token": task.token, "lease_until": found[claims[0]].until}])
+    store.clock.advance(20)
+    assert not any(store.run(leases.renew(store.context, claims, LEASE, bring_back=True)))
+    assert store.get(task.key).lease_until == store.clock.now() + LEASE
+
+    def send() -> Op[Any]:
+        return (yield command)
+
+    assert store.run(send()) == 0, "it arrives now"
+    assert store.get(task.key).lease_until == store.clock.now() + LEASE
+
+
+@pytest.mark.parametrize("request_", [bulk.cancel, lambda context, key: bulk.cancel_all(context, {"_id": key}, None)])
+def test_a_cancel_request_that_arrives_late_does_not_reach_a_later_claim(store: Any, request_: Any) -> None:
+    key = store.new().key
+    [task] = store.claim()
+    op = request_(store.context, key)
+    command = next(op)
+
+    def send(command: Any) -> Op[Any]:
+        return (yield command)
+
+    while not (isinstance(command, UpdateMany) and "cancel_requested" in str(command.update)):
+        command = op.send(store.run(send(command)))
+    store.end(task, Raised(Snooze(0)))
+    store.run(sweep.promote(store.context))
+    assert [one.key for one in store.claim()] == [key]
+    assert store.run(send(command)) == 0
+    assert not store.get(key).cancel_requested
+
+
+def test_a_heartbeat_that_arrives_behind_a_newer_one_is_dropped(store: Any) -> None:
+    facts = {"host": "h", "pid": 1, "queues": [], "workers": 1}
+    arrives = late(store, heartbeat.beat(store.context, "w", {**facts, "running": 1}))
+    store.clock.advance(5)
+    store.run(heartbeat.beat(store.context, "w", {**facts, "running": 2}))
+    with pytest.raises(KeyTaken):
+        arrives()
+    store.clock.advance(-5)
+    store.run(heartbeat.beat(store.context, "w", {**facts, "running": 3}))
+    [worker] = store.run(heartbeat.workers(store.context))
+    assert (worker.running, worker.seen_at) == (2, store.clock.now() + timedelta(seconds=5))
 
 
 class Doubtful:

@@ -8,10 +8,10 @@ import pytest
 
 from mongoq.core.errors import MongoqError
 from mongoq.core.lifecycle import TaskState
-from mongoq.core.signals import Fail, Move
+from mongoq.core.signals import Fail, Move, Retry
 from mongoq.core.verdict import Raised
 from mongoq.storage.commands import Command, Find, Op, UpdateMany
-from mongoq.storage.operations import requeue, sweep
+from mongoq.storage.operations import bulk, requeue, sweep
 
 ERROR = Raised(ValueError("no"))
 ENDINGS = [ERROR, Raised(Fail("no"))]
@@ -93,6 +93,38 @@ def test_failed_tasks_run_again_with_a_fresh_count(store: Any) -> None:
     assert (len(task.errors), task.finished_at) == (1, None)
     assert "purge_at" not in store.document(key)
     assert [claimed.key for claimed in store.claim()] == [key]
+
+
+@pytest.mark.parametrize(
+    "again",
+    [
+        requeue.rerun,
+        lambda context, key: requeue.rerun_all(context, [key], None, TaskState.CANCELLED),
+        lambda context, key: requeue.rerun_all(context, None, "default", TaskState.CANCELLED),
+    ],
+    ids=["one", "by key", "of a queue"],
+)
+def test_a_task_that_is_set_going_again_leaves_its_cancel_request_behind(store: Any, again: Any) -> None:
+    key = store.new().key
+    [task] = store.claim()
+    assert store.run(bulk.cancel(store.context, key)).cancel_requested
+    store.end(task, Raised(Retry()))
+    assert store.get(key).state is TaskState.CANCELLED
+    store.run(again(store.context, key))
+
+    assert not store.get(key).cancel_requested
+    [task] = store.claim()
+    assert not task.cancel_requested
+    store.end(task, Raised(Retry()))
+    assert store.get(key).state is TaskState.SCHEDULED, "nobody has asked for its end in this life"
+
+
+def test_what_is_sent_home_leaves_its_cancel_request_behind(make_store: Callable[..., Any]) -> None:
+    store = make_store(error_queue=True)
+    key = fail(store)
+    store.collection.update_one({"_id": key}, {"$set": {"cancel_requested": True}})
+    assert store.run(requeue.redrive(store.context, "default/err", None)) == 1
+    assert (store.get(key).queue, store.get(key).cancel_requested) == ("default", False)
 
 
 def test_only_failed_tasks_of_the_queue_run_again(store: Any) -> None:

@@ -9,11 +9,17 @@ from typing import Any
 
 import pytest
 
+from mongoq.core.errors import StorageUnavailable
+from mongoq.core.events import Telemetry
 from mongoq.core.lifecycle import Event, TaskState
 from mongoq.core.requests import ClaimRequest
 from mongoq.core.verdict import Verdict
+from mongoq.storage.commands import Bulk, Delete, Op, UpdateMany
 from mongoq.storage.operations import claims, finish, leases, skip_locked, sweep
 from mongoq.storage.operations.decide import Ended
+from mongoq.storage.operations.skip_locked import LOOK_AGAIN_EVERY
+from mongoq.worker.runtime import Runtime
+from mongoq.worker.services.claimer import Claimer
 
 MINUTE = timedelta(minutes=1)
 
@@ -105,6 +111,102 @@ def test_many_that_a_transaction_holds_do_not_hide_those_behind_them(
     with held_by_a_transaction(store, *held):
         assert store.run(sweep.promote(store.context)).moved >= 3
     assert sum(store.get(key).state is TaskState.READY for key in free) >= 3
+
+
+@contextmanager
+def stopped(store: Any) -> Iterator[None]:
+    """The server takes no writes, as while a backup copies its files."""
+    admin = store.connection.database.client.admin
+    admin.command("fsync", lock=True)
+    try:
+        yield
+    finally:
+        admin.command("fsyncUnlock")
+
+
+def busy(op: Op[Any], store: Any) -> Any:
+    """Run an operation on a server that takes 1.5 s for every write, but for those of transactions."""
+
+    def slow() -> Op[Any]:
+        command: Any = next(op)
+        try:
+            while True:
+                limit = getattr(command, "timeout", None) if isinstance(command, UpdateMany | Bulk | Delete) else None
+                try:
+                    if limit is not None and limit < timedelta(seconds=1.5):
+                        raise StorageUnavailable("MongoDB did not finish in time", code=50, ambiguous=True)
+                    reply = yield command
+                except Exception as error:  # noqa: BLE001 -- all of them are the operation's
+                    command = op.throw(error)
+                else:
+                    command = op.send(reply)
+        except StopIteration as done:
+            return done.value
+
+    return store.run(slow())
+
+
+def claim(store: Any) -> Op[Any]:
+    store.new(key="mine")
+    return claims.claim_many(store.context, ClaimRequest(("default",), "w", 4), poison_budget=0)
+
+
+def renewal(store: Any) -> Op[Any]:
+    store.new(key="mine")
+    return leases.renew(store.context, [(task.key, task.token) for task in store.claim()], MINUTE)
+
+
+def ending(store: Any) -> Op[Any]:
+    store.new(key="mine")
+    verdict = Verdict(Event.COMPLETE, keep=MINUTE)
+    return finish.finish(store.context, [Ended(task, verdict) for task in store.claim()])
+
+
+def promotion(store: Any) -> Op[Any]:
+    store.new(key="mine", delay=1)
+    store.clock.advance(2)
+    return sweep.promote(store.context)
+
+
+WRITES = [claim, renewal, ending, promotion]
+
+
+@pytest.mark.parametrize("write", WRITES)
+def test_a_server_that_stops_is_not_taken_for_somebody_s_transaction(store: Any, write: Any) -> None:
+    op = write(store)
+    with stopped(store), pytest.raises(StorageUnavailable):
+        store.run(op)
+
+
+@pytest.mark.parametrize("write", WRITES)
+def test_a_write_that_takes_longer_than_a_second_is_not_blocked(store: Any, write: Any) -> None:
+    result = busy(write(store), store)
+    if isinstance(result, claims.Claim):
+        assert ([task.key for task in result.tasks], result.blocked) == (["mine"], [])
+    elif isinstance(result, sweep.Swept):
+        assert (result.moved, result.blocked) == (1, ())
+    else:
+        assert not any(result)
+
+
+def test_what_a_transaction_held_is_claimed_as_soon_as_it_has_ended(store: Any) -> None:
+    for key, priority in (("urgent", 9), ("later", 1), ("last", 0)):
+        store.new(key=key, priority=priority)
+    got: list[str] = []
+    now = [1000.0]
+    runtime = Runtime(store.context, store.run, "w", Telemetry(), elapsed=lambda: now[0])
+    request = ClaimRequest(("default",), "w")
+    claimer = Claimer(runtime, request, lambda attempts: got.extend(attempt.key for attempt in attempts))
+    with held_by_a_transaction(store, "urgent"):
+        for _ in range(3):
+            claimer.claim(1)
+            now[0] += LOOK_AGAIN_EVERY
+            if got:
+                break
+        assert got == ["later"]
+        assert list(claimer._blocked.keys(now[0])) == ["urgent"]
+    claimer.claim(1)
+    assert got == ["later", "urgent"]
 
 
 def test_a_sweep_skips_the_keys_that_it_is_given(store: Any) -> None:

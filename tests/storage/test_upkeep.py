@@ -153,7 +153,7 @@ def test_waiting_tasks_expire_and_running_ones_do_not(store: Any) -> None:
     running = store.new(expires_at=store.clock.now() + 5 * SECOND).key
     store.claim()
     ready = store.new(expires_at=store.clock.now() + 5 * SECOND).key
-    scheduled = store.new(expires_at=store.clock.now() + 5 * SECOND, delay=60).key
+    scheduled = store.new(expires_at=store.clock.now() + 5 * SECOND, delay=4).key
     assert store.run(sweep.expire(store.context)) == Swept(0, 5 * SECOND)
     store.clock.advance(5)
 

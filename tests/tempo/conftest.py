@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import gc
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 import pytest
 
+from mongoq import AsyncQueue
 from proving.tempos import Face, LoopThread, face
 
 
@@ -37,3 +39,22 @@ def make(request: pytest.FixtureRequest, uri: str) -> Iterator[Callable[..., Fac
 @pytest.fixture
 def queue(make: Callable[..., Face]) -> Face:
     return make()
+
+
+@pytest.fixture
+def serve(uri: str, loop: LoopThread) -> Callable[..., None]:
+    """Give `serve(body, **options)`: run a body with a queue on an event loop."""
+
+    async def served(body: Callable[[AsyncQueue], Awaitable[None]], options: dict[str, Any]) -> None:
+        async with AsyncQueue(uri, **{"namespace": f"t-{secrets.token_hex(4)}", "grace": 1, **options}) as queue:
+            await queue.init()
+            await body(queue)
+
+    return lambda body, **options: loop.run(served(body, options))
+
+
+@pytest.fixture
+def unclosed() -> Iterator[None]:
+    """Let the sockets that PyMongo leaves to the garbage collector end with the test that left them."""
+    yield
+    gc.collect()

@@ -35,9 +35,9 @@ from mongoq.storage.commands import (
     Op,
     PartlyWritten,
     Removing,
-    Transact,
     UpdateMany,
 )
+from mongoq.storage.control import Transact
 from mongoq.storage.drivers.mongomock import MemoryDriver
 from mongoq.testing import ServerClock, memory_async_queue, memory_queue, run_due
 

@@ -12,8 +12,9 @@ from mongoq.core.keys import KeyMaker
 from mongoq.core.lifecycle import TaskState
 from mongoq.core.options import Policy, checked_options
 from mongoq.core.task import Task
-from mongoq.storage.commands import Command, Find, Op, Transact
+from mongoq.storage.commands import Command, Find, Op
 from mongoq.storage.context import Context
+from mongoq.storage.control import Transact
 from mongoq.storage.documents.decoding import Unread
 from mongoq.worker.attempt import LiveAttempt
 
@@ -137,10 +138,10 @@ def drive() -> Callable[..., tuple[list[Any], Any]]:
         try:
             command = next(op)
             while True:
-                assert not isinstance(command, Transact), "drive its body"
                 commands.append(_plain(command))
                 assert left, f"an unexpected command: {command}"
                 reply = left.pop(0)
+                assert not isinstance(command, Transact) or isinstance(reply, Exception), "drive its body"
                 command = op.throw(reply) if isinstance(reply, Exception) else op.send(_as_read(command, reply))
         except StopIteration as done:
             assert not left, f"it ended without asking for {left}"

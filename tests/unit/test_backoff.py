@@ -108,9 +108,10 @@ durations = st.one_of(
     st.integers(0, int(LIMIT)),
     st.floats(0, LIMIT),
 )
+maxima = st.one_of(st.timedeltas(min_value=timedelta(milliseconds=1), max_value=LONGEST), st.integers(1, int(LIMIT)))
 backoffs: st.SearchStrategy[Backoff] = st.one_of(
-    st.builds(Linear, durations, durations),
-    st.builds(Exponential, durations, st.floats(1, 1000) | st.integers(1, 1000), durations, st.booleans()),
+    st.builds(Linear, durations, maxima),
+    st.builds(Exponential, durations, st.floats(1, 1000) | st.integers(1, 1000), maxima, st.booleans()),
     st.builds(Constant, durations),
     st.builds(Ladder, st.lists(durations, min_size=1, max_size=20)),
 )

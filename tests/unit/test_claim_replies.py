@@ -21,12 +21,14 @@ from mongoq.storage.commands import Find, Op, UpdateMany
 from mongoq.storage.context import Context
 from mongoq.storage.documents import indexes
 from mongoq.storage.documents.codec import CODEC
-from mongoq.storage.operations import claims
+from mongoq.storage.operations import claims, skip_locked
 
 Drive = Callable[..., tuple[list[Any], Any]]
 Make = Callable[..., dict[str, Any]]
 NOW = FrozenClock().now()
 LOST_REPLY = StorageUnavailable("the connection was lost", ambiguous=True)
+CONFLICT = StorageUnavailable("another write met this transaction", code=112)
+FREE = skip_locked._Undone()
 NO_SERVER = StorageUnavailable("nobody answers")
 
 
@@ -121,9 +123,9 @@ def test_what_a_lost_claim_did_not_reach_is_claimed_under_the_same_token(
 ) -> None:
     found = [make_document(_id=key) for key in "abc"]
     held = [row(key) for key in "abc"]
-    commands, claim = drive(claim_many(context), found, LOST_REPLY, [{"_id": "b"}], matched(1), matched(0), held)
-    assert commands[3].where["_id"] == "b"
-    assert commands[3].update["$set"]["token"] == commands[1].update["$set"]["token"]
+    commands, claim = drive(claim_many(context), found, LOST_REPLY, [{"_id": "b"}], FREE, matched(1), matched(0), held)
+    assert commands[4].where["_id"] == "b"
+    assert commands[4].update["$set"]["token"] == commands[1].update["$set"]["token"]
     assert (keys(claim), claim.lost) == (["a", "b", "c"], 0)
 
 
@@ -132,7 +134,9 @@ def test_a_task_that_a_transaction_holds_is_passed_over(drive: Drive, context: C
     found = [make_document(_id=key) for key in "abc"]
     left = [{"_id": "b"}, {"_id": "c"}]
     held = [row("a"), row("b", None, "before"), row("c")]
-    _, claim = drive(claim_many(context), found, LOST_REPLY, left, LOST_REPLY, left, matched(1), matched(0), held)
+    conflict = [CONFLICT, None, CONFLICT]
+    replies = [found, LOST_REPLY, left, *conflict, *conflict, FREE, matched(1), matched(0), held]
+    _, claim = drive(claim_many(context), *replies)
     assert (keys(claim), claim.blocked, claim.lost) == (["a", "c"], ["b"], 0)
     assert claim.more, "there is one left"
 

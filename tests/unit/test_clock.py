@@ -5,7 +5,15 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from mongoq.core.clock import MEASURE_EVERY, SLOWEST_MEASUREMENT, FrozenClock, ServerClock, elapsed
+from mongoq.core.clock import (
+    GOOD_MEASUREMENT,
+    MEASURE_AGAIN_AFTER,
+    MEASURE_EVERY,
+    SLOWEST_MEASUREMENT,
+    FrozenClock,
+    ServerClock,
+    elapsed,
+)
 
 FAR = datetime(2040, 1, 1, tzinfo=UTC)
 NEAR = timedelta(milliseconds=250)
@@ -35,6 +43,28 @@ def test_the_server_is_taken_to_have_answered_halfway() -> None:
     clock = measured(FAR, took=0.8)
     assert clock.now() >= FAR + timedelta(seconds=0.399)
     assert clock.now() < FAR + timedelta(seconds=0.4) + NEAR
+
+
+@pytest.mark.parametrize("answered", [0.0, 0.2, 0.45, 0.9], ids=str)
+def test_whenever_the_server_answered_its_time_lies_between_the_bounds(answered: float) -> None:
+    """The reply to a question of 0.9 s says nothing about when within that time the server looked at its clock."""
+    clock = ServerClock()
+    received = elapsed()
+    clock.measured(FAR, received - 0.9, received)
+    true = FAR + timedelta(seconds=0.9 - answered)  # when the reply came
+    assert clock.earliest() <= true + timedelta(seconds=elapsed() - received)
+    assert clock.latest() >= true
+    assert timedelta(seconds=0.9) <= clock.latest() - clock.earliest() < timedelta(seconds=0.9) + NEAR
+    assert clock.earliest() <= clock.now() <= clock.latest()
+
+
+def test_a_measurement_that_took_long_is_repeated_soon() -> None:
+    clock = ServerClock()
+    then = elapsed() - MEASURE_AGAIN_AFTER - 0.1
+    clock.measured(FAR, then - GOOD_MEASUREMENT / 2, then)
+    assert not clock.wants_measuring()
+    clock.measured(FAR, then - GOOD_MEASUREMENT * 2, then)
+    assert clock.wants_measuring()
 
 
 def test_a_clock_in_doubt_measures_again_and_goes_on_meanwhile() -> None:

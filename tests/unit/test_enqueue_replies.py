@@ -16,6 +16,7 @@ from mongoq.core.errors import DuplicateTask, InvalidTask, StorageRefused, Stora
 from mongoq.core.new_task import NewTask, each
 from mongoq.storage.commands import KeyTaken, Op, PartlyWritten
 from mongoq.storage.context import Context
+from mongoq.storage.control import Pause
 from mongoq.storage.drivers.blocking import BlockingDriver
 from mongoq.storage.drivers.connection import Connection
 from mongoq.storage.operations import enqueue
@@ -51,10 +52,23 @@ def test_a_taken_unique_value_leads_to_its_unfinished_task(drive: Drive, context
     assert existing.key == "k1"
 
 
-def test_a_task_that_ended_before_it_could_be_read_is_a_duplicate_all_the_same(drive: Drive, context: Context) -> None:
-    lost_twice: tuple[Any, ...] = (KeyTaken("unique"), [], KeyTaken("unique"), [])
-    with pytest.raises(DuplicateTask):
-        drive(enqueue.new(context, NewTask(unique="u1", on_conflict="skip")), *lost_twice)
+@pytest.mark.parametrize("options", [{"unique": "u1"}, {"key": "k1"}])
+def test_skip_goes_on_until_either_task_is_there(
+    drive: Drive, context: Context, make_document: Make, options: dict[str, Any]
+) -> None:
+    taken = KeyTaken("unique" if "unique" in options else "_id")
+    rounds: list[Any] = [taken, [], taken, [], None, taken, [], None, taken, [make_document(unique="u1")]]
+    commands, existing = drive(enqueue.new(context, NewTask(**options, on_conflict="skip")), *rounds)
+    assert existing.key == "k1"
+    assert [type(command) for command in commands].count(Pause) == 2
+
+
+def test_one_that_is_never_found_is_told_as_such(
+    drive: Drive, context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(enqueue, "SKIPPED_FOR", -1.0)
+    with pytest.raises(StorageUnavailable, match="call again"):
+        drive(enqueue.new(context, NewTask(unique="u1", on_conflict="skip")), KeyTaken("unique"), [])
 
 
 def test_a_unique_value_set_free_meanwhile_is_taken(drive: Drive, context: Context) -> None:
@@ -122,10 +136,9 @@ def test_those_whose_holder_is_gone_are_tried_once_more_together(drive: Drive, c
     chunk = drafted(context, *(NewTask(unique=value, on_conflict="skip") for value in "abc"))
     taken = PartlyWritten({0: KeyTaken("unique"), 2: KeyTaken("unique")})
     again = PartlyWritten({1: KeyTaken("unique")})
-    commands, others = drive(enqueue.together(context, chunk), taken, [], again, [])
+    commands, others = drive(enqueue.together(context, chunk), taken, [], again, [{"_id": "there", "unique": "c"}])
     assert [len(command.bodies) for command in (commands[0], commands[2])] == [3, 2]
-    assert list(others) == [2]
-    assert isinstance(others[2], DuplicateTask)
+    assert others == {2: {"_id": "there", "unique": "c"}}
 
 
 def test_another_refusal_among_taken_keys_is_not_taken_for_one(drive: Drive, context: Context) -> None:
@@ -135,7 +148,7 @@ def test_another_refusal_among_taken_keys_is_not_taken_for_one(drive: Drive, con
     assert [type(others[place]) for place in range(3)] == [DuplicateTask, StorageRefused, StorageRefused]
 
 
-def chunks_of(context: Context, count: int, *, then: Exception | None = None) -> Iterator[list[Draft]]:
+def chunks_of(context: Context, count: int, *, then: BaseException | None = None) -> Iterator[list[Draft]]:
     """Full chunks, and the end or an error."""
     yield from enqueue.chunks(context, each([{}] * count * enqueue.CHUNK, {}))
     if then:
@@ -189,12 +202,25 @@ def test_a_stream_is_drawn_on_in_the_caller_s_thread_and_sent_in_the_caller_s_co
     assert not drawers & {thread for _, thread in sending.senders}, "full chunks go by a helper"
 
 
-@pytest.mark.parametrize("fault", [InvalidTask("no"), ZeroDivisionError()], ids=["a bad task", "the caller's own"])
-def test_what_was_sent_before_a_fault_counts(context: Context, fault: Exception) -> None:
+@pytest.mark.parametrize(
+    "fault", [InvalidTask("no"), ZeroDivisionError(), KeyboardInterrupt(), SystemExit(1)], ids=repr
+)
+def test_what_was_sent_before_a_fault_counts(context: Context, fault: BaseException) -> None:
     with pytest.raises(type(fault)) as caught:
         Sending(lambda _: {}).stream(chunks_of(context, 3, then=fault))
     assert caught.value.__notes__ == ["tasks enqueued before it: 3,000"]
-    assert getattr(caught.value, "enqueued", 3_000) == 3_000
+    assert vars(caught.value)["enqueued"] == 3_000
+
+
+def test_one_who_is_interrupted_while_it_waits_for_a_chunk_is_told_what_may_be_there(context: Context) -> None:
+    def answer(number: int) -> enqueue.Others:
+        if number == 2:
+            raise KeyboardInterrupt
+        return {}
+
+    with pytest.raises(KeyboardInterrupt) as caught:
+        Sending(answer).stream(chunks_of(context, 3))
+    assert caught.value.__notes__ == ["tasks enqueued before it: 1,000, and perhaps some of the 1,000 after them"]
 
 
 def test_an_error_of_the_server_comes_before_a_later_fault(context: Context) -> None:

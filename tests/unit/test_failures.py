@@ -11,7 +11,7 @@ from pymongo.errors import PyMongoError
 
 from mongoq.core.errors import ConfigurationError, IndexMissing, QueueClosed, StorageRefused, StorageUnavailable
 from mongoq.storage.commands import KeyTaken, PartlyWritten
-from mongoq.storage.drivers.errors import AMBIGUOUS, translated
+from mongoq.storage.drivers.errors import AMBIGUOUS, TRANSIENT, has_label, is_transient, translated
 
 SECRET = "4111-secret"
 
@@ -190,3 +190,46 @@ def test_a_malformed_uri_is_refused_without_quoting_it() -> None:
     meant = translated(driver.InvalidURI(f'Bad database name "{SECRET}@localhost/shop"'), "")
     assert isinstance(meant, ConfigurationError)
     assert SECRET not in str(meant)
+
+
+NO_SESSIONS = "Sessions are not supported by this MongoDB deployment"
+
+
+def test_a_server_without_sessions_is_one_that_changes_its_role() -> None:
+    meant = translated(driver.ConfigurationError(NO_SESSIONS), "db:27017/mongoq")
+    assert isinstance(meant, StorageUnavailable)
+    assert "changing its role" in str(meant)
+    assert is_transient(meant), "a transaction is run again"
+    assert has_label(meant, TRANSIENT)
+
+
+def test_so_it_is_for_a_write_of_the_handler_s_own() -> None:
+    assert is_transient(driver.ConfigurationError(NO_SESSIONS)), "it comes from the driver as it is"
+    assert not is_transient(driver.ConfigurationError("Collation is unsupported for unacknowledged writes."))
+
+
+@pytest.mark.parametrize(
+    "error, kind, says",
+    [
+        (driver.WaitQueueTimeoutError(SECRET), StorageUnavailable, "maxPoolSize"),
+        (driver.CursorNotFound(SECRET, 43), StorageUnavailable, "cursor"),
+        (driver.ProtocolError(SECRET), StorageUnavailable, "no answer"),
+        (driver.InvalidOperation("Cannot use ended session"), StorageRefused, "session"),
+        (driver.InvalidOperation("No transaction started"), StorageRefused, "transaction is over"),
+        (driver.InvalidOperation("Cannot use MongoClient after close"), QueueClosed, "closed"),
+        (driver.ConfigurationError(f"reports wire version 2, {SECRET}"), ConfigurationError, "too old"),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, Exception) else "",
+)
+def test_no_error_gives_a_cause_that_is_not_its_own(error: Exception, kind: type[Exception], says: str) -> None:
+    meant = translated(error, "db:27017/mongoq")
+    assert isinstance(meant, kind)
+    assert says in str(meant)
+    assert SECRET not in str(meant)
+    assert "it should look like" not in str(meant)
+
+
+def test_a_pool_that_is_used_up_leaves_no_doubt() -> None:
+    meant = translated(driver.WaitQueueTimeoutError(SECRET), "db")
+    assert isinstance(meant, StorageUnavailable)
+    assert not meant.ambiguous, "nothing was sent"

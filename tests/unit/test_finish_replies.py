@@ -36,6 +36,7 @@ SNOOZE = Verdict(Event.SNOOZE, run_at=NOW + HOUR, charged=False)
 RELEASE = Verdict(Event.RELEASE, charged=False)
 MOVE = Verdict(Event.MOVE, queue="slow")
 LOST_REPLY = StorageUnavailable("lost", ambiguous=True)
+CONFLICT = StorageUnavailable("another write met this transaction", code=112)
 
 
 def reply(count: int) -> int:
@@ -124,8 +125,8 @@ def test_an_ending_in_doubt_counts_as_written_only_by_the_word_of_a_majority(
     if verdict is not DELETED:
         documents.append({"_id": "a", "last_token": mark("t1", verdict.event)})
     held = [{"_id": "c"}]
-    commands, done = drive(finish(context, endings), LOST_REPLY, held, LOST_REPLY, held, reply(0), documents)
-    assert verbs(commands)[2:] == [type(commands[0]).__name__, "Find", "UpdateMany", "Find"]
+    commands, done = drive(finish(context, endings), LOST_REPLY, held, CONFLICT, None, CONFLICT, reply(0), documents)
+    assert verbs(commands)[2:] == ["Transact", "Pause", "Transact", "UpdateMany", "Find"]
     assert commands[-1].majority, "after a write of its own, for which a majority has all that came before"
     assert commands[-1].where == {"_id": {"$in": ["a", "b"]}}
     assert (done.lost, done.blocked) == ([endings[1]], [endings[2]])
@@ -134,8 +135,8 @@ def test_an_ending_in_doubt_counts_as_written_only_by_the_word_of_a_majority(
 def test_what_was_blocked_gets_one_short_try_of_all_together(drive: Drive, context: Context, make_task: Make) -> None:
     endings = [Ended(make_task(_id="a"), DELETED), Ended(make_task(_id="b", token="t2"), RETRY)]
     held = [{"_id": "a"}, {"_id": "b"}]
-    commands, done = drive(finish(context, endings, again=True), LOST_REPLY, held)
-    assert verbs(commands) == ["Bulk", "Find"]
+    commands, done = drive(finish(context, endings, again=True), LOST_REPLY, held, CONFLICT, None, CONFLICT)
+    assert verbs(commands) == ["Bulk", "Find", "Transact", "Pause", "Transact"]
     assert (commands[0].timeout or WRITE_LIMIT) < WRITE_LIMIT
     assert done.blocked == endings
 

@@ -13,7 +13,9 @@ from mongoq import AsyncBuffer, AsyncQueue, Buffer, Queue
 from mongoq.api import producing
 from mongoq.api.verb import scope, stream, verb
 
-SHARED = [name for name in vars(Queue) if not name.startswith("_") and name not in ("close", "buffer", "transaction")]
+OWN = ("close", "buffer", "transaction", "start")
+"""What each queue declares for itself."""
+SHARED = [name for name in vars(Queue) if not name.startswith("_") and name not in OWN]
 SCOPES = ["buffer", "keepalive", "transaction"]
 STREAMS = ["claims"]
 
@@ -39,7 +41,7 @@ def test_a_verb_has_the_same_signature_and_words_in_both_tempos(name: str) -> No
     assert blocking.__name__ == awaited.__name__ == name
 
 
-@pytest.mark.parametrize("name", [*SHARED, "buffer", "transaction"])
+@pytest.mark.parametrize("name", [*SHARED, *OWN])
 def test_a_verb_is_a_coroutine_function_where_it_is_awaited_and_there_alone(name: str) -> None:
     assert not inspect.iscoroutinefunction(getattr(Queue, name))
     assert inspect.iscoroutinefunction(getattr(AsyncQueue, name)) is (name not in [*SCOPES, *STREAMS])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import sys
 import threading
@@ -115,3 +116,34 @@ def run(request: pytest.FixtureRequest, importable: ModuleType) -> Callable[...,
         queue.run(handler, executor=executor, workers=1, **{"burst": True, **options})
 
     return work
+
+
+@pytest.fixture
+def handlers(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
+    """The module whose functions children can import, fresh for each test."""
+    monkeypatch.syspath_prepend(Path(__file__).parent)
+    yield importlib.import_module("process_handlers")
+    sys.modules.pop("process_handlers")
+
+
+def _children() -> set[int]:
+    """The processes that this one has started, zombies included."""
+    found: set[int] = set()
+    for file in Path("/proc/self/task").glob("*/children"):
+        with contextlib.suppress(FileNotFoundError):  # a thread that has ended meanwhile
+            found.update(map(int, file.read_text().split()))
+    return found
+
+
+def _open_files() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+@pytest.fixture
+def nothing_left_behind(until: Callable[..., None]) -> Iterator[None]:
+    """Fail where a test leaves a child process or open files."""
+    before, files = _children(), _open_files()
+    yield
+    assert _children() <= before
+    # A client's monitor that was just connecting lets go a moment after the client was closed.
+    until(lambda: _open_files() <= files + 1, why="no file is left open")

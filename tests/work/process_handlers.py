@@ -193,6 +193,10 @@ def brief(task: Task) -> None:
     note(task)
 
 
+def options(task: Task) -> list[Any]:
+    return [sys.flags.optimize, "error::UserWarning" in sys.warnoptions, sys._xoptions.get("utf8")]
+
+
 def follows(task: Task) -> Any:
     """Return the change that the task asks for."""
     wanted: dict[str, Callable[[], Any]] = {

@@ -12,7 +12,7 @@ from pymongo.errors import PyMongoError
 
 from mongoq import ConfigurationError, LeaseLost, Queue, Task, TaskState
 from mongoq.embedded.server import EmbeddedServer
-from mongoq.storage.operations import sweep
+from mongoq.storage.operations import skip_locked, sweep
 
 MakeQueue = Callable[..., Queue]
 Until = Callable[..., None]
@@ -294,3 +294,47 @@ def test_by_hand_a_write_conflict_comes_with_its_label_and_the_block_may_be_trie
     with queue.transaction(task) as session:
         orders.insert_one({"_id": "k"}, session=session)
     assert queue.get("k").state is TaskState.COMPLETED
+
+
+def test_a_worker_that_stops_ends_the_transactions_of_its_handlers(
+    make_queue: MakeQueue, server: EmbeddedServer, run: Any, until: Until
+) -> None:
+    """Without that the task is held by the server for a minute, and leased for two."""
+    queue = make_queue(grace=0.5)
+    key = buying(queue, server, wait=6)
+    other = make_queue(namespace=queue.namespace)
+    context, database = other._base.context, other._base.driver
+
+    def held() -> bool:
+        return bool(database.run(skip_locked.still_held(context.tasks, [key])))
+
+    worker = threading.Thread(target=run, args=(queue, "buys"), kwargs={"burst": False})
+    worker.start()
+    try:
+        until(held, timeout=30, why="its transaction is open")
+    finally:
+        queue.stop()
+    until(lambda: other.get(key).state is TaskState.READY, timeout=5, why="it is given back")
+    assert (other.get(key).attempts, other.get(key).charged) == (1, 0)
+    assert not held()
+    claimed = other.try_claim()
+    assert claimed is not None
+    assert claimed.key == key, "nothing holds it"
+    worker.join(20)
+    assert orders_of(other).count_documents({}) == 0, "its writes are gone with it"
+
+
+def test_a_worker_that_stops_leaves_a_transaction_that_was_committed(
+    make_queue: MakeQueue, server: EmbeddedServer, run: Any, until: Until
+) -> None:
+    queue = make_queue(grace=0.5)
+    key = buying(queue, server, linger=6)
+    other = make_queue(namespace=queue.namespace)
+    worker = threading.Thread(target=run, args=(queue, "buys"), kwargs={"burst": False})
+    worker.start()
+    try:
+        until(lambda: other.get(key).finished, timeout=30, why="it is committed")
+    finally:
+        queue.stop()
+    worker.join(20)
+    assert (other.get(key).state, orders_of(other).count_documents({})) == (TaskState.COMPLETED, 1)

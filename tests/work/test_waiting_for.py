@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from pymongo import MongoClient, monitoring
 
 from mongoq import ConfigurationError, Queue, QueueClosed, TaskNotFound, TaskState
 
@@ -127,3 +128,56 @@ def test_closing_the_queue_ends_a_join(queue: Queue) -> None:
     later(queue.close)
     with pytest.raises(QueueClosed):
         queue.join(timeout=30)
+
+
+class Reads(monitoring.CommandListener):
+    """What each search asked for: the level of its read concern."""
+
+    def __init__(self) -> None:
+        self.levels: list[str] = []
+
+    def started(self, event: monitoring.CommandStartedEvent) -> None:
+        if event.command_name == "find" and str(event.command["find"]).endswith(".tasks"):
+            self.levels.append(event.command.get("readConcern", {}).get("level", "local"))
+
+    def succeeded(self, event: monitoring.CommandSucceededEvent) -> None:
+        """Leave it aside."""
+
+    def failed(self, event: monitoring.CommandFailedEvent) -> None:
+        """Leave it aside."""
+
+
+TOLD: dict[str, Callable[[Queue, str], object]] = {
+    "get": lambda queue, key: queue.get(key),
+    "wait": lambda queue, key: queue.wait(key, timeout=0),
+    "wait for a moment": lambda queue, key: queue.wait(key, timeout=0.2),
+    "tasks": lambda queue, key: list(queue.tasks()),
+    "tasks by key": lambda queue, key: list(queue.tasks(keys=[key])),
+    "empty": lambda queue, key: queue.empty(),
+}
+
+
+@pytest.mark.parametrize("how", TOLD)
+def test_what_a_caller_is_told_is_what_a_majority_has(server: Any, how: str) -> None:
+    """A primary that is cut off from its set shows what the set may forget."""
+    reads = Reads()
+    with (
+        MongoClient[Any](server.uri, event_listeners=[reads]) as client,
+        Queue(client, namespace="told-" + how.replace(" ", "-")) as queue,
+    ):
+        key = queue.new().key
+        reads.levels.clear()
+        TOLD[how](queue, key)
+        assert reads.levels
+        assert set(reads.levels) <= {"majority", "snapshot"} | ({"local"} if how == "empty" else set())
+        if how == "empty":
+            assert reads.levels[0] == "snapshot", "the others are of the same transaction"
+
+
+def test_what_looks_for_work_reads_what_is_there(server: Any) -> None:
+    reads = Reads()
+    with MongoClient[Any](server.uri, event_listeners=[reads]) as client, Queue(client, namespace="look") as queue:
+        queue.new_many([{"n": n} for n in range(3)])
+        reads.levels.clear()
+        assert len(queue.claim_many(3)) == 3
+        assert set(reads.levels) == {"local"}

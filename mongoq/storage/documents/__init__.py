@@ -1,1 +1,1 @@
-"""The document of a task: its field names, how it is built and read, and the filters, updates and indexes over it."""
+"""The document of a task: field names, encoding and decoding, filters, updates and indexes."""

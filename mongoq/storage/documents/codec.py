@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from bson.binary import UuidRepresentation
 from bson.codec_options import CodecOptions, DatetimeConversion
+from bson.raw_bson import RawBSONDocument
 
 CODEC: Final[CodecOptions[dict[str, Any]]] = CodecOptions(
     tz_aware=True,
@@ -20,6 +21,9 @@ CODEC: Final[CodecOptions[dict[str, Any]]] = CodecOptions(
 
 NAIVE: Final[CodecOptions[dict[str, Any]]] = CODEC.with_options(tz_aware=False)
 """For claims: decoding a task takes 1.3 µs without time zones and 3.7 µs with them."""
+
+RAW: Final[CodecOptions[Any]] = CODEC.with_options(document_class=RawBSONDocument)
+"""Documents as their bytes."""
 
 
 def made_aware(value: Any) -> Any:

@@ -20,6 +20,7 @@ from mongoq.storage.commands import Document
 from mongoq.storage.documents import fields
 from mongoq.storage.documents.codec import made_aware
 from mongoq.storage.documents.encoding import size_of
+from mongoq.storage.documents.unreadable import Unreadable
 
 _TYPES: Final[Mapping[str, Any]] = {
     fields.QUEUE: str,
@@ -140,6 +141,8 @@ def malformed_field(document: Document) -> str | None:
     Called before a claim: a claimed document that cannot be decoded would stop its whole queue.
     """
     get = document.get
+    if type(document) is Unreadable:
+        return document.field
     if isinstance(document[fields.KEY], dict | list):
         return fields.KEY
     if not _is_count(get(fields.VERSION)):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Final
 
 import bson
 from bson.raw_bson import RawBSONDocument
@@ -18,6 +19,9 @@ from mongoq.core.validation import Checker, shortened, whole_milliseconds
 from mongoq.storage.commands import Document
 from mongoq.storage.documents import fields
 from mongoq.storage.documents.codec import CODEC
+
+_SUSPECT: Final = re.compile(rb"\x05[^\0]*\0.{4}[\x02\x04]", re.DOTALL)
+"""What every element looks like that can be encoded and not decoded: UUIDs and old binaries, of a wrong length."""
 
 
 def encoded(document: Document, most: int) -> RawBSONDocument:
@@ -66,7 +70,9 @@ def size_of(document: Document) -> int:
 def _encoded(field: str, document: Document, most: int) -> bytes:
     try:
         data = bson.encode(document, codec_options=CODEC)
-    except (bson.errors.BSONError, OverflowError, ValueError, TypeError, RecursionError) as error:
+        if _SUSPECT.search(data):
+            bson.decode(data, CODEC)
+    except Exception as error:  # a value's own methods may raise anything
         raise InvalidTask([Fault(field, shortened(str(error)), "a value that BSON can carry")]) from error
     if len(data) > most:
         raise _too_large(field, len(data), most)
@@ -78,13 +84,28 @@ def _too_large(field: str, size: int, most: int) -> InvalidTask:
     return InvalidTask([Fault(field, f"{size:,} bytes", allowed)])
 
 
-def model_document(new: NewTask, now: datetime, carried: Mapping[str, Any], expires_at: datetime | None) -> Document:
-    """The document of a task that is enqueued at `now` with these options, without its key and tags."""
+def model_document(
+    new: NewTask,
+    now: datetime,
+    carried: Mapping[str, Any],
+    expires_at: datetime | None,
+    *,
+    earliest: datetime | None = None,
+    latest: datetime | None = None,
+) -> Document:
+    """The document of a task that is enqueued at `now` with these options, without its key and tags.
+
+    The server's time lies between `earliest` and `latest`: a delay counts from the end, what is due was so at the
+    beginning.
+    """
     run_at = new.run_at or now
     if new.delay is not None:
         delay = new.delay if isinstance(new.delay, timedelta) else timedelta(seconds=new.delay)
-        run_at = whole_milliseconds(now + delay)
-    due = run_at <= now
+        run_at = whole_milliseconds(max(now, latest or now) + delay) if delay else now
+    if run_at > now and expires_at is not None and expires_at <= run_at:
+        allowed = "after it may run; give expires_at, or a longer max_age of the queue"
+        raise InvalidTask([Fault("expires_at", f"{expires_at}, not after {run_at},", allowed)])
+    due = run_at is now or run_at <= (earliest or now)
     document: Document = {
         fields.QUEUE: new.queue,
         fields.STATE: TaskState.READY.value if due else TaskState.SCHEDULED.value,

@@ -40,9 +40,12 @@ MOVED_FROM: Final = "moved_from"
 UNIQUE: Final = "unique"
 CANCEL_REQUESTED: Final = "cancel_requested"
 MODIFICATION: Final = "modification"
+MODIFIED_BY: Final = "modified_by"
 DEPENDED: Final = "depended"
 
 PROOFS: Final = (TOKEN, LAST_TOKEN)
 """Fields that only the holder of a task may read."""
 
 MOST_ERRORS: Final = 10
+MOST_MARKS: Final = 8
+"""So many earlier modifications are recognised when they are sent again."""

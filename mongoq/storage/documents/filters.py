@@ -35,13 +35,19 @@ def tagged(where: Mapping[str, Any] | None) -> Filter:
     return {f"{fields.TAGS}.{name}": {"$eq": value} for name, value in (where or {}).items()}
 
 
+def created_by(instant: datetime) -> Filter:
+    """Tasks that were there at this instant, and those that do not say since when they are there."""
+    return {fields.CREATED_AT: {"$not": {"$gt": instant}}}
+
+
 def named(queues: Sequence[str] | None = None, prefix: str | None = None) -> Filter:
-    """Tasks of these queues, or of the queues with this prefix; of all queues by default."""
-    chosen: dict[str, Any] = {} if queues is None else {"$in": list(queues)}
-    if prefix:
-        # A range instead of a regular expression: nothing to escape, and an index serves it.
-        chosen |= {"$gte": prefix, "$lt": f"{prefix}\U0010ffff"}
-    return {fields.QUEUE: chosen} if chosen else {}
+    """Tasks of these queues and of the queues with this prefix; of all queues by default."""
+    exact: Filter = {} if queues is None else {fields.QUEUE: {"$in": list(queues)}}
+    if not prefix:
+        return exact
+    # A range instead of a regular expression: nothing to escape, and an index serves it.
+    begins = {fields.QUEUE: {"$gte": prefix, "$lt": f"{prefix}\U0010ffff"}}
+    return {"$or": [exact, begins]} if exact else begins
 
 
 def ready(queues: Sequence[str], where: Mapping[str, Any] | None = None) -> Filter:
@@ -67,9 +73,14 @@ def held(keys: Collection[str], tokens: Collection[str]) -> Filter:
     return {fields.KEY: _among(keys), fields.TOKEN: _among(tokens), fields.STATE: TaskState.RUNNING.value}
 
 
-def lease_other_than(renewed: Mapping[str, Any]) -> Filter:
-    """Tasks that this renewal has not reached."""
-    return {fields.LEASE_UNTIL: {"$ne": renewed[fields.LEASE_UNTIL]}}
+def lease_before(until: datetime) -> Filter:
+    """Tasks that a renewal to this end has not reached."""
+    return {fields.LEASE_UNTIL: {"$not": {"$gte": until}}}
+
+
+def held_until(keys: Collection[str], tokens: Collection[str], until: datetime) -> Filter:
+    """Those of these tasks that are held, and whose lease still has this end."""
+    return {**held(keys, tokens), fields.LEASE_UNTIL: until}
 
 
 def unchanged(refs: Sequence[TaskRef], now: datetime) -> Filter:
@@ -144,6 +155,11 @@ def not_since(now: datetime) -> Filter:
     return {fields.MODIFIED_AT: {"$not": {"$gt": now}}}
 
 
+def seen_before(now: datetime) -> Filter:
+    """A worker's heartbeat, unless there is a newer one."""
+    return {"seen_at": {"$not": {"$gt": now}}}
+
+
 def guarded(keys: Sequence[str], guard: Filter) -> Filter:
     """Those of these tasks that still pass `guard`."""
     return {fields.KEY: _among(keys), **guard}
@@ -157,9 +173,12 @@ def cancellable(key: str) -> Filter:
     }
 
 
-def running(key: str) -> Filter:
-    """This task, while a worker holds it."""
-    return {**by_keys([key]), fields.STATE: TaskState.RUNNING.value}
+def unasked_since(keys: Sequence[str], version: int | None) -> Filter:
+    """Those of these tasks that run in the claim that was read at this version, without a cancel request.
+
+    A request that arrives late must not reach a later claim. None: in any claim.
+    """
+    return {**by_keys(keys), **unasked()} | ({} if version is None else {fields.VERSION: version})
 
 
 def matching(

@@ -7,12 +7,15 @@ its index in a hint, because a planner with a choice measures plans again and ag
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 from mongoq.core.lifecycle import FINISHED, LIVE, WAITING, TaskState
 from mongoq.storage.documents import fields
 
 Keys = list[tuple[str, int]]
+Indexes = dict[str, tuple[Keys, dict[str, Any]]]
+"""By name: keys and options."""
 
 CLAIM: Final = "claim"
 DUE: Final = "due"
@@ -34,7 +37,7 @@ def _states(*states: TaskState) -> dict[str, Any]:
 
 EXPIRABLE: Final = {**_states(*WAITING), fields.EXPIRES_AT: {"$type": "date"}}
 
-TASKS: Final[dict[str, tuple[Keys, dict[str, Any]]]] = {
+TASKS: Final[Indexes] = {
     CLAIM: (
         [(fields.QUEUE, 1), (fields.STATE, 1), *URGENCY],
         {"partialFilterExpression": _states(TaskState.READY)},
@@ -59,16 +62,41 @@ TASKS: Final[dict[str, tuple[Keys, dict[str, Any]]]] = {
     ),
 }
 
-WORKERS: Final[dict[str, tuple[Keys, dict[str, Any]]]] = {
+LIMITING: Final = ("unique", "sparse", "partialFilterExpression", "expireAfterSeconds")
+"""The options that decide which documents an index holds, refuses or deletes."""
+
+WORKERS: Final[Indexes] = {
     SEEN: ([("seen_at", 1)], {"expireAfterSeconds": 60}),
 }
 
 
-def missing(wanted: dict[str, tuple[Keys, dict[str, Any]]], existing: dict[str, Any]) -> list[str]:
-    """The names of the indexes that a collection lacks, or has with other keys or options."""
-    lacking = []
-    for name, (keys, options) in wanted.items():
-        found = existing.get(name)
-        if found is None or [*found["key"]] != keys or any(found.get(k) != value for k, value in options.items()):
-            lacking.append(name)
-    return lacking
+def missing(wanted: Indexes, existing: Mapping[str, Any]) -> list[str]:
+    """The names of the indexes that a collection lacks, has hidden, or has with other keys or options."""
+    return [
+        name
+        for name, index in wanted.items()
+        if not fits(index, existing.get(name, {})) or existing[name].get("hidden")
+    ]
+
+
+def fits(index: tuple[Keys, dict[str, Any]], found: Mapping[str, Any]) -> bool:
+    """Whether an index that was found has these keys and options."""
+    keys, options = index
+    if [*found.get("key", ())] != keys or found.get("collation", {}).get("locale", "simple") != "simple":
+        return False
+    return all(found.get(name) == value for name, value in options.items()) and _harmless(options, found)
+
+
+def _harmless(options: Mapping[str, Any], found: Mapping[str, Any]) -> bool:
+    """Whether an index has no option of its own that changes what it holds or refuses."""
+    return not any(found.get(name) and name not in options for name in LIMITING)
+
+
+def in_the_way(name: str, wanted: Indexes, existing: Mapping[str, Any]) -> str | None:
+    """Describe the index that keeps another from being built: of its name, or of its keys; None where none does."""
+    found = existing.get(name)
+    if found is not None:
+        return f"one of this name is there, on {dict(found['key'])}, with other keys or options"
+    keys = wanted[name][0]
+    same = next((other for other, index in existing.items() if [*index["key"]] == keys), None)
+    return None if same is None else f"the index {same!r} has its keys, with other options or another name"

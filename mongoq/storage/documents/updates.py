@@ -45,7 +45,15 @@ def claimed(now: datetime, token: str, worker: str, lease: timedelta) -> Update:
 
 
 def renewed(now: datetime, lease: timedelta) -> Update:
-    """Extend the lease. The version stays: a renewal must not invalidate a change that another client prepared."""
+    """Extend the lease, unless it lasts longer already: a renewal that arrives late must not take it back.
+
+    The version stays: a renewal must not invalidate a change that another client prepared.
+    """
+    return {"$max": {fields.LEASE_UNTIL: now + lease}}
+
+
+def shortened(now: datetime, lease: timedelta) -> Update:
+    """Bring a lease back to this length; only with a guard on the end that it has, so that it is not written late."""
     return {"$set": {fields.LEASE_UNTIL: now + lease}}
 
 
@@ -117,10 +125,10 @@ def closed(target: TaskState, now: datetime, keep: timedelta) -> Update:
     }
 
 
-def set_aside(field: str, now: datetime, keep: timedelta) -> Update:
-    """Fail a document that is malformed in this field."""
+def set_aside(field: str, why: str, now: datetime, keep: timedelta) -> Update:
+    """Fail a document that is malformed in this field; its note says why."""
     update = closed(TaskState.FAILED, now, keep)
-    update["$set"][fields.NOTE] = f"not a task: the field {field} is missing or of a wrong type"
+    update["$set"][fields.NOTE] = f"not a task: {why}"
     if field in (fields.VERSION, fields.PRIORITY, fields.RUN_AT, fields.QUEUE):
         del update["$inc"]
         update["$set"] |= {fields.VERSION: 1, fields.PRIORITY: 0, fields.RUN_AT: now}
@@ -129,19 +137,31 @@ def set_aside(field: str, now: datetime, keep: timedelta) -> Update:
 
 def emptied(now: datetime, keep: timedelta) -> Update:
     """Fail a document that has no room to grow, and drop its content."""
-    update = set_aside(fields.VERSION, now, keep)
-    update["$set"][fields.NOTE] = "not a task: it leaves MongoDB no room to write to it; its content was dropped"
+    update = set_aside(fields.VERSION, "it leaves MongoDB no room to write to it; its content was dropped", now, keep)
     update["$unset"] = {fields.PAYLOAD: "", fields.TAGS: "", fields.ERRORS: "", fields.RESULT: ""}
     return update
 
 
-def changed(change: Change, document: Document, now: datetime, mark: str, *, give_up: bool) -> Update:
-    """Apply `change` to the live task in `document`; `give_up` ends the claim of its holder, uncharged."""
+def later(earliest: datetime, latest: datetime, delay: timedelta) -> datetime:
+    """The instant after `delay`, which must not come early: counted from the most that the server's time can be."""
+    return latest + delay if delay else earliest
+
+
+def changed(
+    change: Change, document: Document, now: datetime, mark: str, *, give_up: bool, latest: datetime | None = None
+) -> Update:
+    """Apply `change` to the live task in `document`; `give_up` ends the claim of its holder, uncharged.
+
+    `now` is the least that the server's time can be, `latest` the most.
+    """
     given = change.given
     run_at = given.get(fields.RUN_AT) or document[fields.RUN_AT]
     if "delay" in given:
-        run_at = whole_milliseconds(now + _duration(given.pop("delay")))
+        run_at = whole_milliseconds(later(now, latest or now, _duration(given.pop("delay"))))
     written: dict[str, Any] = {fields.MODIFIED_AT: now, fields.MODIFICATION: mark}
+    if earlier := document.get(fields.MODIFICATION):
+        known = document.get(fields.MODIFIED_BY)
+        written[fields.MODIFIED_BY] = [*(known if isinstance(known, list) else ()), earlier][-fields.MOST_MARKS :]
     grown = {fields.VERSION: 1}
     removed = {name: "" for name, value in given.items() if value is None}
     # The arguments have the names of the fields.

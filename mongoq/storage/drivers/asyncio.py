@@ -8,29 +8,27 @@ import contextvars
 from collections.abc import AsyncGenerator, Coroutine
 from typing import Any, Final, TypeVar
 
+from bson.errors import BSONError
 from pymongo.asynchronous.client_session import AsyncClientSession
 
 from mongoq.core.clock import Clock
 from mongoq.core.errors import ConfigurationError, Fault, MongoqError, Unsupported
 from mongoq.core.events import Telemetry
-from mongoq.storage.commands import (
-    Apart,
-    Call,
-    Command,
-    Entered,
-    Join,
-    Loop,
-    Next,
-    Op,
-    Pause,
-    Start,
-    Unwatch,
-    Wait,
-    Watch,
-)
+from mongoq.storage.commands import Command, Op
+from mongoq.storage.control import Apart, Call, Entered, Join, Loop, Next, Pause, Start, Unwatch, Wait, Watch
 from mongoq.storage.drivers.async_connection import AsyncConnection
+from mongoq.storage.drivers.authentication import Authentication, pools_of
 from mongoq.storage.drivers.awaiting import awaited, called, roll_back, running, wait
-from mongoq.storage.drivers.calls import CALLS, ROWS, Handles, call, reply_of, time_limit
+from mongoq.storage.drivers.calls import (
+    CALLS,
+    ROWS,
+    Handles,
+    call,
+    call_undecoded,
+    decoded_rows,
+    reply_of,
+    time_limit,
+)
 from mongoq.storage.drivers.errors import RAISED, translated
 from mongoq.storage.drivers.sessions import BOUND_ASYNC, TRANSACTION, joined_session, unbound
 from mongoq.storage.drivers.steps import (
@@ -79,6 +77,7 @@ class AsyncDriver:
     def __init__(self, connection: AsyncConnection, clock: Clock, telemetry: Telemetry | None = None) -> None:
         self.connection: Final = connection
         self._handles = Handles(connection.database)
+        self._authentication = Authentication()
         self._stepper = Stepper(clock, Telemetry() if telemetry is None else telemetry)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._beside: set[asyncio.Task[Any]] = set()
@@ -145,15 +144,27 @@ class AsyncDriver:
         self._loop = loop
 
     async def _answer(self, asked: Command | Inner, session: Any) -> Any:
+        task = asyncio.current_task()
+        asked_to_end = task.cancelling() if task else 0
         try:
             if self.BOUND.get() is None:
-                return await self._ask(asked, session)
-            with unbound(self.BOUND):
-                return await self._ask(asked, session)
+                reply = await self._ask(asked, session)
+            else:
+                with unbound(self.BOUND):
+                    reply = await self._ask(asked, session)
         except MongoqError:
             raise
         except RAISED as error:
+            if self._authentication.lost(error):
+                for pool in pools_of(self.connection.database.client):
+                    dropped = pool.reset_without_pause()
+                    if dropped is not None:  # Motor's pools are those of a blocking client
+                        await dropped
             raise translated(error, self.connection.where) from error
+        if task and task.cancelling() > asked_to_end:
+            # `asyncio.wait_for` of Python 3.11, which PyMongo sends with, loses a cancellation that meets its result.
+            raise asyncio.CancelledError
+        return reply
 
     def _ask(self, asked: Command | Inner, session: Any) -> Coroutine[Any, Any, Any]:
         return self._call(asked, session) if type(asked) in CALLS else self._do(asked)
@@ -213,7 +224,10 @@ class AsyncDriver:
     async def _call(self, command: Any, session: Any) -> Any:
         with time_limit(getattr(command, "timeout", None)):
             result = call(self._handles, command, session)
-            if type(command) in ROWS:
-                cursor = await awaited(result)
-                return await cursor.to_list(None)
-            return reply_of(command, await result)
+            if type(command) not in ROWS:
+                return reply_of(command, await result)
+            try:
+                return await (await awaited(result)).to_list(None)
+            except BSONError:
+                cursor = await awaited(call_undecoded(self._handles, command, session))
+                return decoded_rows(command, await cursor.to_list(None))

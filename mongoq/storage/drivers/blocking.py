@@ -11,28 +11,26 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final, TypeVar
 
 import pymongo
+from bson.errors import BSONError
 from pymongo.client_session import ClientSession
 
 from mongoq.core.clock import Clock
 from mongoq.core.errors import MongoqError, Unsupported
 from mongoq.core.events import Telemetry
 from mongoq.core.waiter import Waiter
-from mongoq.storage.commands import (
-    Apart,
-    Call,
-    Command,
-    Entered,
-    Join,
-    Loop,
-    Next,
-    Op,
-    Pause,
-    Start,
-    Unwatch,
-    Wait,
-    Watch,
+from mongoq.storage.commands import Command, Op
+from mongoq.storage.control import Apart, Call, Entered, Join, Loop, Next, Pause, Start, Unwatch, Wait, Watch
+from mongoq.storage.drivers.authentication import Authentication, pools_of
+from mongoq.storage.drivers.calls import (
+    CALLS,
+    ROWS,
+    Handles,
+    call,
+    call_undecoded,
+    decoded_rows,
+    reply_of,
+    time_limit,
 )
-from mongoq.storage.drivers.calls import CALLS, ROWS, Handles, call, reply_of, time_limit
 from mongoq.storage.drivers.connection import Connection
 from mongoq.storage.drivers.errors import RAISED, translated
 from mongoq.storage.drivers.sessions import BOUND, TRANSACTION, joined_session, unbound
@@ -76,6 +74,7 @@ class BlockingDriver:
     def __init__(self, connection: Connection, clock: Clock, telemetry: Telemetry | None = None) -> None:
         self.connection: Final = connection
         self._handles = Handles(connection.database)
+        self._authentication = Authentication()
         self._stepper = Stepper(clock, Telemetry() if telemetry is None else telemetry)  # without listeners it is false
 
     def run(self, op: Op[T]) -> T:
@@ -141,6 +140,9 @@ class BlockingDriver:
         except MongoqError:
             raise
         except RAISED as error:
+            if self._authentication.lost(error):
+                for pool in pools_of(self.connection.database.client):
+                    pool.reset_without_pause()
             raise translated(error, self.connection.where) from error
 
     def _ask(self, asked: Command | Inner, session: Any) -> Any:  # noqa: C901, PLR0912 -- one line for each command
@@ -187,7 +189,12 @@ class BlockingDriver:
     def _call(self, command: Any, session: Any) -> Any:
         with time_limit(getattr(command, "timeout", None)):
             result = call(self._handles, command, session)
-            return result.to_list() if type(command) in ROWS else reply_of(command, result)
+            if type(command) not in ROWS:
+                return reply_of(command, result)
+            try:
+                return result.to_list()
+            except BSONError:
+                return decoded_rows(command, call_undecoded(self._handles, command, session).to_list())
 
 
 def _roll_back(session: ClientSession) -> None:

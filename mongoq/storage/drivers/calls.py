@@ -6,11 +6,12 @@ What a call returns is the reply, an awaitable of it or a cursor, as the client'
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta
 from typing import Any, Final
 
 import pymongo
+from bson.binary import UUID_SUBTYPE, Binary
 from pymongo import ReadPreference, WriteConcern
 from pymongo.read_concern import ReadConcern
 
@@ -20,19 +21,26 @@ from mongoq.storage.commands import (
     Changing,
     Command,
     Count,
-    CreateIndexes,
     Delete,
+    Document,
     Find,
     FindAndUpdate,
-    Hello,
     InsertMany,
     InsertOne,
-    ListCollections,
-    ListIndexes,
     Removing,
     UpdateMany,
 )
-from mongoq.storage.documents.codec import CODEC, NAIVE
+from mongoq.storage.control import (
+    CreateIndexes,
+    DescribeCollection,
+    Hello,
+    KillSessions,
+    ListCollections,
+    ListIndexes,
+    Unhide,
+)
+from mongoq.storage.documents.codec import CODEC, NAIVE, RAW
+from mongoq.storage.drivers.decoding import decoded
 
 Own = dict[str, Any]
 """The session of a call, where it has one."""
@@ -40,12 +48,24 @@ ROWS: Final = (Find, Aggregate)
 """The commands whose calls return a cursor."""
 
 
+MOST_CONFIRMING: Final = 10_000
 _UNLIMITED: Final = contextlib.nullcontext()
 
 
 def time_limit(limit: timedelta | None) -> contextlib.AbstractContextManager[Any]:
     """Limit what is called in the block, in place of the client's own limits."""
     return _UNLIMITED if limit is None else pymongo.timeout(limit.total_seconds())
+
+
+def confirmed_within(database: Any) -> int:
+    """For how many milliseconds a write may wait for its majority: the server then says that it has none.
+
+    Without a limit a write waits for ever where its set has no majority, or until the socket's own timeout, which looks
+    like a lost connection.
+    """
+    options = getattr(getattr(database, "client", None), "options", None)
+    of_socket = getattr(getattr(options, "pool_options", None), "socket_timeout", None)
+    return min(MOST_CONFIRMING, int(of_socket * 800)) if isinstance(of_socket, int | float) else MOST_CONFIRMING
 
 
 class Handles:
@@ -57,18 +77,22 @@ class Handles:
 
     def __init__(self, database: Any) -> None:
         self._database = database
-        self._known: dict[tuple[str, bool, bool], Any] = {}
+        self._concern = WriteConcern(w="majority", wtimeout=confirmed_within(database))
+        self._known: dict[tuple[str, bool, bool, bool], Any] = {}
 
-    def of(self, name: str, *, majority: bool = False, naive: bool = False) -> Any:
-        """The handle of a collection; `majority` reads only what cannot be rolled back, `naive` without zones."""
-        kind = name, majority, naive
+    def of(self, name: str, *, majority: bool = False, naive: bool = False, raw: bool = False) -> Any:
+        """The handle of a collection.
+
+        `majority` reads only what cannot be rolled back, `naive` without zones, `raw` without decoding.
+        """
+        kind = name, majority, naive, raw
         known = self._known.get(kind)
         if known is None:
             known = self._known[kind] = self._database.get_collection(
                 name,
-                codec_options=NAIVE if naive else CODEC,
+                codec_options=RAW if raw else NAIVE if naive else CODEC,
                 read_preference=ReadPreference.PRIMARY,
-                write_concern=WriteConcern(w="majority"),
+                write_concern=self._concern,
                 read_concern=ReadConcern("majority" if majority else "local"),
             )
         return known
@@ -77,9 +101,25 @@ class Handles:
         """Ask for the names of all collections."""
         return self._database.list_collection_names()
 
+    def describe(self, name: str) -> Any:
+        """Ask for the type and the options of a collection."""
+        return self._primary().command("listCollections", filter={"name": name}, codec_options=CODEC)
+
+    def unhide(self, name: str, index: str) -> Any:
+        """Make a hidden index visible."""
+        return self._primary().command("collMod", name, index={"name": index, "hidden": False})
+
+    def _primary(self) -> Any:
+        return self._database.with_options(read_preference=ReadPreference.PRIMARY)
+
     def hello(self) -> Any:
         """Ask the server for its time and its set."""
-        return self._database.with_options(read_preference=ReadPreference.PRIMARY).command("hello", codec_options=CODEC)
+        return self._primary().command("hello", codec_options=CODEC)
+
+    def kill(self, session_ids: Sequence[bytes]) -> Any:
+        """End sessions of this user, with their transactions."""
+        known = [{"id": Binary(one, UUID_SUBTYPE)} for one in session_ids]
+        return self._database.client.admin.command("killSessions", known)
 
 
 def call(handles: Handles, command: Any, session: Any) -> Any:
@@ -93,8 +133,20 @@ def reply_of(command: Command, result: Any) -> Any:
     return result if read is None else read(result)
 
 
-def _find(handles: Handles, command: Find, own: Own) -> Any:
-    collection = handles.of(command.collection, majority=command.majority, naive=command.naive)
+def call_undecoded(handles: Handles, command: Find | Aggregate, session: Any) -> Any:
+    """As `call`, for rows that the driver cannot decode; `decoded_rows` decodes them one by one."""
+    read: Callable[..., Any] = _find if isinstance(command, Find) else _aggregate
+    return read(handles, command, {} if session is None else {"session": session}, raw=True)
+
+
+def decoded_rows(command: Find | Aggregate, rows: Iterable[Any]) -> list[Document]:
+    """The documents that `call_undecoded` brought."""
+    codec = NAIVE if isinstance(command, Find) and command.naive else CODEC
+    return [decoded(row, codec) for row in rows]
+
+
+def _find(handles: Handles, command: Find, own: Own, *, raw: bool = False) -> Any:
+    collection = handles.of(command.collection, majority=command.majority, naive=command.naive, raw=raw)
     return collection.find(command.where, **_find_options(command), **own)
 
 
@@ -121,7 +173,8 @@ def _bulk(handles: Handles, command: Bulk, own: Own) -> Any:
 
 
 def _find_and_update(handles: Handles, command: FindAndUpdate, own: Own) -> Any:
-    return handles.of(command.collection).find_one_and_update(
+    # Undecoded: the claim is made when its reply comes, whether or not the driver can decode the document.
+    return handles.of(command.collection, raw=True).find_one_and_update(
         command.where, command.update, sort=list(command.sort), hint=command.hint, return_document=True,
         maxTimeMS=int(command.server_limit.total_seconds() * 1_000), **own,
     )  # fmt: skip
@@ -131,8 +184,8 @@ def _count(handles: Handles, command: Count, own: Own) -> Any:
     return handles.of(command.collection).count_documents(command.where, **_hint(command), **own)
 
 
-def _aggregate(handles: Handles, command: Aggregate, own: Own) -> Any:
-    return handles.of(command.collection).aggregate(list(command.pipeline), **_hint(command), **own)
+def _aggregate(handles: Handles, command: Aggregate, own: Own, *, raw: bool = False) -> Any:
+    return handles.of(command.collection, raw=raw).aggregate(list(command.pipeline), **_hint(command), **own)
 
 
 def _list_indexes(handles: Handles, command: ListIndexes, own: Own) -> Any:
@@ -156,12 +209,17 @@ CALLS: Final[dict[type, Callable[[Handles, Any, Own], Any]]] = {
     Count: _count,
     Aggregate: _aggregate,
     ListCollections: lambda handles, _command, _own: handles.names(),
+    DescribeCollection: lambda handles, command, _own: handles.describe(command.collection),
     ListIndexes: _list_indexes,
     CreateIndexes: _create_indexes,
+    Unhide: lambda handles, command, _own: handles.unhide(command.collection, command.index),
     Hello: lambda handles, _command, _own: handles.hello(),
+    KillSessions: lambda handles, command, _own: handles.kill(command.session_ids),
 }
 """The commands that are one call of a method, by kind: a table, since a `match` asks for one kind after the other."""
-REPLIES: Final[dict[type, Callable[[Any], int]]] = {
+REPLIES: Final[dict[type, Callable[[Any], Any]]] = {
+    FindAndUpdate: lambda found: None if found is None else decoded(found, CODEC),
+    DescribeCollection: lambda reply: next(iter(reply["cursor"]["firstBatch"]), None),
     UpdateMany: lambda result: int(result.matched_count),
     Delete: lambda result: int(result.deleted_count),
     Bulk: lambda result: int(result.matched_count + result.deleted_count),

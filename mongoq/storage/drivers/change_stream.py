@@ -7,8 +7,8 @@ from typing import Any
 
 from mongoq.core.errors import StorageError
 from mongoq.core.lifecycle import TaskState
-from mongoq.storage.commands import Next
 from mongoq.storage.context import Context
+from mongoq.storage.control import Next
 from mongoq.storage.documents import fields
 from mongoq.storage.operations import watch
 from mongoq.storage.operations.watch import AWAIT, Pipeline

@@ -11,19 +11,20 @@ import atexit
 import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Protocol
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, unquote
 
 import pymongo
 from bson.errors import BSONError
 from pymongo import AsyncMongoClient, MongoClient
 from pymongo.asynchronous.database import AsyncDatabase
+from pymongo.common import VALIDATORS, validate
 from pymongo.database import Database
 from pymongo.errors import InvalidURI, PyMongoError
 
-from mongoq.core.environment import uri_named
+from mongoq.core.environment import setting, uri_named
 from mongoq.core.errors import ConfigurationError, Fault
 from mongoq.core.streams import occupy_standard_streams
-from mongoq.core.validation import Checker
+from mongoq.core.validation import Checker, shortened
 from mongoq.storage.drivers.errors import translated
 
 try:
@@ -49,6 +50,10 @@ Target = str | MongoClient[Any] | Database[Any] | None
 AsyncTarget = str | AsyncMongoClient[Any] | AsyncDatabase[Any] | OfMotor | None
 
 DATABASE: Final = "mongoq"
+RESERVED: Final = ("admin", "config", "local")
+LONGEST_NAME: Final = 63
+KNOWN: Final = frozenset(name.lower() for name in VALIDATORS)
+"""The options of a URI. Only these are named in errors: a part of a password may look like an option."""
 SETTINGS: Final[dict[str, Any]] = {
     "socketTimeoutMS": 3_000,
     "connectTimeoutMS": 2_000,
@@ -100,6 +105,7 @@ def checked_database(target: Any) -> Any:
     # Asked of the type: a database takes every name for that of a collection.
     is_client = hasattr(type(target), "get_default_database")
     database = target.get_default_database(DATABASE) if is_client else target
+    checked_name(database.name)
     if not database.client.options.retry_writes:
         # A primary that steps down would end every write under way with an error that leaves its effect open.
         allowed = "one with retryWrites=True, PyMongo's default: without it a fail-over loses replies of writes"
@@ -109,7 +115,7 @@ def checked_database(target: Any) -> Any:
 
 def named_server(target: Any, allowed: str) -> tuple[str, EmbeddedServer | None]:
     """The URI that `target` names, and the embedded server that was started for it."""
-    uri = uri_named() if target is None else target
+    uri = uri_named() if target is None else setting("target", target) if isinstance(target, str) else target
     if isinstance(uri, str) and uri.startswith("embedded:"):
         folder = uri.removeprefix("embedded:")
         if not folder:
@@ -135,6 +141,19 @@ def _described(target: object) -> str:
 def database_of(client: Any, server: EmbeddedServer | None) -> Any:
     """The database of a client that was opened here."""
     return client.get_default_database(DATABASE) if server is None else client[DATABASE]
+
+
+def checked_name(name: str) -> str:
+    """The name of a database; ConfigurationError where MongoDB gives it to no user."""
+    allowed, shown = None, shortened(name)
+    if name.lower() in RESERVED:
+        allowed = f"one of your own; MongoDB keeps {', '.join(RESERVED)} for itself (users are in ?authSource={name})"
+    elif not name.isprintable() or len(name.encode()) > LONGEST_NAME:
+        # Not shown: behind a password that is not percent-encoded it may be a part of that.
+        allowed, shown = f"one of at most {LONGEST_NAME} bytes, without control characters", f"a name of {len(name)}"
+    if allowed:
+        raise ConfigurationError([Fault("database", shown, allowed)])
+    return name
 
 
 def hosts_of(client: Any) -> str:
@@ -180,12 +199,35 @@ def _client(uri: str) -> MongoClient[Any]:
 def opened(kind: Any, uri: str) -> Any:
     """A client of this kind, with mongoq's settings where the URI has none of its own."""
     # The driver's own errors may quote the URI, password included: they are not chained.
-    given = {name.lower() for name, _ in parse_qsl(uri.partition("?")[2])}
-    settings = {name: value for name, value in SETTINGS.items() if name.lower() not in given}
+    place, _, query = uri.partition("?")
+    checked_name(unquote(place.partition("://")[2].rpartition("@")[2].partition("/")[2]))
+    given = dict(parse_qsl(query, keep_blank_values=True))
+    names = {name.lower() for name in given}
+    settings = {name: value for name, value in SETTINGS.items() if name.lower() not in names}
     occupy_standard_streams()
     try:
+        _refuse_options([name for name, value in given.items() if not _is_valid(name, value)])
         return kind(uri, **settings, tz_aware=True, retryWrites=True)
-    except (PyMongoError, BSONError) as error:
-        raise translated(error, "") from None
-    except (ValueError, TypeError, OSError):
+    except (PyMongoError, BSONError, ValueError, TypeError, OSError) as error:
+        if isinstance(error, ConfigurationError):
+            raise
+        said = str(error).lower()
+        _refuse_options([name for name in given if name.lower() in KNOWN and name.lower() in said])
+        if isinstance(error, PyMongoError | BSONError):
+            raise translated(error, "") from None
         raise translated(InvalidURI("Port must be"), "") from None
+
+
+def _refuse_options(wrong: list[str]) -> None:
+    if wrong:
+        raise ConfigurationError(f"the MongoDB URI is not acceptable: check its option {', '.join(wrong)}") from None
+
+
+def _is_valid(name: str, value: str) -> bool:
+    """Whether the driver accepts an option by itself; it accepts what it does not know, with a warning."""
+    try:
+        if name.lower() in KNOWN:
+            validate(name, value)
+    except (PyMongoError, ValueError, TypeError, OSError):
+        return False
+    return True

@@ -21,12 +21,11 @@ from mongoq.core.errors import (
     StorageUnavailable,
     Unsupported,
 )
-from mongoq.storage.commands import DUPLICATE, TIME_IS_UP, KeyTaken, PartlyWritten
+from mongoq.storage.commands import DUPLICATE, TIME_IS_UP, WRITE_CONFLICT, KeyTaken, PartlyWritten
 
 # The server went away or is changing its role; the write may or may not have been applied.
 AMBIGUOUS: Final = frozenset({6, 7, TIME_IS_UP, 64, 89, 91, 189, 262, 9001, 10107, 11600, 11602, 13388, 13435, 13436})
 NO_TRANSACTIONS: Final = 20
-WRITE_CONFLICT: Final = 112
 TRANSIENT: Final = "TransientTransactionError"
 UNKNOWN_COMMIT: Final = "UnknownTransactionCommitResult"
 
@@ -34,7 +33,11 @@ _SET_NAME: Final = re.compile(
     r"""(?:members available for replica set name|to connect to a replica set named) ["']([^"']{1,100})["']"""
 )
 """In what the driver says where every server that answered belongs to another set, or to none."""
-_UNCONFIRMED: Final = "MongoDB did not confirm in time that a majority has the write: it may last or not"
+_UNCONFIRMED: Final = (
+    "MongoDB did not confirm in time that a majority of its set has the write: it may exist, or be rolled back; "
+    "call again with the same key"
+)
+_NO_MAJORITY: Final = (64, 100)
 _ADVICE: Final = {
     8: "the server's disk is full",
     13: "the user lacks a right; it needs readWrite on the database",
@@ -43,7 +46,11 @@ _ADVICE: Final = {
     26: "the collection does not exist",
     85: "an index of this name exists with other options; drop it and run `mongoq init` again",
     86: "an index of this name exists with other keys; drop it and run `mongoq init` again",
+    117: "indexes are being built: begin the transaction again when `mongoq init` is done",
     121: "the collection's validator does not accept it",
+    246: "the tasks' collection is newer than this transaction, which sees an earlier moment: begin it again; "
+    "`mongoq init`, or any first use of the queue, makes it before",
+    251: "the server has ended this transaction, as it does after 60 s: begin it again",
     8000: "the user name or the password is wrong",
     17419: "the task has grown beyond 16 MiB",
 }
@@ -70,7 +77,7 @@ def has_label(error: BaseException, *labels: str) -> bool:
 
 def is_transient(error: BaseException) -> bool:
     """Whether a transaction that ended with it may be run again: it was aborted, or its outcome is not known."""
-    return has_label(error, TRANSIENT, UNKNOWN_COMMIT)
+    return has_label(error, TRANSIENT, UNKNOWN_COMMIT) or _without_sessions(error)
 
 
 RAISED: Final = (driver.PyMongoError, BSONError, ValueError, OverflowError, RecursionError)
@@ -80,13 +87,47 @@ RAISED: Final = (driver.PyMongoError, BSONError, ValueError, OverflowError, Recu
 def translated(error: Exception, where: str) -> MongoqError:
     """What `error` means to a user of mongoq; `where` names the server, without secrets."""
     meant = _translated(error, where)
+    if isinstance(error, driver.PyMongoError) and _without_sessions(error):
+        # Nothing was sent. A commit that was tried before may have been made, so it is asked for again first.
+        for label in (TRANSIENT, UNKNOWN_COMMIT):
+            error._add_error_label(label)  # noqa: SLF001 -- as the driver does
     closed = isinstance(meant, QueueClosed)  # within a transaction that bears the label as well
     if isinstance(error, driver.PyMongoError) and error.has_error_label(TRANSIENT) and not closed:
         return Replayable(str(meant), error, getattr(error, "code", None))
     return meant
 
 
+def _without_sessions(error: BaseException) -> bool:
+    """Whether the driver met a server that was neither primary nor secondary when the connection was opened.
+
+    Such a server names no time limit of sessions, so the driver says that it has none.
+    """
+    return isinstance(error, driver.ConfigurationError) and "essions are not supported" in str(error)
+
+
+def _not_in_service(error: Exception, where: str) -> MongoqError | None:
+    """What an error means that has nothing to do with what was asked for; None: it is another."""
+    text = str(error)
+    if _without_sessions(error):
+        return StorageUnavailable(f"the MongoDB at {where} is changing its role just now")
+    if isinstance(error, driver.WaitQueueTimeoutError):
+        return StorageUnavailable("all connections of the MongoDB client are in use; maxPoolSize limits their number")
+    if isinstance(error, driver.ProtocolError):
+        return StorageUnavailable(f"the MongoDB at {where} answered with what is no answer", ambiguous=True)
+    if isinstance(error, driver.CursorNotFound):
+        return StorageUnavailable("MongoDB has lost the cursor of a long read, as a fail-over does", code=error.code)
+    if isinstance(error, driver.InvalidOperation) and "close" not in text.lower():
+        return StorageRefused("the session or its transaction is over, or it belongs to another client")
+    if isinstance(error, driver.ConfigurationError) and ("DNS" in text or "resol" in text):
+        return StorageUnavailable("the name in the mongodb+srv URI could not be looked up")
+    if isinstance(error, driver.ConfigurationError) and "wire version" in text:
+        return ConfigurationError(f"the MongoDB at {where} is too old or too new for this version of PyMongo")
+    return None
+
+
 def _translated(error: Exception, where: str) -> MongoqError:
+    if (meant := _not_in_service(error, where)) is not None:
+        return meant
     if isinstance(error, driver.DuplicateKeyError | driver.BulkWriteError | driver.WriteConcernError):
         return _write_error(error)
     if isinstance(error, driver.ServerSelectionTimeoutError):
@@ -101,8 +142,6 @@ def _translated(error: Exception, where: str) -> MongoqError:
         return _server_error(error.code, _text(error), error.details or {})
     if isinstance(error, driver.InvalidOperation):
         return QueueClosed("the MongoDB client was closed")
-    if isinstance(error, driver.ConfigurationError) and ("DNS" in str(error) or "resol" in str(error)):
-        return StorageUnavailable("the name in the mongodb+srv URI could not be looked up")
     if isinstance(error, driver.ConfigurationError | driver.InvalidURI):
         return ConfigurationError(f"the MongoDB URI is not acceptable: {_uri_advice(str(error))}")
     return StorageRefused(f"the driver refused: {type(error).__name__}")
@@ -115,6 +154,8 @@ def _server_error(code: int | None, text: str, details: Any) -> MongoqError:
         return IndexMissing("an index of the tasks is missing; `mongoq init` makes it", code=code)
     if code == WRITE_CONFLICT:
         return StorageUnavailable("another write met this transaction: it may be run again", code=code)
+    if code in _NO_MAJORITY:
+        return StorageUnavailable(_UNCONFIRMED, code=code, ambiguous=True)
     if code in AMBIGUOUS:
         return StorageUnavailable(f"MongoDB could not answer for now (code {code})", code=code, ambiguous=True)
     if code == NO_TRANSACTIONS and "ransaction" in text:

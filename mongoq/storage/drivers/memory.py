@@ -23,7 +23,6 @@ from mongoq.storage.commands import (
     Changing,
     Command,
     Count,
-    CreateIndexes,
     Delete,
     Document,
     Find,
@@ -31,12 +30,12 @@ from mongoq.storage.commands import (
     InsertMany,
     InsertOne,
     KeyTaken,
-    ListCollections,
-    ListIndexes,
     PartlyWritten,
     UpdateMany,
 )
+from mongoq.storage.control import CreateIndexes, DescribeCollection, ListCollections, ListIndexes
 from mongoq.storage.documents.codec import CODEC, NAIVE
+from mongoq.storage.drivers.decoding import decoded_bytes
 
 Undo = list[Callable[[], object]]
 
@@ -46,11 +45,8 @@ STORED: Final[CodecOptions[dict[str, Any]]] = CodecOptions(
 """How mongomock holds values: instants without a zone, UUIDs as bytes."""
 TYPE_MISMATCH: Final = 14
 REMOVED: Final = "(removed by $$REMOVE)"
-
-
 _Scanning: Any = collection.Collection
-_applies: Any = filtering.filter_applies
-_process: Any = aggregate.process_pipeline
+_applies, _process = vars(filtering)["filter_applies"], vars(aggregate)["process_pipeline"]
 
 
 class Collection(_Scanning):  # type: ignore[misc]
@@ -101,6 +97,8 @@ class Memory:
             case CreateIndexes(name, indexes):
                 made = {index: {"key": [*keys], **options} for index, (keys, options) in indexes.items()}
                 return self._of(name).update(made)
+            case DescribeCollection():
+                return None
             case _:
                 raise Unsupported(f"mongomock cannot do {type(command).__name__}")
 
@@ -237,7 +235,7 @@ def _stored(value: Document) -> Document:
 
 
 def _read(document: Document, *, naive: bool = False) -> Document:
-    return bson.decode(bson.encode(document), NAIVE if naive else CODEC)
+    return decoded_bytes(bson.encode(document), NAIVE if naive else CODEC)
 
 
 def _marked(value: Any) -> Any:

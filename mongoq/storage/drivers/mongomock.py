@@ -16,19 +16,8 @@ import mongomock
 from mongoq.core.clock import Clock, ServerClock
 from mongoq.core.errors import ConfigurationError, Fault, StorageRefused, Unsupported
 from mongoq.core.events import Telemetry
-from mongoq.storage.commands import (
-    Apart,
-    Call,
-    Command,
-    Hello,
-    Join,
-    Loop,
-    OpenTransaction,
-    Pause,
-    Start,
-    Wait,
-    Watch,
-)
+from mongoq.storage.commands import Command
+from mongoq.storage.control import Apart, Call, Hello, Join, Loop, OpenTransaction, Pause, Start, Wait, Watch
 from mongoq.storage.drivers.async_connection import AsyncConnection
 from mongoq.storage.drivers.asyncio import AsyncDriver
 from mongoq.storage.drivers.blocking import BlockingDriver

@@ -52,7 +52,7 @@ _NONE: Final[contextvars.ContextVar[Any]] = contextvars.ContextVar("none", defau
 BOUND: Final[contextvars.ContextVar[Any]] = getattr(blocking_sessions, "_SESSION", _NONE)
 BOUND_ASYNC: Final[contextvars.ContextVar[Any]] = getattr(async_sessions, "_SESSION", _NONE)
 
-TRANSACTION: Final = (ReadConcern("snapshot"), WriteConcern("majority"), ReadPreference.PRIMARY)
+TRANSACTION: Final = (ReadConcern("snapshot"), WriteConcern("majority", wtimeout=2_400), ReadPreference.PRIMARY)
 """A transaction sees one moment of what a majority has, and is durable once it commits."""
 
 

@@ -20,19 +20,9 @@ from typing import Any, Final, TypeVar
 from mongoq.core.clock import Clock, elapsed
 from mongoq.core.errors import StorageUnavailable
 from mongoq.core.events import Signpost, Telemetry
-from mongoq.storage.commands import (
-    Abort,
-    Command,
-    Commit,
-    Hello,
-    Measure,
-    Op,
-    OpenTransaction,
-    Pause,
-    Transact,
-    Within,
-)
-from mongoq.storage.drivers.errors import TRANSIENT, UNKNOWN_COMMIT, WRITE_CONFLICT, has_label
+from mongoq.storage.commands import WRITE_CONFLICT, Command, Op
+from mongoq.storage.control import Abort, Commit, Hello, Measure, OpenTransaction, Pause, Transact, Within
+from mongoq.storage.drivers.errors import TRANSIENT, UNKNOWN_COMMIT, has_label
 
 T = TypeVar("T")
 
@@ -141,9 +131,9 @@ class Stepper:
 
     def _answer(self, asked: Command, session: Any) -> Steps[Any]:
         match asked:
-            case Transact(body, limit):
+            case Transact(body, limit, reads):
                 if session is None:
-                    return (yield from self._transact(body, limit))
+                    return (yield from self._transact(body, limit, reads=reads))
                 return (yield from self._resolved(body(), session))
             case Measure():
                 return (yield from self._measure())
@@ -158,12 +148,15 @@ class Stepper:
             case _:
                 return (yield asked, session)
 
-    def _transact(self, body: Callable[[], Op[T]], limit: timedelta | None) -> Steps[T]:
-        give_up_at = elapsed() + (limit.total_seconds() if limit else REPLAYED_FOR)
+    def _transact(self, body: Callable[[], Op[T]], limit: timedelta | None, *, reads: bool) -> Steps[T]:
+        give_up_at = elapsed() + (REPLAYED_FOR if limit is None else limit.total_seconds())
 
         def whole(session: Any) -> Steps[T]:
             result = yield from self._resolved(body(), session)
-            yield from self._commit(session, give_up_at)
+            if reads:
+                yield RollBack(session), None
+            else:
+                yield from self._commit(session, give_up_at)
             return result
 
         return (yield from self._in_session(lambda session: self._persistently(session, whole, give_up_at)))
@@ -213,7 +206,7 @@ class Stepper:
                 if not has_label(error, UNKNOWN_COMMIT):
                     raise
                 if elapsed() > give_up_at:
-                    message = "MongoDB did not say whether the transaction was committed"
+                    message = "MongoDB did not say whether the transaction was committed: it may have been"
                     raise StorageUnavailable(message, ambiguous=True) from error
             else:
                 return

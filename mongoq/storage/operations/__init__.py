@@ -1,1 +1,1 @@
-"""What the queue does to MongoDB, one file per verb: generators that yield commands and are sent the replies."""
+"""The operations on MongoDB, one file per verb: generators that yield commands and receive the replies."""

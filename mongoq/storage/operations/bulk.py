@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 from mongoq.core.errors import WrongState
 from mongoq.core.lifecycle import FINISHED, WAITING, Event, TaskState, sources
@@ -44,12 +44,19 @@ def cancel_all(context: Context, chosen: Filter, state: TaskState | None) -> Op[
         return done
 
     def ask(batch: list[Document]) -> Op[int]:
-        where = {**running, **filters.by_keys(_keys(batch))}
-        return (yield from update_many(context.tasks, where, updates.cancel_requested()))
+        versions: dict[Any, list[str]] = defaultdict(list)
+        for document in batch:
+            version = document.get(fields.VERSION)
+            versions[version if isinstance(version, int) else None].append(document[fields.KEY])
+        done = 0
+        for version, keys in versions.items():
+            where = {**running, **filters.unasked_since(keys, version)}
+            done += yield from update_many(context.tasks, where, updates.cancel_requested())
+        return done
 
     done = yield from _each(context, waiting, [fields.KEY, fields.POLICY], end) if states else nothing(0)
     if state in (None, TaskState.RUNNING):
-        done += yield from _each(context, running, [fields.KEY], ask)
+        done += yield from _each(context, running, [fields.KEY, fields.VERSION], ask)
     return done
 
 
@@ -60,7 +67,7 @@ def delete_all(
     states = _among([*WAITING, *FINISHED] if older_than is None else FINISHED, state)
     where = {**chosen, **filters.in_states(states)}
     if older_than is not None:
-        where |= filters.finished_by(context.clock.now() - older_than)
+        where |= filters.finished_by(context.clock.earliest() - older_than)
 
     def delete(batch: list[Document]) -> Op[int]:
         guard = {**where, **filters.by_keys(_keys(batch))}
@@ -105,13 +112,18 @@ def cancel(context: Context, key: str) -> Op[Task]:
 
     The task may change state between the read and the write, so both are repeated until the effect shows.
     """
+    missed: tuple[int, datetime | None] | None = None
     while True:
         task = yield from get(context, key)
         running = task.state is TaskState.RUNNING
         if task.finished or (running and task.cancel_requested):
             return task
         if running:
-            yield from update_many(context.tasks, filters.running(key), updates.cancel_requested())
+            # A version that is no integer matches nothing; such a document is only known by its state.
+            known = missed != (task.version, task.started_at)
+            where = filters.unasked_since([key], task.version if known else None)
+            yield from update_many(context.tasks, where, updates.cancel_requested())
+            missed = task.version, task.started_at
         else:
             keep = context.options.policy.over(task.policy).keep_failed
             update = updates.closed(TaskState.CANCELLED, context.clock.now(), keep)
@@ -150,8 +162,8 @@ def update(
             raise WrongState(key, task.state, "only waiting tasks can be changed")
         if missed == (task.version, task.created_at):
             raise WrongState(key, task.state, "its document has no `version` that is an integer, so it is not changed")
-        now = context.clock.now()
-        due = run_at if delay is None else whole_milliseconds(now + delay)
+        now = context.clock.earliest()
+        due = run_at if delay is None else whole_milliseconds(updates.later(now, context.clock.latest(), delay))
         change = updates.adjusted(now, priority=priority, run_at=due, expires_at=expires_at)
         if (yield from update_many(context.tasks, filters.waiting(key, task.version), change)):
             return (yield from get(context, key))
@@ -159,16 +171,28 @@ def update(
 
 
 def _each(context: Context, where: Filter, only: Sequence[str], write: Callable[[list[Document]], Op[int]]) -> Op[int]:
-    """Write the matching tasks batch by batch until none is left; returns the number."""
+    """Write the matching tasks batch by batch until none is left; returns the number.
+
+    Only those that were there when it began: under running producers it would never end. Whatever breaks it off bears
+    a note of the number so far.
+    """
     total = 0
-    while True:
-        found: list[Document] = yield Find(context.tasks, where, only=only, most=MOST_READ, timeout=READ_LIMIT)
-        done = 0
-        for start in range(0, len(found), BATCH):
-            done += yield from write(found[start : start + BATCH])
-        total += done
-        if not done:
-            return total
+    there = {"$and": [where, filters.created_by(context.clock.now())]}
+    try:
+        while True:
+            found: list[Document] = yield Find(context.tasks, there, only=only, most=MOST_READ, timeout=READ_LIMIT)
+            done = 0
+            for start in range(0, len(found), BATCH):
+                count = yield from write(found[start : start + BATCH])
+                done += count
+                total += count
+            if not done:
+                return total
+    except GeneratorExit:
+        raise
+    except BaseException as error:
+        error.add_note(f"tasks written before it: {total:,}")
+        raise
 
 
 def _keys(batch: list[Document]) -> list[str]:

@@ -50,7 +50,9 @@ class Claim(NamedTuple):
     skipped: bool = False
     """Whether the claim left out the tasks at the head, as `skip` asked."""
     blocked: Sequence[str] = ()
-    """The keys of the tasks that an open transaction holds."""
+    """The keys of the tasks that an open transaction holds, or that take no write."""
+    refusal: StorageRefused | None = None
+    """Why the server takes no write to one of these."""
 
     @property
     def tasks(self) -> list[Task]:
@@ -67,7 +69,7 @@ def claim_one(context: Context, wanted: ClaimRequest, *, token: str | None = Non
 def claim_first(context: Context, wanted: ClaimRequest, *, token: str | None = None) -> Op[Claim]:
     """As `claim_one`, for an idle worker, which goes on with batches."""
     for _ in range(MOST_UNFIT):
-        now = context.clock.now()
+        now = context.clock.latest()
         held = token or new_token()
         try:
             document = yield from _take_first(context, wanted, held, now)
@@ -82,8 +84,9 @@ def claim_first(context: Context, wanted: ClaimRequest, *, token: str | None = N
             continue
         own = wanted.lease or candidates.lease_of(context, document)
         if own != (wanted.lease or context.options.policy.lease):
-            update = updates.renewed(now, own)
-            yield from update_many(context.tasks, filters.held([document[fields.KEY]], [held]), update)
+            update = updates.shortened(now, own)
+            where = filters.held_until([document[fields.KEY]], [held], document[fields.LEASE_UNTIL])
+            yield from update_many(context.tasks, where, update)
             document.update(update["$set"])
         return Claim([Unread(document, context.namespace, now)], more=True, lost=0)
     return Claim([], more=True, lost=0)
@@ -113,8 +116,7 @@ def claim_many(
 ) -> Op[Claim]:
     """Lease up to `wanted.limit` of the most urgent ready tasks, with suspects up to a weight of `poison_budget`.
 
-    It holds fewer than it found when another claimant was faster, or when the server stopped answering. Tasks of an
-    unconfirmed claim are found by `lost_replies.recover`; otherwise their leases expire, and the attempts are refunded.
+    It holds fewer than it found when another was faster, or the server stopped answering. `recover` finds the rest.
 
     `skip` leaves out that many tasks at the head, if they and the whole batch have one priority; otherwise the claim
     is made at the head, or with `at_head=False` not at all. `skip_keys` are tasks to leave alone, because an earlier
@@ -126,14 +128,14 @@ def claim_many(
         found, more = yield from candidates.at_head(context, wanted, poison_budget, skip_keys)
     elif skip_keys:
         found = [document for document in found if document[fields.KEY] not in skip_keys]
-    now = context.clock.now()
+    now = context.clock.latest()
     fresh, over = candidates.by_age(found, now.replace(tzinfo=None))
     if over:
         yield from sweep.close_expired(context, over, now)
     token = token or new_token()
     taken: dict[str, Document] = {}
     blocked: list[str] = []
-    doubtful, shared = False, 0
+    doubtful, shared, refusal = False, 0, None
     for (version, lease), group in candidates.groups(context, fresh, wanted.lease).items():
         try:
             update = updates.claimed(now, token, wanted.claimant, lease)
@@ -142,6 +144,7 @@ def claim_many(
             shared += same_worker
             blocked += written.skipped
             doubtful |= written.doubtful
+            refusal = refusal or written.refusal
         except StorageError:
             if not taken:
                 raise
@@ -149,7 +152,7 @@ def claim_many(
             break
     unread = [Unread(document, context.namespace, now) for document in fresh if document[fields.KEY] in taken]
     lost = max(0, len(fresh) - len(unread) - len(blocked) - shared)
-    return Claim(unread, more or bool(blocked), lost, len(fresh), doubtful, skipped, blocked)
+    return Claim(unread, more or bool(blocked), lost, len(fresh), doubtful, skipped, blocked, refusal)
 
 
 def new_token() -> str:
@@ -160,8 +163,7 @@ def new_token() -> str:
 def _sweeping(context: Context, claim: Callable[[], Op[Claim]]) -> Op[Claim]:
     """Claim; when nothing is ready, sweep and claim again until everything due has been swept.
 
-    A sweep may move tasks of other queues only, so it is repeated while it is full. A sweep that moved some but was
-    not full is the last: tasks that fall due one by one would otherwise keep this loop going.
+    A sweep may move other queues' tasks only, so it is repeated while it is full, and not while tasks fall due.
     """
     claimed = yield from claim()
     more = True
@@ -170,6 +172,8 @@ def _sweeping(context: Context, claim: Callable[[], Op[Claim]]) -> Op[Claim]:
         if not moved:
             break
         claimed = yield from claim()
+    if claimed.refusal is not None and not claimed.unread:
+        raise claimed.refusal
     return claimed
 
 
@@ -195,16 +199,17 @@ def _claim_skipping_locked(
 ) -> Op[Claim]:
     """Claim a batch; when all of it is blocked, claim the batch behind it."""
     skip_keys: set[str] = set()
-    doubtful, claim = False, Claim([], more=True, lost=0)
+    doubtful, refusal, claim = False, None, Claim([], more=True, lost=0)
     for _ in range(MOST_UNFIT):
         claim = yield from claim_many(
             context, wanted, poison_budget=MOST_POISON_WEIGHT, token=token, skip_keys=skip_keys, time_limit=time_limit
         )
         skip_keys.update(claim.blocked)
         doubtful |= claim.doubtful
+        refusal = refusal or claim.refusal
         if claim.unread or not (claim.more or claim.lost):
             break
-    return claim._replace(doubtful=doubtful, blocked=[*skip_keys])
+    return claim._replace(doubtful=doubtful, blocked=[*skip_keys], refusal=refusal)
 
 
 def _fit(context: Context, document: Document, now: datetime) -> Op[bool]:
@@ -224,10 +229,7 @@ def _fit(context: Context, document: Document, now: datetime) -> Op[bool]:
 def _take(
     context: Context, group: list[Document], version: int, update: Update, time_limit: timedelta
 ) -> Op[tuple[dict[str, Document], PartialWrite, int]]:
-    """Claim a group; the tasks now held by key, what the write reached, and how many the same worker took.
-
-    The same worker claims under the same name: its look-ahead claimer, or the threads of one queue object.
-    """
+    """Claim a group; the tasks now held by key, what the write reached, and how many others of its name took."""
     by_key = {document[fields.KEY]: document for document in group}
     hold = update["$set"]
     claimable = partial(filters.claimable, version=version)

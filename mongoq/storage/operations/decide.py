@@ -21,6 +21,8 @@ class Ended(NamedTuple):
 
     task: Task
     verdict: Verdict
+    late: bool = False
+    """Whether the lease was over by the holder's own countdown before the ending was sent for the first time."""
 
     @property
     def token(self) -> str:
@@ -51,7 +53,7 @@ def decide(
     options = context.options
     if policy is None:
         policy = options.policy.over(task.policy)
-    now = context.clock.now()
+    now = context.clock.latest()
     verdict = judge(task, outcome, policy, now, worker, cancelled=cancelled, error_queue=options.error_queue)
     if verdict.result is not None and verdict.keep:
         encoding.checked_result(verdict.result, options.max_task_bytes)

@@ -10,17 +10,19 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple
 
 from mongoq.core.errors import InvalidTask, LeaseLost, StorageUnavailable
 from mongoq.core.lifecycle import Event
 from mongoq.core.modification import Modification
+from mongoq.core.signals import Interruption
 from mongoq.core.task import Task
 from mongoq.core.validation import Checker, shortened
 from mongoq.core.verdict import Outcome, Returned, Verdict
-from mongoq.storage.commands import Bulk, Changing, Delete, Filter, Op, Removing, Transact, find, update_many
+from mongoq.storage.commands import Bulk, Changing, Delete, Filter, Op, Removing, find, update_many
 from mongoq.storage.context import Context
+from mongoq.storage.control import Transact
 from mongoq.storage.documents import encoding, fields, filters, updates
 from mongoq.storage.operations.decide import Ended, decide
 from mongoq.storage.operations.lost_replies import catch_up, lost_endings
@@ -81,7 +83,10 @@ def settle(context: Context, tasks: Sequence[Task], outcome: Outcome, worker: st
     Raises LeaseLost with the tasks that are no longer held, and StorageUnavailable when an open transaction holds
     some. Raises InvalidTask when a modification is to follow several tasks: it can follow one only.
     """
-    endings = [Ended(task, decide(context, task, outcome, task.worker or worker)) for task in tasks]
+    now = context.clock.earliest()
+    endings = [
+        Ended(task, decide(context, task, outcome, task.worker or worker), late=_over(task, now)) for task in tasks
+    ]
     if len(endings) == 1 and endings[0].verdict.modification is not None:
         done = Finished([] if (yield from finish_and_modify(context, endings[0])) else endings, [])
     else:
@@ -100,7 +105,7 @@ def finish_and_modify(context: Context, ending: Ended, *, time_limit: timedelta 
 
     Call it again after an error, as `finish`. Raises DependencyError when the modification was refused.
     """
-    task, verdict = ending
+    task, verdict, _ = ending
     plan = prepared(context, verdict.modification or Modification(), Leaving(task.key, ending.token, ending.marks[0]))
     done: bool = yield Transact(lambda: _finish_and_modify(context, ending, plan), time_limit)
     return done
@@ -139,6 +144,17 @@ def _refuse_follow_up(endings: Sequence[Ended], allowed: str) -> None:
         if ending.verdict.modification is not None:
             checker.refuse("result", ending.verdict.modification, allowed)
     checker.finish()
+
+
+def _over(task: Task, now: datetime) -> bool:
+    """Whether the lease of a task claimed by hand is over, as far as the task itself knows.
+
+    One that is kept alive knows it by the countdown of its attempt. Of a renewal by hand it knows nothing; that only
+    matters where the task is missing.
+    """
+    if task.attempt is not None:
+        return task.attempt.interruption is Interruption.LEASE_LOST
+    return task.lease_until is not None and task.lease_until <= now
 
 
 _Write = Callable[[Context, list[Ended], timedelta | None], Op[int]]
@@ -197,7 +213,7 @@ def _finish_groups(context: Context, endings: list[Ended], limit: timedelta | No
     writes: list[Changing | Removing] = []
     size = 0
     for group in groups.values():
-        task, verdict = group[0]
+        task, verdict, _ = group[0]
         where = filters.held([ending.task.key for ending in group], [group[0].token]) | _unless_cancelled(verdict)
         if verdict.deletes:
             writes.append(Removing(where, many=len(group) > 1))

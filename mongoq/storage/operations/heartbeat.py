@@ -5,18 +5,21 @@ They are for display only: a task's token decides who holds it, never a heartbea
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
-from mongoq.core.task import WorkerInfo
-from mongoq.storage.commands import Delete, Document, Op, UpdateMany, find
+from mongoq.core.stats import WorkerInfo
+from mongoq.storage.commands import Delete, Document, KeyTaken, Op, UpdateMany, find
 from mongoq.storage.context import Context
+from mongoq.storage.documents import filters
 
 
 def beat(context: Context, worker: str, facts: dict[str, Any]) -> Op[None]:
-    """Write the heartbeat of this worker, with what it is doing."""
+    """Write the heartbeat of this worker, with what it is doing; one that arrives behind a newer one is dropped."""
     now = context.clock.now()
     update = {"$set": {**facts, "seen_at": now}, "$setOnInsert": {"started_at": now}}
-    yield UpdateMany(context.workers, {"_id": worker}, update, upsert=True)
+    with suppress(KeyTaken):  # the newer one does not match, so an insert is tried
+        yield UpdateMany(context.workers, {"_id": worker, **filters.seen_before(now)}, update, upsert=True)
 
 
 def leave(context: Context, worker: str) -> Op[None]:

@@ -6,16 +6,21 @@ The server may have made the claim. Without a word its tasks would wait for the 
 from __future__ import annotations
 
 import contextlib
-from typing import Protocol, TypeVar
+from collections.abc import Callable
+from typing import Final, Protocol, TypeVar
 
 from mongoq.core.errors import MongoqError
 from mongoq.core.requests import ClaimRequest
 from mongoq.core.verdict import Released
-from mongoq.storage.commands import Op, Start
+from mongoq.storage.commands import Op
 from mongoq.storage.context import Context
+from mongoq.storage.control import Pause, Start
 from mongoq.storage.operations.claims import new_token
 from mongoq.storage.operations.finish import settle
 from mongoq.storage.operations.lost_replies import recover
+
+LOOKS: Final = (0.0, 0.05, 0.5)
+"""Seconds before each look for what the claim took: the server may get to it after the first (1 of 30 cancelled)."""
 
 T_co = TypeVar("T_co", covariant=True)
 T = TypeVar("T")
@@ -41,8 +46,27 @@ def given_back(context: Context, wanted: ClaimRequest, claim: Claiming[T]) -> Op
         raise
 
 
+def ended_anyway(end: Callable[[], Op[None]]) -> Op[None]:
+    """Write an ending; where that is interrupted, write it in the background: by its token it takes effect once."""
+    try:
+        yield from end()
+    except (Exception, GeneratorExit):
+        raise
+    except BaseException:
+        yield Start(_quietly(end()))
+        raise
+
+
+def _quietly(op: Op[None]) -> Op[None]:
+    with contextlib.suppress(MongoqError):
+        yield from op
+
+
 def _give_back(context: Context, token: str, claimant: str) -> Op[None]:
     with contextlib.suppress(MongoqError):  # the leases run out then
-        held = yield from recover(context, [token])
-        if held:
-            yield from settle(context, [one.read() for one in held], Released(), claimant)
+        for pause in LOOKS:
+            yield Pause(pause)
+            held = yield from recover(context, [token])
+            if held:
+                yield from settle(context, [one.read() for one in held], Released(), claimant)
+                return

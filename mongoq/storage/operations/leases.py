@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from typing import NamedTuple
 
 from mongoq.core.errors import LeaseLost, StorageUnavailable
@@ -37,20 +39,27 @@ class Renewed(NamedTuple):
     """Those whose tasks an open transaction holds: their leases keep the old end."""
 
 
-def renew(context: Context, claims: Collection[Claimed], lease: timedelta) -> Op[Renewed]:
-    """Extend the leases of these claims to `lease` from now, and return the claims that were not reached.
+def renew(context: Context, claims: Collection[Claimed], lease: timedelta, *, bring_back: bool = False) -> Op[Renewed]:
+    """Extend the leases of these claims to at least `lease` from now, and return the claims that were not reached.
 
     An expired lease is renewed too if no other claimant took the task: this saves a second run. After a lost reply a
     claim counts as renewed if a majority shows it; raises StorageUnavailable if that is not known.
+
+    A lease that lasts longer already keeps its end, so that a renewal that arrives behind newer ones takes no lease
+    back in time. With `bring_back` it gets the end that was asked for. Then call again with `bring_back` until a
+    reply has come: until then such a write may still be on its way.
     """
-    update = updates.renewed(context.clock.now(), lease)
+    if bring_back:
+        return (yield from _bring_back(context, claims, lease))
+    now = context.clock.latest()
+    update, wanted = updates.renewed(now, lease), whole_milliseconds(now + lease)
     keys, tokens = _names(claims)
     written = yield from update_skipping_locked(
         context.tasks,
         keys,
         lambda some: filters.held(some, tokens),
         update,
-        undone=filters.lease_other_than(update["$set"]),
+        undone=filters.lease_before(wanted),
     )
     if written.updated == len(claims) and not written.doubtful:
         return Renewed()
@@ -60,8 +69,34 @@ def renew(context: Context, claims: Collection[Claimed], lease: timedelta) -> Op
     lost = [claim for claim in claims if claim not in held]
     if not written.doubtful:
         return Renewed(lost)
-    until = whole_milliseconds(update["$set"][fields.LEASE_UNTIL])
-    return Renewed(lost, [claim for claim, now in held.items() if now.until is None or now.until < until])
+    return Renewed(lost, [claim for claim, now in held.items() if now.until is None or now.until < wanted])
+
+
+def _bring_back(context: Context, claims: Collection[Claimed], lease: timedelta) -> Op[Renewed]:
+    """Set the leases that are longer to `lease` from now, and renew the others.
+
+    Each is written only while it has the end that was read. So a write that arrives late, behind a renewal, changes
+    nothing.
+    """
+    held = yield from look(context, claims)
+    now = context.clock.latest()
+    longer: dict[datetime, list[Claimed]] = defaultdict(list)
+    rest: list[Claimed] = []
+    for claim, found in held.items():
+        if found.until is not None and found.until > now + lease:
+            longer[found.until].append(claim)
+        else:
+            rest.append(claim)
+    missed: list[Claimed] = []
+    for until, some in longer.items():
+        keys, tokens = _names(some)
+        guard = partial(filters.held_until, tokens=tokens, until=until)
+        written = yield from update_skipping_locked(context.tasks, keys, guard, updates.shortened(now, lease))
+        if written.updated < len(some) or written.doubtful:
+            missed += some
+    renewed = (yield from renew(context, rest, lease)) if rest else Renewed()
+    gone = [claim for claim in claims if claim not in held]
+    return Renewed([*gone, *renewed.lost], [*missed, *renewed.skipped])
 
 
 def look(context: Context, claims: Collection[Claimed], *, majority: bool = False) -> Op[dict[Claimed, Held]]:

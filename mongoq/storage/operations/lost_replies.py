@@ -33,7 +33,7 @@ def recover(context: Context, tokens: Sequence[str]) -> Op[list[Unread]]:
     yield from catch_up(context, tokens[0])
     where = {**filters.first_running(), fields.TOKEN: {"$in": list(tokens)}}
     found = yield from find(context.tasks, where, hint=indexes.LEASE, majority=True)
-    now = context.clock.now()
+    now = context.clock.latest()
     return [Unread(document, context.namespace, now) for document in found]
 
 
@@ -79,6 +79,8 @@ def lost_endings(context: Context, endings: list[Ended]) -> Op[list[Ended]]:
 
 def _may_be_missing(ending: Ended) -> bool:
     """Whether an accepted ending leaves no document: deleted on completion, or by its own handler's change."""
+    if ending.late:  # another may have run and ended it since
+        return False
     change = ending.verdict.modification
     named = () if change is None else change.named
     return ending.verdict.deletes or any(role is Role.DELETE and ref.key == ending.task.key for role, ref in named)

@@ -12,13 +12,21 @@ from datetime import timedelta
 from typing import Final
 
 from mongoq.core.errors import StorageRefused
+from mongoq.core.validation import shortened
 from mongoq.storage.commands import Document, Op, Update, find_one, update_many
 from mongoq.storage.context import Context
 from mongoq.storage.documents import decoding, fields, filters, updates
+from mongoq.storage.documents.unreadable import Unreadable
 from mongoq.storage.operations.skip_locked import NOTHING, WRITE_LIMIT, Guard, PartialWrite, update_skipping_locked
 
 UNFIT: Final = (2, 14, 10334, 17419)
 """Error codes of the server for a count that is not a number or too large, and for a document without room."""
+
+TAKES_NO_WRITE: Final = (121, 11000)
+"""Error codes for a document that a validator, or a unique index of the user's own, keeps as it is.
+
+The operator can put that right, so the task is left alone for a while and not failed.
+"""
 
 
 def update_well_formed(
@@ -32,8 +40,12 @@ def update_well_formed(
     try:
         return (yield from update_skipping_locked(context.tasks, keys, guard, update, time_limit=time_limit))
     except StorageRefused as error:
-        if error.code not in UNFIT:
+        if error.code not in UNFIT + TAKES_NO_WRITE:
             raise
+        refusal = error
+    if len(keys) == 1 and refusal.code in TAKES_NO_WRITE:
+        why = StorageRefused(f"the task {shortened(keys[0])} is left as it is: {refusal}", code=refusal.code)
+        return PartialWrite(0, list(keys), doubtful=False, refusal=why)
     if len(keys) == 1:
         found = yield from find_one(context.tasks, guard(keys), only=[fields.STATE])
         if found is not None:
@@ -60,10 +72,14 @@ def well_formed(context: Context, found: list[Document]) -> Op[list[Document]]:
 def set_aside(context: Context, document: Document, field: str) -> Op[None]:
     """Fail a malformed document, if its state has not changed; drop its content if it has no room for the note."""
     where = {**filters.by_keys([document[fields.KEY]]), fields.STATE: document[fields.STATE]}
+    why = f"the field {field} is missing or of a wrong type"
+    if isinstance(document, Unreadable):
+        where[fields.KEY] = document.key
+        why = f"the field {field} holds BSON that cannot be decoded"
     now = context.clock.now()
     keep = context.options.policy.keep_failed
     try:
-        yield from update_many(context.tasks, where, updates.set_aside(field, now, keep))
+        yield from update_many(context.tasks, where, updates.set_aside(field, why, now, keep))
     except StorageRefused as error:
         if error.code not in UNFIT:
             raise

@@ -12,10 +12,12 @@ from typing import Any, Final, TypeVar
 
 from mongoq.core.errors import TaskNotFound, Unsupported
 from mongoq.core.lifecycle import FINISHED, LIVE, TaskState
-from mongoq.core.task import QueueStats, Task
+from mongoq.core.stats import QueueStats
+from mongoq.core.task import Task
 from mongoq.core.validation import shortened
-from mongoq.storage.commands import Aggregate, Count, Document, Filter, Find, Op, Transact, find, find_one
+from mongoq.storage.commands import Aggregate, Count, Document, Filter, Find, Op, find, find_one
 from mongoq.storage.context import Context
+from mongoq.storage.control import Transact
 from mongoq.storage.documents import decoding, fields, filters, indexes
 
 T = TypeVar("T")
@@ -31,12 +33,13 @@ _INDEX_OF: Final[Mapping[tuple[TaskState, ...], str]] = {
 }
 
 
-def get(context: Context, key: str) -> Op[Task]:
+def get(context: Context, key: str, *, majority: bool = False) -> Op[Task]:
     """Read the task with this key, without its token: only the claim's own task may act as the holder.
 
-    Raises TaskNotFound when there is none.
+    With `majority` it is told only what no fail-over takes back: for an answer that somebody acts on. A look before a
+    write asks for what is there. Raises TaskNotFound when there is none.
     """
-    document = yield from find_one(context.tasks, filters.by_keys([key]), without=fields.PROOFS)
+    document = yield from find_one(context.tasks, filters.by_keys([key]), without=fields.PROOFS, majority=majority)
     task = document and decoding.task_shown(document, context.namespace, context.clock.now())
     if not task:
         raise TaskNotFound(f"no task has the key {shortened(key)}")
@@ -51,8 +54,9 @@ def tasks(
         chosen = {"$and": [chosen, filters.held_by(claimant)]}
     hint = None if claimant is None else indexes.LEASE
     found: list[Document] = yield Find(
-        context.tasks, chosen, without=hidden, sort=[(fields.KEY, 1)], hint=hint, most=limit, timeout=READ_LIMIT
-    )
+        context.tasks, chosen, without=hidden, sort=[(fields.KEY, 1)], hint=hint, most=limit, majority=True,
+        timeout=READ_LIMIT,
+    )  # fmt: skip
     now = context.clock.now()
     return [task for document in found if (task := decoding.task_shown(document, context.namespace, now))]
 
@@ -80,7 +84,7 @@ def by_key_or_unique(
 def unfinished(context: Context, keys: Sequence[str]) -> Op[list[str]]:
     """Select the keys whose tasks have not finished."""
     where = {**filters.by_keys(keys), **filters.in_states(LIVE)}
-    found = yield from find(context.tasks, where, only=[fields.KEY], hint="_id_")
+    found = yield from find(context.tasks, where, only=[fields.KEY], hint="_id_", majority=True)
     return [document[fields.KEY] for document in found]
 
 
@@ -175,7 +179,7 @@ def _at_once(body: Callable[[], Op[T]]) -> Op[T]:
     """
     try:
         # The limit reports a lost server to the caller as soon as a plain read would.
-        result: T = yield Transact(body, timedelta(seconds=1))
+        result: T = yield Transact(body, timedelta(seconds=1), reads=True)
     except Unsupported:
         result = yield from body()
     return result

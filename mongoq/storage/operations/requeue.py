@@ -41,7 +41,7 @@ def rerun(context: Context, key: str) -> Op[Task]:
 
     Raises WrongState when its state does not allow it, and DuplicateTask when its `unique` value is taken.
     """
-    now = context.clock.now()
+    now = context.clock.latest()
     where = {**filters.by_keys([key]), **filters.in_states(sources(Event.RERUN))}
     try:
         done = yield from update_many(context.tasks, where, updates.rerun(now))
@@ -58,13 +58,13 @@ def rerun(context: Context, key: str) -> Op[Task]:
 
 def rerun_all(context: Context, keys: Sequence[str] | None, queue: str | None, state: TaskState) -> Op[int]:
     """Make finished tasks ready again; returns the number."""
-    now = context.clock.now()
+    now = context.clock.latest()
     return (yield from _rerun(context, filters.finished_as(state, queue), keys, now, updates.rerun(now)))
 
 
 def redrive(context: Context, queue: str, keys: Sequence[str] | None) -> Op[int]:
     """Move the tasks of an error queue back to the queues that they came from, ready; returns the number."""
-    now = context.clock.now()
+    now = context.clock.latest()
     return (yield from _rerun(context, filters.away(queue), keys, now, updates.rerun(now, home=True)))
 
 
@@ -82,23 +82,31 @@ def _rerun_all(context: Context, guard: Filter, now: datetime, update: list[Upda
     """Requeue in portions; tasks that were left out are found again, so the next portion is larger by their number."""
     total = left_out = 0
     only = [fields.KEY, fields.UNIQUE]
-    while True:
-        most = MOST_READ + left_out
-        found: list[Document] = yield Find(context.tasks, guard, only=only, most=most, timeout=FIND_LIMIT)
-        done = 0
-        for start in range(0, len(found), BATCH):
-            batch = found[start : start + BATCH]
-            plain = [document[fields.KEY] for document in batch if fields.UNIQUE not in document]
-            unique = [document[fields.KEY] for document in batch if fields.UNIQUE in document]
-            if plain:
-                done += yield from update_many(context.tasks, filters.guarded(plain, guard), update)
-            if unique:
-                done += yield from _rerun_each(context, guard, unique, update)
-        total += done
-        if len(found) < most:
-            return total
-        left_out = len(found) - done
-        guard = {**guard, **filters.not_since(now)}  # a task that has failed again is not requeued twice
+    try:
+        while True:
+            most = MOST_READ + left_out
+            found: list[Document] = yield Find(context.tasks, guard, only=only, most=most, timeout=FIND_LIMIT)
+            before = total
+            for start in range(0, len(found), BATCH):
+                total += yield from _rerun_batch(context, guard, found[start : start + BATCH], update)
+            if len(found) < most:
+                return total
+            left_out = len(found) - (total - before)
+            guard = {**guard, **filters.not_since(now)}  # a task that has failed again is not requeued twice
+    except GeneratorExit:
+        raise
+    except BaseException as error:
+        error.add_note(f"tasks written before it: {total:,}")
+        raise
+
+
+def _rerun_batch(context: Context, guard: Filter, batch: list[Document], update: list[Update]) -> Op[int]:
+    plain = [document[fields.KEY] for document in batch if fields.UNIQUE not in document]
+    unique = [document[fields.KEY] for document in batch if fields.UNIQUE in document]
+    done = (yield from update_many(context.tasks, filters.guarded(plain, guard), update)) if plain else 0
+    if unique:
+        done += yield from _rerun_each(context, guard, unique, update)
+    return done
 
 
 def _rerun_each(context: Context, guard: Filter, keys: Sequence[str], update: list[Update]) -> Op[int]:

@@ -1,22 +1,32 @@
 """Administration: the server's time, the namespaces and the indexes.
 
-Indexes are built when the collection is new or small, and only checked otherwise: `mongoq init` builds them on a
-large collection, at a time that its operator chooses. The commit quorum is a majority, because a build with the
+Missing indexes are built at first use, where the collection has at most `SMALL` documents, and only checked otherwise:
+`mongoq init` builds them on a large collection, at a time that its operator chooses. Each is built by a command of its
+own, so that one that cannot be built keeps no other away. Processes that find the same index missing share one build:
+the server joins a command for an index that it is building. The commit quorum is a majority, because a build with the
 default quorum hung while one member was down (mongod 6.0.5).
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
-from mongoq.core.errors import IndexMissing
-from mongoq.storage.commands import CreateIndexes, Hello, ListCollections, ListIndexes, Op, find, find_one
+from mongoq.core.errors import IndexMissing, StorageRefused
+from mongoq.core.validation import shortened
+from mongoq.storage.commands import Aggregate, Document, KeyTaken, Op, find_one
 from mongoq.storage.context import Context
-from mongoq.storage.documents import indexes
+from mongoq.storage.control import CreateIndexes, DescribeCollection, Hello, ListCollections, ListIndexes, Unhide
+from mongoq.storage.documents import fields, indexes
+from mongoq.storage.documents.indexes import Indexes
 
-SMALL: Final = 1_000
+T = TypeVar("T")
+
+SMALL: Final = 100_000
+"""So many documents are indexed in about a second."""
 BUILD_LIMIT: Final = timedelta(hours=6)
+_NO_RIGHT: Final = 13
 
 
 def hello() -> Op[dict[str, Any]]:
@@ -33,29 +43,66 @@ def server_time() -> Op[datetime]:
 
 
 def ensure(context: Context) -> Op[None]:
-    """Build the missing indexes of a new or small collection; raises IndexMissing for a larger one."""
+    """Build the missing indexes of a collection that is not large; IndexMissing where some are missing afterwards.
+
+    Raises StorageRefused where the collection is of a kind that cannot hold tasks.
+    """
+    faults: list[str] = []
     for collection, wanted in _wanted(context):
-        existing = yield ListIndexes(collection)
+        existing = yield from _indexes_of(collection)
         lacking = indexes.missing(wanted, existing)
         if not lacking:
             continue
-        some = yield from find(collection, {}, only=["_id"], limit=SMALL + 1)
-        if len(some) > SMALL:
-            raise IndexMissing(
-                f"the collection {collection} lacks the index {', '.join(lacking)}; `mongoq init` makes it"
-            )
-        yield from _build(collection, {name: wanted[name] for name in lacking})
+        yield from _check_kind(collection)
+        many = yield from find_one(collection, {}, only=[fields.KEY], skip=SMALL, hint="_id_")
+        if many is not None:
+            faults.append(f"the collection {collection} lacks the index {', '.join(lacking)}; `mongoq init` makes it")
+            continue
+        _, refused = yield from _build(collection, wanted, lacking, existing)
+        faults += refused
+    if faults:
+        raise IndexMissing("; ".join(faults))
+
+
+def keeping_unique(context: Context, op: Op[T]) -> Op[T]:
+    """Insert tasks with `unique` values after making sure that their index is there; 0.2 ms for the look.
+
+    Without it an insert succeeds and the value is not unique, whenever the index went.
+    """
+    yield from _ensure_unique(context)
+    return (yield from op)
+
+
+def _ensure_unique(context: Context) -> Op[None]:
+    wanted = {indexes.UNIQUE: indexes.TASKS[indexes.UNIQUE]}
+    existing = yield ListIndexes(context.tasks)
+    if not indexes.missing(wanted, existing):
+        return
+    try:
+        yield from ensure(context)
+    except IndexMissing:
+        existing = yield ListIndexes(context.tasks)
+        if indexes.missing(wanted, existing):
+            raise
 
 
 def init(context: Context) -> Op[list[str]]:
-    """Build every missing index and return their names; this may take hours on a large collection."""
+    """Build every missing index and return their names; this may take hours on a large collection.
+
+    IndexMissing says why some could not be built; the others are there then.
+    """
     made: list[str] = []
+    faults: list[str] = []
     for collection, wanted in _wanted(context):
-        existing = yield ListIndexes(collection)
+        existing = yield from _indexes_of(collection)
         lacking = indexes.missing(wanted, existing)
         if lacking:
-            yield from _build(collection, {name: wanted[name] for name in lacking})
-        made += [f"{collection}.{name}" for name in lacking]
+            yield from _check_kind(collection)
+            built, refused = yield from _build(collection, wanted, lacking, existing)
+            made += [f"{collection}.{name}" for name in built]
+            faults += refused
+    if faults:
+        raise IndexMissing("; ".join(faults))
     return made
 
 
@@ -70,11 +117,75 @@ def namespaces() -> Op[list[str]]:
     return found
 
 
-def _wanted(context: Context) -> tuple[tuple[str, dict[str, tuple[indexes.Keys, dict[str, Any]]]], ...]:
+def _wanted(context: Context) -> tuple[tuple[str, Indexes], ...]:
     return (context.tasks, indexes.TASKS), (context.workers, indexes.WORKERS)
 
 
-def _build(collection: str, wanted: dict[str, tuple[indexes.Keys, dict[str, Any]]]) -> Op[None]:
+def _indexes_of(collection: str) -> Op[dict[str, Any]]:
+    try:
+        existing: dict[str, Any] = yield ListIndexes(collection)
+    except StorageRefused:
+        yield from _check_kind(collection)  # of a view there are no indexes to list
+        raise
+    return existing
+
+
+def _check_kind(collection: str) -> Op[None]:
+    """StorageRefused where a collection is not an ordinary one, with the server's rules for text."""
+    try:
+        described: Document | None = yield DescribeCollection(collection)
+    except StorageRefused as error:
+        if error.code != _NO_RIGHT:
+            raise
+        return
+    why = None if described is None else _unusual(described)
+    if why:
+        advice = "drop it, so that mongoq makes an ordinary one, or use another namespace"
+        raise StorageRefused(f"the collection {collection} {why}; {advice}")
+
+
+def _unusual(described: Mapping[str, Any]) -> str | None:
+    kind, options = described.get("type", "collection"), described.get("options", {})
+    if kind != "collection":
+        return f"is a {kind}, which cannot hold tasks"
+    if options.get("capped"):
+        return "is capped: MongoDB would remove tasks that have not run"
+    if options.get("collation", {}).get("locale", "simple") != "simple":
+        return "has a collation, under which two keys that differ may count as the same"
+    return None
+
+
+def _build(
+    collection: str, wanted: Indexes, lacking: list[str], existing: Mapping[str, Any]
+) -> Op[tuple[list[str], list[str]]]:
+    """Build each of these indexes by itself; the names of those that were built, and what kept the others away."""
     reply = yield from hello()
     quorum = "majority" if "setName" in reply else None
-    yield CreateIndexes(collection, wanted, quorum, timeout=BUILD_LIMIT)
+    made: list[str] = []
+    faults: list[str] = []
+    for name in lacking:
+        where = f"the index {name} of {collection}"
+        try:
+            if indexes.fits(wanted[name], existing.get(name, {})):  # it is only hidden
+                yield Unhide(collection, name)
+            else:
+                yield CreateIndexes(collection, {name: wanted[name]}, quorum, timeout=BUILD_LIMIT)
+            made.append(name)
+        except KeyTaken:
+            faults.append(f"{where} cannot be built: {(yield from _twice(collection))}")
+        except StorageRefused as error:
+            found = indexes.in_the_way(name, wanted, existing)
+            why = f"{found}; drop that one and run `mongoq init` again" if found else str(error)
+            faults.append(f"{where} cannot be built: {why}")
+    return made, faults
+
+
+def _twice(collection: str) -> Op[str]:
+    """Name the tasks whose `unique` value another unfinished task has too."""
+    partial = indexes.TASKS[indexes.UNIQUE][1]["partialFilterExpression"]
+    same = {"_id": f"${fields.UNIQUE}", "keys": {"$push": f"${fields.KEY}"}, "count": {"$sum": 1}}
+    pipeline = [{"$match": partial}, {"$group": same}, {"$match": {"count": {"$gt": 1}}}, {"$limit": 3}]
+    rows: list[Document] = yield Aggregate(collection, pipeline, timeout=BUILD_LIMIT)
+    named = [f"the tasks {', '.join(map(str, row['keys'][:5]))} have {shortened(row['_id'])}" for row in rows]
+    found = "; ".join(named) or "several unfinished tasks have the same `unique` value"
+    return f"{found}: cancel or delete all but one, and run `mongoq init` again"

@@ -50,7 +50,7 @@ class Swept(NamedTuple):
 
 def promote(context: Context, skip_keys: Collection[str] = ()) -> Op[Swept]:
     """Make ready the scheduled tasks that are due."""
-    now = context.clock.now()
+    now = context.clock.earliest()
     soonest = yield from _wait(context, filters.first_scheduled(), fields.RUN_AT, indexes.DUE, now)
     if soonest is None or soonest > timedelta(0):
         return Swept(0, soonest)
@@ -63,7 +63,7 @@ def promote(context: Context, skip_keys: Collection[str] = ()) -> Op[Swept]:
 
 def expire(context: Context, skip_keys: Collection[str] = ()) -> Op[Swept]:
     """Expire waiting tasks past their `expires_at`. A running task may still complete."""
-    now = context.clock.now()
+    now = context.clock.earliest()
     soonest = yield from _wait(context, filters.first_expirable(), fields.EXPIRES_AT, indexes.EXPIRY, now)
     if soonest is None or soonest > timedelta(0):
         return Swept(0, soonest)
@@ -88,7 +88,7 @@ def close_expired(context: Context, found: list[Document], now: datetime) -> Op[
 
 def rescue(context: Context, skip_keys: Collection[str] = ()) -> Op[Swept]:
     """Take back tasks whose lease was not renewed, one second after it ended."""
-    now = context.clock.now()
+    now = context.clock.earliest()
     soonest = yield from _wait(context, filters.first_running(), fields.LEASE_UNTIL, indexes.LEASE, now)
     if soonest is None or soonest + filters.SKEW > timedelta(0):
         return Swept(0, None if soonest is None else soonest + filters.SKEW)

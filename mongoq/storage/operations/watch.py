@@ -13,8 +13,9 @@ from datetime import timedelta
 from typing import Any, Final
 
 from mongoq.core.lifecycle import FINISHED, TaskState
-from mongoq.storage.commands import Document, Next, Op, Unwatch, Watch
+from mongoq.storage.commands import Document, Op
 from mongoq.storage.context import Context
+from mongoq.storage.control import Next, Unwatch, Watch
 from mongoq.storage.documents import fields, filters
 
 Pipeline = list[dict[str, Any]]

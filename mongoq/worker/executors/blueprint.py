@@ -21,6 +21,8 @@ BOOT: Final = (
     "import pickle, sys; source = open(int(sys.argv[1]), 'rb'); control = int(sys.argv[2]); "
     "sys.path[:] = pickle.load(source); from mongoq.worker.executors.child import main; main(source, control)"
 )
+SOCKET_SIZE: Final = 2**18
+"""Bytes of tasks that a socket should hold; macOS gives 8 KB by itself."""
 FLAGS: Final = {
     "bytes_warning": "-b",
     "dont_write_bytecode": "-B",
@@ -56,6 +58,7 @@ class Blueprint:
     def spawn(self) -> tuple[subprocess.Popen[bytes], socket.socket, int]:
         """Start a child: the process, the socket of its tasks and the descriptor of its control pipe."""
         ours, theirs = (_blocking(end) for end in socket.socketpair())
+        ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SOCKET_SIZE)
         control, our_control = (_beyond_standard_streams(end) for end in os.pipe())
         os.set_blocking(our_control, False)
         try:

@@ -23,10 +23,11 @@ from types import FrameType
 from typing import IO, Any, Final
 
 from mongoq.core.clock import elapsed
+from mongoq.core.failures import describe
 from mongoq.core.signals import DeadlineExceeded
 from mongoq.core.task import Task
 from mongoq.core.tracebacks import let_go
-from mongoq.core.verdict import Raised, Returned, describe
+from mongoq.core.verdict import Raised, Returned
 from mongoq.worker import forks
 from mongoq.worker.executors.child_attempt import ChildAttempt, Down, Up
 from mongoq.worker.executors.child_ending import BROKE
@@ -51,7 +52,7 @@ class ChildProgram:
         self._running: ChildAttempt | None = None
         self._starting = threading.Lock()
         self._started = 0
-        """The last task that was started, or recalled before."""
+        """The last task that was started or recalled."""
         for file in (source, control):
             # A process that the handler starts must not hold them open.
             os.set_inheritable(file.fileno(), False)
@@ -96,11 +97,18 @@ class ChildProgram:
         return message
 
     def _may_start(self, number: int) -> bool:
-        """Whether nobody has decided about this task before: main thread and control thread both may."""
+        """Whether this task was not recalled; if so, it cannot be any more."""
         with self._starting:
-            first = number > self._started
+            recalled = number <= self._started
             self._started = max(number, self._started)
-        return first
+        return not recalled
+
+    def _return_unstarted(self, last: int) -> None:
+        with self._starting:
+            first = self._started + 1
+            self._started = max(last, self._started)
+        if first <= last:
+            self._send(Up.UNSTARTED, first, last)
 
     def _run(self, handler: Handler, attempt: ChildAttempt, task: Task) -> None:
         object.__setattr__(task, "attempt", attempt)
@@ -145,8 +153,7 @@ class ChildProgram:
     def _heard(self, kind: Down, number: int, *told: Any) -> None:
         attempt = self._running
         if kind == Down.RECALL:
-            if self._may_start(number):
-                self._send(Up.UNSTARTED, number)
+            self._return_unstarted(number)
         elif attempt is not None and attempt.number == number:
             attempt.interrupt(*told)
 

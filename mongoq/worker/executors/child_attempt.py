@@ -21,12 +21,12 @@ VALUES: Final = attrgetter(*[field.name for field in fields(Task) if field.name 
 
 
 class Down(IntEnum):
-    """The messages of the control pipe. Each starts with its kind and the number of the task that it is about."""
+    """The messages of the control pipe. Each starts with its kind and the number of a task."""
 
     INTERRUPT = 0
     """The reason, seconds left or None: the handler should stop."""
     RECALL = 1
-    """Return the task unstarted, if that is still possible."""
+    """Return the tasks up to this one that have not started."""
 
 
 class Up(IntEnum):
@@ -41,12 +41,14 @@ class Up(IntEnum):
     RAISED = 3
     """The pickled error, and its cause as a `Described` or None."""
     UNSTARTED = 4
-    """The number of a task that was recalled in time."""
+    """The numbers of the first and the last task that were recalled in time."""
     TRANSACTION_BEGINS = 5
     """Until when on `elapsed()` the lease is being extended, for a transaction of the handler's own."""
     TRANSACTION_ENDS = 6
     """Whether it was committed, which completes the task, and whether the lease was extended."""
-    LOG = 7
+    TRANSACTION_OPENS = 7
+    """The session of the transaction, which is open now."""
+    LOG = 8
     """A log line: the attributes of its record."""
 
 
@@ -100,6 +102,10 @@ class ChildAttempt:
         self._retry_as = None
         self._send(Up.TRANSACTION_BEGINS, lease_until)
 
+    def note_session(self, session_id: bytes) -> None:
+        """Tell the parent the session, so that it can have the transaction aborted."""
+        self._send(Up.TRANSACTION_OPENS, session_id)
+
     def end_transaction(self, *, committed: bool, extended: bool = True, retry_as: Snooze | None = None) -> None:
         """Tell the parent how the transaction ended."""
         self._retry_as = retry_as
@@ -114,6 +120,8 @@ def note_transaction(attempt: LiveAttempt, kind: Up, *told: Any) -> None:
     """Note in the parent what a handler's own transaction does to the lease."""
     if kind == Up.TRANSACTION_BEGINS:
         attempt.begin_transaction(*told)
+    elif kind == Up.TRANSACTION_OPENS:
+        attempt.note_session(*told)
     elif kind == Up.TRANSACTION_ENDS:
         committed, extended = told
         attempt.end_transaction(committed=committed, extended=extended)

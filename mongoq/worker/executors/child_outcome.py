@@ -7,12 +7,26 @@ its class may not be importable in the parent, and its traceback cannot be pickl
 from __future__ import annotations
 
 import pickle
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
+from mongoq.core.failures import Described, describe
 from mongoq.core.signals import DeadlineExceeded, Interrupted, Signal
-from mongoq.core.verdict import Described, Ending, Raised, Returned, describe
+from mongoq.core.verdict import Ending, Raised, Returned
+from mongoq.worker.attempt import LiveAttempt
 
 NO_MEMORY: Final = "no memory was left to send the result"
+
+
+class Outcome(NamedTuple):
+    """What came back from a child."""
+
+    attempts: list[LiveAttempt]
+    """One that ran, or those that were not started."""
+    ending: Ending | None
+    """How it ended; None where they were not started."""
+    seconds: float
+    following: LiveAttempt | None
+    """The attempt that has started meanwhile."""
 
 
 class Unsent:

@@ -10,7 +10,7 @@ result are pickled, and the handler must be a function at the top level of a mod
 memory stays in its child.
 
 It is the thread executor, but that each thread owns a child and asks it to run the handler. A child runs one task at a
-time. While handlers are fast, it holds a second task that waits; the child returns that one where the first is slow.
+time. While handlers are fast, it holds up to 10 ms of work; it returns what waits behind a handler that turns out slow.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from mongoq.worker.executors.base import Reports
 from mongoq.worker.executors.blueprint import Blueprint
 from mongoq.worker.executors.child import SIGNALS
 from mongoq.worker.executors.child_ending import LAST_MOMENT
+from mongoq.worker.executors.child_outcome import Outcome
 from mongoq.worker.executors.child_process import ChildProcess
 from mongoq.worker.executors.child_timing import LOOK, LOOK_FOR_SLOW, SLOW
 from mongoq.worker.executors.groups import Groups
@@ -37,8 +38,11 @@ from mongoq.worker.handlers.signature import Handler
 log = logging.getLogger("mongoq.worker")
 
 WEIGHT: Final = 0.1
-LARGEST_SECOND: Final = 4_096
-"""Bytes of a task that may wait in the socket of a busy child: there it must fit, or both would wait for each other."""
+AHEAD: Final = 0.01
+"""Seconds of work that may wait in a busy child."""
+MOST_AHEAD: Final = 16
+LARGEST_AHEAD: Final = 4_096
+"""Bytes of such a task: all must fit into the socket, or child and parent would wait for each other."""
 PAUSE: Final = Exponential(timedelta(milliseconds=200), factor=2, max=timedelta(seconds=10))
 """After children that could not start."""
 
@@ -151,21 +155,19 @@ class ProcessExecutor:
             return
         self._failures = 0
         self._reports.more_ready()
-        ended: tuple[LiveAttempt, Ending | None, float] | None = None
+        came: Outcome | None = None
         while True:
             if not child.held:
-                attempt = self._next(child, wait=ended is None)
+                attempt = self._next(child, wait=came is None)
                 if attempt is not None:
                     self._give_first(child, attempt)
-                elif ended is None:
+                elif came is None:
                     return
-            if child.held == 1:
-                self._give_second(child)
-            if ended is not None:
-                self._report(*ended)
-                ended = None
             if child.held:
-                ended = self._outcome(child)
+                self._give_more(child)
+            if came is not None:
+                self._take(came)
+            came = self._outcome(child) if child.held else None
 
     def _next(self, child: ChildProcess, *, wait: bool) -> LiveAttempt | None:
         """An attempt for an idle child; None where there is none, or nobody to run it."""
@@ -190,18 +192,18 @@ class ProcessExecutor:
             log.exception("the process executor could not start task %s", attempt.key)
             self._report(attempt, Raised(error), 0.0)
 
-    def _give_second(self, child: ChildProcess) -> None:
-        """Give one more task to a busy child, where handlers are fast and no other child is idle."""
-        if self._mean > SLOW or self._draining or len(self._waiting) <= self._idle or not child.alive():
+    def _give_more(self, child: ChildProcess) -> None:
+        """Give more tasks to a busy child, for 10 ms of work, where no other child is idle."""
+        if self._mean > SLOW or self._draining or child.gone:
             return
-        attempt = self._waiting.next()
-        if attempt is None:
-            return
-        if attempt.size > LARGEST_SECOND:
-            self._waiting.put_back([attempt])
-            return
-        self._give(child, attempt)
-        if self._look_at > elapsed() + LOOK_FOR_SLOW:
+        room = min(MOST_AHEAD, 1 + int(AHEAD / max(self._mean, 1e-6))) + 1 - child.held
+        while room > 0 and len(self._waiting) > self._idle and (attempt := self._waiting.next()) is not None:
+            if attempt.size > LARGEST_AHEAD:
+                self._waiting.put_back([attempt])
+                break
+            self._give(child, attempt)
+            room -= 1
+        if child.held > 1 and self._look_at > elapsed() + LOOK_FOR_SLOW:
             self._reports.look()
 
     def _give(self, child: ChildProcess, attempt: LiveAttempt) -> None:
@@ -209,26 +211,29 @@ class ProcessExecutor:
         if ending is not None:
             self._report(attempt, ending, 0.0)
 
-    def _outcome(self, child: ChildProcess) -> tuple[LiveAttempt, Ending | None, float]:
-        attempt, ending, seconds = child.outcome()
-        if ending is not None:
-            self._mean = seconds if self._mean == FOREVER else self._mean + (seconds - self._mean) * WEIGHT
-            following = child.running
-            if following is not None and child.alive():
-                self._reports.running(following)
+    def _outcome(self, child: ChildProcess) -> Outcome:
+        came = child.outcome()
+        if came.ending is not None:
+            self._mean = came.seconds if self._mean == FOREVER else self._mean + (came.seconds - self._mean) * WEIGHT
             if child.gone and not self._closing.is_set():
-                log.warning("the process that ran task %s is gone; another takes its place", attempt.key)
-        return attempt, ending, seconds
+                log.warning("the process that ran task %s is gone; another takes its place", came.attempts[0].key)
+        if came.following is not None and not child.gone:
+            self._reports.running(came.following)
+        return came
 
-    def _report(self, attempt: LiveAttempt, ending: Ending | None, seconds: float) -> None:
-        """Report an outcome; have an attempt that was not started run elsewhere."""
-        if ending is None and not (self._draining or self._closing.is_set()):
+    def _take(self, came: Outcome) -> None:
+        """Report an outcome; have attempts that were not started run elsewhere."""
+        if came.ending is None and not (self._draining or self._closing.is_set()):
             with self._changed:
-                self._waiting.put_back([attempt])
-                self._changed.notify()
+                self._waiting.put_back(came.attempts)
+                self._changed.notify(len(came.attempts))
             return
+        for attempt in came.attempts:
+            self._report(attempt, came.ending or Released(), came.seconds if came.ending else 0.0)
+
+    def _report(self, attempt: LiveAttempt, ending: Ending, seconds: float) -> None:
         try:
-            self._reports.ended(attempt, ending or Released(), seconds)
+            self._reports.ended(attempt, ending, seconds)
         except Exception as error:
             log.exception("the process executor could not report the end of task %s", attempt.key)
             self._reports.ended(attempt, Raised(error), 0.0)  # no attempt is left without an end

@@ -16,7 +16,8 @@ from mongoq.core.clock import elapsed
 from mongoq.core.requests import ClaimRequest
 from mongoq.core.task import Task
 from mongoq.core.waiter import Waiter
-from mongoq.storage.commands import Op, Wait
+from mongoq.storage.commands import Op
+from mongoq.storage.control import Wait
 from mongoq.worker.runtime import Runtime
 from mongoq.worker.services.loop import Health, Loop
 from mongoq.worker.services.watcher import FIRST_POLL, Stream, WorkWatcher

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
@@ -10,11 +11,13 @@ from mongoq.core.errors import StorageUnavailable
 from mongoq.core.events import Signpost
 from mongoq.core.requests import ClaimRequest
 from mongoq.core.verdict import MOST_POISON_WEIGHT
-from mongoq.storage.operations import claims, lost_replies
+from mongoq.storage.operations import claims, lost_replies, skip_locked
 from mongoq.storage.operations.skip_locked import BlockedKeys
 from mongoq.worker.attempt import LiveAttempt
 from mongoq.worker.runtime import Runtime
 from mongoq.worker.services.contention import Contention
+
+log = logging.getLogger("mongoq.worker")
 
 RECOVER_EVERY: Final = 1.0
 
@@ -46,6 +49,7 @@ class Claimer:
     def claim(self, wanted: int, *, single: bool = False) -> claims.Claim:
         """Claim at most so many; `single` takes one task in one round trip instead of two."""
         runtime = self._runtime
+        self._look_at_blocked(runtime.elapsed())
         sent = runtime.elapsed()
         token = claims.new_token()
         skip = 0 if single else self._contention.place(sent) * wanted
@@ -67,6 +71,8 @@ class Claimer:
         else:
             self._contention.claimed(len(claim.unread) + claim.lost, claim.lost)
         self._blocked.add(claim.blocked, runtime.elapsed())
+        if claim.refusal is not None:
+            log.warning("cannot be claimed: %s", claim.refusal)
         self._take(claim, wanted, sent)
         if claim.doubtful:  # only now: a look back by another thread would take for new what is taken here
             self._doubts[token] = sent
@@ -96,9 +102,19 @@ class Claimer:
                 del self._doubts[token]
         return count
 
+    def _look_at_blocked(self, now: float) -> None:
+        """Free the tasks that no transaction holds any more: those behind them are less urgent."""
+        if keys := self._blocked.again(now):
+            runtime = self._runtime
+            held = frozenset(runtime.run(skip_locked.still_held(runtime.context.tasks, keys)))
+            self._blocked.free(key for key in keys if key not in held)
+
     def _take(self, claim: claims.Claim, wanted: int, sent: float) -> None:
         runtime, policy = self._runtime, self._runtime.context.options.policy
         attempts = [LiveAttempt(claimed, policy.over(claimed.carried), sent) for claimed in claim.unread]
+        if claim.doubtful:  # a write that shortens a lease may still be on its way
+            for attempt in attempts:
+                attempt.extended = self
         # Before the handlers start, so that no listener hears of a start before its claim.
         if runtime.telemetry:
             told = {"lost": claim.lost, "blocked": len(claim.blocked), "doubtful": claim.doubtful, "sent": sent}

@@ -10,7 +10,7 @@ from typing import Final
 from mongoq.core.errors import DependencyError, InvalidTask, MongoqError, StorageRefused, StorageUnavailable
 from mongoq.core.events import Signpost
 from mongoq.core.verdict import Verdict
-from mongoq.storage.drivers.errors import WRITE_CONFLICT
+from mongoq.storage.commands import WRITE_CONFLICT
 from mongoq.storage.operations.decide import Ended
 from mongoq.storage.operations.finish import Finished, finish, finish_and_modify
 from mongoq.storage.operations.malformed import UNFIT
@@ -27,6 +27,13 @@ BATCH: Final = 1_000
 LONGEST_GATHERING: Final = 0.05
 SHORTEST_GATHERING: Final = 0.005
 """Seconds. Endings that come faster gather while those before them are written."""
+
+BAD_CONTENT: Final = (*UNFIT, 15, 22, 52, 17280)
+"""Codes of a refusal that time will not change: for what is no BSON, too deeply nested, or has names that MongoDB
+reserves, too. Any other (a lost right, a full disk, a killed operation) is the server's affair."""
+
+TELL_EVERY: Final = 10.0
+"""Seconds between two log lines about one cause: a user that is gone made 561 lines in 20 s."""
 
 Instead = Callable[[Completion, MongoqError], Verdict]
 """Decides what becomes of a task whose ending was refused with the change or the result that came with it."""
@@ -47,6 +54,9 @@ class Finisher:
         self._prefetch = prefetch
         self._instead = instead
         self._gathering_since = 0.0
+        self._untold: dict[str, tuple[str, int]] = {}
+        """What was kept and not logged yet, by its cause: the first key, and how many there are."""
+        self._told_at: dict[str, float] = {}
 
     def step(self, now: float) -> float | None:
         """Write what has gathered. An ending whose write fails is kept and written again, as long as it takes.
@@ -65,6 +75,7 @@ class Finisher:
                 self._write_all(batch)
         finally:
             ledger.give_back()
+            self._tell_kept()
         self._write_all(ledger.kept_due(self._runtime.elapsed()), again=True)
         return ledger.write_after(self._runtime.elapsed())
 
@@ -130,7 +141,7 @@ class Finisher:
         """Write these together, and keep what somebody's open transaction holds."""
         if not endings:
             return
-        ended = [Ended(attempt.task, verdict) for attempt, verdict in endings]
+        ended = [Ended(attempt.task, verdict, attempt.late) for attempt, verdict in endings]
         finished: Finished = self._runtime.run(finish(self._runtime.context, ended, again=again))
         if finished.blocked:
             blocked = {(one.task.key, one.token) for one in finished.blocked}
@@ -154,7 +165,7 @@ class Finisher:
             else:
                 self._write_with_changes(ending, PROBE if again else WRITE_LIMIT)
         except StorageRefused as error:
-            if error.code is None or error.code in UNFIT:
+            if _concerns(error):
                 self._write_failure(ending, error)
             else:
                 self._keep(ending, str(error))
@@ -167,9 +178,13 @@ class Finisher:
         """Write an ending and its modification in one transaction; where that is refused, what then becomes of it."""
         attempt, verdict = ending
         try:
-            operation = finish_and_modify(self._runtime.context, Ended(attempt.task, verdict), time_limit=patience)
+            ended = Ended(attempt.task, verdict, attempt.late)
+            operation = finish_and_modify(self._runtime.context, ended, time_limit=patience)
             done = self._runtime.run(operation)
         except (DependencyError, InvalidTask, StorageRefused) as error:
+            if isinstance(error, StorageRefused) and not _concerns(error):
+                self._keep(ending, str(error))
+                return
             self._write([Completion(attempt, self._instead(ending, error))])
             return
         self._decided([ending], [] if done else [attempt])
@@ -189,7 +204,18 @@ class Finisher:
 
     def _keep(self, ending: Completion, why: str) -> None:
         if self._ledger.keep(ending, self._runtime.elapsed()):
-            log.warning("the ending of task %s is not written yet (%s): it is tried again", ending.attempt.key, why)
+            first, count = self._untold.get(why, (ending.attempt.key, 0))
+            self._untold[why] = first, count + 1
+
+    def _tell_kept(self) -> None:
+        """Log what was kept: one line for each cause, with a count, and no second one for a while."""
+        now = self._runtime.elapsed()
+        for why, (first, count) in list(self._untold.items()):
+            if now - self._told_at.get(why, float("-inf")) >= TELL_EVERY:
+                self._told_at[why] = now
+                del self._untold[why]
+                others = f" and {count - 1} others" if count > 1 else ""
+                log.warning("the ending of task %s%s is not written yet (%s): it is tried again", first, others, why)
 
     def _decided(self, endings: list[Completion], lost: list[LiveAttempt]) -> None:
         wakes = self._ledger.written(endings, lost)
@@ -197,3 +223,8 @@ class Finisher:
             tell_lost(self._runtime, attempt)
         for wake in wakes:
             self._runtime.wake(wake)
+
+
+def _concerns(error: StorageRefused) -> bool:
+    """Whether a refusal concerns what was to be written, and not the server."""
+    return error.code is None or error.code in BAD_CONTENT

@@ -47,7 +47,8 @@ class Renewer:
     def step(self, now: float) -> float:
         """Renew, look and beat as far as each is due."""
         for lease, attempts in self._ledger.due(now).items():
-            self._renew(attempts, lease)
+            self._renew([attempt for attempt in attempts if attempt.extended is None], lease)
+            self._renew([attempt for attempt in attempts if attempt.extended is not None], lease, bring_back=True)
         now = self._runtime.elapsed()
         if now - self._looked_at >= LOOK_EVERY:
             self._looked_at = now
@@ -65,19 +66,25 @@ class Renewer:
             self._beaten_at = now
         return self._beaten_at + every - runtime.elapsed()
 
-    def _renew(self, attempts: list[LiveAttempt], lease: float) -> None:
+    def _renew(self, attempts: list[LiveAttempt], lease: float, *, bring_back: bool = False) -> None:
         # Other renewals came before this one, and may have taken seconds.
         attempts = [attempt for attempt in attempts if not attempt.in_transaction]
         if not attempts:
             return
         runtime = self._runtime
         sent = runtime.elapsed()
-        renewed = runtime.run(leases.renew(runtime.context, _claims(attempts), timedelta(seconds=lease)))
+        extended = [attempt.extended for attempt in attempts]
+        renewing = leases.renew(runtime.context, _claims(attempts), timedelta(seconds=lease), bring_back=bring_back)
+        renewed = runtime.run(renewing)
         lost, passed = set(renewed.lost), set(renewed.skipped)
         held = [attempt for attempt in attempts if _claim(attempt) not in lost and _claim(attempt) not in passed]
+        before = dict(zip(attempts, extended, strict=True))
         for attempt in held:
-            if not attempt.in_transaction:  # it has just extended its lease
+            if (
+                not attempt.in_transaction and attempt.extended is before[attempt]
+            ):  # else it has just extended its lease
                 attempt.lease_until = sent + lease
+                attempt.extended = None
         if len(held) < len(attempts):
             self._ledger.rest(set(attempts).difference(held), runtime.elapsed())
             self._give_up([attempt for attempt in attempts if _claim(attempt) in lost])

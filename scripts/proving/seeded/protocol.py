@@ -45,6 +45,8 @@ def _ended_with_attempt(ended: Any, *given: Any, **options: Any) -> Any:
     return {**update, "$inc": {**update["$inc"], "attempts": 1}} if "retries" in update["$inc"] else update
 
 
+@FAULTS.function("client clock", "mongoq.core.clock:ServerClock.earliest", rule="client clock")
+@FAULTS.function("client clock", "mongoq.core.clock:ServerClock.latest", rule="client clock")
 @FAULTS.function("client clock", "mongoq.core.clock:ServerClock.now", "unit/test_clock.py", rule="client clock")
 def _time_of_this_host(now: Any, clock: Any) -> Any:
     return datetime.fromtimestamp(math.floor(time.time() * 1000) / 1000, UTC)

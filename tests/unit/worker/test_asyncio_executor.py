@@ -12,10 +12,11 @@ from typing import Any
 import pytest
 
 from mongoq.core.clock import elapsed
+from mongoq.core.failures import describe
 from mongoq.core.options import Policy
 from mongoq.core.signals import DeadlineExceeded, Interruption
 from mongoq.core.task import Task
-from mongoq.core.verdict import Outcome, Raised, Returned, describe
+from mongoq.core.verdict import Outcome, Raised, Returned
 from mongoq.worker.attempt import LiveAttempt
 from mongoq.worker.executors.asyncio import LAST_WORDS, AsyncioExecutor
 from mongoq.worker.executors.base import Reports

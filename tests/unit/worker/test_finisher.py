@@ -11,8 +11,8 @@ from mongoq.core.events import Telemetry
 from mongoq.core.lifecycle import Event
 from mongoq.core.modification import Modification
 from mongoq.core.verdict import Verdict
+from mongoq.storage.commands import WRITE_CONFLICT
 from mongoq.storage.context import Context
-from mongoq.storage.drivers.errors import WRITE_CONFLICT
 from mongoq.storage.operations.finish import Finished
 from mongoq.worker.attempt import LiveAttempt
 from mongoq.worker.ledger import GATHERED, Ledger
@@ -185,3 +185,76 @@ def test_of_the_changes_that_are_tried_again_one_is_made_at_a_time(
     ledger.hurry()
     finisher.step(elapsed())
     assert run[3:] == ["finish_and_modify"]
+
+
+@pytest.mark.parametrize("code", [11601, 14031, 13, 134, 202, 121, 8])
+def test_a_completion_with_a_follow_up_is_kept_where_the_server_has_a_reason_of_its_own(
+    finisher_on: Callable[..., Any], code: int
+) -> None:
+    refusals = [StorageRefused("not now", code=code)]
+
+    def run(operation: Any) -> Any:
+        name = operation.__name__
+        operation.close()
+        if name == "finish_and_modify" and refusals:
+            raise refusals.pop()
+        return True if name == "finish_and_modify" else Finished([], [])
+
+    finisher, ledger, _ = finisher_on(run)
+    finisher.step(elapsed())
+    assert [one.attempt.key for one in ledger.kept_due(float("inf"))] == ["b"]
+    ledger.hurry()
+    finisher.step(elapsed())
+    assert (ledger.unwritten, len(ledger)) == (0, 0)
+
+
+@pytest.mark.parametrize("code", [None, 15, 17419])
+def test_a_refusal_of_the_follow_up_itself_is_decided_at_once(
+    context: Context, make_attempt: Make, code: int | None
+) -> None:
+    def run(operation: Any) -> Any:
+        name = operation.__name__
+        operation.close()
+        if name == "finish_and_modify":
+            raise StorageRefused("it does not fit", code=code)
+        return Finished([], [])
+
+    decided: list[str] = []
+
+    def instead(ending: Any, _: Any) -> Verdict:
+        decided.append(ending.attempt.key)
+        return Verdict(Event.COMPLETE)
+
+    runtime = Runtime(context, run, "w", Telemetry(), lambda _: None)
+    runtime.ledger.end(make_attempt(0.0), Verdict(Event.COMPLETE, modification=Modification()))
+    Finisher(runtime, Prefetch(), instead).step(elapsed())
+    assert (decided, runtime.ledger.unwritten) == (["k1"], 0)
+
+
+def test_endings_that_wait_for_one_cause_are_one_line_with_a_count(
+    finisher_on: Callable[..., Any], make_attempt: Make, caplog: pytest.LogCaptureFixture
+) -> None:
+    def run(operation: Any) -> Any:
+        operation.close()
+        raise StorageRefused("the user lacks a right", code=13)
+
+    finisher, ledger, _ = finisher_on(run)
+    finisher.step(elapsed())
+    for number in range(50):
+        ledger.end(make_attempt(0.0, _id=f"k{number}"), Verdict(Event.COMPLETE))
+        finisher.step(elapsed())
+    [line] = caplog.records
+    assert line.getMessage().startswith("the ending of task a and 2 others is not written yet (the user lacks a right)")
+
+
+def test_each_cause_has_a_line_of_its_own(finisher_on: Callable[..., Any], caplog: pytest.LogCaptureFixture) -> None:
+    def run(operation: Any) -> Any:
+        name = operation.__name__
+        operation.close()
+        raise StorageRefused(f"no {name}", code=13)
+
+    finisher, _, _ = finisher_on(run)
+    finisher.step(elapsed())
+    assert [line.getMessage().partition("(")[2].partition(")")[0] for line in caplog.records] == [
+        "no finish", "no finish_and_modify",
+    ]  # fmt: skip

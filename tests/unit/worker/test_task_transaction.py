@@ -12,7 +12,8 @@ from mongoq.core.clock import elapsed
 from mongoq.core.errors import LeaseLost, StorageUnavailable
 from mongoq.core.options import Policy
 from mongoq.core.signals import Snooze
-from mongoq.storage.commands import Op, Pause
+from mongoq.storage.commands import Op
+from mongoq.storage.control import Pause
 from mongoq.storage.drivers.errors import translated
 from mongoq.worker import task_transaction
 from mongoq.worker.attempt import LiveAttempt

@@ -1,1 +1,1 @@
-"""The atomic change: plan it, look for conflicts, apply it in one transaction."""
+"""The atomic change: plan it, find its conflicts, apply it in one transaction."""

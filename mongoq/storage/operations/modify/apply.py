@@ -1,20 +1,22 @@
 """The atomic change: many tasks in one transaction, all or nothing, in a handful of round trips.
 
-A look at every task it names, in the transaction's own snapshot, decides whether it may be made and says what stands
-in the way; then one bulk write of guarded updates and deletions, and one insert. A task that another writes between
-the look and the write makes the server abort the transaction, and it is run again. Dependencies are written too:
-under snapshot isolation two changes that each only *read* what the other writes would both be accepted (write skew).
+The transaction reads every task that the change names in its own snapshot, which decides whether the change is made
+and lists the conflicts. Then it sends one bulk write of guarded updates and deletions, and one insert. When another
+client writes to one of the tasks in between, the server aborts the transaction and it is run again. Dependencies are
+written too: under snapshot isolation two changes that only *read* what the other writes would both be accepted (write
+skew).
 
-What is written carries the modification's own mark. Where the reply of a commit was lost and the change is asked for
-once more, the mark tells a change that was made from one that was overtaken.
+Every written task carries the modification's `id` as a mark. When a change is repeated after a lost reply of its
+commit, the mark tells whether it was made or another change came first.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Collection, Hashable, Iterator
+from typing import Final
 
-from mongoq.core.errors import Conflict, DependencyError, Role, StorageRefused
+from mongoq.core.errors import Conflict, DependencyError, Role, StorageRefused, StorageUnavailable
 from mongoq.core.lifecycle import TaskState
 from mongoq.core.modification import Change, Modification, Modified, TaskRef
 from mongoq.storage.commands import (
@@ -26,29 +28,37 @@ from mongoq.storage.commands import (
     Op,
     PartlyWritten,
     Removing,
-    Transact,
     Update,
     find,
     update_many,
 )
 from mongoq.storage.context import Context
+from mongoq.storage.control import Transact
 from mongoq.storage.documents import decoding, encoding, fields, filters, updates
 from mongoq.storage.operations.modify import conflicts
 from mongoq.storage.operations.modify.plan import Insertion, Plan, prepared
 
+IN_DOUBT: Final[deque[str]] = deque(maxlen=1_000)
+"""The last changes of this process of which it is not known whether they were made."""
+
 
 def modify(context: Context, modification: Modification) -> Op[Modified]:
-    """Make the whole change, or none of it: then DependencyError says what stood in the way."""
+    """Make the whole change; raises DependencyError with the conflicts when none of it was made."""
     plan = prepared(context, modification)
-    done: Modified = yield Transact(lambda: carry_out(context, plan))
+    try:
+        done: Modified = yield Transact(lambda: carry_out(context, plan))
+    except StorageUnavailable as error:
+        if error.ambiguous:
+            IN_DOUBT.append(modification.id)
+        raise
     return done
 
 
 def carry_out(context: Context, plan: Plan) -> Op[Modified]:
-    """Look, decide and write, within a transaction."""
+    """Read, decide and write, within a transaction."""
     found = yield from conflicts.look(context, plan)
     taken = yield from conflicts.taken_keys(context, plan, found)
-    refused = conflicts.refusal(plan, found, taken)
+    refused = conflicts.refusal(plan, found, taken, in_doubt=plan.modification.id in IN_DOUBT)
     if refused is not None:
         made = yield from _made_before(context, plan)
         if made is not None:
@@ -82,10 +92,10 @@ def _insert(context: Context, insertions: list[Insertion]) -> Op[None]:
 
 
 def _provoke_conflict(context: Context, plan: Plan, found: dict[str, Document]) -> Op[None]:
-    """Have the server abort a transaction whose snapshot is older than what was read for the change.
+    """Make the server abort a transaction whose snapshot is older than the versions that the change names.
 
-    A caller's own transaction may have begun long before; run again, it sees what the caller has seen. Where there
-    is no conflict it may be committed all the same, so the write is taken back.
+    The transaction of a caller may have begun before the caller read these tasks; run again, it sees them. If the write
+    meets no conflict the transaction may still be committed, so the write is undone.
     """
     ahead = [
         ref.key
@@ -100,9 +110,9 @@ def _provoke_conflict(context: Context, plan: Plan, found: dict[str, Document]) 
 def _update(context: Context, plan: Plan, change: Change, document: Document) -> Update:
     running = document[fields.STATE] == TaskState.RUNNING
     leaving = plan.leaving is not None and plan.leaving.key == change.ref.key
-    # A hold that has run out and is not one's own ends with the change: its holder is to find it gone.
+    # The change also ends an expired claim of another holder, who then finds the lease lost.
     give_up = running and (change.arrives or leaving or not conflicts.is_mine(document, change.ref))
-    update = updates.changed(change, document, plan.now, plan.modification.id, give_up=give_up)
+    update = updates.changed(change, document, plan.now, plan.modification.id, give_up=give_up, latest=plan.latest)
     if plan.leaving is not None and leaving:
         update["$set"][fields.LAST_TOKEN] = plan.leaving.mark
     if change.grows:
@@ -111,14 +121,14 @@ def _update(context: Context, plan: Plan, change: Change, document: Document) ->
 
 
 def _write(context: Context, plan: Plan, changes: list[Update]) -> Op[None]:
-    """One bulk write of everything that exists already; what is alike goes together."""
+    """Write the changes, deletions and dependencies by one bulk write; equal ones share a statement."""
     wanted = plan.named
     if not wanted:
         return
     writes: list[Changing | Removing] = []
     for refs, update in _changed_alike(plan, changes):
         where = filters.unchanged(refs, plan.now)
-        # 100 tasks changed alike: 25 ms by one statement, 40 ms by one for each (mongod 6.0.5, on a busy machine).
+        # 100 equal changes: 25 ms by one statement, 40 ms by one for each (mongod 6.0.5, on a busy machine).
         writes.append(Changing(where, update, many=len(refs) > 1))
     for role, refs in _alike(wanted):
         where = filters.unchanged(refs, plan.now)
@@ -134,7 +144,7 @@ def _write(context: Context, plan: Plan, changes: list[Update]) -> Op[None]:
 def _changed_alike(plan: Plan, written: list[Update]) -> Iterator[tuple[list[TaskRef], Update]]:
     together: dict[Hashable, tuple[list[TaskRef], Update]] = {}
     for change, update in zip(plan.modification.change, written, strict=True):
-        # What the user gave freely may be large, and is seldom the same.
+        # Tags and payloads may be large and are rarely equal, so they are not compared.
         kind = change.ref.key if change.grows else (change.ref.version, repr(update))
         together.setdefault(kind, ([], update))[0].append(change.ref)
     yield from together.values()
@@ -149,21 +159,23 @@ def _alike(wanted: list[tuple[Role, TaskRef]]) -> Iterator[tuple[Role, list[Task
 
 
 def _made_before(context: Context, plan: Plan) -> Op[Modified | None]:
-    """What the same modification did when it was sent before and its reply was lost; None where it did nothing."""
+    """The result of this modification if it was made before and its reply was lost; None if it was not made."""
     keys = [change.ref.key for change in plan.modification.change] + [insertion.key for insertion in plan.insertions]
     if not keys:
         return None
     documents_now = yield from find(context.tasks, filters.by_keys(keys), hint="_id_")
-    marked = {
-        document[fields.KEY]: document
-        for document in documents_now
-        if document.get(fields.MODIFICATION) == plan.modification.id
-    }
+    marked = {document[fields.KEY]: document for document in documents_now if _was_made(document, plan.modification.id)}
     if not marked:
         return None
     inserted = [marked[insertion.key] for insertion in plan.insertions if insertion.key in marked]
     changed = [marked[change.ref.key] for change in plan.modification.change if change.ref.key in marked]
     return _modified(context, plan, inserted, changed)
+
+
+def _was_made(document: Document, mark: str) -> bool:
+    """Whether a task bears the mark of a modification, its last one or one before."""
+    earlier = document.get(fields.MODIFIED_BY)
+    return document.get(fields.MODIFICATION) == mark or (isinstance(earlier, list) and mark in earlier)
 
 
 def _modified(context: Context, plan: Plan, inserted: list[Document], changed: list[Document]) -> Modified:

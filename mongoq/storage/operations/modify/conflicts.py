@@ -1,4 +1,4 @@
-"""What stands in the way of a modification: a look at every task it names, within its transaction."""
+"""The conflicts of a modification, found by reading every task that it names within its transaction."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from mongoq.storage.documents import fields, filters, indexes
 from mongoq.storage.operations.modify.plan import Plan
 
 _LIVE: Final = sources(Event.CHANGE)
+_MADE_PERHAPS: Final = ": an earlier try of this change had no reply, and may have been made"
 _JUDGED: Final = [
     fields.VERSION, fields.STATE, fields.TOKEN, fields.LEASE_UNTIL, fields.WORKER, fields.UNIQUE,
     fields.MODIFICATION,
@@ -21,7 +22,7 @@ _JUDGED: Final = [
 
 
 def look(context: Context, plan: Plan) -> Op[dict[str, Document]]:
-    """The tasks named, and those that have the keys given to what is to be inserted."""
+    """Read the tasks named, and the tasks that have the keys of the insertions."""
     keys = [ref.key for _, ref in plan.named]
     keys += [insertion.key for insertion in plan.insertions if insertion.new.key is not None]
     if not keys:
@@ -32,7 +33,7 @@ def look(context: Context, plan: Plan) -> Op[dict[str, Document]]:
 
 
 def taken_keys(context: Context, plan: Plan, found: dict[str, Document]) -> Op[dict[str, Conflict]]:
-    """The insertions, by key, whose key or `unique` value is taken."""
+    """Find the insertions, by key, whose key or `unique` value is taken."""
     taken = {
         insertion.key: Conflict(insertion.key, Role.INSERT, "a task has this key already")
         for insertion in plan.insertions
@@ -42,7 +43,7 @@ def taken_keys(context: Context, plan: Plan, found: dict[str, Document]) -> Op[d
     if wanted:
         where = filters.by_unique(list(wanted))
         holders = yield from find(context.tasks, where, only=[fields.UNIQUE], hint=indexes.UNIQUE)
-        # What the same change deletes makes room.
+        # A task that this change deletes does not count.
         leaving = {ref.key for role, ref in plan.named if role is Role.DELETE}
         for holder in holders:
             unique = holder[fields.UNIQUE]
@@ -52,15 +53,21 @@ def taken_keys(context: Context, plan: Plan, found: dict[str, Document]) -> Op[d
     return taken
 
 
-def refusal(plan: Plan, found: dict[str, Document], taken: dict[str, Conflict]) -> DependencyError | None:
-    """Why the change cannot be made; None where it can, perhaps without the insertions that may drop out."""
+def refusal(
+    plan: Plan, found: dict[str, Document], taken: dict[str, Conflict], *, in_doubt: bool = False
+) -> DependencyError | None:
+    """The error with all conflicts; None if the change can be made, perhaps without insertions to be skipped.
+
+    `in_doubt`: an earlier try had no reply. It may have deleted what is missing now, and a deletion leaves no mark.
+    """
     missing: list[Conflict] = []
     claimed: list[Conflict] = []
     for role, ref in plan.named:
         document = found.get(ref.key)
         why = _gone(document, role, ref)
         if why is not None:
-            missing.append(Conflict(ref.key, role, why))
+            perhaps = _MADE_PERHAPS if in_doubt and document is None else ""
+            missing.append(Conflict(ref.key, role, f"{why}{perhaps}"))
         elif document is not None and _held_by_another(document, ref, plan.now):
             mine = "" if ref.token else "; if that is you, name the task that your claim brought, or tasks(mine=True)"
             claimed.append(Conflict(ref.key, role, f"{document.get(fields.WORKER)} holds it{mine}"))
@@ -89,5 +96,5 @@ def _held_by_another(document: Document, ref: TaskRef, now: datetime) -> bool:
 
 
 def is_mine(document: Document, ref: TaskRef) -> bool:
-    """Whether `ref` brings the proof of the claim under which the task is held."""
+    """Whether `ref` has the token of the claim that holds the task."""
     return ref.token is not None and document.get(fields.TOKEN) == ref.token

@@ -1,4 +1,4 @@
-"""A modification, prepared: checked, encoded, and complete but for what is found."""
+"""The plan of a modification: everything that does not depend on the tasks found, checked and encoded."""
 
 from __future__ import annotations
 
@@ -17,53 +17,56 @@ from mongoq.storage.operations.enqueue import document_of
 
 
 class Insertion(NamedTuple):
-    """A task to be made."""
+    """A task to enqueue."""
 
     new: NewTask
     document: Document
     body: Any
-    """The document as it is sent."""
+    """Its document, encoded."""
 
     @property
     def key(self) -> str:
-        """Its key, given or generated."""
+        """The key, given or generated."""
         key: str = self.document[fields.KEY]
         return key
 
 
 class Leaving(NamedTuple):
-    """The task whose handler asked for a modification, and gives it up by it."""
+    """The claimed task whose ending is written together with the modification that its handler returned."""
 
     key: str
     token: str
     mark: str
-    """What the acceptance of its ending leaves in the document."""
+    """The value of `last_token` that proves the ending."""
 
 
 class Plan(NamedTuple):
-    """A modification, prepared: what does not depend on what is found."""
+    """A modification, checked and encoded once for all tries."""
 
     modification: Modification
     insertions: list[Insertion]
     now: datetime
+    """The least that the server's time can be: for a lease of others that is over, and for what is due."""
+    latest: datetime
+    """The most that it can be: for what is delayed."""
     leaving: Leaving | None = None
 
     @property
     def ends_itself(self) -> bool:
-        """Whether it says what becomes of the task whose handler asked for it."""
+        """Whether it changes or deletes the task of its own handler."""
         if self.leaving is None:
             return False
         return any(ref.key == self.leaving.key for role, ref in self.modification.named if role is not Role.DEPEND)
 
     @property
     def named(self) -> list[tuple[Role, TaskRef]]:
-        """The tasks to look for. One that its handler leaves by it need not be depended on: it is held."""
+        """The tasks to read, without a dependency on the handler's own task: that one is held."""
         own = self.leaving.key if self.leaving is not None else None
         return [(role, ref) for role, ref in self.modification.named if ref.key != own or role is not Role.DEPEND]
 
 
 def prepared(context: Context, modification: Modification, leaving: Leaving | None = None) -> Plan:
-    """Check and encode what is to be inserted, once for all tries; InvalidTask where it cannot be stored."""
+    """Check and encode the insertions; raises InvalidTask when one cannot be stored."""
     now = context.clock.now()
     if leaving is not None:
         modification = _proved(modification, leaving)
@@ -71,13 +74,14 @@ def prepared(context: Context, modification: Modification, leaving: Leaving | No
     for new in modification.insert:
         document = document_of(context, new, now) | {fields.MODIFICATION: modification.id}
         insertions.append(Insertion(new, document, encoding.encoded(document, context.options.max_task_bytes)))
-    return Plan(modification, insertions, now, leaving)
+    return Plan(modification, insertions, context.clock.earliest(), context.clock.latest(), leaving)
 
 
 def _proved(modification: Modification, leaving: Leaving) -> Modification:
-    """The same with the proof of the claim wherever the handler names its own task, however it has read it.
+    """Add the token of the claim wherever the handler names its own task, however it was read.
 
-    Under a mark of its own: here the ending's mark tells a repetition, and one value may follow many tasks.
+    The result gets a new `id`: the ending's mark tells a repetition here, and a handler may return one modification
+    for many tasks.
     """
 
     def proved(ref: TaskRef) -> TaskRef:

@@ -1,0 +1,63 @@
+"""Describe errors as text that can be stored: cut to size, valid UTF-8, whatever the error's own methods do."""
+
+from __future__ import annotations
+
+import traceback
+from datetime import datetime
+from typing import Final
+
+from mongoq.core.signals import Signal
+from mongoq.core.task import Task, TaskError
+
+__all__ = ["LONGEST_MESSAGE", "LONGEST_TRACEBACK", "Described", "describe", "message_of", "task_error"]
+
+LONGEST_MESSAGE: Final = 2_000
+"""Characters kept of an error's message."""
+LONGEST_TRACEBACK: Final = 8_000
+"""Characters kept of the end of its traceback."""
+
+
+class Described(Exception):
+    """An error in words. It stands for an error of another process, which may not survive pickling."""
+
+    def __init__(self, kind: str, message: str, frames: str) -> None:
+        super().__init__(kind, message, frames)
+        self.kind = kind
+        self.message = message
+        self.frames = frames
+
+
+def describe(error: BaseException) -> Described:
+    """Describe an error; for a signal that was raised from an error, describe that error."""
+    if isinstance(error, Signal) and error.__cause__:
+        error = error.__cause__
+    if isinstance(error, Described):
+        return error
+    frames = "" if isinstance(error, Signal) else _traceback(error)
+    return Described(type(error).__name__, message_of(error), _clean(frames[-LONGEST_TRACEBACK:]))
+
+
+def task_error(error: BaseException, task: Task, now: datetime, worker: str) -> TaskError:
+    """Describe the error of the current attempt of `task`."""
+    described = describe(error)
+    return TaskError(described.kind, described.message, described.frames, now, task.attempts, worker)
+
+
+def message_of(value: object) -> str:
+    """The text of a value, at most `LONGEST_MESSAGE` characters."""
+    try:
+        text = str(value)
+    except Exception:  # noqa: BLE001 -- a user's own __str__ may raise anything
+        text = "(its text could not be made)"
+    return _clean(text[:LONGEST_MESSAGE])
+
+
+def _traceback(error: BaseException) -> str:
+    try:
+        return "".join(traceback.format_exception(error))
+    except Exception:  # noqa: BLE001 -- as above: formatting calls the error's own methods
+        return ""
+
+
+def _clean(text: str) -> str:
+    return text.encode("utf-8", "replace").decode().replace("\0", "\ufffd")

@@ -1,0 +1,85 @@
+"""Acts on many tasks: they end while others produce, and say how far they came when they are broken off."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from mongoq import NewTask, StorageUnavailable, TaskState
+from mongoq.storage.commands import Delete, Find, Op, UpdateMany
+from mongoq.storage.documents import filters
+from mongoq.storage.operations import bulk, requeue
+
+ACTS: dict[str, Callable[[Any], Op[int]]] = {
+    "cancel": lambda context: bulk.cancel_all(context, filters.matching(queue="default"), None),
+    "move": lambda context: bulk.move_all(context, filters.matching(queue="default"), None, "elsewhere"),
+    "delete": lambda context: bulk.delete_all(context, filters.matching(queue="default"), None),
+}
+
+
+def interposed(op: Op[int], before: Callable[[Any], object]) -> Op[int]:
+    """The operation, with something done before each of its commands."""
+    reply = None
+    while True:
+        try:
+            command = op.send(reply)
+        except StopIteration as done:
+            return int(done.value)
+        try:
+            before(command)
+        except StorageUnavailable as error:
+            op.throw(error)
+        reply = yield command
+
+
+@pytest.mark.parametrize("act", ACTS)
+def test_an_act_on_many_ends_under_running_producers(store: Any, act: str) -> None:
+    store.new_many([NewTask() for _ in range(3)])
+    store.collection.update_one({}, {"$unset": {"created_at": ""}})  # somebody else's, which does not say since when
+    looks: list[object] = []
+
+    def produce(command: Any) -> None:
+        if isinstance(command, Find):
+            store.clock.advance(0.5)
+            store.new()
+            looks.append(command)
+            assert len(looks) < 10, "it goes on for as long as somebody produces"
+
+    assert store.run(interposed(ACTS[act](store.context), produce)) == 3
+    assert store.collection.count_documents({"state": "ready", "queue": "default"}) == len(looks)
+
+
+@pytest.mark.parametrize("act", ACTS)
+def test_one_that_breaks_off_says_how_far_it_came(store: Any, monkeypatch: pytest.MonkeyPatch, act: str) -> None:
+    monkeypatch.setattr(bulk, "BATCH", 2)
+    store.new_many([NewTask() for _ in range(5)])
+    writes: list[object] = []
+
+    def lose(command: Any) -> None:
+        if isinstance(command, UpdateMany | Delete):
+            writes.append(command)
+            if len(writes) == 3:
+                raise StorageUnavailable("gone")
+
+    with pytest.raises(StorageUnavailable) as caught:
+        store.run(interposed(ACTS[act](store.context), lose))
+    assert caught.value.__notes__ == ["tasks written before it: 4"]
+
+
+def test_requeuing_many_says_how_far_it_came(store: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(requeue, "BATCH", 2)
+    store.new_many([NewTask() for _ in range(5)])
+    store.collection.update_many({}, {"$set": {"state": "failed", "finished_at": store.clock.now()}})
+    writes: list[object] = []
+
+    def lose(command: Any) -> None:
+        if isinstance(command, UpdateMany):
+            writes.append(command)
+            if len(writes) == 2:
+                raise StorageUnavailable("gone")
+
+    with pytest.raises(StorageUnavailable) as caught:
+        store.run(interposed(requeue.rerun_all(store.context, None, None, TaskState.FAILED), lose))
+    assert caught.value.__notes__ == ["tasks written before it: 2"]
