@@ -67,21 +67,24 @@ def started(base: Base, config: WorkerConfig, done: Callable[[], None]) -> Op[Wo
     began: list[WorkerHandle] = []
     left = False
 
+    def note(handle: WorkerHandle) -> None:
+        began.append(handle)
+        base.note(handle)
+
     def begin() -> WorkerHandle:
         handle = start_worker(
-            base.context, base.engine().run, base.run, config, telemetry=base.telemetry, done=done, made=base.note,
-            loop=loop,
+            base.context, base.engine().run, base.run, config, telemetry=base.telemetry, done=done, made=note,
+            client=base.engine().connection.database.client, loop=loop,
         )  # fmt: skip
-        began.append(handle)
         if left:
             handle.stop_soon(0)
         return handle
 
     try:
         handle: WorkerHandle = yield Call(begin)
-    except (Exception, GeneratorExit):
+    except GeneratorExit:
         raise
-    except BaseException:  # the caller is interrupted: it may have begun, or begin yet
+    except BaseException:  # the caller is interrupted, by a signal's handler maybe: it may have begun, or begin yet
         left = True
         for handle in began:
             handle.stop_soon(0)

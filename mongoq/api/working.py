@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from mongoq.api.base import Base
@@ -127,9 +128,13 @@ def run_once(
     prefetch: int | None = None,
     on_dependency_error: str = "retry",
 ) -> Op[bool]:
-    """Run what is due now, at most `limit` tasks, then return whether more is ready.
+    """Run as many tasks as are due now, at most `limit`, then return whether more is ready.
 
+    What handlers enqueue, and what fails and is due at once, counts among them by its priority, but makes them no more.
     The other arguments are those of `run`.
+
+    SIGTERM or SIGINT end it as they end `run`, and then do what they would have done without it: a handler of the
+    caller's is called, KeyboardInterrupt or else SystemExit is raised. `while queue.run_once(...)` ends, too.
     """
     config = configured(
         base,
@@ -143,17 +148,20 @@ def run_once(
         prefetch=prefetch,
         on_dependency_error=on_dependency_error,
     )
-    yield from _run(base, config)
+    if limit is None:
+        due = yield from base.read(queries.due(base.context, config.queues, config.where))
+        config = replace(config, limit=max(1, due))
+    yield from _run(base, config, once=True)
     return (yield from base.read(queries.ready(base.context, config.queues, config.where)))
 
 
-def _run(base: Base, config: WorkerConfig) -> Op[None]:
+def _run(base: Base, config: WorkerConfig, *, once: bool = False) -> Op[None]:
     """Run a worker until it is done or stopped: by a signal in a blocking queue, by cancelling in an awaited one."""
     if (yield Loop()) is None:
         from mongoq.worker.handle import run_in_foreground  # noqa: PLC0415 -- a producer is spared the worker
 
         begin = lambda done: base.driver.run(started(base, config, done))  # noqa: E731
-        yield Call(lambda: run_in_foreground(begin))
+        yield Call(lambda: run_in_foreground(begin, passes_on=once))
         return
     done = Waiter()
     handle = yield from started(base, config, done.notify)

@@ -7,6 +7,8 @@ import gc
 import importlib
 import logging
 import operator
+import os
+import signal
 import sys
 import threading
 import time
@@ -15,17 +17,19 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import typer
 
 from mongoq import Queue
+from mongoq.cli.init import fork_as_init
 from mongoq.cli.options import AsJson, names, place, refuse, span_option, tags, warn_of_standalone
 from mongoq.cli.output import clean, print_json
 from mongoq.core.events import Signpost
 from mongoq.core.validation import did_you_mean
 
 log = logging.getLogger("mongoq.cli")
+_T = TypeVar("_T")
 
 
 def worker(
@@ -74,8 +78,11 @@ def worker(
     second stops at once; the exit code is 0 either way. The worker waits for a MongoDB that is unreachable. It logs to
     stderr; --json prints the number of endings of each kind when it stops.
     """
+    if os.getpid() == 1:
+        fork_as_init()
+    early = _EarlySignals()
     gc.freeze()  # imported modules stay until the end; collecting them would take 50 ms at exit
-    handler = loaded(function)
+    handler = early.watching(lambda: loaded(function))
     given = {
         "max_retries": max_retries, "backoff": backoff, "deadline": deadline, "lease": lease, "grace": grace,
         "keep_completed": keep_completed, "keep_failed": keep_failed,
@@ -93,6 +100,27 @@ def worker(
         figures = _run(queue, run)
     if as_json:
         print_json(figures)
+
+
+class _EarlySignals:
+    """SIGTERM before the worker takes it over: the module that is being imported may catch what is raised for it."""
+
+    def __init__(self) -> None:
+        self._came = False
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, self._arrived)
+
+    def watching(self, load: Callable[[], _T]) -> _T:
+        """Do this; SystemExit where the signal has come meanwhile, whatever became of it."""
+        try:
+            return load()
+        finally:
+            if self._came:
+                raise SystemExit(0)
+
+    def _arrived(self, _number: int, _frame: object) -> None:
+        self._came = True
+        raise SystemExit(0)
 
 
 def loaded(target: str) -> Callable[..., Any]:

@@ -1,21 +1,42 @@
 """Events of a queue: for metrics, application logs, and tests that wait for something.
 
 A listener is called in the thread of the event, so it should be quick. An exception that it raises is logged and
-dropped. Without listeners an event costs one attribute look-up. Exporters are not part of this module.
+dropped. Events of the threads that renew leases, write endings or stop a worker are delivered by a thread of their own:
+a listener that is stuck must not stop these. Without listeners an event costs one attribute look-up. Exporters are not
+part of this module.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+import queue
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
-__all__ = ["Listener", "Signpost", "Telemetry"]
+__all__ = ["Listener", "Signpost", "Telemetry", "deferring"]
 
 log = logging.getLogger("mongoq.telemetry")
 
 Listener = Callable[[str, Mapping[str, Any]], None]
+
+MOST: Final = 1_000
+"""Events that may wait for a listener; those beyond are lost, and a log line tells how many."""
+IDLE: Final = 5.0
+"""Seconds after which the thread that brings events ends."""
+_here = threading.local()
+
+
+@contextmanager
+def deferring() -> Iterator[None]:
+    """In here this thread waits for no listener: another one brings its events, in their order."""
+    before, _here.deferring = getattr(_here, "deferring", False), True
+    try:
+        yield
+    finally:
+        _here.deferring = before
 
 
 class Signpost(StrEnum):
@@ -61,6 +82,10 @@ class Telemetry:
 
     def __init__(self) -> None:
         self._listeners: tuple[Listener, ...] = ()
+        self._lock = threading.Lock()
+        self._waiting: queue.Queue[tuple[Signpost, Mapping[str, Any]] | threading.Event] = queue.Queue()
+        self._thread: threading.Thread | None = None
+        self._lost = 0
 
     def __bool__(self) -> bool:
         return bool(self._listeners)
@@ -71,7 +96,49 @@ class Telemetry:
         return lambda: self._unsubscribe(listener)
 
     def emit(self, name: Signpost, **fields: Any) -> None:
-        """Deliver an event to the listeners."""
+        """Announce an event."""
+        if self._listeners and getattr(_here, "deferring", False):
+            self._defer((name, fields))
+        else:
+            self._tell(name, fields)
+
+    def settle(self, timeout: float) -> bool:
+        """Wait until the events so far were brought; whether they were in time."""
+        if self._thread is None:
+            return True
+        brought = threading.Event()
+        self._defer(brought)
+        return brought.wait(timeout)
+
+    def _defer(self, item: tuple[Signpost, Mapping[str, Any]] | threading.Event) -> None:
+        with self._lock:
+            if self._waiting.qsize() >= MOST:
+                self._lost += 1
+                return
+            self._waiting.put(item)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._bring, name="mongoq-events", daemon=True)
+                self._thread.start()
+
+    def _bring(self) -> None:
+        while True:
+            try:
+                item = self._waiting.get(timeout=IDLE)
+            except queue.Empty:
+                with self._lock:
+                    if not self._waiting.empty():
+                        continue
+                    self._thread = None
+                    return
+            if isinstance(item, threading.Event):
+                item.set()
+                continue
+            self._tell(*item)
+            lost, self._lost = self._lost, 0
+            if lost:
+                log.warning("%d events were lost: a listener was too slow for them", lost)
+
+    def _tell(self, name: Signpost, fields: Mapping[str, Any]) -> None:
         for listener in self._listeners:
             try:
                 listener(name.value, fields)

@@ -27,7 +27,7 @@ from mongoq.core.lifecycle import Event
 from mongoq.core.modification import Modification
 from mongoq.core.new_task import NewTask
 from mongoq.core.options import DEFAULTS, ErrorQueue, Policy
-from mongoq.core.signals import Cancel, Fail, Interrupted, Interruption, Move, Retry, Signal, Snooze
+from mongoq.core.signals import Cancel, Fail, Interrupted, Interruption, Move, Retry, Signal, Snooze, strongest
 from mongoq.core.task import Task, TaskError
 from mongoq.core.validation import shortened
 
@@ -141,7 +141,7 @@ def _judged(task: Task, outcome: Outcome, policy: Policy, now: datetime, worker:
         follow_up = follow_up_of(outcome.value)
         result = outcome.value if follow_up is None else None
         return Verdict(Event.COMPLETE, result=result, keep=policy.keep_completed, modification=follow_up)
-    error = outcome.error if isinstance(outcome, Raised) else None
+    error = strongest(outcome.error) if isinstance(outcome, Raised) else None
     if cancelled or isinstance(error, Cancel):
         return Verdict(Event.CANCEL, keep=policy.keep_failed, note=_reason(error))
     if isinstance(error, Fail):

@@ -38,6 +38,8 @@ class WorkerConfig:
     change, or run it again and end the worker."""
     prefetch: int | None = None
     """How many tasks to claim ahead of the free handlers at most; None: as their speed tells."""
+    news: bool = True
+    """Whether it listens for new work while it is idle; that takes a connection of its own."""
     loop: asyncio.AbstractEventLoop | None = None
     """A running event loop for the coroutines of the asyncio executor; None: a loop of its own."""
 

@@ -10,6 +10,7 @@ from mongoq.core.events import Signpost
 from mongoq.core.failures import describe
 from mongoq.core.lifecycle import Event
 from mongoq.core.signals import Interruption
+from mongoq.core.tracebacks import let_go
 from mongoq.core.verdict import Outcome, Raised, Released, Verdict
 from mongoq.worker.attempt import FOREVER, LiveAttempt
 from mongoq.worker.config import IGNORE, STOP, WorkerConfig, executor_for
@@ -96,6 +97,8 @@ class Dispatcher:
         if not isinstance(outcome, Released):
             self.prefetch.ended(seconds)
         self._settle(attempt, outcome)
+        if isinstance(outcome, Raised):
+            let_go(outcome.error)
 
     def release(self, attempts: Sequence[LiveAttempt]) -> None:
         """Give these back, not charged."""

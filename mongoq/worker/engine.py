@@ -8,16 +8,18 @@ import secrets
 import socket
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Final
 
 from mongoq.core.errors import DependencyError, MongoqError
-from mongoq.core.events import Telemetry
+from mongoq.core.events import Telemetry, deferring
 from mongoq.core.signals import Interruption
 from mongoq.storage.commands import Op
 from mongoq.storage.context import Context
 from mongoq.storage.operations import heartbeat, own_transactions
 from mongoq.worker.config import WorkerConfig
 from mongoq.worker.dispatcher import Dispatcher
+from mongoq.worker.log_lines import lines
 from mongoq.worker.runtime import Run, Runtime
 from mongoq.worker.services.fetcher import Fetcher
 from mongoq.worker.services.finisher import Finisher
@@ -34,6 +36,10 @@ LAST_WRITES: Final = 0.3
 
 The rest of the second that is promised is for closing the client and for the end of the interpreter.
 """
+LAST_EVENTS: Final = 0.3
+"""Seconds for which it waits for its listeners then."""
+CRITICAL: Final = ("finisher", "renewer", "watchdog")
+"""The services that wait for no listener."""
 LAST_CLAIM: Final = 3.5
 """Seconds for which a claim under way is waited for: one that comes later runs out its leases."""
 
@@ -58,7 +64,7 @@ class Engine:
         self._done = done
         self._dispatcher = dispatcher = Dispatcher(runtime, config, stop=self._stop_for)
         health = Health(telemetry, runtime.elapsed)
-        self._watcher = WorkWatcher(runtime, stream, health, self._abandon, news=not config.burst)
+        self._watcher = WorkWatcher(runtime, stream, health, self._abandon, news=config.news and not config.burst)
         self._fetcher = Fetcher(runtime, config, dispatcher.room, self._watcher, receive=dispatcher.receive, done=done)
         steps: dict[str, Step] = {
             "fetcher": self._fetcher.step,
@@ -68,10 +74,14 @@ class Engine:
             "watchdog": Watchdog(self._ledger, dispatcher).step,
         }
         clock = runtime.elapsed
-        loops = {name: Loop(name, step, health, self._abandon, clock=clock) for name, step in steps.items()}
+        loops = {
+            name: Loop(name, step, health, self._abandon, clock=clock, defers=name in CRITICAL)
+            for name, step in steps.items()
+        }
         self._loops = loops | self._watcher.loops
         self._stopping = threading.Lock()
         """Held while it starts, too."""
+        self._lines = [lines]
         self.stopped = threading.Event()
         self.error: DependencyError | None = None
         """The refused change that ended it, where the configuration says so."""
@@ -83,6 +93,7 @@ class Engine:
 
     def start(self, made: Callable[[], None]) -> None:
         """Begin to work. From `made` on others may know of it: their stop waits until all has begun."""
+        lines.begin()
         with self._stopping:
             made()
             self._dispatcher.executor.start()
@@ -114,9 +125,9 @@ class Engine:
         self._loops["finisher"].wake()
         with self._stopping:
             if not self.stopped.is_set():
-                self._shut_down()
-                self.stopped.set()
-                self._done()
+                with deferring():
+                    self._shut_down()
+                self._leave()
 
     def _stop_for(self, error: DependencyError) -> None:
         """End the worker because of a refused change."""
@@ -172,8 +183,14 @@ class Engine:
         if not self.stopped.is_set() and not self._ledger.stopping:
             log.warning("the MongoDB client was closed: this worker has ended, and its leases will run out")
             self._close()
-            self.stopped.set()
-            self._done()
+            self._leave()
+
+    def _leave(self) -> None:
+        self._runtime.telemetry.settle(LAST_EVENTS)
+        with suppress(IndexError):  # both a stop and the end of the client may come here
+            self._lines.pop().end()
+        self.stopped.set()
+        self._done()
 
     def _close(self) -> None:
         for loop in self._loops.values():

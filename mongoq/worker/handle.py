@@ -9,13 +9,16 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import Final
+from typing import Any, Final
 
 from mongoq.core.clock import elapsed
 from mongoq.core.errors import DependencyError
 from mongoq.core.validation import Checker, Duration
 from mongoq.storage.drivers.connection import leave_monitors
+from mongoq.worker import forks
 from mongoq.worker.engine import Engine
+from mongoq.worker.leaving import leave_threads
+from mongoq.worker.log_lines import lines
 from mongoq.worker.services import switch_interval
 
 log = logging.getLogger("mongoq.worker")
@@ -30,6 +33,9 @@ class WorkerHandle:
     def __init__(self, engine: Engine, grace: float) -> None:
         self._engine = engine
         self._grace = grace
+        self._generation = forks.generation()
+        self.client: Any = None
+        """The MongoDB client whose connections it uses."""
 
     @property
     def id(self) -> str:
@@ -38,8 +44,8 @@ class WorkerHandle:
 
     @property
     def stopped(self) -> bool:
-        """Whether it has stopped."""
-        return self._engine.stopped.is_set()
+        """Whether it has stopped; in a fork it never ran."""
+        return self._elsewhere or self._engine.stopped.is_set()
 
     @property
     def error(self) -> DependencyError | None:
@@ -48,7 +54,8 @@ class WorkerHandle:
 
     def wait(self, timeout: Duration | None = None) -> bool:
         """Wait until it has stopped, at most `timeout` seconds; whether it has."""
-        return self._engine.stopped.wait(None if timeout is None else _seconds("timeout", timeout))
+        seconds = None if timeout is None else _seconds("timeout", timeout)
+        return self._elsewhere or self._engine.stopped.wait(seconds)
 
     def stop(self, timeout: Duration | None = None) -> None:
         """Stop claiming, give running handlers `timeout` seconds (default: the queue's grace), release the rest.
@@ -56,7 +63,9 @@ class WorkerHandle:
         Released tasks are ready again at once and have their attempt back. Returns when the worker has stopped,
         at most about a second after that time. A second call from elsewhere can only shorten it.
         """
-        self._engine.stop(self._grace if timeout is None else _seconds("timeout", timeout))
+        seconds = self._grace if timeout is None else _seconds("timeout", timeout)
+        if not self._elsewhere:
+            self._engine.stop(seconds)
 
     def stop_soon(self, timeout: Duration | None = None, *, then: Callable[[], object] = lambda: None) -> None:
         """Do as `stop`, without waiting for it; call `then` when it has stopped."""
@@ -71,6 +80,11 @@ class WorkerHandle:
         """Look for work now instead of at the next poll."""
         self._engine.wake()
 
+    @property
+    def _elsewhere(self) -> bool:
+        """Whether this is a fork of the process that it runs in."""
+        return forks.generation() != self._generation
+
 
 def _seconds(field: str, duration: Duration) -> float:
     checker = Checker()
@@ -79,29 +93,55 @@ def _seconds(field: str, duration: Duration) -> float:
     return checked.total_seconds() if checked else 0.0
 
 
-def run_in_foreground(start: Callable[[Callable[[], None]], WorkerHandle]) -> None:
+def run_in_foreground(start: Callable[[Callable[[], None]], WorkerHandle], *, passes_on: bool = False) -> None:
     """Run a worker until it is done, or a signal stops it; a second signal stops it at once.
 
-    `start` is given what the engine calls when it is done. Signals are only taken over in the main thread.
+    `start` is given what the engine calls when it is done. Signals are only taken over in the main thread. Where
+    another signal's handler raises, the worker is stopped at once and the error goes on. With `passes_on` the signal
+    that stopped it has its own effect afterwards.
     """
     # SimpleQueue.put may be called from a signal handler whatever the main thread is doing; an Event may not.
     inbox: queue.SimpleQueue[int | None] = queue.SimpleQueue()
+    threads = set(threading.enumerate())
     with switch_interval.shortened(), _signals_to(inbox):
         handle = start(lambda: inbox.put(None))
-        number = inbox.get()
-        if number is not None:
-            log.warning("%s: no more tasks are claimed; those that run may end", signal.Signals(number).name)
-            leave_monitors()
-        handle.stop_soon()
-        first = elapsed()
-        while not handle.stopped:
-            number = inbox.get()
-            # Some send a signal to the process and to its group: what comes at once is not a second one.
-            if number is not None and elapsed() - first > AT_ONCE:
-                log.warning("%s again: stopping now", signal.Signals(number).name)
-                handle.stop_soon(0)
+        try:
+            first_signal = _wait(handle, inbox)
+        except BaseException:
+            handle.stop(0)
+            raise
+    if first_signal is not None or lines.stuck:
+        leave_threads(threads)
     if handle.error is not None:
         raise handle.error
+    if passes_on and first_signal is not None:
+        _pass_on(first_signal)
+
+
+def _wait(handle: WorkerHandle, inbox: queue.SimpleQueue[int | None]) -> int | None:
+    """Wait for the end of a worker; the signal that stopped it."""
+    first_signal = number = inbox.get()
+    if number is not None:
+        log.warning("%s: no more tasks are claimed; those that run may end", signal.Signals(number).name)
+        leave_monitors()
+    handle.stop_soon()
+    first = elapsed()
+    while not handle.stopped:
+        number = inbox.get()
+        # Some send a signal to the process and to its group: what comes at once is not a second one.
+        if number is not None and elapsed() - first > AT_ONCE:
+            log.warning("%s again: stopping now", signal.Signals(number).name)
+            handle.stop_soon(0)
+    return first_signal
+
+
+def _pass_on(number: int) -> None:
+    """Let a signal do what it would have done: its handler is called; where it would end the process, SystemExit."""
+    handler = signal.getsignal(number)
+    if callable(handler):
+        signal.raise_signal(number)
+    elif handler != signal.SIG_IGN:
+        raise SystemExit(128 + number)
 
 
 @contextmanager
@@ -113,9 +153,5 @@ def _signals_to(inbox: queue.SimpleQueue[int | None]) -> Iterator[None]:
     def arrived(number: int, _frame: FrameType | None) -> None:
         inbox.put(number)
 
-    before = {number: signal.signal(number, arrived) for number in SIGNALS}
-    try:
+    with forks.taken_over(dict.fromkeys(SIGNALS, arrived)):
         yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -12,6 +12,7 @@ from mongoq.core.requests import ClaimRequest
 from mongoq.storage.context import Context
 from mongoq.storage.drivers.change_stream import ChangeStream
 from mongoq.storage.operations.watch import new_work
+from mongoq.worker import crowding
 from mongoq.worker.config import WorkerConfig
 from mongoq.worker.engine import Engine
 from mongoq.worker.handle import WorkerHandle
@@ -54,17 +55,22 @@ def start(
     telemetry: Telemetry,
     done: Callable[[], None],
     made: Callable[[WorkerHandle], None],
+    client: Any,
     loop: asyncio.AbstractEventLoop | None = None,
 ) -> WorkerHandle:
     """Start a worker in threads of its own; it calls `done` when it has ended.
 
     `made` gets the handle before the first task runs: a handler may stop its own queue. `stream_run` runs what reads
-    the change stream. Coroutine handlers run on `loop`; None: on one of the worker's own.
+    the change stream; `client` is what all of it goes through. Coroutine handlers run on `loop`; None: on one of the
+    worker's own.
     """
     stream = ChangeStream(stream_run, context, new_work(job.queues, job.where))
+    if not job.burst and crowding.crowded(client):
+        job = replace(job, news=False)
     if job.executor == ASYNCIO:
         job = replace(job, loop=loop)
     engine = Engine(context, run, job, stream, telemetry=telemetry, done=done)
     handle = WorkerHandle(engine, context.options.grace.total_seconds())
+    crowding.note(handle, client)
     engine.start(lambda: made(handle))
     return handle

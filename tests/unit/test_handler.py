@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 import functools
-import os
+import sys
+import types
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
@@ -11,6 +12,7 @@ from mongoq.core.clock import elapsed
 from mongoq.core.errors import ConfigurationError
 from mongoq.core.task import Task
 from mongoq.worker.attempt import LiveAttempt
+from mongoq.worker.handlers.cores import usable_cores
 from mongoq.worker.handlers.signature import checked_handler, default_workers
 
 
@@ -151,7 +153,31 @@ def test_an_unknown_executor_is_refused_with_those_there_are() -> None:
 
 
 def test_threads_are_as_many_as_the_cores_and_coroutines_a_hundred() -> None:
-    assert (default_workers("threads"), default_workers("asyncio")) == (os.cpu_count() or 1, 100)
+    assert (default_workers("threads"), default_workers("asyncio")) == (usable_cores(), 100)
+
+
+@pytest.mark.parametrize(
+    "module, question, patched, by",
+    [
+        ("gevent.monkey", "is_module_patched", "socket", "gevent"),
+        ("gevent.monkey", "is_module_patched", "threading", "gevent"),
+        ("eventlet.patcher", "is_monkey_patched", "thread", "eventlet"),
+    ],
+)
+def test_processes_are_refused_where_the_standard_library_is_patched(
+    monkeypatch: pytest.MonkeyPatch, module: str, question: str, patched: str, by: str
+) -> None:
+    answering = types.SimpleNamespace(**{question: lambda name: name == patched})
+    monkeypatch.setitem(sys.modules, module, answering)
+    with pytest.raises(ConfigurationError, match=f"executor: 'processes' .*where {by} has patched"):
+        checked_handler(with_default, "processes")
+    assert checked_handler(with_default, "threads")[1] == "threads"
+
+
+def test_processes_are_accepted_where_gevent_is_only_imported(monkeypatch: pytest.MonkeyPatch) -> None:
+    answering = types.SimpleNamespace(is_module_patched=lambda _: False)
+    monkeypatch.setitem(sys.modules, "gevent.monkey", answering)
+    assert checked_handler(with_default, "processes")[1] == "processes"
 
 
 def generator(task: Any) -> Iterator[Any]:

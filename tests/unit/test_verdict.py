@@ -237,3 +237,43 @@ def test_only_a_failure_goes_to_the_error_queue(make_task: Make) -> None:
     assert judged(Raised(Cancel())).event is Event.CANCEL
     assert judged(Returned()).event is Event.COMPLETE
     assert judged(Raised(Fail("no")), queue="default/err", moved_from="default").event is Event.FAIL
+
+
+def grouped(*errors: BaseException) -> Raised:
+    return raised(BaseExceptionGroup("all", [BaseExceptionGroup("inner", list(errors))]))
+
+
+STOPPED = Interrupted(Interruption.SHUTDOWN)
+
+
+@pytest.mark.parametrize(
+    "errors, event",
+    [
+        ([Fail("no"), Cancel(), Move("other")], Event.FAIL),
+        ([Cancel(), STOPPED], Event.CANCEL),
+        ([Retry(), Move("other")], Event.MOVE),
+        ([ValueError(), STOPPED, Retry()], Event.RELEASE),
+        ([ValueError(), Snooze(1)], Event.RETRY),
+        ([DeadlineExceeded(), Snooze(1)], Event.RETRY),
+        ([Interrupted(Interruption.DEADLINE), Snooze(1)], Event.RETRY),
+        ([Snooze(1)], Event.SNOOZE),
+    ],
+)
+def test_a_group_stands_for_the_strongest_that_it_holds(
+    make_task: Make, errors: list[BaseException], event: Event
+) -> None:
+    assert verdict_of(make_task(), grouped(*errors)).event is event
+    assert verdict_of(make_task(), grouped(*reversed(errors))).event is event
+
+
+def test_of_equal_signals_in_a_group_the_longest_delay_counts(make_task: Make) -> None:
+    verdict = verdict_of(make_task(), grouped(Retry(delay=5), Retry(), Retry(delay=90), Snooze(900)))
+    assert verdict.run_at == NOW + timedelta(seconds=90)
+
+
+def test_a_group_of_errors_is_told_with_all_of_them(make_task: Make) -> None:
+    verdict = verdict_of(make_task(), grouped(ValueError("one"), OSError("two"), Snooze(1)))
+    assert verdict.error is not None
+    assert verdict.error.type == "ExceptionGroup"
+    assert "one" in verdict.error.traceback
+    assert "two" in verdict.error.traceback

@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import contextvars
 import ctypes
+import decimal
+import gc
+import logging
+import multiprocessing
 import os
 import re
 import resource
 import signal
+import subprocess
 import sys
 import threading
 import time
+import weakref
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final
 
@@ -241,3 +250,266 @@ async def follows_on_a_loop(task: Task) -> Any:
 
 async def buys_on_a_loop(task: Task) -> None:
     await asyncio.to_thread(buys, task)
+
+
+SEEN: contextvars.ContextVar[str] = contextvars.ContextVar("SEEN", default="nothing")
+
+
+def leaves_a_context(task: Task) -> list[Any]:
+    """Tell what is set, and set it."""
+    found = [decimal.getcontext().prec, SEEN.get()]
+    decimal.getcontext().prec = 3
+    SEEN.set(task.key)
+    return found
+
+
+async def leaves_a_context_on_a_loop(task: Task) -> list[Any]:
+    return leaves_a_context(task)
+
+
+def leaves_a_context_and_fails_once(task: Task) -> list[Any]:
+    found = leaves_a_context(task)
+    if task.attempts == 1:
+        raise ValueError("once more")
+    return found
+
+
+async def leaves_a_context_and_fails_once_on_a_loop(task: Task) -> list[Any]:
+    return leaves_a_context_and_fails_once(task)
+
+
+class Held:
+    """What a failing handler holds."""
+
+
+HELD: list[weakref.ref[Held]] = []
+
+
+def holds_and_fails(task: Task) -> int:
+    """Fail holding an object, in the way that the task says; at the end, how many of them are still there."""
+    gc.disable()
+    if task.tags["how"] == "count":
+        found = sum(ref() is not None for ref in HELD)
+        HELD.clear()
+        gc.enable()
+        return found
+    held = Held()
+    HELD.append(weakref.ref(held))
+    kept: Exception = OSError()
+    try:
+        raise KeyError("nothing")
+    except KeyError as error:
+        kept = error  # it refers to this frame, and this frame to it
+        if task.tags["how"] == "cause":
+            raise ValueError("from another") from error
+    if task.tags["how"] == "group":
+        raise BaseExceptionGroup("several", [kept, OSError("one more")])
+    if task.tags["how"] == "signal":
+        raise Fail("enough") from kept
+    raise kept
+
+
+async def holds_and_fails_on_a_loop(task: Task) -> int:
+    return holds_and_fails(task)
+
+
+def groups(task: Task) -> None:
+    """Raise a group of the signals that the task names."""
+    made: dict[str, Callable[[], BaseException]] = {
+        "retry": lambda: Retry("later", delay=600),
+        "snooze": lambda: Snooze(600, "wait"),
+        "fail": lambda: Fail("no use"),
+        "cancel": lambda: Cancel("no need"),
+        "move": lambda: Move("mail/err", "wrong"),
+        "error": lambda: ValueError("broken"),
+    }
+    if task.attempts == 1:
+        raise BaseExceptionGroup("outer", [BaseExceptionGroup("inner", [made[kind]() for kind in task.tags["kinds"]])])
+
+
+async def groups_on_a_loop(task: Task) -> None:
+    await in_a_task_group(groups, task)
+
+
+async def in_a_task_group(function: Callable[[Task], Any], task: Task) -> None:
+    async def one() -> None:
+        function(task)
+
+    async with asyncio.TaskGroup() as together:
+        together.create_task(one())
+        together.create_task(one())
+
+
+def waits_to_be_cancelled(task: Task) -> None:
+    """Note that it runs, and raise what says that it should stop, in a group."""
+    note(task)
+    end = time.monotonic() + 30
+    while time.monotonic() < end:
+        try:
+            task.raise_if_cancelled()
+        except Interrupted as interrupted:
+            raise BaseExceptionGroup("stopped", [interrupted, OSError("closed")]) from None
+        time.sleep(0.005)
+
+
+async def waits_to_be_cancelled_on_a_loop(task: Task) -> None:
+    async def one() -> None:
+        while True:
+            task.raise_if_cancelled()
+            await asyncio.sleep(0.005)
+
+    note(task)
+    async with asyncio.TaskGroup() as together:
+        together.create_task(one())
+        together.create_task(one())
+
+
+def forks_and_terminates(task: Task) -> int | None:
+    """Fork a process, and terminate it as it begins; its exit code, None where it outlives that."""
+    child = multiprocessing.get_context("fork").Process(target=time.sleep, args=(60,))
+    child.start()
+    child.terminate()
+    child.join(10)
+    code = child.exitcode
+    child.kill()
+    child.join()
+    return code
+
+
+async def forks_and_terminates_on_a_loop(task: Task) -> int | None:
+    return forks_and_terminates(task)
+
+
+def forks_and_ends(task: Task) -> int:
+    """Fork, and end the fork as the task says; its exit code."""
+    child = os.fork()
+    if child == 0:
+        how = task.tags["how"]
+        if how == "exit":
+            sys.exit(7)
+        if how == "raise":
+            raise ValueError("in the fork")
+        if how == "stop":
+            for number in (signal.SIGTERM, signal.SIGINT):
+                os.kill(os.getpid(), number)
+        return -1
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+async def forks_and_ends_on_a_loop(task: Task) -> int:
+    return forks_and_ends(task)
+
+
+async def forks_and_awaits_on_a_loop(task: Task) -> int:
+    loop = asyncio.get_running_loop()
+    soon = loop.create_future()
+    loop.call_later(0.05, soon.set_result, None)
+    child = os.fork()
+    if child == 0:
+        await soon
+        os._exit(99)
+    return os.waitstatus_to_exitcode((await asyncio.to_thread(os.waitpid, child, 0))[1])
+
+
+def forks_and_stays(task: Task) -> int:
+    """Leave a fork behind that holds whatever it inherited, and die."""
+    child = os.fork()
+    if child == 0:
+        time.sleep(60)
+        os._exit(0)
+    note(task, child)
+    os._exit(3)
+
+
+def in_a_fork(question: Callable[[], bool | None]) -> int:
+    """Ask in a fork of this process: 1 for no."""
+    child = os.fork()
+    if child == 0:
+        signal.alarm(20)
+        os._exit(1 if question() is False else 0)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def prints(task: Task) -> list[Any]:
+    """Use the standard streams and a process of its own; that one's exit code, and whether printing works."""
+    done = subprocess.run([sys.executable, "-c", "print('from below'); raise SystemExit(5)"], check=False)
+    print("from a handler")  # noqa: T201 -- what is tried
+    return [done.returncode, "ok"]
+
+
+async def prints_on_a_loop(task: Task) -> list[Any]:
+    return await asyncio.to_thread(prints, task)
+
+
+def returns_more_than_fits(task: Task) -> bytes:
+    """Return what can be pickled once, and not be copied into a message."""
+    size = 128 * 2**20
+    value = bytes(size)
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    most = resource.getrlimit(resource.RLIMIT_AS)[1]
+    resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + size * 3 // 2, most))
+    threading.Thread(target=time.sleep, args=(60,)).start()  # what would keep the process for its time
+    return value
+
+
+class Rude(Exception):
+    def __str__(self) -> str:
+        raise KeyboardInterrupt
+
+
+def raises_what_cannot_be_told(task: Task) -> None:
+    threading.Thread(target=time.sleep, args=(60,)).start()
+    raise Rude
+
+
+def closes_its_files(task: Task) -> None:
+    threading.Thread(target=time.sleep, args=(60,)).start()
+    os.closerange(3, 256)
+    time.sleep(60)
+
+
+def stays_behind_its_socket(task: Task) -> None:
+    """Cut the connection to the worker, and go on."""
+    for file in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(OSError):
+            if str(file.readlink()).startswith("socket:"):
+                os.close(int(file.name))
+    time.sleep(60)
+
+
+def starts_a_process(task: Task) -> None:
+    """Start a process of its own, note it, and go on as the task says."""
+    child = subprocess.Popen(["/bin/sleep", "60"])
+    note(task, child.pid)
+    if task.get("how") == "exit":
+        os._exit(3)
+    time.sleep(60)
+
+
+async def sleeps_in_a_thread(task: Task) -> None:
+    note(task)
+    await asyncio.to_thread(time.sleep, 30)
+
+
+def sleeps_in_a_pool(task: Task) -> None:
+    pool = ThreadPoolExecutor(1)
+    future = pool.submit(time.sleep, 30)
+    note(task)
+    future.result()
+
+
+def fails_at_length(task: Task) -> None:
+    raise ValueError("x" * 1_500)
+
+
+async def fails_at_length_on_a_loop(task: Task) -> None:
+    fails_at_length(task)
+
+
+def logs(task: Task) -> None:
+    logging.getLogger("shop.mails").info("sent to %s", "ada")
+    logging.getLogger("shop.mails").debug("not asked for")
+    try:
+        raise OSError("refused")
+    except OSError:
+        logging.getLogger("shop.other").exception("not sent")

@@ -23,6 +23,7 @@ from pymongo.errors import InvalidURI, PyMongoError
 
 from mongoq.core.environment import setting, uri_named
 from mongoq.core.errors import ConfigurationError, Fault
+from mongoq.core.streams import occupy_standard_streams
 from mongoq.core.validation import Checker, shortened
 from mongoq.storage.drivers.errors import translated
 
@@ -203,6 +204,7 @@ def opened(kind: Any, uri: str) -> Any:
     given = dict(parse_qsl(query, keep_blank_values=True))
     names = {name.lower() for name in given}
     settings = {name: value for name, value in SETTINGS.items() if name.lower() not in names}
+    occupy_standard_streams()
     try:
         _refuse_options([name for name, value in given.items() if not _is_valid(name, value)])
         return kind(uri, **settings, tz_aware=True, retryWrites=True)

@@ -139,6 +139,19 @@ def ready(context: Context, queues: Sequence[str], where: Mapping[str, Any] | No
     return (yield from find_one(context.tasks, filters.ready(queues, where), only=only, hint=indexes.CLAIM)) is not None
 
 
+def due(context: Context, queues: Sequence[str], where: Mapping[str, Any] | None) -> Op[int]:
+    """How many tasks of these queues a worker could start now: ready, due, or left by a worker that vanished."""
+    now, of_queues = context.clock.now(), filters.ready(queues, where)
+    total = 0
+    for chosen, index in (
+        (of_queues, indexes.CLAIM),
+        ({**of_queues, **filters.due(now)}, indexes.DUE),
+        ({**of_queues, **filters.lease_over(now)}, indexes.LEASE),
+    ):
+        total += yield Count(context.tasks, chosen, hint=index, timeout=READ_LIMIT)
+    return total
+
+
 def size(context: Context, queue: str | None, states: Sequence[TaskState]) -> Op[int]:
     """Count the tasks in these states, in one snapshot."""
     return (yield from _at_once(lambda: _size(context, queue, states)))

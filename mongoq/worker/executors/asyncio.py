@@ -16,6 +16,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import logging
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -24,8 +25,11 @@ from typing import Any, Final
 from mongoq.core.clock import elapsed
 from mongoq.core.signals import DeadlineExceeded, Interrupted, Interruption
 from mongoq.core.verdict import Outcome, Raised, Returned
+from mongoq.worker import forks
 from mongoq.worker.attempt import FOREVER, LiveAttempt
 from mongoq.worker.executors.base import Reports
+from mongoq.worker.executors.daemon_pool import DaemonPool
+from mongoq.worker.executors.frames import place
 from mongoq.worker.handlers.signature import Handler
 
 log = logging.getLogger("mongoq.worker")
@@ -53,6 +57,7 @@ class AsyncioExecutor:
         self._closed = False
         self._over = threading.Event()
         """Whether it is closed and no handler runs any more."""
+        self._no_more_forks: Callable[[], object] = lambda: None
         self._own: _OwnLoop | None = None
         if loop is None:
             self._own = _OwnLoop()
@@ -66,6 +71,8 @@ class AsyncioExecutor:
 
     def start(self) -> None:
         """Begin."""
+        # A fork shares the loop's selector with this process: it must not come back to the loop, and ends there.
+        self._no_more_forks = forks.at_fork(lambda: self._loop.call_soon(os._exit, 1))
         if self._own is not None:
             self._own.start(lambda: self._closed and not self._busy)
 
@@ -92,8 +99,15 @@ class AsyncioExecutor:
                 soonest = min(soonest, attempt.lease_until - now, attempt.deadline_at - now)
         return max(0.01, soonest)
 
+    def where(self, attempt: LiveAttempt) -> str:
+        """Where its coroutine stands, for a log line."""
+        task = self._running.get(attempt)
+        stack = task.get_stack(limit=1) if task is not None else []
+        return place(stack[0] if stack else None)
+
     def close(self) -> None:
         """Cancel what still runs, and end a loop of its own; wait for that a moment only, and never on the loop."""
+        self._no_more_forks()
         posted = self._post(self._end)
         if self._own is not None:
             self._own.join(LAST_WORDS)
@@ -137,7 +151,7 @@ class AsyncioExecutor:
 
     async def _run(self, attempt: LiveAttempt) -> None:
         """Do as `execute` does, for a coroutine."""
-        began = time.perf_counter()
+        began, generation = time.perf_counter(), forks.generation()
         outcome = None
         # Not before the first step of the task: one that is cancelled before that never gets here.
         current = asyncio.current_task()
@@ -148,6 +162,8 @@ class AsyncioExecutor:
             if self._reports.started(attempt):
                 attempt.start()
                 outcome = await self._perform(attempt)
+                if forks.generation() != generation:
+                    forks.leave(outcome)
         finally:
             attempt.on_interrupt = None
             del self._running[attempt]
@@ -199,6 +215,7 @@ class _OwnLoop:
     def start(self, over: Callable[[], bool]) -> None:
         """Run the loop until it is stopped and `over` says so."""
         self._over = over
+        self.loop.set_default_executor(DaemonPool())
         self.thread.start()
 
     def join(self, timeout: float) -> None:

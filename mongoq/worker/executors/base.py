@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from mongoq.core.verdict import Outcome
+from mongoq.worker import forks
 from mongoq.worker.attempt import LiveAttempt
 from mongoq.worker.executors.waiting import Waiting
 
@@ -39,8 +40,10 @@ def execute(attempt: LiveAttempt, perform: Callable[[LiveAttempt], Outcome], rep
     """Run one claimed task: start, perform, hand over. `perform` never raises what its handler does."""
     if not reports.started(attempt):  # its lease was lost, or a cancel or a stop came first
         return
-    began = time.perf_counter()
+    began, generation = time.perf_counter(), forks.generation()
     outcome = perform(attempt)
+    if forks.generation() != generation:
+        forks.leave(outcome)
     reports.ended(attempt, outcome, time.perf_counter() - began)
 
 
@@ -62,6 +65,9 @@ class Executor(Protocol):
 
     def step(self, now: float) -> float:
         """Interrupt what must not go on; the seconds until the next look is due. Called in a loop of its own."""
+
+    def where(self, attempt: LiveAttempt) -> str:
+        """Where its handler stands, for a log line."""
 
     def close(self) -> None:
         """Let go of everything: no attempt is open any more."""

@@ -7,6 +7,8 @@ closes, the parent has ended, and this process ends too. Nothing here talks to M
 
 from __future__ import annotations
 
+import contextlib
+import contextvars
 import ctypes
 import logging
 import multiprocessing.spawn
@@ -15,6 +17,8 @@ import pickle
 import signal
 import sys
 import threading
+import traceback
+from collections.abc import Mapping
 from types import FrameType
 from typing import IO, Any, Final
 
@@ -22,8 +26,14 @@ from mongoq.core.clock import elapsed
 from mongoq.core.failures import describe
 from mongoq.core.signals import DeadlineExceeded
 from mongoq.core.task import Task
+from mongoq.core.tracebacks import let_go
+from mongoq.core.verdict import Raised, Returned
+from mongoq.worker import forks
 from mongoq.worker.executors.child_attempt import ChildAttempt, Down, Up
-from mongoq.worker.executors.child_outcome import pack_error, pack_result
+from mongoq.worker.executors.child_ending import BROKE
+from mongoq.worker.executors.child_logs import Sender
+from mongoq.worker.executors.child_outcome import NO_MEMORY, pack_error, pack_result
+from mongoq.worker.executors.frames import may_strike
 from mongoq.worker.handlers.signature import Handler
 
 log = logging.getLogger("mongoq.worker")
@@ -49,24 +59,35 @@ class ChildProgram:
 
     def run(self) -> int:
         """Run tasks until the parent closes the socket; the exit code."""
-        for kind in SIGNALS:
-            signal.signal(kind, self._signalled)
-        # The parent started this process with both blocked.
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+        forks.at_fork(lambda: forks.forget(self._source.fileno(), self._control.fileno()))
+        with forks.taken_over(dict.fromkeys(SIGNALS, self._signalled)):
+            # The parent started this process with both blocked.
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+            return self._serve()
+
+    def _serve(self) -> int:
         try:
-            handler = _load(self._source)
+            handler, levels = _load(self._source)
         except EOFError:
             return 0
         except BaseException as error:  # noqa: BLE001 -- a user's module may raise anything at its import
             self._send(Up.BROKEN, describe(error))
             return 1
+        sender = Sender(lambda told: self._send(Up.LOG, told), self._key)
+        sender.install(levels)
+        forks.at_fork(lambda: logging.root.removeHandler(sender))
         threading.Thread(target=self._listen, name="mongoq-control", daemon=True).start()
         self._send(Up.READY)
         while (message := self._next()) is not None:
             number, deadline, values = message
             if self._may_start(number):
-                self._run(handler, ChildAttempt(number, deadline, self._send), Task(*values))
+                task = Task(*values)
+                self._run(handler, ChildAttempt(number, deadline, self._send, task.key), task)
         return 0
+
+    def _key(self) -> str | None:
+        attempt = self._running
+        return None if attempt is None else attempt.key
 
     def _next(self) -> tuple[int, float | None, tuple[Any, ...]] | None:
         try:
@@ -91,17 +112,31 @@ class ChildProgram:
 
     def _run(self, handler: Handler, attempt: ChildAttempt, task: Task) -> None:
         object.__setattr__(task, "attempt", attempt)
+        generation = forks.generation()
         try:
             self._running = attempt
             try:
-                value = handler(task)
+                value = contextvars.Context().run(handler, task)  # an empty one each, as in threads
             finally:
                 self._running = None
+            if forks.generation() != generation:
+                forks.leave(Returned())
             packed = pack_result(value)
+            del value
         except BaseException as error:  # noqa: BLE001 -- whatever a handler raises is its outcome
+            if forks.generation() != generation:
+                forks.leave(Raised(error))
             self._send(Up.RAISED, *pack_error(attempt.effective_error(error)))
+            let_go(error)
         else:
+            self._return(packed)
+
+    def _return(self, packed: bytes | None) -> None:
+        try:
             self._send(Up.RETURNED, packed)
+        except MemoryError:
+            packed = None
+            self._send(Up.RAISED, *pack_error(MemoryError(NO_MEMORY)))
 
     def _listen(self) -> None:
         """Pass on what the parent says about the running task, until the parent ends."""
@@ -122,13 +157,14 @@ class ChildProgram:
         elif attempt is not None and attempt.number == number:
             attempt.interrupt(*told)
 
-    def _signalled(self, _number: int, _frame: FrameType | None) -> None:
+    def _signalled(self, _number: int, frame: FrameType | None) -> None:
         """Raise at the deadline. Ignore a signal to the whole process group: the parent obeys it.
 
         This is a function and not SIG_IGN because the processes that a handler starts would inherit SIG_IGN.
         """
         attempt = self._running
-        if attempt is not None and not attempt.deadline_raised and elapsed() >= attempt.deadline_at:
+        late = attempt is not None and not attempt.deadline_raised and elapsed() >= attempt.deadline_at
+        if attempt is not None and late and may_strike(frame):  # else the parent's next signal, or its kill, will do
             attempt.deadline_raised = True
             raise DeadlineExceeded
 
@@ -143,19 +179,27 @@ class ChildProgram:
 
 
 def main(source: IO[bytes], control: int) -> None:
-    """Be a child."""
-    with source, open(control, "rb") as pipe:
-        code = ChildProgram(source, pipe).run()
+    """Be a child. One that breaks ends at once: threads and files of its handler's could keep it for ever."""
+    try:
+        code = ChildProgram(source, open(control, "rb")).run()  # noqa: SIM115 -- to close it would wait for its reader
+    except BaseException:  # noqa: BLE001 -- most likely no memory is left
+        with contextlib.suppress(BaseException):
+            traceback.print_exc()
+        os._exit(BROKE)
     sys.exit(code)
 
 
-def _load(source: IO[bytes]) -> Handler:
+def _load(source: IO[bytes]) -> tuple[Handler, Mapping[str, int]]:
     """Receive the surroundings and the handler, and import it; as `multiprocessing` does for its own children."""
-    surroundings, parent, pickled = pickle.load(source)  # noqa: S301 -- from the parent
+    surroundings, parent, levels, pickled = pickle.load(source)  # noqa: S301 -- from the parent
     _die_with(parent)
+    # Neither is the handler's doing: a folder that is gone, and a parent that ignores SIGCHLD, which is inherited.
+    if not os.path.isdir(surroundings.get("dir", "")):  # noqa: PTH112 -- a Path costs a child 3 ms
+        surroundings.pop("dir", None)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     multiprocessing.spawn.prepare(surroundings)
     handler: Handler = pickle.loads(pickled)  # noqa: S301 -- from the parent
-    return handler
+    return handler, levels
 
 
 def _die_with(parent: int) -> None:

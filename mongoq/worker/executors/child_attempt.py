@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable
+from dataclasses import fields
 from enum import IntEnum
+from operator import attrgetter
+from typing import Any, Final
 
 from mongoq.core.clock import elapsed
 from mongoq.core.signals import Interruption, Snooze
-from mongoq.worker.attempt import FOREVER, effective_error
+from mongoq.core.task import Task
+from mongoq.worker.attempt import FOREVER, LiveAttempt, effective_error
+
+GONE: Final = (OSError, EOFError, pickle.UnpicklingError)
+"""What reading from a child raises where it has ended, also in the middle of a message."""
+# All that a task has but its live side, which stays here.
+VALUES: Final = attrgetter(*[field.name for field in fields(Task) if field.name != "attempt"])
 
 
 class Down(IntEnum):
@@ -38,14 +48,17 @@ class Up(IntEnum):
     """Whether it was committed, which completes the task, and whether the lease was extended."""
     TRANSACTION_OPENS = 7
     """The session of the transaction, which is open now."""
+    LOG = 8
+    """A log line: the attributes of its record."""
 
 
 class ChildAttempt:
     """The live side of a task in a child. Implements `Attempt`."""
 
-    __slots__ = ("_interruption", "_limit", "_retry_as", "_send", "deadline_at", "deadline_raised", "number")
+    __slots__ = ("_interruption", "_limit", "_retry_as", "_send", "deadline_at", "deadline_raised", "key", "number")
 
-    def __init__(self, number: int, deadline: float | None, send: Callable[..., None]) -> None:
+    def __init__(self, number: int, deadline: float | None, send: Callable[..., None], key: str = "") -> None:
+        self.key = key
         self.number = number
         self.deadline_at = FOREVER if deadline is None else elapsed() + deadline
         self.deadline_raised = False
@@ -77,7 +90,7 @@ class ChildAttempt:
         if left is not None:
             self._limit = min(self._limit, elapsed() + left)
 
-    # A handler's own transaction. `ChildProcess._transaction` is the other end.
+    # A handler's own transaction. `note_transaction` is the other end.
 
     @property
     def lease_left(self) -> float:
@@ -101,3 +114,14 @@ class ChildAttempt:
     def effective_error(self, error: BaseException) -> BaseException:
         """What an error of the handler stands for."""
         return effective_error(error, self._retry_as)
+
+
+def note_transaction(attempt: LiveAttempt, kind: Up, *told: Any) -> None:
+    """Note in the parent what a handler's own transaction does to the lease."""
+    if kind == Up.TRANSACTION_BEGINS:
+        attempt.begin_transaction(*told)
+    elif kind == Up.TRANSACTION_OPENS:
+        attempt.note_session(*told)
+    elif kind == Up.TRANSACTION_ENDS:
+        committed, extended = told
+        attempt.end_transaction(committed=committed, extended=extended)

@@ -7,12 +7,14 @@ its class may not be importable in the parent, and its traceback cannot be pickl
 from __future__ import annotations
 
 import pickle
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from mongoq.core.failures import Described, describe
-from mongoq.core.signals import DeadlineExceeded, Interrupted, Interruption, Signal
+from mongoq.core.signals import DeadlineExceeded, Interrupted, Signal
 from mongoq.core.verdict import Ending, Raised, Returned
 from mongoq.worker.attempt import LiveAttempt
+
+NO_MEMORY: Final = "no memory was left to send the result"
 
 
 class Outcome(NamedTuple):
@@ -43,6 +45,8 @@ def pack_result(value: Any) -> bytes | None:
         return None
     try:
         return pickle.dumps(value, pickle.HIGHEST_PROTOCOL)
+    except MemoryError:
+        raise MemoryError(NO_MEMORY) from None
     except Exception as error:  # noqa: BLE001 -- whatever a user's values raise when they are pickled
         return pickle.dumps(Unsent(f"{type(value).__name__} ({error})"))
 
@@ -78,10 +82,3 @@ def unpack_error(packed: bytes, cause: Described | None) -> Ending:
     if cause is not None:
         error.__cause__ = cause
     return Raised(error)
-
-
-def killed_for(reason: Interruption | None, *, late: bool) -> BaseException:
-    """What a handler is said to have raised whose process was killed."""
-    if reason is None or (late and reason is not Interruption.CANCEL):
-        return DeadlineExceeded()
-    return Interrupted(reason)

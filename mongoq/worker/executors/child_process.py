@@ -15,38 +15,24 @@ import os
 import pickle
 import signal
 import socket
-import subprocess
 import threading
 from collections import deque
 from collections.abc import Callable
-from dataclasses import fields
-from operator import attrgetter
-from typing import Any, Final
+from typing import Any
 
 from mongoq.core.clock import elapsed
 from mongoq.core.failures import Described
 from mongoq.core.signals import Interruption
-from mongoq.core.task import Task
 from mongoq.core.verdict import Ending, Raised, Released
+from mongoq.worker import forks
 from mongoq.worker.attempt import FOREVER, LiveAttempt
-from mongoq.worker.executors.blueprint import Blueprint, how_it_ended
-from mongoq.worker.executors.child_attempt import Down, Up
-from mongoq.worker.executors.child_outcome import Outcome, killed_for, unpack_error, unpack_result
-
-MOMENT: Final = 0.5
-"""Seconds between the notice to stop and the kill."""
-LAST_MOMENT: Final = 1.0
-"""Seconds for an idle child to exit by itself."""
-LOOK: Final = 0.5
-LOOK_FOR_SLOW: Final = 0.1
-SLOW: Final = 0.05
-"""Seconds after which a handler is too slow for another task to wait behind it."""
-LOOK_OFTEN: Final = 0.05
-"""Seconds between looks at a handler that has to stop: a signal that comes before it has started is lost."""
-GONE: Final = (OSError, EOFError, pickle.UnpicklingError)
-"""What reading from a child raises where it has ended, also in the middle of a message."""
-# All that a task has but its live side, which stays here.
-VALUES: Final = attrgetter(*[field.name for field in fields(Task) if field.name != "attempt"])
+from mongoq.worker.executors.blueprint import Blueprint
+from mongoq.worker.executors.child_attempt import GONE, VALUES, Down, Up, note_transaction
+from mongoq.worker.executors.child_ending import error_at, has_company, kill_group, wait_for_end
+from mongoq.worker.executors.child_logs import received
+from mongoq.worker.executors.child_outcome import Outcome, unpack_error, unpack_result
+from mongoq.worker.executors.child_timing import LOOK, LOOK_FOR_SLOW, LOOK_OFTEN, MOMENT, SLOW
+from mongoq.worker.log_lines import lines
 
 
 class ChildProcess:
@@ -73,6 +59,12 @@ class ChildProcess:
         self._fate: Ending | None = None  # of the victim, where it was killed
         self._process, self._socket, self._control = blueprint.spawn()
         self._source = self._socket.makefile("rb")
+        self._no_more_forks = forks.at_fork(lambda: forks.forget(self._socket.fileno(), self._control))
+
+    @property
+    def pid(self) -> int:
+        """Its number, which is also that of its process group."""
+        return self._process.pid
 
     @property
     def gone(self) -> bool:
@@ -137,6 +129,9 @@ class ChildProcess:
             following = self.running if self.running is not running else None
             if following is not None:
                 self._begin(following)
+            interrupted = running is not None and running.interruption not in {None, Interruption.SHUTDOWN}
+            if ending is not None and interrupted and has_company(self._process):
+                self._kill(Released())  # what the handler has started ends with it
         return Outcome(attempts, ending, seconds, following)
 
     def recall(self) -> None:
@@ -150,6 +145,8 @@ class ChildProcess:
         with self._lock:
             if self._process.poll() is not None:
                 # A process that the handler has started may hold the socket open, and the owner would wait for it.
+                if self._process.returncode != 0:
+                    kill_group(self._process)
                 with contextlib.suppress(OSError):
                     self._socket.shutdown(socket.SHUT_RDWR)
                 return LOOK
@@ -165,10 +162,10 @@ class ChildProcess:
     def end(self) -> None:
         """Let it exit by itself, or kill it where it does not; returns when it has ended."""
         if self.ready and self._fate is None:
-            with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+            with contextlib.suppress(OSError):
                 self._socket.shutdown(socket.SHUT_WR)
-                self._process.wait(LAST_MOMENT)
         self._end()
+        self._no_more_forks()
         self._source.close()
         self._socket.close()
         os.close(self._control)
@@ -196,7 +193,10 @@ class ChildProcess:
                     return this, unpack_error(*told)
                 if kind == Up.UNSTARTED:
                     return range(told[0], told[1] + 1), None
-                self._transaction(attempt, kind, *told)
+                if kind == Up.LOG:
+                    lines.add(received(told[0]))
+                    continue
+                note_transaction(attempt, kind, *told)
         except Exception as error:  # noqa: BLE001 -- after any other error nobody knows what it runs: it is killed as well
             how = self._end()
             with self._lock:
@@ -204,16 +204,6 @@ class ChildProcess:
                 self._kill(Raised(crash if isinstance(error, GONE) else error))
             # It may have ended the task that it was killed for in the last moment.
             return (this, self._fate) if attempt is self._victim else (range(number, self._number + 1), None)
-
-    def _transaction(self, attempt: LiveAttempt, kind: Up, *told: Any) -> None:
-        """Note what a handler's own transaction does to the lease. `ChildAttempt` is the other end."""
-        if kind == Up.TRANSACTION_BEGINS:
-            attempt.begin_transaction(*told)
-        elif kind == Up.TRANSACTION_OPENS:
-            attempt.note_session(*told)
-        elif kind == Up.TRANSACTION_ENDS:
-            committed, extended = told
-            attempt.end_transaction(committed=committed, extended=extended)
 
     def _look(self, attempt: LiveAttempt, now: float) -> float:
         late = now >= attempt.deadline_at
@@ -228,7 +218,7 @@ class ChildProcess:
         if late or not attempt.open or reason not in {None, Interruption.SHUTDOWN}:
             self._kill_at = min(self._kill_at, now + MOMENT)
         if now >= self._kill_at:
-            self._kill(Raised(killed_for(reason, late=late)))
+            self._kill(Raised(error_at(reason, late=late)))
         if now - self._began > SLOW:
             self.recall()
         longest = LOOK_FOR_SLOW if len(self._held) > 1 else LOOK
@@ -244,9 +234,10 @@ class ChildProcess:
     def _kill(self, fate: Ending) -> None:
         if self._fate is None:
             self._fate, self._victim = fate, self.running
-            self._process.kill()
+            kill_group(self._process)
 
     def _end(self) -> str:
-        """Wait for its end; how it ended."""
-        self._process.kill()
-        return how_it_ended(self._process.wait())
+        """Wait for the end of a process that has closed its socket; how it ended."""
+        with self._lock:
+            killed = self._fate is not None
+        return wait_for_end(self._process, killed=killed)

@@ -28,8 +28,11 @@ from mongoq.worker.attempt import FOREVER, LiveAttempt
 from mongoq.worker.executors.base import Reports
 from mongoq.worker.executors.blueprint import Blueprint
 from mongoq.worker.executors.child import SIGNALS
+from mongoq.worker.executors.child_ending import LAST_MOMENT
 from mongoq.worker.executors.child_outcome import Outcome
-from mongoq.worker.executors.child_process import LAST_MOMENT, LOOK, LOOK_FOR_SLOW, SLOW, ChildProcess
+from mongoq.worker.executors.child_process import ChildProcess
+from mongoq.worker.executors.child_timing import LOOK, LOOK_FOR_SLOW, SLOW
+from mongoq.worker.executors.groups import Groups
 from mongoq.worker.handlers.signature import Handler
 
 log = logging.getLogger("mongoq.worker")
@@ -54,6 +57,7 @@ class ProcessExecutor:
         self._changed = threading.Condition()
         self._closing = threading.Event()
         self._children: list[ChildProcess] = []
+        self._groups = Groups()
         self._failures = 0
         self._idle = 0
         """How many children wait for a task."""
@@ -100,6 +104,12 @@ class ProcessExecutor:
         self._look_at = now + delay
         return delay
 
+    def where(self, attempt: LiveAttempt) -> str:
+        """In which process its handler runs, for a log line."""
+        return next(
+            (f"process {child.pid}" for child in list(self._children) if child.running is attempt), "no process"
+        )
+
     def close(self) -> None:
         """End all children, at once where a handler still runs; returns when they have ended."""
         with self._changed:
@@ -111,6 +121,7 @@ class ProcessExecutor:
         for thread in self._threads:
             if thread.ident is not None and thread is not threading.current_thread():
                 thread.join(max(0.0, last - elapsed()))
+        self._groups.close()
 
     # All below runs in each of the threads.
 
@@ -124,6 +135,7 @@ class ProcessExecutor:
                 self._failed(str(error))
                 continue
             self._children.append(child)
+            self._groups.add(child.pid)
             try:
                 self._use(child)
             except Exception:
@@ -131,6 +143,7 @@ class ProcessExecutor:
             finally:
                 self._children.remove(child)
                 child.end()
+                self._groups.remove(child.pid)
 
     def _use(self, child: ChildProcess) -> None:
         """Start a child and give it tasks until it ends, or all do."""

@@ -1,24 +1,31 @@
 """The thread executor: handlers in a pool of daemon threads.
 
 What it can stop: a handler that asks (`task.cancelled`, `task.time_left()`), and at its deadline any handler
-that runs Python code, by raising `DeadlineExceeded` in its thread. What it cannot: a call that blocks outside
-Python; such a handler keeps its slot, and its lease is renewed, until it returns.
+that runs Python code, by raising `DeadlineExceeded` in its thread. Not while it is inside a module that holds locks
+(`threading`, `logging`, `queue`, the driver: `frames.UNSAFE`), where one might stay held for ever; a lock of the
+handler's own may, so prefer processes for hard deadlines. What it cannot: a call that blocks outside Python; such a
+handler keeps its slot, and its lease is renewed, until it returns.
 """
 
 from __future__ import annotations
 
+import contextvars
 import ctypes
 import logging
 import threading
-from typing import Any
+from typing import Any, Final
 
 from mongoq.core.signals import DeadlineExceeded, Interruption
 from mongoq.core.verdict import Outcome, Raised, Returned
 from mongoq.worker.attempt import FOREVER, LiveAttempt
 from mongoq.worker.executors.base import Reports, execute
-from mongoq.worker.handlers.signature import Handler
+from mongoq.worker.executors.frames import frame_of, may_strike, place
+from mongoq.worker.handlers.signature import Handler, patched_by
 
 log = logging.getLogger("mongoq.worker")
+
+LOOK_OFTEN: Final = 0.005
+"""Seconds between looks at a handler that must stop and is where it may hold a lock."""
 
 
 class ThreadExecutor:
@@ -44,6 +51,9 @@ class ThreadExecutor:
 
     def start(self) -> None:
         """Begin."""
+        patched = patched_by()
+        if patched is not None:
+            log.warning("%s has patched threads: handlers are told of their deadline, it interrupts none", patched)
         for thread in self._threads:
             thread.start()
 
@@ -71,10 +81,18 @@ class ThreadExecutor:
             if left > 0:
                 soonest = min(soonest, left)
             elif not attempt.deadline_raised:
-                attempt.deadline_raised = True
                 attempt.interrupt(Interruption.DEADLINE)
                 self._raise_in(ident, attempt)
+                if not attempt.deadline_raised:
+                    soonest = LOOK_OFTEN
         return soonest
+
+    def where(self, attempt: LiveAttempt) -> str:
+        """Where its handler stands, for a log line."""
+        for ident, running in list(self._running.items()):
+            if running is attempt:
+                return place(frame_of(ident))
+        return "between two handlers"
 
     def _work(self) -> None:
         while True:
@@ -114,22 +132,25 @@ class ThreadExecutor:
 
     def _call(self, attempt: LiveAttempt) -> Outcome:
         try:
-            return Returned(self._handler(attempt.task))
+            # An empty context each: what one task sets (a ContextVar, decimal's precision) is not there for the next.
+            return Returned(contextvars.Context().run(self._handler, attempt.task))
         except BaseException as error:  # noqa: BLE001 -- whatever a handler raises is its outcome
             return Raised(error)
 
     def _call_until_deadline(self, attempt: LiveAttempt) -> Outcome:
         try:
             try:
-                return Returned(self._handler(attempt.task))
+                return Returned(contextvars.Context().run(self._handler, attempt.task))
             finally:
                 self._safe_from_here(threading.get_ident())
         except BaseException as error:  # noqa: BLE001 -- as above
             return Raised(error)
 
     def _raise_in(self, ident: int, attempt: LiveAttempt) -> None:
+        """Raise at the deadline, but not where that might leave a lock held: then at one of the next looks."""
         with self._injecting:
-            if self._running.get(ident) is attempt:
+            if self._running.get(ident) is attempt and may_strike(frame_of(ident)):
+                attempt.deadline_raised = True
                 _set_async_exception(ident, DeadlineExceeded)
 
     def _safe_from_here(self, ident: int) -> None:

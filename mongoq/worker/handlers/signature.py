@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import inspect
-import os
 import pickle
 import sys
 from collections.abc import Callable
@@ -13,6 +12,7 @@ from typing import Any, Final
 
 from mongoq.core.task import Task
 from mongoq.core.validation import Checker
+from mongoq.worker.handlers.cores import usable_cores
 
 Function = Callable[..., Any]
 
@@ -52,13 +52,27 @@ def checked_handler(function: Any, executor: str | None) -> tuple[Handler, str]:
     elif chosen == PROCESSES and not _importable(function):
         allowed = f"a function at the top level of a module, for executor={PROCESSES!r}: child processes import it"
         checker.refuse("handler", function, allowed)
+    patched = patched_by()
+    if chosen == PROCESSES and patched is not None:
+        allowed = f"{THREADS!r} or {ASYNCIO!r} where {patched} has patched the standard library"
+        checker.refuse("executor", chosen, allowed)
     checker.finish()
     return Handler(function, _takes_attempt(function)), chosen
 
 
+def patched_by() -> str | None:
+    """What has replaced the threads or sockets of the standard library in this process: gevent, eventlet or nothing."""
+    gevent, eventlet = sys.modules.get("gevent.monkey"), sys.modules.get("eventlet.patcher")
+    if gevent is not None and (gevent.is_module_patched("threading") or gevent.is_module_patched("socket")):
+        return "gevent"
+    if eventlet is not None and (eventlet.is_monkey_patched("thread") or eventlet.is_monkey_patched("socket")):
+        return "eventlet"
+    return None
+
+
 def default_workers(executor: str) -> int:
-    """How many handlers run at once where nobody says: one per CPU core; 100 coroutines, which mostly wait."""
-    return 100 if executor == ASYNCIO else os.cpu_count() or 1
+    """How many handlers run at once where nobody says: one per usable CPU core; 100 coroutines, which mostly wait."""
+    return 100 if executor == ASYNCIO else usable_cores()
 
 
 def _takes_attempt(function: Function) -> bool:

@@ -11,13 +11,14 @@ import contextvars
 import logging
 import threading
 from collections.abc import Callable
+from contextlib import nullcontext
 from datetime import timedelta
 from typing import Final
 
 from mongoq.core.backoff import Exponential
 from mongoq.core.clock import elapsed
 from mongoq.core.errors import QueueClosed, StorageError
-from mongoq.core.events import Signpost, Telemetry
+from mongoq.core.events import Signpost, Telemetry, deferring
 
 log = logging.getLogger("mongoq.worker")
 
@@ -68,7 +69,7 @@ class Loop:
     """Calls a service's step in a thread of its own until it is stopped; `clock` tells each step the time.
 
     Where the queue or its client was closed it calls `closed` and ends: nothing can be done any more. `last` is called
-    at its end in any case, in its own thread.
+    at its end in any case, in its own thread. With `defers` it waits for no listener.
     """
 
     def __init__(
@@ -80,6 +81,7 @@ class Loop:
         *,
         last: Callable[[], None] = lambda: None,
         clock: Clock = elapsed,
+        defers: bool = False,
     ) -> None:
         self.name = name
         self._step = step
@@ -87,6 +89,7 @@ class Loop:
         self._last = last
         self._clock = clock
         self._health = health
+        self._defers = defers
         self._wake = threading.Event()
         self._stopping = threading.Event()
         # An empty context: a session that the application bound must not be joined from here.
@@ -115,7 +118,8 @@ class Loop:
 
     def _run(self) -> None:
         try:
-            self._step_on()
+            with deferring() if self._defers else nullcontext():
+                self._step_on()
         finally:
             self._last()
 

@@ -13,7 +13,8 @@ from proving.seeded.edges import FAULTS as EDGES
 from proving.seeded.edges_of_storage import FAULTS as EDGES_OF_STORAGE
 from proving.seeded.fault import Faults
 from proving.seeded.order import FAULTS as ORDER
+from proving.seeded.processes import FAULTS as PROCESSES
 from proving.seeded.protocol import FAULTS as PROTOCOL
 from proving.seeded.storage import FAULTS as STORAGE
 
-MUTANTS: Final = Faults({**PROTOCOL, **ORDER, **ATOMIC, **STORAGE, **EDGES, **EDGES_OF_STORAGE})
+MUTANTS: Final = Faults({**PROTOCOL, **ORDER, **ATOMIC, **STORAGE, **EDGES, **EDGES_OF_STORAGE, **PROCESSES})

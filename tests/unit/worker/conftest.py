@@ -134,6 +134,10 @@ class Inline:
     def drain(self) -> list[LiveAttempt]:
         return self._reports.waiting.drain()
 
+    def where(self, attempt: LiveAttempt) -> str:
+        """Say so."""
+        return f"the test of {attempt.key}"
+
     def step(self, now: float) -> float:  # noqa: ARG002 -- as every executor
         return 60.0
 

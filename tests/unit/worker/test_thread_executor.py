@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
+import queue
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -114,3 +117,49 @@ def test_cancelled_turns_true_at_the_deadline_by_itself(run: Any) -> None:
         return str(task.interruption)
 
     assert run(handler, 0.02) == [Returned("deadline")]
+
+
+@pytest.mark.parametrize("how", ["logging", "queue", "threading"])
+def test_a_deadline_leaves_no_lock_held(run: Any, how: str) -> None:
+    log, tickets, condition = logging.getLogger("test.strikes"), queue.Queue[int](), threading.Condition()
+    log.propagate = False
+    log.addHandler(logging.NullHandler())
+
+    def handler(task: Task) -> None:
+        end = time.monotonic() + 30
+        while time.monotonic() < end:
+            if how == "logging":
+                log.warning("a line")
+            elif how == "queue":
+                tickets.put(1)
+                tickets.get()
+            else:
+                with condition:
+                    condition.notify_all()
+
+    outcomes = run(handler, *[0.001] * 15)
+    assert all(isinstance(outcome.error, DeadlineExceeded) for outcome in outcomes)
+    assert log.handlers[0].lock is None or log.handlers[0].lock.acquire(timeout=1)
+    assert tickets.mutex.acquire(timeout=1)
+
+
+@pytest.mark.parametrize("how", ["event", "queue", "semaphore"])
+def test_a_deadline_ends_a_wait_and_leaves_its_lock_free(run: Any, how: str) -> None:
+    never, empty, semaphore = threading.Event(), queue.Queue[int](), threading.Semaphore(0)
+
+    def handler(task: Task) -> None:
+        while True:
+            if how == "event":
+                never.wait(0.005)
+            elif how == "queue":
+                with contextlib.suppress(queue.Empty):
+                    empty.get(timeout=0.005)
+            else:
+                semaphore.acquire(timeout=0.005)
+
+    outcomes = run(handler, *[0.005] * 50)
+    assert all(isinstance(outcome.error, DeadlineExceeded) for outcome in outcomes)
+    assert empty.mutex.acquire(timeout=1)
+    assert not never.wait(0)
+    semaphore.release()
+    assert semaphore.acquire(timeout=1)
