@@ -11,7 +11,7 @@ from mongoq.core.requests import checked_claim
 from mongoq.core.validation import Checker
 from mongoq.storage.commands import Op
 from mongoq.storage.control import Call, Loop
-from mongoq.storage.operations import schema
+from mongoq.storage.operations import queries
 
 if TYPE_CHECKING:
     from mongoq.worker.config import WorkerConfig
@@ -58,10 +58,13 @@ def configured(
 
 
 def started(base: Base, config: WorkerConfig, done: Callable[[], None]) -> Op[WorkerHandle]:
-    """Start a worker in threads of its own, once a server has answered; it calls `done` when it has ended."""
+    """Start a worker in threads of its own, once the server has answered; it calls `done` when it has ended.
+
+    Raises what would keep it from claiming: no server, a right or an index that is missing.
+    """
     from mongoq.worker.starting import start as start_worker  # noqa: PLC0415 -- a producer is spared the worker
 
-    yield from base.write(schema.hello())
+    yield from base.write(queries.ready(base.context, config.queues, None))  # it lacks neither a right nor the index
     loop = yield Loop()
 
     began: list[WorkerHandle] = []

@@ -17,6 +17,7 @@ from pymongo.errors import PyMongoError
 from mongoq import Queue
 from mongoq.cli import main
 from mongoq.embedded.server import EmbeddedServer, find_mongod
+from mongoq.storage.operations import schema
 
 CANARY = "canary-hunter2"
 FAST = "serverSelectionTimeoutMS=150"
@@ -133,11 +134,12 @@ def test_a_missing_index_is_exit_code_1_and_names_init(
     mongoq: Cli, server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MONGOQ_URI", server.uri)
+    monkeypatch.setattr(schema, "SMALL", 1_000)
     namespace = f"bare-{secrets.token_hex(4)}"
     with Queue(server.uri, namespace=namespace) as queue, MongoClient[Any](server.uri) as client:
         queue.new_many([{"n": number} for number in range(1001)])
         client["mongoq"][f"{namespace}.tasks"].drop_index("claim")
-    for command in (["new", "a=1"], ["stats"], ["worker", "json:loads"]):
+    for command in (["stats"], ["worker", "json:loads"]):
         code, _, err = mongoq("--namespace", namespace, *command)
         assert code == 1
         assert "`mongoq init` makes it" in err

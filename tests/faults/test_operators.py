@@ -15,6 +15,7 @@ from pymongo.errors import PyMongoError
 from mongoq import Queue, StorageError
 from mongoq.cli import main
 from mongoq.embedded.server import find_mongod
+from mongoq.storage.operations import schema
 from proving.cluster import Cluster
 from proving.member import free_port
 
@@ -166,8 +167,9 @@ def test_a_frozen_primary_costs_a_command_5_seconds(cluster: Cluster, mongoq: Cl
 
 
 def test_a_missing_index_is_made_again_while_a_member_is_down(
-    cluster: Cluster, queue: Queue, mongoq: Cli, figure: Figure
+    cluster: Cluster, queue: Queue, mongoq: Cli, figure: Figure, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(schema, "SMALL", 1_000)
     queue.new_many([{"n": number} for number in range(1_001)])
     cluster.primary().client["mongoq"][f"{queue.namespace}.tasks"].drop_index("claim")
     cluster.secondaries()[0].kill()

@@ -180,6 +180,8 @@ def _build(
         except KeyTaken:
             faults.append(f"{where} cannot be built: {(yield from _twice(collection))}")
         except StorageRefused as error:
+            if error.code == _NO_RIGHT:
+                raise  # whoever may not build an index may not write a task either
             found = indexes.in_the_way(name, wanted, existing)
             why = f"{found}; drop that one and run `mongoq init` again" if found else str(error)
             faults.append(f"{where} cannot be built: {why}")
