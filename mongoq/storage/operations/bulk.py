@@ -67,7 +67,8 @@ def delete_all(
     states = _among([*WAITING, *FINISHED] if older_than is None else FINISHED, state)
     where = {**chosen, **filters.in_states(states)}
     if older_than is not None:
-        where |= filters.finished_by(context.clock.earliest() - older_than)
+        clock = context.clock
+        where |= filters.finished_by(clock.earliest() - older_than if older_than else clock.latest())
 
     def delete(batch: list[Document]) -> Op[int]:
         guard = {**where, **filters.by_keys(_keys(batch))}

@@ -6,6 +6,7 @@ and the error queue. It does no I/O.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import NamedTuple
 
 from mongoq.core.lifecycle import Event
@@ -55,6 +56,9 @@ def decide(
         policy = options.policy.over(task.policy)
     now = context.clock.latest()
     verdict = judge(task, outcome, policy, now, worker, cancelled=cancelled, error_queue=options.error_queue)
+    if verdict.run_at == now:
+        # Without a delay it is due at once, and no sweep waits for the error of the clock.
+        verdict = replace(verdict, run_at=context.clock.earliest())
     if verdict.result is not None and verdict.keep:
         encoding.checked_result(verdict.result, options.max_task_bytes)
     return verdict
