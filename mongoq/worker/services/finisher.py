@@ -7,7 +7,14 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Final
 
-from mongoq.core.errors import DependencyError, InvalidTask, MongoqError, StorageRefused, StorageUnavailable
+from mongoq.core.errors import (
+    DependencyError,
+    InvalidTask,
+    MongoqError,
+    StorageRefused,
+    StorageUnavailable,
+    Unsupported,
+)
 from mongoq.core.events import Signpost
 from mongoq.core.verdict import Verdict
 from mongoq.storage.commands import WRITE_CONFLICT
@@ -227,4 +234,4 @@ class Finisher:
 
 def _concerns(error: StorageRefused) -> bool:
     """Whether a refusal concerns what was to be written, and not the server."""
-    return error.code is None or error.code in BAD_CONTENT
+    return error.code is None or error.code in BAD_CONTENT or isinstance(error, Unsupported)
