@@ -76,8 +76,9 @@ class Compared(RuleBasedStateMachine):
         self.model.has_error_queues = True
 
     def made(self, number: int, unique: str | None, *, skip: bool, age: int | None = None, **options: Any) -> NewTask:
-        """A task to enqueue."""
-        expires_at = None if age is None else self.clock.now() + timedelta(seconds=age)
+        """A task to enqueue; its age counts from when it may run, because one that never may is refused."""
+        delay = options.get("delay") or 0
+        expires_at = None if age is None else self.clock.now() + timedelta(seconds=delay + age)
         conflict = "skip" if skip else "error"
         return NewTask({}, key=f"k{number}", unique=unique, on_conflict=conflict, expires_at=expires_at, **options)
 

@@ -198,7 +198,7 @@ def test_an_update_changes_the_place_of_a_waiting_task(queue: Queue) -> None:
     later = queue.update("first", delay=60, expires_at=queue.time() + timedelta(hours=1))
     assert (later.state, later.priority) == (TaskState.SCHEDULED, 5)
     assert later.expires_at is not None
-    assert queue.update("first", run_at=queue.time()).state is TaskState.READY
+    assert queue.update("first", run_at=queue.time() - timedelta(seconds=1)).state is TaskState.READY
     with pytest.raises(TaskNotFound):
         queue.update("nobody", priority=1)
     for wrong in ({}, {"priority": "high"}, {"delay": 1, "run_at": queue.time()}):

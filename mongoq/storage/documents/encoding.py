@@ -103,8 +103,8 @@ def model_document(
         delay = new.delay if isinstance(new.delay, timedelta) else timedelta(seconds=new.delay)
         run_at = whole_milliseconds(max(now, latest or now) + delay) if delay else now
     if run_at > now and expires_at is not None and expires_at <= run_at:
-        allowed = "after it may run; give expires_at, or a longer max_age of the queue"
-        raise InvalidTask([Fault("expires_at", f"{expires_at}, not after {run_at},", allowed)])
+        allowed = "an instant after its run_at; give a later one, or a longer max_age of the queue"
+        raise InvalidTask([Fault("expires_at", f"{expires_at} (run_at {run_at})", allowed)])
     due = run_at is now or run_at <= (earliest or now)
     document: Document = {
         fields.QUEUE: new.queue,
