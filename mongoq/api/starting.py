@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from mongoq.api.base import Base
+from mongoq.core.errors import StorageUnavailable
 from mongoq.core.options import checked_workers
 from mongoq.core.requests import checked_claim
 from mongoq.core.validation import Checker
 from mongoq.storage.commands import Op
 from mongoq.storage.control import Call, Loop
-from mongoq.storage.operations import queries
+from mongoq.storage.operations import queries, schema
 
 if TYPE_CHECKING:
     from mongoq.worker.config import WorkerConfig
@@ -64,7 +66,10 @@ def started(base: Base, config: WorkerConfig, done: Callable[[], None]) -> Op[Wo
     """
     from mongoq.worker.starting import start as start_worker  # noqa: PLC0415 -- a producer is spared the worker
 
-    yield from base.write(queries.ready(base.context, config.queues, None))  # it lacks neither a right nor the index
+    yield from base.write(schema.hello())
+    with suppress(StorageUnavailable):  # an outage that begins now is one like any other
+        # It lacks neither a right nor the index.
+        yield from base.write(queries.ready(base.context, config.queues, None))
     loop = yield Loop()
 
     began: list[WorkerHandle] = []
