@@ -74,6 +74,7 @@ def test_a_run_that_is_cancelled_twice_stops_at_once(serve: Callable[..., None])
         task = await queue.new()
         working = asyncio.create_task(queue.run(gate))
         await eventually(lambda: gate.entered, "it runs")
+        await asyncio.sleep(0.5)  # one that is cancelled while it begins stops at once
         working.cancel()
         await eventually(lambda: queue._base.handles[0]._engine._ledger.stopping, "it drains")
         assert not working.done()
