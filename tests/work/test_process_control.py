@@ -170,9 +170,10 @@ def test_children_leave_signals_to_their_parent(
 ) -> None:
     key = queue.new({"folder": str(tmp_path)}).key
     handle = queue.start(handlers.cooperates, executor="processes", workers=1)
-    until((tmp_path / key).exists, timeout=20, why="the handler runs")
+    said = tmp_path / key
+    until(lambda: said.exists() and said.read_text(), timeout=20, why="the handler runs, and has written its pid")
     for number in (signal.SIGINT, signal.SIGTERM):
-        os.kill(int((tmp_path / key).read_text()), number)
+        os.kill(int(said.read_text()), number)
     assert not handle.wait(0.3)
     assert queue.get(key).state is TaskState.RUNNING
     handle.stop()
