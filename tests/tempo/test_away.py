@@ -12,13 +12,15 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from dns import asyncresolver, resolver
+from pymongo.errors import AutoReconnect
 
 from mongoq import AsyncQueue, NewTask, QueueClosed, StorageUnavailable, Task
 from mongoq.embedded.server import EmbeddedServer, open_embedded
+from mongoq.storage.drivers.async_connection import AsyncConnection
 from proving.tempos import LoopThread, eventually
 
 LONGEST_GAP = 0.5
@@ -199,3 +201,20 @@ def test_a_name_is_looked_up_beside_the_loop(loop: LoopThread) -> None:
         finally:
             for module, _ in modules:
                 module.default_resolver = None  # made anew from the machine's settings when it is next needed
+
+
+def test_a_client_whose_last_words_fail_is_closed_all_the_same(loop: LoopThread) -> None:
+    class Failing:
+        said = 0
+        shut = False
+
+        async def close(self) -> None:
+            self.said += 1
+            if self.said == 1:
+                raise AutoReconnect("no answer to endSessions")
+            self.shut = True
+
+    client: Any = Failing()
+    connection = AsyncConnection(cast("Any", None), cast("Any", None), client)
+    loop.run(connection.close())
+    assert client.shut

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import pymongo
 from pymongo import AsyncMongoClient, MongoClient
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.database import Database
+from pymongo.errors import PyMongoError
 
 from mongoq.core.errors import ConfigurationError, Fault
 from mongoq.storage.drivers.connection import (
@@ -53,12 +55,25 @@ class AsyncConnection:
         """Close what was opened here; a client handed in stays open."""
         if self.owned is not None:
             with pymongo.timeout(LAST_WORD):
-                closing = asyncio.ensure_future(self.owned.close())
+                closing = asyncio.ensure_future(_closed(self.owned))
+            _CLOSING.add(closing)
+            closing.add_done_callback(_CLOSING.discard)
             # Where its server is frozen it goes on alone: broken off, it would leave the client's monitors running.
-            closing.add_done_callback(lambda closed: closed.cancelled() or closed.exception())
             await asyncio.wait([closing], timeout=LAST_WORD)
         if self.server is not None:
             await asyncio.to_thread(self.server.close)
+
+
+_CLOSING: Final[set[asyncio.Future[None]]] = set()
+"""The clients that are still closing: the loop alone would let them be collected before they have."""
+
+
+async def _closed(client: AsyncMongoClient[Any]) -> None:
+    """Close a client whose last words to its server may fail; the second time it has none left to say."""
+    for _ in range(2):
+        with suppress(PyMongoError):
+            await client.close()
+            return
 
 
 def connect_async(target: AsyncTarget, blocking: Target = None) -> AsyncConnection:
