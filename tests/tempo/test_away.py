@@ -20,7 +20,7 @@ from pymongo.errors import AutoReconnect
 
 from mongoq import AsyncQueue, NewTask, QueueClosed, StorageUnavailable, Task
 from mongoq.embedded.server import EmbeddedServer, open_embedded
-from mongoq.storage.drivers.async_connection import AsyncConnection
+from mongoq.storage.drivers.async_connection import _CLOSING, AsyncConnection
 from proving.tempos import LoopThread, eventually
 
 LONGEST_GAP = 0.5
@@ -151,6 +151,8 @@ def test_a_frozen_server_does_not_hold_up_the_loop(own: Own, loop: LoopThread) -
             ended = await asyncio.wait_for(asyncio.gather(*waits, return_exceptions=True), 30)
         assert handle.stopped
         assert {type(error) for error in ended} <= {QueueClosed, StorageUnavailable}
+        own.thaw()
+        await eventually(lambda: not _CLOSING, "the client that was left to close by itself has")
 
     loop.run(body())
 
