@@ -11,8 +11,9 @@ from mongoq.core.errors import StorageUnavailable
 from mongoq.core.options import checked_workers
 from mongoq.core.requests import checked_claim
 from mongoq.core.validation import Checker
+from mongoq.core.waiter import Waiter
 from mongoq.storage.commands import Op
-from mongoq.storage.control import Call, Loop
+from mongoq.storage.control import Call, Loop, Wait
 from mongoq.storage.operations import queries, schema
 
 if TYPE_CHECKING:
@@ -59,10 +60,11 @@ def configured(
     )
 
 
-def started(base: Base, config: WorkerConfig, done: Callable[[], None]) -> Op[WorkerHandle]:
+def started(base: Base, config: WorkerConfig, done: Callable[[], None], *, drains: bool = False) -> Op[WorkerHandle]:
     """Start a worker in threads of its own, once the server has answered; it calls `done` when it has ended.
 
-    Raises what would keep it from claiming: no server, a right or an index that is missing.
+    Raises what would keep it from claiming: no server, a right or an index that is missing. When the caller is
+    interrupted meanwhile, the worker stops at once; with `drains` it drains first, and a second interruption ends that.
     """
     from mongoq.worker.starting import start as start_worker  # noqa: PLC0415 -- a producer is spared the worker
 
@@ -72,29 +74,57 @@ def started(base: Base, config: WorkerConfig, done: Callable[[], None]) -> Op[Wo
         yield from base.write(queries.ready(base.context, config.queues, None))
     loop = yield Loop()
 
-    began: list[WorkerHandle] = []
+    handles: list[WorkerHandle] = []
+    begun = Waiter()
     left = False
 
     def note(handle: WorkerHandle) -> None:
-        began.append(handle)
+        handles.append(handle)
         base.note(handle)
 
     def begin() -> WorkerHandle:
-        handle = start_worker(
-            base.context, base.engine().run, base.run, config, telemetry=base.telemetry, done=done, made=note,
-            client=base.engine().connection.database.client, loop=loop,
-        )  # fmt: skip
+        try:
+            handle = start_worker(
+                base.context, base.engine().run, base.run, config, telemetry=base.telemetry, done=done, made=note,
+                client=base.engine().connection.database.client, loop=loop,
+            )  # fmt: skip
+        finally:
+            begun.notify()
         if left:
             handle.stop_soon(0)
         return handle
 
     try:
         handle: WorkerHandle = yield Call(begin)
-    except GeneratorExit:
-        raise
-    except BaseException:  # the caller is interrupted, by a signal's handler maybe: it may have begun, or begin yet
-        left = True
-        for handle in began:
-            handle.stop_soon(0)
-        raise
+    except BaseException as error:  # the caller is interrupted, by a signal's handler maybe: it may begin yet
+        if not drains or isinstance(error, (GeneratorExit, Exception)):
+            left = True
+            for handle in handles:
+                handle.stop_soon(0)
+            raise
+        again = yield from _awaited(begun, lambda: None)
+        for handle in handles:
+            again = (yield from drained(handle, at_once=again is not None)) or again
+        raise again or error from None
     return handle
+
+
+def drained(handle: WorkerHandle, *, at_once: bool = False) -> Op[BaseException | None]:
+    """Stop a worker with its grace; what interrupts that ends the grace, as a second signal does, and is returned."""
+    stopped = Waiter()
+    handle.stop_soon(0 if at_once else None, then=stopped.notify)
+    return (yield from _awaited(stopped, lambda: handle.stop_soon(0)))
+
+
+def _awaited(waiter: Waiter, interrupted: Callable[[], object]) -> Op[BaseException | None]:
+    """Wait for a notification, whatever interrupts: `interrupted` is called, and the last interruption returned."""
+    last: BaseException | None = None
+    while not waiter.notified:
+        try:
+            yield Wait(waiter)
+        except GeneratorExit:
+            raise
+        except BaseException as error:  # noqa: BLE001 -- the caller raises it afterwards
+            last = error
+            interrupted()
+    return last

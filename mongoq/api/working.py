@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from mongoq.api.base import Base
-from mongoq.api.starting import configured, started
+from mongoq.api.starting import configured, drained, started
 from mongoq.api.verb import verb
 from mongoq.core.waiter import Waiter
 from mongoq.storage.commands import Op
@@ -164,7 +164,7 @@ def _run(base: Base, config: WorkerConfig, *, once: bool = False) -> Op[None]:
         yield Call(lambda: run_in_foreground(begin, passes_on=once))
         return
     done = Waiter()
-    handle = yield from started(base, config, done.notify)
+    handle = yield from started(base, config, done.notify, drains=True)
     cancelled: BaseException | None = None
     try:
         yield Wait(done)
@@ -173,24 +173,8 @@ def _run(base: Base, config: WorkerConfig, *, once: bool = False) -> Op[None]:
         raise
     except BaseException as error:  # noqa: BLE001 -- a cancelled coroutine drains as a worker does at SIGTERM
         cancelled = error
-    cancelled = (yield from _drained(handle)) or cancelled
+    cancelled = (yield from drained(handle)) or cancelled
     if cancelled is not None:
         raise cancelled
     if handle.error is not None:
         raise handle.error
-
-
-def _drained(handle: WorkerHandle) -> Op[BaseException | None]:
-    """Stop a worker with its grace; what interrupted it ends the grace, as a second signal does, and is returned."""
-    interrupted: BaseException | None = None
-    stopped = Waiter()
-    handle.stop_soon(then=stopped.notify)
-    while not handle.stopped:
-        try:
-            yield Wait(stopped)
-        except GeneratorExit:
-            raise
-        except BaseException as error:  # noqa: BLE001 -- it is raised when the worker has stopped
-            interrupted = error
-            handle.stop_soon(0)
-    return interrupted

@@ -12,6 +12,7 @@ import pytest
 
 from mongoq import AsyncQueue, DependencyError, NewTask, QueueClosed, Task, TaskState
 from mongoq.core.events import Signpost
+from mongoq.worker.engine import Engine
 from proving.tempos import eventually
 
 
@@ -74,7 +75,6 @@ def test_a_run_that_is_cancelled_twice_stops_at_once(serve: Callable[..., None])
         task = await queue.new()
         working = asyncio.create_task(queue.run(gate))
         await eventually(lambda: gate.entered, "it runs")
-        await asyncio.sleep(0.5)  # one that is cancelled while it begins stops at once
         working.cancel()
         await eventually(lambda: queue._base.handles[0]._engine._ledger.stopping, "it drains")
         assert not working.done()
@@ -85,6 +85,36 @@ def test_a_run_that_is_cancelled_twice_stops_at_once(serve: Callable[..., None])
         assert time.monotonic() - began < 10, "the grace is 60 s"
         assert (await queue.get(task.key)).state is TaskState.READY
 
+    serve(body, grace=60)
+
+
+def test_a_run_that_is_cancelled_while_it_begins_drains(
+    serve: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hold = threading.Event()
+    begin = Engine.start
+
+    def start(engine: Engine, made: Callable[[], None]) -> None:
+        begin(engine, made)
+        hold.wait(20)
+
+    async def body(queue: AsyncQueue) -> None:
+        gate = Gate()
+        task = await queue.new()
+        working = asyncio.create_task(queue.run(gate))
+        await eventually(lambda: gate.entered, "it runs")
+        working.cancel()
+        await asyncio.wait({working}, timeout=0.1)
+        assert not working.done(), "it has not begun yet"
+        hold.set()
+        await eventually(lambda: queue._base.handles[0]._engine._ledger.stopping, "it drains")
+        gate.opened.set()
+        with pytest.raises(asyncio.CancelledError):
+            await asyncio.wait_for(working, 20)
+        assert (await queue.get(task.key)).state is TaskState.COMPLETED
+        assert all(handle.stopped for handle in queue._base.handles)
+
+    monkeypatch.setattr(Engine, "start", start)
     serve(body, grace=60)
 
 
