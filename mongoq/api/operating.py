@@ -144,7 +144,8 @@ def update(
 def rerun(base: Base, key: str) -> Op[Task]:
     """Run a failed, cancelled or expired task again, with a fresh count of attempts, and return it as it is then.
 
-    An expiry that has passed is taken away.
+    It is due now: its `run_at` is the present, so it stands behind what waits with its priority. An expiry that has
+    passed is taken away.
 
     Raises:
         TaskNotFound: no task has this key.
@@ -161,8 +162,9 @@ def rerun_all(
     keys: Sequence[str] | None = None,
     queue: str | None = None,
     state: TaskState | str = TaskState.FAILED,
+    where: Mapping[str, Any] | None = None,
 ) -> Op[int]:
-    """Run failed tasks again, with a fresh count of attempts: these, or all of one queue, or all; how many.
+    """Run failed tasks again as `rerun` does: these keys, those of one queue, those with these tags, or all; how many.
 
     `state` chooses cancelled or expired ones instead. Those whose `unique` value an unfinished task has by now are left
     alone, like those in another state.
@@ -170,8 +172,10 @@ def rerun_all(
     checker = Checker()
     checked_keys(checker, keys)
     checker.one_of("state", state, [one.value for one in sources(Event.RERUN)])
+    if where is not None:
+        checker.tags("where", where)
     checker.finish()
-    return (yield from base.send(requeue.rerun_all(base.context, keys, queue, TaskState(state))))
+    return (yield from base.send(requeue.rerun_all(base.context, keys, queue, TaskState(state), where)))
 
 
 @verb

@@ -84,6 +84,7 @@ def _rerun(model: Model, key: str, *, home: bool = False) -> bool:
     task.free(TaskState.READY)
     task.fresh()
     task.lost_leases, task.cancel_requested = 0, False
+    task.run_at = model.now
     if home:
         task.queue, task.moved_from = task.moved_from or "", None
     return True

@@ -11,7 +11,7 @@ from mongoq.core.lifecycle import TaskState
 from mongoq.core.signals import Fail, Move, Retry
 from mongoq.core.verdict import Raised
 from mongoq.storage.commands import Command, Find, Op, UpdateMany
-from mongoq.storage.operations import bulk, requeue, sweep
+from mongoq.storage.operations import bulk, queries, requeue, sweep
 
 ERROR = Raised(ValueError("no"))
 ENDINGS = [ERROR, Raised(Fail("no"))]
@@ -125,6 +125,24 @@ def test_what_is_sent_home_leaves_its_cancel_request_behind(make_store: Callable
     store.collection.update_one({"_id": key}, {"$set": {"cancel_requested": True}})
     assert store.run(requeue.redrive(store.context, "default/err", None)) == 1
     assert (store.get(key).queue, store.get(key).cancel_requested) == ("default", False)
+
+
+def test_what_is_set_going_again_is_due_now(store: Any) -> None:
+    key, moved = fail(store), fail(store, queue="mail/err")
+    store.collection.update_one({"_id": moved}, {"$set": {"moved_from": "mail"}})
+    store.clock.advance(86_400)
+    store.run(requeue.rerun(store.context, key))
+    store.run(requeue.redrive(store.context, "mail/err", None))
+    assert [store.get(one).run_at for one in (key, moved)] == [store.clock.now()] * 2
+    waiting = store.run(queries.stats(store.context, {}, attempts=False))
+    assert waiting["default"].oldest_ready == timedelta(0), "an alert on the age of the backlog stays silent"
+
+
+def test_failed_tasks_with_a_tag_run_again(store: Any) -> None:
+    keys = [fail(store, tags={"tenant": tenant}) for tenant in ("acme", "other")]
+    assert store.run(requeue.rerun_all(store.context, None, None, TaskState.FAILED, {"tenant": "acme"})) == 1
+    assert store.run(requeue.rerun_all(store.context, keys, None, TaskState.FAILED, {"tenant": "acme"})) == 0
+    assert [store.get(key).state for key in keys] == [TaskState.READY, TaskState.FAILED]
 
 
 def test_only_failed_tasks_of_the_queue_run_again(store: Any) -> None:

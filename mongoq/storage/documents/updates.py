@@ -203,12 +203,16 @@ def _duration(given: Any) -> timedelta:
 
 
 def rerun(now: datetime, *, home: bool = False) -> list[Update]:
-    """Make a finished task ready again with a fresh count of attempts; `home`: in the queue that it came from.
+    """Make a finished task ready again, with a fresh count of attempts and due at `now`.
+
+    With the old `run_at` it would stand before all that waits, and count as a backlog of its whole age. `home`: in the
+    queue that it came from.
 
     A pipeline, because it copies fields. It writes no value of a user, which it would read as an expression.
     """
     written: dict[str, Any] = {
         fields.STATE: TaskState.READY.value,
+        fields.RUN_AT: now,
         fields.MODIFIED_AT: now,
         fields.UNCHARGED: {"$ifNull": [f"${fields.ATTEMPTS}", 0]},
         fields.VERSION: {"$add": [f"${fields.VERSION}", 1]},

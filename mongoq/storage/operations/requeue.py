@@ -6,9 +6,9 @@ statement each: an update of many stops at the first refusal and does not say ho
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 from mongoq.core.errors import DuplicateTask, WrongState
 from mongoq.core.lifecycle import Event, TaskState, sources
@@ -56,10 +56,17 @@ def rerun(context: Context, key: str) -> Op[Task]:
     return task
 
 
-def rerun_all(context: Context, keys: Sequence[str] | None, queue: str | None, state: TaskState) -> Op[int]:
+def rerun_all(
+    context: Context,
+    keys: Sequence[str] | None,
+    queue: str | None,
+    state: TaskState,
+    where: Mapping[str, Any] | None = None,
+) -> Op[int]:
     """Make finished tasks ready again; returns the number."""
     now = context.clock.latest()
-    return (yield from _rerun(context, filters.finished_as(state, queue), keys, now, updates.rerun(now)))
+    chosen = {**filters.finished_as(state, queue), **filters.tagged(where)}
+    return (yield from _rerun(context, chosen, keys, now, updates.rerun(now)))
 
 
 def redrive(context: Context, queue: str, keys: Sequence[str] | None) -> Op[int]:
