@@ -11,7 +11,8 @@ from mongoq.api.verb import verb
 from mongoq.core.lifecycle import Event, TaskState, sources
 from mongoq.core.options import checked_keys
 from mongoq.core.requests import (
-    checked_change,
+    Adjustment,
+    checked_adjustment,
     checked_choice,
     checked_key,
     checked_seconds,
@@ -19,9 +20,9 @@ from mongoq.core.requests import (
     checked_target,
 )
 from mongoq.core.task import Task
-from mongoq.core.validation import QUEUE_NAME, Checker, Duration
+from mongoq.core.validation import QUEUE_NAME, UNSET, Checker, Duration, Unset
 from mongoq.storage.commands import Op
-from mongoq.storage.operations import bulk, requeue, schema
+from mongoq.storage.operations import adjust, bulk, requeue, schema
 
 
 @verb
@@ -129,15 +130,27 @@ def update(
     priority: int | None = None,
     delay: Duration | None = None,
     run_at: datetime | None = None,
-    expires_at: datetime | None = None,
+    expires_at: datetime | Unset | None = UNSET,
+    tags: Mapping[str, Any] | None = None,
+    payload: Any = UNSET,
+    if_version: int | None = None,
 ) -> Op[Task]:
-    """Change a waiting task, and return it as it is then. The options are those of `new`; None changes nothing.
+    """Change a waiting task, and return it as it is then. The options are those of `new`; what is not given stays.
 
-    Raises TaskNotFound, and WrongState where the task runs or has finished, or its document (a foreign producer's)
-    has no usable version.
+    Args:
+        tags: these are set, and the others stay; None as the value of a tag removes it.
+        expires_at, payload: None removes it.
+        if_version: only if the task is at this version, the `version` of a task that was read: so that nobody else's
+            change is overwritten.
+
+    Raises:
+        TaskNotFound: no task has this key.
+        WrongState: the task runs or has finished, or its document (a foreign producer's) has no usable version.
+        DependencyError: it has another version than `if_version`.
+        InvalidTask: with the new tags or payload the task is too large.
     """
-    change = checked_change(key, priority, delay, run_at, expires_at)
-    return (yield from base.write(bulk.update(base.context, key, **change)))
+    given = Adjustment(priority, delay, run_at, expires_at, tags, payload, if_version)
+    return (yield from base.write(adjust.adjust(base.context, key, checked_adjustment(key, given))))
 
 
 @verb

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -11,7 +11,7 @@ from mongoq.core.errors import ConfigurationError
 from mongoq.core.lifecycle import TaskState
 from mongoq.core.options import LONGEST_CLAIMANT, SHORTEST_LEASE, checked_queues
 from mongoq.core.task import Task
-from mongoq.core.validation import QUEUE_NAME, Checker, Duration
+from mongoq.core.validation import QUEUE_NAME, UNSET, Checker, Duration, Unset
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +35,23 @@ class TaskFilter:
     state: TaskState | None
     keys: tuple[str, ...] | None
     where: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Adjustment:
+    """New values for a waiting task; what is not given stays."""
+
+    priority: int | None = None
+    delay: Duration | None = None
+    run_at: datetime | None = None
+    expires_at: datetime | Unset | None = UNSET
+    """None removes it."""
+    tags: Mapping[str, Any] | None = None
+    """These are set, and the others stay; None as the value of one removes it."""
+    payload: Any = UNSET
+    """None removes it."""
+    if_version: int | None = None
+    """The version that the task must have."""
 
 
 def checked_claim(
@@ -110,26 +127,30 @@ def checked_claimant(claimant: str | None, own: str, *, mine: bool) -> str | Non
     return own if mine else claimant
 
 
-def checked_change(
-    key: str, priority: int | None, delay: Duration | None, run_at: datetime | None, expires_at: datetime | None
-) -> dict[str, Any]:
-    """Check the new values of a waiting task."""
+def checked_adjustment(key: str, change: Adjustment) -> Adjustment:
+    """Check the new values of a waiting task, and return them in the form that mongoq uses."""
     checker = Checker()
     checker.text("key", key, 512)
-    if priority is not None:
-        checker.priority("priority", priority)
-    if delay is not None and run_at is not None:
-        checker.refuse("delay", delay, "given together with run_at: give one of them")
-    if priority is None and delay is None and run_at is None and expires_at is None:
-        checker.refuse("priority", priority, "None together with delay, run_at and expires_at: give one of them")
-    change = {
-        "priority": priority,
-        "delay": None if delay is None else checker.duration("delay", delay),
-        "run_at": None if run_at is None else checker.instant("run_at", run_at),
-        "expires_at": None if expires_at is None else checker.instant("expires_at", expires_at),
-    }
+    if change == Adjustment(if_version=change.if_version):
+        allowed = "None together with the others: give priority, delay, run_at, expires_at, tags or payload"
+        checker.refuse("priority", change.priority, allowed)
+    if change.priority is not None:
+        checker.priority("priority", change.priority)
+    if change.delay is not None and change.run_at is not None:
+        checker.refuse("delay", change.delay, "given together with run_at: give one of them")
+    if change.tags is not None:
+        checker.tags("tags", change.tags)
+    if change.payload is not UNSET:
+        checker.value("payload", change.payload)
+    if change.if_version is not None:
+        checker.integer("if_version", change.if_version, 0, 2**63 - 1)
+    delay = None if change.delay is None else checker.duration("delay", change.delay)
+    run_at = None if change.run_at is None else checker.instant("run_at", change.run_at)
+    expires_at = change.expires_at
+    if not (expires_at is None or expires_at is UNSET):
+        expires_at = checker.instant("expires_at", expires_at)
     checker.finish()
-    return change
+    return replace(change, delay=delay, run_at=run_at, expires_at=expires_at)
 
 
 def checked_selection(

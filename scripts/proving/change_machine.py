@@ -13,10 +13,11 @@ from pymongo.read_concern import ReadConcern
 from mongoq.core.errors import DependencyError, StorageUnavailable, WrongState
 from mongoq.core.lifecycle import WAITING, TaskState
 from mongoq.core.modification import Change, Modification, Modified
+from mongoq.core.requests import Adjustment, checked_adjustment
 from mongoq.core.task import Task
 from mongoq.storage.commands import Op
 from mongoq.storage.control import Within
-from mongoq.storage.operations import bulk, requeue
+from mongoq.storage.operations import adjust, bulk, requeue
 from mongoq.storage.operations.modify import apply
 from proving import change_model
 from proving.task_machine import DIGITS, MOSTLY_HERE, NUMBERS, QUEUES, TaskMachine
@@ -148,10 +149,7 @@ class Machine(TaskMachine):
         self.read += [*done.changed, *done.inserted]
 
     def _update(self, key: str, given: dict[str, Any]) -> Any:
-        wanted = {"priority": None, "expires_at": None, **given}
-        delay = wanted.pop("delay", None)
-        delay = None if delay is None else timedelta(seconds=delay)
-        return bulk.update(self.context, key, run_at=None, delay=delay, **wanted)
+        return adjust.adjust(self.context, key, checked_adjustment(key, Adjustment(**given)))
 
 
 def _change(task: Task, role: str, which: int) -> Change:

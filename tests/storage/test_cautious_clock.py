@@ -11,10 +11,11 @@ import pytest
 from mongoq.core.clock import FrozenClock
 from mongoq.core.errors import DependencyError
 from mongoq.core.lifecycle import TaskState
+from mongoq.core.requests import Adjustment
 from mongoq.core.signals import Retry, Snooze
 from mongoq.core.verdict import Raised
 from mongoq.storage.documents.filters import SKEW
-from mongoq.storage.operations import bulk, leases, sweep
+from mongoq.storage.operations import adjust, leases, sweep
 
 ERROR = timedelta(seconds=0.45)
 MS = timedelta(milliseconds=1)
@@ -60,7 +61,7 @@ def changed(store: Any) -> str:
 
 def updated(store: Any) -> str:
     key: str = store.new().key
-    store.run(bulk.update(store.context, key, priority=None, run_at=None, delay=MINUTE, expires_at=None))
+    store.run(adjust.adjust(store.context, key, Adjustment(delay=MINUTE)))
     return key
 
 

@@ -8,10 +8,11 @@ import pytest
 from bson import Regex
 
 from mongoq import NewTask, Queue, Task, TaskNotFound, WrongState
+from mongoq.core.requests import Adjustment
 from mongoq.embedded.server import EmbeddedServer
 from mongoq.storage.commands import Op
 from mongoq.storage.documents import filters
-from mongoq.storage.operations import bulk
+from mongoq.storage.operations import adjust
 
 GOOD = {"queue": "default", "state": "ready", "priority": 9, "tags": {}, "version": 1}
 BAD: dict[str, dict[str, Any]] = {
@@ -59,7 +60,7 @@ def test_a_document_that_cannot_be_claimed_says_why(store: Any, server: Embedded
 @pytest.mark.parametrize("version", [1.0, "1", None])
 def test_an_update_without_a_version_to_go_by_is_refused_instead_of_tried_for_ever(store: Any, version: Any) -> None:
     store.collection.insert_one({"_id": "bad", "run_at": store.clock.now(), **GOOD, "version": version})
-    update = bulk.update(store.context, "bad", priority=5, run_at=None, delay=None, expires_at=None)
+    update = adjust.adjust(store.context, "bad", Adjustment(priority=5))
 
     def at_most(commands: int) -> Op[None]:
         reply = None

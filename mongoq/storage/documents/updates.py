@@ -237,16 +237,3 @@ def moved(to: str, queue: str, attempts: int, now: datetime) -> Update:
     if attempts:
         written[fields.UNCHARGED] = attempts
     return {"$set": written, "$inc": {fields.VERSION: 1}}
-
-
-def adjusted(now: datetime, *, priority: int | None, run_at: datetime | None, expires_at: datetime | None) -> Update:
-    """Change a waiting task; None keeps a value."""
-    written: dict[str, Any] = {fields.MODIFIED_AT: now}
-    if priority is not None:
-        written[fields.PRIORITY] = priority
-    if run_at is not None:
-        written[fields.RUN_AT] = run_at
-        written[fields.STATE] = (TaskState.READY if run_at <= now else TaskState.SCHEDULED).value
-    if expires_at is not None:
-        written[fields.EXPIRES_AT] = expires_at
-    return {"$set": written, "$inc": {fields.VERSION: 1}}

@@ -14,7 +14,6 @@ from typing import Any, Final
 from mongoq.core.errors import WrongState
 from mongoq.core.lifecycle import FINISHED, WAITING, Event, TaskState, sources
 from mongoq.core.task import Task
-from mongoq.core.validation import whole_milliseconds
 from mongoq.storage.commands import Delete, Document, Filter, Find, Op, nothing, update_many
 from mongoq.storage.context import Context
 from mongoq.storage.documents import decoding, fields, filters, updates
@@ -141,34 +140,6 @@ def move(context: Context, key: str, to: str) -> Op[int]:
     """Move a waiting task into the queue `to`."""
     done = yield from move_all(context, filters.by_keys([key]), None, to)
     return (yield from require(context, key, done, WAITING, "only waiting tasks can be moved"))
-
-
-def update(
-    context: Context,
-    key: str,
-    *,
-    priority: int | None,
-    run_at: datetime | None,
-    delay: timedelta | None,
-    expires_at: datetime | None,
-) -> Op[Task]:
-    """Change a waiting task; repeated when the task changes between the read and the write.
-
-    Raises WrongState when the task does not wait, and when its `version` is not an integer: no guard matches it.
-    """
-    missed: tuple[int, datetime] | None = None
-    while True:
-        task = yield from get(context, key)
-        if task.state not in WAITING:
-            raise WrongState(key, task.state, "only waiting tasks can be changed")
-        if missed == (task.version, task.created_at):
-            raise WrongState(key, task.state, "its document has no `version` that is an integer, so it is not changed")
-        now = context.clock.earliest()
-        due = run_at if delay is None else whole_milliseconds(updates.later(now, context.clock.latest(), delay))
-        change = updates.adjusted(now, priority=priority, run_at=due, expires_at=expires_at)
-        if (yield from update_many(context.tasks, filters.waiting(key, task.version), change)):
-            return (yield from get(context, key))
-        missed = task.version, task.created_at
 
 
 def _each(context: Context, where: Filter, only: Sequence[str], write: Callable[[list[Document]], Op[int]]) -> Op[int]:
