@@ -11,7 +11,7 @@ from mongoq.core.requests import checked_target, checked_tasks
 from mongoq.core.signals import Fail, Move, Retry, Snooze
 from mongoq.core.task import Task
 from mongoq.core.validation import Duration
-from mongoq.core.verdict import Ending, Raised, Released, Returned
+from mongoq.core.verdict import Outcome, Raised, Released, Returned
 from mongoq.storage.commands import Op
 from mongoq.storage.operations import bulk, finish
 
@@ -68,7 +68,7 @@ def move(base: Base, tasks: Task | Iterable[Task] | str, to: str) -> Op[int]:
     return (yield from _end(base, tasks, Raised(Move(to))))
 
 
-def _end(base: Base, tasks: Task | Iterable[Task], ending: Ending) -> Op[int]:
+def _end(base: Base, tasks: Task | Iterable[Task], ending: Outcome) -> Op[int]:
     held = checked_tasks(tasks)
     with base.ending(held):
         yield from base.write(finish.settle(base.context, held, ending, base.claimant))

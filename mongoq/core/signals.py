@@ -32,6 +32,7 @@ __all__ = [
     "Retry",
     "Signal",
     "Snooze",
+    "effective_error",
     "leaves",
     "strongest",
 ]
@@ -147,6 +148,18 @@ def strongest(error: BaseException) -> BaseException:
         return error
     found = min(leaves(error), key=lambda leaf: (_rank(leaf), -_delay(leaf)))
     return found if isinstance(found, Signal | Interrupted) else error
+
+
+def effective_error(error: BaseException, retry_as: Snooze | None) -> BaseException:
+    """What an error stands for: of a group its strongest signal, `retry_as` where that was raised from it, else itself.
+
+    Beside the error of an aborted transaction a group may hold others, raised because of it: only a signal that ends
+    the task outweighs `retry_as`.
+    """
+    found = strongest(error)
+    if retry_as is None or not any(leaf is retry_as.__cause__ for leaf in leaves(error)):
+        return found
+    return found if isinstance(found, Fail | Cancel | Move) and found is not error else retry_as
 
 
 def _rank(error: BaseException) -> int:

@@ -31,7 +31,7 @@ from mongoq.core.signals import Cancel, Fail, Interrupted, Interruption, Move, R
 from mongoq.core.task import Task, TaskError
 from mongoq.core.validation import shortened
 
-__all__ = ["Ending", "Lost", "Outcome", "Raised", "Released", "Returned", "Verdict", "judge"]
+__all__ = ["Lost", "Outcome", "Raised", "Released", "Returned", "Verdict", "judge"]
 
 log = logging.getLogger("mongoq.core.verdict")
 
@@ -67,7 +67,6 @@ class Lost:
 
 Outcome = Returned | Raised | Released | Lost
 """How an attempt ended; `judge` makes a verdict of it."""
-Ending = Outcome
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,12 +7,11 @@ values, so the operations import neither pymongo nor bson.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final, TypeAlias, TypeVar
 
-from mongoq.core.errors import MongoqError, StorageRefused
 from mongoq.storage.control import (
     Abort,
     Apart,
@@ -52,8 +51,6 @@ TIME_IS_UP: Final = 50
 """The server's code where a command ran into its time limit."""
 WRITE_CONFLICT: Final = 112
 """The server's code where another transaction has written to a document, or a write met this one."""
-DUPLICATE: Final = 11000
-"""The server's code where a unique index has the value already."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,29 +196,6 @@ Command: TypeAlias = (
 
 Op: TypeAlias = Generator[Command, Any, T]
 """An operation whose result is a T."""
-
-
-class KeyTaken(StorageRefused):
-    """A unique index has the value already; `field` is the first of the index's keys."""
-
-    def __init__(self, field: str) -> None:
-        own = "" if field in ("_id", "unique") else ": the collection has a unique index on it that is not mongoq's"
-        super().__init__(f"{field} is taken{own}", code=DUPLICATE)
-        self.field = field
-
-
-class PartlyWritten(StorageRefused):
-    """Some writes of a batch were refused; `errors` has each of them, by its place in the batch.
-
-    Where the batch was in order there is one, and nothing after it was tried; else all others were written.
-    `matched` is how many documents the updates among those found.
-    """
-
-    def __init__(self, errors: Mapping[int, MongoqError], matched: int = 0) -> None:
-        first = next(iter(errors.values()))
-        super().__init__(str(first), code=getattr(first, "code", None))
-        self.errors = errors
-        self.matched = matched
 
 
 def find(collection: str, where: Filter, **options: Any) -> Op[list[Document]]:

@@ -7,7 +7,7 @@ from typing import Final, Protocol
 
 from mongoq.core.clock import elapsed
 from mongoq.core.options import Policy
-from mongoq.core.signals import Cancel, Fail, Interruption, Move, Snooze, leaves, strongest
+from mongoq.core.signals import Interruption, Snooze, effective_error
 from mongoq.core.task import Task
 from mongoq.worker.stages import Stage
 
@@ -240,15 +240,3 @@ class LiveAttempt:
     def committed(self) -> bool:
         """Whether its own transaction has completed the task."""
         return self._transaction_until == FOREVER
-
-
-def effective_error(error: BaseException, retry_as: Snooze | None) -> BaseException:
-    """What an error stands for: of a group its strongest signal, `retry_as` where that was raised from it, else itself.
-
-    Beside the error of an aborted transaction a group may hold others, raised because of it: only a signal that ends
-    the task outweighs `retry_as`.
-    """
-    found = strongest(error)
-    if retry_as is None or not any(leaf is retry_as.__cause__ for leaf in leaves(error)):
-        return found
-    return found if isinstance(found, Fail | Cancel | Move) and found is not error else retry_as

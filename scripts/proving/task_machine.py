@@ -15,7 +15,7 @@ from mongoq.core.modification import Modification
 from mongoq.core.requests import ClaimRequest
 from mongoq.core.signals import Fail, Move, Retry, Snooze
 from mongoq.core.task import Task
-from mongoq.core.verdict import MOST_POISON_WEIGHT, Ending, Raised, Released, Returned
+from mongoq.core.verdict import MOST_POISON_WEIGHT, Outcome, Raised, Released, Returned
 from mongoq.storage.commands import Op
 from mongoq.storage.control import Within
 from mongoq.storage.operations import claims, enqueue, finish, leases, sweep
@@ -102,7 +102,7 @@ class TaskMachine(Compared):
         """End an attempt, in each way there is."""
         claim = self.claim(which)
         to = QUEUES[claim.queue == QUEUES[0]]
-        endings: dict[Event, Ending] = {
+        endings: dict[Event, Outcome] = {
             Event.COMPLETE: Returned(which), Event.FAIL: Raised(Fail("no")), Event.MOVE: Raised(Move(to)),
             Event.RETRY: Raised(Retry("again", delay=delay)), Event.SNOOZE: Raised(Snooze(delay)),
             Event.RELEASE: Released(),

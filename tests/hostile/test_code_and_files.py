@@ -21,10 +21,7 @@ from tests.hostile.test_documents import LONG_AGO
 PACKAGE = Path(mongoq.__file__).parent
 RUNS = {"eval", "exec", "compile", "__import__", "import_module", "marshal", "shelve", "yaml", "dill", "cloudpickle"}
 PIPES = {
-    *(
-        f"worker/executors/{name}.py"
-        for name in ("blueprint", "child", "child_attempt", "child_outcome", "child_process")
-    ),
+    *(f"worker/executors/children/{name}.py" for name in ("blueprint", "messages", "outcome", "process", "program")),
     "worker/handlers/signature.py",
 }
 """A worker and its own children speak in pickles, over a pipe that nobody else has."""

@@ -17,7 +17,7 @@ from mongoq.core.new_task import NewTask, each
 from mongoq.core.options import Options, checked_options
 from mongoq.core.requests import ClaimRequest
 from mongoq.core.task import Task
-from mongoq.core.verdict import MOST_POISON_WEIGHT, Ending
+from mongoq.core.verdict import MOST_POISON_WEIGHT, Outcome
 from mongoq.embedded.server import EmbeddedServer
 from mongoq.storage.commands import Op
 from mongoq.storage.context import Context
@@ -84,7 +84,7 @@ class Store:
         task: Task | None = self.run(claims.try_claim(self.context, ClaimRequest(queues or ("default",), "w")))
         return task
 
-    def end(self, task: Task, ending: Ending) -> None:
+    def end(self, task: Task, ending: Outcome) -> None:
         self.run(finish.settle(self.context, [task], ending, "w"))
 
     def modify(self, modification: Modification | None = None, **parts: Any) -> Modified:

@@ -18,7 +18,7 @@ from mongoq.storage.drivers.async_connection import connect_async
 from mongoq.storage.drivers.asyncio import AsyncDriver
 from mongoq.storage.drivers.blocking import BlockingDriver
 from mongoq.storage.drivers.connection import SETTINGS, connect
-from mongoq.storage.drivers.mongomock import AsyncMemoryDriver, MemoryDriver
+from mongoq.storage.drivers.mongomock.driver import AsyncMemoryDriver, MemoryDriver
 from mongoq.storage.drivers.motor import MotorDriver, connect_motor
 
 BLOCKING: Final = "blocking"

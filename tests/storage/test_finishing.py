@@ -15,7 +15,7 @@ from mongoq.core.lifecycle import Event, TaskState
 from mongoq.core.modification import Modification
 from mongoq.core.new_task import NewTask
 from mongoq.core.signals import Cancel, Fail, Move, Retry, Snooze
-from mongoq.core.verdict import Ending, Raised, Released, Returned, Verdict
+from mongoq.core.verdict import Outcome, Raised, Released, Returned, Verdict
 from mongoq.storage.operations import bulk, finish, leases, sweep
 from mongoq.storage.operations.decide import Ended
 from mongoq.worker.attempt import LiveAttempt
@@ -25,7 +25,7 @@ from mongoq.worker.services.finisher import Finisher
 from mongoq.worker.services.prefetch import Prefetch
 from mongoq.worker.stages import Completion, Stage
 
-ENDINGS: list[Ending] = [
+ENDINGS: list[Outcome] = [
     Returned({"n": 1}),
     Returned(),
     Raised(ValueError("no")),
@@ -40,7 +40,7 @@ ENDINGS: list[Ending] = [
 
 @pytest.mark.parametrize("ending", ENDINGS, ids=str)
 @pytest.mark.parametrize("keep", [0, 3600])
-def test_a_stale_token_changes_nothing(make_store: Callable[..., Any], ending: Ending, keep: int) -> None:
+def test_a_stale_token_changes_nothing(make_store: Callable[..., Any], ending: Outcome, keep: int) -> None:
     store = make_store(keep_completed=keep)
     key = store.new().key
     stale = store.claim()[0]
@@ -66,7 +66,7 @@ def test_a_task_that_was_released_cannot_be_completed_under_the_same_claim(store
 
 
 @pytest.mark.parametrize("ending", ENDINGS, ids=str)
-def test_an_ending_may_be_written_again_after_a_lost_reply(store: Any, ending: Ending) -> None:
+def test_an_ending_may_be_written_again_after_a_lost_reply(store: Any, ending: Outcome) -> None:
     store.new()
     task = store.claim()[0]
     store.end(task, ending)
@@ -77,7 +77,7 @@ def test_an_ending_may_be_written_again_after_a_lost_reply(store: Any, ending: E
 
 
 @pytest.mark.parametrize("ending", ENDINGS, ids=str)
-def test_no_ending_leaves_a_hold_behind(store: Any, ending: Ending) -> None:
+def test_no_ending_leaves_a_hold_behind(store: Any, ending: Outcome) -> None:
     store.new()
     task = store.claim()[0]
     store.end(task, ending)

@@ -7,7 +7,7 @@ from typing import Any
 from pymongo import ReadPreference
 
 from mongoq.storage.documents import indexes
-from mongoq.storage.drivers.calls import Handles
+from mongoq.storage.drivers.handles import Handles
 from mongoq.storage.operations import bulk, sweep
 
 

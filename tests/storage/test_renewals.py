@@ -16,8 +16,9 @@ from mongoq.core.options import Policy
 from mongoq.core.signals import Interruption, Snooze
 from mongoq.core.task import Task
 from mongoq.core.verdict import Raised
-from mongoq.storage.commands import Find, KeyTaken, Op, UpdateMany
+from mongoq.storage.commands import Find, Op, UpdateMany
 from mongoq.storage.operations import bulk, heartbeat, leases, sweep
+from mongoq.storage.refusals import KeyTaken
 from mongoq.worker.attempt import LiveAttempt
 from mongoq.worker.manual.keepalive import Read
 from mongoq.worker.runtime import Runtime

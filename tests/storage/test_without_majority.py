@@ -10,8 +10,8 @@ import pytest
 from pymongo import MongoClient
 
 from mongoq import Queue, StorageUnavailable
-from mongoq.storage.drivers.calls import confirmed_within
 from mongoq.storage.drivers.connection import SETTINGS
+from mongoq.storage.drivers.handles import confirmed_within
 from tests.storage.test_transactions import UNKNOWN, fail, fallible, queue
 
 __all__ = ["fail", "fallible", "queue"]

@@ -25,20 +25,10 @@ from mongoq import (
     Unsupported,
 )
 from mongoq.core.clock import FrozenClock
-from mongoq.storage.commands import (
-    Bulk,
-    Changing,
-    Delete,
-    Find,
-    InsertMany,
-    KeyTaken,
-    Op,
-    PartlyWritten,
-    Removing,
-    UpdateMany,
-)
+from mongoq.storage.commands import Bulk, Changing, Delete, Find, InsertMany, Op, Removing, UpdateMany
 from mongoq.storage.control import Transact
-from mongoq.storage.drivers.mongomock import MemoryDriver
+from mongoq.storage.drivers.mongomock.driver import MemoryDriver
+from mongoq.storage.refusals import KeyTaken, PartlyWritten
 from mongoq.testing import ServerClock, memory_async_queue, memory_queue, run_due
 
 

@@ -17,11 +17,12 @@ from mongoq.api.gathering import Call, Gathering, Group
 from mongoq.core.clock import FrozenClock
 from mongoq.core.errors import InvalidTask, QueueClosed, StorageRefused, StorageUnavailable
 from mongoq.core.new_task import NewTask
-from mongoq.storage.commands import InsertOne, PartlyWritten
+from mongoq.storage.commands import InsertOne
 from mongoq.storage.context import Context
 from mongoq.storage.drivers.blocking import BlockingDriver
 from mongoq.storage.drivers.connection import Connection
 from mongoq.storage.operations.enqueue import CHUNK, draft
+from mongoq.storage.refusals import PartlyWritten
 
 Until = Callable[..., None]
 

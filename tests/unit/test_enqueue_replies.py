@@ -14,13 +14,14 @@ from mongoq.api.streaming import stream
 from mongoq.core.clock import FrozenClock
 from mongoq.core.errors import DuplicateTask, InvalidTask, StorageRefused, StorageUnavailable
 from mongoq.core.new_task import NewTask, each
-from mongoq.storage.commands import KeyTaken, Op, PartlyWritten
+from mongoq.storage.commands import Op
 from mongoq.storage.context import Context
 from mongoq.storage.control import Pause
 from mongoq.storage.drivers.blocking import BlockingDriver
 from mongoq.storage.drivers.connection import Connection
 from mongoq.storage.operations import enqueue
 from mongoq.storage.operations.enqueue import Draft
+from mongoq.storage.refusals import KeyTaken, PartlyWritten
 
 Drive = Callable[..., tuple[list[Any], Any]]
 Make = Callable[..., dict[str, Any]]

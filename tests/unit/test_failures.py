@@ -10,8 +10,8 @@ from pymongo import errors as driver
 from pymongo.errors import PyMongoError
 
 from mongoq.core.errors import ConfigurationError, IndexMissing, QueueClosed, StorageRefused, StorageUnavailable
-from mongoq.storage.commands import KeyTaken, PartlyWritten
 from mongoq.storage.drivers.errors import AMBIGUOUS, TRANSIENT, has_label, is_transient, translated
+from mongoq.storage.refusals import KeyTaken, PartlyWritten
 
 SECRET = "4111-secret"
 

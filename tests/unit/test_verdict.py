@@ -15,7 +15,7 @@ from mongoq.core.new_task import NewTask
 from mongoq.core.options import Policy
 from mongoq.core.signals import Cancel, DeadlineExceeded, Fail, Interrupted, Interruption, Move, Retry, Signal, Snooze
 from mongoq.core.task import Task
-from mongoq.core.verdict import Ending, Lost, Raised, Released, Returned, Verdict, judge
+from mongoq.core.verdict import Lost, Outcome, Raised, Released, Returned, Verdict, judge
 
 NOW = FrozenClock().now()
 KEEP_COMPLETED = timedelta(minutes=1)
@@ -26,7 +26,7 @@ PAST = NOW - timedelta(seconds=1)
 Make = Callable[..., Task]
 
 
-def verdict_of(task: Task, ending: Ending, *, cancelled: bool = False, max_retries: int | None = None) -> Verdict:
+def verdict_of(task: Task, ending: Outcome, *, cancelled: bool = False, max_retries: int | None = None) -> Verdict:
     policy = POLICY.over({"max_retries": max_retries})
     return judge(task, ending, policy, NOW, "here:1:x", cancelled=cancelled)
 
@@ -128,7 +128,7 @@ def test_move_names_the_queue_and_keeps_what_it_was_raised_from(make_task: Make)
 
 
 @pytest.mark.parametrize("ending", [Released(), Lost(), Raised(ValueError()), Raised(Snooze(1)), Raised(Fail())])
-def test_a_cancel_request_ends_every_attempt_that_did_not_return(make_task: Make, ending: Ending) -> None:
+def test_a_cancel_request_ends_every_attempt_that_did_not_return(make_task: Make, ending: Outcome) -> None:
     verdict = verdict_of(make_task(), ending, cancelled=True)
     assert (verdict.event, verdict.keep, verdict.run_at) == (Event.CANCEL, KEEP_FAILED, None)
 
@@ -143,7 +143,7 @@ def test_a_handler_may_cancel_its_own_task(make_task: Make) -> None:
     "ending",
     [Released(), Lost(), Raised(ValueError("x")), Raised(Snooze(1)), Raised(Retry()), Raised(DeadlineExceeded())],
 )
-def test_an_attempt_that_ends_past_the_expiry_is_not_repeated(make_task: Make, ending: Ending) -> None:
+def test_an_attempt_that_ends_past_the_expiry_is_not_repeated(make_task: Make, ending: Outcome) -> None:
     verdict = verdict_of(make_task(expires_at=NOW), ending)
     assert (verdict.event, verdict.keep, verdict.run_at) == (Event.EXPIRE, KEEP_FAILED, None)
     assert (verdict.error is not None) == isinstance(ending, Raised)
@@ -226,7 +226,7 @@ def test_any_other_value_is_the_result(make_task: Make, value: Any) -> None:
 
 
 def test_only_a_failure_goes_to_the_error_queue(make_task: Make) -> None:
-    def judged(ending: Ending, **fields: Any) -> Verdict:
+    def judged(ending: Outcome, **fields: Any) -> Verdict:
         policy = POLICY.over({"max_retries": 1})
         return judge(make_task(**fields), ending, policy, NOW, "w", error_queue=lambda name: f"{name}/err")
 

@@ -22,7 +22,6 @@ from mongoq.storage.drivers.awaiting import awaited, called, roll_back, running,
 from mongoq.storage.drivers.calls import (
     CALLS,
     ROWS,
-    Handles,
     call,
     call_undecoded,
     decoded_rows,
@@ -30,6 +29,7 @@ from mongoq.storage.drivers.calls import (
     time_limit,
 )
 from mongoq.storage.drivers.errors import RAISED, translated
+from mongoq.storage.drivers.handles import Handles
 from mongoq.storage.drivers.sessions import BOUND_ASYNC, TRANSACTION, joined_session, unbound
 from mongoq.storage.drivers.steps import (
     Begin,

@@ -24,7 +24,6 @@ from mongoq.storage.drivers.authentication import Authentication, pools_of
 from mongoq.storage.drivers.calls import (
     CALLS,
     ROWS,
-    Handles,
     call,
     call_undecoded,
     decoded_rows,
@@ -33,6 +32,7 @@ from mongoq.storage.drivers.calls import (
 )
 from mongoq.storage.drivers.connection import Connection
 from mongoq.storage.drivers.errors import RAISED, translated
+from mongoq.storage.drivers.handles import Handles
 from mongoq.storage.drivers.sessions import BOUND, TRANSACTION, joined_session, unbound
 from mongoq.storage.drivers.steps import (
     ROLLED_BACK_IN,

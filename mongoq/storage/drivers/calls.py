@@ -6,14 +6,11 @@ What a call returns is the reply, an awaitable of it or a cursor, as the client'
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from datetime import timedelta
 from typing import Any, Final
 
 import pymongo
-from bson.binary import UUID_SUBTYPE, Binary
-from pymongo import ReadPreference, WriteConcern
-from pymongo.read_concern import ReadConcern
 
 from mongoq.storage.commands import (
     Aggregate,
@@ -39,87 +36,21 @@ from mongoq.storage.control import (
     ListIndexes,
     Unhide,
 )
-from mongoq.storage.documents.codec import CODEC, NAIVE, RAW
+from mongoq.storage.documents.codec import CODEC, NAIVE
 from mongoq.storage.drivers.decoding import decoded
+from mongoq.storage.drivers.handles import Handles
 
 Own = dict[str, Any]
 """The session of a call, where it has one."""
 ROWS: Final = (Find, Aggregate)
 """The commands whose calls return a cursor."""
 
-
-MOST_CONFIRMING: Final = 10_000
 _UNLIMITED: Final = contextlib.nullcontext()
 
 
 def time_limit(limit: timedelta | None) -> contextlib.AbstractContextManager[Any]:
     """Limit what is called in the block, in place of the client's own limits."""
     return _UNLIMITED if limit is None else pymongo.timeout(limit.total_seconds())
-
-
-def confirmed_within(database: Any) -> int:
-    """For how many milliseconds a write may wait for its majority: the server then says that it has none.
-
-    Without a limit a write waits for ever where its set has no majority, or until the socket's own timeout, which looks
-    like a lost connection.
-    """
-    options = getattr(getattr(database, "client", None), "options", None)
-    of_socket = getattr(getattr(options, "pool_options", None), "socket_timeout", None)
-    return min(MOST_CONFIRMING, int(of_socket * 800)) if isinstance(of_socket, int | float) else MOST_CONFIRMING
-
-
-class Handles:
-    """The collections of a database as mongoq uses them.
-
-    They write with `w: majority` and read from the primary, whatever the URI says: with anything less an acknowledged
-    task can be rolled back, and one task can be leased twice.
-    """
-
-    def __init__(self, database: Any) -> None:
-        self._database = database
-        self._concern = WriteConcern(w="majority", wtimeout=confirmed_within(database))
-        self._known: dict[tuple[str, bool, bool, bool], Any] = {}
-
-    def of(self, name: str, *, majority: bool = False, naive: bool = False, raw: bool = False) -> Any:
-        """The handle of a collection.
-
-        `majority` reads only what cannot be rolled back, `naive` without zones, `raw` without decoding.
-        """
-        kind = name, majority, naive, raw
-        known = self._known.get(kind)
-        if known is None:
-            known = self._known[kind] = self._database.get_collection(
-                name,
-                codec_options=RAW if raw else NAIVE if naive else CODEC,
-                read_preference=ReadPreference.PRIMARY,
-                write_concern=self._concern,
-                read_concern=ReadConcern("majority" if majority else "local"),
-            )
-        return known
-
-    def names(self) -> Any:
-        """Ask for the names of all collections."""
-        return self._database.list_collection_names()
-
-    def describe(self, name: str) -> Any:
-        """Ask for the type and the options of a collection."""
-        return self._primary().command("listCollections", filter={"name": name}, codec_options=CODEC)
-
-    def unhide(self, name: str, index: str) -> Any:
-        """Make a hidden index visible."""
-        return self._primary().command("collMod", name, index={"name": index, "hidden": False})
-
-    def _primary(self) -> Any:
-        return self._database.with_options(read_preference=ReadPreference.PRIMARY)
-
-    def hello(self) -> Any:
-        """Ask the server for its time and its set."""
-        return self._primary().command("hello", codec_options=CODEC)
-
-    def kill(self, session_ids: Sequence[bytes]) -> Any:
-        """End sessions of this user, with their transactions."""
-        known = [{"id": Binary(one, UUID_SUBTYPE)} for one in session_ids]
-        return self._database.client.admin.command("killSessions", known)
 
 
 def call(handles: Handles, command: Any, session: Any) -> Any:

@@ -21,7 +21,8 @@ from mongoq.core.errors import (
     StorageUnavailable,
     Unsupported,
 )
-from mongoq.storage.commands import DUPLICATE, TIME_IS_UP, WRITE_CONFLICT, KeyTaken, PartlyWritten
+from mongoq.storage.commands import TIME_IS_UP, WRITE_CONFLICT
+from mongoq.storage.refusals import DUPLICATE, KeyTaken, PartlyWritten
 
 # The server went away or is changing its role; the write may or may not have been applied.
 AMBIGUOUS: Final = frozenset({6, 7, TIME_IS_UP, 64, 89, 91, 189, 262, 9001, 10107, 11600, 11602, 13388, 13435, 13436})

@@ -22,7 +22,7 @@ def open_driver(target: Any, clock: Clock, telemetry: Telemetry, *, awaited: boo
     """
     kinds = {kind.__module__.partition(".")[0] for kind in type(target).__mro__}
     if "mongomock" in kinds:
-        from mongoq.storage.drivers.mongomock import AsyncMemoryDriver, MemoryDriver  # noqa: PLC0415 -- see above
+        from mongoq.storage.drivers.mongomock.driver import AsyncMemoryDriver, MemoryDriver  # noqa: PLC0415 -- see above
 
         memory = MemoryDriver(target, clock, telemetry)
         return (AsyncMemoryDriver(memory, clock, telemetry) if awaited else memory), lambda: memory

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, TypeGuard
 
 from mongoq.core.errors import DuplicateTask, MongoqError
-from mongoq.storage.commands import KeyTaken
 from mongoq.storage.documents import fields
+from mongoq.storage.refusals import KeyTaken
 
 if TYPE_CHECKING:
     from mongoq.storage.operations.enqueue import Draft

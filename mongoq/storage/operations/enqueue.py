@@ -11,12 +11,13 @@ from mongoq.core.errors import InvalidTask, MongoqError, StorageUnavailable
 from mongoq.core.new_task import NewTask, Tags, at
 from mongoq.core.task import Task
 from mongoq.core.validation import whole_milliseconds
-from mongoq.storage.commands import Document, InsertMany, InsertOne, KeyTaken, Op, PartlyWritten
+from mongoq.storage.commands import Document, InsertMany, InsertOne, Op
 from mongoq.storage.context import Context
 from mongoq.storage.control import Pause
 from mongoq.storage.documents import decoding, encoding, fields
 from mongoq.storage.operations.duplicates import duplicate, is_taken, told, took_unique
 from mongoq.storage.operations.queries import by_key_or_unique
+from mongoq.storage.refusals import KeyTaken, PartlyWritten
 
 CHUNK: Final = 1_000
 SKIPPED_FOR: Final = 10.0

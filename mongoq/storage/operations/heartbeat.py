@@ -9,9 +9,10 @@ from contextlib import suppress
 from typing import Any
 
 from mongoq.core.stats import WorkerInfo
-from mongoq.storage.commands import Delete, Document, KeyTaken, Op, UpdateMany, find
+from mongoq.storage.commands import Delete, Document, Op, UpdateMany, find
 from mongoq.storage.context import Context
 from mongoq.storage.documents import filters
+from mongoq.storage.refusals import KeyTaken
 
 
 def beat(context: Context, worker: str, facts: dict[str, Any]) -> Op[None]:

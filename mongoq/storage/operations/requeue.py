@@ -13,21 +13,11 @@ from typing import Any, Final
 from mongoq.core.errors import DuplicateTask, WrongState
 from mongoq.core.lifecycle import Event, TaskState, sources
 from mongoq.core.task import Task
-from mongoq.storage.commands import (
-    Bulk,
-    Changing,
-    Document,
-    Filter,
-    Find,
-    KeyTaken,
-    Op,
-    PartlyWritten,
-    Update,
-    update_many,
-)
+from mongoq.storage.commands import Bulk, Changing, Document, Filter, Find, Op, Update, update_many
 from mongoq.storage.context import Context
 from mongoq.storage.documents import fields, filters, updates
 from mongoq.storage.operations.queries import get
+from mongoq.storage.refusals import KeyTaken, PartlyWritten
 
 BATCH: Final = 1_000
 MOST_READ: Final = 50_000

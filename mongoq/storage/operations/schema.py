@@ -15,11 +15,12 @@ from typing import Any, Final, TypeVar
 
 from mongoq.core.errors import IndexMissing, StorageRefused
 from mongoq.core.validation import shortened
-from mongoq.storage.commands import Aggregate, Document, KeyTaken, Op, find_one
+from mongoq.storage.commands import Aggregate, Document, Op, find_one
 from mongoq.storage.context import Context
 from mongoq.storage.control import CreateIndexes, DescribeCollection, Hello, ListCollections, ListIndexes, Unhide
 from mongoq.storage.documents import fields, indexes
 from mongoq.storage.documents.indexes import Indexes
+from mongoq.storage.refusals import KeyTaken
 
 T = TypeVar("T")
 

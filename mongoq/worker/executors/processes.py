@@ -23,15 +23,15 @@ from typing import Final
 
 from mongoq.core.backoff import Exponential
 from mongoq.core.clock import elapsed
-from mongoq.core.verdict import Ending, Raised, Released
+from mongoq.core.verdict import Outcome, Raised, Released
 from mongoq.worker.attempt import FOREVER, LiveAttempt
 from mongoq.worker.executors.base import Reports
-from mongoq.worker.executors.blueprint import Blueprint
-from mongoq.worker.executors.child import SIGNALS
-from mongoq.worker.executors.child_ending import LAST_MOMENT
-from mongoq.worker.executors.child_outcome import Outcome
-from mongoq.worker.executors.child_process import ChildProcess
-from mongoq.worker.executors.child_timing import LOOK, LOOK_FOR_SLOW, SLOW
+from mongoq.worker.executors.children.blueprint import Blueprint
+from mongoq.worker.executors.children.ending import LAST_MOMENT
+from mongoq.worker.executors.children.outcome import Answer
+from mongoq.worker.executors.children.process import ChildProcess
+from mongoq.worker.executors.children.program import SIGNALS
+from mongoq.worker.executors.children.timing import LOOK, LOOK_FOR_SLOW, SLOW
 from mongoq.worker.executors.groups import Groups
 from mongoq.worker.handlers.signature import Handler
 
@@ -155,7 +155,7 @@ class ProcessExecutor:
             return
         self._failures = 0
         self._reports.more_ready()
-        came: Outcome | None = None
+        came: Answer | None = None
         while True:
             if not child.held:
                 attempt = self._next(child, wait=came is None)
@@ -211,7 +211,7 @@ class ProcessExecutor:
         if ending is not None:
             self._report(attempt, ending, 0.0)
 
-    def _outcome(self, child: ChildProcess) -> Outcome:
+    def _outcome(self, child: ChildProcess) -> Answer:
         came = child.outcome()
         if came.ending is not None:
             self._mean = came.seconds if self._mean == FOREVER else self._mean + (came.seconds - self._mean) * WEIGHT
@@ -221,7 +221,7 @@ class ProcessExecutor:
             self._reports.running(came.following)
         return came
 
-    def _take(self, came: Outcome) -> None:
+    def _take(self, came: Answer) -> None:
         """Report an outcome; have attempts that were not started run elsewhere."""
         if came.ending is None and not (self._draining or self._closing.is_set()):
             with self._changed:
@@ -231,7 +231,7 @@ class ProcessExecutor:
         for attempt in came.attempts:
             self._report(attempt, came.ending or Released(), came.seconds if came.ending else 0.0)
 
-    def _report(self, attempt: LiveAttempt, ending: Ending, seconds: float) -> None:
+    def _report(self, attempt: LiveAttempt, ending: Outcome, seconds: float) -> None:
         try:
             self._reports.ended(attempt, ending, seconds)
         except Exception as error:

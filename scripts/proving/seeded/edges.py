@@ -19,7 +19,7 @@ def _give_nothing_back(give_back: Any, ledger: Any) -> None:
     return
 
 
-@FAULTS.function("reads come from anywhere", "mongoq.storage.drivers.calls:Handles.of", "storage/test_marks.py")
+@FAULTS.function("reads come from anywhere", "mongoq.storage.drivers.handles:Handles.of", "storage/test_marks.py")
 def _handle_on_secondaries(handle: Any, *given: Any, **options: Any) -> Any:
     from pymongo import ReadPreference
 

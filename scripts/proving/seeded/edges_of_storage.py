@@ -84,7 +84,7 @@ def _none_takes_no_write(codes: Any) -> Any:
 
 @FAULTS.function(
     "a write waits for its majority for ever",
-    "mongoq.storage.drivers.calls:confirmed_within",
+    "mongoq.storage.drivers.handles:confirmed_within",
     "storage/test_without_majority.py",
 )
 def _confirmed_some_time(confirmed_within: Any, database: Any) -> Any:

@@ -40,7 +40,7 @@ def _no_hook(at_fork: Any, hook: Any) -> Any:
 
 @FAULTS.function(
     "what a handler started outlives its killed child",
-    "mongoq.worker.executors.child_ending:kill_group",
+    "mongoq.worker.executors.children.ending:kill_group",
     "work/test_ending_processes.py",
 )
 def _kill_alone(kill_group: Any, process: Any) -> None:

@@ -53,7 +53,10 @@ def _time_of_this_host(now: Any, clock: Any) -> Any:
 
 
 @FAULTS.function(
-    "writes without a majority", "mongoq.storage.drivers.calls:Handles.of", "storage/test_administering.py", rule="w:1"
+    "writes without a majority",
+    "mongoq.storage.drivers.handles:Handles.of",
+    "storage/test_administering.py",
+    rule="w:1",
 )
 def _handle_without_majority(handle: Any, *given: Any, **options: Any) -> Any:
     made = handle(*given, **options)

@@ -42,7 +42,7 @@ def frame_in(*modules: str) -> FrameType:
         (["mongoq.worker.executors.threads", "shop.tasks", "logging", "shop.formats"], False),
         (["mongoq.worker.executors.threads", "shop.tasks", "pymongo.pool"], False),
         (["mongoq.worker.executors.threads", "shop.tasks", "json.decoder"], True),
-        (["mongoq.worker.executors.child", "loggings"], True),
+        (["mongoq.worker.executors.children.program", "loggings"], True),
     ],
 )
 def test_an_exception_strikes_no_code_that_may_hold_a_lock(modules: list[str], allowed: bool) -> None:

@@ -19,24 +19,13 @@ from typing import Final
 from mongoq.core.errors import Conflict, DependencyError, Role, StorageRefused, StorageUnavailable
 from mongoq.core.lifecycle import TaskState
 from mongoq.core.modification import Change, Modification, Modified, TaskRef
-from mongoq.storage.commands import (
-    Bulk,
-    Changing,
-    Document,
-    InsertMany,
-    KeyTaken,
-    Op,
-    PartlyWritten,
-    Removing,
-    Update,
-    find,
-    update_many,
-)
+from mongoq.storage.commands import Bulk, Changing, Document, InsertMany, Op, Removing, Update, find, update_many
 from mongoq.storage.context import Context
 from mongoq.storage.control import Transact
 from mongoq.storage.documents import decoding, encoding, fields, filters, updates
 from mongoq.storage.operations.modify import conflicts
 from mongoq.storage.operations.modify.plan import Insertion, Plan, prepared
+from mongoq.storage.refusals import KeyTaken, PartlyWritten
 
 IN_DOUBT: Final[deque[str]] = deque(maxlen=1_000)
 """The last changes of this process of which it is not known whether they were made."""

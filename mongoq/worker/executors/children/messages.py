@@ -10,9 +10,9 @@ from operator import attrgetter
 from typing import Any, Final
 
 from mongoq.core.clock import elapsed
-from mongoq.core.signals import Interruption, Snooze
+from mongoq.core.signals import Interruption, Snooze, effective_error
 from mongoq.core.task import Task
-from mongoq.worker.attempt import FOREVER, LiveAttempt, effective_error
+from mongoq.worker.attempt import FOREVER, LiveAttempt
 
 GONE: Final = (OSError, EOFError, pickle.UnpicklingError)
 """What reading from a child raises where it has ended, also in the middle of a message."""

@@ -14,12 +14,13 @@ import sys
 from typing import Any, Final
 
 from mongoq.core.streams import STANDARD
-from mongoq.worker.executors.child_logs import levels
+from mongoq.worker.executors.children.logs import levels
 from mongoq.worker.handlers.signature import Handler
 
 BOOT: Final = (
     "import pickle, sys; source = open(int(sys.argv[1]), 'rb'); control = int(sys.argv[2]); "
-    "sys.path[:] = pickle.load(source); from mongoq.worker.executors.child import main; main(source, control)"
+    "sys.path[:] = pickle.load(source); "
+    "from mongoq.worker.executors.children.program import main; main(source, control)"
 )
 SOCKET_SIZE: Final = 2**18
 """Bytes of tasks that a socket should hold; macOS gives 8 KB by itself."""

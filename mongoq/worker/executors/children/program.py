@@ -29,10 +29,10 @@ from mongoq.core.task import Task
 from mongoq.core.tracebacks import let_go
 from mongoq.core.verdict import Raised, Returned
 from mongoq.worker import forks
-from mongoq.worker.executors.child_attempt import ChildAttempt, Down, Up
-from mongoq.worker.executors.child_ending import BROKE
-from mongoq.worker.executors.child_logs import Sender
-from mongoq.worker.executors.child_outcome import NO_MEMORY, pack_error, pack_result
+from mongoq.worker.executors.children.ending import BROKE
+from mongoq.worker.executors.children.logs import Sender
+from mongoq.worker.executors.children.messages import ChildAttempt, Down, Up
+from mongoq.worker.executors.children.outcome import NO_MEMORY, pack_error, pack_result
 from mongoq.worker.executors.frames import may_strike
 from mongoq.worker.handlers.signature import Handler
 

@@ -11,18 +11,18 @@ from typing import Any, Final, NamedTuple
 
 from mongoq.core.failures import Described, describe
 from mongoq.core.signals import DeadlineExceeded, Interrupted, Signal
-from mongoq.core.verdict import Ending, Raised, Returned
+from mongoq.core.verdict import Outcome, Raised, Returned
 from mongoq.worker.attempt import LiveAttempt
 
 NO_MEMORY: Final = "no memory was left to send the result"
 
 
-class Outcome(NamedTuple):
+class Answer(NamedTuple):
     """What came back from a child."""
 
     attempts: list[LiveAttempt]
     """One that ran, or those that were not started."""
-    ending: Ending | None
+    ending: Outcome | None
     """How it ended; None where they were not started."""
     seconds: float
     following: LiveAttempt | None
@@ -51,7 +51,7 @@ def pack_result(value: Any) -> bytes | None:
         return pickle.dumps(Unsent(f"{type(value).__name__} ({error})"))
 
 
-def unpack_result(packed: bytes | None) -> Ending:
+def unpack_result(packed: bytes | None) -> Outcome:
     """The outcome of a handler that returned."""
     try:
         return Returned(None if packed is None else pickle.loads(packed))  # noqa: S301 -- from our own child
@@ -73,7 +73,7 @@ def pack_error(error: BaseException) -> tuple[bytes, Described | None]:
         return pickle.dumps(make(base, (), kept | {"reason": str(attributes["reason"])})), cause
 
 
-def unpack_error(packed: bytes, cause: Described | None) -> Ending:
+def unpack_error(packed: bytes, cause: Described | None) -> Outcome:
     """The outcome of a handler that raised."""
     try:
         error: BaseException = pickle.loads(packed)  # noqa: S301 -- from our own child

@@ -2,7 +2,7 @@
 
 Every command runs under one lock per client; a transaction of mongoq's own keeps that lock to its end, and each write
 notes how it is undone. A caller's sessions and transactions are refused, and so are change streams, without which
-workers and waits poll. `memory.py` does what a command asks for.
+workers and waits poll. `collections` does what a command asks for.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from mongoq.storage.drivers.async_connection import AsyncConnection
 from mongoq.storage.drivers.asyncio import AsyncDriver
 from mongoq.storage.drivers.blocking import BlockingDriver
 from mongoq.storage.drivers.connection import Connection
-from mongoq.storage.drivers.memory import Memory, Undo
+from mongoq.storage.drivers.mongomock.collections import Memory, Undo
 from mongoq.storage.drivers.steps import Begin, CommitOnce, EndSession, Inner, RollBack, StartSession, Stepper, Steps
 
 OF_TEMPO: Final = (Pause, Wait, Apart, Start, Join, Call, Loop)

@@ -29,13 +29,12 @@ from mongoq.storage.commands import (
     FindAndUpdate,
     InsertMany,
     InsertOne,
-    KeyTaken,
-    PartlyWritten,
     UpdateMany,
 )
 from mongoq.storage.control import CreateIndexes, DescribeCollection, ListCollections, ListIndexes
 from mongoq.storage.documents.codec import CODEC, NAIVE
 from mongoq.storage.drivers.decoding import decoded_bytes
+from mongoq.storage.refusals import KeyTaken, PartlyWritten
 
 Undo = list[Callable[[], object]]
 

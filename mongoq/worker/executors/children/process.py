@@ -23,15 +23,15 @@ from typing import Any
 from mongoq.core.clock import elapsed
 from mongoq.core.failures import Described
 from mongoq.core.signals import Interruption
-from mongoq.core.verdict import Ending, Raised, Released
+from mongoq.core.verdict import Outcome, Raised, Released
 from mongoq.worker import forks
 from mongoq.worker.attempt import FOREVER, LiveAttempt
-from mongoq.worker.executors.blueprint import Blueprint
-from mongoq.worker.executors.child_attempt import GONE, VALUES, Down, Up, note_transaction
-from mongoq.worker.executors.child_ending import error_at, has_company, kill_group, wait_for_end
-from mongoq.worker.executors.child_logs import received
-from mongoq.worker.executors.child_outcome import Outcome, unpack_error, unpack_result
-from mongoq.worker.executors.child_timing import LOOK, LOOK_FOR_SLOW, LOOK_OFTEN, MOMENT, SLOW
+from mongoq.worker.executors.children.blueprint import Blueprint
+from mongoq.worker.executors.children.ending import error_at, has_company, kill_group, wait_for_end
+from mongoq.worker.executors.children.logs import received
+from mongoq.worker.executors.children.messages import GONE, VALUES, Down, Up, note_transaction
+from mongoq.worker.executors.children.outcome import Answer, unpack_error, unpack_result
+from mongoq.worker.executors.children.timing import LOOK, LOOK_FOR_SLOW, LOOK_OFTEN, MOMENT, SLOW
 from mongoq.worker.log_lines import lines
 
 
@@ -56,7 +56,7 @@ class ChildProcess:
         self._kill_at = FOREVER
         self._stopped = False
         self._victim: LiveAttempt | None = None
-        self._fate: Ending | None = None  # of the victim, where it was killed
+        self._fate: Outcome | None = None  # of the victim, where it was killed
         self._process, self._socket, self._control = blueprint.spawn()
         self._source = self._socket.makefile("rb")
         self._no_more_forks = forks.at_fork(lambda: forks.forget(self._socket.fileno(), self._control))
@@ -96,7 +96,7 @@ class ChildProcess:
         self.ready = kind == Up.READY
         return None if self.ready else f"{told[0].kind}: {told[0].message}\n{told[0].frames}"
 
-    def give(self, attempt: LiveAttempt) -> Ending | None:
+    def give(self, attempt: LiveAttempt) -> Outcome | None:
         """Send a task; its outcome where that cannot be done."""
         number, deadline = self._number + 1, attempt.policy.deadline
         try:
@@ -115,7 +115,7 @@ class ChildProcess:
             self._socket.sendall(message)
         return None
 
-    def outcome(self) -> Outcome:
+    def outcome(self) -> Answer:
         """Wait for the outcome of the task that runs, or for tasks that the child returns."""
         running = self.running
         numbers, ending = self._await()
@@ -132,7 +132,7 @@ class ChildProcess:
             interrupted = running is not None and running.interruption not in {None, Interruption.SHUTDOWN}
             if ending is not None and interrupted and has_company(self._process):
                 self._kill(Released())  # what the handler has started ends with it
-        return Outcome(attempts, ending, seconds, following)
+        return Answer(attempts, ending, seconds, following)
 
     def recall(self) -> None:
         """Have it return the tasks that wait behind the first."""
@@ -180,7 +180,7 @@ class ChildProcess:
         if attempt.deadline_at != FOREVER:
             self._look_soon()
 
-    def _await(self) -> tuple[range, Ending | None]:
+    def _await(self) -> tuple[range, Outcome | None]:
         """The numbers of the tasks that came back, and how they ended; None where they were not started."""
         number, attempt = self._held[0]
         this = range(number, number + 1)
@@ -231,7 +231,7 @@ class ChildProcess:
             return False
         return True
 
-    def _kill(self, fate: Ending) -> None:
+    def _kill(self, fate: Outcome) -> None:
         if self._fate is None:
             self._fate, self._victim = fate, self.running
             kill_group(self._process)

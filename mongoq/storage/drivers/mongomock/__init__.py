@@ -1,0 +1,1 @@
+"""The drivers over mongomock, for tests of an application: no server, one process, the same operations."""
