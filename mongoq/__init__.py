@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from mongoq.api.buffer import AsyncBuffer, Buffer
 from mongoq.api.running import AsyncWorkerHandle
 from mongoq.core.backoff import Constant, Exponential, Ladder, Linear
+from mongoq.core.done import Done
 from mongoq.core.errors import (
     ConfigurationError,
     Conflict,
@@ -48,6 +49,7 @@ from mongoq.core.signals import (
     Retry,
     Signal,
     Snooze,
+    Stop,
 )
 from mongoq.core.stats import QueueStats, WorkerInfo
 from mongoq.core.task import Attempt, Task, TaskError
@@ -72,6 +74,7 @@ __all__ = [
     "Constant",
     "DeadlineExceeded",
     "DependencyError",
+    "Done",
     "DuplicateTask",
     "Exponential",
     "Fail",
@@ -97,6 +100,7 @@ __all__ = [
     "Signal",
     "Signpost",
     "Snooze",
+    "Stop",
     "StorageError",
     "StorageRefused",
     "StorageUnavailable",

@@ -12,6 +12,7 @@ from mongoq.api.starting import configured, started
 from mongoq.api.verb import Awaited, verb
 from mongoq.core.errors import DependencyError
 from mongoq.core.requests import checked_seconds
+from mongoq.core.signals import Stop
 from mongoq.core.validation import Duration
 from mongoq.core.waiter import Waiter
 from mongoq.storage.commands import Op
@@ -107,8 +108,8 @@ class AsyncWorkerHandle(Awaited):
         return self._running.stopped
 
     @property
-    def error(self) -> DependencyError | None:
-        """The refused change that ended it, where `on_dependency_error="stop"` was asked for."""
+    def error(self) -> DependencyError | Stop | None:
+        """What ended it: a handler's `Stop`, or a refused change where `on_dependency_error="stop"` was asked for."""
         return self._running.error
 
     def wake(self) -> None:
@@ -135,8 +136,9 @@ def start(
 ) -> Op[AsyncWorkerHandle]:
     """Do as `run` in the background, and return a handle to stop it or wait for it.
 
-    Coroutine handlers run on the caller's loop. A DependencyError that ended the worker is the handle's `error`. The
-    worker outlives the coroutine that started it: it ends with the handle's `stop`, or the queue's `close`.
+    Coroutine handlers run on the caller's loop. What ended the worker, a handler's `Stop` or a DependencyError, is the
+    handle's `error`. The worker outlives the coroutine that started it: it ends with the handle's `stop`, or with the
+    queue's `close`.
     """
     config = configured(
         base,

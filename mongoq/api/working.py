@@ -37,9 +37,10 @@ def run(
 
     A return completes the task; its value is kept as the result. A `Modification`, a `NewTask` or a list of
     them is carried out together with the completion, or neither is; where it deletes or changes the task
-    itself, that takes the place of the completion. `Retry`, `Snooze`, `Fail`, `Cancel` and
-    `Move` steer it; any other exception is a failure, retried by the backoff. A task is run at least once,
-    and may be run again where its worker vanished or was cut off: make handlers idempotent.
+    itself, that takes the place of the completion. `Done(result, then=[...])` gives both, a result and what
+    follows. A result that cannot be stored is kept as text. `Retry`, `Snooze`, `Fail`, `Cancel` and `Move` steer
+    the task, `Stop` ends this worker; any other exception is a failure, retried by the backoff. A task is run at
+    least once, and may be run again where its worker vanished or was cut off: make handlers idempotent.
 
     SIGTERM, SIGINT or `stop()` end it: no more claims, running handlers get the grace, what is left is
     released with its attempt back. A second signal stops at once. When MongoDB does not answer, the worker
@@ -69,6 +70,7 @@ def run(
     Raises:
         ConfigurationError: an argument is not acceptable.
         DependencyError: see `on_dependency_error`.
+        Stop: a handler raised it; handlers that ran had the grace.
         StorageError: MongoDB cannot be reached, or refuses, at the start.
     """
     config = configured(
@@ -100,7 +102,7 @@ def start(
 ) -> Op[WorkerHandle]:
     """Do as `run` in background threads, and return a handle to stop it or wait for it.
 
-    A DependencyError that ended the worker is the handle's `error`.
+    What ended the worker, a handler's `Stop` or a DependencyError, is the handle's `error`.
     """
     config = configured(
         base,

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import typer
 
-from mongoq import ConfigurationError, InvalidTask, MongoqError, StorageUnavailable
+from mongoq import ConfigurationError, InvalidTask, MongoqError, Stop, StorageUnavailable
 from mongoq.cli.app import app
 from mongoq.cli.output import note
 
@@ -86,6 +86,8 @@ def explained(error: Exception) -> tuple[int, str]:
         return UNREACHABLE, f"{error}{advice}"
     if isinstance(error, MongoqError):
         return FAILED, str(error)
+    if isinstance(error, Stop):
+        return FAILED, f"a handler has stopped this worker: {error.reason or 'it raised Stop without a reason'}"
     if hasattr(error, "format_message"):
         # A usage error of typer. Since 0.26 it ships its own click, so the classes share no base to import.
         return _usage(error)

@@ -75,8 +75,8 @@ def worker(
     """Run MODULE:FUNCTION for each task until SIGTERM or Ctrl-C.
 
     Modules are also found in the current folder. The first signal stops claiming and lets running handlers end, the
-    second stops at once; the exit code is 0 either way. The worker waits for a MongoDB that is unreachable. It logs to
-    stderr; --json prints the number of endings of each kind when it stops.
+    second stops at once; the exit code is 0 either way, and 1 where a handler raised Stop. The worker waits for a
+    MongoDB that is unreachable. It logs to stderr; --json prints the number of endings of each kind when it stops.
     """
     if os.getpid() == 1:
         fork_as_init()

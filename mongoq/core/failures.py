@@ -8,8 +8,9 @@ from typing import Final
 
 from mongoq.core.signals import Signal
 from mongoq.core.task import Task, TaskError
+from mongoq.core.validation import shortened
 
-__all__ = ["LONGEST_MESSAGE", "LONGEST_TRACEBACK", "Described", "describe", "message_of", "task_error"]
+__all__ = ["LONGEST_MESSAGE", "LONGEST_TRACEBACK", "Described", "describe", "message_of", "task_error", "text_of"]
 
 LONGEST_MESSAGE: Final = 2_000
 """Characters kept of an error's message."""
@@ -25,6 +26,9 @@ class Described(Exception):
         self.kind = kind
         self.message = message
         self.frames = frames
+
+    def __str__(self) -> str:
+        return f"{self.kind}: {self.message}" if self.message else self.kind
 
 
 def describe(error: BaseException) -> Described:
@@ -50,6 +54,11 @@ def message_of(value: object) -> str:
     except Exception:  # noqa: BLE001 -- a user's own __str__ may raise anything
         text = "(its text could not be made)"
     return _clean(text[:LONGEST_MESSAGE])
+
+
+def text_of(value: object, longest: int = LONGEST_MESSAGE) -> str:
+    """The `repr` of a value, at most so many characters."""
+    return _clean(shortened(value, longest))
 
 
 def _traceback(error: BaseException) -> str:

@@ -1,6 +1,7 @@
 """The exceptions that a handler raises to steer its own task, and those raised in it to stop it.
 
 Signal                  raised by the handler; not an error
+├── Stop                end this worker's run with this error; the task is released, and this attempt does not count
 ├── Retry               count this attempt as failed and try again, after a delay of its choice
 ├── Snooze              run again later; this attempt does not count
 ├── Fail                end as failed now, without further retries
@@ -10,7 +11,7 @@ Interrupted             raised in the handler; a BaseException, so that `except 
 └── DeadlineExceeded    the attempt ran longer than its deadline
 
 An exception group, as `asyncio.TaskGroup` raises it, stands for the strongest of what it holds at any depth:
-Fail, Cancel, Move, Interrupted, Retry, any other error (a deadline too), Snooze.
+Stop, Fail, Cancel, Move, Interrupted, Retry, any other error (a deadline too), Snooze.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ __all__ = [
     "Retry",
     "Signal",
     "Snooze",
+    "Stop",
     "effective_error",
     "leaves",
     "strongest",
@@ -89,6 +91,15 @@ class Move(Signal):
         self.queue = queue
 
 
+class Stop(Signal):
+    """End this worker: its `run` raises this error. The task is released; the attempt is not charged.
+
+    For a worker that cannot do its work: a wrong password, a full disk. Handlers that run get the grace. Another worker
+    may claim the task at once: a task that makes each of them raise `Stop` ends them all, so raise `Fail` where the
+    task is at fault.
+    """
+
+
 class Interruption(StrEnum):
     """Why a running handler should stop."""
 
@@ -128,7 +139,7 @@ class DeadlineExceeded(Interrupted):
         super().__init__(Interruption.DEADLINE)
 
 
-STRONGEST: Final = (Fail, Cancel, Move, Interrupted, Retry, BaseException, Snooze)
+STRONGEST: Final = (Stop, Fail, Cancel, Move, Interrupted, Retry, BaseException, Snooze)
 """What steers a task, the strongest first. Any other error outweighs a Snooze, which would not charge the attempt."""
 
 
@@ -154,12 +165,12 @@ def effective_error(error: BaseException, retry_as: Snooze | None) -> BaseExcept
     """What an error stands for: of a group its strongest signal, `retry_as` where that was raised from it, else itself.
 
     Beside the error of an aborted transaction a group may hold others, raised because of it: only a signal that ends
-    the task outweighs `retry_as`.
+    the task or the worker outweighs `retry_as`.
     """
     found = strongest(error)
     if retry_as is None or not any(leaf is retry_as.__cause__ for leaf in leaves(error)):
         return found
-    return found if isinstance(found, Fail | Cancel | Move) and found is not error else retry_as
+    return found if isinstance(found, Stop | Fail | Cancel | Move) and found is not error else retry_as
 
 
 def _rank(error: BaseException) -> int:

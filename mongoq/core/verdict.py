@@ -21,13 +21,14 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from mongoq.core.backoff import delay_of
+from mongoq.core.done import Done
 from mongoq.core.errors import ConfigurationError, Fault, InvalidTask
 from mongoq.core.failures import message_of, task_error
 from mongoq.core.lifecycle import Event
 from mongoq.core.modification import Modification
 from mongoq.core.new_task import NewTask
 from mongoq.core.options import DEFAULTS, ErrorQueue, Policy
-from mongoq.core.signals import Cancel, Fail, Interrupted, Interruption, Move, Retry, Signal, Snooze, strongest
+from mongoq.core.signals import Cancel, Fail, Interrupted, Interruption, Move, Retry, Signal, Snooze, Stop, strongest
 from mongoq.core.task import Task, TaskError
 from mongoq.core.validation import shortened
 
@@ -135,11 +136,7 @@ def judge(
 
 def _judged(task: Task, outcome: Outcome, policy: Policy, now: datetime, worker: str, *, cancelled: bool) -> Verdict:
     if isinstance(outcome, Returned):
-        if outcome.value is None:
-            return _completed(policy.keep_completed)
-        follow_up = follow_up_of(outcome.value)
-        result = outcome.value if follow_up is None else None
-        return Verdict(Event.COMPLETE, result=result, keep=policy.keep_completed, modification=follow_up)
+        return _judge_return(task, outcome.value, policy)
     error = strongest(outcome.error) if isinstance(outcome, Raised) else None
     if cancelled or isinstance(error, Cancel):
         return Verdict(Event.CANCEL, keep=policy.keep_failed, note=_reason(error))
@@ -156,9 +153,32 @@ def _judged(task: Task, outcome: Outcome, policy: Policy, now: datetime, worker:
         return Verdict(Event.SNOOZE, run_at=now + error.delay, charged=False, note=_reason(error))
     if isinstance(outcome, Lost):
         return _judge_lost(task, policy, now)
-    if error is None or (isinstance(error, Interrupted) and error.reason is not Interruption.DEADLINE):
-        return Verdict(Event.RELEASE, charged=False)
+    if error is None or isinstance(error, Stop) or _is_interruption(error):
+        return Verdict(Event.RELEASE, charged=False, note=_reason(error))
     return _judge_failure(task, error, policy, now, worker)
+
+
+def _judge_return(task: Task, value: Any, policy: Policy) -> Verdict:
+    if value is None:
+        return _completed(policy.keep_completed)
+    result, follow_up = _parted(value, task)
+    return Verdict(Event.COMPLETE, result=result, keep=policy.keep_completed, modification=follow_up)
+
+
+def _is_interruption(error: BaseException) -> bool:
+    return isinstance(error, Interrupted) and error.reason is not Interruption.DEADLINE
+
+
+def _parted(value: Any, task: Task) -> tuple[Any, Modification | None]:
+    """The result in what a handler returned, and the atomic change that it asks for."""
+    if not isinstance(value, Done):
+        follow_up = follow_up_of(value)
+        return (value if follow_up is None else None), follow_up
+    follow_up = value.modification
+    if follow_up is not None and any(ref.key == task.key for ref in follow_up.given_up):
+        allowed = "a change of other tasks: one that gives up the handler's own has no place for a result"
+        raise InvalidTask([Fault("then", shortened(follow_up), allowed)])
+    return value.result, follow_up
 
 
 def follow_up_of(value: Any) -> Modification | None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from mongoq.core.done import Done
 from mongoq.core.lifecycle import TaskState
 from mongoq.core.modification import Modification
 from mongoq.core.new_task import NewTask
@@ -23,7 +24,7 @@ class Ran:
     state: TaskState
     """Where the task stands after it: `completed`, or `scheduled` for a retry."""
     result: Any = None
-    """What the handler returned."""
+    """What the handler returned; of a `Done` its result."""
     error: BaseException | None = None
     """What the handler raised."""
     run_at: datetime | None = None
@@ -46,10 +47,14 @@ def ran(task: Task, ending: object, verdict: Verdict) -> Ran:
     return Ran(
         task,
         state_after(verdict),
-        ending.value if isinstance(ending, Returned) else None,
+        _result(ending.value) if isinstance(ending, Returned) else None,
         ending.error if isinstance(ending, Raised) else None,
         verdict.run_at,
         verdict.queue,
         verdict.note,
         verdict.modification,
     )
+
+
+def _result(value: object) -> object:
+    return value.result if isinstance(value, Done) else value

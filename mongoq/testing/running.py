@@ -14,7 +14,7 @@ from mongoq.core.events import Signpost
 from mongoq.core.lifecycle import Event
 from mongoq.core.requests import ClaimRequest, checked_claim
 from mongoq.core.validation import Checker
-from mongoq.core.verdict import MOST_POISON_WEIGHT, Released, Verdict
+from mongoq.core.verdict import MOST_POISON_WEIGHT, Raised, Released, Verdict
 from mongoq.storage.commands import Op, find_one
 from mongoq.storage.control import Entered
 from mongoq.storage.documents import fields, filters, indexes
@@ -25,7 +25,7 @@ from mongoq.testing.outcome import Ran, ran
 from mongoq.testing.tempo import Made, helper
 from mongoq.worker.attempt import LiveAttempt
 from mongoq.worker.handlers.signature import checked_handler
-from mongoq.worker.verdicts import verdict_instead, verdict_on
+from mongoq.worker.verdicts import stop_of, verdict_instead, verdict_on
 
 LIMIT: Final = 1_000
 
@@ -56,6 +56,7 @@ def run_due(
     Raises:
         AssertionError: more than `limit` attempts were due; a handler fails or enqueues for ever.
         ConfigurationError: an argument is not acceptable, or the queue's clock cannot be moved.
+        Stop: a handler raised it, as `queue.run` does; its task is released.
     """
     checked, _ = checked_handler(handler, None)
     wanted = checked_claim(queues, None, base.claimant, where)
@@ -85,9 +86,12 @@ def _attempt(base: Base, attempt: LiveAttempt, call: Callable[[], Any]) -> Op[Ra
         raise
     committed = attempt.committed
     verdict = Verdict(Event.COMPLETE) if committed else verdict_on(base.context, attempt, ending, base.claimant)
+    stop = stop_of(attempt, ending.error) if isinstance(ending, Raised) else None
     base.telemetry.emit(Signpost.ENDED, task=attempt.task, verdict=verdict)
     if not committed:
         verdict = yield from _finish(base, attempt, verdict)
+    if stop is not None:
+        raise stop
     return ran(attempt.task, ending, verdict)
 
 

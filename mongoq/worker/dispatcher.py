@@ -9,7 +9,7 @@ from mongoq.core.errors import DependencyError, MongoqError
 from mongoq.core.events import Signpost
 from mongoq.core.failures import describe
 from mongoq.core.lifecycle import Event
-from mongoq.core.signals import Interruption
+from mongoq.core.signals import Interruption, Stop
 from mongoq.core.tracebacks import let_go
 from mongoq.core.verdict import Outcome, Raised, Released, Verdict
 from mongoq.worker.attempt import FOREVER, LiveAttempt
@@ -19,7 +19,7 @@ from mongoq.worker.runtime import Runtime
 from mongoq.worker.services.finisher import tell_lost
 from mongoq.worker.services.prefetch import Prefetch, Room
 from mongoq.worker.stages import Completion, Wake
-from mongoq.worker.verdicts import log_failure, verdict_instead, verdict_on
+from mongoq.worker.verdicts import log_failure, stop_of, verdict_instead, verdict_on
 
 log = logging.getLogger("mongoq.worker")
 
@@ -32,7 +32,7 @@ class Dispatcher:
         runtime: Runtime,
         config: WorkerConfig,
         *,
-        stop: Callable[[DependencyError], None],
+        stop: Callable[[DependencyError | Stop], None],
         make_executor: Callable[[WorkerConfig, Reports], Executor] = executor_for,
     ) -> None:
         self._runtime = runtime
@@ -98,6 +98,9 @@ class Dispatcher:
             self.prefetch.ended(seconds)
         self._settle(attempt, outcome)
         if isinstance(outcome, Raised):
+            stop = stop_of(attempt, outcome.error)
+            if stop is not None:
+                self._stop(stop)
             let_go(outcome.error)
 
     def release(self, attempts: Sequence[LiveAttempt]) -> None:

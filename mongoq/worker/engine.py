@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from mongoq.core.errors import DependencyError, MongoqError
 from mongoq.core.events import Telemetry, deferring
-from mongoq.core.signals import Interruption
+from mongoq.core.signals import Interruption, Stop
 from mongoq.storage.commands import Op
 from mongoq.storage.context import Context
 from mongoq.storage.operations import heartbeat, own_transactions
@@ -83,8 +83,8 @@ class Engine:
         """Held while it starts, too."""
         self._lines = [lines]
         self.stopped = threading.Event()
-        self.error: DependencyError | None = None
-        """The refused change that ended it, where the configuration says so."""
+        self.error: DependencyError | Stop | None = None
+        """What ended it: a handler's `Stop`, or a refused change where the configuration says so."""
 
     @property
     def worker(self) -> str:
@@ -129,11 +129,12 @@ class Engine:
                     self._shut_down()
                 self._leave()
 
-    def _stop_for(self, error: DependencyError) -> None:
-        """End the worker because of a refused change."""
+    def _stop_for(self, error: DependencyError | Stop) -> None:
+        """End the worker because of a handler's `Stop` or a refused change."""
         if self.error is None:
             self.error = error
             grace = self._runtime.context.options.grace.total_seconds()
+            self._ledger.stop_by = min(self._ledger.stop_by, self._runtime.elapsed() + grace)
             threading.Thread(target=self.stop, args=(grace,), name="mongoq-stop", daemon=True).start()
 
     def _facts(self) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from mongoq.core.clock import elapsed
 from mongoq.core.errors import DependencyError
+from mongoq.core.signals import Stop
 from mongoq.core.validation import Checker, Duration
 from mongoq.storage.drivers.connection import leave_monitors
 from mongoq.worker import forks
@@ -48,8 +49,8 @@ class WorkerHandle:
         return self._elsewhere or self._engine.stopped.is_set()
 
     @property
-    def error(self) -> DependencyError | None:
-        """The refused change that ended it, where `on_dependency_error="stop"` was asked for."""
+    def error(self) -> DependencyError | Stop | None:
+        """What ended it: a handler's `Stop`, or a refused change where `on_dependency_error="stop"` was asked for."""
         return self._engine.error
 
     def wait(self, timeout: Duration | None = None) -> bool:

@@ -6,12 +6,13 @@ import logging
 from dataclasses import replace
 
 from mongoq.core.errors import DependencyError, InvalidTask, MongoqError
-from mongoq.core.signals import Fail, Interruption
+from mongoq.core.failures import LONGEST_MESSAGE, message_of, text_of
+from mongoq.core.signals import Fail, Interruption, Stop
 from mongoq.core.task import Task
 from mongoq.core.verdict import Outcome, Raised, Verdict
 from mongoq.storage.context import Context
 from mongoq.storage.documents.updates import state_after
-from mongoq.storage.operations.decide import decide
+from mongoq.storage.operations.decide import check_result, decide, judged
 from mongoq.worker.attempt import LiveAttempt
 
 log = logging.getLogger("mongoq.worker")
@@ -23,9 +24,10 @@ def verdict_on(context: Context, attempt: LiveAttempt, outcome: Outcome, worker:
     try:
         if isinstance(outcome, Raised):
             outcome = Raised(attempt.effective_error(outcome.error))
-        return decide(context, attempt.task, outcome, worker, policy=attempt.policy, cancelled=cancelled)
+        verdict = judged(context, attempt.task, outcome, worker, policy=attempt.policy, cancelled=cancelled)
+        return _storable(context, attempt.task, verdict)
     except InvalidTask as error:
-        # The handler has done its work: to run it again would only do it twice.
+        # What was to follow the task would be lost; to run the handler again would do its work twice.
         failed = Raised(Fail(str(error)))
     except Exception as error:
         log.exception("the ending of task %s could not be judged: it counts as failed", attempt.key)
@@ -40,10 +42,36 @@ def verdict_instead(
     attempt, verdict = completion
     task = attempt.task
     log.warning("task %s of %s: its ending was refused with what came with it: %s", task.key, task.queue, error)
+    if isinstance(error, InvalidTask) and verdict.result is not None and verdict.modification is None:
+        return _with_text(context, task, verdict, error)
     if ignore and isinstance(error, DependencyError):
         return replace(verdict, modification=None)
     # What cannot be stored will not be storable the next time either.
     return verdict_on(context, attempt, Raised(Fail(str(error)) if isinstance(error, InvalidTask) else error), worker)
+
+
+def stop_of(attempt: LiveAttempt, error: BaseException) -> Stop | None:
+    """The `Stop` that an error of a handler stands for, if it does."""
+    try:
+        found = attempt.effective_error(error)
+    except Exception:  # noqa: BLE001 -- a user's exception may do anything; the judgement logs it
+        return None
+    return found if isinstance(found, Stop) else None
+
+
+def _storable(context: Context, task: Task, verdict: Verdict) -> Verdict:
+    try:
+        check_result(context, verdict)
+    except InvalidTask as error:
+        return _with_text(context, task, verdict, error)
+    return verdict
+
+
+def _with_text(context: Context, task: Task, verdict: Verdict, error: InvalidTask) -> Verdict:
+    """The verdict with its result as text: the task's work is done, and to run it again would do it twice."""
+    text = text_of(verdict.result, min(LONGEST_MESSAGE, context.options.max_task_bytes // 4))
+    log.warning("task %s of %s is completed; its result is kept as text: %s", task.key, task.queue, error)
+    return replace(verdict, result=text, note=message_of(f"the result is kept as text: {error}"))
 
 
 def log_failure(task: Task, verdict: Verdict) -> None:

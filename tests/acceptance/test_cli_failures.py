@@ -204,6 +204,21 @@ def test_a_module_that_fails_at_its_import_is_one_line(
         assert err.count("\n") == 1
 
 
+def test_a_worker_whose_handler_raises_stop_ends_with_1(
+    mongoq: Cli, server: EmbeddedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "cli_stopping.py").write_text(
+        "from mongoq import Stop\n\ndef work(task):\n    raise Stop('the disk is full')\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.setenv("MONGOQ_URI", server.uri)
+    mongoq("new", "--key", "k")
+    code, _, err = mongoq("worker", "cli_stopping:work")
+    assert code == 1
+    assert "a handler has stopped this worker: the disk is full" in err
+
+
 def test_a_refused_change_ends_a_worker_that_was_told_so(
     mongoq: Cli, server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from mongoq import AsyncQueue, DependencyError, NewTask, QueueClosed, Task, TaskState
+from mongoq import AsyncQueue, DependencyError, NewTask, QueueClosed, Stop, Task, TaskState
 from mongoq.core.events import Signpost
 from mongoq.worker.engine import Engine
 from proving.tempos import eventually
@@ -155,6 +155,25 @@ def test_a_refused_change_that_ends_the_worker_is_raised_by_run(serve: Callable[
         assert isinstance(handle.error, DependencyError)
 
     serve(body, max_retries=0)
+
+
+def test_a_handler_that_raises_stop_ends_the_worker(serve: Callable[..., None]) -> None:
+    async def body(queue: AsyncQueue) -> None:
+        async def handler(task: Task) -> None:
+            raise Stop("no password")
+
+        task = await queue.new()
+        with pytest.raises(Stop, match="no password"):
+            await asyncio.wait_for(queue.run(handler), 20)
+        with pytest.raises(Stop, match="no password"):
+            await asyncio.wait_for(queue.run_once(handler), 20)
+        handle = await queue.start(handler)
+        assert await handle.wait(timeout=20)
+        assert isinstance(handle.error, Stop)
+        released = await queue.get(task.key)
+        assert (released.state, released.charged) == (TaskState.READY, 0)
+
+    serve(body)
 
 
 def test_a_stop_that_is_cancelled_goes_on(serve: Callable[..., None]) -> None:

@@ -13,7 +13,18 @@ from mongoq.core.lifecycle import Event
 from mongoq.core.modification import Modification
 from mongoq.core.new_task import NewTask
 from mongoq.core.options import Policy
-from mongoq.core.signals import Cancel, DeadlineExceeded, Fail, Interrupted, Interruption, Move, Retry, Signal, Snooze
+from mongoq.core.signals import (
+    Cancel,
+    DeadlineExceeded,
+    Fail,
+    Interrupted,
+    Interruption,
+    Move,
+    Retry,
+    Signal,
+    Snooze,
+    Stop,
+)
 from mongoq.core.task import Task
 from mongoq.core.verdict import Lost, Outcome, Raised, Released, Returned, Verdict, judge
 
@@ -113,6 +124,11 @@ def test_a_signal_by_itself_is_told_without_a_traceback(make_task: Make) -> None
 def test_fail_ends_a_task_whatever_retries_are_left(make_task: Make) -> None:
     verdict = verdict_of(make_task(), raised(Fail("no")), max_retries=100)
     assert (verdict.event, verdict.keep) == (Event.FAIL, KEEP_FAILED)
+
+
+def test_stop_releases_the_task_uncharged(make_task: Make) -> None:
+    verdict = verdict_of(make_task(attempts=5), raised(Stop("no disk"), OSError()), max_retries=0)
+    assert verdict == Verdict(Event.RELEASE, charged=False, note="no disk")
 
 
 def test_snooze_is_not_charged_and_no_error(make_task: Make) -> None:

@@ -24,7 +24,21 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final
 
-from mongoq import Cancel, Fail, Interrupted, Modification, Move, NewTask, Queue, Retry, Snooze, Task, TaskRef
+from mongoq import (
+    Cancel,
+    Done,
+    Fail,
+    Interrupted,
+    Modification,
+    Move,
+    NewTask,
+    Queue,
+    Retry,
+    Snooze,
+    Stop,
+    Task,
+    TaskRef,
+)
 from mongoq.core.clock import elapsed
 
 
@@ -36,7 +50,7 @@ class Unpicklable(Exception):
         self.lock = threading.Lock()
 
 
-class Stop(Fail):
+class NoUse(Fail):
     """A signal of the user's own, which does not survive a pipe either."""
 
     def __init__(self, reason: str) -> None:
@@ -98,7 +112,7 @@ def signals(task: Task) -> None:
         "retry": lambda: Retry("later", delay=600),
         "snooze": lambda: Snooze(600, "wait"),
         "fail": lambda: Fail("no use"),
-        "stop": lambda: Stop("not at all"),
+        "own": lambda: NoUse("not at all"),
         "cancel": lambda: Cancel("no need"),
         "move": lambda: Move("mail/err", "wrong"),
     }
@@ -205,6 +219,9 @@ def follows(task: Task) -> Any:
         "tuple": lambda: (NewTask({"wanted": "nothing"}, key="next"),),
         "mixed": lambda: [NewTask({"wanted": "nothing"}, key="next"), "done"],
         "unstorable": threading.Lock,
+        "done": lambda: Done({"sum": 7}, then=[NewTask({"wanted": "nothing"}, key="next")]),
+        "done with a lock": lambda: Done(threading.Lock(), then=NewTask({"wanted": "nothing"}, key="next")),
+        "done and passed on": lambda: Done(7, then=Modification(change=[task.as_change(queue="later")])),
         "modification": lambda: Modification(insert=[NewTask({"wanted": "nothing"}, key="next")]),
         "collision": lambda: [NewTask(key="taken")],
         "pass on": lambda: Modification(change=[task.as_change(queue="later")]),
@@ -229,6 +246,16 @@ def buys(task: Task) -> None:
                 if task.get("fails"):
                     raise ValueError("not today")
         threading.Event().wait(task.get("linger", 0))
+
+
+def stops(task: Task) -> None:
+    """Stop the worker at the second task, from an error of its own."""
+    if task.get("stops"):
+        raise Stop("the disk is full") from OSError("no space left")
+
+
+async def stops_on_a_loop(task: Task) -> None:
+    stops(task)
 
 
 def calls(task: Task) -> float | None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from mongoq import DependencyError, LeaseLost, Modification, NewTask, Queue, TaskState
+from mongoq import DependencyError, Done, LeaseLost, Modification, NewTask, Queue, TaskState
 
 MakeQueue = Callable[..., Queue]
 
@@ -24,14 +24,58 @@ def test_what_a_handler_returns_follows_its_completion(queue: Queue, run: Any, w
     assert queue.get("a").result is None
 
 
-def test_a_result_that_cannot_be_stored_fails_the_task_at_once(queue: Queue, run: Any) -> None:
+def test_a_result_that_cannot_be_stored_completes_the_task_and_is_kept_as_text(
+    queue: Queue, run: Any, caplog: pytest.LogCaptureFixture
+) -> None:
     queue.new({"wanted": "unstorable"}, key="a")
     run(queue, "follows")
     task = queue.get("a")
+    assert (task.state, task.attempts, task.errors) == (TaskState.COMPLETED, 1, ())
+    assert "lock object" in task.result
+    assert task.note is not None
+    assert task.note.startswith("the result is kept as text: result: ")
+    assert "is not a value that BSON can carry" in task.note
+    assert "task a of default is completed; its result is kept as text" in caplog.text
+
+
+def test_a_result_that_is_too_large_completes_the_task_and_is_kept_as_text(make_queue: MakeQueue) -> None:
+    queue = make_queue(max_task_bytes=8_000)
+    queue.new(key="a")
+    queue.run(lambda _: ["ß" * 9_000], burst=True)
+    task = queue.get("a")
+    assert (task.state, task.result[:4], len(task.result)) == (TaskState.COMPLETED, "['ßß", 2_000)
+    assert "at most 8,000 bytes" in (task.note or "")
+
+
+def test_done_gives_a_result_and_what_follows_it(queue: Queue, run: Any) -> None:
+    queue.new({"wanted": "done"}, key="a")
+    run(queue, "follows")
+    assert states(queue) == {"a": "completed", "next": "completed"}
+    assert queue.get("a").result == {"sum": 7}
+
+
+def test_what_follows_a_result_that_cannot_be_stored_is_enqueued(queue: Queue, run: Any) -> None:
+    queue.new({"wanted": "done with a lock"}, key="a")
+    run(queue, "follows")
+    assert states(queue) == {"a": "completed", "next": "completed"}
+    assert "lock object" in queue.get("a").result
+
+
+def test_a_result_with_a_change_that_gives_the_task_up_is_refused(queue: Queue, run: Any) -> None:
+    queue.new({"wanted": "done and passed on"}, key="a")
+    run(queue, "follows")
+    task = queue.get("a")
     assert (task.state, task.attempts) == (TaskState.FAILED, 1)
-    assert task.last_error is not None
-    assert (task.last_error.type, "lock" in task.last_error.message) == ("Fail", True)
-    assert "is not a value that BSON can carry" in task.last_error.message
+    assert "has no place for a result" in (task.note or "")
+
+
+def test_a_result_with_a_refused_change_is_a_failed_attempt(make_queue: MakeQueue) -> None:
+    queue = make_queue(max_retries=0)
+    queue.new(key="taken", queue="other")
+    queue.new(key="a")
+    queue.run(lambda _: Done(7, then=NewTask(key="taken")), burst=True)
+    task = queue.get("a")
+    assert (task.state, task.result) == (TaskState.FAILED, None)
 
 
 def test_a_result_that_is_not_kept_needs_not_be_storable(queue: Queue, run: Any) -> None:
@@ -102,8 +146,9 @@ def test_a_completion_by_hand_may_bring_a_change(queue: Queue) -> None:
     with pytest.raises(DependencyError):
         queue.complete(task, [NewTask(key="a")])
     assert queue.get("a").state is TaskState.RUNNING
-    queue.complete(task, Modification(insert=[NewTask(key="b")]))
+    queue.complete(task, Done("sent", then=Modification(insert=[NewTask(key="b")])))
     assert states(queue) == {"a": "completed", "b": "ready"}
+    assert queue.get("a").result == "sent"
 
 
 def test_one_value_that_follows_two_tasks_is_asked_for_twice(queue: Queue) -> None:

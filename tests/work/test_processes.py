@@ -60,8 +60,6 @@ def test_an_error_is_told_with_the_frames_and_causes_of_the_child(queue: Queue, 
     "name, kind, message",
     [
         ("unpicklable_error", "Unpicklable", "one two"),
-        ("unpicklable_result", "Fail", "result: lock (cannot pickle"),
-        ("result_lost_on_its_way", "Fail", "result: a result (not here)"),
         ("exits", "SystemExit", "enough"),
     ],
 )
@@ -76,7 +74,23 @@ def test_what_cannot_cross_the_pipe_is_told_in_words(
     assert error.message.startswith(message)
 
 
-@pytest.mark.parametrize("kind", ["retry", "snooze", "fail", "stop", "cancel", "move"])
+@pytest.mark.parametrize(
+    "name, text",
+    [
+        ("unpicklable_result", "<unlocked _thread.lock object"),
+        ("result_lost_on_its_way", "a result (not here)"),
+    ],
+)
+def test_a_result_that_cannot_cross_the_pipe_is_kept_as_text(queue: Queue, handlers: Any, name: str, text: str) -> None:
+    key = queue.new(max_retries=0).key
+    run(queue, getattr(handlers, name))
+
+    task = queue.get(key)
+    assert task.state is TaskState.COMPLETED
+    assert task.result.startswith(text)
+
+
+@pytest.mark.parametrize("kind", ["retry", "snooze", "fail", "own", "cancel", "move"])
 def test_signals_steer_a_task_as_they_do_in_threads(queue: Queue, handlers: Any, kind: str) -> None:
     seen = []
     for executor in ("threads", "processes"):

@@ -45,11 +45,26 @@ def decide(
     policy: Policy | None = None,
     cancelled: bool = False,
 ) -> Verdict:
-    """Judge how an attempt ended, and check that a result to be kept can be stored.
+    """Do as `judged`, and raise InvalidTask also when a result to be kept does not fit into its document."""
+    verdict = judged(context, task, outcome, worker, policy=policy, cancelled=cancelled)
+    check_result(context, verdict)
+    return verdict
+
+
+def judged(
+    context: Context,
+    task: Task,
+    outcome: Outcome,
+    worker: str,
+    *,
+    policy: Policy | None = None,
+    cancelled: bool = False,
+) -> Verdict:
+    """Judge how an attempt ended.
 
     `policy` is the queue's policy with the task's own values applied; give it if you have looked it up already.
-    `cancelled` says that a cancel was requested. Raises InvalidTask when a kept result does not fit into its
-    document, or when new tasks are returned together with something else.
+    `cancelled` says that a cancel was requested. Raises InvalidTask when new tasks are returned together with something
+    else.
     """
     options = context.options
     if policy is None:
@@ -59,6 +74,10 @@ def decide(
     if verdict.run_at == now:
         # Without a delay it is due at once, and no sweep waits for the error of the clock.
         verdict = replace(verdict, run_at=context.clock.earliest())
-    if verdict.result is not None and verdict.keep:
-        encoding.checked_result(verdict.result, options.max_task_bytes)
     return verdict
+
+
+def check_result(context: Context, verdict: Verdict) -> None:
+    """Raise InvalidTask when a result to be kept does not fit into its document."""
+    if verdict.result is not None and verdict.keep:
+        encoding.checked_result(verdict.result, context.options.max_task_bytes)

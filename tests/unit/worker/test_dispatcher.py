@@ -105,10 +105,10 @@ def test_a_failure_waits_for_the_backoff_of_its_worker_whatever_that_is(
     assert Wake.SCHEDULED in worker.wakes, "it may be due sooner than all others"
 
 
-def test_a_result_that_cannot_be_stored_fails_the_task_at_once(make_worker: MakeWorker) -> None:
+def test_a_result_that_cannot_be_stored_completes_the_task_as_text(make_worker: MakeWorker) -> None:
     verdict = verdict_of(make_worker(lambda _: {1, 2}, options={"max_retries": 9}))
-    assert (verdict.event, verdict.error.type) == (Event.FAIL, "Fail")
-    assert "is not a value that BSON can carry" in verdict.error.message
+    assert (verdict.event, verdict.result, verdict.error) == (Event.COMPLETE, "{1, 2}", None)
+    assert "is not a value that BSON can carry" in (verdict.note or "")
 
 
 def test_a_result_that_is_not_kept_needs_not_be_storable(make_worker: MakeWorker) -> None:
@@ -274,11 +274,21 @@ def test_an_ending_that_is_refused_is_written_when_the_server_takes_it(make_work
 
 
 @pytest.mark.parametrize("code", [None, *sorted(UNFIT)])
-def test_an_ending_that_no_time_makes_fit_ends_as_a_failure_that_says_so(
-    make_worker: MakeWorker, code: int | None
-) -> None:
-    worker = make_worker(lambda _: "large", options={"max_retries": 3})
+def test_a_result_that_no_time_makes_fit_is_kept_as_text(make_worker: MakeWorker, code: int | None) -> None:
+    worker = make_worker(lambda _: ["large"], options={"max_retries": 3})
     refusal = StorageRefused("too large", code=code)
+    worker.script.reply("finish", refusal, refusal)
+    worker.fetch()
+    worker.executor.run()
+    worker.finish()
+    verdict = worker.script.verdict
+    assert (verdict.event, verdict.result, len(worker.ledger)) == (Event.COMPLETE, "['large']", 0)
+    assert "cannot be stored" in (verdict.note or "")
+
+
+def test_an_ending_without_a_result_that_no_time_makes_fit_ends_as_a_failure(make_worker: MakeWorker) -> None:
+    worker = make_worker(options={"max_retries": 3})
+    refusal = StorageRefused("too large", code=None)
     worker.script.reply("finish", refusal, refusal)
     worker.fetch()
     worker.executor.run()

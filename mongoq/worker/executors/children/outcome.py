@@ -7,11 +7,14 @@ its class may not be importable in the parent, and its traceback cannot be pickl
 from __future__ import annotations
 
 import pickle
+from dataclasses import replace
 from typing import Any, Final, NamedTuple
 
-from mongoq.core.failures import Described, describe
-from mongoq.core.signals import DeadlineExceeded, Interrupted, Signal
-from mongoq.core.verdict import Outcome, Raised, Returned
+from mongoq.core.done import Done
+from mongoq.core.failures import LONGEST_MESSAGE, Described, describe
+from mongoq.core.signals import DeadlineExceeded, Fail, Interrupted, Signal
+from mongoq.core.validation import shortened
+from mongoq.core.verdict import Outcome, Raised, Returned, follow_up_of
 from mongoq.worker.attempt import LiveAttempt
 
 NO_MEMORY: Final = "no memory was left to send the result"
@@ -30,7 +33,7 @@ class Answer(NamedTuple):
 
 
 class Unsent:
-    """Stands for a result that cannot cross the pipe. The finisher refuses it as it refuses what BSON cannot hold."""
+    """Stands for a result that cannot cross the pipe; it is kept as text, as one is that BSON cannot carry."""
 
     def __init__(self, told: str) -> None:
         self._told = told
@@ -48,7 +51,17 @@ def pack_result(value: Any) -> bytes | None:
     except MemoryError:
         raise MemoryError(NO_MEMORY) from None
     except Exception as error:  # noqa: BLE001 -- whatever a user's values raise when they are pickled
-        return pickle.dumps(Unsent(f"{type(value).__name__} ({error})"))
+        return pickle.dumps(_without(value, error))
+
+
+def _without(value: Any, error: Exception) -> Done | Unsent:
+    """What is sent of a result that cannot be pickled. Tasks that follow are never left out: the attempt fails then."""
+    if not isinstance(value, Done):
+        if follow_up_of(value) is not None:
+            raise Fail(f"what the handler returned cannot be sent to its worker: {error}") from error
+        return Unsent(f"{shortened(value, LONGEST_MESSAGE // 2)} ({shortened(error)})")
+    result = value.result
+    return replace(value, result=Unsent(f"{shortened(result, LONGEST_MESSAGE // 2)} ({shortened(error)})"))
 
 
 def unpack_result(packed: bytes | None) -> Outcome:
