@@ -121,7 +121,7 @@ class Queue(_Common, Blocking):
 
     # Workers
     run = working.run
-    start = working.start
+    start = running.blocking.start
     run_once = working.run_once
 
     # By hand
@@ -248,7 +248,7 @@ class AsyncQueue(_Common, Awaited):
 
     # Workers
     run = working.run
-    start = running.start
+    start = running.awaited.start
     run_once = working.run_once
 
     # By hand

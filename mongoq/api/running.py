@@ -1,11 +1,11 @@
-"""Workers in the background of an event loop: `AsyncQueue.start`, and the handle that it returns."""
+"""Workers in the background: `start`, and the handle that it returns on an event loop."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from mongoq.api.base import Base
 from mongoq.api.starting import configured, started
@@ -16,7 +16,7 @@ from mongoq.core.signals import Stop
 from mongoq.core.validation import Duration
 from mongoq.core.waiter import Waiter
 from mongoq.storage.commands import Op
-from mongoq.storage.control import Wait
+from mongoq.storage.control import Loop, Wait
 
 if TYPE_CHECKING:
     from mongoq.worker.handle import WorkerHandle
@@ -122,34 +122,47 @@ class AsyncWorkerHandle(Awaited):
         return handle
 
 
-@verb
-def start(
-    base: Base,
-    handler: Function,
-    *,
-    queues: str | Sequence[str] = "default",
-    where: Mapping[str, Any] | None = None,
-    workers: int | None = None,
-    executor: str | None = None,
-    prefetch: int | None = None,
-    on_dependency_error: str = "retry",
-) -> Op[AsyncWorkerHandle]:
-    """Do as `run` in the background, and return a handle to stop it or wait for it.
+Handle = TypeVar("Handle")
+"""The handle in the queue's own tempo."""
 
-    Coroutine handlers run on the caller's loop. What ended the worker, a handler's `Stop` or a DependencyError, is the
-    handle's `error`. The worker outlives the coroutine that started it: it ends with the handle's `stop`, or with the
-    queue's `close`.
-    """
-    config = configured(
-        base,
-        handler,
-        queues=queues,
-        where=where,
-        workers=workers,
-        executor=executor,
-        prefetch=prefetch,
-        on_dependency_error=on_dependency_error,
-    )
-    ended = Ended()
-    handle = yield from started(base, config, ended.notify)
-    return AsyncWorkerHandle(Running(handle, ended, base.driver))
+
+class Starting(Generic[Handle]):
+    """The verb whose result is a handle of the queue's own tempo."""
+
+    @verb
+    def start(
+        base: Base,
+        handler: Function,
+        *,
+        queues: str | Sequence[str] = "default",
+        where: Mapping[str, Any] | None = None,
+        workers: int | None = None,
+        executor: str | None = None,
+        prefetch: int | None = None,
+        on_dependency_error: str = "retry",
+    ) -> Op[Handle]:
+        """Do as `run` in background threads, and return a handle to stop it or wait for it.
+
+        What ended the worker, a handler's `Stop` or a DependencyError, is the handle's `error`. On an AsyncQueue
+        coroutine handlers run on the caller's loop, and the worker outlives the coroutine that started it: it ends with
+        the handle's `stop`, or with the queue's `close`.
+        """
+        config = configured(
+            base,
+            handler,
+            queues=queues,
+            where=where,
+            workers=workers,
+            executor=executor,
+            prefetch=prefetch,
+            on_dependency_error=on_dependency_error,
+        )
+        ended = Ended()
+        handle: Any = yield from started(base, config, ended.notify)
+        if (yield Loop()) is not None:
+            handle = AsyncWorkerHandle(Running(handle, ended, base.driver))
+        return handle  # type: ignore[no-any-return]
+
+
+blocking: Final = Starting["WorkerHandle"]()
+awaited: Final = Starting[AsyncWorkerHandle]()

@@ -97,13 +97,7 @@ class verb(_Declared[P, T]):  # noqa: N801 -- used as a decorator
     @staticmethod
     def _of_blocking(function: Callable[..., Op[T]]) -> Callable[..., T]:
         def method(self: Blocking, /, *args: Any, **options: Any) -> T:
-            base = self._base
-            try:
-                op = function(base, *args, **options)
-            except TypeError:
-                _suggest(function, self, options)
-                raise
-            result: T = base.driver.run(op)
+            result: T = self._base.driver.run(_operation(function, self, args, options))
             return result
 
         return method
@@ -111,13 +105,7 @@ class verb(_Declared[P, T]):  # noqa: N801 -- used as a decorator
     @staticmethod
     def _of_awaited(function: Callable[..., Op[T]]) -> Callable[..., Coroutine[Any, Any, T]]:
         async def method(self: Awaited, /, *args: Any, **options: Any) -> T:
-            base = self._base
-            try:
-                op = function(base, *args, **options)
-            except TypeError:
-                _suggest(function, self, options)
-                raise
-            result: T = await base.driver.run(op)
+            result: T = await self._base.driver.run(_operation(function, self, args, options))
             return result
 
         return method

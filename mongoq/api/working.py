@@ -1,4 +1,4 @@
-"""Verbs of workers: run a handler for the tasks of some queues, in the foreground, the background or once."""
+"""Verbs of workers in the foreground: run a handler for the tasks of some queues, until it is stopped or once."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from mongoq.storage.operations import queries, schema
 
 if TYPE_CHECKING:
     from mongoq.worker.config import WorkerConfig
-    from mongoq.worker.handle import WorkerHandle
     from mongoq.worker.handlers.signature import Function
 
 
@@ -86,35 +85,6 @@ def run(
     )
     yield from base.read(schema.hello())  # before signals are taken over: it may wait for a server for 10 s
     yield from _run(base, config)
-
-
-@verb
-def start(
-    base: Base,
-    handler: Function,
-    *,
-    queues: str | Sequence[str] = "default",
-    where: Mapping[str, Any] | None = None,
-    workers: int | None = None,
-    executor: str | None = None,
-    prefetch: int | None = None,
-    on_dependency_error: str = "retry",
-) -> Op[WorkerHandle]:
-    """Do as `run` in background threads, and return a handle to stop it or wait for it.
-
-    What ended the worker, a handler's `Stop` or a DependencyError, is the handle's `error`.
-    """
-    config = configured(
-        base,
-        handler,
-        queues=queues,
-        where=where,
-        workers=workers,
-        executor=executor,
-        prefetch=prefetch,
-        on_dependency_error=on_dependency_error,
-    )
-    return (yield from started(base, config, lambda: None))
 
 
 @verb

@@ -8,7 +8,9 @@ from datetime import timedelta
 from typing import Any, TypeVar
 
 import pytest
+from pymongo import MongoClient
 
+from mongoq import Queue
 from mongoq.core.clock import FrozenClock
 from mongoq.core.events import Telemetry
 from mongoq.core.keys import KeyMaker
@@ -165,3 +167,16 @@ def make_store(
 @pytest.fixture
 def store(make_store: Callable[..., Store]) -> Store:
     return make_store()
+
+
+@pytest.fixture
+def queue(server: EmbeddedServer) -> Iterator[Queue]:
+    with Queue(server.uri, namespace=f"t-{secrets.token_hex(4)}") as queue:
+        yield queue
+
+
+@pytest.fixture
+def collection(server: EmbeddedServer, queue: Queue) -> Iterator[Any]:
+    """Give the tasks' collection of `queue`."""
+    with MongoClient[dict[str, Any]](server.uri) as client:
+        yield client["mongoq"][f"{queue.namespace}.tasks"]

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import itertools
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -19,18 +19,6 @@ from mongoq.storage.commands import Op
 from mongoq.storage.control import Transact
 from mongoq.storage.documents import filters, indexes
 from mongoq.storage.operations import bulk, queries, schema, sweep
-
-
-@pytest.fixture
-def queue(server: EmbeddedServer) -> Iterator[Queue]:
-    with Queue(server.uri, namespace=f"t-{secrets.token_hex(4)}") as queue:
-        yield queue
-
-
-@pytest.fixture
-def collection(server: EmbeddedServer, queue: Queue) -> Iterator[Any]:
-    with MongoClient[dict[str, Any]](server.uri) as client:
-        yield client["mongoq"][f"{queue.namespace}.tasks"]
 
 
 def test_the_first_task_of_a_namespace_brings_its_indexes(queue: Queue, collection: Any) -> None:

@@ -2,28 +2,12 @@
 
 from __future__ import annotations
 
-import secrets
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from pymongo import MongoClient
 
 from mongoq import DuplicateTask, IndexMissing, NewTask, Queue, StorageRefused, TaskState
-from mongoq.embedded.server import EmbeddedServer
 from mongoq.storage.documents import indexes
-
-
-@pytest.fixture
-def queue(server: EmbeddedServer) -> Iterator[Queue]:
-    with Queue(server.uri, namespace=f"t-{secrets.token_hex(4)}") as queue:
-        yield queue
-
-
-@pytest.fixture
-def collection(server: EmbeddedServer, queue: Queue) -> Iterator[Any]:
-    with MongoClient[dict[str, Any]](server.uri) as client:
-        yield client["mongoq"][f"{queue.namespace}.tasks"]
 
 
 @pytest.mark.parametrize("many", [False, True])

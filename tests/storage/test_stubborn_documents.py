@@ -3,28 +3,17 @@
 from __future__ import annotations
 
 import logging
-import secrets
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from pymongo import MongoClient
 
 from mongoq import Queue, StorageRefused, TaskState
-from mongoq.embedded.server import EmbeddedServer
 
 
 @pytest.fixture
-def queue(server: EmbeddedServer) -> Iterator[Queue]:
-    with Queue(server.uri, namespace=f"t-{secrets.token_hex(4)}") as queue:
-        yield queue
-
-
-@pytest.fixture
-def collection(server: EmbeddedServer, queue: Queue) -> Iterator[Any]:
+def collection(queue: Queue, collection: Any) -> Any:
     queue.init()
-    with MongoClient[dict[str, Any]](server.uri) as client:
-        yield client["mongoq"][f"{queue.namespace}.tasks"]
+    return collection
 
 
 def by_validator(collection: Any, stubborn: list[str]) -> None:

@@ -2,25 +2,16 @@
 
 from __future__ import annotations
 
-import secrets
-from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from mongoq import ConfigurationError, LeaseLost, Queue, Task, TaskNotFound, TaskState, WrongState
-from mongoq.embedded.server import EmbeddedServer
 from mongoq.storage.documents import filters
 from mongoq.storage.operations import bulk
 
 ACME = {"tenant": "acme"}
-
-
-@pytest.fixture
-def queue(server: EmbeddedServer) -> Iterator[Queue]:
-    with Queue(server.uri, namespace=f"t-{secrets.token_hex(4)}") as queue:
-        yield queue
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -11,21 +10,7 @@ from typing import Any
 from mongoq import Interrupted, Queue, Task, TaskState
 from mongoq.embedded.server import EmbeddedServer
 from mongoq.storage.commands import update_many
-
-
-def spin(task: Task) -> None:
-    """Run Python code for ever, as a handler stuck in a loop does."""
-    end = time.monotonic() + 30
-    while time.monotonic() < end:
-        pass
-
-
-def cooperate(task: Task) -> None:
-    """Stop as soon as it is asked to."""
-    end = time.monotonic() + 30
-    while time.monotonic() < end:
-        task.raise_if_cancelled()
-        threading.Event().wait(0.005)
+from tests.handlers import cooperate, spin
 
 
 def test_a_deadline_ends_a_handler_as_a_failure(queue: Queue, events: Any) -> None:

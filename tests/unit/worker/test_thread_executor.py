@@ -22,22 +22,9 @@ from mongoq.worker.attempt import LiveAttempt
 from mongoq.worker.executors.base import Reports
 from mongoq.worker.executors.threads import ThreadExecutor
 from mongoq.worker.handlers.signature import Handler
+from tests.handlers import cooperate, spin
 
 Make = Callable[..., LiveAttempt]
-
-
-def spin(task: Task) -> None:
-    """Run Python code for ever, as a handler stuck in a loop does."""
-    end = time.monotonic() + 30
-    while time.monotonic() < end:
-        pass
-
-
-def cooperate(task: Task) -> None:
-    """Stop as soon as it is asked to."""
-    end = time.monotonic() + 30
-    while time.monotonic() < end:
-        task.raise_if_cancelled()
 
 
 @pytest.fixture
