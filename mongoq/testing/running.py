@@ -147,7 +147,7 @@ def _advance(base: Base, wanted: ClaimRequest) -> Op[bool]:
         where = {**ours, **state}
         found = yield from base.read(find_one(context.tasks, where, only=[field], sort=[(field, 1)], hint=index))
         if found is not None:
-            due.append(found[field] + after)
+            due.append(fields.value_of(found, field) + after)
     if due:
         clock: Any = context.clock  # a FrozenClock, or one that is moved as it is
         clock.advance(max(0.0, (min(due) - clock.now()).total_seconds()))

@@ -33,7 +33,7 @@ def collection(database: Database[Any], name: str) -> Tasks:
 
 def delete(tasks: Tasks, keys: list[Any], token: str) -> int:
     """End a batch as `keep_completed=0` does."""
-    return tasks.delete_many({"_id": {"$in": keys}, "token": token, "state": "running"}).deleted_count
+    return tasks.delete_many({"_id": {"$in": keys}, "hold.token": token, "state": "running"}).deleted_count
 
 
 def keep(tasks: Tasks, keys: list[Any], token: str) -> int:
@@ -47,8 +47,8 @@ def keep(tasks: Tasks, keys: list[Any], token: str) -> int:
         "last_token": f"{token}/complete",
     }
     return tasks.update_many(
-        {"_id": {"$in": keys}, "token": token, "state": "running"},
-        {"$set": done, "$inc": {"version": 1}, "$unset": {"token": "", "lease_until": "", "lost_leases": ""}},
+        {"_id": {"$in": keys}, "hold.token": token, "state": "running"},
+        {"$set": done, "$inc": {"version": 1}, "$unset": {"hold.token": "", "hold.until": "", "lost_leases": ""}},
     ).modified_count
 
 
@@ -84,15 +84,8 @@ def _claim(tasks: Tasks) -> tuple[list[Any], str] | None:
 
 def _held(token: str) -> dict[str, Any]:
     now = datetime.now(UTC)
-    hold = {
-        "state": "running",
-        "token": token,
-        "worker": "raw",
-        "lease_until": now + timedelta(seconds=30),
-        "started_at": now,
-        "modified_at": now,
-    }
-    return {"$set": hold, "$inc": {"version": 1, "attempts": 1}}
+    hold = {"token": token, "worker": "raw", "started_at": now, "until": now + timedelta(seconds=30)}
+    return {"$set": {"state": "running", "hold": hold}, "$inc": {"version": 1, "attempts": 1}}
 
 
 def insert_many(tasks: Tasks, documents: list[dict[str, Any]]) -> float:

@@ -84,7 +84,7 @@ class Auditor:
         else:
             written = event.get("updateDescription", {}).get("updatedFields", {})
         shift = elapsed() - time.time()
-        known = {name: written[field] for name, field in WRITTEN.items() if field in written}
+        known = {name: value for name, field in WRITTEN.items() if (value := _written(written, field)) is not None}
         facts: dict[str, Any] = {
             name: v.timestamp() + shift if isinstance(v, datetime) else v for name, v in known.items()
         }
@@ -92,3 +92,8 @@ class Auditor:
         self._journal.write("change", **{name: value for name, value in change._asdict().items() if value is not None})
         if change.version is not None:
             self._versions[change.key] = change.version
+
+
+def _written(written: dict[str, Any], field: str) -> Any:
+    """The new value of a field, which an event names by itself or within its sub-document."""
+    return written[field] if field in written else fields.value_of(written, field)

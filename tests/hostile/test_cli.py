@@ -90,9 +90,8 @@ def test_hostile_arguments_are_one_line_and_exit_code_and_store_nothing(fresh: A
 
 def test_no_task_drives_a_terminal_in_any_command(fresh: Any, mongoq: Cli, tally: Any) -> None:
     rows = [*(row.values[0] for row in given()), {"_id": DRIVING, "tags": {DRIVING: DRIVING}, "payload": DRIVING}]
-    rows += [
-        {name: DRIVING} for name in ("queue", "worker", "note", "unique", "token", "moved_from", "result", "progress")
-    ]
+    rows += [{name: DRIVING} for name in ("queue", "hold", "note", "unique", "moved_from", "result", "progress")]
+    rows += [{"hold": {"worker": DRIVING, "token": DRIVING, "until": DRIVING}}]
     rows += [{"errors": [{"type": DRIVING, "message": DRIVING, "traceback": DRIVING, "worker": DRIVING}]}]
     rows += [{"last_error": {"type": DRIVING, "message": DRIVING, "traceback": DRIVING, "worker": DRIVING}}]
     rows += [{"_id": "bad-utf-8", "tags": {DRIVING: {DRIVING: [DRIVING]}}}, {"policy": {DRIVING: DRIVING}}]

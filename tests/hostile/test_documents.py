@@ -39,8 +39,7 @@ WRONG: dict[str, Any] = {
 }
 FIELDS = (
     "queue", "priority", "run_at", "version", "attempts", "uncharged", "retries", "lost_leases", "expires_at", "tags",
-    "payload", "created_at", "policy", "errors", "last_error", "unique", "token", "worker", "lease_until",
-    "cancel_requested",
+    "payload", "created_at", "policy", "errors", "last_error", "unique", "hold", "cancel_requested",
 )  # fmt: skip
 
 
@@ -52,6 +51,12 @@ def nested(depth: int) -> Any:
 
 
 OTHERS: dict[str, dict[str, Any]] = {
+    **{
+        f"{name} of a hold: {kind}": {"hold": {name: value}}
+        for name in ("token", "worker", "started_at", "until")
+        for kind, value in WRONG.items()
+        if value is not GONE
+    },
     "an unknown state": {"state": "queued"},
     "a state that is a number": {"state": 5},
     "a state that is a document": {"state": {"$ne": "x"}},
@@ -77,7 +82,7 @@ OTHERS: dict[str, dict[str, Any]] = {
 }
 
 
-TELLING = ("priority", "version", "attempts", "expires_at", "errors", "token")
+TELLING = ("priority", "version", "attempts", "expires_at", "errors", "hold")
 """The fields that a claim by hand is tried on singly in every run; a worker is tried on all of them at once."""
 
 
@@ -117,7 +122,7 @@ def test_a_claim_by_hand_passes_what_is_no_task(ground: Any, tally: Any, fields:
 
 @pytest.mark.parametrize("state", ["ready", "scheduled", "running"])
 def test_a_worker_passes_all_that_is_no_task(fresh: Any, tally: Any, state: str) -> None:
-    lost = {"lease_until": LONG_AGO, "token": "t", "worker": "w"} if state == "running" else {}
+    lost = {"hold": {"until": LONG_AGO, "token": "t", "worker": "w"}} if state == "running" else {}
     rows = [row.values[0] for row in given()]
     for number, fields in enumerate(rows):
         fresh.collection.insert_one(document_with({"_id": f"bad-{number}", **fields}, state=state, **lost))

@@ -44,7 +44,7 @@ def test_what_a_claim_returns_is_what_is_stored(store: Any) -> None:
     task = store.claim(worker="host:1:x")[0]
 
     assert store.get(task.key) == replace(task, token=None)
-    assert store.document(task.key)["token"] == task.token
+    assert store.document(task.key)["hold"]["token"] == task.token
     assert (task.state, task.attempts, task.worker, task.version) == (TaskState.RUNNING, 1, "host:1:x", 2)
     assert task.lease_until == store.clock.now() + timedelta(seconds=30)
     assert len(task.token or "") == 32
@@ -59,7 +59,7 @@ def test_the_lease_is_the_one_the_task_carries(store: Any) -> None:
     store.new(lease=5)
     by_hand = store.claim_one()
     assert by_hand is not None
-    assert store.document(by_hand.key)["lease_until"] == now + timedelta(seconds=5)
+    assert store.document(by_hand.key)["hold"]["until"] == now + timedelta(seconds=5)
 
 
 def test_a_task_past_its_expiry_is_expired_not_run(store: Any) -> None:

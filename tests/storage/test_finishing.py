@@ -83,7 +83,8 @@ def test_no_ending_leaves_a_hold_behind(store: Any, ending: Outcome) -> None:
     store.end(task, ending)
     document = store.document(task.key)
 
-    assert document.keys().isdisjoint({"token", "lease_until", "lost_leases"})
+    assert "lost_leases" not in document
+    assert document["hold"].keys() == {"worker", "started_at"}
     assert document["last_token"].startswith(f"{task.token}/")
     assert document["version"] == task.version + 1
     assert ("purge_at" in document) == store.get(task.key).finished
@@ -202,7 +203,7 @@ def test_many_endings_of_all_kinds_are_written_together_and_the_lost_are_told(st
         store.new()
     tasks = store.claim(30)
     gone = tasks[7]
-    store.collection.update_one({"_id": gone.key}, {"$set": {"token": "another's"}})
+    store.collection.update_one({"_id": gone.key}, {"$set": {"hold.token": "another's"}})
     verdicts = [
         Verdict(Event.COMPLETE, keep=timedelta(hours=1)),
         Verdict(Event.COMPLETE, result=5, keep=timedelta(hours=1)),

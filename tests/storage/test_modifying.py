@@ -107,7 +107,7 @@ def test_a_holder_gives_up_what_it_sends_elsewhere_uncharged(store: Any, arrival
 
     assert (changed.token, changed.attempts, changed.charged) == (None, 1, 0)
     assert changed.state is (TaskState.SCHEDULED if arrival.get("delay") else TaskState.READY)
-    assert store.document(task.key).keys().isdisjoint({"token", "lease_until"})
+    assert store.document(task.key)["hold"].keys() == {"worker", "started_at"}
     with pytest.raises(LeaseLost):
         store.end(task, Returned())
 

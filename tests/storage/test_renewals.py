@@ -82,7 +82,7 @@ def test_what_was_lost_is_told_beside_what_a_transaction_holds(store: Any) -> No
         store.new(key=key)
     tasks = store.claim(2)
     store.clock.advance(1)
-    store.collection.update_one({"_id": "b"}, {"$set": {"token": "another's"}})
+    store.collection.update_one({"_id": "b"}, {"$set": {"hold.token": "another's"}})
     with held_by_a_transaction(store, "a"), pytest.raises(StorageUnavailable) as blocked:
         store.run(leases.renew_each(store.context, tasks, None))
     assert isinstance(blocked.value.__cause__, LeaseLost)
@@ -162,7 +162,7 @@ def test_a_lease_that_is_brought_back_late_stays_as_a_newer_write_left_it(store:
     op = leases.renew(store.context, claims, LEASE, bring_back=True)
     found = store.run(leases.look(store.context, claims))
     assert isinstance(next(op), Find)
-    command = op.send([{"_id": task.key, "token": task.token, "lease_until": found[claims[0]].until}])
+    command = op.send([{"_id": task.key, "hold": {"token": task.token, "until": found[claims[0]].until}}])
     store.clock.advance(20)
     assert not any(store.run(leases.renew(store.context, claims, LEASE, bring_back=True)))
     assert store.get(task.key).lease_until == store.clock.now() + LEASE
@@ -239,8 +239,8 @@ def test_a_renewal_in_doubt_counts_by_the_word_of_a_majority(store: Any) -> None
     claims = [(task.key, task.token) for task in store.claim(3)]
 
     def fail_over() -> None:
-        store.collection.update_one({"_id": "a"}, {"$set": {"lease_until": store.clock.now() + LEASE}})
-        store.collection.update_one({"_id": "b"}, {"$set": {"token": "another's"}})
+        store.collection.update_one({"_id": "a"}, {"$set": {"hold.until": store.clock.now() + LEASE}})
+        store.collection.update_one({"_id": "b"}, {"$set": {"hold.token": "another's"}})
 
     run = Doubtful(store)
     renewed = run(leases.renew(store.context, claims, timedelta(hours=1)), fail_over)

@@ -76,7 +76,9 @@ def passes(store: Any, by_hand: bool, document: dict[str, Any], field: str) -> N
 
 @pytest.mark.parametrize("state", ["scheduled", "running"])
 def test_a_sweep_passes_it(store: Any, state: str) -> None:
-    store.collection.insert_one(foreign(state=state, lease_until=LONG_AGO, token="t", policy={"lease": SHORT_UUID}))
+    store.collection.insert_one(
+        foreign(state=state, hold={"until": LONG_AGO, "token": "t"}, policy={"lease": SHORT_UUID})
+    )
     store.run(sweep.sweep(store.context))
     good = store.new().key
     assert [task.key for task in (store.claim(5) or store.claim(5))] == [good]

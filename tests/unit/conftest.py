@@ -18,6 +18,9 @@ from mongoq.storage.control import Transact
 from mongoq.storage.documents.decoding import Unread
 from mongoq.worker.attempt import LiveAttempt
 
+HELD = {"token": "token", "worker": "worker", "started_at": "started_at", "lease_until": "until"}
+"""What a document has in its `hold`: the names in a task, and there."""
+
 NOW = FrozenClock().now()
 
 
@@ -65,7 +68,8 @@ def make_document() -> Callable[..., dict[str, Any]]:
             "modified_at": NOW - timedelta(seconds=5),
             "version": 1,
         }
-        return document | fields
+        held = {inner: fields.pop(name) for name, inner in HELD.items() if name in fields}
+        return document | fields | ({"hold": held} if held else {})
 
     return make
 

@@ -53,7 +53,7 @@ def token(monkeypatch: pytest.MonkeyPatch) -> str:
 
 def row(key: str, token: str | None = "mine", worker: str = "me:1:a") -> dict[str, Any]:  # noqa: S107 -- no secret
     """What a look after a claim shows of a task: by default one that the claim holds."""
-    return {"_id": key, "token": token, "worker": worker}
+    return {"_id": key, "hold": {"token": token, "worker": worker}}
 
 
 def theirs(key: str) -> dict[str, Any]:
@@ -76,7 +76,7 @@ def test_a_batch_is_found_by_the_claim_index_and_taken_by_one_guarded_update(
     assert (claim.more, claim.lost) == (False, 0)
     first = claim.tasks[0]
     assert (first.state, first.attempts, first.version, first.worker) == (TaskState.RUNNING, 3, 8, "me:1:a")
-    assert first.token == change["$set"]["token"]
+    assert first.token == change["$set"]["hold"]["token"]
     assert first.lease_until == NOW + timedelta(seconds=30)
     assert claim.tasks[1].attempts == 1
 
@@ -99,7 +99,7 @@ def test_where_some_were_lost_only_a_look_by_the_token_tells_which_are_held(
     found = [make_document(_id=key) for key in "abc"]
     commands, claim = drive(claim_many(context, limit=3), found, matched(1), [theirs("a"), row("b"), theirs("c")])
     look = commands[2]
-    assert commands[1].update["$set"]["token"] == token
+    assert commands[1].update["$set"]["hold"]["token"] == token
     assert look.where == {"_id": {"$in": ["a", "b", "c"]}}
     assert not look.majority, "the update was acknowledged by a majority"
     assert (keys(claim), claim.lost, claim.more) == (["b"], 2, True)
@@ -113,7 +113,7 @@ def test_after_a_lost_reply_the_claim_holds_only_what_a_majority_confirms(
     commands, claim = drive(claim_many(context), found, LOST_REPLY, [], matched(0), shown)
     assert isinstance(commands[3], UpdateMany), "a new primary's majority reads are up to date after a write of its own"
     assert commands[4].majority
-    assert commands[1].update["$set"]["token"] == token
+    assert commands[1].update["$set"]["hold"]["token"] == token
     assert (keys(claim), claim.lost, claim.doubtful) == (["a", "c"], 1, True)
 
 
@@ -125,7 +125,7 @@ def test_what_a_lost_claim_did_not_reach_is_claimed_under_the_same_token(
     held = [row(key) for key in "abc"]
     commands, claim = drive(claim_many(context), found, LOST_REPLY, [{"_id": "b"}], FREE, matched(1), matched(0), held)
     assert commands[4].where["_id"] == "b"
-    assert commands[4].update["$set"]["token"] == commands[1].update["$set"]["token"]
+    assert commands[4].update["$set"]["hold"]["token"] == commands[1].update["$set"]["hold"]["token"]
     assert (keys(claim), claim.lost) == (["a", "b", "c"], 0)
 
 
@@ -269,9 +269,9 @@ def test_a_single_claim_whose_reply_was_lost_is_looked_up_by_its_token(
 ) -> None:
     held = make_document(state="running", token="t", attempts=1)
     commands, task = drive(claim_one(context), LOST_REPLY, matched(0), [held])
-    token = commands[0].update["$set"]["token"]
+    token = commands[0].update["$set"]["hold"]["token"]
     assert commands[2].majority
-    assert commands[2].where == {"state": TaskState.RUNNING, "token": token}
+    assert commands[2].where == {"state": TaskState.RUNNING, "hold.token": token}
     assert task.key == "k1"
 
 
@@ -286,7 +286,7 @@ def test_a_task_with_a_lease_of_its_own_is_held_for_that_long(
 ) -> None:
     held = make_document(state="running", token="t", policy={"lease": 90}, lease_until=NOW + timedelta(seconds=30))
     commands, _ = drive(claim_one(context), held, matched(1))
-    assert commands[1].update == {"$set": {"lease_until": NOW + timedelta(seconds=90)}}
+    assert commands[1].update == {"$set": {"hold.until": NOW + timedelta(seconds=90)}}
 
 
 def test_a_single_claim_tells_until_when_it_holds_the_task(drive: Drive, context: Context, make_document: Make) -> None:

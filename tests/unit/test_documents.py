@@ -164,7 +164,7 @@ def test_an_error_comes_back_as_it_was_told() -> None:
 
 def test_a_task_reads_each_field_into_its_own_place(make_document: Callable[..., dict[str, Any]]) -> None:
     instants = [NOW + timedelta(seconds=n) for n in range(9)]
-    names = ["run_at", "created_at", "modified_at", "started_at", "finished_at", "expires_at", "lease_until"]
+    names = ["run_at", "created_at", "started_at", "modified_at", "finished_at", "expires_at", "lease_until"]
     fields: dict[str, Any] = dict(zip(names, instants, strict=False))
     fields |= {"attempts": 1, "uncharged": 2, "retries": 3, "lost_leases": 4, "version": 5, "priority": 6}
     fields |= {name: name for name in ("queue", "payload", "result", "note", "moved_from", "unique", "worker", "token")}
@@ -182,3 +182,9 @@ def test_an_instant_is_read_back_in_utc() -> None:
 
 def test_a_document_whose_state_is_code_is_none_of_ours(make_document: Any) -> None:
     assert decoding.task_shown(make_document(state=bson.Code("ready")), "ns", NOW) is None
+
+
+def test_a_claim_counts_as_a_change_of_its_task(make_document: Callable[..., dict[str, Any]]) -> None:
+    later = NOW + timedelta(seconds=9)
+    task = decoding.task_from(make_document(started_at=later, modified_at=NOW), "ns", later)
+    assert task.modified_at == later

@@ -62,10 +62,10 @@ def test_endings_of_one_batch_are_written_together(drive: Drive, context: Contex
     endings = [Ended(make_task(_id=key), KEPT) for key in "abc"]
     (update,), done = drive(finish(context, endings), reply(3))
     where, change = update.where, update.update
-    assert where == {"_id": {"$in": ["a", "b", "c"]}, "token": "t1", "state": TaskState.RUNNING}
+    assert where == {"_id": {"$in": ["a", "b", "c"]}, "hold.token": "t1", "state": TaskState.RUNNING}
     assert change["$set"]["state"] == TaskState.COMPLETED
     assert change["$set"]["purge_at"] == NOW + HOUR
-    assert set(change["$unset"]) == {"token", "lease_until", "lost_leases"}
+    assert set(change["$unset"]) == {"hold.token", "hold.until", "lost_leases"}
     assert done.lost == []
 
 
@@ -86,7 +86,7 @@ def test_endings_unlike_each_other_are_written_in_one_round_trip(
     (command,), done = drive(finish(context, endings), 9)
     assert (type(command), command.ordered) == (Bulk, False)
     guards = [write.where for write in command.writes]
-    assert [(named(guard["_id"]), named(guard["token"])) for guard in guards] == [
+    assert [(named(guard["_id"]), named(guard["hold.token"])) for guard in guards] == [
         (["a"], ["t1"]), (["b", "h"], ["t1"]), (["c", "i"], ["t2"]), (["d"], ["t1"]), (["e"], ["t1"]),
         (["f"], ["t1"]), (["g"], ["t1"]),
     ]  # fmt: skip
@@ -121,7 +121,7 @@ def test_an_ending_in_doubt_counts_as_written_only_by_the_word_of_a_majority(
     drive: Drive, context: Context, make_task: Make, verdict: Verdict
 ) -> None:
     endings = [Ended(make_task(_id=key), verdict) for key in "abc"]
-    documents = [{"_id": "c", "token": "t1"}, {"_id": "b", "token": "t9"}]
+    documents = [{"_id": "c", "hold": {"token": "t1"}}, {"_id": "b", "hold": {"token": "t9"}}]
     if verdict is not DELETED:
         documents.append({"_id": "a", "last_token": mark("t1", verdict.event)})
     held = [{"_id": "c"}]
@@ -152,15 +152,15 @@ def test_a_large_result_is_given_the_time_that_it_takes_to_send(
 def test_it_is_recognised_also_where_another_has_claimed_the_task_since(
     drive: Drive, context: Context, make_task: Make
 ) -> None:
-    taken = {"_id": "k1", "token": "t9", "last_token": mark("t1", Event.RELEASE)}
+    taken = {"_id": "k1", "hold": {"token": "t9"}, "last_token": mark("t1", Event.RELEASE)}
     assert drive(finish(context, [Ended(make_task(), RELEASE)]), reply(0), [taken])[1].lost == []
 
 
 @pytest.mark.parametrize(
     "document",
     [
-        {"_id": "k1", "token": "t9"},
-        {"_id": "k1", "token": "t9", "cancel_requested": True},
+        {"_id": "k1", "hold": {"token": "t9"}},
+        {"_id": "k1", "hold": {"token": "t9"}, "cancel_requested": True},
         {"_id": "k1", "last_token": mark("t9", Event.COMPLETE)},
         {"_id": "k1", "last_token": mark("t1", Event.RELEASE)},
         {"_id": "k1"},
@@ -187,7 +187,7 @@ def test_only_where_some_are_missing_they_are_looked_up_and_only_the_lost_are_re
 ) -> None:
     sure = [Ended(make_task(_id="a"), DELETED), Ended(make_task(_id="b"), DELETED)]
     held, gone = Ended(make_task(_id="c"), KEPT), Ended(make_task(_id="d"), KEPT)
-    documents = [{"_id": "c", "last_token": mark("t1", Event.COMPLETE)}, {"_id": "d", "token": "t9"}]
+    documents = [{"_id": "c", "last_token": mark("t1", Event.COMPLETE)}, {"_id": "d", "hold": {"token": "t9"}}]
     short = 3
     commands, done = drive(finish(context, [*sure, held, gone]), short, documents)
     assert commands[1].where == {"_id": {"$in": ["a", "b", "c", "d"]}}
@@ -198,12 +198,12 @@ def test_only_where_some_are_missing_they_are_looked_up_and_only_the_lost_are_re
 def test_a_cancel_request_turns_any_ending_but_a_completion_into_cancelled(
     drive: Drive, context: Context, make_task: Make, verdict: Verdict
 ) -> None:
-    asked = {"_id": "k1", "token": "t1", "cancel_requested": True}
+    asked = {"_id": "k1", "hold": {"token": "t1"}, "cancel_requested": True}
     commands, done = drive(finish(context, [Ended(make_task(), verdict)]), reply(0), [asked], reply(1))
     first = change_of(commands[0]).where if isinstance(commands[0], Bulk) else commands[0].where
     assert first["cancel_requested"] is None
     where, change = commands[2].where, commands[2].update
-    assert where == {"_id": "k1", "token": "t1", "state": TaskState.RUNNING}
+    assert where == {"_id": "k1", "hold.token": "t1", "state": TaskState.RUNNING}
     assert change["$set"]["state"] == TaskState.CANCELLED
     assert change["$set"]["purge_at"] == NOW + timedelta(days=30)
     assert ("$push" in change) == (verdict.error is not None)
@@ -226,7 +226,7 @@ def test_a_cancel_that_overtook_an_ending_whose_reply_was_lost_is_recognised(
 def test_a_task_without_a_token_matches_nothing(drive: Drive, context: Context, make_task: Make) -> None:
     ending = Ended(make_task(token=None), KEPT)
     commands, done = drive(finish(context, [ending]), reply(0), [{"_id": "k1"}])
-    assert commands[0].where["token"] == "-"
+    assert commands[0].where["hold.token"] == "-"
     assert done.lost == [ending]
 
 

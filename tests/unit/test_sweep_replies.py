@@ -41,18 +41,21 @@ def abandoned(make_document: Make, **fields: Any) -> dict[str, Any]:
     [
         (sweep.promote, "run_at", timedelta(0)),
         (sweep.expire, "expires_at", timedelta(0)),
-        (sweep.rescue, "lease_until", filters.SKEW),
+        (sweep.rescue, "hold.until", filters.SKEW),
     ],
 )
 def test_an_idle_sweep_costs_one_find_and_says_when_to_come_back(
     drive: Drive, context: Context, sweep: Any, field: str, slack: timedelta
 ) -> None:
     assert drive(sweep(context), [])[1] == Swept(0, None)
-    assert drive(sweep(context), [{"_id": "k", field: NOW + 5 * SECOND}])[1] == Swept(0, 5 * SECOND + slack)
+    outer, _, inner = field.partition(".")
+    soon = NOW + 5 * SECOND
+    found = {"_id": "k", outer: {inner: soon} if inner else soon}
+    assert drive(sweep(context), [found])[1] == Swept(0, 5 * SECOND + slack)
 
 
 def test_a_lease_is_left_alone_for_a_second_beyond_its_end(drive: Drive, context: Context) -> None:
-    first = {"_id": "k", "lease_until": NOW - SECOND / 2}
+    first = {"_id": "k", "hold": {"until": NOW - SECOND / 2}}
     assert drive(sweep.rescue(context), [first])[1] == Swept(0, SECOND / 2)
 
 
@@ -73,8 +76,8 @@ def test_tasks_lost_with_a_batch_are_refunded_by_one_update_for_each_claim(
     assert swept.moved == 3
     for update, keys, token in zip(commands[2:], ({"$in": ["a", "c"]}, "b"), ("t1", "t2"), strict=True):
         where, change = update.where, update.update
-        assert (where["_id"], where["token"], where["state"]) == (keys, token, TaskState.RUNNING)
-        assert where["lease_until"] == {"$lte": NOW - filters.SKEW}, "its holder may have renewed meanwhile"
+        assert (where["_id"], where["hold.token"], where["state"]) == (keys, token, TaskState.RUNNING)
+        assert where["hold.until"] == {"$lte": NOW - filters.SKEW}, "its holder may have renewed meanwhile"
         assert change["$set"]["state"] == TaskState.READY
         assert change["$inc"] == {"version": 1, "uncharged": 1, "lost_leases": 1}
         assert "last_token" not in change["$set"], "nobody's ending"
@@ -84,7 +87,7 @@ def test_a_suspect_that_is_lost_again_pays_and_waits(drive: Drive, context: Cont
     found = [abandoned(make_document, lost_leases=2, attempts=3, uncharged=2)]
     commands, swept = drive(sweep.rescue(context), found, found, matched(1))
     where, change = commands[2].where, commands[2].update
-    assert where["token"] == "t1"
+    assert where["hold.token"] == "t1"
     assert change["$set"]["state"] == TaskState.SCHEDULED
     assert change["$set"]["run_at"] == NOW + 10 * SECOND
     assert "uncharged" not in change["$inc"]

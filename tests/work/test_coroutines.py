@@ -103,7 +103,7 @@ def test_a_lost_lease_cancels_the_coroutine_and_its_late_ending_is_refused(
     handle = queue.start(handler)
     events.wait("task.started")
     # Another claimant has it now: only the token tells.
-    taken = {"$set": {"token": "another's"}}
+    taken = {"$set": {"hold.token": "another's"}}
     queue._base.driver.run(update_many(f"{queue.namespace}.tasks", {"_id": key}, taken))
     events.wait("task.lease_lost")
     until(lambda: reasons, why="the handler learns it")

@@ -68,7 +68,7 @@ def test_a_lease_that_is_lost_is_told_inside_the_block_and_raised_at_its_end(
 
     def work() -> None:
         with queue.keepalive(tasks) as kept:
-            collection.update_one({"_id": tasks[0].key}, {"$set": {"token": "another's"}})
+            collection.update_one({"_id": tasks[0].key}, {"$set": {"hold.token": "another's"}})
             until(lambda: kept.lost, why="the loss is seen")
             assert kept.lost == (tasks[0].key,)
             assert tasks[0].interruption is Interruption.LEASE_LOST
@@ -163,6 +163,6 @@ def test_what_could_not_be_ended_is_reported_when_it_is_lost(
     with contextlib.suppress(LeaseLost), queue.keepalive(task) as kept:
         with pytest.raises(InvalidTask):
             queue.complete(task, object())
-        collection.update_one({"_id": task.key}, {"$set": {"token": "another's"}})
+        collection.update_one({"_id": task.key}, {"$set": {"hold.token": "another's"}})
         until(lambda: kept.lost, why="the loss is noticed")
     assert kept.lost == (task.key,)

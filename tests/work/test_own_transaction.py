@@ -87,7 +87,7 @@ def test_a_worker_whose_lease_went_to_another_writes_no_row(queue: Queue, orders
 
     handle = queue.start(handler, workers=1)
     assert begun.wait(20)
-    past = {"$set": {"lease_until": queue.time().replace(year=2020)}}
+    past = {"$set": {"hold.until": queue.time().replace(year=2020)}}
     queue._base.driver.connection.database[f"{queue.namespace}.tasks"].update_one({"_id": key}, past)
     queue._base.driver.run(sweep.rescue(queue._base.context))
     other = queue.try_claim()

@@ -96,7 +96,7 @@ def test_a_lost_lease_kills_the_handler_and_nothing_else(
     until((tmp_path / key).exists, timeout=20, why="the handler runs")
     client: MongoClient[Any]
     with MongoClient(server.uri) as client:
-        client["mongoq"][f"{queue.namespace}.tasks"].update_one({"_id": key}, {"$set": {"token": "another's"}})
+        client["mongoq"][f"{queue.namespace}.tasks"].update_one({"_id": key}, {"$set": {"hold.token": "another's"}})
     events.wait("task.lease_lost")
     after = queue.new({"folder": str(tmp_path)}).key
     until(lambda: queue.get(after).finished, timeout=20, why="the next child works")

@@ -60,7 +60,7 @@ def test_a_lost_lease_reaches_the_handler_and_its_result_is_refused(
 
 
 def _give_away(queue: Queue, key: str) -> Any:
-    return update_many(f"{queue.namespace}.tasks", {"_id": key}, {"$set": {"token": "another's"}})
+    return update_many(f"{queue.namespace}.tasks", {"_id": key}, {"$set": {"hold.token": "another's"}})
 
 
 def test_a_stopping_worker_lets_its_handlers_end(queue: Queue, events: Any, gate: Any) -> None:

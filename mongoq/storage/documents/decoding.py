@@ -17,7 +17,7 @@ from mongoq.core.options import POLICY_NAMES, checked_policy
 from mongoq.core.task import Task, TaskError, task_of
 from mongoq.core.validation import Checker
 from mongoq.storage.commands import Document
-from mongoq.storage.documents import fields
+from mongoq.storage.documents import fields, hold
 from mongoq.storage.documents.codec import made_aware
 from mongoq.storage.documents.encoding import size_of
 from mongoq.storage.documents.unreadable import Unreadable
@@ -28,7 +28,6 @@ _TYPES: Final[Mapping[str, Any]] = {
     fields.RUN_AT: datetime,
     fields.EXPIRES_AT: datetime,
     fields.ERRORS: list,
-    fields.TOKEN: str | None,
 }
 _STATES: Final[Mapping[Any, TaskState]] = {state.value: state for state in TaskState}  # the call takes 0.4 µs
 _COUNTS: Final = (fields.ATTEMPTS, fields.UNCHARGED, fields.RETRIES, fields.LOST_LEASES)
@@ -36,11 +35,8 @@ _MOST: Final = 2**62
 """The server can still increment a count up to here within 64 bits."""
 LONG_AGO: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _LEAST: Final[Document] = {fields.QUEUE: "", fields.PRIORITY: 0, fields.RUN_AT: LONG_AGO, fields.VERSION: 0}
-_TEXTS: Final = (fields.QUEUE, fields.TOKEN, fields.WORKER, fields.NOTE, fields.UNIQUE, fields.MOVED_FROM)
-_INSTANTS: Final = (
-    *(fields.RUN_AT, fields.CREATED_AT, fields.MODIFIED_AT, fields.STARTED_AT),
-    *(fields.FINISHED_AT, fields.EXPIRES_AT, fields.LEASE_UNTIL),
-)
+_TEXTS: Final = (fields.QUEUE, fields.NOTE, fields.UNIQUE, fields.MOVED_FROM)
+_INSTANTS: Final = (*(fields.RUN_AT, fields.CREATED_AT, fields.MODIFIED_AT, fields.FINISHED_AT, fields.EXPIRES_AT),)
 _SHOWN: Final[Mapping[str, Any]] = {
     **dict.fromkeys(_TEXTS, str),
     **dict.fromkeys(_INSTANTS, datetime),
@@ -49,8 +45,14 @@ _SHOWN: Final[Mapping[str, Any]] = {
     fields.TAGS: dict,
     fields.POLICY: dict,
     fields.ERRORS: list,
+    fields.HOLD: dict,
 }
 """The type that a field must have to be shown."""
+_USUAL: Final = frozenset({
+    fields.KEY, fields.QUEUE, fields.STATE, fields.PRIORITY, fields.RUN_AT, fields.TAGS, fields.PAYLOAD,
+    fields.CREATED_AT, fields.MODIFIED_AT, fields.UNIQUE, fields.POLICY, fields.VERSION,
+})  # fmt: skip
+"""The fields of a task that was never claimed, and those that may have any value."""
 
 
 def task_from(document: Document, namespace: str, now: datetime) -> Task:
@@ -61,6 +63,10 @@ def task_from(document: Document, namespace: str, now: datetime) -> Task:
     get = document.get
     errors = get(fields.ERRORS)
     policy = get(fields.POLICY)
+    token, worker, started_at, until = hold.read(document)
+    modified_at = get(fields.MODIFIED_AT, LONG_AGO)
+    if started_at is not None and started_at > modified_at:  # a claim writes its instant once
+        modified_at = started_at
     return task_of(
         document[fields.KEY],
         document[fields.QUEUE],
@@ -71,8 +77,8 @@ def task_from(document: Document, namespace: str, now: datetime) -> Task:
         get(fields.TAGS) or {},
         get(fields.PAYLOAD),
         get(fields.CREATED_AT, LONG_AGO),
-        get(fields.MODIFIED_AT, LONG_AGO),
-        get(fields.STARTED_AT),
+        modified_at,
+        started_at,
         get(fields.FINISHED_AT),
         get(fields.EXPIRES_AT),
         get(fields.ATTEMPTS, 0),
@@ -85,9 +91,9 @@ def task_from(document: Document, namespace: str, now: datetime) -> Task:
         get(fields.MOVED_FROM),
         get(fields.UNIQUE),
         policy_from(policy) if policy else {},
-        get(fields.WORKER),
-        get(fields.TOKEN),
-        get(fields.LEASE_UNTIL),
+        worker,
+        token,
+        until,
         get(fields.LOST_LEASES, 0),
         bool(get(fields.CANCEL_REQUESTED)),
         document[fields.VERSION],
@@ -112,7 +118,7 @@ class Unread:
         self._namespace = namespace
         self._read_at = now
         self.key: str = document[fields.KEY]
-        self.token: str | None = get(fields.TOKEN)
+        self.token: str | None = hold.token(document)
         self.lost_leases: int = get(fields.LOST_LEASES, 0)
         self.carried: Mapping[str, Any] = policy_from(policy) if policy else {}
 
@@ -132,6 +138,8 @@ def task_shown(document: Document, namespace: str, now: datetime) -> Task | None
     if type(state) is not str or state not in _STATES:  # bson.Code is a str that cannot be hashed
         return None
     fit = {name: value for name, value in document.items() if isinstance(value, _SHOWN.get(name, object))}
+    if fields.HOLD in fit:
+        fit[fields.HOLD] = hold.shown(fit[fields.HOLD])
     return task_from(_LEAST | fit, namespace, now)
 
 
@@ -140,6 +148,21 @@ def malformed_field(document: Document) -> str | None:
 
     Called before a claim: a claimed document that cannot be decoded would stop its whole queue.
     """
+    get = document.get
+    if (
+        type(document) is dict
+        and document.keys() <= _USUAL
+        and type(document[fields.KEY]) is str
+        and type(get(fields.VERSION)) is type(get(fields.PRIORITY)) is int
+        and type(get(fields.QUEUE)) is str
+        and type(get(fields.RUN_AT)) is datetime
+        and 0 <= document[fields.VERSION] < _MOST
+    ):
+        return None
+    return _malformed_field(document)
+
+
+def _malformed_field(document: Document) -> str | None:
     get = document.get
     if type(document) is Unreadable:
         return document.field
@@ -153,16 +176,11 @@ def malformed_field(document: Document) -> str | None:
     for name in _COUNTS:
         if name in document and not _is_count(document[name]):
             return name
-    for name in (fields.EXPIRES_AT, fields.ERRORS, fields.TOKEN):
-        value = document.get(name)
-        if name in document and (not isinstance(value, _TYPES[name]) or _is_code(value)):
+    for name in (fields.EXPIRES_AT, fields.ERRORS):
+        if name in document and not isinstance(document[name], _TYPES[name]):
             return name
-    return None
-
-
-def _is_code(value: Any) -> bool:
-    """Whether it is a `bson.Code`: a str that cannot be hashed."""
-    return isinstance(value, str) and type(value) is not str
+    unfit = fields.HOLD in document and not hold.well_formed(document[fields.HOLD])
+    return fields.HOLD if unfit else None
 
 
 def _is_count(value: Any) -> bool:

@@ -7,7 +7,8 @@ another program wrote may lack any field but these five.
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 KEY: Final = "_id"
 QUEUE: Final = "queue"
@@ -18,7 +19,6 @@ TAGS: Final = "tags"
 PAYLOAD: Final = "payload"
 CREATED_AT: Final = "created_at"
 MODIFIED_AT: Final = "modified_at"
-STARTED_AT: Final = "started_at"
 FINISHED_AT: Final = "finished_at"
 EXPIRES_AT: Final = "expires_at"
 PURGE_AT: Final = "purge_at"
@@ -26,10 +26,12 @@ ATTEMPTS: Final = "attempts"
 UNCHARGED: Final = "uncharged"
 RETRIES: Final = "retries"
 POLICY: Final = "policy"
-TOKEN: Final = "token"  # noqa: S105 -- the name of a field
+HOLD: Final = "hold"
+TOKEN: Final = "hold.token"  # noqa: S105 -- the name of a field
+WORKER: Final = "hold.worker"
+STARTED_AT: Final = "hold.started_at"
+LEASE_UNTIL: Final = "hold.until"
 LAST_TOKEN: Final = "last_token"  # noqa: S105 -- the name of a field
-WORKER: Final = "worker"
-LEASE_UNTIL: Final = "lease_until"
 LOST_LEASES: Final = "lost_leases"
 VERSION: Final = "version"
 LAST_ERROR: Final = "last_error"
@@ -42,6 +44,14 @@ CANCEL_REQUESTED: Final = "cancel_requested"
 MODIFICATION: Final = "modification"
 MODIFIED_BY: Final = "modified_by"
 DEPENDED: Final = "depended"
+
+
+def value_of(document: Mapping[str, Any], name: str) -> Any:
+    """The value of a field, or of a field of `hold`; None where there is none."""
+    outer, _, inner = name.partition(".")
+    value = document.get(outer)
+    return value.get(inner) if inner and isinstance(value, dict) else value
+
 
 PROOFS: Final = (TOKEN, LAST_TOKEN)
 """Fields that only the holder of a task may read."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from mongoq.core.lifecycle import FINISHED, Event, TaskState
 from mongoq.core.validation import whole_milliseconds
 from mongoq.storage.commands import Document, Update
-from mongoq.storage.documents import encoding, fields
+from mongoq.storage.documents import encoding, fields, hold
 
 if TYPE_CHECKING:
     from mongoq.core.modification import Change
@@ -32,14 +32,7 @@ _TARGET: Final = {
 def claimed(now: datetime, token: str, worker: str, lease: timedelta) -> Update:
     """Claim for `worker` until the lease ends; `attempts` grows here and never shrinks."""
     return {
-        "$set": {
-            fields.STATE: TaskState.RUNNING.value,
-            fields.TOKEN: token,
-            fields.WORKER: worker,
-            fields.LEASE_UNTIL: now + lease,
-            fields.STARTED_AT: now,
-            fields.MODIFIED_AT: now,
-        },
+        "$set": {fields.STATE: TaskState.RUNNING.value, fields.HOLD: hold.made(token, worker, now, lease)},
         "$inc": {fields.ATTEMPTS: 1, fields.VERSION: 1},
     }
 
@@ -194,6 +187,8 @@ def not_depended() -> list[Update]:
 def applied(document: Document, update: Update) -> Document:
     """The document as it is after an update of plain `$set`, `$inc` and `$unset`."""
     after = {name: value for name, value in document.items() if name not in update.get("$unset", ())}
+    if fields.TOKEN in update.get("$unset", ()):
+        after = hold.given_up(after)
     after |= update["$set"]
     return after | {name: after.get(name, 0) + growth for name, growth in update["$inc"].items()}
 

@@ -20,7 +20,7 @@ from mongoq.core.task import Task
 from mongoq.core.verdict import MOST_POISON_WEIGHT, Verdict
 from mongoq.storage.commands import TIME_IS_UP, Document, FindAndUpdate, Op, Update, find_one, update_many
 from mongoq.storage.context import Context
-from mongoq.storage.documents import decoding, fields, filters, indexes, updates
+from mongoq.storage.documents import decoding, fields, filters, hold, indexes, updates
 from mongoq.storage.documents.decoding import Unread
 from mongoq.storage.operations import candidates, sweep
 from mongoq.storage.operations.decide import Ended
@@ -85,9 +85,9 @@ def claim_first(context: Context, wanted: ClaimRequest, *, token: str | None = N
         own = wanted.lease or candidates.lease_of(context, document)
         if own != (wanted.lease or context.options.policy.lease):
             update = updates.shortened(now, own)
-            where = filters.held_until([document[fields.KEY]], [held], document[fields.LEASE_UNTIL])
+            where = filters.held_until([document[fields.KEY]], [held], hold.until(document))
             yield from update_many(context.tasks, where, update)
-            document.update(update["$set"])
+            hold.shorten(document, now + own)
         return Claim([Unread(document, context.namespace, now)], more=True, lost=0)
     return Claim([], more=True, lost=0)
 
@@ -231,21 +231,21 @@ def _take(
 ) -> Op[tuple[dict[str, Document], PartialWrite, int]]:
     """Claim a group; the tasks now held by key, what the write reached, and how many others of its name took."""
     by_key = {document[fields.KEY]: document for document in group}
-    hold = update["$set"]
+    token, worker, *_ = hold.read(update["$set"])
     claimable = partial(filters.claimable, version=version)
     written = yield from update_well_formed(context, list(by_key), claimable, update, time_limit)
     same_worker = 0
     if written.updated < len(group) or written.doubtful:
         if written.doubtful:
-            yield from catch_up(context, hold[fields.TOKEN])
+            yield from catch_up(context, token)
         found = yield from holders(context, list(by_key), majority=written.doubtful)
-        held = held_under(hold[fields.TOKEN], found)
-        others = sum(row.get(fields.WORKER) != hold[fields.WORKER] for row in found)
+        held = held_under(token, found)
+        others = sum(hold.worker(row) != worker for row in found)
         # A missing task was probably finished by this process; one of another worker would still be running.
         same_worker = max(0, len(group) - len(held) - others)
         by_key = {row[fields.KEY]: by_key[row[fields.KEY]] for row in held}
     for document in by_key.values():
-        document.update(hold)
+        document.update(update["$set"])
         for name, growth in update["$inc"].items():
             document[name] = document.get(name, 0) + growth
     return by_key, written, same_worker

@@ -13,7 +13,7 @@ from mongoq.core.task import Task
 from mongoq.core.validation import whole_milliseconds
 from mongoq.storage.commands import Document, Op, find
 from mongoq.storage.context import Context
-from mongoq.storage.documents import fields, filters, updates
+from mongoq.storage.documents import fields, filters, hold, updates
 from mongoq.storage.operations.lost_replies import catch_up
 from mongoq.storage.operations.skip_locked import update_skipping_locked
 
@@ -104,7 +104,7 @@ def look(context: Context, claims: Collection[Claimed], *, majority: bool = Fals
     only = [fields.KEY, fields.TOKEN, fields.CANCEL_REQUESTED, fields.LEASE_UNTIL]
     where = filters.held(*_names(claims))
     found = yield from find(context.tasks, where, only=only, hint="_id_", majority=majority)
-    held = {(document[fields.KEY], document[fields.TOKEN]): _held(document) for document in found}
+    held = {(document[fields.KEY], hold.token(document)): _held(document) for document in found}
     return {claim: held[claim] for claim in claims if claim in held}
 
 
@@ -135,7 +135,7 @@ def renew_each(context: Context, tasks: Sequence[Task], lease: timedelta | None)
 
 
 def _held(document: Document) -> Held:
-    until = document.get(fields.LEASE_UNTIL)
+    until = hold.until(document)
     return Held(bool(document.get(fields.CANCEL_REQUESTED)), until if isinstance(until, datetime) else None)
 
 

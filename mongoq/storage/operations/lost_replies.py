@@ -14,7 +14,7 @@ from mongoq.core.lifecycle import Event
 from mongoq.core.verdict import Verdict
 from mongoq.storage.commands import Document, Op, find, update_many
 from mongoq.storage.context import Context
-from mongoq.storage.documents import fields, filters, indexes, updates
+from mongoq.storage.documents import fields, filters, hold, indexes, updates
 from mongoq.storage.documents.decoding import Unread
 from mongoq.storage.operations.decide import Ended
 
@@ -45,7 +45,7 @@ def holders(context: Context, keys: Sequence[str], *, majority: bool) -> Op[list
 
 def held_under(token: str, found: list[Document]) -> list[Document]:
     """Select the tasks that are held under this token."""
-    return [document for document in found if document.get(fields.TOKEN) == token]
+    return [document for document in found if hold.token(document) == token]
 
 
 def lost_endings(context: Context, endings: list[Ended]) -> Op[list[Ended]]:
@@ -64,7 +64,7 @@ def lost_endings(context: Context, endings: list[Ended]) -> Op[list[Ended]]:
         if document is None:
             if not _may_be_missing(ending):
                 lost.append(ending)
-        elif document.get(fields.TOKEN) == ending.token:
+        elif hold.token(document) == ending.token:
             # A majority read need not show the cancel request yet, so it is not looked at.
             keep = context.options.policy.over(ending.task.policy).keep_failed
             cancel = Verdict(Event.CANCEL, error=ending.verdict.error, keep=keep)

@@ -125,7 +125,7 @@ def _swept(done: PartialWrite, found: list[Document]) -> Swept:
 def _wait(context: Context, where: Filter, field: str, index: str, now: datetime) -> Op[timedelta | None]:
     """Time until the first document by this index is due; the only command of an idle sweep."""
     first = yield from find_one(context.tasks, where, only=[field], sort=[(field, 1)], hint=index)
-    return None if first is None else first[field] - now
+    return None if first is None else fields.value_of(first, field) - now
 
 
 def _rescue(context: Context, found: list[Document], guard: Filter, now: datetime) -> Op[PartialWrite]:

@@ -26,7 +26,7 @@ def _renewed_to_any_end(renewed: Any, *given: Any, **options: Any) -> Any:
     rule="a lease goes back",
 )
 def _held_until_any_end(held_until: Any, *given: Any, **options: Any) -> Any:
-    return without(held_until(*given, **options), "lease_until")
+    return without(held_until(*given, **options), "hold.until")
 
 
 @FAULTS.function(

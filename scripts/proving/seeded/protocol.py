@@ -14,7 +14,7 @@ FAULTS: Final = Faults()
 
 @FAULTS.function("no fence", "mongoq.storage.documents.filters:held", "unit/test_claim_replies.py", rule="no fence")
 def _held_without_token(held: Any, *given: Any, **options: Any) -> Any:
-    return without(held(*given, **options), "token")
+    return without(held(*given, **options), "hold.token")
 
 
 @FAULTS.function(
@@ -180,4 +180,4 @@ def _take_as_if_sent_now(take: Any, claimer: Any, claim: Any, wanted: Any, sent:
     rule="no wait beyond the lease",
 )
 def _lease_over_at_once(lease_over: Any, now: Any) -> Any:
-    return {**lease_over(now), "lease_until": {"$lte": now}}
+    return {**lease_over(now), "hold.until": {"$lte": now}}

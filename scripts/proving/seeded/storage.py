@@ -36,13 +36,13 @@ def _cancel_requested_as_a_version(cancel_requested: Any) -> Any:
     "storage/test_marks.py",
 )
 def _purged_by_lease(indexes: Any) -> Any:
-    return {**indexes, "purge": ([("lease_until", 1)], indexes["purge"][1])}
+    return {**indexes, "purge": ([("hold.until", 1)], indexes["purge"][1])}
 
 
 @FAULTS.function("a hold outlives its ending", "mongoq.storage.documents.updates:ended", "storage/test_finishing.py")
 def _ended_with_token(ended: Any, *given: Any, **options: Any) -> Any:
     update = ended(*given, **options)
-    return {**update, "$unset": without(update["$unset"], "token")}
+    return {**update, "$unset": without(update["$unset"], "hold.token")}
 
 
 @FAULTS.function(

@@ -8,6 +8,7 @@ acts: nothing is purged.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
@@ -173,11 +174,11 @@ class Memory:
             return 0
         undo.append(lambda: [collection.replace_one(_key(old), old, upsert=True) for old in before])
         try:
-            if isinstance(update, list):
-                for old in before:
+            for old in before:
+                if isinstance(update, list):
                     collection.replace_one(_key(old), self._piped(old, update))
-            else:
-                collection.update_many(where if many else _key(before[0]), update)
+                else:  # each gets its own copy, which a later update of a sub-document changes in place
+                    collection.update_one(_key(old), copy.deepcopy(update))
         except (TypeError, AttributeError, OperationFailure) as error:
             undo.pop()()
             raise StorageRefused("mongomock refused: a field is of another type", code=TYPE_MISMATCH) from error

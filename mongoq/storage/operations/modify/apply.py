@@ -22,7 +22,7 @@ from mongoq.core.modification import Change, Modification, Modified, TaskRef
 from mongoq.storage.commands import Bulk, Changing, Document, InsertMany, Op, Removing, Update, find, update_many
 from mongoq.storage.context import Context
 from mongoq.storage.control import Transact
-from mongoq.storage.documents import decoding, encoding, fields, filters, updates
+from mongoq.storage.documents import decoding, encoding, fields, filters, hold, updates
 from mongoq.storage.operations.modify import conflicts
 from mongoq.storage.operations.modify.plan import Insertion, Plan, prepared
 from mongoq.storage.refusals import KeyTaken, PartlyWritten
@@ -172,7 +172,7 @@ def _modified(context: Context, plan: Plan, inserted: list[Document], changed: l
     tasks = []
     for document in changed:
         mine = conflicts.is_mine(document, refs[document[fields.KEY]])
-        shown = document if mine else {name: value for name, value in document.items() if name != fields.TOKEN}
+        shown = document if mine else hold.without_token(document)
         tasks.append(decoding.task_from(shown, context.namespace, plan.now))
     made = [decoding.task_from(document, context.namespace, plan.now) for document in inserted]
     return Modified(tuple(made), tuple(tasks))

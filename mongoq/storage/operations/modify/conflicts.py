@@ -10,7 +10,7 @@ from mongoq.core.lifecycle import Event, TaskState, sources
 from mongoq.core.modification import TaskRef
 from mongoq.storage.commands import Document, Op, find
 from mongoq.storage.context import Context
-from mongoq.storage.documents import fields, filters, indexes
+from mongoq.storage.documents import fields, filters, hold, indexes
 from mongoq.storage.operations.modify.plan import Plan
 
 _LIVE: Final = sources(Event.CHANGE)
@@ -70,7 +70,7 @@ def refusal(
             missing.append(Conflict(ref.key, role, f"{why}{perhaps}"))
         elif document is not None and _held_by_another(document, ref, plan.now):
             mine = "" if ref.token else "; if that is you, name the task that your claim brought, or tasks(mine=True)"
-            claimed.append(Conflict(ref.key, role, f"{document.get(fields.WORKER)} holds it{mine}"))
+            claimed.append(Conflict(ref.key, role, f"{hold.worker(document)} holds it{mine}"))
     skipped = {insertion.key for insertion in plan.insertions if insertion.new.on_conflict == "skip"}
     if missing or claimed or taken.keys() - skipped:
         return DependencyError(missing, claimed, list(taken.values()))
@@ -91,10 +91,10 @@ def _gone(document: Document | None, role: Role, ref: TaskRef) -> str | None:
 def _held_by_another(document: Document, ref: TaskRef, now: datetime) -> bool:
     if document.get(fields.STATE) != TaskState.RUNNING or is_mine(document, ref):
         return False
-    until = document.get(fields.LEASE_UNTIL)
+    until = hold.until(document)
     return not (isinstance(until, datetime) and until <= now - filters.SKEW)
 
 
 def is_mine(document: Document, ref: TaskRef) -> bool:
     """Whether `ref` has the token of the claim that holds the task."""
-    return ref.token is not None and document.get(fields.TOKEN) == ref.token
+    return ref.token is not None and hold.token(document) == ref.token
