@@ -9,9 +9,10 @@ from typing import Any, Final, Generic
 from mongoq.api.base import Base
 from mongoq.api.streaming import stream
 from mongoq.api.verb import verb
+from mongoq.core.errors import InvalidTask
 from mongoq.core.new_task import NewTask, each
 from mongoq.core.task import Task
-from mongoq.core.validation import UNSET, Duration, Unset
+from mongoq.core.validation import UNSET, Checker, Duration, Unset
 from mongoq.storage.commands import Op
 from mongoq.storage.control import Measure
 from mongoq.storage.drivers.sessions import AwaitedSession, BlockingSession, Session
@@ -26,7 +27,7 @@ class Producing(Generic[Session]):
     @verb
     def new(
         base: Base,
-        tags: Mapping[str, Any] | None = None,
+        tags: Mapping[str, Any] | NewTask | None = None,
         *,
         key: str | None = None,
         on_conflict: str = "error",
@@ -52,7 +53,8 @@ class Producing(Generic[Session]):
         `on_conflict="skip"`, and there is one task.
 
         Args:
-            tags: the task's parameters: names `[A-Za-z][A-Za-z0-9_]*`, values that BSON can carry; at most 64.
+            tags: the task's parameters: names `[A-Za-z][A-Za-z0-9_]*`, values that BSON can carry; at most 64. Or a
+                whole `NewTask`, which has its options already.
             key: its identifier, up to 512 characters. Default: a generated one, ordered by time.
             on_conflict: `"error"` raises DuplicateTask where the key or the `unique` value is taken, `"skip"`
                 returns the task that has it. A key is taken as long as its task is kept.
@@ -73,8 +75,8 @@ class Producing(Generic[Session]):
             InvalidTask: something is not acceptable; it lists everything, and nothing was written.
             DuplicateTask: the key or the `unique` value is taken.
         """
-        task = NewTask(
-            tags={} if tags is None else tags, key=key, queue=queue, priority=priority, delay=delay, run_at=run_at,
+        task = _whole(
+            tags, key=key, queue=queue, priority=priority, delay=delay, run_at=run_at,
             expires_at=expires_at, payload=payload, unique=unique, on_conflict=on_conflict,
             max_retries=max_retries, backoff=backoff, deadline=deadline, lease=lease, keep_completed=keep_completed,
             keep_failed=keep_failed,
@@ -175,6 +177,18 @@ class Producing(Generic[Session]):
 
 blocking: Final = Producing[BlockingSession]()
 awaited: Final = Producing[AwaitedSession]()
+
+
+def _whole(tags: Mapping[str, Any] | NewTask | None, **options: Any) -> NewTask:
+    """The task of a call of `new`: of tags and options, or one that was made before."""
+    if not isinstance(tags, NewTask):
+        return NewTask(tags={} if tags is None else tags, **options)
+    if NewTask(**options) != NewTask():
+        checker = Checker(InvalidTask)
+        checker.refuse("tags", tags, "a NewTask beside other options: give these to the NewTask")
+        checker.finish()
+    tags.check_again()
+    return tags
 
 
 def _streamed(

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import functools
+import sys
+import warnings
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from operator import attrgetter
 from typing import Any, Final
@@ -102,6 +105,19 @@ class NewTask:
         return checked
 
 
+OPTION_NAMES: Final = frozenset(item.name for item in fields(NewTask) if item.init)
+
+
+@functools.lru_cache
+def warn_of_option(name: str) -> None:
+    """Warn that a tag has the name of an option, once for each name: `new({"priority": 9})` sets no priority."""
+    text = f"{name!r} is an option of a task, and was given as a tag: new(tags, {name}=...) sets the option"
+    frame, depth = sys._getframe(1), 2  # noqa: SLF001 -- the line to be named is the caller's, outside of mongoq
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("mongoq."):
+        frame, depth = frame.f_back, depth + 1
+    warnings.warn(text, UserWarning, stacklevel=depth)
+
+
 def each(items: Iterable[Tags | NewTask], common: Mapping[str, Any]) -> Iterator[tuple[NewTask, Tags]]:
     """Check the items, and yield the options and tags of each; `common` are the options of items that are tags only.
 
@@ -164,5 +180,10 @@ def _check_all(items: Iterable[Tags | NewTask]) -> None:
 
 def _check_tags(checker: Checker, tags: Tags) -> None:
     checker.tags("tags", tags)
-    if isinstance(tags, Mapping) and len(tags) > MOST_TAGS:
+    if type(tags) is not dict and not isinstance(tags, Mapping):
+        return
+    if len(tags) > MOST_TAGS:
         checker.refuse("tags", f"{len(tags)} tags", f"at most {MOST_TAGS} tags")
+    if not OPTION_NAMES.isdisjoint(tags):
+        for name in sorted(OPTION_NAMES & tags.keys()):
+            warn_of_option(name)

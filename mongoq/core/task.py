@@ -1,12 +1,13 @@
-"""A task, its errors and its live attempt, as frozen values."""
+"""A task, as a frozen value."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, make_dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
+from mongoq.core.attempt import Attempt, TaskError
 from mongoq.core.keys import KeyMaker
 from mongoq.core.lifecycle import FINISHED, TaskState
 from mongoq.core.signals import DeadlineExceeded, Interrupted, Interruption
@@ -14,37 +15,9 @@ from mongoq.core.validation import UNSET, Duration, Unset, shortened, suggesting
 
 if TYPE_CHECKING:
     from mongoq.core.modification import Change, TaskRef
+    from mongoq.core.new_task import NewTask
 
 __all__ = ["Attempt", "Task", "TaskError", "TaskState"]
-
-
-@dataclass(frozen=True, slots=True)
-class TaskError:
-    """Why one attempt did not complete."""
-
-    type: str
-    """The name of the exception's class, or `WorkerLost` when the worker vanished."""
-    message: str
-    """The exception's text, at most 2,000 characters."""
-    traceback: str
-    """The end of the traceback, at most 8,000 characters; empty when there was none."""
-    at: datetime
-    """When the attempt ended, server time."""
-    attempt: int
-    """The number of the attempt, counted from 1."""
-    worker: str
-    """The worker: `host:pid:random`."""
-
-
-class Attempt(Protocol):
-    """The live side of a task that a handler is running."""
-
-    @property
-    def interruption(self) -> Interruption | None:
-        """Why the handler should stop; None: it should not."""
-
-    def time_left(self) -> float | None:
-        """Seconds until the handler should stop: at its deadline, the end of its lease, or of a shutdown's grace."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -64,7 +37,7 @@ class Task:
     run_at: datetime
     """It is not claimed before this instant. Among equal priorities the earlier `run_at` is claimed first."""
     tags: Mapping[str, Any]
-    """Its parameters."""
+    """Its parameters; read-only."""
     payload: Any
     """A further value of any kind; None: there is none."""
     created_at: datetime
@@ -169,6 +142,48 @@ class Task:
     def as_depend(self) -> TaskRef:
         """The same as `ref`, for `modify(depend=[...])`."""
         return self.ref
+
+    def again(self, **changes: Any) -> NewTask:
+        """Make a new task with the tags, payload, queue, priority, `unique` value and policy of this one.
+
+        `changes` are options of `NewTask`, each in place of the old value: `task.again(priority=9, delay=60)`. The key
+        is a fresh one, and it is due now and expires as the queue says, unless `changes` say otherwise. Give it to
+        `queue.new`, `new_many` or `modify(insert=[...])`, or return it from a handler.
+
+        Raises:
+            InvalidTask: a value is not acceptable.
+            TypeError: `NewTask` has no such option.
+        """
+        from mongoq.core import task_dict  # noqa: PLC0415 -- as above
+
+        return task_dict.again(self, changes)
+
+    def to_dict(self, *, token: bool = False) -> dict[str, Any]:
+        """Make a dict of all fields, in types that JSON carries: `Task.from_dict` makes the same task of it.
+
+        Instants are ISO 8601 in UTC. What JSON has no type for, in tags, payload and result, is written as in MongoDB's
+        Extended JSON, such as `{"$date": ...}` and `{"$oid": ...}`.
+
+        Args:
+            token: with the proof of the claim: who reads it may end the task. Default: without.
+
+        Raises:
+            InvalidTask: a value has no form in JSON (a rare BSON type); its path is named.
+        """
+        from mongoq.core import task_dict  # noqa: PLC0415 -- as above
+
+        return task_dict.to_dict(self, token=token)
+
+    @staticmethod
+    def from_dict(values: Mapping[str, Any]) -> Task:
+        """Make the task of a `to_dict`, also of one that has been JSON in between.
+
+        Raises:
+            InvalidTask: a field is unknown, missing or of a wrong type; it lists all.
+        """
+        from mongoq.core import task_dict  # noqa: PLC0415 -- as above
+
+        return task_dict.from_dict(values)
 
     @property
     def age(self) -> timedelta:

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from mongoq.core.clock import FrozenClock
 from mongoq.core.lifecycle import FINISHED, TaskState
+from mongoq.core.read_only import ReadOnly
 from mongoq.core.task import Attempt, Task, TaskError
 from mongoq.core.validation import UNSET, Unset
 
@@ -57,13 +58,13 @@ def make_task(
     held = stands is TaskState.RUNNING
     begun = held or stands in FINISHED
     return Task(
-        key=key, queue=queue, namespace=namespace, state=stands, priority=priority, tags=dict(tags or {}),
+        key=key, queue=queue, namespace=namespace, state=stands, priority=priority, tags=ReadOnly(tags or {}),
         payload=payload, run_at=run_at or now, created_at=created_at or now, modified_at=modified_at or now,
         started_at=_or(started_at, now if begun else None),
         finished_at=_or(finished_at, now if stands in FINISHED else None),
         expires_at=expires_at, attempts=int(begun) if attempts is None else attempts, uncharged=uncharged,
         retries=retries, last_error=errors[-1] if errors else None, errors=errors, result=result, note=note,
-        moved_from=moved_from, unique=unique, policy=dict(policy or {}),
+        moved_from=moved_from, unique=unique, policy=ReadOnly(policy or {}),
         worker=_or(worker, "host:1:test" if begun else None), token=_or(token, "token" if held else None),
         lease_until=_or(lease_until, now + LEASE if held else None), lost_leases=lost_leases,
         cancel_requested=cancel_requested, version=version, read_at=now, attempt=attempt,

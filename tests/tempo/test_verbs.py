@@ -47,6 +47,19 @@ def test_an_enqueue_tells_what_is_wrong_with_it(queue: Face) -> None:
         queue.new({"1": 1})
 
 
+def test_a_whole_new_task_is_enqueued_with_its_own_options(queue: Face) -> None:
+    old = queue.new(NewTask({"n": 1}, key="a", priority=3, queue="mail", delay=60))
+    assert (old.key, old.priority, old.queue, old.state, old.tags) == ("a", 3, "mail", TaskState.SCHEDULED, {"n": 1})
+    made = queue.new(old.again(priority=4))
+    assert (made.priority, made.queue, made.state, made.tags) == (4, "mail", TaskState.READY, {"n": 1})
+    with pytest.raises(InvalidTask, match=r"tags: NewTask.* beside other options"):
+        queue.new(NewTask(), priority=1)
+    changed = NewTask({"n": 1})
+    changed.tags["$n"] = 1  # type: ignore[index]
+    with pytest.raises(InvalidTask, match="tags name"):
+        queue.new(changed)
+
+
 def test_many_are_enqueued_over_several_chunks(queue: Face) -> None:
     made = queue.new_many({"n": n} for n in range(2_500))
     assert [task.tags["n"] for task in made] == list(range(2_500))

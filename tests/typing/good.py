@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import assert_type
+from typing import Any, assert_type
 
 from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorClientSession, AsyncIOMotorDatabase
 from pymongo import AsyncMongoClient, MongoClient
@@ -118,6 +118,9 @@ def operate(queue: Queue) -> None:
     assert_type(queue.move_all("elsewhere", queue="pages"), int)
     assert_type(queue.purge(older_than=timedelta(days=7)), int)
     assert_type(queue.update("key", priority=9), Task)
+    assert_type(queue.new(NewTask()), Task)
+    assert_type(queue.get("key").again(priority=1), NewTask)
+    assert_type(queue.get("key").to_dict(), dict[str, Any])
     assert_type(queue.rerun("key"), Task)
     assert_type(queue.rerun_all(queue="pages"), int)
     assert_type(queue.redrive("pages/err"), int)

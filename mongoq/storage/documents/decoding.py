@@ -14,6 +14,7 @@ from typing import Any, Final
 from mongoq.core.backoff import from_spec
 from mongoq.core.lifecycle import TaskState
 from mongoq.core.options import POLICY_NAMES, checked_policy
+from mongoq.core.read_only import EMPTY, ReadOnly
 from mongoq.core.task import Task, TaskError, task_of
 from mongoq.core.validation import Checker
 from mongoq.storage.commands import Document
@@ -67,6 +68,7 @@ def task_from(document: Document, namespace: str, now: datetime) -> Task:
     modified_at = get(fields.MODIFIED_AT, LONG_AGO)
     if started_at is not None and started_at > modified_at:  # a claim writes its instant once
         modified_at = started_at
+    tags = get(fields.TAGS)
     return task_of(
         document[fields.KEY],
         document[fields.QUEUE],
@@ -74,7 +76,7 @@ def task_from(document: Document, namespace: str, now: datetime) -> Task:
         _STATES.get(document[fields.STATE]) or TaskState(document[fields.STATE]),
         document[fields.PRIORITY],
         document[fields.RUN_AT],
-        get(fields.TAGS) or {},
+        ReadOnly(tags) if tags.__class__ is dict else tags or EMPTY,
         get(fields.PAYLOAD),
         get(fields.CREATED_AT, LONG_AGO),
         modified_at,
@@ -90,7 +92,7 @@ def task_from(document: Document, namespace: str, now: datetime) -> Task:
         get(fields.NOTE),
         get(fields.MOVED_FROM),
         get(fields.UNIQUE),
-        policy_from(policy) if policy else {},
+        policy_from(policy) if policy else EMPTY,
         worker,
         token,
         until,
@@ -225,7 +227,7 @@ def _policy_from(items: tuple[tuple[str, Any], ...]) -> Mapping[str, Any]:
         checked = checked_policy(checker, {name: given})
         if not checker.faults:
             carried |= checked
-    return carried
+    return ReadOnly(carried)
 
 
 def error_from(document: Any) -> TaskError | None:
