@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from mongoq.api.base import Base
-from mongoq.storage.drivers.awaiting import called
+from mongoq.storage.drivers.awaited.awaiting import called
 
 
 async def close(base: Base) -> None:

@@ -21,14 +21,12 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, NamedTuple
-
-import pymongo
-from pymongo.errors import OperationFailure, PyMongoError
+from typing import NamedTuple
 
 from mongoq.core.errors import StorageUnavailable
 from mongoq.embedded import guardian
 from mongoq.embedded.guardian import Home, try_lock
+from mongoq.storage.drivers.replica_set import made_primary
 
 __all__ = ["Running", "bring_up", "pause"]
 
@@ -36,7 +34,6 @@ LIMIT_SECONDS = 60.0
 """Seconds that a start may take, recovery after a crash included."""
 
 _STARTS = 3
-_NOT_YET_INITIALIZED, _ALREADY_INITIALIZED = 94, 23
 _TAKEN = "Address already in use"
 _log = logging.getLogger("mongoq.embedded")
 
@@ -176,53 +173,12 @@ def _is_free(port: int) -> bool:
 
 
 def _is_ready(home: Home, port: int) -> bool:
-    """Initiate or reconfigure the server if needed; True when it is a writable primary."""
+    """Whether the folder's server is a writable primary, after what it takes to make it one."""
     try:
         socket.create_connection(("127.0.0.1", port), timeout=1).close()
     except OSError:
         return False
-    client: pymongo.MongoClient[dict[str, Any]]
-    with pymongo.MongoClient(
-        _address(port), directConnection=True, serverSelectionTimeoutMS=500, socketTimeoutMS=5000
-    ) as client:
-        try:
-            options = client.admin.command("getCmdLineOpts")
-            if options["parsed"].get("storage", {}).get("dbPath") != str(home.data):
-                return False
-            return _step_to_primary(client, _address(port))
-        except PyMongoError as error:
-            _log.debug("mongod is not ready: %s", error)
-            return False
-
-
-def _step_to_primary(client: pymongo.MongoClient[dict[str, Any]], address: str) -> bool:
-    """Initiate the replica set if there is none, and correct its address if that is another."""
-    while not client.admin.command("hello").get("isWritablePrimary"):
-        try:
-            config = client.admin.command("replSetGetConfig")["config"]
-            member = config["members"][0]
-            if member["host"] != address:
-                member["host"] = address
-                config["version"] += 1
-                client.admin.command("replSetReconfig", config, force=True)
-        except OperationFailure as error:
-            if error.code != _NOT_YET_INITIALIZED:
-                raise
-            _initiate(client, address)
-        pause()
-    return True
-
-
-def _initiate(client: pymongo.MongoClient[dict[str, Any]], address: str) -> None:
-    try:
-        client.admin.command("replSetInitiate", {"_id": "rs", "members": [{"_id": 0, "host": address}]})
-    except OperationFailure as error:
-        if error.code != _ALREADY_INITIALIZED:  # mongod is still reading its configuration
-            raise
-
-
-def _address(port: int) -> str:
-    return f"127.0.0.1:{port}"
+    return made_primary(f"127.0.0.1:{port}", str(home.data), pause)
 
 
 def _log_text(home: Home) -> str:

@@ -22,8 +22,8 @@ from mongoq.core.events import Telemetry
 from mongoq.core.keys import KeyMaker
 from mongoq.core.options import checked_options
 from mongoq.storage.context import Context
-from mongoq.storage.drivers.async_connection import AsyncConnection
-from mongoq.storage.drivers.asyncio import AsyncDriver
+from mongoq.storage.drivers.awaited.connection import AsyncConnection
+from mongoq.storage.drivers.awaited.driver import AsyncDriver
 from mongoq.storage.drivers.blocking import BlockingDriver
 from mongoq.storage.drivers.connection import Connection
 from mongoq.storage.operations import enqueue

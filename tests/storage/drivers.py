@@ -14,12 +14,12 @@ from motor.motor_asyncio import AsyncIOMotorClient
 
 from mongoq.core.clock import FrozenClock, ServerClock
 from mongoq.core.events import Telemetry
-from mongoq.storage.drivers.async_connection import connect_async
-from mongoq.storage.drivers.asyncio import AsyncDriver
+from mongoq.storage.drivers.awaited.connection import connect_async
+from mongoq.storage.drivers.awaited.driver import AsyncDriver
+from mongoq.storage.drivers.awaited.motor import MotorDriver, connect_motor
 from mongoq.storage.drivers.blocking import BlockingDriver
 from mongoq.storage.drivers.connection import SETTINGS, connect
 from mongoq.storage.drivers.mongomock.driver import AsyncMemoryDriver, MemoryDriver
-from mongoq.storage.drivers.motor import MotorDriver, connect_motor
 
 BLOCKING: Final = "blocking"
 ASYNCIO: Final = "asyncio"

@@ -20,7 +20,7 @@ from pymongo.errors import AutoReconnect
 
 from mongoq import AsyncQueue, NewTask, QueueClosed, StorageUnavailable, Task
 from mongoq.embedded.server import EmbeddedServer, open_embedded
-from mongoq.storage.drivers.async_connection import _CLOSING, AsyncConnection
+from mongoq.storage.drivers.awaited.connection import _CLOSING, AsyncConnection
 from proving.tempos import LoopThread, eventually
 
 LONGEST_GAP = 0.5

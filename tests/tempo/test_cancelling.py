@@ -12,7 +12,7 @@ import pytest
 from pymongo import MongoClient
 
 from mongoq import AsyncQueue, NewTask, Task, TaskState
-from mongoq.storage.drivers.asyncio import AsyncDriver
+from mongoq.storage.drivers.awaited.driver import AsyncDriver
 from proving.tempos import eventually
 
 pytestmark = [

@@ -29,7 +29,7 @@ from mongoq import (
     TaskNotFound,
     TaskState,
 )
-from mongoq.storage.drivers.async_connection import beside, settings_beside
+from mongoq.storage.drivers.awaited.connection import beside, settings_beside
 from proving.tempos import LoopThread
 
 with warnings.catch_warnings():  # Motor is deprecated, and may say so

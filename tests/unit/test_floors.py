@@ -106,7 +106,7 @@ def test_imports_point_down_or_sideways() -> None:
 def test_the_driver_is_imported_only_under_storage() -> None:
     for module, tree in MODULES.items():
         roots = {imported.partition(".")[0] for imported, _ in imports_of(tree)}
-        if not module.startswith(("mongoq.storage", "mongoq.embedded")):
+        if not module.startswith("mongoq.storage"):
             assert not roots & {"pymongo", "bson", "motor", "gridfs"}, module
 
 
@@ -166,7 +166,7 @@ def test_field_names_are_written_in_one_file() -> None:
 
 def test_operators_of_mongodb_are_written_only_under_storage() -> None:
     for path, tree in TREES.items():
-        if not room(path).startswith(("storage/", "embedded/")):
+        if not room(path).startswith("storage/"):
             found = [text for text in literals_of(tree) if text[:1] == "$" and text[1:2].isalpha()]
             assert not found, room(path)
 

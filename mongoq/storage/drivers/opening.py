@@ -7,8 +7,8 @@ from typing import Any
 
 from mongoq.core.clock import Clock
 from mongoq.core.events import Telemetry
-from mongoq.storage.drivers.async_connection import connect_async
-from mongoq.storage.drivers.asyncio import AsyncDriver
+from mongoq.storage.drivers.awaited.connection import connect_async
+from mongoq.storage.drivers.awaited.driver import AsyncDriver
 from mongoq.storage.drivers.blocking import BlockingDriver
 from mongoq.storage.drivers.connection import connect
 
@@ -30,7 +30,7 @@ def open_driver(target: Any, clock: Clock, telemetry: Telemetry, *, awaited: boo
         driver = BlockingDriver(connect(target), clock, telemetry)
         return driver, lambda: driver
     if "motor" in kinds:
-        from mongoq.storage.drivers.motor import MotorDriver, connect_motor  # noqa: PLC0415 -- see above
+        from mongoq.storage.drivers.awaited.motor import MotorDriver, connect_motor  # noqa: PLC0415 -- see above
 
         connection = connect_motor(target, blocking)
         return MotorDriver(connection, clock, telemetry), lambda: _engine(connection, clock, telemetry)

@@ -18,8 +18,8 @@ from mongoq.core.errors import ConfigurationError, Fault, StorageRefused, Unsupp
 from mongoq.core.events import Telemetry
 from mongoq.storage.commands import Command
 from mongoq.storage.control import Apart, Call, Hello, Join, Loop, OpenTransaction, Pause, Start, Wait, Watch
-from mongoq.storage.drivers.async_connection import AsyncConnection
-from mongoq.storage.drivers.asyncio import AsyncDriver
+from mongoq.storage.drivers.awaited.connection import AsyncConnection
+from mongoq.storage.drivers.awaited.driver import AsyncDriver
 from mongoq.storage.drivers.blocking import BlockingDriver
 from mongoq.storage.drivers.connection import Connection
 from mongoq.storage.drivers.mongomock.collections import Memory, Undo

@@ -16,9 +16,9 @@ from mongoq.core.errors import ConfigurationError, Fault, MongoqError, Unsupport
 from mongoq.core.events import Telemetry
 from mongoq.storage.commands import Command, Op
 from mongoq.storage.control import Apart, Call, Entered, Join, Loop, Next, Pause, Start, Unwatch, Wait, Watch
-from mongoq.storage.drivers.async_connection import AsyncConnection
 from mongoq.storage.drivers.authentication import Authentication, pools_of
-from mongoq.storage.drivers.awaiting import awaited, called, roll_back, running, wait
+from mongoq.storage.drivers.awaited.awaiting import awaited, called, roll_back, running, wait
+from mongoq.storage.drivers.awaited.connection import AsyncConnection
 from mongoq.storage.drivers.calls import (
     CALLS,
     ROWS,

@@ -11,8 +11,8 @@ from typing import Any
 
 from motor.motor_asyncio import AsyncIOMotorClientSession
 
-from mongoq.storage.drivers.async_connection import AsyncConnection, beside
-from mongoq.storage.drivers.asyncio import AsyncDriver
+from mongoq.storage.drivers.awaited.connection import AsyncConnection, beside
+from mongoq.storage.drivers.awaited.driver import AsyncDriver
 from mongoq.storage.drivers.connection import Connection, Target, checked_database
 
 NONE_BOUND: contextvars.ContextVar[Any] = contextvars.ContextVar("none", default=None)

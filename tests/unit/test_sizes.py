@@ -1,0 +1,40 @@
+"""The limits of STYLE: how long a file may be, and how many a folder may hold."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Final
+
+import mongoq
+
+PACKAGE: Final = Path(mongoq.__file__).parent
+ROOT: Final = PACKAGE.parent
+LONGEST: Final = 250
+OWN_LENGTHS: Final = {
+    "mongoq/queue.py": 330,  # two tables of contents
+    "mongoq/storage/operations/claims.py": 260,
+}
+MOST_FILES: Final = 16
+OWN_COUNTS: Final = {
+    "mongoq/core": 26,
+    "mongoq/storage/operations": 26,
+}
+"""Folders that hold more."""
+FILES: Final = [path.relative_to(ROOT).as_posix() for path in sorted(PACKAGE.rglob("*.py"))]
+
+
+def test_no_file_is_longer_than_it_may_be() -> None:
+    lengths = {name: len((ROOT / name).read_text().splitlines()) for name in FILES}
+    assert not {name: lines for name, lines in lengths.items() if lines > OWN_LENGTHS.get(name, LONGEST)}
+
+
+def test_no_folder_holds_more_files_than_it_may() -> None:
+    counts = Counter(name.rpartition("/")[0] for name in FILES)
+    assert not {folder: count for folder, count in counts.items() if count > OWN_COUNTS.get(folder, MOST_FILES)}
+
+
+def test_the_exceptions_are_still_needed() -> None:
+    assert not OWN_LENGTHS.keys() - set(FILES)
+    counts = Counter(name.rpartition("/")[0] for name in FILES)
+    assert not {folder for folder in OWN_COUNTS if counts[folder] <= MOST_FILES}
