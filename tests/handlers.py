@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
 
@@ -21,3 +22,7 @@ def cooperate(task: Task) -> None:
     while time.monotonic() < end:
         task.raise_if_cancelled()
         threading.Event().wait(0.005)
+
+
+async def forever(task: Task) -> None:
+    await asyncio.Event().wait()

@@ -20,10 +20,10 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
 from proving.messages import HANDSHAKES, Framer, command_of, ids_of
+from proving.sockets import holds, inode_of
 
 CLIENT: Final = -1
 """The source of a connection that no member opened."""
@@ -68,8 +68,8 @@ class Network:
 
     def source_of(self, transport: asyncio.Transport) -> int:
         """Who holds the other end of a connection: the member whose process it is, or a client."""
-        inode = _inode_of(transport.get_extra_info("peername")[1], transport.get_extra_info("sockname")[1])
-        return next((i for i, pid in enumerate(self.pids) if pid and inode and _holds(pid, inode)), CLIENT)
+        inode = inode_of(transport.get_extra_info("peername")[1], transport.get_extra_info("sockname")[1])
+        return next((i for i, pid in enumerate(self.pids) if pid and inode and holds(pid, inode)), CLIENT)
 
     def heal(self, members: list[int]) -> None:
         """Let everything pass again and drop what was held."""
@@ -197,27 +197,6 @@ class End(asyncio.Protocol):
         """Drop the connection."""
         if self._transport:
             self._transport.abort()
-
-
-def _inode_of(near: int, far: int) -> str | None:
-    """The socket of the end at port `near` of a connection to port `far`, as the kernel numbers it.
-
-    Its own port alone would not do: the kernel gives one to several connections with different targets.
-    """
-    ends = [f"0100007F:{near:04X}", f"0100007F:{far:04X}"]
-    rows = (line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:])
-    return next((row[9] for row in rows if row[1:3] == ends), None)
-
-
-def _holds(pid: int, inode: str) -> bool:
-    """Whether a process has this socket open."""
-    wanted = f"socket:[{inode}]"
-    with suppress(OSError):
-        for fd in os.scandir(f"/proc/{pid}/fd"):
-            with suppress(OSError):
-                if os.readlink(fd.path) == wanted:  # noqa: PTH115  three times as fast, and there are hundreds
-                    return True
-    return False
 
 
 def _obey(network: Network, order: dict[str, Any]) -> int:

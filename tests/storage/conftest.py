@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
@@ -167,6 +168,14 @@ def make_store(
 @pytest.fixture
 def store(make_store: Callable[..., Store]) -> Store:
     return make_store()
+
+
+@pytest.fixture
+def folder(tmp_path: Path, until: Callable[..., None]) -> Iterator[Path]:
+    """Give the path of a server's folder; what runs there must be gone with the test."""
+    home = tmp_path / "db"
+    yield home
+    until(lambda: not (home / "server.json").exists(), timeout=30, why="no server outlives its test")
 
 
 @pytest.fixture

@@ -18,9 +18,8 @@ from typing import Any
 import pymongo
 import pytest
 
-from mongoq.core.errors import ConfigurationError, StorageUnavailable
-from mongoq.embedded import server
 from mongoq.embedded.server import EmbeddedServer, find_mongod, open_embedded
+from tests.storage.test_finding_mongod import program
 
 ROOT = Path(__file__).resolve().parents[2]
 USER = """
@@ -31,14 +30,6 @@ with open_embedded(sys.argv[1]) as server:
     sys.stdin.read()
 """
 Until = Callable[..., None]
-
-
-@pytest.fixture
-def folder(tmp_path: Path, until: Until) -> Iterator[Path]:
-    """Give the path of a server's folder; what runs there must be gone with the test."""
-    home = tmp_path / "db"
-    yield home
-    until(lambda: not (home / "server.json").exists(), timeout=30, why="no server outlives its test")
 
 
 @contextmanager
@@ -100,12 +91,6 @@ def busy(port: int) -> Iterator[None]:
         finally:
             other.shutdown()
             serving.join()
-
-
-def program(path: Path, script: str) -> Path:
-    path.write_text(f"#!/bin/sh\n{script}\n")
-    path.chmod(0o755)
-    return path
 
 
 def test_it_is_a_replica_set_that_takes_writes(server: EmbeddedServer) -> None:
@@ -297,72 +282,3 @@ def test_a_state_file_that_a_crash_left_is_not_believed(folder: Path, until: Unt
     (folder / "server.json").write_text(f'{{"port": 1, "mongod": {os.getpid()}, "guardian": 1}}')
     with open_embedded(folder) as server, client(server) as connected:
         assert connected.admin.command("ping")["ok"] == 1
-
-
-def test_where_no_mongod_is_found_the_error_names_three_ways_to_get_one(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.delenv("MONGOQ_MONGOD", raising=False)
-    monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setattr(server, "_in_wheel", lambda: None)
-    with pytest.raises(ConfigurationError) as caught:
-        open_embedded(tmp_path / "db")
-    for way in ("mongoq[embedded]", "MONGOQ_MONGOD", "PATH"):
-        assert way in str(caught.value)
-
-
-def test_mongod_is_looked_for_on_the_path_last(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    there = program(tmp_path / "mongod", "true")
-    monkeypatch.delenv("MONGOQ_MONGOD", raising=False)
-    monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setattr(server, "_in_wheel", lambda: None)
-    assert find_mongod() == there
-
-
-def test_mongod_is_the_one_that_the_environment_names(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("MONGOQ_MONGOD", str(program(tmp_path / "mine", "true")))
-    assert find_mongod() == tmp_path / "mine"
-
-
-def test_finding_the_wheel_does_not_import_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("MONGOQ_MONGOD", raising=False)
-    find_mongod()
-    assert not [name for name in sys.modules if name.startswith("fiftyone")]
-
-
-def test_a_named_mongod_that_is_no_program_is_refused_by_name(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("MONGOQ_MONGOD", str(tmp_path))
-    with pytest.raises(ConfigurationError, match=r"MONGOQ_MONGOD: .* is not an executable file"):
-        find_mongod()
-
-
-def test_a_folder_that_is_a_file_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "file").touch()
-    for place in ("file", "file/below"):
-        with pytest.raises(ConfigurationError, match=r"folder: .*file.* is not a folder"):
-            open_embedded(tmp_path / place)
-
-
-def test_a_folder_that_holds_other_things_is_left_alone(tmp_path: Path) -> None:
-    tmp_path.chmod(0o755)
-    (tmp_path / "thesis.tex").touch()
-    with pytest.raises(ConfigurationError, match="empty or was made by mongoq"):
-        open_embedded(tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
-    assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o755
-
-
-@pytest.mark.long
-def test_a_mongod_that_cannot_run_is_quoted(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    broken = program(tmp_path / "broken", "echo 'libcurl.so.4: cannot open' >&2; exit 127")
-    monkeypatch.setenv("MONGOQ_MONGOD", str(broken))
-    with pytest.raises(StorageUnavailable, match=r"did not start: libcurl\.so\.4: cannot open"):
-        open_embedded(folder)
-
-
-@pytest.mark.long
-def test_a_mongod_that_refuses_its_data_is_quoted(folder: Path) -> None:
-    (folder / "data" / "mongod.lock").mkdir(parents=True)
-    (folder / "start.lock").touch()
-    with pytest.raises(StorageUnavailable, match=r"did not start: .*mongod\.lock"):
-        open_embedded(folder)

@@ -9,8 +9,8 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from types import ModuleType
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, Final
 
 import pytest
 
@@ -94,17 +94,30 @@ def gate() -> Iterator[Gate]:
     gate.opened.set()
 
 
+MODULES: Final = ("process_handlers", "forking_handlers", "keeping_handlers")
+
+
+def _handlers() -> SimpleNamespace:
+    """All handlers by their names."""
+    return SimpleNamespace(**{k: v for name in MODULES for k, v in vars(importlib.import_module(name)).items()})
+
+
+def _forget_handlers() -> None:
+    for name in MODULES:
+        sys.modules.pop(name)
+
+
 @pytest.fixture(scope="module")
-def importable() -> Iterator[ModuleType]:
-    """The module whose functions children can import: they get this process's `sys.path`."""
+def importable() -> Iterator[SimpleNamespace]:
+    """The functions children can import: they get this process's `sys.path`."""
     sys.path.insert(0, str(Path(__file__).parent))
-    yield importlib.import_module("process_handlers")
+    yield _handlers()
     sys.path.pop(0)
-    sys.modules.pop("process_handlers")
+    _forget_handlers()
 
 
 @pytest.fixture(params=["threads", "asyncio", "processes"])
-def run(request: pytest.FixtureRequest, importable: ModuleType) -> Callable[..., None]:
+def run(request: pytest.FixtureRequest, importable: SimpleNamespace) -> Callable[..., None]:
     """Give `run(queue, name, **options)`: run what is ready with the handler of this name, in each executor.
 
     With `burst=False`, until the queue is stopped.
@@ -119,11 +132,11 @@ def run(request: pytest.FixtureRequest, importable: ModuleType) -> Callable[...,
 
 
 @pytest.fixture
-def handlers(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
-    """The module whose functions children can import, fresh for each test."""
+def handlers(monkeypatch: pytest.MonkeyPatch) -> Iterator[SimpleNamespace]:
+    """The functions that children can import, fresh for each test."""
     monkeypatch.syspath_prepend(Path(__file__).parent)
-    yield importlib.import_module("process_handlers")
-    sys.modules.pop("process_handlers")
+    yield _handlers()
+    _forget_handlers()
 
 
 def _children() -> set[int]:

@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import contextvars
 import ctypes
-import decimal
-import gc
 import logging
-import multiprocessing
 import os
 import re
 import resource
@@ -18,7 +14,6 @@ import subprocess
 import sys
 import threading
 import time
-import weakref
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -279,94 +274,6 @@ async def buys_on_a_loop(task: Task) -> None:
     await asyncio.to_thread(buys, task)
 
 
-SEEN: contextvars.ContextVar[str] = contextvars.ContextVar("SEEN", default="nothing")
-
-
-def leaves_a_context(task: Task) -> list[Any]:
-    """Tell what is set, and set it."""
-    found = [decimal.getcontext().prec, SEEN.get()]
-    decimal.getcontext().prec = 3
-    SEEN.set(task.key)
-    return found
-
-
-async def leaves_a_context_on_a_loop(task: Task) -> list[Any]:
-    return leaves_a_context(task)
-
-
-def leaves_a_context_and_fails_once(task: Task) -> list[Any]:
-    found = leaves_a_context(task)
-    if task.attempts == 1:
-        raise ValueError("once more")
-    return found
-
-
-async def leaves_a_context_and_fails_once_on_a_loop(task: Task) -> list[Any]:
-    return leaves_a_context_and_fails_once(task)
-
-
-class Held:
-    """What a failing handler holds."""
-
-
-HELD: list[weakref.ref[Held]] = []
-
-
-def holds_and_fails(task: Task) -> int:
-    """Fail holding an object, in the way that the task says; at the end, how many of them are still there."""
-    gc.disable()
-    if task.tags["how"] == "count":
-        found = sum(ref() is not None for ref in HELD)
-        HELD.clear()
-        gc.enable()
-        return found
-    held = Held()
-    HELD.append(weakref.ref(held))
-    kept: Exception = OSError()
-    try:
-        raise KeyError("nothing")
-    except KeyError as error:
-        kept = error  # it refers to this frame, and this frame to it
-        if task.tags["how"] == "cause":
-            raise ValueError("from another") from error
-    if task.tags["how"] == "group":
-        raise BaseExceptionGroup("several", [kept, OSError("one more")])
-    if task.tags["how"] == "signal":
-        raise Fail("enough") from kept
-    raise kept
-
-
-async def holds_and_fails_on_a_loop(task: Task) -> int:
-    return holds_and_fails(task)
-
-
-def groups(task: Task) -> None:
-    """Raise a group of the signals that the task names."""
-    made: dict[str, Callable[[], BaseException]] = {
-        "retry": lambda: Retry("later", delay=600),
-        "snooze": lambda: Snooze(600, "wait"),
-        "fail": lambda: Fail("no use"),
-        "cancel": lambda: Cancel("no need"),
-        "move": lambda: Move("mail/err", "wrong"),
-        "error": lambda: ValueError("broken"),
-    }
-    if task.attempts == 1:
-        raise BaseExceptionGroup("outer", [BaseExceptionGroup("inner", [made[kind]() for kind in task.tags["kinds"]])])
-
-
-async def groups_on_a_loop(task: Task) -> None:
-    await in_a_task_group(groups, task)
-
-
-async def in_a_task_group(function: Callable[[Task], Any], task: Task) -> None:
-    async def one() -> None:
-        function(task)
-
-    async with asyncio.TaskGroup() as together:
-        together.create_task(one())
-        together.create_task(one())
-
-
 def waits_to_be_cancelled(task: Task) -> None:
     """Note that it runs, and raise what says that it should stop, in a group."""
     note(task)
@@ -389,72 +296,6 @@ async def waits_to_be_cancelled_on_a_loop(task: Task) -> None:
     async with asyncio.TaskGroup() as together:
         together.create_task(one())
         together.create_task(one())
-
-
-def forks_and_terminates(task: Task) -> int | None:
-    """Fork a process, and terminate it as it begins; its exit code, None where it outlives that."""
-    child = multiprocessing.get_context("fork").Process(target=time.sleep, args=(60,))
-    child.start()
-    child.terminate()
-    child.join(10)
-    code = child.exitcode
-    child.kill()
-    child.join()
-    return code
-
-
-async def forks_and_terminates_on_a_loop(task: Task) -> int | None:
-    return forks_and_terminates(task)
-
-
-def forks_and_ends(task: Task) -> int:
-    """Fork, and end the fork as the task says; its exit code."""
-    child = os.fork()
-    if child == 0:
-        how = task.tags["how"]
-        if how == "exit":
-            sys.exit(7)
-        if how == "raise":
-            raise ValueError("in the fork")
-        if how == "stop":
-            for number in (signal.SIGTERM, signal.SIGINT):
-                os.kill(os.getpid(), number)
-        return -1
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-
-
-async def forks_and_ends_on_a_loop(task: Task) -> int:
-    return forks_and_ends(task)
-
-
-async def forks_and_awaits_on_a_loop(task: Task) -> int:
-    loop = asyncio.get_running_loop()
-    soon = loop.create_future()
-    loop.call_later(0.05, soon.set_result, None)
-    child = os.fork()
-    if child == 0:
-        await soon
-        os._exit(99)
-    return os.waitstatus_to_exitcode((await asyncio.to_thread(os.waitpid, child, 0))[1])
-
-
-def forks_and_stays(task: Task) -> int:
-    """Leave a fork behind that holds whatever it inherited, and die."""
-    child = os.fork()
-    if child == 0:
-        time.sleep(60)
-        os._exit(0)
-    note(task, child)
-    os._exit(3)
-
-
-def in_a_fork(question: Callable[[], bool | None]) -> int:
-    """Ask in a fork of this process: 1 for no."""
-    child = os.fork()
-    if child == 0:
-        signal.alarm(20)
-        os._exit(1 if question() is False else 0)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
 def prints(task: Task) -> list[Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from types import ModuleType
+from types import SimpleNamespace
 
 import pytest
 
@@ -19,7 +19,7 @@ from mongoq import Queue, TaskState
         ("stays_behind_its_socket", "WorkerCrashed", "closed its connection to the worker"),
     ],
 )
-def test_a_child_that_breaks_ends(queue: Queue, importable: ModuleType, name: str, kind: str, words: str) -> None:
+def test_a_child_that_breaks_ends(queue: Queue, importable: SimpleNamespace, name: str, kind: str, words: str) -> None:
     key = queue.new(max_retries=0).key
     began = time.monotonic()
     queue.run(getattr(importable, name), executor="processes", workers=1, burst=True)

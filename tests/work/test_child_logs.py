@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from types import ModuleType
+from types import SimpleNamespace
 
 import pytest
 
@@ -12,7 +12,7 @@ from mongoq import Queue
 
 
 def test_lines_of_a_child_come_through_the_parents_handlers(
-    queue: Queue, importable: ModuleType, caplog: pytest.LogCaptureFixture
+    queue: Queue, importable: SimpleNamespace, caplog: pytest.LogCaptureFixture
 ) -> None:
     before = time.time()
     with caplog.at_level(logging.INFO):
@@ -27,7 +27,7 @@ def test_lines_of_a_child_come_through_the_parents_handlers(
 
 
 def test_lines_below_the_parents_level_stay_in_the_child(
-    queue: Queue, importable: ModuleType, caplog: pytest.LogCaptureFixture
+    queue: Queue, importable: SimpleNamespace, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.WARNING), caplog.at_level(logging.CRITICAL, logger="shop.other"):
         queue.new()

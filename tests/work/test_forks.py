@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
+from types import SimpleNamespace
 
 import pytest
 
@@ -29,13 +29,13 @@ def test_the_end_of_a_fork_is_not_that_of_its_task(
     assert [queue.get(key).result for key in keys] == [code] * 3
 
 
-def test_a_fork_of_a_coroutine_does_not_come_back_to_the_loop(queue: Queue, importable: ModuleType) -> None:
+def test_a_fork_of_a_coroutine_does_not_come_back_to_the_loop(queue: Queue, importable: SimpleNamespace) -> None:
     key = queue.new().key
     queue.run(importable.forks_and_awaits_on_a_loop, burst=True)
     assert queue.get(key).result == 1
 
 
-def test_a_fork_holds_no_pipe_of_a_child(queue: Queue, importable: ModuleType, tmp_path: Path) -> None:
+def test_a_fork_holds_no_pipe_of_a_child(queue: Queue, importable: SimpleNamespace, tmp_path: Path) -> None:
     key = queue.new({"folder": str(tmp_path)}, max_retries=0).key
     queue.run(importable.forks_and_stays, executor="processes", burst=True)
     error = queue.get(key).last_error
@@ -43,7 +43,7 @@ def test_a_fork_holds_no_pipe_of_a_child(queue: Queue, importable: ModuleType, t
     assert "exited with code 3" in error.message
 
 
-def test_a_handle_in_a_fork_says_that_it_has_stopped(queue: Queue, importable: ModuleType) -> None:
+def test_a_handle_in_a_fork_says_that_it_has_stopped(queue: Queue, importable: SimpleNamespace) -> None:
     handle = queue.start(lambda task: None)
     try:
         assert importable.in_a_fork(lambda: handle.wait(30) and handle.stopped) == 0

@@ -11,7 +11,9 @@ FAULTS: Final = Faults()
 
 
 @FAULTS.function(
-    "a change without its version gate", "mongoq.storage.operations.modify.conflicts:_gone", "storage/test_modifying.py"
+    "a change without its version gate",
+    "mongoq.storage.operations.modify.conflicts:_gone",
+    "storage/test_refused_changes.py",
 )
 def _gone_at_no_version(gone: Any, document: Any, role: Any, ref: Any) -> Any:
     return gone(document, role, ref if document is None else replace(ref, version=document["version"]))
@@ -31,7 +33,9 @@ def _held_by_nobody(held_by_another: Any, document: Any, ref: Any, now: Any) -> 
     return False
 
 
-@FAULTS.function("dependencies are only read", "mongoq.storage.documents.updates:depended", "storage/test_modifying.py")
+@FAULTS.function(
+    "dependencies are only read", "mongoq.storage.documents.updates:depended", "storage/test_concurrent_changes.py"
+)
 def _depended_without_a_write(depended: Any) -> Any:
     return {"$setOnInsert": depended()["$inc"]}
 
@@ -39,7 +43,7 @@ def _depended_without_a_write(depended: Any) -> Any:
 @FAULTS.function(
     "a change is made again after a lost reply",
     "mongoq.storage.operations.modify.apply:_made_before",
-    "storage/test_modifying.py",
+    "storage/test_concurrent_changes.py",
 )
 def _never_made_before(made_before: Any, context: Any, plan: Any) -> Any:
     return answered(None)
@@ -79,7 +83,9 @@ def _carry_out_nothing(carry_out: Any, context: Any, plan: Any) -> Any:
 
 
 @FAULTS.function(
-    "one collision drops every insertion", "mongoq.storage.operations.modify.apply:_free", "storage/test_modifying.py"
+    "one collision drops every insertion",
+    "mongoq.storage.operations.modify.apply:_free",
+    "storage/test_refused_changes.py",
 )
 def _all_free_or_none(free: Any, insertions: Any, taken: Any) -> Any:
     return [] if taken else free(insertions, taken)
@@ -88,7 +94,7 @@ def _all_free_or_none(free: Any, insertions: Any, taken: Any) -> Any:
 @FAULTS.function(
     "what may be skipped excuses what is missing",
     "mongoq.storage.operations.modify.conflicts:refusal",
-    "storage/test_modifying.py",
+    "storage/test_refused_changes.py",
 )
 def _refusal_unless_skipped(refusal: Any, plan: Any, found: Any, taken: Any) -> Any:
     skipped = {insertion.key for insertion in plan.insertions if insertion.new.on_conflict == "skip"}
