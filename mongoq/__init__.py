@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any, Final
 from mongoq.api.buffer import AsyncBuffer, Buffer
 from mongoq.api.running import AsyncWorkerHandle
 from mongoq.core.backoff import Constant, Exponential, Ladder, Linear
-from mongoq.core.done import Done
 from mongoq.core.errors import (
     ConfigurationError,
     Conflict,
@@ -36,6 +35,7 @@ from mongoq.core.errors import (
     WrongState,
 )
 from mongoq.core.events import Signpost
+from mongoq.core.judging.done import Done
 from mongoq.core.lifecycle import TaskState
 from mongoq.core.modification import Change, Modification, Modified, TaskRef
 from mongoq.core.new_task import NewTask
@@ -52,7 +52,7 @@ from mongoq.core.signals import (
     Stop,
 )
 from mongoq.core.stats import QueueStats, WorkerInfo
-from mongoq.core.task import Attempt, Task, TaskError
+from mongoq.core.task import Attempt, Failure, Task, TaskError
 from mongoq.queue import AsyncQueue, Queue
 
 if TYPE_CHECKING:
@@ -78,6 +78,7 @@ __all__ = [
     "DuplicateTask",
     "Exponential",
     "Fail",
+    "Failure",
     "Fault",
     "IndexMissing",
     "Interrupted",

@@ -12,6 +12,7 @@ from mongoq.api.verb import Awaited, Blocking
 from mongoq.core.backoff import BackoffLike
 from mongoq.core.clock import Clock
 from mongoq.core.events import Telemetry
+from mongoq.core.judging.retrying import RetryOn
 from mongoq.core.validation import UNSET, Duration, Unset, suggesting
 from mongoq.storage.drivers.connection import AsyncTarget, Target
 
@@ -69,6 +70,9 @@ class Queue(_Common, Blocking):
             a worker that vanished run elsewhere about that much later.
         keep_completed: how long completed tasks are kept, with their results. Default: 1 hour; 0: deleted.
         keep_failed: how long failed, expired and cancelled tasks are kept. Default: 30 days.
+        retry_on: the errors that are retried: exception classes, their names, or functions of the error. Default: all.
+        no_retry_on: the errors that fail a task at once; they outweigh `retry_on`.
+        failure_message: what the log says first when a task has failed, before the errors of all its attempts.
         grace: how long a stopping worker waits for its running handlers. Default: 25 s.
         max_task_bytes: the largest task, encoded. Default: 1 MiB; at most 8 MiB.
         claimant: who claims by hand through this object, at most 200 characters. Default: `host:pid:random`.
@@ -77,9 +81,9 @@ class Queue(_Common, Blocking):
             attempts; what fails there has failed, and so has what comes from a queue whose name leaves no room for
             `/err` (124 characters at most). Default: failed tasks stay where they are.
 
-    Durations are `timedelta` or seconds. `max_retries`, `backoff`, `deadline`, `lease`, `keep_completed` and
-    `keep_failed` travel with each task where the producer's queue sets them otherwise than the library's
-    defaults; what a task does not carry is taken from the queue of the worker that runs it.
+    Durations are `timedelta` or seconds. A task carries `max_retries backoff deadline lease keep_completed keep_failed
+    retry_on no_retry_on failure_message` where the queue that enqueues it sets them otherwise than
+    the library's defaults, but for functions; what it does not carry is taken from its worker's queue.
 
     Raises:
         ConfigurationError: an option or the target is not acceptable; it lists all that is wrong.
@@ -101,6 +105,9 @@ class Queue(_Common, Blocking):
         lease: Duration | Unset = UNSET,
         keep_completed: Duration | Unset = UNSET,
         keep_failed: Duration | Unset = UNSET,
+        retry_on: RetryOn | Unset | None = UNSET,
+        no_retry_on: RetryOn | Unset = UNSET,
+        failure_message: str | None = None,
         grace: Duration = 25,
         max_task_bytes: int = 2**20,
         claimant: str | None = None,
@@ -110,7 +117,8 @@ class Queue(_Common, Blocking):
         self._base = opened(
             target, namespace=namespace, max_age=max_age, max_retries=max_retries, workers=workers, deadline=deadline,
             backoff=backoff, lease=lease, keep_completed=keep_completed, keep_failed=keep_failed, grace=grace,
-            max_task_bytes=max_task_bytes, claimant=claimant, error_queue=error_queue, clock=clock,
+            max_task_bytes=max_task_bytes, claimant=claimant, error_queue=error_queue, clock=clock, retry_on=retry_on,
+            no_retry_on=no_retry_on, failure_message=failure_message,
         )  # fmt: skip
 
     # Producers
@@ -227,6 +235,9 @@ class AsyncQueue(_Common, Awaited):
         lease: Duration | Unset = UNSET,
         keep_completed: Duration | Unset = UNSET,
         keep_failed: Duration | Unset = UNSET,
+        retry_on: RetryOn | Unset | None = UNSET,
+        no_retry_on: RetryOn | Unset = UNSET,
+        failure_message: str | None = None,
         grace: Duration = 25,
         max_task_bytes: int = 2**20,
         claimant: str | None = None,
@@ -237,7 +248,8 @@ class AsyncQueue(_Common, Awaited):
             target, awaited=True, blocking=blocking,
             namespace=namespace, max_age=max_age, max_retries=max_retries, workers=workers, deadline=deadline,
             backoff=backoff, lease=lease, keep_completed=keep_completed, keep_failed=keep_failed, grace=grace,
-            max_task_bytes=max_task_bytes, claimant=claimant, error_queue=error_queue, clock=clock,
+            max_task_bytes=max_task_bytes, claimant=claimant, error_queue=error_queue, clock=clock, retry_on=retry_on,
+            no_retry_on=no_retry_on, failure_message=failure_message,
         )  # fmt: skip
 
     # Producers

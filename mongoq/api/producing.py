@@ -10,6 +10,7 @@ from mongoq.api.base import Base
 from mongoq.api.streaming import stream
 from mongoq.api.verb import verb
 from mongoq.core.errors import InvalidTask
+from mongoq.core.judging.retrying import RetryOn
 from mongoq.core.new_task import NewTask, each
 from mongoq.core.task import Task
 from mongoq.core.validation import UNSET, Checker, Duration, Unset
@@ -44,6 +45,9 @@ class Producing(Generic[Session]):
         lease: Duration | Unset = UNSET,
         keep_completed: Duration | Unset = UNSET,
         keep_failed: Duration | Unset = UNSET,
+        retry_on: RetryOn | Unset | None = UNSET,
+        no_retry_on: RetryOn | Unset = UNSET,
+        failure_message: str | Unset | None = UNSET,
         session: Session | None = None,
     ) -> Op[Task]:
         """Enqueue a task and return it.
@@ -79,7 +83,7 @@ class Producing(Generic[Session]):
             tags, key=key, queue=queue, priority=priority, delay=delay, run_at=run_at,
             expires_at=expires_at, payload=payload, unique=unique, on_conflict=on_conflict,
             max_retries=max_retries, backoff=backoff, deadline=deadline, lease=lease, keep_completed=keep_completed,
-            keep_failed=keep_failed,
+            keep_failed=keep_failed, retry_on=retry_on, no_retry_on=no_retry_on, failure_message=failure_message,
         )  # fmt: skip
         joined = base.joined(session)
         made = (enqueue.new if joined is None else enqueue.new_in_transaction)(base.context, task)
@@ -105,6 +109,9 @@ class Producing(Generic[Session]):
         lease: Duration | Unset = UNSET,
         keep_completed: Duration | Unset = UNSET,
         keep_failed: Duration | Unset = UNSET,
+        retry_on: RetryOn | Unset | None = UNSET,
+        no_retry_on: RetryOn | Unset = UNSET,
+        failure_message: str | Unset | None = UNSET,
         session: Session | None = None,
     ) -> Op[list[Task]]:
         """Enqueue many tasks in this order, in one round trip per 1,000 (or 16 MiB), and return them.
@@ -127,6 +134,7 @@ class Producing(Generic[Session]):
             "on_conflict": on_conflict, "queue": queue, "priority": priority, "delay": delay, "run_at": run_at,
             "expires_at": expires_at, "max_retries": max_retries, "backoff": backoff, "deadline": deadline,
             "lease": lease, "keep_completed": keep_completed, "keep_failed": keep_failed,
+            "retry_on": retry_on, "no_retry_on": no_retry_on, "failure_message": failure_message,
         }  # fmt: skip
         many: list[Task] = []
 
@@ -153,6 +161,9 @@ class Producing(Generic[Session]):
         lease: Duration | Unset = UNSET,
         keep_completed: Duration | Unset = UNSET,
         keep_failed: Duration | Unset = UNSET,
+        retry_on: RetryOn | Unset | None = UNSET,
+        no_retry_on: RetryOn | Unset = UNSET,
+        failure_message: str | Unset | None = UNSET,
         session: Session | None = None,
     ) -> Op[int]:
         """Enqueue as `new_many` does, and return only how many were enqueued: for more than fit into memory.
@@ -164,6 +175,7 @@ class Producing(Generic[Session]):
             "on_conflict": on_conflict, "queue": queue, "priority": priority, "delay": delay, "run_at": run_at,
             "expires_at": expires_at, "max_retries": max_retries, "backoff": backoff, "deadline": deadline,
             "lease": lease, "keep_completed": keep_completed, "keep_failed": keep_failed,
+            "retry_on": retry_on, "no_retry_on": no_retry_on, "failure_message": failure_message,
         }  # fmt: skip
         count = 0
 

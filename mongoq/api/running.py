@@ -11,9 +11,10 @@ from mongoq.api.base import Base
 from mongoq.api.starting import configured, started
 from mongoq.api.verb import Awaited, verb
 from mongoq.core.errors import DependencyError
+from mongoq.core.judging.retrying import RetryOn
 from mongoq.core.requests import checked_seconds
 from mongoq.core.signals import Stop
-from mongoq.core.validation import Duration
+from mongoq.core.validation import UNSET, Duration, Unset
 from mongoq.core.waiter import Waiter
 from mongoq.storage.commands import Op
 from mongoq.storage.control import Loop, Wait
@@ -140,6 +141,9 @@ class Starting(Generic[Handle]):
         executor: str | None = None,
         prefetch: int | None = None,
         on_dependency_error: str = "retry",
+        retry_on: RetryOn | Unset | None = UNSET,
+        no_retry_on: RetryOn | Unset = UNSET,
+        failure_message: str | Unset | None = UNSET,
     ) -> Op[Handle]:
         """Do as `run` in background threads, and return a handle to stop it or wait for it.
 
@@ -156,6 +160,7 @@ class Starting(Generic[Handle]):
             executor=executor,
             prefetch=prefetch,
             on_dependency_error=on_dependency_error,
+            policy={"retry_on": retry_on, "no_retry_on": no_retry_on, "failure_message": failure_message},
         )
         ended = Ended()
         handle: Any = yield from started(base, config, ended.notify)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from mongoq.api.base import Base
 from mongoq.core.errors import StorageUnavailable
-from mongoq.core.options import checked_workers
+from mongoq.core.options import checked_policy, checked_workers
 from mongoq.core.requests import checked_claim
 from mongoq.core.validation import Checker
 from mongoq.core.waiter import Waiter
@@ -32,6 +32,7 @@ def configured(
     executor: str | None,
     prefetch: int | None,
     on_dependency_error: str,
+    policy: Mapping[str, Any],
     burst: bool = False,
     limit: int | None = None,
 ) -> WorkerConfig:
@@ -47,6 +48,7 @@ def configured(
     if prefetch is not None:
         checker.integer("prefetch", prefetch, 0, 10_000)
     checker.one_of("on_dependency_error", on_dependency_error, ON_DEPENDENCY_ERROR)
+    overriding = checked_policy(checker, policy)
     checker.finish()
     return checked_config(
         handler,
@@ -57,6 +59,7 @@ def configured(
         limit=limit,
         prefetch=prefetch,
         on_dependency_error=on_dependency_error,
+        policy=base.context.options.policy.over(overriding),
     )
 
 

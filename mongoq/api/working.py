@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 from mongoq.api.base import Base
 from mongoq.api.starting import configured, drained, started
 from mongoq.api.verb import verb
+from mongoq.core.judging.retrying import RetryOn
+from mongoq.core.validation import UNSET, Unset
 from mongoq.core.waiter import Waiter
 from mongoq.storage.commands import Op
 from mongoq.storage.control import Call, Loop, Wait
@@ -31,6 +33,9 @@ def run(
     burst: bool = False,
     prefetch: int | None = None,
     on_dependency_error: str = "retry",
+    retry_on: RetryOn | Unset | None = UNSET,
+    no_retry_on: RetryOn | Unset = UNSET,
+    failure_message: str | Unset | None = UNSET,
 ) -> Op[None]:
     """Run `handler(task)` (or `handler(attempt, task)`) for the tasks of `queues`, until it is stopped.
 
@@ -65,6 +70,7 @@ def run(
         on_dependency_error: where the change that a handler returned is refused: `"retry"` counts the attempt
             as failed; `"ignore"` completes the task without the change; `"stop"` counts the attempt as failed
             and ends the worker, whose handlers get the grace; the DependencyError is raised here.
+        retry_on, no_retry_on, failure_message: override the queue's, for tasks that do not carry their own.
 
     Raises:
         ConfigurationError: an argument is not acceptable.
@@ -82,6 +88,7 @@ def run(
         burst=burst,
         prefetch=prefetch,
         on_dependency_error=on_dependency_error,
+        policy={"retry_on": retry_on, "no_retry_on": no_retry_on, "failure_message": failure_message},
     )
     yield from base.read(schema.hello())  # before signals are taken over: it may wait for a server for 10 s
     yield from _run(base, config)
@@ -99,6 +106,9 @@ def run_once(
     limit: int | None = None,
     prefetch: int | None = None,
     on_dependency_error: str = "retry",
+    retry_on: RetryOn | Unset | None = UNSET,
+    no_retry_on: RetryOn | Unset = UNSET,
+    failure_message: str | Unset | None = UNSET,
 ) -> Op[bool]:
     """Run as many tasks as are due now, at most `limit`, then return whether more is ready.
 
@@ -119,6 +129,7 @@ def run_once(
         limit=limit,
         prefetch=prefetch,
         on_dependency_error=on_dependency_error,
+        policy={"retry_on": retry_on, "no_retry_on": no_retry_on, "failure_message": failure_message},
     )
     if limit is None:
         due = yield from base.read(queries.due(base.context, config.queues, config.where))

@@ -62,6 +62,15 @@ def worker(
     lease: Annotated[timedelta | None, span_option("How long a task is held without renewal. Default: 30s.")] = None,
     keep_completed: Annotated[timedelta | None, span_option("For completed tasks; 0: deleted. Default: 1h.")] = None,
     keep_failed: Annotated[timedelta | None, span_option("For failed tasks. Default: 30d.")] = None,
+    retry_on: Annotated[
+        str | None, typer.Option(metavar="NAME,NAME...", help="Exception classes that are retried. Default: all.")
+    ] = None,
+    no_retry_on: Annotated[
+        str | None, typer.Option(metavar="NAME,NAME...", help="Exception classes that fail a task at once.")
+    ] = None,
+    failure_message: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="What the log says first when a task has failed.")
+    ] = None,
     grace: Annotated[timedelta | None, span_option("For running handlers at a stop. Default: 25s.")] = None,
     error_queue: Annotated[
         bool, typer.Option("--error-queue", help="Move tasks that fail to the queue NAME/err.")
@@ -85,7 +94,9 @@ def worker(
     handler = early.watching(lambda: loaded(function))
     given = {
         "max_retries": max_retries, "backoff": backoff, "deadline": deadline, "lease": lease, "grace": grace,
-        "keep_completed": keep_completed, "keep_failed": keep_failed,
+        "keep_completed": keep_completed, "keep_failed": keep_failed, "failure_message": failure_message,
+        "retry_on": None if retry_on is None else names(retry_on),
+        "no_retry_on": None if no_retry_on is None else names(no_retry_on),
     }  # fmt: skip
     options: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     with place(context).open(workers=workers, error_queue=error_queue, **options) as queue:

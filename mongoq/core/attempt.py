@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from typing import Protocol
 
 from mongoq.core.signals import Interruption
 
-__all__ = ["Attempt", "TaskError"]
+__all__ = ["Attempt", "Failure", "TaskError"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,21 @@ class TaskError:
     """The number of the attempt, counted from 1."""
     worker: str
     """The worker: `host:pid:random`."""
+
+
+class Failure(StrEnum):
+    """Why a task has failed."""
+
+    EXHAUSTED = "exhausted"
+    """Its last retry failed too."""
+    HANDLER = "handler"
+    """Its handler raised `Fail`, or its claimant called `fail`."""
+    NOT_RETRIED = "not_retried"
+    """`retry_on` or `no_retry_on` forbids to retry its error."""
+    LOST = "lost"
+    """Its workers vanished, one after the other."""
+    REFUSED = "refused"
+    """What its handler returned, or the document itself, is not acceptable."""
 
 
 class Attempt(Protocol):

@@ -26,6 +26,8 @@ class Described(Exception):
         self.kind = kind
         self.message = message
         self.frames = frames
+        self.refused: str | None = None
+        """The option by which it is not retried, as far as its own process could tell."""
 
     def __str__(self) -> str:
         return f"{self.kind}: {self.message}" if self.message else self.kind

@@ -48,6 +48,9 @@ class NewTask:
     lease: Duration | Unset = UNSET
     keep_completed: Duration | Unset = UNSET
     keep_failed: Duration | Unset = UNSET
+    retry_on: Any = UNSET
+    no_retry_on: Any = UNSET
+    failure_message: str | Unset | None = UNSET
     carried: Mapping[str, Any] = field(init=False, repr=False)
     """The options of its policy that were given, durations as `timedelta`."""
 
@@ -96,12 +99,9 @@ class NewTask:
 
     def _checked_policy(self, checker: Checker, given: Mapping[str, Any]) -> dict[str, Any]:
         checked = checked_policy(checker, given)
-        if "backoff" in given and "backoff" not in carried_of(checked):
-            checker.refuse(
-                "backoff",
-                given["backoff"],
-                "a value that can travel with the task; set a callable on the Queue",
-            )
+        carried = carried_of(checked)
+        for name in checked.keys() - carried.keys():
+            checker.refuse(name, given[name], "a value that can travel with the task; set a callable on the Queue")
         return checked
 
 

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from mongoq.core.backoff import Backoff, BackoffLike, Linear
 from mongoq.core.environment import setting
+from mongoq.core.judging.retrying import Matcher, RetryRules, checked_matchers, storable
 from mongoq.core.validation import NAMESPACE, QUEUE_NAME, Checker, Duration, Unset
 
 __all__ = ["Options", "Policy"]
@@ -21,10 +22,14 @@ __all__ = ["Options", "Policy"]
 ErrorQueue = Callable[[str], str]
 """Maps the name of a queue to that of its error queue."""
 
+_Check = Callable[[Checker, str, Any], Any]
+
 MOST_BYTES: Final = 8 * 2**20
 MOST_RETRIES: Final = 2**31 - 1
 LONGEST_CLAIMANT: Final = 200
 """Characters of a claimant's name."""
+LONGEST_FAILURE_MESSAGE: Final = 200
+"""Characters of it."""
 SHORTEST_LEASE: Final = timedelta(seconds=1)
 
 
@@ -44,6 +49,17 @@ class Policy:
     """How long a completed task is kept: 1 hour. 0: it is deleted on completion."""
     keep_failed: timedelta = timedelta(days=30)
     """How long a failed, expired or cancelled task is kept: 30 days."""
+    retry_on: tuple[Matcher, ...] | None = None
+    """The errors that are retried. None, the default: all but those of `no_retry_on`."""
+    no_retry_on: tuple[Matcher, ...] = ()
+    """The errors that fail the task at once, whatever retries are left."""
+    failure_message: str | None = None
+    """What the log says first when the task has failed."""
+
+    @property
+    def rules(self) -> RetryRules:
+        """Which errors are retried."""
+        return RetryRules(self.retry_on, self.no_retry_on)
 
     def over(self, carried: Mapping[str, Any]) -> Policy:
         """This policy with the options that a task carries. Cached, as many tasks carry the same."""
@@ -153,14 +169,8 @@ def checked_policy(checker: Checker, values: Mapping[str, Any]) -> dict[str, Any
     given = {name: value for name, value in values.items() if not isinstance(value, Unset)}
     checked: dict[str, Any] = {}
     for name, value in given.items():
-        if name == "max_retries":
-            checked[name] = None if value is None else checker.integer(name, value, 0, MOST_RETRIES)
-        elif name == "backoff":
-            checked[name] = _checked_backoff(checker, value)
-        elif name == "deadline":
-            checked[name] = None if value is None else checker.duration(name, value, positive=True)
-        else:
-            checked[name] = checker.duration(name, value, positive=name == "lease")
+        check: _Check = _CHECKS.get(name) or _checked_duration
+        checked[name] = check(checker, name, value)
     lease = checked.get("lease")
     if lease is not None and lease < SHORTEST_LEASE:
         checker.refuse("lease", values["lease"], "at least 1 second")
@@ -168,11 +178,26 @@ def checked_policy(checker: Checker, values: Mapping[str, Any]) -> dict[str, Any
 
 
 def carried_of(given: Mapping[str, Any]) -> dict[str, Any]:
-    """The options of a policy that a task can carry: all but a plain callable as backoff."""
-    return {name: value for name, value in given.items() if name != "backoff" or isinstance(value, Backoff)}
+    """The options of a policy that a task can carry: all but functions."""
+    return {name: value for name, value in given.items() if _can_travel(name, value)}
 
 
-def _checked_backoff(checker: Checker, backoff: Any) -> BackoffLike:
+def _can_travel(name: str, value: Any) -> bool:
+    if name == "backoff":
+        return isinstance(value, Backoff)
+    return storable(value) if name in ("retry_on", "no_retry_on") else True
+
+
+def _checked_duration(checker: Checker, name: str, value: Any) -> timedelta | None:
+    return checker.duration(name, value, positive=name in ("lease", "deadline"))
+
+
+def _checked_failure_message(checker: Checker, name: str, value: Any) -> Any:
+    checker.text(name, value, LONGEST_FAILURE_MESSAGE)
+    return value
+
+
+def _checked_backoff(checker: Checker, _name: str, backoff: Any) -> BackoffLike:
     if isinstance(backoff, Backoff) or (callable(backoff) and not isinstance(backoff, type)):
         return backoff
     allowed = "Linear, Exponential, Constant, Ladder, a duration (the step of Linear) or a callable of the attempt"
@@ -181,3 +206,25 @@ def _checked_backoff(checker: Checker, backoff: Any) -> BackoffLike:
         return Linear(step or timedelta(0))
     checker.refuse("backoff", backoff, allowed)
     return DEFAULTS.backoff
+
+
+def _or_none(check: _Check) -> _Check:
+    def checked(checker: Checker, name: str, value: Any) -> Any:
+        return None if value is None else check(checker, name, value)
+
+    return checked
+
+
+def _checked_count(checker: Checker, name: str, value: Any) -> int | None:
+    return checker.integer(name, value, 0, MOST_RETRIES)
+
+
+_CHECKS: Final[Mapping[str, _Check]] = {
+    "max_retries": _or_none(_checked_count),
+    "backoff": _checked_backoff,
+    "deadline": _or_none(_checked_duration),
+    "retry_on": _or_none(checked_matchers),
+    "no_retry_on": checked_matchers,
+    "failure_message": _or_none(_checked_failure_message),
+}
+"""How each option of a policy is checked; the others are durations."""

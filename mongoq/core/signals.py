@@ -9,9 +9,6 @@ Signal                  raised by the handler; not an error
 └── Move                send the task to another queue
 Interrupted             raised in the handler; a BaseException, so that `except Exception` lets it pass
 └── DeadlineExceeded    the attempt ran longer than its deadline
-
-An exception group, as `asyncio.TaskGroup` raises it, stands for the strongest of what it holds at any depth:
-Stop, Fail, Cancel, Move, Interrupted, Retry, any other error (a deadline too), Snooze.
 """
 
 from __future__ import annotations
@@ -19,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import timedelta
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any
 
 from mongoq.core.validation import QUEUE_NAME, Checker, Duration
 
@@ -34,9 +31,6 @@ __all__ = [
     "Signal",
     "Snooze",
     "Stop",
-    "effective_error",
-    "leaves",
-    "strongest",
 ]
 
 
@@ -137,52 +131,6 @@ class DeadlineExceeded(Interrupted):
 
     def __init__(self) -> None:
         super().__init__(Interruption.DEADLINE)
-
-
-STRONGEST: Final = (Stop, Fail, Cancel, Move, Interrupted, Retry, BaseException, Snooze)
-"""What steers a task, the strongest first. Any other error outweighs a Snooze, which would not charge the attempt."""
-
-
-def leaves(error: BaseException) -> list[BaseException]:
-    """The error, or what an exception group holds at any depth."""
-    if not isinstance(error, BaseExceptionGroup):
-        return [error]
-    return [leaf for part in error.exceptions for leaf in leaves(part)]
-
-
-def strongest(error: BaseException) -> BaseException:
-    """What steers the task: of a group its strongest signal, of equals the one with the longest delay.
-
-    A group whose strongest is an ordinary error stands for itself: its traceback shows all of them.
-    """
-    if not isinstance(error, BaseExceptionGroup):
-        return error
-    found = min(leaves(error), key=lambda leaf: (_rank(leaf), -_delay(leaf)))
-    return found if isinstance(found, Signal | Interrupted) else error
-
-
-def effective_error(error: BaseException, retry_as: Snooze | None) -> BaseException:
-    """What an error stands for: of a group its strongest signal, `retry_as` where that was raised from it, else itself.
-
-    Beside the error of an aborted transaction a group may hold others, raised because of it: only a signal that ends
-    the task or the worker outweighs `retry_as`.
-    """
-    found = strongest(error)
-    if retry_as is None or not any(leaf is retry_as.__cause__ for leaf in leaves(error)):
-        return found
-    return found if isinstance(found, Stop | Fail | Cancel | Move) and found is not error else retry_as
-
-
-def _rank(error: BaseException) -> int:
-    if isinstance(error, Interrupted) and error.reason is Interruption.DEADLINE:
-        return STRONGEST.index(BaseException)
-    kind = Snooze if isinstance(error, Snooze) else next(kind for kind in STRONGEST if isinstance(error, kind))
-    return STRONGEST.index(kind)
-
-
-def _delay(error: BaseException) -> float:
-    delay = getattr(error, "delay", None) if isinstance(error, Retry | Snooze) else None
-    return delay.total_seconds() if isinstance(delay, timedelta) else 0.0
 
 
 def _checked(delay: Duration) -> timedelta:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields, make_dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from mongoq.core.attempt import Attempt, TaskError
+from mongoq.core.attempt import Attempt, Failure, TaskError
 from mongoq.core.keys import KeyMaker
 from mongoq.core.lifecycle import FINISHED, TaskState
 from mongoq.core.signals import DeadlineExceeded, Interrupted, Interruption
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from mongoq.core.modification import Change, TaskRef
     from mongoq.core.new_task import NewTask
 
-__all__ = ["Attempt", "Task", "TaskError", "TaskState"]
+__all__ = ["Attempt", "Failure", "Task", "TaskError", "TaskState"]
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -60,6 +60,8 @@ class Task:
     """The error of the last failed attempt."""
     errors: tuple[TaskError, ...]
     """The errors of the last ten failed attempts, the oldest first."""
+    failure: Failure | None
+    """Why it has failed, or came to its error queue; None where it has not."""
     result: Any
     """The handler's result, while the completed task is kept."""
     note: str | None

@@ -17,7 +17,7 @@ from mongoq.core.new_task import NewTask
 from mongoq.core.options import POLICY_NAMES, checked_policy
 from mongoq.core.plain import from_plain, instant, to_plain
 from mongoq.core.read_only import EMPTY, ReadOnly
-from mongoq.core.task import Task, TaskError
+from mongoq.core.task import Failure, Task, TaskError
 from mongoq.core.validation import Checker, did_you_mean
 
 LIVE: Final = "attempt"
@@ -134,6 +134,7 @@ _KINDS: Final[Mapping[str, tuple[Callable[[Any], Any], str]]] = {
     "bool": (_exactly(bool), "True or False"),
     "datetime": (_instant, "an instant in ISO 8601 with a time zone"),
     "TaskState": (TaskState, f"one of {', '.join(TaskState)}"),
+    "Failure": (Failure, f"one of {', '.join(Failure)}"),
     "Any": (from_plain, "a value in the form of task.to_dict()"),
     "Mapping[str, Any]": (_mapping, "a mapping"),
     "TaskError": (_error, "an error of task.to_dict()"),

@@ -21,16 +21,15 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from mongoq.core.backoff import delay_of
-from mongoq.core.done import Done
-from mongoq.core.errors import ConfigurationError, Fault, InvalidTask
-from mongoq.core.failures import message_of, task_error
+from mongoq.core.errors import ConfigurationError
+from mongoq.core.failures import Described, message_of, task_error
+from mongoq.core.judging.done import parted
+from mongoq.core.judging.steering import is_interruption, strongest
 from mongoq.core.lifecycle import Event
 from mongoq.core.modification import Modification
-from mongoq.core.new_task import NewTask
 from mongoq.core.options import DEFAULTS, ErrorQueue, Policy
-from mongoq.core.signals import Cancel, Fail, Interrupted, Interruption, Move, Retry, Signal, Snooze, Stop, strongest
-from mongoq.core.task import Task, TaskError
-from mongoq.core.validation import shortened
+from mongoq.core.signals import Cancel, Fail, Move, Retry, Signal, Snooze, Stop
+from mongoq.core.task import Failure, Task, TaskError
 
 __all__ = ["Lost", "Outcome", "Raised", "Released", "Returned", "Verdict", "judge"]
 
@@ -88,6 +87,8 @@ class Verdict:
     queue: str | None = None
     """The queue to move to."""
     note: str | None = None
+    failure: Failure | None = None
+    """Why the task has failed, or goes to its error queue as one that has."""
     modification: Modification | None = None
     """The atomic change to make together with the ending."""
 
@@ -142,7 +143,7 @@ def _judged(task: Task, outcome: Outcome, policy: Policy, now: datetime, worker:
         return Verdict(Event.CANCEL, keep=policy.keep_failed, note=_reason(error))
     if isinstance(error, Fail):
         why = task_error(error, task, now, worker)
-        return Verdict(Event.FAIL, error=why, keep=policy.keep_failed, note=_reason(error))
+        return _failed(Failure.HANDLER, why, policy, note=_reason(error))
     if isinstance(error, Move):
         described = task_error(error, task, now, worker) if error.__cause__ else None
         return Verdict(Event.MOVE, queue=error.queue, note=_reason(error), error=described)
@@ -153,7 +154,7 @@ def _judged(task: Task, outcome: Outcome, policy: Policy, now: datetime, worker:
         return Verdict(Event.SNOOZE, run_at=now + error.delay, charged=False, note=_reason(error))
     if isinstance(outcome, Lost):
         return _judge_lost(task, policy, now)
-    if error is None or isinstance(error, Stop) or _is_interruption(error):
+    if error is None or isinstance(error, Stop) or is_interruption(error):
         return Verdict(Event.RELEASE, charged=False, note=_reason(error))
     return _judge_failure(task, error, policy, now, worker)
 
@@ -161,40 +162,8 @@ def _judged(task: Task, outcome: Outcome, policy: Policy, now: datetime, worker:
 def _judge_return(task: Task, value: Any, policy: Policy) -> Verdict:
     if value is None:
         return _completed(policy.keep_completed)
-    result, follow_up = _parted(value, task)
+    result, follow_up = parted(value, task.key)
     return Verdict(Event.COMPLETE, result=result, keep=policy.keep_completed, modification=follow_up)
-
-
-def _is_interruption(error: BaseException) -> bool:
-    return isinstance(error, Interrupted) and error.reason is not Interruption.DEADLINE
-
-
-def _parted(value: Any, task: Task) -> tuple[Any, Modification | None]:
-    """The result in what a handler returned, and the atomic change that it asks for."""
-    if not isinstance(value, Done):
-        follow_up = follow_up_of(value)
-        return (value if follow_up is None else None), follow_up
-    follow_up = value.modification
-    if follow_up is not None and any(ref.key == task.key for ref in follow_up.given_up):
-        allowed = "a change of other tasks: one that gives up the handler's own has no place for a result"
-        raise InvalidTask([Fault("then", shortened(follow_up), allowed)])
-    return value.result, follow_up
-
-
-def follow_up_of(value: Any) -> Modification | None:
-    """The atomic change that a handler's return value asks for: a Modification, or one or several new tasks.
-
-    Raises InvalidTask when a list mixes new tasks with other values.
-    """
-    if isinstance(value, Modification):
-        return value
-    items = [value] if isinstance(value, NewTask) else value
-    if not (isinstance(items, list | tuple) and any(isinstance(item, NewTask | Modification) for item in items)):
-        return None
-    if not all(isinstance(item, NewTask) for item in items):
-        allowed = "a result, a NewTask, a list of NewTasks and nothing else, or a Modification"
-        raise InvalidTask([Fault("result", shortened(value), allowed)])
-    return Modification(insert=items)
 
 
 @functools.lru_cache(maxsize=64)
@@ -205,8 +174,10 @@ def _completed(keep: timedelta) -> Verdict:
 
 def _judge_failure(task: Task, error: BaseException, policy: Policy, now: datetime, worker: str) -> Verdict:
     described = task_error(error, task, now, worker)
+    if _refusal(policy, error) is not None:
+        return _failed(Failure.NOT_RETRIED, described, policy)
     if _exhausted(task, policy):
-        return Verdict(Event.FAIL, error=described, keep=policy.keep_failed, note=_reason(error))
+        return _failed(Failure.EXHAUSTED, described, policy, note=_reason(error))
     delay = error.delay if isinstance(error, Retry) else None
     run_at = now + (_wait(task, policy) if delay is None else delay)
     return Verdict(Event.RETRY, error=described, run_at=run_at, note=_reason(error))
@@ -218,8 +189,24 @@ def _judge_lost(task: Task, policy: Policy, now: datetime) -> Verdict:
     message = f"the worker {task.worker} vanished, or could not renew its lease ({task.lost_leases + 1} times in a row)"
     error = TaskError("WorkerLost", message, "", now, task.attempts, task.worker or "")
     if _exhausted(task, policy) or task.lost_leases + 1 >= MOST_LOST_LEASES:
-        return Verdict(Event.FAIL, error=error, keep=policy.keep_failed, lease_lost=True)
+        return _failed(Failure.LOST, error, policy, lease_lost=True)
     return Verdict(Event.RESCUE, error=error, run_at=now + _wait(task, policy), lease_lost=True)
+
+
+def _failed(
+    why: Failure, error: TaskError, policy: Policy, *, note: str | None = None, lease_lost: bool = False
+) -> Verdict:
+    return Verdict(Event.FAIL, error=error, keep=policy.keep_failed, note=note, lease_lost=lease_lost, failure=why)
+
+
+def _refusal(policy: Policy, error: BaseException) -> str | None:
+    """The option by which an error is not retried. `Retry` asks for it, whatever the options say."""
+    if isinstance(error, Signal) or (policy.retry_on is None and not policy.no_retry_on):
+        return None
+    # An error of a child was judged there, where its class is known.
+    if isinstance(error, Described):
+        return error.refused
+    return policy.rules.refusal(error)
 
 
 def _wait(task: Task, policy: Policy) -> timedelta:

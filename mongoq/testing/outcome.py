@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from mongoq.core.done import Done
+from mongoq.core.judging.done import Done
 from mongoq.core.lifecycle import TaskState
 from mongoq.core.modification import Modification
 from mongoq.core.new_task import NewTask

@@ -7,6 +7,7 @@ from typing import Any, TypedDict, Unpack
 
 from mongoq.core.backoff import BackoffLike
 from mongoq.core.clock import Clock, FrozenClock
+from mongoq.core.judging.retrying import RetryOn
 from mongoq.core.validation import Duration, Unset
 from mongoq.queue import AsyncQueue, Queue
 
@@ -25,6 +26,9 @@ class QueueOptions(TypedDict, total=False):
     lease: Duration | Unset
     keep_completed: Duration | Unset
     keep_failed: Duration | Unset
+    retry_on: RetryOn | Unset | None
+    no_retry_on: RetryOn | Unset
+    failure_message: str | None
     grace: Duration
     max_task_bytes: int
     claimant: str | None

@@ -9,7 +9,7 @@ from typing import Any, Final
 from mongoq.core.clock import FrozenClock
 from mongoq.core.lifecycle import FINISHED, TaskState
 from mongoq.core.read_only import ReadOnly
-from mongoq.core.task import Attempt, Task, TaskError
+from mongoq.core.task import Attempt, Failure, Task, TaskError
 from mongoq.core.validation import UNSET, Unset
 
 NOW: Final = FrozenClock().now()
@@ -36,6 +36,7 @@ def make_task(
     uncharged: int = 0,
     retries: int = 0,
     errors: tuple[TaskError, ...] = (),
+    failure: Failure | None = None,
     result: Any = None,
     note: str | None = None,
     moved_from: str | None = None,
@@ -63,7 +64,8 @@ def make_task(
         started_at=_or(started_at, now if begun else None),
         finished_at=_or(finished_at, now if stands in FINISHED else None),
         expires_at=expires_at, attempts=int(begun) if attempts is None else attempts, uncharged=uncharged,
-        retries=retries, last_error=errors[-1] if errors else None, errors=errors, result=result, note=note,
+        retries=retries, last_error=errors[-1] if errors else None, errors=errors, failure=failure,
+        result=result, note=note,
         moved_from=moved_from, unique=unique, policy=ReadOnly(policy or {}),
         worker=_or(worker, "host:1:test" if begun else None), token=_or(token, "token" if held else None),
         lease_until=_or(lease_until, now + LEASE if held else None), lost_leases=lost_leases,

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from typing import Final, Protocol
 
 from mongoq.core.clock import elapsed
+from mongoq.core.judging.steering import effective_error
 from mongoq.core.options import Policy
-from mongoq.core.signals import Interruption, Snooze, effective_error
+from mongoq.core.signals import Interruption, Snooze
 from mongoq.core.task import Task
 from mongoq.worker.stages import Stage
 

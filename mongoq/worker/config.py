@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from mongoq.core.options import DEFAULTS, Policy
 from mongoq.worker.executors.asyncio import AsyncioExecutor
 from mongoq.worker.executors.base import Executor, Reports
 from mongoq.worker.executors.processes import ProcessExecutor
@@ -40,6 +41,8 @@ class WorkerConfig:
     """How many tasks to claim ahead of the free handlers at most; None: as their speed tells."""
     news: bool = True
     """Whether it listens for new work while it is idle; that takes a connection of its own."""
+    policy: Policy = DEFAULTS
+    """What applies to tasks that do not carry their own: the queue's options, with those of this run."""
     loop: asyncio.AbstractEventLoop | None = None
     """A running event loop for the coroutines of the asyncio executor; None: a loop of its own."""
 
@@ -48,5 +51,6 @@ def executor_for(config: WorkerConfig, reports: Reports) -> Executor:
     """The executor that runs a worker's handlers."""
     if config.executor == ASYNCIO:
         return AsyncioExecutor(config.handler, config.workers, reports, loop=config.loop)
-    make = ProcessExecutor if config.executor == PROCESSES else ThreadExecutor
-    return make(config.handler, config.workers, reports)
+    if config.executor == PROCESSES:
+        return ProcessExecutor(config.handler, config.workers, reports, config.policy.rules)
+    return ThreadExecutor(config.handler, config.workers, reports)

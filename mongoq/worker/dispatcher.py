@@ -143,7 +143,7 @@ class Dispatcher:
         if runtime.telemetry:
             runtime.telemetry.emit(Signpost.ENDED, task=attempt.task, verdict=verdict)
         if verdict.error is not None:
-            log_failure(attempt.task, verdict)
+            log_failure(attempt.task, verdict, attempt.policy.failure_message)
         runtime.wake(wake)
 
     def _settle_committed(self, attempt: LiveAttempt, outcome: Outcome) -> None:

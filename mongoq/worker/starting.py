@@ -8,7 +8,9 @@ from dataclasses import replace
 from typing import Any
 
 from mongoq.core.events import Telemetry
+from mongoq.core.options import Policy
 from mongoq.core.requests import ClaimRequest
+from mongoq.core.validation import Checker
 from mongoq.storage.context import Context
 from mongoq.storage.drivers.change_stream import ChangeStream
 from mongoq.storage.operations.watch import new_work
@@ -16,7 +18,14 @@ from mongoq.worker import crowding
 from mongoq.worker.config import WorkerConfig
 from mongoq.worker.engine import Engine
 from mongoq.worker.handle import WorkerHandle
-from mongoq.worker.handlers.signature import ASYNCIO, checked_handler, default_workers
+from mongoq.worker.handlers.signature import (
+    ASYNCIO,
+    IMPORTABLE,
+    PROCESSES,
+    checked_handler,
+    default_workers,
+    importable,
+)
 from mongoq.worker.runtime import Run
 
 
@@ -30,9 +39,12 @@ def checked_config(
     limit: int | None,
     on_dependency_error: str,
     prefetch: int | None,
+    policy: Policy,
 ) -> WorkerConfig:
     """What a worker is to do; ConfigurationError where the handler and the executor do not fit."""
     handler, chosen = checked_handler(function, executor)
+    if chosen == PROCESSES:
+        _check_predicates(policy)
     return WorkerConfig(
         handler,
         chosen,
@@ -43,7 +55,17 @@ def checked_config(
         wanted.where,
         on_dependency_error,
         prefetch,
+        policy=policy,
     )
+
+
+def _check_predicates(policy: Policy) -> None:
+    checker = Checker()
+    for name, matchers in (("retry_on", policy.retry_on), ("no_retry_on", policy.no_retry_on)):
+        for matcher in matchers or ():
+            if not isinstance(matcher, str) and not importable(matcher):
+                checker.refuse(name, matcher, IMPORTABLE)
+    checker.finish()
 
 
 def start(
@@ -64,6 +86,7 @@ def start(
     the change stream; `client` is what all of it goes through. Coroutine handlers run on `loop`; None: on one of the
     worker's own.
     """
+    context = replace(context, options=replace(context.options, policy=job.policy))
     stream = ChangeStream(stream_run, context, new_work(job.queues, job.where))
     if not job.burst and crowding.crowded(client):
         job = replace(job, news=False)

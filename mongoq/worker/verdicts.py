@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
+from typing import Final
 
 from mongoq.core.errors import DependencyError, InvalidTask, MongoqError
 from mongoq.core.failures import LONGEST_MESSAGE, message_of, text_of
 from mongoq.core.signals import Fail, Interruption, Stop
-from mongoq.core.task import Task
+from mongoq.core.task import Failure, Task, TaskError
 from mongoq.core.verdict import Outcome, Raised, Verdict
 from mongoq.storage.context import Context
+from mongoq.storage.documents.fields import MOST_ERRORS
 from mongoq.storage.documents.updates import state_after
 from mongoq.storage.operations.decide import check_result, decide, judged
 from mongoq.worker.attempt import LiveAttempt
@@ -27,8 +29,7 @@ def verdict_on(context: Context, attempt: LiveAttempt, outcome: Outcome, worker:
         verdict = judged(context, attempt.task, outcome, worker, policy=attempt.policy, cancelled=cancelled)
         return _storable(context, attempt.task, verdict)
     except InvalidTask as error:
-        # What was to follow the task would be lost; to run the handler again would do its work twice.
-        failed = Raised(Fail(str(error)))
+        return _refused(context, attempt, error, worker)
     except Exception as error:
         log.exception("the ending of task %s could not be judged: it counts as failed", attempt.key)
         failed = Raised(error)
@@ -46,8 +47,17 @@ def verdict_instead(
         return _with_text(context, task, verdict, error)
     if ignore and isinstance(error, DependencyError):
         return replace(verdict, modification=None)
-    # What cannot be stored will not be storable the next time either.
-    return verdict_on(context, attempt, Raised(Fail(str(error)) if isinstance(error, InvalidTask) else error), worker)
+    if not isinstance(error, InvalidTask):
+        return verdict_on(context, attempt, Raised(error), worker)
+    return _refused(context, attempt, error, worker)
+
+
+def _refused(context: Context, attempt: LiveAttempt, error: InvalidTask, worker: str) -> Verdict:
+    """Fail a task at once whose end cannot be stored: it will not be storable the next time either."""
+    cancelled = attempt.interruption is Interruption.CANCEL
+    failed = Raised(Fail(str(error)))
+    verdict = decide(context, attempt.task, failed, worker, policy=attempt.policy, cancelled=cancelled)
+    return replace(verdict, failure=verdict.failure and Failure.REFUSED)
 
 
 def stop_of(attempt: LiveAttempt, error: BaseException) -> Stop | None:
@@ -74,14 +84,44 @@ def _with_text(context: Context, task: Task, verdict: Verdict, error: InvalidTas
     return replace(verdict, result=text, note=message_of(f"the result is kept as text: {error}"))
 
 
-def log_failure(task: Task, verdict: Verdict) -> None:
-    """One line for an attempt that failed; its traceback where somebody asks for DEBUG."""
+def log_failure(task: Task, verdict: Verdict, message: str | None = None) -> None:
+    """One line for an attempt that failed; its traceback where somebody asks for DEBUG.
+
+    The last one of a task tells the errors of all its attempts, after the `message` of the user's policy.
+    """
     error = verdict.error
     if error is None:
         return
-    then = "runs again" if verdict.run_at is not None else f"has ended as {state_after(verdict)}"
-    if verdict.queue is not None:
-        then = f"goes to the queue {verdict.queue}"
-    what = f"{error.type}: {error.message}" if error.message else error.type
-    log.warning("task %s of %s: attempt %d failed with %s; it %s", task.key, task.queue, error.attempt, what, then)
+    if verdict.failure is not None:
+        _log_last_failure(task, verdict, verdict.failure, message)
+    else:
+        then = "runs again" if verdict.run_at is not None else f"has ended as {state_after(verdict)}"
+        if verdict.queue is not None:
+            then = f"goes to the queue {verdict.queue}"
+        what = _told(error)
+        log.warning("task %s of %s: attempt %d failed with %s; it %s", task.key, task.queue, error.attempt, what, then)
     log.debug("%s", error.traceback)
+
+
+def _log_last_failure(task: Task, verdict: Verdict, failure: Failure, message: str | None) -> None:
+    assert verdict.error is not None
+    errors = (*task.errors, verdict.error)[-MOST_ERRORS:]
+    then = "has failed" if verdict.queue is None else f"has failed, and goes to the queue {verdict.queue}"
+    story = "; ".join(f"attempt {one.attempt}: {_told(one)}" for one in errors)
+    facts = {"task_key": task.key, "task_queue": task.queue, "task_errors": errors, "task_failure": str(failure)}
+    said = "" if message is None else f"{message}: "
+    text = "%stask %s of %s %s (%s): %s"
+    log.error(text, said, task.key, task.queue, then, _WHY[failure], story, extra=facts)
+
+
+_WHY: Final = {
+    Failure.EXHAUSTED: "its retries are used up",
+    Failure.HANDLER: "its handler said so",
+    Failure.NOT_RETRIED: "such an error is not retried",
+    Failure.LOST: "its workers were lost",
+    Failure.REFUSED: "its end was refused",
+}
+
+
+def _told(error: TaskError) -> str:
+    return f"{error.type}: {error.message}" if error.message else error.type

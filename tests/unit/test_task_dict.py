@@ -118,6 +118,9 @@ def test_again_keeps_every_option_of_a_policy() -> None:
     values: dict[str, Any] = dict.fromkeys(POLICY_NAMES, timedelta(seconds=9)) | {
         "max_retries": 1,
         "backoff": Exponential(1),
+        "retry_on": ("builtins.OSError",),
+        "no_retry_on": ("shop.Refused",),
+        "failure_message": "not sent",
     }
     new = make_task(policy=values).again()
     assert {name: getattr(new, name) for name in POLICY_NAMES} == values

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from mongoq.core.attempt import Failure
 from mongoq.core.backoff import Linear
 from mongoq.core.clock import FrozenClock
 from mongoq.core.errors import InvalidTask
@@ -293,3 +294,64 @@ def test_a_group_of_errors_is_told_with_all_of_them(make_task: Make) -> None:
     assert verdict.error.type == "ExceptionGroup"
     assert "one" in verdict.error.traceback
     assert "two" in verdict.error.traceback
+
+
+@pytest.mark.parametrize(
+    "signal, event",
+    [
+        (Fail("no"), Event.FAIL),
+        (Cancel("no"), Event.CANCEL),
+        (Move("other"), Event.MOVE),
+        (Snooze(60), Event.SNOOZE),
+        (Retry(delay=60), Event.RETRY),
+        (Stop("no"), Event.RELEASE),
+        (STOPPED, Event.RELEASE),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_a_signal_counts_also_as_the_cause_of_another_exception(
+    make_task: Make, signal: BaseException, event: Event
+) -> None:
+    wrapped = raised(RuntimeError("outer"), raised(KeyError("inner"), signal).error)
+    assert verdict_of(make_task(), wrapped).event is event
+    assert verdict_of(
+        make_task(), grouped(ValueError("beside"), wrapped.error, Snooze(1))
+    ).event is event or isinstance(signal, Snooze), "of a group as well, unless an ordinary error outweighs it"
+
+
+def test_a_signal_that_is_a_cause_is_told_as_the_error_raised_from_it(make_task: Make) -> None:
+    verdict = verdict_of(make_task(), raised(RuntimeError("outer"), Fail("refused")))
+    assert verdict.error is not None
+    assert (verdict.error.type, verdict.error.message, verdict.note) == ("RuntimeError", "outer", "refused")
+    assert "Fail: refused" in verdict.error.traceback
+
+
+def test_a_deadline_that_is_a_cause_leaves_the_error_as_it_is(make_task: Make) -> None:
+    verdict = verdict_of(make_task(), raised(RuntimeError("outer"), DeadlineExceeded()))
+    assert (verdict.event, verdict.error and verdict.error.type) == (Event.RETRY, "RuntimeError")
+
+
+def test_what_was_only_raised_while_a_signal_was_handled_is_an_error(make_task: Make) -> None:
+    error = raised(RuntimeError("in a clean-up")).error
+    error.__context__ = Snooze(60)
+    assert verdict_of(make_task(), Raised(error)).event is Event.RETRY
+
+
+def test_groups_and_causes_that_hold_each_other_are_judged(make_task: Make) -> None:
+    part = ValueError("part")
+    part.__cause__ = group = ExceptionGroup("all", [part])
+    group.__cause__ = part
+    assert verdict_of(make_task(), Raised(group)).event is Event.RETRY
+
+
+@pytest.mark.parametrize(
+    "ending, fields, failure",
+    [
+        (raised(ValueError()), {}, Failure.EXHAUSTED),
+        (raised(Fail("no")), {}, Failure.HANDLER),
+        (Lost(), {"lost_leases": 4}, Failure.LOST),
+    ],
+)
+def test_a_failure_tells_why(make_task: Make, ending: Any, fields: dict[str, Any], failure: Failure) -> None:
+    verdict = verdict_of(make_task(**fields), ending, max_retries=0)
+    assert (verdict.event, verdict.failure) == (Event.FAIL, failure)

@@ -253,6 +253,30 @@ async def stops_on_a_loop(task: Task) -> None:
     stops(task)
 
 
+class Busy(Exception):
+    """An error that does not survive a pipe."""
+
+    def __init__(self, one: str, two: str) -> None:
+        super().__init__(f"{one} {two}")
+
+
+def is_for_good(error: BaseException) -> bool:
+    """A predicate that knows the error's own class."""
+    return isinstance(error, Busy) and str(error).startswith("for ever")
+
+
+def fails_by_name(task: Task) -> None:
+    """Raise what the task names."""
+    errors = {"value": ValueError("no"), "busy": Busy("just", "now"), "for good": Busy("for ever", "busy")}
+    if task.tags["error"] == "wrapped":
+        raise RuntimeError("outer") from Fail("no use")
+    raise errors[task.tags["error"]]
+
+
+async def fails_by_name_on_a_loop(task: Task) -> None:
+    fails_by_name(task)
+
+
 def calls(task: Task) -> float | None:
     """Enqueue a more urgent task where this one says so; when that was done, on `elapsed()`."""
     if not task.get("calls"):

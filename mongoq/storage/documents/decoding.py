@@ -15,7 +15,7 @@ from mongoq.core.backoff import from_spec
 from mongoq.core.lifecycle import TaskState
 from mongoq.core.options import POLICY_NAMES, checked_policy
 from mongoq.core.read_only import EMPTY, ReadOnly
-from mongoq.core.task import Task, TaskError, task_of
+from mongoq.core.task import Failure, Task, TaskError, task_of
 from mongoq.core.validation import Checker
 from mongoq.storage.commands import Document
 from mongoq.storage.documents import fields, hold
@@ -31,6 +31,7 @@ _TYPES: Final[Mapping[str, Any]] = {
     fields.ERRORS: list,
 }
 _STATES: Final[Mapping[Any, TaskState]] = {state.value: state for state in TaskState}  # the call takes 0.4 µs
+_FAILURES: Final[Mapping[str, Failure]] = {failure.value: failure for failure in Failure}
 _COUNTS: Final = (fields.ATTEMPTS, fields.UNCHARGED, fields.RETRIES, fields.LOST_LEASES)
 _MOST: Final = 2**62
 """The server can still increment a count up to here within 64 bits."""
@@ -64,6 +65,7 @@ def task_from(document: Document, namespace: str, now: datetime) -> Task:
     get = document.get
     errors = get(fields.ERRORS)
     policy = get(fields.POLICY)
+    failure: Any = get(fields.FAILURE)
     token, worker, started_at, until = hold.read(document)
     modified_at = get(fields.MODIFIED_AT, LONG_AGO)
     if started_at is not None and started_at > modified_at:  # a claim writes its instant once
@@ -88,6 +90,7 @@ def task_from(document: Document, namespace: str, now: datetime) -> Task:
         get(fields.RETRIES, 0),
         error_from(get(fields.LAST_ERROR)),
         tuple(filter(None, map(error_from, errors))) if errors else (),
+        _FAILURES.get(failure) if failure.__class__ is str else None,
         get(fields.RESULT),
         get(fields.NOTE),
         get(fields.MOVED_FROM),

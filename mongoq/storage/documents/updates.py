@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
+from mongoq.core.attempt import Failure
 from mongoq.core.lifecycle import FINISHED, Event, TaskState
 from mongoq.core.validation import whole_milliseconds
 from mongoq.storage.commands import Document, Update
@@ -73,6 +74,8 @@ def ended(verdict: Verdict, token: str | None, now: datetime, *, queue: str = ""
             written[fields.PURGE_AT] = now + verdict.keep
     said = ((fields.RUN_AT, verdict.run_at), (fields.RESULT, verdict.result), (fields.NOTE, verdict.note))
     written |= {name: value for name, value in said if value is not None}
+    if verdict.failure is not None:
+        written[fields.FAILURE] = verdict.failure.value
     if verdict.event is Event.MOVE:
         written |= {fields.QUEUE: verdict.queue, fields.MOVED_FROM: queue, fields.UNCHARGED: attempts}
     elif not verdict.charged:
@@ -121,7 +124,7 @@ def closed(target: TaskState, now: datetime, keep: timedelta) -> Update:
 def set_aside(field: str, why: str, now: datetime, keep: timedelta) -> Update:
     """Fail a document that is malformed in this field; its note says why."""
     update = closed(TaskState.FAILED, now, keep)
-    update["$set"][fields.NOTE] = f"not a task: {why}"
+    update["$set"] |= {fields.NOTE: f"not a task: {why}", fields.FAILURE: Failure.REFUSED.value}
     if field in (fields.VERSION, fields.PRIORITY, fields.RUN_AT, fields.QUEUE):
         del update["$inc"]
         update["$set"] |= {fields.VERSION: 1, fields.PRIORITY: 0, fields.RUN_AT: now}
@@ -214,7 +217,7 @@ def rerun(now: datetime, *, home: bool = False) -> list[Update]:
         # Remove a past expiry, which would end the task at its next claim. A missing one is less than any date.
         fields.EXPIRES_AT: {"$cond": [{"$lte": [f"${fields.EXPIRES_AT}", now]}, "$$REMOVE", f"${fields.EXPIRES_AT}"]},
     }
-    removed = [fields.FINISHED_AT, fields.PURGE_AT, fields.LOST_LEASES, fields.CANCEL_REQUESTED]
+    removed = [fields.FINISHED_AT, fields.PURGE_AT, fields.LOST_LEASES, fields.CANCEL_REQUESTED, fields.FAILURE]
     if home:
         written[fields.QUEUE] = f"${fields.MOVED_FROM}"
         removed.append(fields.MOVED_FROM)

@@ -23,6 +23,7 @@ from typing import Final
 
 from mongoq.core.backoff import Exponential
 from mongoq.core.clock import elapsed
+from mongoq.core.judging.retrying import RetryRules
 from mongoq.core.verdict import Outcome, Raised, Released
 from mongoq.worker.attempt import FOREVER, LiveAttempt
 from mongoq.worker.executors.base import Reports
@@ -50,8 +51,8 @@ PAUSE: Final = Exponential(timedelta(milliseconds=200), factor=2, max=timedelta(
 class ProcessExecutor:
     """Runs attempts, the first submitted first."""
 
-    def __init__(self, handler: Handler, workers: int, reports: Reports) -> None:
-        self._blueprint = Blueprint(handler)
+    def __init__(self, handler: Handler, workers: int, reports: Reports, rules: RetryRules) -> None:
+        self._blueprint = Blueprint(handler, rules)
         self._reports = reports
         self._waiting = reports.waiting
         self._changed = threading.Condition()
@@ -96,9 +97,8 @@ class ProcessExecutor:
 
     def step(self, now: float) -> float:
         """Tell handlers to stop that should, and kill those that do not; the seconds until the next look."""
-        children = list(self._children)
-        delay = min((child.look(now) for child in children), default=LOOK)
-        if any(child.gone for child in children):
+        delay = min((child.look(now) for child in list(self._children)), default=LOOK)
+        if any(child.gone for child in list(self._children)):
             with self._changed:
                 self._changed.notify_all()  # its thread replaces an idle child that has ended
         self._look_at = now + delay

@@ -19,6 +19,7 @@ Function = Callable[..., Any]
 THREADS: Final = "threads"
 ASYNCIO: Final = "asyncio"
 PROCESSES: Final = "processes"
+IMPORTABLE: Final = f"a function at the top level of a module, for executor={PROCESSES!r}: child processes import it"
 EXECUTORS: Final = (THREADS, ASYNCIO, PROCESSES)
 """The names of the executors; `work/executor.py` says what each is."""
 
@@ -49,9 +50,8 @@ def checked_handler(function: Any, executor: str | None) -> tuple[Handler, str]:
         checker.refuse("handler", function, f"a plain function, for executor={chosen!r}: coroutines need {ASYNCIO!r}")
     elif chosen == ASYNCIO and not _is_coroutine(function):
         checker.refuse("handler", function, f"a coroutine function, for executor={ASYNCIO!r}: others need {THREADS!r}")
-    elif chosen == PROCESSES and not _importable(function):
-        allowed = f"a function at the top level of a module, for executor={PROCESSES!r}: child processes import it"
-        checker.refuse("handler", function, allowed)
+    elif chosen == PROCESSES and not importable(function):
+        checker.refuse("handler", function, IMPORTABLE)
     patched = patched_by()
     if chosen == PROCESSES and patched is not None:
         allowed = f"{THREADS!r} or {ASYNCIO!r} where {patched} has patched the standard library"
@@ -97,7 +97,8 @@ def _is_coroutine(function: Any) -> bool:
     return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__)
 
 
-def _importable(function: Any) -> bool:
+def importable(function: Any) -> bool:
+    """Whether child processes can import it."""
     try:
         pickled = pickle.dumps(function)
     except Exception:  # noqa: BLE001 -- what a callable object holds may raise anything

@@ -13,6 +13,7 @@ import subprocess
 import sys
 from typing import Any, Final
 
+from mongoq.core.judging.retrying import RetryRules
 from mongoq.core.streams import STANDARD
 from mongoq.worker.executors.children.logs import levels
 from mongoq.worker.handlers.signature import Handler
@@ -38,13 +39,13 @@ FLAGS: Final = {
 class Blueprint:
     """What every child of one executor is made from. RuntimeError in a main module without a guard."""
 
-    def __init__(self, handler: Handler) -> None:
+    def __init__(self, handler: Handler, rules: RetryRules) -> None:
         if _importing_main():
             raise RuntimeError(
                 "executor='processes' in the main module: its children import that module, and would start children of "
                 "their own. Start the worker below `if __name__ == '__main__':`"
             )
-        pickled = pickle.dumps(handler, pickle.HIGHEST_PROTOCOL)
+        pickled = pickle.dumps((handler, rules), pickle.HIGHEST_PROTOCOL)
         surroundings = _surroundings()
         surroundings["authkey"] = bytes(surroundings["authkey"])  # its own class refuses to be pickled
         if b"__main__" not in pickled and b"__mp_main__" not in pickled:

@@ -10,7 +10,8 @@ from operator import attrgetter
 from typing import Any, Final
 
 from mongoq.core.clock import elapsed
-from mongoq.core.signals import Interruption, Snooze, effective_error
+from mongoq.core.judging.steering import effective_error
+from mongoq.core.signals import Interruption, Snooze
 from mongoq.core.task import Task
 from mongoq.worker.attempt import FOREVER, LiveAttempt
 

@@ -10,11 +10,12 @@ import pickle
 from dataclasses import replace
 from typing import Any, Final, NamedTuple
 
-from mongoq.core.done import Done
 from mongoq.core.failures import LONGEST_MESSAGE, Described, describe
+from mongoq.core.judging.done import Done, follow_up_of
+from mongoq.core.judging.retrying import RetryRules
 from mongoq.core.signals import DeadlineExceeded, Fail, Interrupted, Signal
 from mongoq.core.validation import shortened
-from mongoq.core.verdict import Outcome, Raised, Returned, follow_up_of
+from mongoq.core.verdict import Outcome, Raised, Returned
 from mongoq.worker.attempt import LiveAttempt
 
 NO_MEMORY: Final = "no memory was left to send the result"
@@ -72,10 +73,12 @@ def unpack_result(packed: bytes | None) -> Outcome:
         return Returned(Unsent(f"a result ({error})"))
 
 
-def pack_error(error: BaseException) -> tuple[bytes, Described | None]:
+def pack_error(error: BaseException, rules: RetryRules) -> tuple[bytes, Described | None]:
     """What a handler raised: a signal as it is with its cause described, any other error described."""
     if not isinstance(error, Signal | Interrupted) or isinstance(error, DeadlineExceeded):
-        return pickle.dumps(describe(error)), None
+        told = describe(error)
+        told.refused = rules.refusal(error)  # here its classes are known, and what the user's functions make of it
+        return pickle.dumps(told), None
     cause = describe(error.__cause__) if error.__cause__ else None
     try:
         return pickle.dumps(error), cause

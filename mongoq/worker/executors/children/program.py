@@ -24,6 +24,7 @@ from typing import IO, Any, Final
 
 from mongoq.core.clock import elapsed
 from mongoq.core.failures import describe
+from mongoq.core.judging.retrying import RetryRules
 from mongoq.core.signals import DeadlineExceeded
 from mongoq.core.task import Task
 from mongoq.core.tracebacks import let_go
@@ -67,7 +68,7 @@ class ChildProgram:
 
     def _serve(self) -> int:
         try:
-            handler, levels = _load(self._source)
+            handler, rules, levels = _load(self._source)
         except EOFError:
             return 0
         except BaseException as error:  # noqa: BLE001 -- a user's module may raise anything at its import
@@ -82,7 +83,7 @@ class ChildProgram:
             number, deadline, values = message
             if self._may_start(number):
                 task = Task(*values)
-                self._run(handler, ChildAttempt(number, deadline, self._send, task.key), task)
+                self._run(handler, rules.over(task.policy), ChildAttempt(number, deadline, self._send, task.key), task)
         return 0
 
     def _key(self) -> str | None:
@@ -110,7 +111,7 @@ class ChildProgram:
         if first <= last:
             self._send(Up.UNSTARTED, first, last)
 
-    def _run(self, handler: Handler, attempt: ChildAttempt, task: Task) -> None:
+    def _run(self, handler: Handler, rules: RetryRules, attempt: ChildAttempt, task: Task) -> None:
         object.__setattr__(task, "attempt", attempt)
         generation = forks.generation()
         try:
@@ -126,7 +127,7 @@ class ChildProgram:
         except BaseException as error:  # noqa: BLE001 -- whatever a handler raises is its outcome
             if forks.generation() != generation:
                 forks.leave(Raised(error))
-            self._send(Up.RAISED, *pack_error(attempt.effective_error(error)))
+            self._send(Up.RAISED, *pack_error(attempt.effective_error(error), rules))
             let_go(error)
         else:
             self._return(packed)
@@ -136,7 +137,7 @@ class ChildProgram:
             self._send(Up.RETURNED, packed)
         except MemoryError:
             packed = None
-            self._send(Up.RAISED, *pack_error(MemoryError(NO_MEMORY)))
+            self._send(Up.RAISED, *pack_error(MemoryError(NO_MEMORY), RetryRules()))
 
     def _listen(self) -> None:
         """Pass on what the parent says about the running task, until the parent ends."""
@@ -189,7 +190,7 @@ def main(source: IO[bytes], control: int) -> None:
     sys.exit(code)
 
 
-def _load(source: IO[bytes]) -> tuple[Handler, Mapping[str, int]]:
+def _load(source: IO[bytes]) -> tuple[Handler, RetryRules, Mapping[str, int]]:
     """Receive the surroundings and the handler, and import it; as `multiprocessing` does for its own children."""
     surroundings, parent, levels, pickled = pickle.load(source)  # noqa: S301 -- from the parent
     _die_with(parent)
@@ -198,8 +199,8 @@ def _load(source: IO[bytes]) -> tuple[Handler, Mapping[str, int]]:
         surroundings.pop("dir", None)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     multiprocessing.spawn.prepare(surroundings)
-    handler: Handler = pickle.loads(pickled)  # noqa: S301 -- from the parent
-    return handler, levels
+    handler, rules = pickle.loads(pickled)  # noqa: S301 -- from the parent
+    return handler, rules, levels
 
 
 def _die_with(parent: int) -> None:

@@ -1,4 +1,4 @@
-"""What a handler returns to give a result together with the tasks that follow it."""
+"""What a handler returns: its result, the tasks that follow it, or both in a `Done`."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from mongoq.core.errors import InvalidTask
+from mongoq.core.errors import Fault, InvalidTask
 from mongoq.core.modification import Modification
 from mongoq.core.new_task import NewTask
-from mongoq.core.validation import Checker
+from mongoq.core.validation import Checker, shortened
 
-__all__ = ["Done"]
+__all__ = ["Done", "follow_up_of", "parted"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +41,34 @@ class Done:
         then: Any = self.then
         change = then if isinstance(then, Modification) else Modification(insert=then)
         return change if len(change) else None
+
+
+def parted(value: Any, key: str) -> tuple[Any, Modification | None]:
+    """The result in what the handler of the task `key` returned, and the atomic change that it asks for."""
+    if not isinstance(value, Done):
+        follow_up = follow_up_of(value)
+        return (value if follow_up is None else None), follow_up
+    follow_up = value.modification
+    if follow_up is not None and any(ref.key == key for ref in follow_up.given_up):
+        allowed = "a change of other tasks: one that gives up the handler's own has no place for a result"
+        raise InvalidTask([Fault("then", shortened(follow_up), allowed)])
+    return value.result, follow_up
+
+
+def follow_up_of(value: Any) -> Modification | None:
+    """The atomic change that a handler's return value asks for: a Modification, or one or several new tasks.
+
+    Raises InvalidTask when a list mixes new tasks with other values.
+    """
+    if isinstance(value, Modification):
+        return value
+    items = [value] if isinstance(value, NewTask) else value
+    if not (isinstance(items, list | tuple) and any(isinstance(item, NewTask | Modification) for item in items)):
+        return None
+    if not all(isinstance(item, NewTask) for item in items):
+        allowed = "a result, a NewTask, a list of NewTasks and nothing else, or a Modification"
+        raise InvalidTask([Fault("result", shortened(value), allowed)])
+    return Modification(insert=items)
 
 
 def _checked(checker: Checker, then: Any) -> tuple[NewTask, ...]:
