@@ -51,7 +51,7 @@ from mongoq.core.signals import (
     Snooze,
     Stop,
 )
-from mongoq.core.stats import QueueStats, WorkerInfo
+from mongoq.core.stats import Progress, QueueStats, WorkerInfo
 from mongoq.core.task import Attempt, Failure, Task, TaskError
 from mongoq.queue import AsyncQueue, Queue
 
@@ -93,6 +93,7 @@ __all__ = [
     "MongoqError",
     "Move",
     "NewTask",
+    "Progress",
     "Queue",
     "QueueClosed",
     "QueueStats",

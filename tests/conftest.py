@@ -57,8 +57,8 @@ def server(tmp_path_factory: pytest.TempPathFactory, until: Callable[..., None])
 
 @pytest.fixture(scope="session")
 def shared_cluster() -> Iterator[Cluster]:
-    """Give the replica set of three that all tests of this run share; take `cluster`."""
-    with Cluster() as cluster:
+    """Give the replica set of three that all tests of this run share; take `cluster`. Its members heed fail points."""
+    with Cluster(parameters={"enableTestCommands": 1}) as cluster:
         yield cluster
 
 

@@ -15,10 +15,12 @@ from mongoq.core.requests import (
     checked_adjustment,
     checked_choice,
     checked_key,
+    checked_listener,
     checked_seconds,
     checked_selection,
     checked_target,
 )
+from mongoq.core.stats import OnProgress
 from mongoq.core.task import Task
 from mongoq.core.validation import QUEUE_NAME, UNSET, Checker, Duration, Unset
 from mongoq.storage.commands import Op
@@ -44,16 +46,19 @@ def cancel_all(
     queue: str | None = None,
     state: TaskState | str | None = None,
     where: Mapping[str, Any] | None = None,
+    on_progress: OnProgress | None = None,
 ) -> Op[int]:
     """Cancel the waiting tasks that match, and ask the handlers of running ones to stop; how many were.
 
-    In batches of 1,000. Handlers learn of it within 2 s.
+    In batches of 1,000; `on_progress` hears of each, and what breaks it off bears a note of how many were. Handlers
+    learn of it within 2 s.
 
     Raises:
         ConfigurationError: nothing is given to choose by.
     """
     chosen = checked_choice(queue, state, where)
-    return (yield from base.write(bulk.cancel_all(base.context, matching(chosen), chosen.state)))
+    checked_listener(on_progress)
+    return (yield from base.write(bulk.cancel_all(base.context, matching(chosen), chosen.state, on_progress)))
 
 
 @verb
@@ -74,14 +79,18 @@ def delete_all(
     queue: str | None = None,
     state: TaskState | str | None = None,
     where: Mapping[str, Any] | None = None,
+    on_progress: OnProgress | None = None,
 ) -> Op[int]:
     """Delete the tasks that match and do not run, in batches of 1,000; how many were.
+
+    `on_progress` hears of each batch, and what breaks it off bears a note of how many were.
 
     Raises:
         ConfigurationError: nothing is given to choose by.
     """
     chosen = checked_choice(queue, state, where)
-    return (yield from base.write(bulk.delete_all(base.context, matching(chosen), chosen.state)))
+    checked_listener(on_progress)
+    return (yield from base.write(bulk.delete_all(base.context, matching(chosen), chosen.state, on_progress)))
 
 
 @verb
@@ -92,17 +101,20 @@ def move_all(
     queue: str | None = None,
     state: TaskState | str | None = None,
     where: Mapping[str, Any] | None = None,
+    on_progress: OnProgress | None = None,
 ) -> Op[int]:
     """Put the waiting tasks that match into the queue `to`, each with a fresh count of attempts; how many were.
 
-    In batches of 1,000. Their `run_at` stays.
+    In batches of 1,000; `on_progress` hears of each, and what breaks it off bears a note of how many were. Their
+    `run_at` stays.
 
     Raises:
         ConfigurationError: nothing is given to choose by.
     """
     checked_target(to)
     chosen = checked_choice(queue, state, where)
-    return (yield from base.write(bulk.move_all(base.context, matching(chosen), chosen.state, to)))
+    checked_listener(on_progress)
+    return (yield from base.write(bulk.move_all(base.context, matching(chosen), chosen.state, to, on_progress)))
 
 
 @verb
@@ -112,14 +124,18 @@ def purge(
     queue: str | None = None,
     state: TaskState | str | None = None,
     older_than: Duration = 0,
+    on_progress: OnProgress | None = None,
 ) -> Op[int]:
     """Delete finished tasks now instead of after `keep_completed` or `keep_failed`; how many were.
 
     Only those of one queue, in one state, or finished longer ago than `older_than`; without arguments, all.
+    `on_progress` hears of each batch of 1,000.
     """
     chosen = checked_selection(queue=queue, state=state)
+    checked_listener(on_progress)
     age = timedelta(seconds=checked_seconds("older_than", older_than))
-    return (yield from base.write(bulk.delete_all(base.context, matching(chosen), chosen.state, older_than=age)))
+    op = bulk.delete_all(base.context, matching(chosen), chosen.state, on_progress, older_than=age)
+    return (yield from base.write(op))
 
 
 @verb
@@ -176,11 +192,12 @@ def rerun_all(
     queue: str | None = None,
     state: TaskState | str = TaskState.FAILED,
     where: Mapping[str, Any] | None = None,
+    on_progress: OnProgress | None = None,
 ) -> Op[int]:
     """Run failed tasks again as `rerun` does: these keys, those of one queue, those with these tags, or all; how many.
 
     `state` chooses cancelled or expired ones instead. Those whose `unique` value an unfinished task has by now are left
-    alone, like those in another state.
+    alone, like those in another state. `on_progress` hears of each batch of 1,000.
     """
     checker = Checker()
     checked_keys(checker, keys)
@@ -188,27 +205,39 @@ def rerun_all(
     if where is not None:
         checker.tags("where", where)
     checker.finish()
-    return (yield from base.send(requeue.rerun_all(base.context, keys, queue, TaskState(state), where)))
+    checked_listener(on_progress)
+    op = requeue.rerun_all(base.context, keys, queue, TaskState(state), where, on_progress=on_progress)
+    return (yield from base.send(op))
 
 
 @verb
-def redrive(base: Base, queue: str, keys: Sequence[str] | None = None) -> Op[int]:
+def redrive(
+    base: Base, queue: str, keys: Sequence[str] | None = None, *, on_progress: OnProgress | None = None
+) -> Op[int]:
     """Send the tasks of an error queue back to where they came from (`moved_from`); how many were.
 
     All that are ready, scheduled or failed there, or only those with these keys. They are ready at once, with a
-    fresh count of attempts, and keep their errors.
+    fresh count of attempts, and keep their errors. `on_progress` hears of each batch of 1,000.
     """
     checker = Checker()
     checker.matching("queue", queue, QUEUE_NAME)
     checked_keys(checker, keys)
     checker.finish()
-    return (yield from base.send(requeue.redrive(base.context, queue, keys)))
+    checked_listener(on_progress)
+    return (yield from base.send(requeue.redrive(base.context, queue, keys, on_progress)))
 
 
 @verb
-def init(base: Base) -> Op[list[str]]:
-    """Make the indexes that are missing, and return their names.
+def init(base: Base, *, on_progress: OnProgress | None = None) -> Op[list[str]]:
+    """Make the indexes that are missing, and return their names; wait for those that are being built.
 
-    A new namespace gets them at first use; this is for a collection that has been filled without them.
+    A new namespace gets them at first use; this is for a collection that has been filled without them. It outlives
+    fail-overs and connections that fall silent; where it is broken off the builds go on, and another call waits for
+    them. `on_progress` hears every second how many documents the server has read.
+
+    Raises:
+        IndexMissing: some cannot be built, and why.
+        StorageUnavailable: no primary answered for 40 s.
     """
-    return (yield from base.read(schema.init(base.context)))
+    checked_listener(on_progress)
+    return (yield from base.read(schema.init(base.context, on_progress)))

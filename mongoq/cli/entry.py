@@ -43,7 +43,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with suppress(OSError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as interruption:
+        if told := notes_of(interruption):
+            note(f"interrupted{told}")
         return INTERRUPTED
     except Exception as error:  # noqa: BLE001 -- every error becomes an exit code
         if os.environ.get("MONGOQ_DEBUG"):
@@ -76,6 +78,11 @@ def hoisted(arguments: Sequence[str]) -> list[str]:
     return [*moved, *others]
 
 
+def notes_of(error: BaseException) -> str:
+    """What mongoq noted on an error: how far the work had come, or under which key to call again."""
+    return "".join(f"; {told}" for told in getattr(error, "__notes__", ()))
+
+
 def explained(error: Exception) -> tuple[int, str]:
     """The exit code of an error, and the line to print."""
     if isinstance(error, ConfigurationError | InvalidTask):
@@ -83,9 +90,9 @@ def explained(error: Exception) -> tuple[int, str]:
     if isinstance(error, StorageUnavailable):
         # The other messages, such as for a slow server or an embedded one that does not start, say what to do.
         advice = "; does it run, and does MONGOQ_URI name it?" if str(error).startswith("no MongoDB") else ""
-        return UNREACHABLE, f"{error}{advice}"
+        return UNREACHABLE, f"{error}{advice}{notes_of(error)}"
     if isinstance(error, MongoqError):
-        return FAILED, str(error)
+        return FAILED, f"{error}{notes_of(error)}"
     if isinstance(error, Stop):
         return FAILED, f"a handler has stopped this worker: {error.reason or 'it raised Stop without a reason'}"
     if hasattr(error, "format_message"):

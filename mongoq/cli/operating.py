@@ -13,6 +13,7 @@ import typer
 from mongoq import DuplicateTask, Queue, TaskNotFound, TaskState, WrongState
 from mongoq.cli.options import AsJson, place, refuse, span_option, tags
 from mongoq.cli.output import clean, note, print_json, say
+from mongoq.cli.progress import progress_line
 from mongoq.core.lifecycle import FINISHED, LIVE, WAITING, Event, sources
 
 DELETABLE: Final = (*WAITING, *FINISHED)
@@ -103,9 +104,9 @@ def purge(
     """Delete finished tasks now instead of at the end of their retention. --json prints {"count": N}."""
     choice = _Choice("purge", queue, state, None, FINISHED)
     with place(context).open(reading=True) as line:
-        count = 0
-        if _agreed(line, choice, yes=yes):
-            count = line.purge(queue=queue, state=state, older_than=older_than or 0)
+        if count := _agreed(line, choice, yes=yes):
+            with progress_line(quiet=as_json, total=count) as draw:
+                count = line.purge(queue=queue, state=state, older_than=older_than or 0, on_progress=draw)
     _report("purge", count, as_json=as_json)
 
 
@@ -137,8 +138,7 @@ def rerun(
         return 1
 
     choice = _Choice("rerun", queue, state, None, (state,))
-    many: Callable[..., int] = lambda line, **_: line.rerun_all(queue=queue, state=state)  # noqa: E731
-    _act(context, choice, keys, one, many, yes=yes, as_json=as_json)
+    _act(context, choice, keys, one, lambda line, **chosen: line.rerun_all(**chosen), yes=yes, as_json=as_json)
 
 
 def redrive(
@@ -166,7 +166,7 @@ def redrive(
         return done
 
     choice = _Choice("redrive", queue, None, None, (TaskState.FAILED, *WAITING))
-    many: Callable[..., int] = lambda line, **_: line.redrive(queue)  # noqa: E731
+    many: Callable[..., int] = lambda line, on_progress, **_: line.redrive(queue, on_progress=on_progress)  # noqa: E731
     _act(context, choice, keys, one, many, yes=yes, as_json=as_json)
 
 
@@ -212,8 +212,9 @@ def _act(
     with place(context).open(reading=True) as queue:
         if wanted:
             count = sum([_tried(one, queue, key) for key in wanted])
-        else:
-            count = many(queue, **choice.options) if _agreed(queue, choice, yes=yes) else 0
+        elif count := _agreed(queue, choice, yes=yes):
+            with progress_line(quiet=as_json, total=count) as draw:
+                count = many(queue, **choice.options, on_progress=draw)
     _report(choice.verb, count, as_json=as_json)
     if count < len(wanted):
         raise typer.Exit(1)
@@ -228,18 +229,18 @@ def _tried(one: Callable[[Queue, str], int], queue: Queue, key: str) -> int:
         return 0
 
 
-def _agreed(queue: Queue, choice: _Choice, *, yes: bool) -> bool:
-    """Whether many tasks may be changed: there are some, and the user confirms."""
+def _agreed(queue: Queue, choice: _Choice, *, yes: bool) -> int:
+    """How many tasks may be changed now: the user confirms it, where there are some."""
     count = choice.count(queue)
     if yes or not count:
-        return bool(count)
+        return count
     question = f"{choice.verb} {count:,} task{'s' if count > 1 else ''} of {clean(queue.namespace)}?"
     if not sys.stdin.isatty():
         refuse(f"{question} Nobody can be asked here: say --yes")
     if not typer.confirm(question, err=True):
         note("nothing was changed")
         raise typer.Exit(1)
-    return True
+    return count
 
 
 def _report(verb: str, count: int, *, as_json: bool) -> None:

@@ -14,6 +14,7 @@ import typer
 
 from mongoq.cli.options import AsJson, place, warn_of_standalone
 from mongoq.cli.output import clean, note, print_json, say
+from mongoq.cli.progress import progress_line
 from mongoq.embedded.server import EmbeddedServer, open_embedded
 
 
@@ -45,10 +46,12 @@ def init(context: typer.Context, as_json: AsJson = False) -> None:
     """Build the indexes that a namespace lacks.
 
     A new namespace gets its indexes at its first use; this is for one that already holds tasks. It may take minutes
-    for millions of tasks; workers keep running meanwhile.
+    for millions of tasks; workers keep running meanwhile. A terminal shows how far it is. Where it is broken off the
+    builds go on, and another `mongoq init` waits for them.
     """
     with place(context).open() as queue:
-        made = queue.init()
+        with progress_line(quiet=as_json) as draw:
+            made = queue.init(on_progress=draw)
         warn_of_standalone(queue)
     if as_json:
         print_json({"made": made})

@@ -188,6 +188,14 @@ def checked_choice(queue: str | None, state: TaskState | str | None, where: Mapp
     return checked_selection(queue=queue, state=state, where=where)
 
 
+def checked_listener(on_progress: Any) -> None:
+    """Check what is to hear of the progress of long work."""
+    checker = Checker()
+    if on_progress is not None and not callable(on_progress):
+        checker.refuse("on_progress", on_progress, "a function that takes a mongoq.Progress")
+    checker.finish()
+
+
 def checked_target(queue: Any) -> None:
     """Check the name of the queue to move to."""
     checker = Checker()

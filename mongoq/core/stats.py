@@ -1,11 +1,12 @@
-"""What operators read about queues and workers, as frozen values."""
+"""What operators read about queues, workers and long work, as frozen values."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-__all__ = ["QueueStats", "WorkerInfo"]
+__all__ = ["OnProgress", "Progress", "QueueStats", "WorkerInfo"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,3 +53,19 @@ class WorkerInfo:
     def silent(self, now: datetime | None = None) -> timedelta:
         """The time since the last heartbeat, at `now` (server time)."""
         return (now or datetime.now(UTC)) - self.seen_at
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far long work has come."""
+
+    work: str
+    """What is done: the name of the verb, or of the indexes that are built, with the server's own name of the phase."""
+    done: int
+    """How many tasks were changed, or documents read."""
+    total: int | None = None
+    """Of how many; None: not known."""
+
+
+OnProgress = Callable[[Progress], object]
+"""Is called from time to time, in the thread (or on the loop) of the caller: it should be quick."""

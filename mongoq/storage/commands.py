@@ -18,11 +18,13 @@ from mongoq.storage.control import (
     Call,
     Commit,
     CreateIndexes,
+    CurrentOps,
     DescribeCollection,
     Entered,
     Hello,
     Join,
     KillSessions,
+    Leave,
     ListCollections,
     ListIndexes,
     Loop,
@@ -81,6 +83,8 @@ class Find:
     """How long the server may work on it."""
     timeout: timedelta | None = None
     """A time limit in place of the client's own."""
+    comment: str | None = None
+    """A mark under which `CurrentOps` finds it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +95,7 @@ class Count:
     where: Filter
     hint: str | None = None
     timeout: timedelta | None = None
+    comment: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +106,7 @@ class Aggregate:
     pipeline: Sequence[Document]
     hint: str | None = None
     timeout: timedelta | None = None
+    comment: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,9 +195,9 @@ class Bulk:
 
 Command: TypeAlias = (
     Find | Count | Aggregate | InsertOne | InsertMany | UpdateMany | FindAndUpdate | Delete | Bulk | Hello | Measure
-    | ListCollections | DescribeCollection | ListIndexes | CreateIndexes | Unhide | Transact | Within | OpenTransaction
-    | Commit | Abort | KillSessions | Pause | Wait | Call | Loop | Apart | Start | Join | Watch | Next | Unwatch
-    | Entered
+    | ListCollections | DescribeCollection | ListIndexes | CurrentOps | CreateIndexes | Unhide | Transact | Within
+    | OpenTransaction | Commit | Abort | KillSessions | Pause | Wait | Call | Loop | Apart | Start | Join | Leave
+    | Watch | Next | Unwatch | Entered
 )  # fmt: skip
 
 Op: TypeAlias = Generator[Command, Any, T]

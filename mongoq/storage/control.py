@@ -48,9 +48,23 @@ class Unhide:
 
 @dataclass(frozen=True, slots=True)
 class ListIndexes:
-    """The indexes of a collection: by name, their keys and options."""
+    """The indexes of a collection: by name, their keys and options; with `building` where one is not ready yet."""
 
     collection: str
+    timeout: timedelta | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CurrentOps:
+    """What the server works on just now in this database, as `$currentOp` shows it.
+
+    Raises StorageRefused where this user may not look.
+    """
+
+    where: Document
+    everybody: bool
+    """Those of all users, and the server's own: this needs the right `inprog`. Else only this user's."""
+    timeout: timedelta
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +176,18 @@ class Start:
 
 @dataclass(frozen=True, slots=True)
 class Join:
-    """The result of an operation that was started; what it raised is raised here."""
+    """The result of an operation that was started; what it raised is raised here. `PENDING` where it takes longer."""
+
+    PENDING: ClassVar[str] = "pending"
+
+    handle: Any
+    seconds: float | None = None
+    """How long to wait for it; None: to its end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Leave:
+    """Nothing; an operation that was started is of no use any more. It is cancelled where it can be."""
 
     handle: Any
 

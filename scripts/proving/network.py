@@ -13,7 +13,7 @@ from typing import Any, Final, Literal
 
 __all__ = ["Network"]
 
-Then = Literal["close", "hang", "kill"]
+Then = Literal["close", "hang", "kill", "swallow"]
 
 _PATIENCE: Final = 10.0
 
@@ -64,7 +64,7 @@ class Network:
             command: those to a command of this name, as the protocol names it (`update`, `findAndModify`,
                 `commitTransaction`). None: those to any command that an application sends.
             then: what happens besides: the connection is closed, or it hangs without another word, or the
-                member is killed first.
+                member is killed first; or the command itself never arrives, nor anything after it.
         """
         self._ask({"lose": {"count": count, "command": command, "then": then}})
 

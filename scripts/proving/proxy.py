@@ -105,6 +105,7 @@ class Pair:
         self.far = End(self, self._reply)
         self._requests, self._replies = Framer(), Framer()
         self._losing: set[int] = set()
+        self._silent = False
         self._connecting: asyncio.Task[None] | None = None
 
     def open(self, transport: asyncio.Transport) -> None:
@@ -131,11 +132,16 @@ class Pair:
         return self.network.blocked(self.source, self.target)
 
     def _request(self, data: bytes) -> None:
-        if self.source == CLIENT:
-            for message in self._requests.feed(data):
-                if self.network.losing.wants(message):
-                    self._losing.add(ids_of(message)[0])
-        self.far.write(data)
+        if self.source != CLIENT:
+            self.far.write(data)
+            return
+        for message in self._requests.feed(data):
+            if not self._silent and self.network.losing.wants(message):
+                self._losing.add(ids_of(message)[0])
+                self._silent = self.network.losing.then == "swallow"
+                self.network.losing.lost += self._silent
+            if not self._silent:
+                self.far.write(message)
 
     def _reply(self, data: bytes) -> None:
         if self.source != CLIENT:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from mongoq import NewTask, StorageUnavailable, TaskState
+from mongoq import ConfigurationError, NewTask, Progress, Queue, StorageUnavailable, TaskState
 from mongoq.storage.commands import Delete, Find, Op, UpdateMany
 from mongoq.storage.documents import filters
 from mongoq.storage.operations import bulk, requeue
@@ -17,6 +17,10 @@ ACTS: dict[str, Callable[[Any], Op[int]]] = {
     "move": lambda context: bulk.move_all(context, filters.matching(queue="default"), None, "elsewhere"),
     "delete": lambda context: bulk.delete_all(context, filters.matching(queue="default"), None),
 }
+
+
+class Stopped(BaseException):
+    """As Ctrl-C, which would stop the event loop of these tests."""
 
 
 def interposed(op: Op[int], before: Callable[[Any], object]) -> Op[int]:
@@ -83,3 +87,55 @@ def test_requeuing_many_says_how_far_it_came(store: Any, monkeypatch: pytest.Mon
     with pytest.raises(StorageUnavailable) as caught:
         store.run(interposed(requeue.rerun_all(store.context, None, None, TaskState.FAILED), lose))
     assert caught.value.__notes__ == ["tasks written before it: 2"]
+
+
+@pytest.mark.parametrize("given", [None, 5])
+def test_requeuing_by_key_says_how_far_it_came_too(
+    store: Any, monkeypatch: pytest.MonkeyPatch, given: int | None
+) -> None:
+    monkeypatch.setattr(requeue, "BATCH", 2)
+    keys = [store.new().key for _ in range(5)]
+    store.collection.update_many({}, {"$set": {"state": "failed", "finished_at": store.clock.now()}})
+    told: list[Progress] = []
+
+    def enough(progress: Progress) -> None:
+        told.append(progress)
+        if len(told) == 2:
+            raise Stopped
+
+    op = requeue.rerun_all(store.context, keys[:given] if given else None, None, TaskState.FAILED, on_progress=enough)
+    with pytest.raises(Stopped) as caught:
+        store.run(op)
+    assert told == [Progress("rerun", 2), Progress("rerun", 4)]
+    assert caught.value.__notes__ == ["tasks written before it: 4"]
+
+
+def test_a_cancel_that_breaks_off_counts_the_waiting_and_the_running(
+    store: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bulk, "BATCH", 2)
+    store.new_many([NewTask() for _ in range(7)])
+    store.claim(4)
+    writes: list[object] = []
+
+    def lose(command: Any) -> None:
+        if isinstance(command, UpdateMany):
+            writes.append(command)
+            if len(writes) == 4:  # two batches of waiting ones, and one of running ones, were written
+                raise StorageUnavailable("gone", ambiguous=True)
+
+    with pytest.raises(StorageUnavailable) as caught:
+        store.run(interposed(ACTS["cancel"](store.context), lose))
+    assert caught.value.__notes__ == ["tasks written before it: 5, and perhaps some of the 2 after them"]
+
+
+def test_progress_is_told_to_a_function(server: Any) -> None:
+    with Queue(server.uri, namespace="t-told") as queue:
+        acts: tuple[Callable[..., object], ...] = (
+            queue.init,
+            queue.purge,
+            lambda **how: queue.cancel_all(queue="q", **how),
+        )
+        for act in acts:
+            with pytest.raises(ConfigurationError, match="on_progress: 'me' is not a function"):
+                act(on_progress="me")

@@ -71,12 +71,17 @@ WORKERS: Final[Indexes] = {
 
 
 def missing(wanted: Indexes, existing: Mapping[str, Any]) -> list[str]:
-    """The names of the indexes that a collection lacks, has hidden, or has with other keys or options."""
+    """The names of the indexes that a collection lacks, has hidden or not ready, or has with other keys or options."""
     return [
         name
         for name, index in wanted.items()
-        if not fits(index, existing.get(name, {})) or existing[name].get("hidden")
+        if not fits(index, existing.get(name, {})) or existing[name].get("hidden") or existing[name].get("building")
     ]
+
+
+def hides(index: tuple[Keys, dict[str, Any]], found: Mapping[str, Any]) -> bool:
+    """Whether an index that was found is this one, and only hidden."""
+    return fits(index, found) and bool(found.get("hidden"))
 
 
 def fits(index: tuple[Keys, dict[str, Any]], found: Mapping[str, Any]) -> bool:

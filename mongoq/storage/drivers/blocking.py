@@ -19,7 +19,7 @@ from mongoq.core.errors import MongoqError, Unsupported
 from mongoq.core.events import Telemetry
 from mongoq.core.waiter import Waiter
 from mongoq.storage.commands import Command, Op
-from mongoq.storage.control import Apart, Call, Entered, Join, Loop, Next, Pause, Start, Unwatch, Wait, Watch
+from mongoq.storage.control import Apart, Call, Entered, Join, Leave, Loop, Next, Pause, Start, Unwatch, Wait, Watch
 from mongoq.storage.drivers.authentication import Authentication, pools_of
 from mongoq.storage.drivers.calls import (
     CALLS,
@@ -157,8 +157,10 @@ class BlockingDriver:
                 return contextvars.Context().run(self.run, op)
             case Start(op):
                 return _started(lambda: self.run(op))
-            case Join(handle):
-                return handle.result()
+            case Join(handle, seconds):
+                return handle.result() if _ended(handle, seconds) else Join.PENDING
+            case Leave():
+                return None  # its thread ends with its command
             case Call(function):
                 return function()
             case Loop():
@@ -212,6 +214,10 @@ def _wait(waiter: Waiter, seconds: float | None) -> bool:
     finally:
         waiter.attach(None)
     return waiter.notified
+
+
+def _ended(handle: concurrent.futures.Future[Any], seconds: float | None) -> bool:
+    return seconds is None or bool(concurrent.futures.wait([handle], seconds).done)
 
 
 def _started(function: Callable[[], T]) -> concurrent.futures.Future[T]:

@@ -15,7 +15,6 @@ import pymongo
 from mongoq.storage.commands import (
     Aggregate,
     Bulk,
-    Changing,
     Command,
     Count,
     Delete,
@@ -24,11 +23,11 @@ from mongoq.storage.commands import (
     FindAndUpdate,
     InsertMany,
     InsertOne,
-    Removing,
     UpdateMany,
 )
 from mongoq.storage.control import (
     CreateIndexes,
+    CurrentOps,
     DescribeCollection,
     Hello,
     KillSessions,
@@ -37,6 +36,7 @@ from mongoq.storage.control import (
     Unhide,
 )
 from mongoq.storage.documents.codec import CODEC, NAIVE
+from mongoq.storage.drivers.call_options import as_model, hint_of, options_of_find
 from mongoq.storage.drivers.decoding import decoded
 from mongoq.storage.drivers.handles import Handles
 
@@ -78,16 +78,16 @@ def decoded_rows(command: Find | Aggregate, rows: Iterable[Any]) -> list[Documen
 
 def _find(handles: Handles, command: Find, own: Own, *, raw: bool = False) -> Any:
     collection = handles.of(command.collection, majority=command.majority, naive=command.naive, raw=raw)
-    return collection.find(command.where, **_find_options(command), **own)
+    return collection.find(command.where, **options_of_find(command), **own)
 
 
 def _update_many(handles: Handles, command: UpdateMany, own: Own) -> Any:
     options = {**own, "upsert": True} if command.upsert else own
-    return handles.of(command.collection).update_many(command.where, command.update, **_hint(command), **options)
+    return handles.of(command.collection).update_many(command.where, command.update, **hint_of(command), **options)
 
 
 def _delete(handles: Handles, command: Delete, own: Own) -> Any:
-    return handles.of(command.collection).delete_many(command.where, **_hint(command), **own)
+    return handles.of(command.collection).delete_many(command.where, **hint_of(command), **own)
 
 
 def _insert_one(handles: Handles, command: InsertOne, own: Own) -> Any:
@@ -99,7 +99,7 @@ def _insert_many(handles: Handles, command: InsertMany, own: Own) -> Any:
 
 
 def _bulk(handles: Handles, command: Bulk, own: Own) -> Any:
-    writes = [_write(one) for one in command.writes]
+    writes = [as_model(one) for one in command.writes]
     return handles.of(command.collection).bulk_write(writes, ordered=command.ordered, **own)
 
 
@@ -112,15 +112,11 @@ def _find_and_update(handles: Handles, command: FindAndUpdate, own: Own) -> Any:
 
 
 def _count(handles: Handles, command: Count, own: Own) -> Any:
-    return handles.of(command.collection).count_documents(command.where, **_hint(command), **own)
+    return handles.of(command.collection).count_documents(command.where, **hint_of(command), **own)
 
 
 def _aggregate(handles: Handles, command: Aggregate, own: Own, *, raw: bool = False) -> Any:
-    return handles.of(command.collection, raw=raw).aggregate(list(command.pipeline), **_hint(command), **own)
-
-
-def _list_indexes(handles: Handles, command: ListIndexes, own: Own) -> Any:
-    return handles.of(command.collection).index_information(**own)
+    return handles.of(command.collection, raw=raw).aggregate(list(command.pipeline), **hint_of(command), **own)
 
 
 def _create_indexes(handles: Handles, command: CreateIndexes, own: Own) -> Any:
@@ -141,7 +137,8 @@ CALLS: Final[dict[type, Callable[[Handles, Any, Own], Any]]] = {
     Aggregate: _aggregate,
     ListCollections: lambda handles, _command, _own: handles.names(),
     DescribeCollection: lambda handles, command, _own: handles.describe(command.collection),
-    ListIndexes: _list_indexes,
+    ListIndexes: lambda handles, command, own: handles.indexes(command.collection, own),
+    CurrentOps: lambda handles, command, _own: handles.operations(command.where, everybody=command.everybody),
     CreateIndexes: _create_indexes,
     Unhide: lambda handles, command, _own: handles.unhide(command.collection, command.index),
     Hello: lambda handles, _command, _own: handles.hello(),
@@ -150,6 +147,8 @@ CALLS: Final[dict[type, Callable[[Handles, Any, Own], Any]]] = {
 """The commands that are one call of a method, by kind: a table, since a `match` asks for one kind after the other."""
 REPLIES: Final[dict[type, Callable[[Any], Any]]] = {
     FindAndUpdate: lambda found: None if found is None else decoded(found, CODEC),
+    ListIndexes: lambda reply: dict(map(_index, reply.get("cursor", {}).get("firstBatch", ()))),
+    CurrentOps: lambda reply: reply["cursor"]["firstBatch"],
     DescribeCollection: lambda reply: next(iter(reply["cursor"]["firstBatch"]), None),
     UpdateMany: lambda result: int(result.matched_count),
     Delete: lambda result: int(result.deleted_count),
@@ -157,33 +156,9 @@ REPLIES: Final[dict[type, Callable[[Any], Any]]] = {
 }
 
 
-def _hint(command: UpdateMany | Delete | Count | Aggregate) -> dict[str, str]:
-    return {} if command.hint is None else {"hint": command.hint}
-
-
-def _find_options(command: Find) -> dict[str, Any]:
-    options: dict[str, Any] = {}
-    if command.limit:
-        options = {"limit": -command.limit, "batch_size": command.limit}
-    elif command.most:
-        options = {"limit": command.most}
-    if command.skip:
-        options["skip"] = command.skip
-    if command.only is not None:
-        options["projection"] = list(command.only)
-    elif command.without:
-        options["projection"] = dict.fromkeys(command.without, 0)
-    if command.sort is not None:
-        options["sort"] = list(command.sort)
-    if command.hint is not None:
-        options["hint"] = command.hint
-    if command.server_limit is not None:
-        options["max_time_ms"] = int(command.server_limit.total_seconds() * 1_000)
-    return options
-
-
-def _write(statement: Changing | Removing) -> Any:
-    if isinstance(statement, Removing):
-        return (pymongo.DeleteMany if statement.many else pymongo.DeleteOne)(statement.where, hint="_id_")
-    kind: Any = pymongo.UpdateMany if statement.many else pymongo.UpdateOne
-    return kind(statement.where, statement.update, hint="_id_")
+def _index(listed: Document) -> tuple[str, Document]:
+    """An index by its name, its keys as pairs, as `index_information` gives it."""
+    found = {**listed.get("spec", listed)}
+    if "buildUUID" in listed:
+        found["building"] = True
+    return found.pop("name"), {**found, "key": [*found["key"].items()]}

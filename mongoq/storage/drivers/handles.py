@@ -12,6 +12,7 @@ from pymongo.read_concern import ReadConcern
 from mongoq.storage.documents.codec import CODEC, NAIVE, RAW
 
 MOST_CONFIRMING: Final = 10_000
+NO_COLLECTION: Final = 26
 
 
 def confirmed_within(database: Any) -> int:
@@ -61,6 +62,24 @@ class Handles:
     def describe(self, name: str) -> Any:
         """Ask for the type and the options of a collection."""
         return self._primary().command("listCollections", filter={"name": name}, codec_options=CODEC)
+
+    def indexes(self, name: str, own: dict[str, Any]) -> Any:
+        """Ask for the indexes of a collection; without the option one that is being built looks like a ready one."""
+        return self._primary().command(
+            "listIndexes", name, cursor={"batchSize": 1_000}, includeBuildUUIDs=True, allowable_errors=[NO_COLLECTION],
+            codec_options=CODEC, **own,
+        )  # fmt: skip
+
+    def operations(self, where: dict[str, Any], *, everybody: bool) -> Any:
+        """Ask what the server works on in this database."""
+        stages = [
+            {"$currentOp": {"allUsers": everybody}},
+            {"$match": {**where, "command.$db": self._database.name}},
+            {"$limit": 20},
+            {"$project": {"msg": 1, "progress": 1}},
+        ]
+        admin = self._database.client.admin.with_options(read_preference=ReadPreference.PRIMARY)
+        return admin.command("aggregate", 1, pipeline=stages, cursor={}, codec_options=CODEC)
 
     def unhide(self, name: str, index: str) -> Any:
         """Make a hidden index visible."""

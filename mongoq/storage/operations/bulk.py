@@ -13,18 +13,23 @@ from typing import Any, Final
 
 from mongoq.core.errors import WrongState
 from mongoq.core.lifecycle import FINISHED, WAITING, Event, TaskState, sources
+from mongoq.core.stats import OnProgress
 from mongoq.core.task import Task
 from mongoq.storage.commands import Delete, Document, Filter, Find, Op, nothing, update_many
 from mongoq.storage.context import Context
 from mongoq.storage.documents import decoding, fields, filters, updates
-from mongoq.storage.operations.queries import READ_LIMIT, get
+from mongoq.storage.operations.long_work.patience import patiently
+from mongoq.storage.operations.long_work.tally import Tally
+from mongoq.storage.operations.queries import get
 
 BATCH: Final = 1_000
 MOST_READ: Final = 50_000
 """How many keys are held in memory at a time."""
 
 
-def cancel_all(context: Context, chosen: Filter, state: TaskState | None) -> Op[int]:
+def cancel_all(
+    context: Context, chosen: Filter, state: TaskState | None, on_progress: OnProgress | None = None
+) -> Op[int]:
     """Cancel waiting tasks and ask the workers of running ones to stop; returns the number of both."""
     now = context.clock.now()
     states = _among([one for one in sources(Event.CANCEL) if one is not TaskState.RUNNING], state)
@@ -53,14 +58,21 @@ def cancel_all(context: Context, chosen: Filter, state: TaskState | None) -> Op[
             done += yield from update_many(context.tasks, where, updates.cancel_requested())
         return done
 
-    done = yield from _each(context, waiting, [fields.KEY, fields.POLICY], end) if states else nothing(0)
-    if state in (None, TaskState.RUNNING):
-        done += yield from _each(context, running, [fields.KEY, fields.VERSION], ask)
-    return done
+    with Tally("cancel", on_progress) as tally:
+        if states:
+            yield from _each(context, waiting, [fields.KEY, fields.POLICY], end, tally)
+        if state in (None, TaskState.RUNNING):
+            yield from _each(context, running, [fields.KEY, fields.VERSION], ask, tally)
+    return tally.done
 
 
 def delete_all(
-    context: Context, chosen: Filter, state: TaskState | None, *, older_than: timedelta | None = None
+    context: Context,
+    chosen: Filter,
+    state: TaskState | None,
+    on_progress: OnProgress | None = None,
+    *,
+    older_than: timedelta | None = None,
 ) -> Op[int]:
     """Delete tasks that are not running; with `older_than` only finished ones of that age. Returns the number."""
     states = _among([*WAITING, *FINISHED] if older_than is None else FINISHED, state)
@@ -74,10 +86,14 @@ def delete_all(
         deleted: int = yield Delete(context.tasks, guard, hint="_id_")
         return deleted
 
-    return (yield from _each(context, where, [fields.KEY], delete) if states else nothing(0))
+    with Tally("delete" if older_than is None else "purge", on_progress) as tally:
+        yield from _each(context, where, [fields.KEY], delete, tally) if states else nothing(0)
+    return tally.done
 
 
-def move_all(context: Context, chosen: Filter, state: TaskState | None, to: str) -> Op[int]:
+def move_all(
+    context: Context, chosen: Filter, state: TaskState | None, to: str, on_progress: OnProgress | None = None
+) -> Op[int]:
     """Move waiting tasks into the queue `to`, with a fresh count of attempts; returns the number."""
     states = _among(WAITING, state)
     where = {**chosen, **filters.elsewhere(to), **filters.in_states(states)}
@@ -95,7 +111,9 @@ def move_all(context: Context, chosen: Filter, state: TaskState | None, to: str)
         return done
 
     only = [fields.KEY, fields.QUEUE, fields.ATTEMPTS]
-    return (yield from _each(context, where, only, move) if states else nothing(0))
+    with Tally("move", on_progress) as tally:
+        yield from _each(context, where, only, move, tally) if states else nothing(0)
+    return tally.done
 
 
 def require(context: Context, key: str, done: int, allowed: Sequence[TaskState], wanted: str) -> Op[int]:
@@ -142,29 +160,23 @@ def move(context: Context, key: str, to: str) -> Op[int]:
     return (yield from require(context, key, done, WAITING, "only waiting tasks can be moved"))
 
 
-def _each(context: Context, where: Filter, only: Sequence[str], write: Callable[[list[Document]], Op[int]]) -> Op[int]:
+def _each(
+    context: Context, where: Filter, only: Sequence[str], write: Callable[[list[Document]], Op[int]], tally: Tally
+) -> Op[int]:
     """Write the matching tasks batch by batch until none is left; returns the number.
 
-    Only those that were there when it began: under running producers it would never end. Whatever breaks it off bears
-    a note of the number so far.
+    Only those that were there when it began: under running producers it would never end.
     """
-    total = 0
+    before = tally.done
     there = {"$and": [where, filters.created_by(context.clock.now())]}
-    try:
-        while True:
-            found: list[Document] = yield Find(context.tasks, there, only=only, most=MOST_READ, timeout=READ_LIMIT)
-            done = 0
-            for start in range(0, len(found), BATCH):
-                count = yield from write(found[start : start + BATCH])
-                done += count
-                total += count
-            if not done:
-                return total
-    except GeneratorExit:
-        raise
-    except BaseException as error:
-        error.add_note(f"tasks written before it: {total:,}")
-        raise
+    while True:
+        found: list[Document] = yield from patiently(Find(context.tasks, there, only=only, most=MOST_READ))
+        done = 0
+        for start in range(0, len(found), BATCH):
+            batch = found[start : start + BATCH]
+            done += yield from tally.write(batch, write(batch))
+        if not done:
+            return tally.done - before
 
 
 def _keys(batch: list[Document]) -> list[str]:

@@ -19,11 +19,9 @@ from mongoq.storage.commands import Aggregate, Count, Document, Filter, Find, Op
 from mongoq.storage.context import Context
 from mongoq.storage.control import Transact
 from mongoq.storage.documents import decoding, fields, filters, indexes
+from mongoq.storage.operations.long_work.patience import How, patiently
 
 T = TypeVar("T")
-
-READ_LIMIT: Final = timedelta(seconds=30)
-"""Time limit of counts and lists: they may take longer than the client's socket timeout."""
 
 _INDEX_OF: Final[Mapping[tuple[TaskState, ...], str]] = {
     (TaskState.READY,): indexes.CLAIM,
@@ -53,10 +51,10 @@ def tasks(
     if claimant is not None:
         chosen = {"$and": [chosen, filters.held_by(claimant)]}
     hint = None if claimant is None else indexes.LEASE
-    found: list[Document] = yield Find(
-        context.tasks, chosen, without=hidden, sort=[(fields.KEY, 1)], hint=hint, most=limit, majority=True,
-        timeout=READ_LIMIT,
+    read = Find(
+        context.tasks, chosen, without=hidden, sort=[(fields.KEY, 1)], hint=hint, most=limit, majority=True
     )  # fmt: skip
+    found: list[Document] = yield from patiently(read)
     now = context.clock.now()
     return [task for document in found if (task := decoding.task_shown(document, context.namespace, now))]
 
@@ -90,20 +88,20 @@ def unfinished(context: Context, keys: Sequence[str]) -> Op[list[str]]:
 
 def count(context: Context, chosen: Filter) -> Op[int]:
     """Count the matching tasks."""
-    number: int = yield Count(context.tasks, chosen, timeout=READ_LIMIT)
+    number: int = yield from patiently(Count(context.tasks, chosen))
     return number
 
 
 def empty(context: Context, named: Filter) -> Op[bool]:
     """Whether no task of these queues is unfinished, in one snapshot."""
-    return (yield from _at_once(lambda: _empty(context, named)))
+    return (yield from _at_once(lambda how: _empty(context, named, how)))
 
 
-def _empty(context: Context, named: Filter) -> Op[bool]:
+def _empty(context: Context, named: Filter, how: How) -> Op[bool]:
     for states, index in _INDEX_OF.items():
         if states != FINISHED:
             where = {**named, **filters.in_states(states)}
-            if (yield Find(context.tasks, where, only=[fields.KEY], hint=index, limit=1, timeout=READ_LIMIT)):
+            if (yield Find(context.tasks, where, only=[fields.KEY], hint=index, limit=1, **how)):
                 return False
     return True
 
@@ -148,16 +146,16 @@ def due(context: Context, queues: Sequence[str], where: Mapping[str, Any] | None
         ({**of_queues, **filters.due(now)}, indexes.DUE),
         ({**of_queues, **filters.lease_over(now)}, indexes.LEASE),
     ):
-        total += yield Count(context.tasks, chosen, hint=index, timeout=READ_LIMIT)
+        total += yield from patiently(Count(context.tasks, chosen, hint=index))
     return total
 
 
 def size(context: Context, queue: str | None, states: Sequence[TaskState]) -> Op[int]:
     """Count the tasks in these states, in one snapshot."""
-    return (yield from _at_once(lambda: _size(context, queue, states)))
+    return (yield from _at_once(lambda how: _size(context, queue, states, how)))
 
 
-def _size(context: Context, queue: str | None, states: Sequence[TaskState]) -> Op[int]:
+def _size(context: Context, queue: str | None, states: Sequence[TaskState], how: How) -> Op[int]:
     total = 0
     for group, index in _INDEX_OF.items():
         wanted = [state for state in group if state in states]
@@ -167,21 +165,25 @@ def _size(context: Context, queue: str | None, states: Sequence[TaskState]) -> O
                 where = {fields.STATE: wanted[0].value}
             if queue is not None:
                 where[fields.QUEUE] = {"$eq": queue}
-            total += yield Count(context.tasks, where, hint=index, timeout=READ_LIMIT)
+            total += yield Count(context.tasks, where, hint=index, **how)
     return total
 
 
-def _at_once(body: Callable[[], Op[T]]) -> Op[T]:
+def _at_once(body: Callable[[How], Op[T]]) -> Op[T]:
     """Run several reads in one snapshot: a task that moves between two indexes is counted exactly once.
 
     For short reads only: the server keeps deleted index entries while a snapshot is open, and every claim walks over
     them. A standalone server has no snapshots; there the reads run one after the other.
     """
-    try:
-        # The limit reports a lost server to the caller as soon as a plain read would.
-        result: T = yield Transact(body, timedelta(seconds=1), reads=True)
-    except Unsupported:
-        result = yield from body()
+
+    def read(how: How) -> Op[Any]:
+        try:
+            # The limit reports a lost server to the caller as soon as a plain read would.
+            return (yield Transact(lambda: body(how), timedelta(seconds=1), reads=True))
+        except Unsupported:
+            return (yield from body(how))
+
+    result: T = yield from patiently(read)
     return result
 
 
@@ -195,5 +197,5 @@ def _grouped(context: Context, where: Filter, index: str, *, attempts: bool) -> 
     if attempts and index != indexes.FINISHED_AT:
         group["most"] = {"$max": f"${fields.ATTEMPTS}"}
     pipeline = [{"$match": where}, {"$group": group}]
-    rows: list[Document] = yield Aggregate(context.tasks, pipeline, hint=index, timeout=READ_LIMIT)
+    rows: list[Document] = yield from patiently(Aggregate(context.tasks, pipeline, hint=index))
     return rows

@@ -7,23 +7,23 @@ statement each: an update of many stops at the first refusal and does not say ho
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
 from typing import Any, Final
 
 from mongoq.core.errors import DuplicateTask, WrongState
 from mongoq.core.lifecycle import Event, TaskState, sources
+from mongoq.core.stats import OnProgress
 from mongoq.core.task import Task
 from mongoq.storage.commands import Bulk, Changing, Document, Filter, Find, Op, Update, update_many
 from mongoq.storage.context import Context
 from mongoq.storage.documents import fields, filters, updates
+from mongoq.storage.operations.long_work.patience import patiently
+from mongoq.storage.operations.long_work.tally import Tally
 from mongoq.storage.operations.queries import get
 from mongoq.storage.refusals import KeyTaken, PartlyWritten
 
 BATCH: Final = 1_000
 MOST_READ: Final = 50_000
 """How many keys are held in memory at a time."""
-FIND_LIMIT: Final = timedelta(minutes=10)
-"""Time limit of the search: millions of tasks may have failed."""
 
 
 def rerun(context: Context, key: str) -> Op[Task]:
@@ -52,49 +52,51 @@ def rerun_all(
     queue: str | None,
     state: TaskState,
     where: Mapping[str, Any] | None = None,
+    *,
+    on_progress: OnProgress | None = None,
 ) -> Op[int]:
     """Make finished tasks ready again; returns the number."""
     now = context.clock.latest()
     chosen = {**filters.finished_as(state, queue), **filters.tagged(where)}
-    return (yield from _rerun(context, chosen, keys, now, updates.rerun(now)))
+    with Tally("rerun", on_progress) as tally:
+        yield from _rerun(context, chosen, keys, updates.rerun(now), tally)
+    return tally.done
 
 
-def redrive(context: Context, queue: str, keys: Sequence[str] | None) -> Op[int]:
+def redrive(context: Context, queue: str, keys: Sequence[str] | None, on_progress: OnProgress | None = None) -> Op[int]:
     """Move the tasks of an error queue back to the queues that they came from, ready; returns the number."""
     now = context.clock.latest()
-    return (yield from _rerun(context, filters.away(queue), keys, now, updates.rerun(now, home=True)))
+    with Tally("redrive", on_progress) as tally:
+        yield from _rerun(context, filters.away(queue), keys, updates.rerun(now, home=True), tally)
+    return tally.done
 
 
-def _rerun(context: Context, guard: Filter, keys: Sequence[str] | None, now: datetime, update: list[Update]) -> Op[int]:
+def _rerun(context: Context, guard: Filter, keys: Sequence[str] | None, update: list[Update], tally: Tally) -> Op[None]:
     if keys is None:
-        return (yield from _rerun_all(context, guard, now, update))
-    done = 0
+        yield from _rerun_all(context, guard, update, tally)
+        return
     for start in range(0, len(keys), BATCH):
         # The tasks were not read: any of them may have a `unique` value.
-        done += yield from _rerun_each(context, guard, keys[start : start + BATCH], update)
-    return done
+        batch = keys[start : start + BATCH]
+        yield from tally.write(batch, _rerun_each(context, guard, batch, update))
 
 
-def _rerun_all(context: Context, guard: Filter, now: datetime, update: list[Update]) -> Op[int]:
+def _rerun_all(context: Context, guard: Filter, update: list[Update], tally: Tally) -> Op[None]:
     """Requeue in portions; tasks that were left out are found again, so the next portion is larger by their number."""
-    total = left_out = 0
+    now = context.clock.latest()
+    left_out = 0
     only = [fields.KEY, fields.UNIQUE]
-    try:
-        while True:
-            most = MOST_READ + left_out
-            found: list[Document] = yield Find(context.tasks, guard, only=only, most=most, timeout=FIND_LIMIT)
-            before = total
-            for start in range(0, len(found), BATCH):
-                total += yield from _rerun_batch(context, guard, found[start : start + BATCH], update)
-            if len(found) < most:
-                return total
-            left_out = len(found) - (total - before)
-            guard = {**guard, **filters.not_since(now)}  # a task that has failed again is not requeued twice
-    except GeneratorExit:
-        raise
-    except BaseException as error:
-        error.add_note(f"tasks written before it: {total:,}")
-        raise
+    while True:
+        most = MOST_READ + left_out
+        found: list[Document] = yield from patiently(Find(context.tasks, guard, only=only, most=most))
+        before = tally.done
+        for start in range(0, len(found), BATCH):
+            batch = found[start : start + BATCH]
+            yield from tally.write(batch, _rerun_batch(context, guard, batch, update))
+        if len(found) < most:
+            return
+        left_out = len(found) - (tally.done - before)
+        guard = {**guard, **filters.not_since(now)}  # a task that has failed again is not requeued twice
 
 
 def _rerun_batch(context: Context, guard: Filter, batch: list[Document], update: list[Update]) -> Op[int]:

@@ -3,30 +3,34 @@
 Missing indexes are built at first use, where the collection has at most `SMALL` documents, and only checked otherwise:
 `mongoq init` builds them on a large collection, at a time that its operator chooses. They are built together, and where
 the server refuses that each by itself, so that one that cannot be built keeps no other away. Processes that find the
-same index missing share one build: the server joins a command for an index that it is building. The commit quorum is a
-majority, because a build with the default quorum hung while one member was down (mongod 6.0.5).
+same index missing share one build: the server joins a command for an index that it is building (`builds.py`). The
+commit quorum is a majority, because a build with the default quorum hung while one member was down (mongod 6.0.5).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, Final, TypeVar
 
 from mongoq.core.errors import IndexMissing, StorageRefused
+from mongoq.core.stats import OnProgress
 from mongoq.core.validation import shortened
 from mongoq.storage.commands import Aggregate, Document, Op, find_one
 from mongoq.storage.context import Context
-from mongoq.storage.control import CreateIndexes, DescribeCollection, Hello, ListCollections, ListIndexes, Unhide
+from mongoq.storage.control import DescribeCollection, Hello, ListCollections, ListIndexes, Unhide
 from mongoq.storage.documents import fields, indexes
 from mongoq.storage.documents.indexes import Indexes
+from mongoq.storage.operations.long_work.builds import Patience, build
+from mongoq.storage.operations.long_work.patience import patiently
 from mongoq.storage.refusals import KeyTaken
 
 T = TypeVar("T")
 
 SMALL: Final = 100_000
 """So many documents are indexed in about a second."""
-BUILD_LIMIT: Final = timedelta(hours=6)
+AT_FIRST_USE: Final = Patience(looks=30)
+"""A first use waits for a build of another process, or for a majority of the set, no longer than half a minute."""
 _NO_RIGHT: Final = 13
 
 
@@ -59,7 +63,7 @@ def ensure(context: Context) -> Op[None]:
         if many is not None:
             faults.append(f"the collection {collection} lacks the index {', '.join(lacking)}; `mongoq init` makes it")
             continue
-        _, refused = yield from _build(collection, wanted, lacking, existing)
+        _, refused = yield from _build(collection, wanted, lacking, existing, AT_FIRST_USE)
         faults += refused
     if faults:
         raise IndexMissing("; ".join(faults))
@@ -87,11 +91,12 @@ def _ensure_unique(context: Context) -> Op[None]:
             raise
 
 
-def init(context: Context) -> Op[list[str]]:
+def init(context: Context, on_progress: OnProgress | None = None) -> Op[list[str]]:
     """Build every missing index and return their names; this may take hours on a large collection.
 
     IndexMissing says why some could not be built; the others are there then.
     """
+    patience = Patience(on_progress=on_progress)
     made: list[str] = []
     faults: list[str] = []
     for collection, wanted in _wanted(context):
@@ -99,7 +104,7 @@ def init(context: Context) -> Op[list[str]]:
         lacking = indexes.missing(wanted, existing)
         if lacking:
             yield from _check_kind(collection)
-            built, refused = yield from _build(collection, wanted, lacking, existing)
+            built, refused = yield from _build(collection, wanted, lacking, existing, patience)
             made += [f"{collection}.{name}" for name in built]
             faults += refused
     if faults:
@@ -157,26 +162,27 @@ def _unusual(described: Mapping[str, Any]) -> str | None:
 
 
 def _build(
-    collection: str, wanted: Indexes, lacking: list[str], existing: Mapping[str, Any]
+    collection: str, wanted: Indexes, lacking: list[str], existing: Mapping[str, Any], patience: Patience
 ) -> Op[tuple[list[str], list[str]]]:
     """Build each of these indexes by itself; the names of those that were built, and what kept the others away."""
     reply = yield from hello()
     quorum = "majority" if "setName" in reply else None
+    hidden = [name for name in lacking if indexes.hides(wanted[name], existing.get(name, {}))]
     made: list[str] = []
     faults: list[str] = []
     try:  # together, so that nobody meets a new collection with some of them
-        yield CreateIndexes(collection, {name: wanted[name] for name in lacking}, quorum, timeout=BUILD_LIMIT)
-        if not any(name in existing for name in lacking):
+        yield from build(collection, {name: wanted[name] for name in lacking}, quorum, patience)
+        if not any(name in hidden for name in lacking):
             return list(lacking), []
     except StorageRefused:
         pass  # the server builds none of them then
     for name in lacking:
         where = f"the index {name} of {collection}"
         try:
-            if indexes.fits(wanted[name], existing.get(name, {})):  # it is only hidden
+            if name in hidden:
                 yield Unhide(collection, name)
             else:
-                yield CreateIndexes(collection, {name: wanted[name]}, quorum, timeout=BUILD_LIMIT)
+                yield from build(collection, {name: wanted[name]}, quorum, patience)
             made.append(name)
         except KeyTaken:
             faults.append(f"{where} cannot be built: {(yield from _twice(collection))}")
@@ -194,7 +200,7 @@ def _twice(collection: str) -> Op[str]:
     partial = indexes.TASKS[indexes.UNIQUE][1]["partialFilterExpression"]
     same = {"_id": f"${fields.UNIQUE}", "keys": {"$push": f"${fields.KEY}"}, "count": {"$sum": 1}}
     pipeline = [{"$match": partial}, {"$group": same}, {"$match": {"count": {"$gt": 1}}}, {"$limit": 3}]
-    rows: list[Document] = yield Aggregate(collection, pipeline, timeout=BUILD_LIMIT)
+    rows: list[Document] = yield from patiently(Aggregate(collection, pipeline))
     named = [f"the tasks {', '.join(map(str, row['keys'][:5]))} have {shortened(row['_id'])}" for row in rows]
     found = "; ".join(named) or "several unfinished tasks have the same `unique` value"
     return f"{found}: cancel or delete all but one, and run `mongoq init` again"

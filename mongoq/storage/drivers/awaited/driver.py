@@ -15,7 +15,7 @@ from mongoq.core.clock import Clock
 from mongoq.core.errors import ConfigurationError, Fault, MongoqError, Unsupported
 from mongoq.core.events import Telemetry
 from mongoq.storage.commands import Command, Op
-from mongoq.storage.control import Apart, Call, Entered, Join, Loop, Next, Pause, Start, Unwatch, Wait, Watch
+from mongoq.storage.control import Apart, Call, Entered, Join, Leave, Loop, Next, Pause, Start, Unwatch, Wait, Watch
 from mongoq.storage.drivers.authentication import Authentication, pools_of
 from mongoq.storage.drivers.awaited.awaiting import awaited, called, roll_back, running, wait
 from mongoq.storage.drivers.awaited.connection import AsyncConnection
@@ -180,8 +180,12 @@ class AsyncDriver:
                 return await asyncio.shield(self._start(self.run(op), contextvars.Context()))
             case Start(op):
                 return await self._started(op)
-            case Join(handle):
-                return await handle
+            case Join(handle, seconds):
+                ended = seconds is None or (await asyncio.wait([handle], timeout=seconds))[0]
+                return await handle if ended else Join.PENDING
+            case Leave(handle):
+                handle.add_done_callback(lambda left: left.cancelled() or left.exception())  # else the loop logs it
+                return handle.cancel() and None
             case Call(function):
                 return await called(function)
             case Loop():

@@ -17,7 +17,7 @@ from mongoq.core.clock import Clock, ServerClock
 from mongoq.core.errors import ConfigurationError, Fault, StorageRefused, Unsupported
 from mongoq.core.events import Telemetry
 from mongoq.storage.commands import Command
-from mongoq.storage.control import Apart, Call, Hello, Join, Loop, OpenTransaction, Pause, Start, Wait, Watch
+from mongoq.storage.control import Apart, Call, Hello, Join, Leave, Loop, OpenTransaction, Pause, Start, Wait, Watch
 from mongoq.storage.drivers.awaited.connection import AsyncConnection
 from mongoq.storage.drivers.awaited.driver import AsyncDriver
 from mongoq.storage.drivers.blocking import BlockingDriver
@@ -25,7 +25,7 @@ from mongoq.storage.drivers.connection import Connection
 from mongoq.storage.drivers.mongomock.collections import Memory, Undo
 from mongoq.storage.drivers.steps import Begin, CommitOnce, EndSession, Inner, RollBack, StartSession, Stepper, Steps
 
-OF_TEMPO: Final = (Pause, Wait, Apart, Start, Join, Call, Loop)
+OF_TEMPO: Final = (Pause, Wait, Apart, Start, Join, Leave, Call, Loop)
 """The commands that each tempo answers in its own way; all others ask the database."""
 NO_STREAM: Final = 40573
 ADVICE: Final = "the pytest fixture mongoq_server gives a queue on a real MongoDB"

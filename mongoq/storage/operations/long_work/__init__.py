@@ -1,0 +1,1 @@
+"""Work that takes long: builds of indexes, long reads, acts on many tasks."""
