@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from mongoq.api.buffer import AsyncBuffer, Buffer
 from mongoq.api.running import AsyncWorkerHandle
 from mongoq.core.backoff import Constant, Exponential, Ladder, Linear
+from mongoq.core.endings import TaskCancelled, TaskExpired, TaskFailed
 from mongoq.core.errors import (
     ConfigurationError,
     Conflict,
@@ -53,6 +54,9 @@ from mongoq.core.signals import (
 )
 from mongoq.core.stats import Progress, QueueStats, WorkerInfo
 from mongoq.core.task import Attempt, Failure, Task, TaskError
+from mongoq.functions.function import AsyncTaskFunction, TaskFunction
+from mongoq.functions.handle import AsyncTaskHandle, TaskHandle
+from mongoq.functions.tasks import AsyncTasks, Tasks
 from mongoq.queue import AsyncQueue, Queue
 
 if TYPE_CHECKING:
@@ -64,6 +68,9 @@ __version__ = "0.1.0"
 __all__ = [
     "AsyncBuffer",
     "AsyncQueue",
+    "AsyncTaskFunction",
+    "AsyncTaskHandle",
+    "AsyncTasks",
     "AsyncWorkerHandle",
     "Attempt",
     "Buffer",
@@ -107,10 +114,16 @@ __all__ = [
     "StorageRefused",
     "StorageUnavailable",
     "Task",
+    "TaskCancelled",
     "TaskError",
+    "TaskExpired",
+    "TaskFailed",
+    "TaskFunction",
+    "TaskHandle",
     "TaskNotFound",
     "TaskRef",
     "TaskState",
+    "Tasks",
     "Unsupported",
     "WorkerHandle",
     "WorkerInfo",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Self
 
@@ -14,6 +14,9 @@ from mongoq.core.clock import Clock
 from mongoq.core.events import Telemetry
 from mongoq.core.judging.retrying import RetryOn
 from mongoq.core.validation import UNSET, Duration, Unset, suggesting
+from mongoq.functions.binding import bind, registry_of
+from mongoq.functions.decorator import AsyncTaskDecorator, TaskDecorator
+from mongoq.functions.tasks import AsyncTasks, Tasks
 from mongoq.storage.drivers.connection import AsyncTarget, Target
 
 __all__ = ["AsyncQueue", "Queue"]
@@ -43,6 +46,10 @@ class _Common:
     def telemetry(self) -> Telemetry:
         """The events of this object's workers: `queue.telemetry.subscribe(listener)`."""
         return self._base.telemetry
+
+    def _include(self, tasks: Iterable[Tasks | AsyncTasks | _Common]) -> None:
+        for one in tasks:
+            self._base.functions.include(registry_of(one))
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.namespace!r} at {self._base.driver.connection.where}>"
@@ -120,6 +127,20 @@ class Queue(_Common, Blocking):
             max_task_bytes=max_task_bytes, claimant=claimant, error_queue=error_queue, clock=clock, retry_on=retry_on,
             no_retry_on=no_retry_on, failure_message=failure_message,
         )  # fmt: skip
+        bind(self._base, awaited=False)
+
+    # Task functions
+    @property
+    def task(self) -> TaskDecorator:
+        """Make task functions: `@queue.task`, or with options `@queue.task(max_retries=5)`."""
+        return TaskDecorator(self._base.functions)
+
+    def include(self, *tasks: Tasks | AsyncTasks | Queue) -> None:
+        """Run the functions of these `Tasks` as well, and enqueue their calls here until this queue is closed.
+
+        ConfigurationError where two functions have the same name.
+        """
+        self._include(tasks)
 
     # Producers
     new = producing.blocking.new
@@ -251,6 +272,20 @@ class AsyncQueue(_Common, Awaited):
             max_task_bytes=max_task_bytes, claimant=claimant, error_queue=error_queue, clock=clock, retry_on=retry_on,
             no_retry_on=no_retry_on, failure_message=failure_message,
         )  # fmt: skip
+        bind(self._base, awaited=True)
+
+    # Task functions
+    @property
+    def task(self) -> AsyncTaskDecorator:
+        """Make task functions: `@queue.task`, or with options `@queue.task(max_retries=5)`."""
+        return AsyncTaskDecorator(self._base.functions)
+
+    def include(self, *tasks: AsyncTasks | Tasks | AsyncQueue) -> None:
+        """Run the functions of these `Tasks` as well, and enqueue their calls here until this queue is closed.
+
+        ConfigurationError where two functions have the same name.
+        """
+        self._include(tasks)
 
     # Producers
     new = producing.awaited.new

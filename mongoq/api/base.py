@@ -18,6 +18,7 @@ from mongoq.core.keys import KeyMaker
 from mongoq.core.options import checked_options
 from mongoq.core.requests import TaskFilter
 from mongoq.core.validation import Duration
+from mongoq.functions.registry import Registry
 from mongoq.storage.commands import Filter, Op
 from mongoq.storage.context import Context
 from mongoq.storage.control import Call, Measure, Within
@@ -57,6 +58,8 @@ class Base:
         self.closing: Any = None
         """Of an awaited queue: what closes it, as a future."""
         self.handles: list[WorkerHandle] = []
+        self.functions = Registry()
+        """The task functions of this queue."""
         self._open_engine = open_engine
         self._engine: BlockingDriver | None = None
         self._hand: ByHand | None = None
@@ -160,6 +163,7 @@ class Base:
         for handle in self.handles:
             handle.stop()
         self.closed = True
+        self.functions.release()
         if self._hand is not None:
             self._hand.close()
 

@@ -152,7 +152,11 @@ def wait(base: Base, task: Task | str, *, timeout: Duration | None = None) -> Op
             `keep_completed=0`, which deletes it too. Keep a task whose end you wait for, if only for a minute.
         QueueClosed: the queue was closed meanwhile; noticed within a second.
     """
-    key = task.key if isinstance(task, Task) else checked_key(task)
+    return (yield from ended(base, task.key if isinstance(task, Task) else checked_key(task), timeout))
+
+
+def ended(base: Base, key: str, timeout: Duration | None) -> Op[Task | None]:
+    """The task with this key once it has finished; None where it has not by then."""
     patience = checked_seconds("timeout", timeout)
     found = yield from base.read(queries.get(base.context, key, majority=True))
     if found.finished or patience <= 0:

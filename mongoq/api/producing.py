@@ -31,6 +31,7 @@ class Producing(Generic[Session]):
         tags: Mapping[str, Any] | NewTask | None = None,
         *,
         key: str | None = None,
+        name: str | None = None,
         on_conflict: str = "error",
         queue: str = "default",
         priority: int = 0,
@@ -60,6 +61,7 @@ class Producing(Generic[Session]):
             tags: the task's parameters: names `[A-Za-z][A-Za-z0-9_]*`, values that BSON can carry; at most 64. Or a
                 whole `NewTask`, which has its options already.
             key: its identifier, up to 512 characters. Default: a generated one, ordered by time.
+            name: the name of the task function that is to run it. Default: none; workers with a plain handler run it.
             on_conflict: `"error"` raises DuplicateTask where the key or the `unique` value is taken, `"skip"`
                 returns the task that has it. A key is taken as long as its task is kept.
             queue: the line it stands in.
@@ -80,17 +82,12 @@ class Producing(Generic[Session]):
             DuplicateTask: the key or the `unique` value is taken.
         """
         task = _whole(
-            tags, key=key, queue=queue, priority=priority, delay=delay, run_at=run_at,
+            tags, key=key, name=name, queue=queue, priority=priority, delay=delay, run_at=run_at,
             expires_at=expires_at, payload=payload, unique=unique, on_conflict=on_conflict,
             max_retries=max_retries, backoff=backoff, deadline=deadline, lease=lease, keep_completed=keep_completed,
             keep_failed=keep_failed, retry_on=retry_on, no_retry_on=no_retry_on, failure_message=failure_message,
         )  # fmt: skip
-        joined = base.joined(session)
-        made = (enqueue.new if joined is None else enqueue.new_in_transaction)(base.context, task)
-        if task.unique is not None and joined is None:
-            made = keeping_unique(base.context, made)
-        created: Task = yield from base.send(made, joined)
-        return created
+        return (yield from enqueued(base, task, session))
 
     @verb
     def new_many(
@@ -201,6 +198,16 @@ def _whole(tags: Mapping[str, Any] | NewTask | None, **options: Any) -> NewTask:
         checker.finish()
     tags.check_again()
     return tags
+
+
+def enqueued(base: Base, task: NewTask, session: object = None) -> Op[Task]:
+    """Enqueue one task."""
+    joined = base.joined(session)
+    made = (enqueue.new if joined is None else enqueue.new_in_transaction)(base.context, task)
+    if task.unique is not None and joined is None:
+        made = keeping_unique(base.context, made)
+    created: Task = yield from base.send(made, joined)
+    return created
 
 
 def _streamed(

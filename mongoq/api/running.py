@@ -133,9 +133,9 @@ class Starting(Generic[Handle]):
     @verb
     def start(
         base: Base,
-        handler: Function,
+        handler: Function | None = None,
         *,
-        queues: str | Sequence[str] = "default",
+        queues: str | Sequence[str] | None = None,
         where: Mapping[str, Any] | None = None,
         workers: int | None = None,
         executor: str | None = None,

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from mongoq.api.base import Base
-from mongoq.core.errors import StorageUnavailable
+from mongoq.core.errors import ConfigurationError, Fault, StorageUnavailable
 from mongoq.core.options import checked_policy, checked_workers
 from mongoq.core.requests import checked_claim
 from mongoq.core.validation import Checker
@@ -21,12 +21,14 @@ if TYPE_CHECKING:
     from mongoq.worker.handle import WorkerHandle
     from mongoq.worker.handlers.signature import Function
 
+ASYNCIO: Final = "asyncio"
+
 
 def configured(
     base: Base,
-    handler: Function,
+    handler: Function | None,
     *,
-    queues: str | Sequence[str],
+    queues: str | Sequence[str] | None,
     where: Mapping[str, Any] | None,
     workers: int | None,
     executor: str | None,
@@ -40,6 +42,7 @@ def configured(
     from mongoq.worker.config import ON_DEPENDENCY_ERROR  # noqa: PLC0415 -- a producer is spared the worker
     from mongoq.worker.starting import checked_config  # noqa: PLC0415 -- as above
 
+    handler, queues = chosen(base.functions, handler, queues, executor)
     wanted = checked_claim(queues, None, base.claimant, where)
     checker = Checker()
     count = checked_workers(checker, workers)
@@ -61,6 +64,28 @@ def configured(
         on_dependency_error=on_dependency_error,
         policy=base.context.options.policy.over(overriding),
     )
+
+
+def chosen(
+    functions: Iterable[Any], handler: Any, queues: str | Sequence[str] | None, executor: str | None = None
+) -> tuple[Any, str | Sequence[str]]:
+    """The handler of a worker and its queues: by default the task functions, and the queues of their tasks.
+
+    ConfigurationError where there is no handler and no function.
+    """
+    from mongoq.worker.handlers.router import AsyncRouter, Router  # noqa: PLC0415 -- a producer is spared the worker
+
+    if hasattr(handler, "definition"):
+        functions, handler = [handler], None
+    if handler is not None:
+        return handler, "default" if queues is None else queues
+    run = list(functions)
+    if not run:
+        allowed = "given: this queue has no task functions; decorate some by @queue.task, or include their Tasks"
+        raise ConfigurationError([Fault("handler", "nothing", allowed)])
+    awaited = executor == ASYNCIO or any(one.definition.awaited for one in run)
+    named = sorted({one.definition.queue for one in run})
+    return (AsyncRouter if awaited else Router)(run), named if queues is None else queues
 
 
 def started(base: Base, config: WorkerConfig, done: Callable[[], None], *, drains: bool = False) -> Op[WorkerHandle]:

@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 @verb
 def run(
     base: Base,
-    handler: Function,
+    handler: Function | None = None,
     *,
-    queues: str | Sequence[str] = "default",
+    queues: str | Sequence[str] | None = None,
     where: Mapping[str, Any] | None = None,
     workers: int | None = None,
     executor: str | None = None,
@@ -37,7 +37,7 @@ def run(
     no_retry_on: RetryOn | Unset = UNSET,
     failure_message: str | Unset | None = UNSET,
 ) -> Op[None]:
-    """Run `handler(task)` (or `handler(attempt, task)`) for the tasks of `queues`, until it is stopped.
+    """Run the queue's task functions, or `handler(task)` (or `handler(attempt, task)`), until it is stopped.
 
     A return completes the task; its value is kept as the result. A `Modification`, a `NewTask` or a list of
     them is carried out together with the completion, or neither is; where it deletes or changes the task
@@ -51,8 +51,10 @@ def run(
     goes on trying. Signals are taken over only in the main thread, and once the server has answered.
 
     Args:
-        handler: a function or a coroutine function; at most `workers` of them run at once.
-        queues: up to 100 names. The order of claims is by priority across all of them.
+        handler: a function or a coroutine function for all tasks; at most `workers` of them run at once. Default: the
+            task functions of this queue, each for the tasks of its name. One of them runs only its own.
+        queues: up to 100 names. The order of claims is by priority across all of them. Default: `"default"`; of task
+            functions the queues that they name.
         where: only tasks with these tags, by equality as MongoDB has it: None is also a tag that is missing, 1
             also a list that holds it. Tags lie in no index: each claim, also of an idle worker, reads the ready
             tasks that it passes over. Give what is often asked for a queue of its own.
@@ -97,9 +99,9 @@ def run(
 @verb
 def run_once(
     base: Base,
-    handler: Function,
+    handler: Function | None = None,
     *,
-    queues: str | Sequence[str] = "default",
+    queues: str | Sequence[str] | None = None,
     where: Mapping[str, Any] | None = None,
     workers: int | None = None,
     executor: str | None = None,

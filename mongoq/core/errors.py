@@ -8,6 +8,9 @@
     ├── WrongState                        the task's state does not allow it: nothing was written
     ├── LeaseLost                         the caller no longer holds the task: nothing was written
     ├── DependencyError                   an atomic change was refused, and lists why: nothing was written
+    ├── TaskFailed                        a task whose result was asked for has failed
+    ├── TaskCancelled                     a task whose result was asked for was cancelled
+    ├── TaskExpired                       a task whose result was asked for has expired
     ├── QueueClosed                       the queue was closed
     └── StorageError                      MongoDB did not carry out a command
         ├── StorageUnavailable            no reply: the same call may succeed later

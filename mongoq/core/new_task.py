@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 import sys
 import warnings
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -13,13 +14,15 @@ from typing import Any, Final
 
 from mongoq.core.errors import Fault, InvalidTask
 from mongoq.core.options import POLICY_NAMES, carried_of, checked_policy
-from mongoq.core.validation import MOST_FAULTS, QUEUE_NAME, UNSET, Checker, Duration, Unset
+from mongoq.core.validation import MOST_FAULTS, QUEUE_NAME, TASK_NAME, UNSET, Checker, Duration, Unset
 
 __all__ = ["NewTask"]
 
 Tags = Mapping[str, Any]
 
 MOST_TAGS: Final = 64
+STORED_NAME: Final = re.compile(rf"{TASK_NAME.pattern}(@[1-9][0-9]{{0,9}})?")
+"""The name of a task: that of a function, with `@` and the function's revision where it has one."""
 ON_CONFLICT: Final = ("error", "skip")
 _SCALARS: Final = (int, str, float, bool, bytes, type(None))
 _policy_of: Final = attrgetter(*POLICY_NAMES)
@@ -35,6 +38,7 @@ class NewTask:
     tags: Mapping[str, Any] = field(default_factory=dict, kw_only=False)
     key: str | None = None
     queue: str = "default"
+    name: str | None = None
     priority: int = 0
     delay: Duration | None = None
     run_at: datetime | None = None
@@ -65,6 +69,8 @@ class NewTask:
                 checker.text(name, text, 512)
         checker.one_of("on_conflict", self.on_conflict, ON_CONFLICT)
         checker.matching("queue", self.queue, QUEUE_NAME)
+        if self.name is not None:
+            checker.matching("name", self.name, STORED_NAME)
         checker.priority("priority", self.priority)
         self._check_times(checker)
         policy = zip(POLICY_NAMES, _policy_of(self), strict=True)
@@ -84,7 +90,7 @@ class NewTask:
         checker.finish()
 
     def _check_values(self, checker: Checker) -> None:
-        _check_tags(checker, self.tags)
+        _check_tags(checker, self.tags, warn=self.name is None)
         if self.payload is not None:
             checker.value("payload", self.payload)
 
@@ -105,7 +111,7 @@ class NewTask:
         return checked
 
 
-OPTION_NAMES: Final = frozenset(item.name for item in fields(NewTask) if item.init)
+OPTION_NAMES: Final = frozenset(item.name for item in fields(NewTask) if item.init) - {"name"}
 
 
 @functools.lru_cache
@@ -178,12 +184,12 @@ def _check_all(items: Iterable[Tags | NewTask]) -> None:
         raise InvalidTask(faults[:MOST_FAULTS])
 
 
-def _check_tags(checker: Checker, tags: Tags) -> None:
+def _check_tags(checker: Checker, tags: Tags, *, warn: bool = True) -> None:
     checker.tags("tags", tags)
     if type(tags) is not dict and not isinstance(tags, Mapping):
         return
     if len(tags) > MOST_TAGS:
         checker.refuse("tags", f"{len(tags)} tags", f"at most {MOST_TAGS} tags")
-    if not OPTION_NAMES.isdisjoint(tags):
+    if warn and not OPTION_NAMES.isdisjoint(tags):  # the parameters of a task function have names of their own
         for name in sorted(OPTION_NAMES & tags.keys()):
             warn_of_option(name)

@@ -30,6 +30,8 @@ class Task:
     """The name of its queue."""
     namespace: str
     """The namespace of its queue: the prefix of the collections."""
+    name: str | None
+    """The name of the task function that runs it, with `@` and its revision where it has one; None: any handler."""
     state: TaskState
     """Its state when it was read."""
     priority: int

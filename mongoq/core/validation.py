@@ -11,13 +11,13 @@ import functools
 import inspect
 import math
 import re
-import uuid
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from enum import Enum
 from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 
 from mongoq.core.errors import ConfigurationError, Fault, InvalidTask
+from mongoq.core.natural import INT64, PLAIN, is_utf8, scalar_fault
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -28,11 +28,10 @@ Duration = timedelta | int | float
 LONGEST: Final = timedelta(days=3653)
 DEEPEST: Final = 32
 MOST_FAULTS: Final = 20
-PLAIN: Final = (bool, float, bytes, uuid.UUID, type(None))
 CONTAINERS: Final = (Mapping, list, tuple)
-INT64: Final = range(-(2**63), 2**63)
 QUEUE_NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:/-]{0,127}")
 NAMESPACE: Final = re.compile(r"(?!system\.)(?=.{1,64}$)[A-Za-z_][A-Za-z0-9_-]*(\.[A-Za-z0-9_-]+)*")
+TASK_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.:/-]{0,127}")
 TAG_NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,127}")
 
 
@@ -121,7 +120,7 @@ class Checker:
 
     def text(self, field: str, value: Any, longest: int) -> None:
         """Check a string of 1 to `longest` characters of valid UTF-8."""
-        if not (isinstance(value, str) and 0 < len(value) <= longest and "\0" not in value and _is_utf8(value)):
+        if not (isinstance(value, str) and 0 < len(value) <= longest and "\0" not in value and is_utf8(value)):
             self.refuse(field, value, f"a string of 1 to {longest} characters of valid UTF-8, without NUL")
 
     def one_of(self, field: str, value: Any, allowed: Sequence[str]) -> None:
@@ -157,13 +156,13 @@ class Checker:
                 for index, inner in enumerate(value):
                     self.value(f"{field}[{index}]", inner, operators=operators, depth=depth + 1)
             return
-        fault = _scalar_fault(value)
+        fault = scalar_fault(value)
         if fault:
             self.refuse(field, value, fault)
 
     def _mapping(self, field: str, value: Mapping[Any, Any], operators: bool, depth: int) -> None:
         for name, inner in value.items():
-            if not isinstance(name, str) or "\0" in name or not _is_utf8(name):
+            if not isinstance(name, str) or "\0" in name or not is_utf8(name):
                 self.refuse(f"{field} name", name, "a string of valid UTF-8, without NUL")
             elif not operators and (not name or name.startswith("$") or "." in name):
                 self.refuse(f"{field} name", name, "a name that is not empty, starts with no $ and holds no dot")
@@ -217,33 +216,7 @@ def _is_plain(value: Any) -> bool:
     return kind in PLAIN
 
 
-def _scalar_fault(value: object) -> str | None:
-    """What is accepted instead of this scalar value; None: the value is acceptable."""
-    if isinstance(value, PLAIN):
-        return None
-    if isinstance(value, str):
-        return None if _is_utf8(value) else "valid UTF-8: it holds a lone surrogate"
-    if isinstance(value, int):
-        # Not `in INT64`: for a subclass of int, such as bson's Int64, a range would count through 2 ** 64 numbers.
-        return None if INT64.start <= value < INT64.stop else "an integer of 64 bits"
-    if isinstance(value, datetime):
-        return None if value.utcoffset() is not None else "a datetime with a time zone"
-    if type(value).__module__.startswith("bson"):
-        return None
-    return f"a value that BSON can carry ({type(value).__name__} is none)"
-
-
 def _is_number(value: object) -> bool:
     if isinstance(value, float):
         return math.isfinite(value)
     return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _is_utf8(value: str) -> bool:
-    if value.isascii():
-        return True
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        return False
-    return True

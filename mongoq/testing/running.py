@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any, Final
 
 from mongoq.api.base import Base
+from mongoq.api.starting import chosen
 from mongoq.core.clock import elapsed
 from mongoq.core.errors import DependencyError, InvalidTask, StorageRefused
 from mongoq.core.events import Signpost
@@ -35,7 +36,7 @@ def run_due(
     base: Base,
     handler: Callable[..., Any] | None = None,
     *,
-    queues: str | Sequence[str] = "default",
+    queues: str | Sequence[str] | None = None,
     where: Mapping[str, Any] | None = None,
     advance: bool = True,
     limit: int = LIMIT,
@@ -58,6 +59,7 @@ def run_due(
         ConfigurationError: an argument is not acceptable, or the queue's clock cannot be moved.
         Stop: a handler raised it, as `queue.run` does; its task is released.
     """
+    handler, queues = chosen(base.functions, handler, queues)
     checked, _ = checked_handler(handler, None)
     wanted = checked_claim(queues, None, base.claimant, where)
     _check_clock(base, advance=advance)

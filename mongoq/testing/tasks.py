@@ -22,6 +22,7 @@ def make_task(
     key: str = "task-1",
     queue: str = "default",
     namespace: str = "test",
+    name: str | None = None,
     state: TaskState | str = TaskState.RUNNING,
     priority: int = 0,
     payload: Any = None,
@@ -59,7 +60,8 @@ def make_task(
     held = stands is TaskState.RUNNING
     begun = held or stands in FINISHED
     return Task(
-        key=key, queue=queue, namespace=namespace, state=stands, priority=priority, tags=ReadOnly(tags or {}),
+        key=key, queue=queue, namespace=namespace, name=name, state=stands, priority=priority,
+        tags=ReadOnly(tags or {}),
         payload=payload, run_at=run_at or now, created_at=created_at or now, modified_at=modified_at or now,
         started_at=_or(started_at, now if begun else None),
         finished_at=_or(finished_at, now if stands in FINISHED else None),

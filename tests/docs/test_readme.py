@@ -124,6 +124,20 @@ def test_the_asyncio_program_runs_as_printed(server: EmbeddedServer) -> None:
         assert rows.count_documents({"tags.to": "bob@example.org"}) == 1
 
 
+def test_the_task_functions_run_as_printed(server: EmbeddedServer, tmp_path: Path) -> None:
+    namespace = f"t-{secrets.token_hex(4)}"
+    code = block("python", "def charge(").replace("mongodb://localhost/shop?replicaSet=rs0", server.uri)
+    program = tmp_path / "program.py"
+    program.write_text(code.replace('namespace="shop"', f'namespace="{namespace}"'))
+    printed = subprocess.run([sys.executable, program], capture_output=True, text=True, timeout=60, check=True)
+
+    assert printed.stdout == "39.80\n"
+    with Queue(server.uri, namespace=namespace) as queue:
+        assert queue.count(queue="mail") == 101
+        (gold,) = queue.tasks(where={"template": "gold"})
+        assert (gold.name, gold.priority, gold.tags["user"]) == ("welcome", 9, 42)
+
+
 def test_a_handler_of_two_arguments_runs_in_children_as_printed(server: EmbeddedServer, tmp_path: Path) -> None:
     namespace = f"t-{secrets.token_hex(4)}"
     program = tmp_path / "program.py"

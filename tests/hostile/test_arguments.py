@@ -65,7 +65,6 @@ UNSTORABLE: dict[str, Any] = {
     "a set": {1},
     "an object": object(),
     "an object without a text": Hostile(),
-    "a Decimal": decimal.Decimal(1),
     "a fraction": fractions.Fraction(1, 2),
     "a complex number": 1j,
     "a date": date(2030, 1, 1),

@@ -47,7 +47,8 @@ def test_what_bson_carries_is_accepted(value: object) -> None:
     [
         ({1, 2}, "set is none"),
         (object(), "object is none"),
-        (Decimal("1.1"), "Decimal is none"),
+        (Decimal("1." + "1" * 34), "at most 34 digits"),
+        (1j, "complex is none"),
         (date(2030, 1, 1), "date is none"),
         (timedelta(1), "timedelta is none"),
         (Path("/tmp"), "PosixPath is none"),  # noqa: S108 -- a value, not a file

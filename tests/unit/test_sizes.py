@@ -12,12 +12,12 @@ PACKAGE: Final = Path(mongoq.__file__).parent
 ROOT: Final = PACKAGE.parent
 LONGEST: Final = 250
 OWN_LENGTHS: Final = {
-    "mongoq/queue.py": 330,  # two tables of contents
+    "mongoq/queue.py": 360,  # two tables of contents
     "mongoq/storage/operations/claims.py": 260,
 }
 MOST_FILES: Final = 16
 OWN_COUNTS: Final = {
-    "mongoq/core": 26,
+    "mongoq/core": 28,
     "mongoq/storage/operations": 26,
 }
 """Folders that hold more."""

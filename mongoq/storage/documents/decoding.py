@@ -37,7 +37,7 @@ _MOST: Final = 2**62
 """The server can still increment a count up to here within 64 bits."""
 LONG_AGO: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _LEAST: Final[Document] = {fields.QUEUE: "", fields.PRIORITY: 0, fields.RUN_AT: LONG_AGO, fields.VERSION: 0}
-_TEXTS: Final = (fields.QUEUE, fields.NOTE, fields.UNIQUE, fields.MOVED_FROM)
+_TEXTS: Final = (fields.QUEUE, fields.NAME, fields.NOTE, fields.UNIQUE, fields.MOVED_FROM)
 _INSTANTS: Final = (*(fields.RUN_AT, fields.CREATED_AT, fields.MODIFIED_AT, fields.FINISHED_AT, fields.EXPIRES_AT),)
 _SHOWN: Final[Mapping[str, Any]] = {
     **dict.fromkeys(_TEXTS, str),
@@ -75,6 +75,7 @@ def task_from(document: Document, namespace: str, now: datetime) -> Task:
         document[fields.KEY],
         document[fields.QUEUE],
         namespace,
+        get(fields.NAME),
         _STATES.get(document[fields.STATE]) or TaskState(document[fields.STATE]),
         document[fields.PRIORITY],
         document[fields.RUN_AT],

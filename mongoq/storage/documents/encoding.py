@@ -115,7 +115,8 @@ def model_document(
         fields.MODIFIED_AT: now,
         fields.VERSION: 1,
     }
-    for name, value in ((fields.PAYLOAD, new.payload), (fields.EXPIRES_AT, expires_at), (fields.UNIQUE, new.unique)):
+    optional = (fields.NAME, new.name), (fields.PAYLOAD, new.payload), (fields.UNIQUE, new.unique)
+    for name, value in (*optional, (fields.EXPIRES_AT, expires_at)):
         if value is not None:
             document[name] = value
     if carried:

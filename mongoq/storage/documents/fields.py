@@ -12,6 +12,7 @@ from typing import Any, Final
 
 KEY: Final = "_id"
 QUEUE: Final = "queue"
+NAME: Final = "name"
 STATE: Final = "state"
 PRIORITY: Final = "priority"
 RUN_AT: Final = "run_at"

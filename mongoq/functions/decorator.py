@@ -1,0 +1,169 @@
+"""`@queue.task`, with its types: what the worker injects is no part of a call, and a coroutine's result is awaited.
+
+The overloads are tried in this order: a first parameter that takes anything (it may be an `Attempt` or not, so the
+arguments are not checked by type checkers), a first parameter annotated `Attempt` or `Task`, and all others. Each comes
+twice: a coroutine function's result is what its coroutine brings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar, Unpack, overload
+
+from mongoq.core.task import Attempt, Task
+from mongoq.functions.definition import Definition
+from mongoq.functions.function import AsyncTaskFunction, TaskFunction
+from mongoq.functions.options import TaskOptions, checked_names
+from mongoq.functions.registry import Registry
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class _Any:
+    """Only a parameter that takes anything takes this."""
+
+    __slots__ = ("_never",)
+
+
+class _Decorator:
+    """What a decorator does, in both tempos."""
+
+    _kind: type[Any]
+
+    def __init__(self, registry: Registry, settings: dict[str, Any] | None = None) -> None:
+        self._registry = registry
+        self._settings = settings or {}
+
+    def _made(
+        self,
+        function: Any,
+        name: str | None,
+        aliases: Sequence[str],
+        revision: int | None,
+        options: dict[str, Any],
+    ) -> Any:
+        given = {"name": name, "aliases": tuple(aliases), "revision": revision, "options": options}
+        if function is None:
+            checked_names(options, "task()")
+            return type(self)(self._registry, given)
+        made = self._kind(Definition(function, **{"options": {}, **self._settings}), self._registry)
+        self._registry.add(made)
+        return made
+
+
+class TaskDecorator(_Decorator):
+    """Makes task functions: `@queue.task`, or with options `@queue.task(max_retries=5)`.
+
+    Options:
+        name: the name of its tasks; default: the function's own. Workers find the function by it, so it outlives a
+            renamed function or a moved module.
+        aliases: further names whose tasks it runs: what it was called before.
+        revision: a number; tasks then run only on workers that have the function at this revision.
+
+    The others are those of `Queue.new`, for all its tasks.
+    """
+
+    _kind = TaskFunction
+
+    @overload
+    def __call__(
+        self, function: Callable[Concatenate[_Any, ...], Coroutine[Any, Any, R]], /
+    ) -> TaskFunction[..., R, Coroutine[Any, Any, R]]: ...
+    @overload
+    def __call__(self, function: Callable[Concatenate[_Any, ...], R], /) -> TaskFunction[..., R, R]: ...
+    @overload
+    def __call__(
+        self, function: Callable[Concatenate[Attempt, P], Coroutine[Any, Any, R]], /
+    ) -> TaskFunction[P, R, Coroutine[Any, Any, R]]: ...
+    @overload
+    def __call__(
+        self, function: Callable[Concatenate[Task, P], Coroutine[Any, Any, R]], /
+    ) -> TaskFunction[P, R, Coroutine[Any, Any, R]]: ...
+    @overload
+    def __call__(self, function: Callable[Concatenate[Attempt, P], R], /) -> TaskFunction[P, R, R]: ...
+    @overload
+    def __call__(self, function: Callable[Concatenate[Task, P], R], /) -> TaskFunction[P, R, R]: ...
+    @overload
+    def __call__(
+        self, function: Callable[P, Coroutine[Any, Any, R]], /
+    ) -> TaskFunction[P, R, Coroutine[Any, Any, R]]: ...
+    @overload
+    def __call__(self, function: Callable[P, R], /) -> TaskFunction[P, R, R]: ...
+    @overload
+    def __call__(
+        self,
+        *,
+        name: str | None = None,
+        aliases: Sequence[str] = (),
+        revision: int | None = None,
+        **options: Unpack[TaskOptions],
+    ) -> Self: ...
+    def __call__(  # type: ignore[misc] # mypy takes `Unpack` beside positional-only parameters for less than it is
+        self,
+        function: Any = None,
+        /,
+        *,
+        name: str | None = None,
+        aliases: Sequence[str] = (),
+        revision: int | None = None,
+        **options: Unpack[TaskOptions],
+    ) -> Any:
+        """Make a task function, or a decorator with these options.
+
+        Raises ConfigurationError where the function has a parameter or a result that cannot be stored, or its name is
+        taken.
+        """
+        return self._made(function, name, aliases, revision, {**options})
+
+
+class AsyncTaskDecorator(_Decorator):
+    """`TaskDecorator` of an `AsyncQueue`, whose functions are enqueued by `await function.new(...)`."""
+
+    _kind = AsyncTaskFunction
+
+    @overload
+    def __call__(
+        self, function: Callable[Concatenate[_Any, ...], Coroutine[Any, Any, R]], /
+    ) -> AsyncTaskFunction[..., R, Coroutine[Any, Any, R]]: ...
+    @overload
+    def __call__(self, function: Callable[Concatenate[_Any, ...], R], /) -> AsyncTaskFunction[..., R, R]: ...
+    @overload
+    def __call__(
+        self, function: Callable[Concatenate[Attempt, P], Coroutine[Any, Any, R]], /
+    ) -> AsyncTaskFunction[P, R, Coroutine[Any, Any, R]]: ...
+    @overload
+    def __call__(
+        self, function: Callable[Concatenate[Task, P], Coroutine[Any, Any, R]], /
+    ) -> AsyncTaskFunction[P, R, Coroutine[Any, Any, R]]: ...
+    @overload
+    def __call__(self, function: Callable[Concatenate[Attempt, P], R], /) -> AsyncTaskFunction[P, R, R]: ...
+    @overload
+    def __call__(self, function: Callable[Concatenate[Task, P], R], /) -> AsyncTaskFunction[P, R, R]: ...
+    @overload
+    def __call__(
+        self, function: Callable[P, Coroutine[Any, Any, R]], /
+    ) -> AsyncTaskFunction[P, R, Coroutine[Any, Any, R]]: ...
+    @overload
+    def __call__(self, function: Callable[P, R], /) -> AsyncTaskFunction[P, R, R]: ...
+    @overload
+    def __call__(
+        self,
+        *,
+        name: str | None = None,
+        aliases: Sequence[str] = (),
+        revision: int | None = None,
+        **options: Unpack[TaskOptions],
+    ) -> Self: ...
+    def __call__(  # type: ignore[misc] # mypy takes `Unpack` beside positional-only parameters for less than it is
+        self,
+        function: Any = None,
+        /,
+        *,
+        name: str | None = None,
+        aliases: Sequence[str] = (),
+        revision: int | None = None,
+        **options: Unpack[TaskOptions],
+    ) -> Any:
+        """Make a task function, or a decorator with these options; see `TaskDecorator`."""
+        return self._made(function, name, aliases, revision, {**options})

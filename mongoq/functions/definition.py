@@ -1,0 +1,78 @@
+"""A function with its names and options, and how a worker runs it."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from mongoq.core.new_task import NewTask
+from mongoq.core.task import Attempt, Task
+from mongoq.core.validation import TASK_NAME, Checker
+from mongoq.functions.signature import Signature
+
+
+class Definition:
+    """A task function as it was defined."""
+
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        options: Mapping[str, Any],
+        *,
+        name: str | None = None,
+        aliases: tuple[str, ...] = (),
+        revision: int | None = None,
+    ) -> None:
+        checker = Checker()
+        if not callable(function) or isinstance(function, type):
+            checker.refuse("function", function, "a function or a coroutine function")
+        elif inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+            checker.refuse("function", function, "a plain function: calling a generator function runs nothing of it")
+        own = getattr(function, "__name__", None) if name is None else name
+        for field, one in (("name", own), *(("aliases", alias) for alias in aliases)):
+            checker.matching(field, one, TASK_NAME)
+        if revision is not None:
+            checker.integer("revision", revision, 1, 10**9)
+        checker.finish()
+        self.function = function
+        self.options = dict(options)
+        suffix = "" if revision is None else f"@{revision}"
+        self.names = tuple(f"{one}{suffix}" for one in (own, *aliases))
+        """The names of the tasks that it runs; its own first."""
+        self.awaited = inspect.iscoroutinefunction(function)
+        self.signature = Signature(function, str(own))
+        NewTask(name=self.name, **self.options)  # what is wrong with the options is told now
+
+    @property
+    def name(self) -> str:
+        """The name of its tasks."""
+        return self.names[0]
+
+    @property
+    def queue(self) -> str:
+        """The queue of its tasks, where a call says nothing else."""
+        queue: str = self.options.get("queue", "default")
+        return queue
+
+    def new_task(self, args: tuple[Any, ...], kwargs: Mapping[str, Any], options: Mapping[str, Any]) -> NewTask:
+        """The task that a call stands for; InvalidTask lists all that is wrong with the call."""
+        return NewTask(self.signature.tags(args, kwargs), name=self.name, **options)
+
+    @property
+    def told(self) -> str:
+        """Its name and its signature."""
+        return f"{self.name}{inspect.signature(self.function)}"
+
+    @property
+    def where(self) -> str:
+        """Which function it is, for an error."""
+        return f"{self.function.__module__}.{self.function.__qualname__}"
+
+    def call(self, task: Task) -> Any:
+        """Call the function for a task; what it returns, or the coroutine that it is."""
+        positional, named = self.signature.arguments(task.tags)
+        injected = self.signature.injected
+        if injected is None:
+            return self.function(*positional, **named)
+        return self.function(task.attempt if injected is Attempt else task, *positional, **named)

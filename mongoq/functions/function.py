@@ -1,0 +1,93 @@
+"""Task functions, as a user has them in hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Mapping
+from functools import update_wrapper
+from typing import Any, Generic, ParamSpec, Self, TypeVar, Unpack
+
+from mongoq.core.new_task import NewTask
+from mongoq.core.task import Attempt
+from mongoq.functions.definition import Definition
+from mongoq.functions.handle import AsyncTaskHandle, TaskHandle
+from mongoq.functions.idle import IDLE
+from mongoq.functions.options import TaskOptions, checked_names, merged
+from mongoq.functions.registry import Registry
+
+P = ParamSpec("P")
+R = TypeVar("R")
+C = TypeVar("C")
+
+
+class _Function(Generic[P, R, C]):
+    """A function whose calls can be enqueued: `P` are its arguments, `R` its result, `C` what a plain call returns."""
+
+    def __init__(self, definition: Definition, registry: Registry, options: Mapping[str, Any] | None = None) -> None:
+        self.definition = definition
+        """Its names, options and signature."""
+        self._registry = registry
+        self._options = definition.options if options is None else options
+        self.fn: Callable[..., C] = definition.function
+        """The function as it was written, with what the worker passes to it."""
+        update_wrapper(self, definition.function)
+
+    @property
+    def name(self) -> str:
+        """The name of its tasks."""
+        return self.definition.name
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> C:
+        """Call the plain function here and now; one that takes an `Attempt` gets one that never asks it to stop."""
+        injected = self.definition.signature.injected
+        if injected is None:
+            return self.fn(*args, **kwargs)
+        if injected is not Attempt:
+            raise TypeError(f"{self.name} takes its Task: call {self.name}.fn(task, ...), or use testing.perform")
+        return self.fn(IDLE, *args, **kwargs)
+
+    def call(self, *args: P.args, **kwargs: P.kwargs) -> NewTask:
+        """A call as a task that is yet to be enqueued: for `new_many`, follow-ups and `modify(insert=[...])`.
+
+        Raises InvalidTask where an argument is missing, unknown or of the wrong kind; it lists all of them.
+        """
+        return self.definition.new_task(args, kwargs, self._options)
+
+    def options(self, **options: Unpack[TaskOptions]) -> Self:
+        """The same function with other options for its calls: `welcome.options(priority=9).new(42)`."""
+        checked_names(options, f"{self.name}.options()")
+        both = merged(self._options, options)
+        NewTask(name=self.name, **both)
+        return type(self)(self.definition, self._registry, both)
+
+    def __repr__(self) -> str:
+        return f"<task function {self.definition.told}>"
+
+    def __reduce__(self) -> str:
+        # By reference, as functions are: a child process imports the module and finds the same function there.
+        return self.definition.function.__qualname__
+
+
+class TaskFunction(_Function[P, R, C]):
+    """A function made by `@queue.task`: `new` enqueues a call, `call` makes a task of it, `fn` is the function.
+
+    A plain call runs the function here and now, which is what its unit tests want.
+    """
+
+    def new(self, *args: P.args, **kwargs: P.kwargs) -> TaskHandle[R]:
+        """Enqueue a call and return a handle of its task.
+
+        Raises InvalidTask where an argument is missing, unknown or of the wrong kind; it lists all of them, and nothing
+        was written. ConfigurationError where no queue has included the function's `Tasks`. Otherwise as `queue.new`.
+        """
+        handle: TaskHandle[R] = self._registry.enqueue(self.definition, self.call(*args, **kwargs))
+        return handle
+
+
+class AsyncTaskFunction(_Function[P, R, C]):
+    """`TaskFunction` of an `AsyncQueue`: `await welcome.new(42)`."""
+
+    def new(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, AsyncTaskHandle[R]]:
+        """Enqueue a call and return a handle of its task, when awaited; see `TaskFunction.new`."""
+        made: Coroutine[Any, Any, AsyncTaskHandle[R]]
+        made = self._registry.enqueue(self.definition, self.call(*args, **kwargs))
+        return made

@@ -1,0 +1,47 @@
+"""The options that a function, or one call of it, gives to its tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, TypedDict
+
+from mongoq.core.backoff import BackoffLike
+from mongoq.core.validation import Duration, did_you_mean
+
+
+class TaskOptions(TypedDict, total=False):
+    """The options of `Queue.new`, but for tags and session."""
+
+    key: str
+    on_conflict: str
+    queue: str
+    priority: int
+    delay: Duration
+    run_at: datetime
+    expires_at: datetime
+    payload: Any
+    unique: str
+    max_retries: int | None
+    backoff: BackoffLike | Duration
+    deadline: Duration | None
+    lease: Duration
+    keep_completed: Duration
+    keep_failed: Duration
+
+
+def checked_names(options: Mapping[str, Any], where: str) -> None:
+    """TypeError where an option is misspelt, with the one that was probably meant."""
+    known = list(TaskOptions.__annotations__)
+    for name in options:
+        if name not in known:
+            raise TypeError(f"{where} has no option {name!r}{did_you_mean(name, known)}")
+
+
+def merged(options: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Options with those of one call in their place; a delay takes the place of a time, and the other way round."""
+    both = {**options, **given}
+    for one, other in (("delay", "run_at"), ("run_at", "delay")):
+        if one in given and other not in given:
+            both.pop(other, None)
+    return both
