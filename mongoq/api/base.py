@@ -11,10 +11,10 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from mongoq.core.clock import Clock, ServerClock, elapsed
-from mongoq.core.environment import namespace_named, setting
 from mongoq.core.errors import IndexMissing, QueueClosed
 from mongoq.core.events import Telemetry
-from mongoq.core.keys import KeyMaker
+from mongoq.core.host.environment import namespace_named, setting
+from mongoq.core.host.keys import KeyMaker
 from mongoq.core.options import checked_options
 from mongoq.core.requests import TaskFilter
 from mongoq.core.validation import Duration

@@ -22,10 +22,10 @@ from mongoq.api.gathering import Call, Gathering, Group
 from mongoq.api.verb import Awaited, Blocking, scope, verb
 from mongoq.core.clock import elapsed
 from mongoq.core.errors import MongoqError, StorageUnavailable
+from mongoq.core.host.waiter import Waiter
 from mongoq.core.new_task import NewTask
 from mongoq.core.task import Task
 from mongoq.core.validation import Checker, Duration
-from mongoq.core.waiter import Waiter
 from mongoq.storage.commands import Op
 from mongoq.storage.control import Apart, Entered, Measure, Wait
 from mongoq.storage.operations.enqueue import Others, any_unique, draft, made, together

@@ -17,7 +17,7 @@ from mongoq.storage.commands import Op
 from mongoq.storage.control import Entered
 from mongoq.storage.operations import claims as claiming
 from mongoq.storage.operations import finish, leases
-from mongoq.storage.operations.interrupted import Claiming, ended_anyway, given_back
+from mongoq.storage.operations.recovery.interrupted import Claiming, ended_anyway, given_back
 
 if TYPE_CHECKING:
     from mongoq.worker.manual.keepalive import Keepalive

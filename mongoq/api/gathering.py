@@ -6,7 +6,7 @@ from collections import deque
 from typing import Any, Final
 
 from mongoq.core.errors import QueueClosed
-from mongoq.core.waiter import Waiter
+from mongoq.core.host.waiter import Waiter
 from mongoq.storage.operations.enqueue import CHUNK, CHUNK_BYTES, Draft
 
 

@@ -11,11 +11,11 @@ from mongoq.api.base import Base
 from mongoq.api.starting import configured, started
 from mongoq.api.verb import Awaited, verb
 from mongoq.core.errors import DependencyError
+from mongoq.core.host.waiter import Waiter
 from mongoq.core.judging.retrying import RetryOn
 from mongoq.core.requests import checked_seconds
 from mongoq.core.signals import Stop
 from mongoq.core.validation import UNSET, Duration, Unset
-from mongoq.core.waiter import Waiter
 from mongoq.storage.commands import Op
 from mongoq.storage.control import Loop, Wait
 

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from mongoq.api.base import Base
 from mongoq.core.errors import ConfigurationError, Fault, StorageUnavailable
+from mongoq.core.host.waiter import Waiter
 from mongoq.core.options import checked_policy, checked_workers
 from mongoq.core.requests import checked_claim
 from mongoq.core.validation import Checker
-from mongoq.core.waiter import Waiter
 from mongoq.storage.commands import Op
 from mongoq.storage.control import Call, Loop, Wait
 from mongoq.storage.operations import queries, schema

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 from mongoq.api.base import Base
 from mongoq.api.starting import configured, drained, started
 from mongoq.api.verb import verb
+from mongoq.core.host.waiter import Waiter
 from mongoq.core.judging.retrying import RetryOn
 from mongoq.core.validation import UNSET, Unset
-from mongoq.core.waiter import Waiter
 from mongoq.storage.commands import Op
 from mongoq.storage.control import Call, Loop, Wait
 from mongoq.storage.operations import queries, schema

@@ -14,7 +14,7 @@ import typer
 
 from mongoq import ConfigurationError, Queue
 from mongoq.cli.output import note
-from mongoq.core.environment import namespace_named, uri_named
+from mongoq.core.host.environment import namespace_named, uri_named
 from mongoq.embedded.server import holds_server
 
 UNITS: Final = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}

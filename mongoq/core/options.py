@@ -13,7 +13,7 @@ from datetime import timedelta
 from typing import Any, Final
 
 from mongoq.core.backoff import Backoff, BackoffLike, Linear
-from mongoq.core.environment import setting
+from mongoq.core.host.environment import setting
 from mongoq.core.judging.retrying import Matcher, RetryRules, checked_matchers, storable
 from mongoq.core.validation import NAMESPACE, QUEUE_NAME, Checker, Duration, Unset
 

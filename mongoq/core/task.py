@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from mongoq.core.attempt import Attempt, Failure, TaskError
-from mongoq.core.keys import KeyMaker
+from mongoq.core.host.keys import KeyMaker
 from mongoq.core.lifecycle import FINISHED, TaskState
 from mongoq.core.signals import DeadlineExceeded, Interrupted, Interruption
 from mongoq.core.validation import UNSET, Duration, Unset, shortened, suggesting

@@ -21,8 +21,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from mongoq.core.environment import setting
 from mongoq.core.errors import ConfigurationError, Fault, StorageUnavailable
+from mongoq.core.host.environment import setting
 from mongoq.embedded.guardian import STOP_SECONDS, Home, try_lock
 from mongoq.embedded.start import LIMIT_SECONDS, Running, bring_up, pause
 

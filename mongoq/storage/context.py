@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mongoq.core.clock import Clock
-from mongoq.core.keys import KeyMaker
+from mongoq.core.host.keys import KeyMaker
 from mongoq.core.options import Options
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from mongoq.core.waiter import Waiter
+from mongoq.core.host.waiter import Waiter
 
 if TYPE_CHECKING:
     from mongoq.storage.commands import Document, Keys, Op

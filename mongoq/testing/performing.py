@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 
 from mongoq.core.clock import FrozenClock, elapsed
-from mongoq.core.keys import KeyMaker
+from mongoq.core.host.keys import KeyMaker
 from mongoq.core.new_task import NewTask
 from mongoq.core.options import Options, checked_options
 from mongoq.core.signals import Interruption

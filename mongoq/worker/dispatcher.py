@@ -8,9 +8,9 @@ from collections.abc import Callable, Sequence
 from mongoq.core.errors import DependencyError, MongoqError
 from mongoq.core.events import Signpost
 from mongoq.core.failures import describe
+from mongoq.core.host.tracebacks import let_go
 from mongoq.core.lifecycle import Event
 from mongoq.core.signals import Interruption, Stop
-from mongoq.core.tracebacks import let_go
 from mongoq.core.verdict import Outcome, Raised, Released, Verdict
 from mongoq.worker.attempt import FOREVER, LiveAttempt
 from mongoq.worker.config import IGNORE, STOP, WorkerConfig, executor_for

@@ -16,7 +16,8 @@ from mongoq.core.events import Telemetry, deferring
 from mongoq.core.signals import Interruption, Stop
 from mongoq.storage.commands import Op
 from mongoq.storage.context import Context
-from mongoq.storage.operations import heartbeat, own_transactions
+from mongoq.storage.operations import heartbeat
+from mongoq.storage.operations.recovery import own_transactions
 from mongoq.worker.config import WorkerConfig
 from mongoq.worker.dispatcher import Dispatcher
 from mongoq.worker.log_lines import lines

@@ -10,7 +10,7 @@ from typing import Any
 from pymongo.collection import Collection
 
 from mongoq import Queue
-from mongoq.core.keys import KeyMaker
+from mongoq.core.host.keys import KeyMaker
 
 CHUNK = 5_000
 

@@ -19,7 +19,7 @@ from mongoq.api.base import Base
 from mongoq.api.verb import Awaited, Blocking
 from mongoq.core.clock import FrozenClock
 from mongoq.core.events import Telemetry
-from mongoq.core.keys import KeyMaker
+from mongoq.core.host.keys import KeyMaker
 from mongoq.core.options import checked_options
 from mongoq.storage.context import Context
 from mongoq.storage.drivers.awaited.connection import AsyncConnection

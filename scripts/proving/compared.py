@@ -11,7 +11,7 @@ from typing import Any, Final
 from hypothesis.stateful import RuleBasedStateMachine, invariant
 
 from mongoq.core.clock import FrozenClock, ServerClock
-from mongoq.core.keys import KeyMaker
+from mongoq.core.host.keys import KeyMaker
 from mongoq.core.new_task import NewTask
 from mongoq.core.options import Options, checked_options
 from mongoq.core.task import Task

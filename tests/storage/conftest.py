@@ -14,7 +14,7 @@ from pymongo import MongoClient
 from mongoq import Queue
 from mongoq.core.clock import FrozenClock
 from mongoq.core.events import Telemetry
-from mongoq.core.keys import KeyMaker
+from mongoq.core.host.keys import KeyMaker
 from mongoq.core.modification import Modification, Modified
 from mongoq.core.new_task import NewTask, each
 from mongoq.core.options import Options, checked_options

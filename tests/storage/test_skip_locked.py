@@ -15,9 +15,10 @@ from mongoq.core.lifecycle import Event, TaskState
 from mongoq.core.requests import ClaimRequest
 from mongoq.core.verdict import Verdict
 from mongoq.storage.commands import Bulk, Delete, Op, UpdateMany
-from mongoq.storage.operations import claims, finish, leases, skip_locked, sweep
+from mongoq.storage.operations import claims, finish, leases, sweep
 from mongoq.storage.operations.decide import Ended
-from mongoq.storage.operations.skip_locked import LOOK_AGAIN_EVERY
+from mongoq.storage.operations.recovery import skip_locked
+from mongoq.storage.operations.recovery.skip_locked import LOOK_AGAIN_EVERY
 from mongoq.worker.runtime import Runtime
 from mongoq.worker.services.claimer import Claimer
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from mongoq.core.clock import FrozenClock
-from mongoq.core.keys import KeyMaker
+from mongoq.core.host.keys import KeyMaker
 from mongoq.core.lifecycle import TaskState
 from mongoq.core.options import Policy, checked_options
 from mongoq.core.task import Task

@@ -21,7 +21,8 @@ from mongoq.storage.commands import Find, Op, UpdateMany
 from mongoq.storage.context import Context
 from mongoq.storage.documents import indexes
 from mongoq.storage.documents.codec import CODEC
-from mongoq.storage.operations import claims, skip_locked
+from mongoq.storage.operations import claims
+from mongoq.storage.operations.recovery import skip_locked
 
 Drive = Callable[..., tuple[list[Any], Any]]
 Make = Callable[..., dict[str, Any]]

@@ -21,7 +21,7 @@ from mongoq.storage.context import Context
 from mongoq.storage.documents.updates import mark
 from mongoq.storage.operations.decide import Ended
 from mongoq.storage.operations.finish import complete_first, finish, settle
-from mongoq.storage.operations.skip_locked import WRITE_LIMIT
+from mongoq.storage.operations.recovery.skip_locked import WRITE_LIMIT
 
 Drive = Callable[..., tuple[list[Any], Any]]
 Make = Callable[..., Task]

@@ -6,7 +6,7 @@ from datetime import timedelta
 from itertools import islice, pairwise
 
 from mongoq.core.clock import FrozenClock
-from mongoq.core.keys import KeyMaker
+from mongoq.core.host.keys import KeyMaker
 
 
 def test_keys_made_in_one_millisecond_are_unique_and_in_order(clock: FrozenClock) -> None:

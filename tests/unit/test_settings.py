@@ -8,7 +8,7 @@ import pytest
 from pymongo import AsyncMongoClient, MongoClient
 
 from mongoq import AsyncQueue, ConfigurationError, Queue
-from mongoq.core.environment import namespace_named, uri_named
+from mongoq.core.host.environment import namespace_named, uri_named
 
 HOST = "mongodb://127.0.0.1:1"
 SECRET = "hush?w=x&ss=1"

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from mongoq.core.waiter import Waiter
+from mongoq.core.host.waiter import Waiter
 from mongoq.storage.drivers.awaited.awaiting import called, wait
 from mongoq.storage.drivers.blocking import _wait as wait_in_a_thread
 

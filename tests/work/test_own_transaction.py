@@ -12,7 +12,8 @@ from pymongo.errors import PyMongoError
 
 from mongoq import ConfigurationError, LeaseLost, Queue, Task, TaskState
 from mongoq.embedded.server import EmbeddedServer
-from mongoq.storage.operations import skip_locked, sweep
+from mongoq.storage.operations import sweep
+from mongoq.storage.operations.recovery import skip_locked
 
 MakeQueue = Callable[..., Queue]
 Until = Callable[..., None]

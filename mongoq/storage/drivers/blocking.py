@@ -17,7 +17,7 @@ from pymongo.client_session import ClientSession
 from mongoq.core.clock import Clock
 from mongoq.core.errors import MongoqError, Unsupported
 from mongoq.core.events import Telemetry
-from mongoq.core.waiter import Waiter
+from mongoq.core.host.waiter import Waiter
 from mongoq.storage.commands import Command, Op
 from mongoq.storage.control import Apart, Call, Entered, Join, Leave, Loop, Next, Pause, Start, Unwatch, Wait, Watch
 from mongoq.storage.drivers.authentication import Authentication, pools_of

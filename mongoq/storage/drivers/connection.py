@@ -21,9 +21,9 @@ from pymongo.common import VALIDATORS, validate
 from pymongo.database import Database
 from pymongo.errors import InvalidURI, PyMongoError
 
-from mongoq.core.environment import setting, uri_named
 from mongoq.core.errors import ConfigurationError, Fault
-from mongoq.core.streams import occupy_standard_streams
+from mongoq.core.host.environment import setting, uri_named
+from mongoq.core.host.streams import occupy_standard_streams
 from mongoq.core.validation import Checker, shortened
 from mongoq.storage.drivers.errors import translated
 

@@ -12,7 +12,7 @@ from mongoq.core.verdict import poison_weight
 from mongoq.storage.commands import Document, Filter, Op, find
 from mongoq.storage.context import Context
 from mongoq.storage.documents import decoding, fields, filters, indexes
-from mongoq.storage.operations.malformed import well_formed
+from mongoq.storage.operations.recovery.malformed import well_formed
 
 FIND_LIMIT: Final = timedelta(seconds=10)
 

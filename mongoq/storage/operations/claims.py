@@ -25,9 +25,9 @@ from mongoq.storage.documents.decoding import Unread
 from mongoq.storage.operations import candidates, sweep
 from mongoq.storage.operations.decide import Ended
 from mongoq.storage.operations.finish import finish
-from mongoq.storage.operations.lost_replies import catch_up, held_under, holders
-from mongoq.storage.operations.malformed import update_well_formed, well_formed
-from mongoq.storage.operations.skip_locked import PROBE, WRITE_LIMIT, PartialWrite
+from mongoq.storage.operations.recovery.lost_replies import catch_up, held_under, holders
+from mongoq.storage.operations.recovery.malformed import update_well_formed, well_formed
+from mongoq.storage.operations.recovery.skip_locked import PROBE, WRITE_LIMIT, PartialWrite
 
 ONE_LIMIT: Final = timedelta(milliseconds=300)
 """Time limit of a claim in one step; after it the claim skips locked tasks."""

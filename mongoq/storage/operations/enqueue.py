@@ -15,8 +15,8 @@ from mongoq.storage.commands import Document, InsertMany, InsertOne, Op
 from mongoq.storage.context import Context
 from mongoq.storage.control import Pause
 from mongoq.storage.documents import decoding, encoding, fields
-from mongoq.storage.operations.duplicates import duplicate, is_taken, told, took_unique
 from mongoq.storage.operations.queries import by_key_or_unique
+from mongoq.storage.operations.recovery.duplicates import duplicate, is_taken, told, took_unique
 from mongoq.storage.refusals import KeyTaken, PartlyWritten
 
 CHUNK: Final = 1_000

@@ -25,10 +25,10 @@ from mongoq.storage.context import Context
 from mongoq.storage.control import Transact
 from mongoq.storage.documents import encoding, fields, filters, updates
 from mongoq.storage.operations.decide import Ended, decide
-from mongoq.storage.operations.lost_replies import catch_up, lost_endings
 from mongoq.storage.operations.modify import apply
 from mongoq.storage.operations.modify.plan import Leaving, Plan, prepared
-from mongoq.storage.operations.skip_locked import (
+from mongoq.storage.operations.recovery.lost_replies import catch_up, lost_endings
+from mongoq.storage.operations.recovery.skip_locked import (
     MOST_SKIPPED,
     PROBE,
     WRITE_LIMIT,

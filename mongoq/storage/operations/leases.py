@@ -14,8 +14,8 @@ from mongoq.core.validation import whole_milliseconds
 from mongoq.storage.commands import Document, Op, find
 from mongoq.storage.context import Context
 from mongoq.storage.documents import fields, filters, hold, updates
-from mongoq.storage.operations.lost_replies import catch_up
-from mongoq.storage.operations.skip_locked import update_skipping_locked
+from mongoq.storage.operations.recovery.lost_replies import catch_up
+from mongoq.storage.operations.recovery.skip_locked import update_skipping_locked
 
 Claimed = tuple[str, str]
 """A claim: the task's key and the token. One task may be claimed again, under another token."""

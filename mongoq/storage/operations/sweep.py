@@ -18,8 +18,8 @@ from mongoq.storage.commands import Document, Filter, Op, Update, find, find_one
 from mongoq.storage.context import Context
 from mongoq.storage.documents import decoding, fields, filters, indexes, updates
 from mongoq.storage.operations.decide import decide
-from mongoq.storage.operations.malformed import update_well_formed, well_formed
-from mongoq.storage.operations.skip_locked import NOTHING, PartialWrite
+from mongoq.storage.operations.recovery.malformed import update_well_formed, well_formed
+from mongoq.storage.operations.recovery.skip_locked import NOTHING, PartialWrite
 
 BATCH: Final = 1_000
 BLOCKED: Final = timedelta(seconds=1)

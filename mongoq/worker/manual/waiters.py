@@ -13,9 +13,9 @@ from dataclasses import replace
 from typing import Final
 
 from mongoq.core.clock import elapsed
+from mongoq.core.host.waiter import Waiter
 from mongoq.core.requests import ClaimRequest
 from mongoq.core.task import Task
-from mongoq.core.waiter import Waiter
 from mongoq.storage.commands import Op
 from mongoq.storage.control import Wait
 from mongoq.worker.runtime import Runtime

@@ -11,8 +11,9 @@ from mongoq.core.errors import StorageUnavailable
 from mongoq.core.events import Signpost
 from mongoq.core.requests import ClaimRequest
 from mongoq.core.verdict import MOST_POISON_WEIGHT
-from mongoq.storage.operations import claims, lost_replies, skip_locked
-from mongoq.storage.operations.skip_locked import BlockedKeys
+from mongoq.storage.operations import claims
+from mongoq.storage.operations.recovery import lost_replies, skip_locked
+from mongoq.storage.operations.recovery.skip_locked import BlockedKeys
 from mongoq.worker.attempt import LiveAttempt
 from mongoq.worker.runtime import Runtime
 from mongoq.worker.services.contention import Contention

@@ -20,8 +20,8 @@ from mongoq.core.verdict import Verdict
 from mongoq.storage.commands import WRITE_CONFLICT
 from mongoq.storage.operations.decide import Ended
 from mongoq.storage.operations.finish import Finished, finish, finish_and_modify
-from mongoq.storage.operations.malformed import UNFIT
-from mongoq.storage.operations.skip_locked import PROBE, WRITE_LIMIT
+from mongoq.storage.operations.recovery.malformed import UNFIT
+from mongoq.storage.operations.recovery.skip_locked import PROBE, WRITE_LIMIT
 from mongoq.worker.attempt import LiveAttempt
 from mongoq.worker.ledger import GATHERED
 from mongoq.worker.runtime import Runtime

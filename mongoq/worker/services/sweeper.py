@@ -12,7 +12,7 @@ from mongoq.storage.commands import Op
 from mongoq.storage.context import Context
 from mongoq.storage.documents.filters import SKEW
 from mongoq.storage.operations import sweep
-from mongoq.storage.operations.skip_locked import BlockedKeys
+from mongoq.storage.operations.recovery.skip_locked import BlockedKeys
 from mongoq.worker.attempt import FOREVER
 from mongoq.worker.ledger import RENEWALS_PER_LEASE
 from mongoq.worker.runtime import Runtime

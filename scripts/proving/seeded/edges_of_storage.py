@@ -40,7 +40,7 @@ def _missing_but_hidden(missing: Any, wanted: Any, existing: Any) -> Any:
 
 @FAULTS.function(
     "a user's own unique index makes duplicates",
-    "mongoq.storage.operations.duplicates:is_taken",
+    "mongoq.storage.operations.recovery.duplicates:is_taken",
     "storage/test_indexes.py",
 )
 def _taken_in_any_field(is_taken: Any, error: Any) -> Any:
@@ -54,7 +54,7 @@ def _skipped_for_no_time(seconds: Any) -> Any:
     return -1.0
 
 
-@FAULTS.function("white space is a part of a setting", "mongoq.core.environment:setting", "unit/test_settings.py")
+@FAULTS.function("white space is a part of a setting", "mongoq.core.host.environment:setting", "unit/test_settings.py")
 def _setting_as_given(setting: Any, name: Any, value: Any) -> Any:
     return value
 
@@ -75,7 +75,7 @@ def _created_whenever(created_by: Any, instant: Any) -> Any:
 
 @FAULTS.constant(
     "a document that takes no write stops the others",
-    "mongoq.storage.operations.malformed:TAKES_NO_WRITE",
+    "mongoq.storage.operations.recovery.malformed:TAKES_NO_WRITE",
     "storage/test_stubborn_documents.py",
 )
 def _none_takes_no_write(codes: Any) -> Any:

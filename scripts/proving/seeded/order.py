@@ -62,7 +62,7 @@ def _later_than_the_least(later: Any, earliest: Any, latest: Any, delay: Any) ->
 
 @FAULTS.function(
     "what takes long is held by a transaction",
-    "mongoq.storage.operations.skip_locked:conflicting",
+    "mongoq.storage.operations.recovery.skip_locked:conflicting",
     "storage/test_skip_locked.py",
 )
 def _always_conflicting(conflicting: Any, *given: Any) -> Any:
@@ -80,7 +80,7 @@ def _concerns_always(concerns: Any, error: Any) -> Any:
 
 @FAULTS.function(
     "a stale ending takes a missing task for its own",
-    "mongoq.storage.operations.lost_replies:_may_be_missing",
+    "mongoq.storage.operations.recovery.lost_replies:_may_be_missing",
     "storage/test_finishing.py",
 )
 def _may_be_missing_however_late(may_be_missing: Any, ending: Any) -> Any:

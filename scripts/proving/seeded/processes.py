@@ -23,7 +23,7 @@ def _call_in_one_context(call: Any, executor: Any, attempt: Any) -> Any:
         return Raised(error)
 
 
-@FAULTS.function("failures keep their frames", "mongoq.core.tracebacks:let_go", "work/test_isolation.py")
+@FAULTS.function("failures keep their frames", "mongoq.core.host.tracebacks:let_go", "work/test_isolation.py")
 def _let_nothing_go(let_go: Any, error: Any) -> None:
     return
 

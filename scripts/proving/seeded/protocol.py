@@ -75,7 +75,7 @@ def _never_look_back(look_back: Any, claimer: Any, now: Any, **options: Any) -> 
 
 @FAULTS.function(
     "after a lost claim reply nothing is held",
-    "mongoq.storage.operations.lost_replies:holders",
+    "mongoq.storage.operations.recovery.lost_replies:holders",
     "unit/test_claim_replies.py",
     rule="forget the token",
 )
@@ -85,7 +85,7 @@ def _holders_of_nothing(holders: Any, context: Any, keys: Any, **options: Any) -
 
 @FAULTS.function(
     "what the same worker took is held as well",
-    "mongoq.storage.operations.lost_replies:held_under",
+    "mongoq.storage.operations.recovery.lost_replies:held_under",
     "unit/test_claim_replies.py",
 )
 def _held_under_any_token(held_under: Any, token: Any, found: Any) -> Any:
@@ -94,7 +94,7 @@ def _held_under_any_token(held_under: Any, token: Any, found: Any) -> Any:
 
 @FAULTS.function(
     "a claim in doubt is looked up without a majority",
-    "mongoq.storage.operations.lost_replies:holders",
+    "mongoq.storage.operations.recovery.lost_replies:holders",
     "unit/test_claim_replies.py",
 )
 def _holders_by_one_server(holders: Any, *given: Any, **options: Any) -> Any:

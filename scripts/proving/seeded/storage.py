@@ -47,7 +47,7 @@ def _ended_with_token(ended: Any, *given: Any, **options: Any) -> Any:
 
 @FAULTS.function(
     "what was deleted counts as lost",
-    "mongoq.storage.operations.lost_replies:_may_be_missing",
+    "mongoq.storage.operations.recovery.lost_replies:_may_be_missing",
     "unit/test_finish_replies.py",
 )
 def _none_may_be_missing(may_be_missing: Any, ending: Any) -> Any:
@@ -150,7 +150,9 @@ def _rerun_with_old_count(rerun: Any, *given: Any, **options: Any) -> Any:
 
 
 @FAULTS.function(
-    "what is no task is claimed", "mongoq.storage.operations.malformed:well_formed", "storage/test_foreign_documents.py"
+    "what is no task is claimed",
+    "mongoq.storage.operations.recovery.malformed:well_formed",
+    "storage/test_foreign_documents.py",
 )
 def _all_well_formed(well_formed: Any, context: Any, found: Any) -> Any:
     return answered(found)

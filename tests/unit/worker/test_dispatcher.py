@@ -16,7 +16,7 @@ from mongoq.core.signals import Cancel, Fail, Interruption, Move, Retry, Snooze
 from mongoq.core.task import Task
 from mongoq.core.verdict import Released
 from mongoq.storage.operations.finish import Finished
-from mongoq.storage.operations.malformed import UNFIT
+from mongoq.storage.operations.recovery.malformed import UNFIT
 from mongoq.worker.stages import Wake
 
 MakeWorker = Callable[..., Any]

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 import pymongo
 
-from mongoq.core.waiter import Waiter
+from mongoq.core.host.waiter import Waiter
 from mongoq.storage.drivers.steps import ROLLED_BACK_IN
 
 T = TypeVar("T")

@@ -13,8 +13,8 @@ import subprocess
 import sys
 from typing import Any, Final
 
+from mongoq.core.host.streams import STANDARD
 from mongoq.core.judging.retrying import RetryRules
-from mongoq.core.streams import STANDARD
 from mongoq.worker.executors.children.logs import levels
 from mongoq.worker.handlers.signature import Handler
 

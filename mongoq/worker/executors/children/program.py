@@ -24,10 +24,10 @@ from typing import IO, Any, Final
 
 from mongoq.core.clock import elapsed
 from mongoq.core.failures import describe
+from mongoq.core.host.tracebacks import let_go
 from mongoq.core.judging.retrying import RetryRules
 from mongoq.core.signals import DeadlineExceeded
 from mongoq.core.task import Task
-from mongoq.core.tracebacks import let_go
 from mongoq.core.verdict import Raised, Returned
 from mongoq.worker import forks
 from mongoq.worker.executors.children.ending import BROKE

@@ -17,7 +17,13 @@ from mongoq.storage.commands import Document, Op, Update, find_one, update_many
 from mongoq.storage.context import Context
 from mongoq.storage.documents import decoding, fields, filters, updates
 from mongoq.storage.documents.unreadable import Unreadable
-from mongoq.storage.operations.skip_locked import NOTHING, WRITE_LIMIT, Guard, PartialWrite, update_skipping_locked
+from mongoq.storage.operations.recovery.skip_locked import (
+    NOTHING,
+    WRITE_LIMIT,
+    Guard,
+    PartialWrite,
+    update_skipping_locked,
+)
 
 UNFIT: Final = (2, 14, 10334, 17419)
 """Error codes of the server for a count that is not a number or too large, and for a document without room."""

@@ -17,7 +17,7 @@ from mongoq.storage.context import Context
 from mongoq.storage.control import Pause, Start
 from mongoq.storage.operations.claims import new_token
 from mongoq.storage.operations.finish import settle
-from mongoq.storage.operations.lost_replies import recover
+from mongoq.storage.operations.recovery.lost_replies import recover
 
 LOOKS: Final = (0.0, 0.05, 0.5)
 """Seconds before each look for what the claim took: the server may get to it after the first (1 of 30 cancelled)."""

@@ -1,0 +1,1 @@
+"""What depends on the process and its host: environment, standard streams, waits, tracebacks and random keys."""
