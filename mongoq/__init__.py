@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, Final
 from mongoq.api.buffer import AsyncBuffer, Buffer
 from mongoq.api.running import AsyncWorkerHandle
 from mongoq.core.backoff import Constant, Exponential, Ladder, Linear
-from mongoq.core.endings import TaskCancelled, TaskExpired, TaskFailed
 from mongoq.core.errors import (
+    AlreadyFinished,
     ConfigurationError,
     Conflict,
     DependencyError,
@@ -37,6 +37,7 @@ from mongoq.core.errors import (
 )
 from mongoq.core.events import Signpost
 from mongoq.core.judging.done import Done
+from mongoq.core.judging.ended import MaxRetriesExceeded, TaskCancelled, TaskExpired, TaskFailed, TaskNotCompleted
 from mongoq.core.lifecycle import TaskState
 from mongoq.core.modification import Change, Modification, Modified, TaskRef
 from mongoq.core.new_task import NewTask
@@ -66,6 +67,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "AlreadyFinished",
     "AsyncBuffer",
     "AsyncQueue",
     "AsyncTaskFunction",
@@ -95,6 +97,7 @@ __all__ = [
     "Ladder",
     "LeaseLost",
     "Linear",
+    "MaxRetriesExceeded",
     "Modification",
     "Modified",
     "MongoqError",
@@ -120,6 +123,7 @@ __all__ = [
     "TaskFailed",
     "TaskFunction",
     "TaskHandle",
+    "TaskNotCompleted",
     "TaskNotFound",
     "TaskRef",
     "TaskState",

@@ -10,6 +10,7 @@ from typing import Any, Final
 from mongoq.api.base import Base, matching
 from mongoq.api.verb import verb
 from mongoq.core.clock import elapsed
+from mongoq.core.judging.ended import error_of
 from mongoq.core.lifecycle import LIVE, TaskState
 from mongoq.core.requests import checked_claimant, checked_key, checked_names, checked_seconds, checked_selection
 from mongoq.core.stats import QueueStats, WorkerInfo
@@ -140,30 +141,40 @@ def join(
 
 
 @verb
-def wait(base: Base, task: Task | str, *, timeout: Duration | None = None) -> Op[Task | None]:
+def wait(base: Base, task: Task | str, *, timeout: Duration | None = None, check: bool = False) -> Op[Task | None]:
     """Wait until a task (or the one with this key) has finished, and return it; None where it has not by then.
 
-    Its `state` says how it ended, `result` what its handler returned, `last_error` why it failed. A change stream tells
-    of the end within milliseconds; all who wait through one queue object share it. A look at all their tasks is the
-    floor: every 5 s beside the stream, every second on a standalone server, which has none.
+    Its `state` says how it ended, `result` what its handler returned, `failure` and `last_error` why it failed. With
+    `check` a task that did not complete is raised as an error of its own kind. A change stream tells of the end within
+    milliseconds; all who wait through one queue object share it. A look at all their tasks is the floor: every 5 s
+    beside the stream, every second on a standalone server, which has none.
 
     Raises:
         TaskNotFound: there is no such task, or it has gone meanwhile: it was deleted, or completed under
             `keep_completed=0`, which deletes it too. Keep a task whose end you wait for, if only for a minute.
+        MaxRetriesExceeded, TaskFailed, TaskCancelled, TaskExpired: with `check`, it ended so; each is a
+            TaskNotCompleted, whose `task` is the task.
         QueueClosed: the queue was closed meanwhile; noticed within a second.
     """
-    return (yield from ended(base, task.key if isinstance(task, Task) else checked_key(task), timeout))
+    found = yield from ended(base, task.key if isinstance(task, Task) else checked_key(task), timeout)
+    error = error_of(found) if check and found is not None else None
+    if error is not None:
+        raise error
+    return found
 
 
 def ended(base: Base, key: str, timeout: Duration | None) -> Op[Task | None]:
     """The task with this key once it has finished; None where it has not by then."""
     patience = checked_seconds("timeout", timeout)
-    found = yield from base.read(queries.get(base.context, key, majority=True))
-    if found.finished or patience <= 0:
-        return found if found.finished else None
-    hand = yield from base.hand()
-    read = lambda: base.read(queries.get(base.context, key, majority=True))  # noqa: E731
-    return (yield from hand.finished(key, read, elapsed() + patience))
+
+    def read() -> Op[Task]:
+        return base.read(queries.get(base.context, key, majority=True))
+
+    found: Task | None = yield from read()
+    if found is not None and not found.finished:
+        hand = (yield from base.hand()) if patience > 0 else None
+        found = None if hand is None else (yield from hand.finished(key, read, elapsed() + patience))
+    return found
 
 
 @verb

@@ -7,10 +7,9 @@
     ├── DuplicateTask                     the key, or the `unique` value, is taken
     ├── WrongState                        the task's state does not allow it: nothing was written
     ├── LeaseLost                         the caller no longer holds the task: nothing was written
+    │   └── AlreadyFinished               because it has ended
+    ├── TaskNotCompleted                  a task that was waited for ended otherwise: see `mongoq.core.judging.ended`
     ├── DependencyError                   an atomic change was refused, and lists why: nothing was written
-    ├── TaskFailed                        a task whose result was asked for has failed
-    ├── TaskCancelled                     a task whose result was asked for was cancelled
-    ├── TaskExpired                       a task whose result was asked for has expired
     ├── QueueClosed                       the queue was closed
     └── StorageError                      MongoDB did not carry out a command
         ├── StorageUnavailable            no reply: the same call may succeed later
@@ -28,6 +27,7 @@ from enum import StrEnum
 from typing import Any, NamedTuple
 
 __all__ = [
+    "AlreadyFinished",
     "ConfigurationError",
     "Conflict",
     "DependencyError",
@@ -114,13 +114,24 @@ class WrongState(MongoqError):
 class LeaseLost(MongoqError):
     """Tasks are no longer held under their tokens: each has ended, or another claimant took it.
 
-    Nothing was written for them; `keys` lists them.
+    Nothing was written for them; `keys` lists them. It is an AlreadyFinished where all of them have ended.
     """
 
     def __init__(self, keys: Sequence[str]) -> None:
         self.keys = tuple(keys)
-        shown = ", ".join(self.keys[:3]) + (", ..." if len(self.keys) > 3 else "")
-        super().__init__(f"the lease was lost on {len(self.keys)} task(s): {shown}")
+        super().__init__(f"the lease was lost on {len(self.keys)} task(s): {_listed(self.keys)}")
+
+
+def _listed(keys: Sequence[str]) -> str:
+    return ", ".join(keys[:3]) + (", ..." if len(keys) > 3 else "")
+
+
+class AlreadyFinished(LeaseLost):
+    """The tasks have ended already, each once: nothing was written. `keys` lists them."""
+
+    def __init__(self, keys: Sequence[str]) -> None:
+        super().__init__(keys)
+        self.args = (f"{len(self.keys)} task(s) had ended already: {_listed(self.keys)}",)
 
 
 class Role(StrEnum):

@@ -6,8 +6,7 @@ from typing import Any, Generic, TypeVar
 
 from mongoq.api.looking import ended
 from mongoq.api.verb import Awaited, Blocking, verb
-from mongoq.core.endings import TaskCancelled, TaskExpired, TaskFailed
-from mongoq.core.lifecycle import TaskState
+from mongoq.core.judging.ended import error_of
 from mongoq.core.task import Task
 from mongoq.core.validation import Duration
 from mongoq.functions.definition import Definition
@@ -64,7 +63,7 @@ class _Handle(Generic[R]):
 
         Raises:
             TimeoutError: it has not finished by then.
-            TaskFailed, TaskCancelled, TaskExpired: it has ended so; the error tells the story.
+            MaxRetriesExceeded, TaskFailed, TaskCancelled, TaskExpired: it has ended so; the error tells the story.
             TaskNotFound: its task has gone; see `queue.wait`.
             InvalidTask: what is stored is not what the function is annotated to return.
         """
@@ -86,8 +85,7 @@ class AsyncTaskHandle(_Handle[R], Awaited):
 
 def result_of(definition: Definition, task: Task) -> Any:
     """The result of a finished task; raises what tells of any other end."""
-    if task.state is TaskState.COMPLETED:
-        return definition.signature.result(task.result)
-    if task.state is TaskState.CANCELLED:
-        raise TaskCancelled(task)
-    raise (TaskExpired if task.state is TaskState.EXPIRED else TaskFailed)(task)
+    error = error_of(task)
+    if error is not None:
+        raise error
+    return definition.signature.result(task.result)

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any, TypedDict
 
 from mongoq.core.backoff import BackoffLike
+from mongoq.core.judging.retrying import RetryOn
 from mongoq.core.validation import Duration, did_you_mean
 
 
@@ -28,6 +29,9 @@ class TaskOptions(TypedDict, total=False):
     lease: Duration
     keep_completed: Duration
     keep_failed: Duration
+    retry_on: RetryOn | None
+    no_retry_on: RetryOn
+    failure_message: str | None
 
 
 def checked_names(options: Mapping[str, Any], where: str) -> None:

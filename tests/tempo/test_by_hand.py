@@ -9,8 +9,14 @@ from typing import Any
 import pytest
 
 from mongoq import (
+    AlreadyFinished,
     LeaseLost,
+    MaxRetriesExceeded,
     NewTask,
+    TaskCancelled,
+    TaskExpired,
+    TaskFailed,
+    TaskNotCompleted,
     TaskState,
 )
 from mongoq.core.verdict import Released
@@ -60,6 +66,47 @@ def test_endings(queue: Face, ending: str) -> None:
     end(queue, task)  # as after a lost reply
     with pytest.raises(LeaseLost):
         queue.renew(task)
+
+
+def test_an_ending_after_another_one_says_that_the_task_has_finished(queue: Face) -> None:
+    queue.new_many([{}, {}])
+    first, second = queue.claim_many(2)
+    queue.complete([first, second])
+    with pytest.raises(AlreadyFinished, match=r"1 task\(s\) had ended already"):
+        queue.retry(first, "again")
+    with pytest.raises(AlreadyFinished) as caught:
+        queue.fail([first, second], "no")
+    assert set(caught.value.keys) == {first.key, second.key}
+    assert {task.state for task in queue.tasks()} == {TaskState.COMPLETED}
+
+
+ENDED: dict[str, tuple[Callable[[Face, Any], Any], type[TaskNotCompleted], str]] = {
+    "fail": (lambda queue, task: queue.fail(task, ValueError("no")), TaskFailed, "1 attempt: ValueError: no"),
+    "retries": (lambda queue, task: queue.retry(task, "no"), MaxRetriesExceeded, "1 attempt: Retry: no"),
+    "cancel": (lambda queue, task: queue.cancel(task.key) and queue.release(task), TaskCancelled, "was cancelled"),
+    "expire": (lambda queue, task: queue.release(task) or queue.try_claim(), TaskExpired, "has expired at 20"),
+}
+
+
+@pytest.mark.parametrize("how", ENDED)
+def test_a_task_that_did_not_complete_is_raised_by_a_wait_that_checks(make: Callable[..., Face], how: str) -> None:
+    end, kind, story = ENDED[how]
+    queue = make(max_retries=0)
+    soon = datetime.now(UTC) + timedelta(seconds=0.5) if how == "expire" else None
+    key = queue.new(expires_at=soon).key
+    task = queue.try_claim()
+    assert queue.wait(key, timeout=0.6, check=True) is None, "it has not ended yet"
+    end(queue, task)
+    with pytest.raises(TaskNotCompleted, match=story) as caught:
+        queue.wait(key, timeout=10, check=True)
+    assert (type(caught.value), caught.value.task.key) == (kind, key)
+    assert queue.wait(key).finished
+
+
+def test_a_wait_that_checks_returns_what_completed(queue: Face) -> None:
+    key = queue.new().key
+    queue.complete(queue.try_claim(), 7)
+    assert queue.wait(key, check=True).result == 7
 
 
 def test_a_task_is_kept_alive_in_a_block(queue: Face) -> None:

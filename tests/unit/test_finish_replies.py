@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 
 from mongoq.core.clock import FrozenClock
-from mongoq.core.errors import InvalidTask, LeaseLost, StorageUnavailable
+from mongoq.core.errors import AlreadyFinished, InvalidTask, LeaseLost, StorageUnavailable
 from mongoq.core.lifecycle import Event, TaskState
 from mongoq.core.modification import Modification
 from mongoq.core.new_task import NewTask
 from mongoq.core.signals import Snooze
 from mongoq.core.task import Task, TaskError
-from mongoq.core.verdict import Raised, Returned, Verdict
+from mongoq.core.verdict import Raised, Released, Returned, Verdict
 from mongoq.storage.commands import Bulk
 from mongoq.storage.context import Context
 from mongoq.storage.documents.updates import mark
@@ -241,7 +241,18 @@ def test_settling_by_hand_judges_and_tells_a_lost_lease(drive: Drive, context: C
     (command,), _ = drive(settle(context, [task], Returned(), "me"), reply(1))
     assert command.update["$set"]["purge_at"] == NOW + timedelta(minutes=1)
     with pytest.raises(LeaseLost, match="k1"):
-        drive(settle(context, [task], Raised(Snooze(1)), "me"), reply(0), [])
+        drive(settle(context, [task], Raised(Snooze(1)), "me"), reply(0), [], [])
+
+
+@pytest.mark.parametrize("state, finished", [("failed", True), ("expired", True), ("running", False), ("ready", False)])
+def test_endings_of_tasks_that_have_ended_say_so(
+    drive: Drive, context: Context, make_task: Make, state: str, finished: bool
+) -> None:
+    tasks = [make_task(), make_task(_id="k2")]
+    found = [{"_id": "k1", "state": "completed"}, {"_id": "k2", "state": state}]
+    with pytest.raises(LeaseLost) as caught:
+        drive(settle(context, tasks, Released(), "me"), reply(0), found, found)
+    assert (isinstance(caught.value, AlreadyFinished), caught.value.keys) == (finished, ("k1", "k2"))
 
 
 def test_a_result_that_cannot_be_stored_is_refused_before_anything_is_written(

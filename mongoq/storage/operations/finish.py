@@ -13,8 +13,8 @@ from collections.abc import Callable, Hashable, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple
 
-from mongoq.core.errors import InvalidTask, LeaseLost, StorageUnavailable
-from mongoq.core.lifecycle import Event
+from mongoq.core.errors import AlreadyFinished, InvalidTask, LeaseLost, StorageUnavailable
+from mongoq.core.lifecycle import FINISHED, Event
 from mongoq.core.modification import Modification
 from mongoq.core.signals import Interruption
 from mongoq.core.task import Task
@@ -80,8 +80,9 @@ def finish(
 def settle(context: Context, tasks: Sequence[Task], outcome: Outcome, worker: str) -> Op[None]:
     """Judge and write the same outcome for each of these tasks.
 
-    Raises LeaseLost with the tasks that are no longer held, and StorageUnavailable when an open transaction holds
-    some. Raises InvalidTask when a modification is to follow several tasks: it can follow one only.
+    Raises LeaseLost with the tasks that are no longer held (AlreadyFinished where all of them have ended), and
+    StorageUnavailable when an open transaction holds some. Raises InvalidTask when a modification is to follow several
+    tasks: it can follow one only.
     """
     now = context.clock.earliest()
     endings = [
@@ -97,7 +98,14 @@ def settle(context: Context, tasks: Sequence[Task], outcome: Outcome, worker: st
         keys = shortened(", ".join(ended.task.key for ended in done.blocked))
         raise StorageUnavailable(f"an open transaction holds {keys}: their endings are not written")
     if done.lost:
-        raise LeaseLost([ended.task.key for ended in done.lost])
+        raise (yield from _loss_of(context, [ended.task.key for ended in done.lost]))
+
+
+def _loss_of(context: Context, keys: list[str]) -> Op[LeaseLost]:
+    """What is raised for endings that were refused: tasks that were deleted, or went to another, are lost."""
+    found = yield from find(context.tasks, filters.by_keys(keys), only=[fields.STATE], hint="_id_")
+    finished = sum(document[fields.STATE] in FINISHED for document in found)
+    return AlreadyFinished(keys) if finished == len(set(keys)) else LeaseLost(keys)
 
 
 def finish_and_modify(context: Context, ending: Ended, *, time_limit: timedelta | None = None) -> Op[bool]:
