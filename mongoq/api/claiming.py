@@ -4,25 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, TypeVar
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from mongoq.api.base import Base
 from mongoq.api.verb import scope, stream, verb
 from mongoq.core.clock import elapsed
+from mongoq.core.modification import Modification, TaskRef
 from mongoq.core.requests import ClaimRequest, checked_claim, checked_lease, checked_seconds, checked_tasks
 from mongoq.core.task import Task
 from mongoq.core.validation import Checker, Duration
 from mongoq.core.verdict import Outcome, Released, Returned
 from mongoq.storage.commands import Op
 from mongoq.storage.control import Entered
+from mongoq.storage.operations import claim_exactly, finish, leases
 from mongoq.storage.operations import claims as claiming
-from mongoq.storage.operations import finish, leases
 from mongoq.storage.operations.recovery.interrupted import Claiming, ended_anyway, given_back
 
 if TYPE_CHECKING:
     from mongoq.worker.manual.keepalive import Keepalive
 
 T = TypeVar("T")
+
+NOTHING: Final = Modification()
 
 
 @verb
@@ -58,6 +62,8 @@ def claim(
     lease: Duration | None = None,
     claimant: str | None = None,
     where: Mapping[str, Any] | None = None,
+    key: str | None = None,
+    depend: Iterable[Task | TaskRef] = (),
 ) -> Op[Task | None]:
     """Do as `try_claim`, and wait until there is a task; None where there was none within `timeout`.
 
@@ -67,15 +73,27 @@ def claim(
 
     Args:
         timeout: how long to wait. Default: for ever; 0: as `try_claim`.
+        key: that one task, of any queue. It does not wait: a task that cannot be claimed now is an error.
+        depend: tasks, or their refs, that must be as they were read, such as the configuration that the work is done
+            by. The claim writes to them in its transaction, which needs a replica set; their version stays.
 
     The other arguments are those of `try_claim`.
 
     Raises:
+        DependencyError: a task of `depend` has changed (`missing`) or is held by another; or that of `key` is
+            (`claimed`). Nothing was claimed.
+        TaskNotFound: no task has this `key`.
+        WrongState: the task of this `key` has finished, or is not due.
         QueueClosed: the queue was closed meanwhile.
         StorageError: MongoDB does not answer, or refuses. Call again: unlike a worker it does not go on trying.
     """
     wanted = checked_claim(queues, lease, base.claimant if claimant is None else claimant, where)
-    return (yield from _claim(base, wanted, elapsed() + checked_seconds("timeout", timeout)))
+    needed = Modification(depend=depend)
+    if key is not None:
+        _alone(key, timeout=timeout, where=where)
+        named = partial(claim_exactly.by_key, key=key, depend=needed)
+        return (yield from _taken(base, wanted, named))
+    return (yield from _claim(base, wanted, elapsed() + checked_seconds("timeout", timeout), needed))
 
 
 @verb
@@ -170,14 +188,28 @@ def keepalive(base: Base, tasks: Task | Iterable[Task], lease: Duration | None =
     return kept
 
 
-def _claim(base: Base, wanted: ClaimRequest, deadline: float) -> Op[Task | None]:
+def _claim(base: Base, wanted: ClaimRequest, deadline: float, depend: Modification = NOTHING) -> Op[Task | None]:
     """Claim a task, and wait for one until the deadline, on `elapsed()`."""
-    task = yield from _taken(base, wanted, claiming.try_claim)
+    first: Claiming[Task | None] = claiming.try_claim
+    then: Claiming[Task | None] = claiming.claim_one
+    if len(depend):
+        first = partial(claim_exactly.most_urgent, depend=depend, sweeping=True)
+        then = partial(claim_exactly.most_urgent, depend=depend, sweeping=False)
+    task = yield from _taken(base, wanted, first)
     if task is not None or elapsed() >= deadline:
         return task
     hand = yield from base.hand()
-    take = lambda: _taken(base, wanted, claiming.claim_one)  # noqa: E731
-    return (yield from hand.claim(wanted, take, deadline))
+    return (yield from hand.claim(wanted, lambda: _taken(base, wanted, then), deadline))
+
+
+def _alone(key: str, **others: Any) -> None:
+    """Check the key of a claim; what chooses or waits does not go with it."""
+    checker = Checker()
+    checker.text("key", key, 512)
+    for name, value in others.items():
+        if value is not None:
+            checker.refuse(name, value, "given together with key, which names the task and does not wait")
+    checker.finish()
 
 
 def _taken(base: Base, wanted: ClaimRequest, claim: Claiming[T]) -> Op[T]:

@@ -135,12 +135,13 @@ class AlreadyFinished(LeaseLost):
 
 
 class Role(StrEnum):
-    """What an atomic change does with a task."""
+    """What an atomic change, or a claim, does with a task."""
 
     INSERT = "insert"
     CHANGE = "change"
     DELETE = "delete"
     DEPEND = "depend"
+    CLAIM = "claim"
 
 
 class Conflict(NamedTuple):

@@ -57,6 +57,23 @@ def test_a_whole_new_task_is_enqueued_with_its_own_options(queue: Face) -> None:
         queue.new(changed)
 
 
+def test_a_task_is_claimed_by_its_key_and_with_what_it_depends_on(queue: Face) -> None:
+    config = queue.new(key="config", queue="config")
+    queue.new(key="a")
+    queue.new(key="b")
+    assert queue.claim(key="b").key == "b"
+    with pytest.raises(DependencyError) as refused:
+        queue.claim(key="b")
+    assert [(conflict.key, conflict.role) for conflict in refused.value.claimed] == [("b", "claim")]
+    assert queue.claim(depend=[config]).key == "a"
+    assert queue.claim(timeout=0.05, depend=[config.ref]) is None, "it waits as long as it is told"
+    queue.update("config", priority=1)
+    with pytest.raises(DependencyError):
+        queue.claim(depend=[config])
+    with pytest.raises(ConfigurationError, match="timeout: 1 is not given together with key"):
+        queue.claim(key="b", timeout=1)
+
+
 def test_many_are_enqueued_over_several_chunks(queue: Face) -> None:
     made = queue.new_many({"n": n} for n in range(2_500))
     assert [task.tags["n"] for task in made] == list(range(2_500))
