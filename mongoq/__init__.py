@@ -13,6 +13,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 from mongoq.api.buffer import AsyncBuffer, Buffer
+from mongoq.api.closing import shutdown
 from mongoq.api.running import AsyncWorkerHandle
 from mongoq.core.backoff import Constant, Exponential, Ladder, Linear
 from mongoq.core.errors import (
@@ -132,6 +133,7 @@ __all__ = [
     "WorkerHandle",
     "WorkerInfo",
     "WrongState",
+    "shutdown",
 ]
 
 _OF_WORKER: Final = {"Keepalive": "mongoq.worker.manual.keepalive", "WorkerHandle": "mongoq.worker.handle"}

@@ -55,6 +55,8 @@ class Base:
         self.telemetry = telemetry
         self.claimant = claimant
         self.closed = False
+        self.shutting_down = False
+        """Whether it takes no new tasks any more."""
         self.closing: Any = None
         """Of an awaited queue: what closes it, as a future."""
         self.handles: list[WorkerHandle] = []
@@ -132,6 +134,12 @@ class Base:
         if self.closed:
             raise QueueClosed("this queue was closed")
 
+    def check_accepting(self) -> None:
+        """QueueClosed where no new tasks are taken: the queue shuts down, or was closed."""
+        self.check_open()
+        if self.shutting_down:
+            raise QueueClosed("this queue is shutting down: it takes no new tasks")
+
     def joined(self, session: Any) -> Any:
         """The session whose transaction a call takes part in: the one given, a bound one, or None."""
         return self.driver.joined(session)
@@ -155,6 +163,19 @@ class Base:
     def note(self, handle: WorkerHandle) -> None:
         """Note a worker that has started."""
         self.handles = [known for known in self.handles if not known.stopped] + [handle]
+
+    def finish(self, seconds: float) -> bool:
+        """Let the workers end what is ready, for so long at most, and stop them; blocks until they have stopped."""
+        finished: list[bool] = []
+        threads = [
+            threading.Thread(target=lambda one=handle: finished.append(one.finish(seconds)), name="mongoq-finish")
+            for handle in self.handles
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        return all(finished)
 
     def shut(self) -> None:
         """Stop this object's workers, and let nobody wait any more; blocks until they have stopped."""

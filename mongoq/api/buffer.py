@@ -132,6 +132,7 @@ def _like_new(build: Callable[P, NewTask]) -> verb[P, Task]:
         QueueClosed after the end of the buffer.
         """
         task = build(*args, **options)
+        groups.base.check_accepting()
         yield Measure()
         call = Call(draft(groups.base.context, task))
         group = groups.add(call)

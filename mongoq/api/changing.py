@@ -62,6 +62,8 @@ class Changing(Generic[Session]):
             Unsupported: the server stands alone and has no transactions; a replica set of one node is enough.
         """
         whole = Modification.of(modification, insert, change, delete, depend)
+        if whole.insert:
+            base.check_accepting()
         joined = base.joined(session)
         # What the caller's own transaction takes from a keepalive is only told by its commit, which is not seen here.
         with base.ending(whole.given_up if joined is None else []):

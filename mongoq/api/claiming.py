@@ -91,8 +91,7 @@ def claim(
     needed = Modification(depend=depend)
     if key is not None:
         _alone(key, timeout=timeout, where=where)
-        named = partial(claim_exactly.by_key, key=key, depend=needed)
-        return (yield from _taken(base, wanted, named))
+        return (yield from _taken(base, wanted, partial(claim_exactly.by_key, key=key, depend=needed)))
     return (yield from _claim(base, wanted, elapsed() + checked_seconds("timeout", timeout), needed))
 
 

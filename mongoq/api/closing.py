@@ -1,11 +1,20 @@
-"""The end of an awaited queue, which is reached whatever becomes of the coroutine that asks for it."""
+"""The end of queue objects: an awaited close, and the soft end of several queues at once."""
 
 from __future__ import annotations
 
 import asyncio
+import threading
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Any, overload
 
 from mongoq.api.base import Base
+from mongoq.api.verb import Awaited, Blocking
+from mongoq.core.requests import checked_seconds
+from mongoq.core.validation import Checker, Duration
 from mongoq.storage.drivers.awaited.awaiting import called
+
+if TYPE_CHECKING:
+    from mongoq.queue import AsyncQueue, Queue
 
 
 async def close(base: Base) -> None:
@@ -19,3 +28,61 @@ async def _close(base: Base) -> None:
     await called(base.shut)
     await base.driver.connection.close()
     await called(base.close_engine)
+
+
+@overload
+def shutdown(*queues: Queue, timeout: Duration | None = 30) -> bool: ...
+@overload
+def shutdown(*queues: AsyncQueue, timeout: Duration | None = 30) -> Coroutine[Any, Any, bool]: ...
+def shutdown(*queues: Any, timeout: Duration | None = 30) -> Any:
+    """Refuse new tasks, let the workers of these queues finish what is there, then stop and close them, all at once.
+
+    From the call on `new`, `new_many`, `load`, `modify(insert=...)` and `buffer` of these objects raise QueueClosed;
+    what handlers return to follow is enqueued as ever. Their workers go on until nothing is ready in their queues and
+    nothing runs. What waits for a later time stays for other processes. Several queues are finished side by side.
+
+    Args:
+        queues: of one tempo; the result of `AsyncQueue`s is awaited. One without a worker is closed at once.
+        timeout: how long to go on at most; then no more is claimed, running handlers get the queue's grace, and the
+            rest is given back. None: as long as it takes.
+
+    Returns whether all was finished in time. Not from a handler, which would wait for itself.
+
+    Raises:
+        ConfigurationError: `timeout` is no duration, or something else is no queue; nothing was done.
+    """
+    checker = Checker()
+    awaited = any(isinstance(queue, Awaited) for queue in queues)
+    for queue in queues:
+        if not isinstance(queue, Awaited if awaited else Blocking):
+            checker.refuse("queues", queue, "an AsyncQueue, as the others" if awaited else "a Queue")
+    checker.finish()
+    seconds = checked_seconds("timeout", timeout)
+    for queue in queues:
+        queue._base.shutting_down = True  # noqa: SLF001 -- the inside of our own objects
+    return _awaited(queues, seconds) if awaited else _blocking(queues, seconds)
+
+
+def _blocking(queues: tuple[Queue, ...], seconds: float) -> bool:
+    finished: list[bool] = []
+
+    def end(queue: Queue) -> None:
+        finished.append(queue._base.finish(seconds))  # noqa: SLF001 -- as above
+        queue.close()
+
+    threads = [threading.Thread(target=end, args=(queue,), name="mongoq-shutdown") for queue in queues]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return len(finished) == len(queues) and all(finished)
+
+
+async def _awaited(queues: tuple[AsyncQueue, ...], seconds: float) -> bool:
+    async def end(queue: AsyncQueue) -> bool:
+        base = queue._base  # noqa: SLF001 -- as above
+        finished = await called(lambda: base.finish(seconds))
+        await queue.close()
+        return finished
+
+    return all(await asyncio.gather(*map(end, queues)))

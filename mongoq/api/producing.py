@@ -202,6 +202,7 @@ def _whole(tags: Mapping[str, Any] | NewTask | None, **options: Any) -> NewTask:
 
 def enqueued(base: Base, task: NewTask, session: object = None) -> Op[Task]:
     """Enqueue one task."""
+    base.check_accepting()
     joined = base.joined(session)
     made = (enqueue.new if joined is None else enqueue.new_in_transaction)(base.context, task)
     if task.unique is not None and joined is None:
@@ -228,7 +229,7 @@ def _streamed(
         made = enqueue.chunk(base.context, chunk, only=only)
         return base.send(keeping_unique(base.context, made) if enqueue.any_unique(chunk) else made)
 
-    base.check_open()
+    base.check_accepting()
     yield Measure()  # the first chunk is drafted before anything else is sent
     chunks = enqueue.chunks(base.context, each(tasks, options))
     yield from stream(send, chunks, collect, ahead=joined is None)

@@ -17,7 +17,7 @@ from mongoq.core.requests import checked_seconds
 from mongoq.core.signals import Stop
 from mongoq.core.validation import UNSET, Duration, Unset
 from mongoq.storage.commands import Op
-from mongoq.storage.control import Loop, Wait
+from mongoq.storage.control import Call, Loop, Wait
 
 if TYPE_CHECKING:
     from mongoq.worker.handle import WorkerHandle
@@ -89,6 +89,18 @@ def stop(running: Running, timeout: Duration | None = None) -> Op[None]:
                 yield Wait(waiter)
 
 
+@verb
+def drain(running: Running, timeout: Duration | None = None) -> Op[bool]:
+    """Claim nothing more, let what runs end, then stop; whether all had ended within `timeout` seconds.
+
+    What was claimed and has not started is given back at once. Running handlers are told nothing, and their leases are
+    renewed as ever. Where it returns False they still run: wait once more, or `stop`. Not from a handler.
+    """
+    checked_seconds("timeout", timeout)
+    drained: bool = yield Call(lambda: running.handle.drain(timeout))
+    return drained
+
+
 class AsyncWorkerHandle(Awaited):
     """A worker that runs in the background of an event loop: `await handle.stop()`, `await handle.wait()`."""
 
@@ -97,6 +109,7 @@ class AsyncWorkerHandle(Awaited):
 
     wait = wait
     stop = stop
+    drain = drain
 
     @property
     def id(self) -> str:

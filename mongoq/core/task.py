@@ -158,7 +158,7 @@ class Task:
             InvalidTask: a value is not acceptable.
             TypeError: `NewTask` has no such option.
         """
-        from mongoq.core import task_dict  # noqa: PLC0415 -- as above
+        from mongoq.core.serial import task_dict  # noqa: PLC0415 -- as above
 
         return task_dict.again(self, changes)
 
@@ -174,7 +174,7 @@ class Task:
         Raises:
             InvalidTask: a value has no form in JSON (a rare BSON type); its path is named.
         """
-        from mongoq.core import task_dict  # noqa: PLC0415 -- as above
+        from mongoq.core.serial import task_dict  # noqa: PLC0415 -- as above
 
         return task_dict.to_dict(self, token=token)
 
@@ -185,7 +185,7 @@ class Task:
         Raises:
             InvalidTask: a field is unknown, missing or of a wrong type; it lists all.
         """
-        from mongoq.core import task_dict  # noqa: PLC0415 -- as above
+        from mongoq.core.serial import task_dict  # noqa: PLC0415 -- as above
 
         return task_dict.from_dict(values)
 

@@ -55,7 +55,7 @@ class Dispatcher:
 
     def receive(self, attempts: list[LiveAttempt]) -> None:
         """Give what a claim brought to the executor."""
-        if self._ledger.stopping:
+        if self._ledger.stopping or self._ledger.draining:
             self.release(attempts)
             return
         if self._config.prefetch == 0:

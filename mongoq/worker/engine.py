@@ -66,7 +66,9 @@ class Engine:
         self._dispatcher = dispatcher = Dispatcher(runtime, config, stop=self._stop_for)
         health = Health(telemetry, runtime.elapsed)
         self._watcher = WorkWatcher(runtime, stream, health, self._abandon, news=config.news and not config.burst)
-        self._fetcher = Fetcher(runtime, config, dispatcher.room, self._watcher, receive=dispatcher.receive, done=done)
+        self._fetcher = Fetcher(
+            runtime, config, dispatcher.room, self._watcher, receive=dispatcher.receive, done=self._emptied
+        )
         steps: dict[str, Step] = {
             "fetcher": self._fetcher.step,
             "look-ahead": self._fetcher.look_ahead,
@@ -83,6 +85,7 @@ class Engine:
         self._stopping = threading.Lock()
         """Held while it starts, too."""
         self._lines = [lines]
+        self._empty = threading.Event()
         self.stopped = threading.Event()
         self.error: DependencyError | Stop | None = None
         """What ended it: a handler's `Stop`, or a refused change where the configuration says so."""
@@ -129,6 +132,31 @@ class Engine:
                 with deferring():
                     self._shut_down()
                 self._leave()
+
+    def finish(self, seconds: float) -> bool:
+        """Work until nothing is ready any more and nothing runs, for so long at most; whether that was reached."""
+        self._fetcher.burst = True
+        self.wake()
+        return self._empty.wait(min(seconds, threading.TIMEOUT_MAX)) and self.error is None
+
+    def drain(self, seconds: float) -> bool:
+        """Claim nothing more, give back what waits, and let what runs end; whether all had ended in time."""
+        ledger, until = self._ledger, self._runtime.elapsed() + seconds
+        ledger.draining = True
+        for name in ("fetcher", "look-ahead"):
+            self._loops[name].stop()
+        self._dispatcher.release_waiting()
+        while len(ledger) and not self.stopped.is_set():
+            left = until - self._runtime.elapsed()
+            if left <= 0:
+                return False
+            ledger.progress.wait(min(left, 0.05))
+            ledger.progress.clear()
+        return True
+
+    def _emptied(self) -> None:
+        self._empty.set()
+        self._done()
 
     def _stop_for(self, error: DependencyError | Stop) -> None:
         """End the worker because of a handler's `Stop` or a refused change."""
@@ -192,7 +220,7 @@ class Engine:
         with suppress(IndexError):  # both a stop and the end of the client may come here
             self._lines.pop().end()
         self.stopped.set()
-        self._done()
+        self._emptied()
 
     def _close(self) -> None:
         for loop in self._loops.values():

@@ -77,6 +77,27 @@ class WorkerHandle:
 
         threading.Thread(target=stop, name="mongoq-stop", daemon=True).start()
 
+    def drain(self, timeout: Duration | None = None) -> bool:
+        """Claim nothing more, let what runs end, then stop; whether all had ended within `timeout` seconds.
+
+        What was claimed and has not started is given back at once. Running handlers are told nothing, and their leases
+        are renewed as ever. Where it returns False they still run: wait once more, or `stop`. Not from a handler.
+        """
+        if self._elsewhere:
+            return True
+        if not self._engine.drain(float("inf") if timeout is None else _seconds("timeout", timeout)):
+            return False
+        self._engine.stop(0)
+        return True
+
+    def finish(self, seconds: float) -> bool:
+        """Work until nothing is ready any more, for so long at most, then stop as ever; whether that was reached."""
+        if self._elsewhere:
+            return True
+        finished = self._engine.finish(seconds)
+        self._engine.stop(self._grace)
+        return finished
+
     def wake(self) -> None:
         """Look for work now instead of at the next poll."""
         self._engine.wake()

@@ -66,6 +66,8 @@ class Ledger:
         """When a handler started last."""
         self.stop_by = FOREVER
         """When the grace of a stopping worker is over."""
+        self.draining = False
+        """Whether nothing more is taken, while what runs may end."""
         self.progress = threading.Event()
         """Set whenever attempts have left."""
 

@@ -151,7 +151,7 @@ def writes() -> Writes:
 
 @pytest.fixture
 def groups(context: Context, writes: Writes) -> Groups:
-    base: Any = SimpleNamespace(context=context, driver=writes, send=lambda op: op)
+    base: Any = SimpleNamespace(context=context, driver=writes, send=lambda op: op, check_accepting=lambda: None)
     return Groups(base, 5.0)
 
 

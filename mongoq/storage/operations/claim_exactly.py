@@ -26,10 +26,10 @@ from mongoq.storage.documents import fields, filters, hold, updates
 from mongoq.storage.documents.decoding import Unread
 from mongoq.storage.operations import candidates, sweep
 from mongoq.storage.operations.claims import new_token
-from mongoq.storage.operations.lost_replies import catch_up, held_under, holders, recover
-from mongoq.storage.operations.malformed import update_well_formed, well_formed
 from mongoq.storage.operations.modify import apply, conflicts
 from mongoq.storage.operations.modify.plan import prepared
+from mongoq.storage.operations.recovery.lost_replies import catch_up, held_under, holders, recover
+from mongoq.storage.operations.recovery.malformed import update_well_formed, well_formed
 
 MOST_TRIES: Final = 100
 """So often another may be faster, or a sweep may be full of others, before it gives up."""

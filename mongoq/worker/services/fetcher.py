@@ -49,6 +49,8 @@ class Fetcher:
         self._head = Claimer(runtime, request, receive)
         self._ahead = Claimer(runtime, request, receive, look_ahead=True)
         self._left = config.limit
+        self.burst = config.burst
+        """Whether `done` is called when nothing is ready any more and nothing runs; may be set at any time."""
         self._lost_one_at = float("-inf")
         self.hurry = False
         """Whether one task has just come to an idle process: the next claim is a single step."""
@@ -124,13 +126,13 @@ class Fetcher:
             self._watcher.poll.reset()
             # What was lost went to another worker at the same head: wait for a random moment, not in step with it.
             return random.uniform(0, 0.01) if claim.lost else 0  # noqa: S311 -- no secret
-        if self._config.burst:
+        if self.burst:
             return self._end(now) if alone else FIRST_POLL
         return self._watcher.poll.next(watched=watched)
 
     def _end(self, now: float) -> float | None:
         """Nothing was found, or the limit is reached: end a burst if that was all."""
-        if not self._config.burst:
+        if not self.burst:
             return None
         if self._look_back(now, at_once=True):
             return FIRST_POLL

@@ -15,8 +15,8 @@ from mongoq.core.errors import InvalidTask
 from mongoq.core.lifecycle import TaskState
 from mongoq.core.new_task import NewTask
 from mongoq.core.options import POLICY_NAMES, checked_policy
-from mongoq.core.plain import from_plain, instant, to_plain
 from mongoq.core.read_only import EMPTY, ReadOnly
+from mongoq.core.serial.plain import from_plain, instant, to_plain
 from mongoq.core.task import Failure, Task, TaskError
 from mongoq.core.validation import Checker, did_you_mean
 

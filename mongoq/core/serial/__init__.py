@@ -1,0 +1,1 @@
+"""Tasks in types that JSON carries, and back."""
