@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, make_dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -20,8 +20,15 @@ if TYPE_CHECKING:
 __all__ = ["Attempt", "Failure", "Task", "TaskError", "TaskState"]
 
 
+class PartlyRead:
+    """A place beside the fields of a task, for what reads those that were not read yet."""
+
+    __slots__ = ("_read_rest",)
+    _read_rest: Callable[[Task], None]
+
+
 @dataclass(frozen=True, slots=True, repr=False)
-class Task:
+class Task(PartlyRead):
     """A task as it was read, or as a handler receives it. It never changes; call `queue.get` for its present state."""
 
     key: str
@@ -94,6 +101,15 @@ class Task:
     def __repr__(self) -> str:
         tags = shortened(self.tags)
         return f"<Task {self.key!r} of {self.queue!r}: {self.state}, priority {self.priority}, tags {tags}>"
+
+    if not TYPE_CHECKING:  # a type checker would take every misspelt name for one of these
+
+        def __getattr__(self, name: str) -> Any:
+            # Python calls this for a slot without a value, as `reading.partly_read` leaves them.
+            if name not in Task.__dataclass_fields__:
+                raise AttributeError(f"a Task has no attribute {name!r}")
+            self._read_rest(self)
+            return object.__getattribute__(self, name)
 
     def __hash__(self) -> int:
         return hash((self.namespace, self.key, self.version))
@@ -229,17 +245,3 @@ class Task:
             raise DeadlineExceeded
         if reason is not None:
             raise Interrupted(reason)
-
-
-_Draft = make_dataclass("_Draft", [item.name for item in fields(Task)], slots=True, eq=False, repr=False)
-"""A class with the layout of `Task` that is not frozen."""
-
-
-def task_of(*values: Any) -> Task:
-    """Make a task from the values of its fields in order, as `Task(...)` does but in 0.6 µs instead of 3.1.
-
-    A frozen dataclass sets each field by a call; here a draft of the same layout is filled and becomes a `Task`.
-    """
-    draft: Any = _Draft(*values)
-    draft.__class__ = Task
-    return draft  # type: ignore[no-any-return]

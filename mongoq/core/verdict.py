@@ -48,6 +48,10 @@ class Returned:
     value: Any = None
 
 
+NO_RESULT: Final = Returned()
+"""The handler returned None, as most do."""
+
+
 @dataclass(frozen=True, slots=True)
 class Raised:
     """The handler raised."""
@@ -161,14 +165,14 @@ def _judged(task: Task, outcome: Outcome, policy: Policy, now: datetime, worker:
 
 def _judge_return(task: Task, value: Any, policy: Policy) -> Verdict:
     if value is None:
-        return _completed(policy.keep_completed)
+        return completed(policy.keep_completed)
     result, follow_up = parted(value, task.key)
     return Verdict(Event.COMPLETE, result=result, keep=policy.keep_completed, modification=follow_up)
 
 
 @functools.lru_cache(maxsize=64)
-def _completed(keep: timedelta) -> Verdict:
-    # Nearly all attempts share this verdict; cached it takes 0.1 µs instead of 1.3.
+def completed(keep: timedelta) -> Verdict:
+    """The verdict on a handler that returned None. Nearly all attempts share it: cached it takes 0.1 µs, not 1.3."""
     return Verdict(Event.COMPLETE, keep=keep)
 
 

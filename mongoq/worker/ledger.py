@@ -196,7 +196,7 @@ class Ledger:
         self.progress.set()
 
     def _forget(self, attempt: LiveAttempt) -> None:
-        if self._held.pop(attempt, None) is not None:
+        if self._held.pop(attempt, None) is not None and attempt.lost_leases:
             self.poison_weight -= poison_weight(attempt.lost_leases)
 
     # Endings that were set aside.

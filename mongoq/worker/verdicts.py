@@ -10,7 +10,7 @@ from mongoq.core.errors import DependencyError, InvalidTask, MongoqError
 from mongoq.core.failures import LONGEST_MESSAGE, message_of, text_of
 from mongoq.core.signals import Fail, Interruption, Stop
 from mongoq.core.task import Failure, Task, TaskError
-from mongoq.core.verdict import Outcome, Raised, Verdict
+from mongoq.core.verdict import NO_RESULT, Outcome, Raised, Verdict, completed
 from mongoq.storage.context import Context
 from mongoq.storage.documents.fields import MOST_ERRORS
 from mongoq.storage.documents.updates import state_after
@@ -22,6 +22,8 @@ log = logging.getLogger("mongoq.worker")
 
 def verdict_on(context: Context, attempt: LiveAttempt, outcome: Outcome, worker: str) -> Verdict:
     """Decide about an attempt. An outcome that cannot be judged (a user's exception may do anything) is a failure."""
+    if outcome is NO_RESULT:  # the common ending; a cancel that comes too late does not matter
+        return completed(attempt.policy.keep_completed)
     cancelled = attempt.interruption is Interruption.CANCEL
     try:
         if isinstance(outcome, Raised):

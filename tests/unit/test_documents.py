@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -188,3 +189,16 @@ def test_a_claim_counts_as_a_change_of_its_task(make_document: Callable[..., dic
     later = NOW + timedelta(seconds=9)
     task = decoding.task_from(make_document(started_at=later, modified_at=NOW), "ns", later)
     assert task.modified_at == later
+
+
+def test_a_claimed_task_reads_the_rest_of_its_fields_when_one_is_asked_for(make_claimed: Callable[..., Any]) -> None:
+    fields: dict[str, Any] = {"tags": {"n": 1}, "priority": 6, "created_at": NOW, "policy": {"max_retries": 3}}
+    at_once, when_asked = make_claimed(**fields).read(), make_claimed(**fields).read()
+    object.__setattr__(when_asked, "attempt", "its live side")
+    assert (when_asked.key, when_asked.tags, when_asked.token) == ("k1", {"n": 1}, "t1")
+    assert (when_asked.priority, when_asked.created_at, when_asked.policy) == (6, NOW, {"max_retries": 3})
+    assert when_asked.attempt == "its live side", "reading the rest leaves it"
+    by_pipe = pickle.loads(pickle.dumps(make_claimed(**fields).read()))  # noqa: S301 -- our own
+    assert at_once == when_asked == by_pipe
+    with pytest.raises(AttributeError, match="no attribute 'proirity'"):
+        at_once.proirity  # noqa: B018 -- the read is what raises

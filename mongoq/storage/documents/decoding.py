@@ -15,34 +15,25 @@ from mongoq.core.backoff import from_spec
 from mongoq.core.lifecycle import TaskState
 from mongoq.core.options import POLICY_NAMES, checked_policy
 from mongoq.core.read_only import EMPTY, ReadOnly
-from mongoq.core.task import Failure, Task, TaskError, task_of
+from mongoq.core.reading import partly_read, task_of
+from mongoq.core.task import Failure, Task, TaskError
 from mongoq.core.validation import Checker
 from mongoq.storage.commands import Document
 from mongoq.storage.documents import fields, hold
 from mongoq.storage.documents.codec import made_aware
 from mongoq.storage.documents.encoding import size_of
-from mongoq.storage.documents.unreadable import Unreadable
+from mongoq.storage.documents.well_formed import COUNTS
 
-_TYPES: Final[Mapping[str, Any]] = {
-    fields.QUEUE: str,
-    fields.PRIORITY: int | float,
-    fields.RUN_AT: datetime,
-    fields.EXPIRES_AT: datetime,
-    fields.ERRORS: list,
-}
 _STATES: Final[Mapping[Any, TaskState]] = {state.value: state for state in TaskState}  # the call takes 0.4 µs
 _FAILURES: Final[Mapping[str, Failure]] = {failure.value: failure for failure in Failure}
-_COUNTS: Final = (fields.ATTEMPTS, fields.UNCHARGED, fields.RETRIES, fields.LOST_LEASES)
-_MOST: Final = 2**62
-"""The server can still increment a count up to here within 64 bits."""
 LONG_AGO: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _LEAST: Final[Document] = {fields.QUEUE: "", fields.PRIORITY: 0, fields.RUN_AT: LONG_AGO, fields.VERSION: 0}
 _TEXTS: Final = (fields.QUEUE, fields.NAME, fields.NOTE, fields.UNIQUE, fields.MOVED_FROM)
-_INSTANTS: Final = (*(fields.RUN_AT, fields.CREATED_AT, fields.MODIFIED_AT, fields.FINISHED_AT, fields.EXPIRES_AT),)
+_INSTANTS: Final = (fields.RUN_AT, fields.CREATED_AT, fields.MODIFIED_AT, fields.FINISHED_AT, fields.EXPIRES_AT)
 _SHOWN: Final[Mapping[str, Any]] = {
     **dict.fromkeys(_TEXTS, str),
     **dict.fromkeys(_INSTANTS, datetime),
-    **dict.fromkeys((*_COUNTS, fields.VERSION), int),
+    **dict.fromkeys((*COUNTS, fields.VERSION), int),
     fields.PRIORITY: int | float,
     fields.TAGS: dict,
     fields.POLICY: dict,
@@ -50,11 +41,6 @@ _SHOWN: Final[Mapping[str, Any]] = {
     fields.HOLD: dict,
 }
 """The type that a field must have to be shown."""
-_USUAL: Final = frozenset({
-    fields.KEY, fields.QUEUE, fields.STATE, fields.PRIORITY, fields.RUN_AT, fields.TAGS, fields.PAYLOAD,
-    fields.CREATED_AT, fields.MODIFIED_AT, fields.UNIQUE, fields.POLICY, fields.VERSION,
-})  # fmt: skip
-"""The fields of a task that was never claimed, and those that may have any value."""
 
 
 def task_from(document: Document, namespace: str, now: datetime) -> Task:
@@ -70,7 +56,6 @@ def task_from(document: Document, namespace: str, now: datetime) -> Task:
     modified_at = get(fields.MODIFIED_AT, LONG_AGO)
     if started_at is not None and started_at > modified_at:  # a claim writes its instant once
         modified_at = started_at
-    tags = get(fields.TAGS)
     return task_of(
         document[fields.KEY],
         document[fields.QUEUE],
@@ -79,7 +64,7 @@ def task_from(document: Document, namespace: str, now: datetime) -> Task:
         _STATES.get(document[fields.STATE]) or TaskState(document[fields.STATE]),
         document[fields.PRIORITY],
         document[fields.RUN_AT],
-        ReadOnly(tags) if tags.__class__ is dict else tags or EMPTY,
+        _tags(get(fields.TAGS)),
         get(fields.PAYLOAD),
         get(fields.CREATED_AT, LONG_AGO),
         modified_at,
@@ -108,11 +93,15 @@ def task_from(document: Document, namespace: str, now: datetime) -> Task:
     )
 
 
+def _tags(stored: Any) -> Mapping[str, Any]:
+    return ReadOnly(stored) if stored.__class__ is dict else stored or EMPTY
+
+
 class Unread:
     """A claimed task whose document is not decoded yet, but for the fields that its worker needs at once.
 
-    Decoding is a third of the CPU time of a task without work. The handler's thread does it, while the claimer waits
-    for its next reply.
+    The handler's thread decodes the tags, while the claimer waits for its next reply, and the rest only where the
+    handler reads more than tags and key.
     """
 
     __slots__ = ("_document", "_namespace", "_read_at", "carried", "key", "lost_leases", "token")
@@ -126,7 +115,7 @@ class Unread:
         self.key: str = document[fields.KEY]
         self.token: str | None = hold.token(document)
         self.lost_leases: int = get(fields.LOST_LEASES, 0)
-        self.carried: Mapping[str, Any] = policy_from(policy) if policy else {}
+        self.carried: Mapping[str, Any] = policy_from(policy) if policy else EMPTY
 
     @property
     def size(self) -> int:
@@ -134,7 +123,11 @@ class Unread:
         return size_of(self._document)
 
     def read(self) -> Task:
-        """Decode the task."""
+        """Decode the task: its tags now, most of it when that is read."""
+        tags = self._document.get(fields.TAGS)
+        return partly_read(self.key, _tags(made_aware(tags)), self.token, self._whole)
+
+    def _whole(self) -> Task:
         return task_from(made_aware(self._document), self._namespace, self._read_at)
 
 
@@ -147,51 +140,6 @@ def task_shown(document: Document, namespace: str, now: datetime) -> Task | None
     if fields.HOLD in fit:
         fit[fields.HOLD] = hold.shown(fit[fields.HOLD])
     return task_from(_LEAST | fit, namespace, now)
-
-
-def malformed_field(document: Document) -> str | None:
-    """The first field that is missing or of a wrong type, or None for a well-formed document.
-
-    Called before a claim: a claimed document that cannot be decoded would stop its whole queue.
-    """
-    get = document.get
-    if (
-        type(document) is dict
-        and document.keys() <= _USUAL
-        and type(document[fields.KEY]) is str
-        and type(get(fields.VERSION)) is type(get(fields.PRIORITY)) is int
-        and type(get(fields.QUEUE)) is str
-        and type(get(fields.RUN_AT)) is datetime
-        and 0 <= document[fields.VERSION] < _MOST
-    ):
-        return None
-    return _malformed_field(document)
-
-
-def _malformed_field(document: Document) -> str | None:
-    get = document.get
-    if type(document) is Unreadable:
-        return document.field
-    if isinstance(document[fields.KEY], dict | list):
-        return fields.KEY
-    if not _is_count(get(fields.VERSION)):
-        return fields.VERSION
-    for name in (fields.QUEUE, fields.PRIORITY, fields.RUN_AT):
-        if not isinstance(get(name), _TYPES[name]):
-            return name
-    for name in _COUNTS:
-        if name in document and not _is_count(document[name]):
-            return name
-    for name in (fields.EXPIRES_AT, fields.ERRORS):
-        if name in document and not isinstance(document[name], _TYPES[name]):
-            return name
-    unfit = fields.HOLD in document and not hold.well_formed(document[fields.HOLD])
-    return fields.HOLD if unfit else None
-
-
-def _is_count(value: Any) -> bool:
-    """Whether the server can increment it."""
-    return isinstance(value, int) and value is not True and value is not False and -_MOST < value < _MOST
 
 
 def policy_from(document: Any) -> Mapping[str, Any]:

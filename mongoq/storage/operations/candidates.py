@@ -12,6 +12,7 @@ from mongoq.core.verdict import poison_weight
 from mongoq.storage.commands import Document, Filter, Op, find
 from mongoq.storage.context import Context
 from mongoq.storage.documents import decoding, fields, filters, indexes
+from mongoq.storage.documents.well_formed import malformed_field
 from mongoq.storage.operations.recovery.malformed import well_formed
 
 FIND_LIMIT: Final = timedelta(seconds=10)
@@ -47,7 +48,7 @@ def behind(context: Context, wanted: ClaimRequest, skip: int) -> Op[list[Documen
     """
     where = filters.ready(wanted.queues, wanted.where)
     found = yield from _by_urgency(context, where, wanted.limit, skip)
-    if len(found) < wanted.limit or any(d.get(fields.LOST_LEASES) or decoding.malformed_field(d) for d in found):
+    if len(found) < wanted.limit or any(d.get(fields.LOST_LEASES) or malformed_field(d) for d in found):
         return []
     # The head is read after the batch: no skipped task that is still ready is more urgent than it.
     head = yield from find(
@@ -72,8 +73,10 @@ def groups(
 ) -> dict[tuple[int, timedelta], list[Document]]:
     """Group tasks that one update can claim: nearly all share a version and a lease."""
     together: dict[tuple[int, timedelta], list[Document]] = defaultdict(list)
+    usual = lease or context.options.policy.lease
     for document in found:
-        together[document[fields.VERSION], lease or lease_of(context, document)].append(document)
+        length = usual if lease or fields.POLICY not in document else lease_of(context, document)
+        together[document[fields.VERSION], length].append(document)
     return together
 
 

@@ -62,9 +62,7 @@ def finish(
         time_limit = PROBE
     if not endings:
         return Finished([], [])
-    kinds = {_kind(ending) for ending in endings}
-    alike = len(kinds) == 1 and None not in kinds
-    write = _finish_group if alike else _finish_groups
+    write = _finish_group if _alike(endings) else _finish_groups
     most = 0 if again else MOST_SKIPPED
     written = yield from _write_skipping_locked(context, list(endings), write, time_limit, most=most)
     skipped = set(written.skipped)
@@ -166,6 +164,13 @@ def _over(task: Task, now: datetime) -> bool:
 
 
 _Write = Callable[[Context, list[Ended], timedelta | None], Op[int]]
+
+
+def _alike(endings: Sequence[Ended]) -> bool:
+    """Whether one update can write all of these."""
+    kind, verdict, token = _kind(endings[0]), endings[0].verdict, endings[0].token
+    same = ((one.verdict is verdict and one.token == token) or _kind(one) == kind for one in endings)
+    return kind is not None and all(same)
 
 
 def _kind(ending: Ended) -> tuple[Hashable, ...] | None:

@@ -16,7 +16,7 @@ import threading
 from typing import Any, Final
 
 from mongoq.core.signals import DeadlineExceeded, Interruption
-from mongoq.core.verdict import Outcome, Raised, Returned
+from mongoq.core.verdict import NO_RESULT, Outcome, Raised, Returned
 from mongoq.worker.attempt import FOREVER, LiveAttempt
 from mongoq.worker.executors.base import Reports, execute
 from mongoq.worker.executors.frames import frame_of, may_strike, place
@@ -133,7 +133,8 @@ class ThreadExecutor:
     def _call(self, attempt: LiveAttempt) -> Outcome:
         try:
             # An empty context each: what one task sets (a ContextVar, decimal's precision) is not there for the next.
-            return Returned(contextvars.Context().run(self._handler, attempt.task))
+            result = contextvars.Context().run(self._handler, attempt.task)
+            return NO_RESULT if result is None else Returned(result)
         except BaseException as error:  # noqa: BLE001 -- whatever a handler raises is its outcome
             return Raised(error)
 

@@ -112,7 +112,10 @@ class Claimer:
 
     def _take(self, claim: claims.Claim, wanted: int, sent: float) -> None:
         runtime, policy = self._runtime, self._runtime.context.options.policy
-        attempts = [LiveAttempt(claimed, policy.over(claimed.carried), sent) for claimed in claim.unread]
+        # Equal policies are one object, see `policy_from`: merged once for a batch, not by every task.
+        policies = {id(claimed.carried): claimed.carried for claimed in claim.unread}
+        merged = {number: policy.over(carried) for number, carried in policies.items()}
+        attempts = [LiveAttempt(claimed, merged[id(claimed.carried)], sent) for claimed in claim.unread]
         if claim.doubtful:  # a write that shortens a lease may still be on its way
             for attempt in attempts:
                 attempt.extended = self

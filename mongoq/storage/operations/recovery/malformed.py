@@ -15,8 +15,9 @@ from mongoq.core.errors import StorageRefused
 from mongoq.core.validation import shortened
 from mongoq.storage.commands import Document, Op, Update, find_one, update_many
 from mongoq.storage.context import Context
-from mongoq.storage.documents import decoding, fields, filters, updates
+from mongoq.storage.documents import fields, filters, updates
 from mongoq.storage.documents.unreadable import Unreadable
+from mongoq.storage.documents.well_formed import malformed_field
 from mongoq.storage.operations.recovery.skip_locked import (
     NOTHING,
     WRITE_LIMIT,
@@ -67,7 +68,7 @@ def well_formed(context: Context, found: list[Document]) -> Op[list[Document]]:
     """Select the well-formed documents, and set the others aside: they would stay at the head of the queue."""
     selected = []
     for document in found:
-        field = decoding.malformed_field(document)
+        field = malformed_field(document)
         if field is None:
             selected.append(document)
         else:

@@ -1,0 +1,52 @@
+"""Make tasks at the pace of a busy worker: whole ones quickly, and those of handlers without most of their fields."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import fields, make_dataclass
+from operator import attrgetter
+from typing import Any, Final
+
+from mongoq.core.task import PartlyRead, Task
+
+_Draft = make_dataclass(
+    "_Draft", [item.name for item in fields(Task)], bases=(PartlyRead,), slots=True, eq=False, repr=False
+)
+"""A class with the layout of `Task` that is not frozen."""
+
+
+def task_of(*values: Any) -> Task:
+    """Make a task from the values of its fields in order, as `Task(...)` does but in 0.6 µs instead of 3.1.
+
+    A frozen dataclass sets each field by a call; here a draft of the same layout is filled and becomes a `Task`.
+    """
+    draft: Any = _Draft(*values)
+    draft.__class__ = Task
+    return draft  # type: ignore[no-any-return]
+
+
+_WRITERS: Final = {item.name: vars(Task)[item.name].__set__ for item in fields(Task) if item.name != "attempt"}
+"""What writes the fields of a frozen task that are stored."""
+_values_of = attrgetter(*_WRITERS)
+_write_key, _write_tags, _write_token = (_WRITERS[name] for name in ("key", "tags", "token"))
+_write_attempt: Any = vars(Task)["attempt"].__set__
+_write_rest: Any = vars(PartlyRead)["_read_rest"].__set__
+
+
+def partly_read(key: str, tags: Mapping[str, Any], token: str | None, rest: Callable[[], Task]) -> Task:
+    """Make a task with these fields; the others are those of `rest()`, called when one of them is read.
+
+    Most handlers read nothing but the tags. All fields took 4 µs of the 40 that a task without work cost.
+    """
+
+    def read_rest(task: Task) -> None:
+        for write, value in zip(_WRITERS.values(), _values_of(rest()), strict=True):
+            write(task, value)
+
+    task = object.__new__(Task)
+    _write_key(task, key)
+    _write_tags(task, tags)
+    _write_token(task, token)
+    _write_attempt(task, None)
+    _write_rest(task, read_rest)
+    return task
