@@ -146,6 +146,7 @@ class Queue(_Common, Blocking):
     new = producing.blocking.new
     new_many = producing.blocking.new_many
     load = producing.blocking.load
+    submit = buffer.submit
     buffer = buffer.buffer
 
     # Workers
@@ -200,8 +201,10 @@ class Queue(_Common, Blocking):
     init = operating.init
 
     def close(self) -> None:
-        """Stop this object's workers and close what it opened; a client handed in stays open."""
+        """Stop this object's workers, write what was submitted, close what it opened; a client handed in stays open."""
         if not self._base.closed:
+            self._base.stop()
+            self._base.driver.run(self._base.gatherer.close())
             self._base.shut()
             self._base.driver.connection.close()
 
@@ -291,6 +294,7 @@ class AsyncQueue(_Common, Awaited):
     new = producing.awaited.new
     new_many = producing.awaited.new_many
     load = producing.awaited.load
+    submit = buffer.submit
     buffer = buffer.async_buffer
 
     # Workers
@@ -345,7 +349,7 @@ class AsyncQueue(_Common, Awaited):
     init = operating.init
 
     async def close(self) -> None:
-        """Stop this object's workers and close what it opened; a client handed in stays open.
+        """Stop this object's workers, write what was submitted, close what it opened; a client handed in stays open.
 
         Where it is cancelled it goes on by itself; a second call waits for the first.
         """

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from mongoq.api.gathering.gatherer import Gatherer
 from mongoq.core.clock import Clock, ServerClock, elapsed
 from mongoq.core.errors import IndexMissing, QueueClosed
 from mongoq.core.events import Telemetry
@@ -62,6 +63,7 @@ class Base:
         self.handles: list[WorkerHandle] = []
         self.functions = Registry()
         """The task functions of this queue."""
+        self.gatherer = Gatherer(self)
         self._open_engine = open_engine
         self._engine: BlockingDriver | None = None
         self._hand: ByHand | None = None
@@ -177,12 +179,15 @@ class Base:
             thread.join()
         return all(finished)
 
-    def shut(self) -> None:
-        """Stop this object's workers, and let nobody wait any more; blocks until they have stopped."""
+    def stop(self) -> None:
+        """Stop this object's workers; blocks until they have stopped."""
         for handle in self.handles[1:]:
             handle.stop_soon()  # all together, so that none goes on while another has its grace
         for handle in self.handles:
             handle.stop()
+
+    def shut(self) -> None:
+        """Let nobody wait any more."""
         self.closed = True
         self.functions.release()
         if self._hand is not None:

@@ -1,150 +1,88 @@
-"""One write for the calls of many threads or coroutines, without a thread of its own.
-
-A call joins the group that is gathering; the first of a group leads it. The leader waits until the write under way
-has ended and about as many have come as wrote last time (a lone caller waits for nobody), then writes for all, and
-each call returns or raises by itself. While one group is written, the next gathers.
-
-One write at a time: with two, the groups halved, and threads were switched more often than writes were saved (16
-threads, 2 cores: 4,600 tasks/s with one, 3,600 with two and 3,900 with three, medians of six alternating rounds of
-the benchmark `enqueue.buffer` on a busy machine).
-"""
+"""Calls that are gathered: the futures of `submit`, and the block of a `buffer`."""
 
 from __future__ import annotations
 
-import copy
-import threading
-from collections.abc import Callable
-from datetime import timedelta
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
 from typing import Any, ParamSpec
 
 from mongoq.api.base import Base
-from mongoq.api.gathering import Call, Gathering, Group
-from mongoq.api.verb import Awaited, Blocking, scope, verb
-from mongoq.core.clock import elapsed
-from mongoq.core.errors import MongoqError, StorageUnavailable
-from mongoq.core.host.waiter import Waiter
+from mongoq.api.gathering.gathered import gathered
+from mongoq.api.gathering.gatherer import Gatherer
+from mongoq.api.producing import whole
+from mongoq.api.verb import Awaited, Blocking, Promise, future, scope, verb
+from mongoq.core.judging.retrying import RetryOn
 from mongoq.core.new_task import NewTask
 from mongoq.core.task import Task
-from mongoq.core.validation import Checker, Duration
+from mongoq.core.validation import UNSET, Checker, Duration, Unset
 from mongoq.storage.commands import Op
-from mongoq.storage.control import Apart, Entered, Measure, Wait
-from mongoq.storage.operations.enqueue import Others, any_unique, draft, made, together
-from mongoq.storage.operations.schema import keeping_unique
+from mongoq.storage.control import Entered
 
 __all__ = ["AsyncBuffer", "Buffer"]
 
 P = ParamSpec("P")
 
 
-class Groups:
-    """The inside of a buffer: its groups, its lock, and the leader that waits."""
+@future
+def submit(
+    base: Base,
+    tags: Mapping[str, Any] | NewTask | None = None,
+    *,
+    key: str | None = None,
+    name: str | None = None,
+    on_conflict: str = "error",
+    queue: str = "default",
+    priority: int = 0,
+    delay: Duration | None = None,
+    run_at: datetime | None = None,
+    expires_at: datetime | None = None,
+    payload: Any = None,
+    unique: str | None = None,
+    max_retries: int | Unset | None = UNSET,
+    backoff: Any = UNSET,
+    deadline: Duration | Unset | None = UNSET,
+    lease: Duration | Unset = UNSET,
+    keep_completed: Duration | Unset = UNSET,
+    keep_failed: Duration | Unset = UNSET,
+    retry_on: RetryOn | Unset | None = UNSET,
+    no_retry_on: RetryOn | Unset = UNSET,
+    failure_message: str | Unset | None = UNSET,
+) -> Promise[Task]:
+    """Enqueue a task soon, and return its future at once, which is of `concurrent.futures` or of `asyncio`.
 
-    def __init__(self, base: Base, max_delay: float) -> None:
-        self.base = base
-        self.driver = base.driver
-        self._lock = threading.Lock()
-        self._gathering = Gathering(max_delay)
-        self._changed: list[Waiter] = []
-        """Those who wait for a change: leaders, and who closes the buffer."""
+    The tasks that are submitted while a command is under way go together in the next one, in their order, at a
+    twentieth of the cost of a `new` each. The future has the task once it is as safe as after `new`, whose
+    arguments these are, or the error of this task alone; cancelled before its command goes, it is not enqueued.
+    No session or time limit of the caller's applies. `close` waits for all that was submitted, and so does the
+    end of the process on Queue.
 
-    def add(self, call: Call) -> Group:
-        """Let a call join the group that is gathering, and wake its leader where that has waited long enough."""
-        with self._lock:
-            group = self._gathering.join(call)
-            if group.calls[0] is not call and self._gathering.complete(group):
-                self._tell()
-            return group
+    Up to 10,000 tasks or 32 MiB may wait to be written: then Queue waits here, and AsyncQueue raises QueueFull.
 
-    def lead(self, group: Group) -> Op[None]:
-        """Write for all calls of a group, once they are gathered."""
-        while True:
-            with self._lock:
-                wait = self._gathering.patience(group, elapsed())
-                if wait == 0:
-                    self._gathering.begin()
-                    break
-                waiter = self._watching()
-            yield Wait(waiter, wait)
-        # A leader's session or time limit is not the others', nor is its cancellation: they wait for the write.
-        yield Apart(self._written(group))
-
-    def give_up(self, group: Group, call: Call) -> None:
-        """Take out a call that was interrupted: a signal, the deadline of a handler, a cancelled coroutine."""
-        with self._lock:
-            heir = self._gathering.leave(group, call)
-            self._tell()
-        if heir:
-            heir.waiter.notify()
-
-    def close(self) -> Op[None]:
-        """Take no more calls, and wait for those under way."""
-        with self._lock:
-            self._gathering.closed = True
-            self._tell()
-        while True:
-            with self._lock:
-                if not self._gathering.busy:
-                    return
-                waiter = self._watching()
-            yield Wait(waiter)
-
-    def _written(self, group: Group) -> Op[None]:
-        others: Others | None = None
-        try:
-            drafts = [call.draft for call in group.calls]
-            op = together(self.base.context, drafts)
-            others = yield from self.base.send(keeping_unique(self.base.context, op) if any_unique(drafts) else op)
-        except MongoqError as error:
-            others = {place: _own(error) for place in range(len(group.calls))}
-        finally:  # whatever interrupts it: the others wait for it
-            self._answer(group, others)
-
-    def _answer(self, group: Group, others: Others | None) -> None:
-        with self._lock:
-            self._gathering.end(group)
-            self._tell()
-        for place, call in enumerate(group.calls):
-            if others is None:
-                call.other = StorageUnavailable("who wrote this task was interrupted", ambiguous=True)
-            else:
-                call.other = others.get(place)
-            call.over = True
-            call.waiter.notify()
-
-    def _watching(self) -> Waiter:
-        waiter = Waiter()
-        self._changed.append(waiter)
-        return waiter
-
-    def _tell(self) -> None:
-        changed, self._changed = self._changed, []
-        for waiter in changed:
-            waiter.notify()
+    Raises:
+        InvalidTask: something is not acceptable; it lists everything.
+        QueueFull: too many wait, on AsyncQueue.
+        QueueClosed: the queue was closed.
+    """
+    task = whole(
+        tags, key=key, name=name, queue=queue, priority=priority, delay=delay, run_at=run_at,
+        expires_at=expires_at, payload=payload, unique=unique, on_conflict=on_conflict,
+        max_retries=max_retries, backoff=backoff, deadline=deadline, lease=lease, keep_completed=keep_completed,
+        keep_failed=keep_failed, retry_on=retry_on, no_retry_on=no_retry_on, failure_message=failure_message,
+    )  # fmt: skip
+    return base.gatherer.submit(task)  # type: ignore[no-any-return]
 
 
 def _like_new(build: Callable[P, NewTask]) -> verb[P, Task]:
     """Declare `new` with the arguments of a NewTask."""
 
-    def new(groups: Groups, /, *args: P.args, **options: P.kwargs) -> Op[Task]:
+    def new(gatherer: Gatherer, /, *args: P.args, **options: P.kwargs) -> Op[Task]:
         """Enqueue a task and return it, as `Queue.new` does, whose arguments, errors and promises it has.
 
         What is wrong with one task is raised in its own call alone; StorageUnavailable in all of its group.
         QueueClosed after the end of the buffer.
         """
         task = build(*args, **options)
-        groups.base.check_accepting()
-        yield Measure()
-        call = Call(draft(groups.base.context, task))
-        group = groups.add(call)
-        try:
-            if group.calls[0] is not call:
-                yield Wait(call.waiter)
-            if not call.over:  # it leads, from the start or in place of one that gave up
-                yield from groups.lead(group)
-        except BaseException:
-            groups.give_up(group, call)
-            raise
-        return made(groups.base.context, call.draft, call.other)
+        return (yield from gathered(gatherer, task))
 
     return verb(new)
 
@@ -152,8 +90,8 @@ def _like_new(build: Callable[P, NewTask]) -> verb[P, Task]:
 class Buffer(Blocking):
     """Groups the enqueues of many threads into one write; `Queue.buffer` makes it. Callable from any thread."""
 
-    def __init__(self, groups: Groups) -> None:
-        self._base = groups
+    def __init__(self, gatherer: Gatherer) -> None:
+        self._base = gatherer
 
     new = _like_new(NewTask)
 
@@ -161,8 +99,8 @@ class Buffer(Blocking):
 class AsyncBuffer(Awaited):
     """Groups the enqueues of many coroutines into one write; `AsyncQueue.buffer` makes it."""
 
-    def __init__(self, groups: Groups) -> None:
-        self._base = groups
+    def __init__(self, gatherer: Gatherer) -> None:
+        self._base = gatherer
 
     new = _like_new(NewTask)
 
@@ -196,25 +134,18 @@ def async_buffer(base: Base, *, max_delay: Duration = 0.005) -> Op[AsyncBuffer]:
     return opened
 
 
-def _opened(base: Base, max_delay: Duration, kind: Callable[[Groups], Any]) -> Op[Any]:
+def _opened(base: Base, max_delay: Duration, kind: Callable[[Gatherer], Any]) -> Op[Any]:
     checker = Checker()
     delay = checker.duration("max_delay", max_delay)
     checker.finish()
-    groups = Groups(base, (delay or timedelta(0)).total_seconds())
+    gatherer = Gatherer(base, (delay or timedelta(0)).total_seconds())
     try:
-        opened = kind(groups)
+        opened = kind(gatherer)
         yield Entered(opened)
     except GeneratorExit:
         raise
     except BaseException:
-        yield from groups.close()
+        yield from gatherer.close()
         raise
-    yield from groups.close()
+    yield from gatherer.close()
     return opened
-
-
-def _own(error: MongoqError) -> MongoqError:
-    """The same error, to be raised in another caller: an exception collects where it has been."""
-    own = copy.copy(error)
-    own.__cause__ = error.__cause__
-    return own

@@ -25,6 +25,9 @@ async def close(base: Base) -> None:
 
 
 async def _close(base: Base) -> None:
+    await called(base.stop)
+    if base.gatherer.busy:
+        await base.driver.run(base.gatherer.close())
     await called(base.shut)
     await base.driver.connection.close()
     await called(base.close_engine)
@@ -37,9 +40,9 @@ def shutdown(*queues: AsyncQueue, timeout: Duration | None = 30) -> Coroutine[An
 def shutdown(*queues: Any, timeout: Duration | None = 30) -> Any:
     """Refuse new tasks, let the workers of these queues finish what is there, then stop and close them, all at once.
 
-    From the call on `new`, `new_many`, `load`, `modify(insert=...)` and `buffer` of these objects raise QueueClosed;
-    what handlers return to follow is enqueued as ever. Their workers go on until nothing is ready in their queues and
-    nothing runs. What waits for a later time stays for other processes. Several queues are finished side by side.
+    From the call on `new`, `new_many`, `load`, `submit`, `modify(insert=...)` and `buffer` of these objects raise
+    QueueClosed; what handlers return to follow is enqueued as ever. Their workers go on until nothing is ready in their
+    queues and nothing runs. What waits for a later time stays for other processes. Queues are finished side by side.
 
     Args:
         queues: of one tempo; the result of `AsyncQueue`s is awaited. One without a worker is closed at once.

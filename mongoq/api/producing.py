@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any, Final, Generic
 
 from mongoq.api.base import Base
+from mongoq.api.gathering.gathered import gathered
 from mongoq.api.streaming import stream
 from mongoq.api.verb import verb
 from mongoq.core.errors import InvalidTask
@@ -81,7 +82,7 @@ class Producing(Generic[Session]):
             InvalidTask: something is not acceptable; it lists everything, and nothing was written.
             DuplicateTask: the key or the `unique` value is taken.
         """
-        task = _whole(
+        task = whole(
             tags, key=key, name=name, queue=queue, priority=priority, delay=delay, run_at=run_at,
             expires_at=expires_at, payload=payload, unique=unique, on_conflict=on_conflict,
             max_retries=max_retries, backoff=backoff, deadline=deadline, lease=lease, keep_completed=keep_completed,
@@ -188,7 +189,7 @@ blocking: Final = Producing[BlockingSession]()
 awaited: Final = Producing[AwaitedSession]()
 
 
-def _whole(tags: Mapping[str, Any] | NewTask | None, **options: Any) -> NewTask:
+def whole(tags: Mapping[str, Any] | NewTask | None, **options: Any) -> NewTask:
     """The task of a call of `new`: of tags and options, or one that was made before."""
     if not isinstance(tags, NewTask):
         return NewTask(tags={} if tags is None else tags, **options)
@@ -204,6 +205,8 @@ def enqueued(base: Base, task: NewTask, session: object = None) -> Op[Task]:
     """Enqueue one task."""
     base.check_accepting()
     joined = base.joined(session)
+    if joined is None and base.driver.AWAITED:
+        return (yield from gathered(base.gatherer, task))
     made = (enqueue.new if joined is None else enqueue.new_in_transaction)(base.context, task)
     if task.unique is not None and joined is None:
         made = keeping_unique(base.context, made)

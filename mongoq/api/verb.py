@@ -10,19 +10,24 @@ A call through a verb costs 0.6 µs more than one of a method (Python 3.11).
 
 from __future__ import annotations
 
+import asyncio
+import concurrent.futures
 import functools
 import inspect
 import re
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from types import MethodType
-from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar, overload
+from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeAlias, TypeVar, overload
 
 from mongoq.core.validation import did_you_mean
 from mongoq.storage.commands import Op
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+Promise: TypeAlias = concurrent.futures.Future[T] | asyncio.Future[T]
+"""A future of the tempo of its queue."""
 
 
 class Blocking:
@@ -111,6 +116,39 @@ class verb(_Declared[P, T]):  # noqa: N801 -- used as a decorator
         return method
 
 
+class future(_Declared[P, T]):  # noqa: N801 -- used as a decorator
+    """Declare a method that returns a future at once, in both tempos; its function runs as it is."""
+
+    def __init__(self, function: Callable[Concatenate[Any, P], Promise[T]]) -> None:
+        begun: Any = function
+        super().__init__(begun)
+
+    @overload
+    def __get__(self, queue: Blocking, owner: type[Any]) -> Callable[P, concurrent.futures.Future[T]]: ...
+    @overload
+    def __get__(self, queue: Awaited, owner: type[Any]) -> Callable[P, asyncio.Future[T]]: ...
+    @overload
+    def __get__(
+        self, queue: None, owner: type[Blocking]
+    ) -> Callable[Concatenate[Blocking, P], concurrent.futures.Future[T]]: ...
+    @overload
+    def __get__(self, queue: None, owner: type[Awaited]) -> Callable[Concatenate[Awaited, P], asyncio.Future[T]]: ...
+    @overload
+    def __get__(self, queue: object, owner: type[Any]) -> Self: ...
+    def __get__(self, queue: Any, owner: type[Any]) -> Any:
+        """The method, whose result is a future of the object's tempo."""
+        return self._read_from(queue, owner)
+
+    @staticmethod
+    def _of_blocking(function: Callable[..., Any]) -> Callable[..., Any]:
+        def method(self: Blocking, /, *args: Any, **options: Any) -> Any:
+            return _operation(function, self, args, options)
+
+        return method
+
+    _of_awaited = _of_blocking
+
+
 class scope(_Declared[P, T]):  # noqa: N801 -- used as a decorator
     """Declare a method for `with`: the operation yields `Entered(value)` where the caller's block runs."""
 
@@ -169,8 +207,8 @@ class stream(_Declared[P, T]):  # noqa: N801 -- used as a decorator
     _of_awaited = _of_blocking
 
 
-def _operation(function: Callable[..., Op[T]], queue: Any, args: tuple[Any, ...], options: dict[str, Any]) -> Op[T]:
-    """The operation of a call."""
+def _operation(function: Callable[..., Any], queue: Any, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
+    """The operation, or the future, of a call."""
     try:
         return function(queue._base, *args, **options)  # noqa: SLF001 -- it is the queue's own verb
     except TypeError:

@@ -11,6 +11,7 @@
     ├── TaskNotCompleted                  a task that was waited for ended otherwise: see `mongoq.core.judging.ended`
     ├── DependencyError                   an atomic change was refused, and lists why: nothing was written
     ├── QueueClosed                       the queue was closed
+    ├── QueueFull                         there is no room for the task: it was not enqueued
     └── StorageError                      MongoDB did not carry out a command
         ├── StorageUnavailable            no reply: the same call may succeed later
         └── StorageRefused                the server refused: its cause must be removed first
@@ -38,6 +39,7 @@ __all__ = [
     "LeaseLost",
     "MongoqError",
     "QueueClosed",
+    "QueueFull",
     "Role",
     "StorageError",
     "StorageRefused",
@@ -201,6 +203,10 @@ class DependencyError(MongoqError):
 
 class QueueClosed(MongoqError):
     """The queue was closed; open another."""
+
+
+class QueueFull(MongoqError):
+    """There is no room for the task now, and it was not enqueued."""
 
 
 class StorageError(MongoqError):

@@ -63,7 +63,8 @@ class NewTask:
         self._check_values(checker)
         if not checker.faults:  # what the caller changes later changes nothing here
             object.__setattr__(self, "tags", copied(self.tags))
-            object.__setattr__(self, "payload", copied(self.payload))
+            if self.payload is not None:
+                object.__setattr__(self, "payload", copied(self.payload))
         for name, text in (("key", self.key), ("unique", self.unique)):
             if text is not None:
                 checker.text(name, text, 512)
@@ -73,8 +74,10 @@ class NewTask:
             checker.matching("name", self.name, STORED_NAME)
         checker.priority("priority", self.priority)
         self._check_times(checker)
-        policy = zip(POLICY_NAMES, _policy_of(self), strict=True)
-        given = {name: value for name, value in policy if value is not UNSET}
+        policy = _policy_of(self)
+        # Most tasks set none: `count` costs 0.1 µs, the dictionary 0.6.
+        set_ = () if policy.count(UNSET) == len(policy) else zip(POLICY_NAMES, policy, strict=True)
+        given = {name: value for name, value in set_ if value is not UNSET}
         object.__setattr__(self, "carried", self._checked_policy(checker, given) if given else given)
         checker.finish()
 
@@ -90,7 +93,8 @@ class NewTask:
         checker.finish()
 
     def _check_values(self, checker: Checker) -> None:
-        _check_tags(checker, self.tags, warn=self.name is None)
+        if self.tags or type(self.tags) is not dict:
+            _check_tags(checker, self.tags, warn=self.name is None)
         if self.payload is not None:
             checker.value("payload", self.payload)
 

@@ -1,7 +1,8 @@
 """`async`: many coroutines on one loop through one AsyncQueue: they enqueue, or wait for tasks that a worker runs.
 
 `async.new`: the limit is `insert_one` of the same documents, encoded beforehand, by as many coroutines through the same
-AsyncMongoClient, at majority; both take turns. `async.wait`: the longest time for which the loop did not come round
+AsyncMongoClient, at majority; both take turns. `async.gather`: the same calls of `new`; the limit is `new` of one
+thread of a blocking queue, one after the other. `async.wait`: the longest time for which the loop did not come round
 while every task that is waited for completes in another process; the limit is that of a loop which does nothing else.
 """
 
@@ -36,13 +37,15 @@ SETTLE: Final = 1.0
 
 
 def awaited(setting: Setting) -> list[Row]:
-    """Measure all three."""
+    """Measure them all."""
     produced = [asyncio.run(_new(setting, setting.count(5_000))) for _ in range(setting.rounds())]
+    alone = [_alone(setting, max(1, setting.count(5_000) // 10)) for _ in range(setting.rounds())]
     waited = [_wait(setting, setting.count(WAITERS)) for _ in range(setting.rounds())]
     ours, bare = zip(*produced, strict=True)
     stalls, idle, threads = zip(*waited, strict=True)
     return [
         Row("async.new", "tasks/s", ours, bare),
+        Row("async.gather", "tasks/s", ours, alone),
         Row("async.wait", "ms", stalls, idle),
         Row("async.wait.threads", "threads", threads),
         *overhead(setting),
@@ -65,6 +68,15 @@ async def _new(setting: Setting, count: int) -> tuple[float, float]:
                 took[0] += await _by_all(queue.new, tags[start : start + TURN])
                 took[1] += await _by_all(collection.insert_one, bodies[start : start + TURN])
     return count / took[0], count / took[1]
+
+
+def _alone(setting: Setting, count: int) -> float:
+    """Tasks/s of `new` in one thread."""
+    with setting.place() as place:
+        began = time.perf_counter()
+        for tags in filling.tags(count):
+            place.queue.new(tags)
+        return count / (time.perf_counter() - began)
 
 
 @asynccontextmanager

@@ -1,8 +1,8 @@
-"""`enqueue`: `new_many`, `new`, and `new` of 16 threads through `buffer`.
+"""`enqueue`: `new_many`, `new`, `submit` of one thread, and `new` of 64 threads through `buffer`.
 
-The limits are insert_many and insert_one of the same documents under the same indexes; for the buffer, `new` in
-one thread. `new` and insert_one take turns of a hundred: one after the other, what the machine did meanwhile made more
-of a difference (0.72 to 0.97) than they do.
+The limits are insert_many and insert_one of the same documents under the same indexes; for the buffer and `submit`,
+`new` in one thread. `new` and insert_one take turns of a hundred: one after the other, what the machine did meanwhile
+made more of a difference (0.72 to 0.97) than they do.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from benchmarks import filling, raw
 from benchmarks.report import Row, rounds
 from benchmarks.setting import Place, Setting
 
-THREADS = 16
+THREADS = 64
 TURN = 100
 
 
@@ -34,10 +34,11 @@ def enqueue(setting: Setting) -> list[Row]:
 
     many, bare_many = rounds(setting.rounds(), of(_many, tasks), of(_bare(raw.insert_many), tasks))
     one, bare_one = zip(*(_by_turns(setting, few) for _ in range(setting.rounds())), strict=True)
-    buffered, alone = rounds(setting.rounds(), of(_buffer, 10 * few), of(_one, few))
+    submitted, buffered, alone = rounds(setting.rounds(), of(_submit, tasks), of(_buffer, 10 * few), of(_one, few))
     return [
         Row("enqueue.many", "tasks/s", many, bare_many),
         Row("enqueue.one", "tasks/s", one, bare_one),
+        Row("enqueue.submit", "tasks/s", submitted, alone),
         Row("enqueue.buffer", "tasks/s", buffered, alone),
     ]
 
@@ -70,6 +71,16 @@ def _by_turns(setting: Setting, count: int) -> tuple[float, float]:
             took[0] += between - began
             took[1] += time.perf_counter() - between
     return count / took[0], count / took[1]
+
+
+def _submit(place: Place, count: int) -> float:
+    began = time.perf_counter()
+    for future in [place.queue.submit(tags) for tags in filling.tags(count)]:
+        future.result()
+    rate = count / (time.perf_counter() - began)
+    if place.queue.size() != count:
+        raise AssertionError("some that were submitted are lost")
+    return rate
 
 
 def _buffer(place: Place, count: int) -> float:

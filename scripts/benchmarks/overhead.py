@@ -101,7 +101,7 @@ def overhead(setting: Setting) -> list[Row]:
 
 
 def _made() -> Callable[[Any], Any]:
-    context = Ready(None).context
+    context = Ready(BlockingDriver(Connection(AtOnce()), FrozenClock())).context
 
     def make(tags: Any) -> Any:
         return enqueue.made(context, enqueue.draft(context, NewTask(tags)), None)

@@ -31,7 +31,7 @@ WITHOUT_LIMIT: Final = (
 PROCESSES: Final = {f"executors.processes{work}" for work in ("", ".1ms", ".noop")}
 SMOKES: Final[dict[str, tuple[str, set[str]]]] = {
     "drain": ("--tasks 1000", {"drain.delete", "drain.keep", "drain.plain"}),
-    "enqueue": ("--tasks 500", {"enqueue.many", "enqueue.one", "enqueue.buffer"}),
+    "enqueue": ("--tasks 500", {"enqueue.many", "enqueue.one", "enqueue.submit", "enqueue.buffer"}),
     "latency": ("--tasks 2", {"latency.p50", "latency.p99", "latency.8.p50"}),
     "idle": ("--seconds 0.5", {"idle.commands", "idle.cpu"}),
     "depth": ("--tasks 1000", {"depth.100000", "depth.1000000", "depth.beside"}),
@@ -43,7 +43,7 @@ SMOKES: Final[dict[str, tuple[str, set[str]]]] = {
     "modify": ("--tasks 20", {"modify.1", "modify.10", "modify.100"}),
     "async": (
         "--tasks 100",
-        {"async.new", "async.wait"} | {name for name in WITHOUT_LIMIT if name.startswith("async")},
+        {"async.new", "async.gather", "async.wait"} | {name for name in WITHOUT_LIMIT if name.startswith("async")},
     ),
 }
 

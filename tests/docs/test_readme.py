@@ -176,7 +176,7 @@ def test_a_document_as_printed_is_a_task(server: EmbeddedServer) -> None:
         assert queue.get("any string").state is TaskState.COMPLETED
 
 
-@pytest.mark.parametrize("containing, count", [("queue.load", 5_000), ("queue.buffer", 1_000)])
+@pytest.mark.parametrize("containing, count", [("queue.load", 5_000), ("queue.submit", 1_000), ("queue.buffer", 1_000)])
 def test_many_tasks_are_enqueued_as_printed(server: EmbeddedServer, containing: str, count: int) -> None:
     with Queue(server.uri, namespace=f"t-{secrets.token_hex(4)}") as queue:
         names: dict[str, Any] = {"queue": queue, "NewTask": NewTask, "ThreadPoolExecutor": ThreadPoolExecutor}

@@ -74,6 +74,7 @@ VERBS: dict[str, Callable[[AsyncQueue], Any]] = {
     "run": lambda queue: queue.run(lambda task: None),
     "start": lambda queue: queue.start(lambda task: None),
     "buffer": buffered,
+    "submit": lambda queue: queue.submit(),
 }
 
 

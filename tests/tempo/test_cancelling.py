@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from pymongo import MongoClient
 
-from mongoq import AsyncQueue, NewTask, Task, TaskState
+from mongoq import AsyncQueue, NewTask, StorageUnavailable, Task, TaskState
 from mongoq.storage.drivers.awaited.driver import AsyncDriver
 from proving.tempos import eventually
 
@@ -154,19 +154,33 @@ def test_a_verb_that_is_cancelled_anywhere_leaves_nothing_behind(
     serve(body, lease=60)
 
 
-def test_a_cancelled_leader_of_a_buffer_leaves_its_write_to_the_others(serve: Callable[..., None]) -> None:
+def test_a_call_that_is_cancelled_among_others_leaves_their_write_to_them(serve: Callable[..., None]) -> None:
     async def body(queue: AsyncQueue) -> None:
-        async with queue.buffer(max_delay=0.05) as buffer:
-            await asyncio.gather(*(buffer.new({"n": n}) for n in range(5)))
-            calls = [asyncio.ensure_future(buffer.new({"n": n})) for n in range(5)]
-            groups = buffer._base
-            while not groups._gathering._writing:
+        gathering = queue._base.gatherer._gathering
+        calls = [asyncio.ensure_future(queue.new({"n": n})) for n in range(5)]
+        while len(gathering._calls) < 4:
+            await asyncio.sleep(0)
+        calls[1].cancel()  # it waits yet
+        while gathering._calls:
+            await asyncio.sleep(0)
+        calls[2].cancel()  # it is on its way
+        ended = await asyncio.gather(*calls, return_exceptions=True)
+        assert [n for n, one in enumerate(ended) if isinstance(one, asyncio.CancelledError)] == [1, 2]
+        assert [one.tags for one in ended if isinstance(one, Task)] == [{"n": n} for n in (0, 3, 4)]
+        assert [task.tags["n"] for task in await queue.tasks()] == [0, 2, 3, 4]
+
+
+def test_a_writer_that_is_cancelled_tells_all_that_it_was_to_write(serve: Callable[..., None]) -> None:
+    async def body(queue: AsyncQueue) -> None:
+        for turns in (0, 1, 3):  # before it begins, and later
+            calls = [queue.submit({"n": n}) for n in range(300)]
+            (writer,) = queue._base.driver._beside
+            for _ in range(turns):
                 await asyncio.sleep(0)
-            calls[0].cancel()
-            gone, *others = await asyncio.gather(*calls, return_exceptions=True)
-        assert isinstance(gone, asyncio.CancelledError)
-        assert [one.tags for one in others if isinstance(one, Task)] == [{"n": n} for n in range(1, 5)]
-        assert await queue.size() == 10
+            writer.cancel()
+            ended = await asyncio.gather(*calls, return_exceptions=True)
+            assert {type(one) for one in ended} == {StorageUnavailable}
+        assert (await queue.new({"n": -1})).tags == {"n": -1}
 
     serve(body)
 

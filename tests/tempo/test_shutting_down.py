@@ -68,6 +68,7 @@ def test_a_shutdown_finishes_what_is_ready_and_refuses_what_is_new(
     until(lambda: base.shutting_down)
     enqueues: list[Callable[[], Any]] = [
         queue.new,
+        queue.submit,
         lambda: queue.new_many([{}]),
         lambda: queue.load([{}]),
         lambda: queue.modify(insert=[NewTask()]),

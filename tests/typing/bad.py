@@ -35,6 +35,7 @@ def blocking(queue: Queue, task: Task, session: ClientSession, awaited: AsyncCli
         kept.chek()  # error: attribute
     with queue.transaction(task, sesion=session):  # error: option
         pass
+    queue.submit({"user": 42}, priorty=5)  # error: option
     with queue.buffer() as buffer:
         buffer.new({"user": 42}, session=session)  # error: option
     for one in queue.claims("pages"):

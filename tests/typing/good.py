@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import concurrent.futures
 from datetime import UTC, datetime, timedelta
 from typing import Any, assert_type
 
@@ -57,6 +59,7 @@ def produce(queue: Queue, session: ClientSession) -> None:
     assert_type(queue.new({"user": 42}, run_at=datetime.now(UTC), session=session), Task)
     assert_type(queue.new_many([{"user": 42}, NewTask({"user": 43})], on_conflict="skip", session=session), list[Task])
     assert_type(queue.load({"user": n} for n in range(3)), int)
+    assert_type(queue.submit({"user": 42}, unique="42"), concurrent.futures.Future[Task])
     with queue.buffer(max_delay=0.01) as buffer:
         assert_type(buffer, Buffer)
         assert_type(buffer.new({"user": 42}, unique="42"), Task)
@@ -139,6 +142,8 @@ async def produce_awaited(queue: AsyncQueue, session: AsyncClientSession) -> Non
     assert_type(await queue.new({"user": 42}, run_at=datetime.now(UTC), session=session), Task)
     assert_type(await queue.new_many([{"user": 42}, NewTask({"user": 43})], session=session), list[Task])
     assert_type(await queue.load({"user": n} for n in range(3)), int)
+    assert_type(queue.submit({"user": 42}, unique="42"), asyncio.Future[Task])
+    assert_type(await queue.submit(), Task)
     async with queue.buffer(max_delay=0.01) as buffer:
         assert_type(buffer, AsyncBuffer)
         assert_type(await buffer.new({"user": 42}, unique="42"), Task)

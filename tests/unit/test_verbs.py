@@ -20,6 +20,7 @@ FUNCTIONS = ("task", "include")
 SHARED = [name for name in vars(Queue) if not name.startswith("_") and name not in (*OWN, *FUNCTIONS)]
 SCOPES = ["buffer", "keepalive", "transaction"]
 STREAMS = ["claims"]
+FUTURES = ["submit"]
 
 
 @pytest.fixture
@@ -46,7 +47,7 @@ def test_a_verb_has_the_same_signature_and_words_in_both_tempos(name: str) -> No
 @pytest.mark.parametrize("name", [*SHARED, *OWN])
 def test_a_verb_is_a_coroutine_function_where_it_is_awaited_and_there_alone(name: str) -> None:
     assert not inspect.iscoroutinefunction(getattr(Queue, name))
-    assert inspect.iscoroutinefunction(getattr(AsyncQueue, name)) is (name not in [*SCOPES, *STREAMS])
+    assert inspect.iscoroutinefunction(getattr(AsyncQueue, name)) is (name not in [*SCOPES, *STREAMS, *FUTURES])
     assert not inspect.isgeneratorfunction(getattr(Queue, name))
 
 

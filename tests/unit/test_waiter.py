@@ -10,7 +10,7 @@ import pytest
 
 from mongoq.core.host.waiter import Waiter
 from mongoq.storage.drivers.awaited.awaiting import called, wait
-from mongoq.storage.drivers.blocking import _wait as wait_in_a_thread
+from mongoq.storage.drivers.waiting import wait as wait_in_a_thread
 
 
 def test_a_notification_before_the_wait_is_not_lost() -> None:

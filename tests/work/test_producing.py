@@ -1,4 +1,4 @@
-"""`new_many`, `load` and `buffer` against a server."""
+"""`new_many`, `load`, `submit` and `buffer` against a server."""
 
 from __future__ import annotations
 
@@ -55,8 +55,9 @@ def buffered(queue: Queue) -> None:
         lambda queue: queue.new_many([{}], delay=60),
         lambda queue: queue.load([{}], delay=60),
         buffered,
+        lambda queue: queue.submit({}, delay=60).result(20),
     ],
-    ids=["new", "new_many", "load", "buffer"],
+    ids=["new", "new_many", "load", "buffer", "submit"],
 )
 def test_the_first_enqueue_goes_by_the_server_s_clock(queue: Queue, enqueue: Callable[[Queue], object]) -> None:
     clock: Any = queue._base.context.clock
@@ -263,4 +264,59 @@ def test_a_worker_of_the_same_queue_hears_of_what_is_buffered(queue: Queue, even
     with queue.buffer() as buffer:
         key = buffer.new({"n": 7}).key
         events.wait("tasks.finished")
+    assert queue.get(key).result == 7
+
+
+def test_submitted_tasks_are_all_there_in_their_order_with_few_writes(server: EmbeddedServer, queue: Queue) -> None:
+    inserts = Inserts()
+    with MongoClient[Any](server.uri, event_listeners=[inserts]) as client:
+        producer = Queue(client.get_database("mongoq"), namespace=queue.namespace)
+        futures = [producer.submit({"n": number}, priority=1) for number in range(2_000)]
+        made = [future.result(20) for future in futures]
+    assert [task.tags["n"] for task in made] == list(range(2_000))
+    assert [task.key for task in made] == [task.key for task in queue.tasks(limit=None)]
+    assert made[7].run_at == queue.get(made[7].key).run_at
+    assert inserts.count < 200
+
+
+def test_a_submitted_task_has_an_error_of_its_own(queue: Queue) -> None:
+    queue.submit({"n": 0})  # the others come while it is written
+    first, taken, skipped, other = (
+        queue.submit({"n": 1}, key="a"),
+        queue.submit({"n": 2}, key="a"),
+        queue.submit({"n": 3}, key="a", on_conflict="skip"),
+        queue.submit({"n": 4}, unique="u"),
+    )
+    with pytest.raises(InvalidTask, match="priority"):
+        queue.submit(priority="high")  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="did you mean 'priority'"):
+        queue.submit(prioritty=1)  # type: ignore[call-arg]
+    assert isinstance(taken.exception(20), DuplicateTask)
+    assert skipped.result(20).tags == first.result(20).tags == {"n": 1}
+    assert other.result(20).unique == "u"
+    assert isinstance(queue.submit(unique="u").exception(20), DuplicateTask)
+    assert numbers(queue) == [0, 1, 4]
+
+
+def test_the_end_of_a_queue_waits_for_what_was_submitted(server: EmbeddedServer, queue: Queue) -> None:
+    with Queue(server.uri, namespace=queue.namespace) as producer:
+        futures = [producer.submit({"n": number}) for number in range(1_500)]
+    assert all(future.done() for future in futures)
+    assert numbers(queue) == list(range(1_500))
+    with pytest.raises(QueueClosed):
+        producer.submit()
+
+
+def test_the_end_of_a_process_waits_for_what_was_submitted(server: EmbeddedServer, queue: Queue) -> None:
+    code = "import sys; from mongoq import Queue; q = Queue(sys.argv[1], namespace=sys.argv[2])\n"
+    code += "for n in range(1_500): q.submit({'n': n})"
+    subprocess.run([sys.executable, "-c", code, server.uri, queue.namespace], check=True, timeout=60)
+    assert numbers(queue) == list(range(1_500))
+
+
+def test_a_worker_of_the_same_queue_hears_of_what_is_submitted(queue: Queue, events: Any) -> None:
+    queue.start(lambda task: task.tags["n"])
+    events.wait("wakeups.watching")
+    key = queue.submit({"n": 7}).result(20).key
+    events.wait("tasks.finished")
     assert queue.get(key).result == 7

@@ -20,6 +20,8 @@ from mongoq.storage.commands import Document
 from mongoq.storage.documents import fields
 from mongoq.storage.documents.codec import CODEC
 
+_READY: Final = TaskState.READY.value
+_SCHEDULED: Final = TaskState.SCHEDULED.value
 _SUSPECT: Final = re.compile(rb"\x05[^\0]*\0.{4}[\x02\x04]", re.DOTALL)
 """What every element looks like that can be encoded and not decoded: UUIDs and old binaries, of a wrong length."""
 
@@ -70,7 +72,7 @@ def size_of(document: Document) -> int:
 def _encoded(field: str, document: Document, most: int) -> bytes:
     try:
         data = bson.encode(document, codec_options=CODEC)
-        if _SUSPECT.search(data):
+        if b"\x05" in data and _SUSPECT.search(data):
             bson.decode(data, CODEC)
     except Exception as error:  # a value's own methods may raise anything
         raise InvalidTask([Fault(field, shortened(str(error)), "a value that BSON can carry")]) from error
@@ -108,7 +110,7 @@ def model_document(
     due = run_at is now or run_at <= (earliest or now)
     document: Document = {
         fields.QUEUE: new.queue,
-        fields.STATE: TaskState.READY.value if due else TaskState.SCHEDULED.value,
+        fields.STATE: _READY if due else _SCHEDULED,
         fields.PRIORITY: new.priority,
         fields.RUN_AT: run_at,
         fields.CREATED_AT: now,

@@ -17,7 +17,6 @@ from pymongo.client_session import ClientSession
 from mongoq.core.clock import Clock
 from mongoq.core.errors import MongoqError, Unsupported
 from mongoq.core.events import Telemetry
-from mongoq.core.host.waiter import Waiter
 from mongoq.storage.commands import Command, Op
 from mongoq.storage.control import Apart, Call, Entered, Join, Leave, Loop, Next, Pause, Start, Unwatch, Wait, Watch
 from mongoq.storage.drivers.authentication import Authentication, pools_of
@@ -35,7 +34,6 @@ from mongoq.storage.drivers.errors import RAISED, translated
 from mongoq.storage.drivers.handles import Handles
 from mongoq.storage.drivers.sessions import BOUND, TRANSACTION, joined_session, unbound
 from mongoq.storage.drivers.steps import (
-    ROLLED_BACK_IN,
     Begin,
     CommitOnce,
     EndSession,
@@ -47,6 +45,7 @@ from mongoq.storage.drivers.steps import (
     Steps,
     told,
 )
+from mongoq.storage.drivers.waiting import ended, roll_back, started, wait
 
 T = TypeVar("T")
 
@@ -70,6 +69,9 @@ class Scope(contextlib.AbstractContextManager[Any]):
 
 class BlockingDriver:
     """Runs operations on one connection."""
+
+    AWAITED = False
+    """Whether its operations are awaited."""
 
     def __init__(self, connection: Connection, clock: Clock, telemetry: Telemetry | None = None) -> None:
         self.connection: Final = connection
@@ -107,6 +109,22 @@ class BlockingDriver:
             with contextlib.suppress(Left):
                 self.advance(steps, None, Left())
             raise
+
+    def promise(self) -> concurrent.futures.Future[Any]:
+        """A future to be resolved by an operation that runs beside others."""
+        return concurrent.futures.Future()
+
+    def beside(self, op: Op[None], ended: Callable[[], None]) -> None:
+        """Run `op` while the caller goes on, in a thread that the end of the process waits for; then call `ended`."""
+
+        def work() -> None:
+            try:
+                self.run(op)
+            finally:
+                ended()
+
+        context = contextvars.Context()
+        threading.Thread(target=context.run, args=(work,), name="mongoq-writer", daemon=False).start()
 
     def joined(self, given: Any) -> ClientSession | None:
         """The session whose transaction a call takes part in; None where there is none."""
@@ -152,13 +170,13 @@ class BlockingDriver:
             case Pause(seconds):
                 return time.sleep(seconds)
             case Wait(waiter, seconds):
-                return _wait(waiter, seconds)
+                return wait(waiter, seconds)
             case Apart(op):
                 return contextvars.Context().run(self.run, op)
             case Start(op):
-                return _started(lambda: self.run(op))
+                return started(lambda: self.run(op))
             case Join(handle, seconds):
-                return handle.result() if _ended(handle, seconds) else Join.PENDING
+                return handle.result() if ended(handle, seconds) else Join.PENDING
             case Leave():
                 return None  # its thread ends with its command
             case Call(function):
@@ -173,7 +191,7 @@ class BlockingDriver:
                 return own.commit_transaction()
             case RollBack(own):
                 # An empty context: the server is to hear of it also where the caller's own time limit has passed.
-                return contextvars.Context().run(_roll_back, own)
+                return contextvars.Context().run(roll_back, own)
             case EndSession(own):
                 return own.end_session()
             case Watch(name, pipeline, await_seconds):
@@ -197,39 +215,3 @@ class BlockingDriver:
                 return result.to_list()
             except BSONError:
                 return decoded_rows(command, call_undecoded(self._handles, command, session).to_list())
-
-
-def _roll_back(session: ClientSession) -> None:
-    """End a transaction in progress without a trace."""
-    if session.in_transaction:
-        with pymongo.timeout(ROLLED_BACK_IN):
-            session.abort_transaction()
-
-
-def _wait(waiter: Waiter, seconds: float | None) -> bool:
-    event = threading.Event()
-    waiter.attach(event.set)
-    try:
-        event.wait(seconds)
-    finally:
-        waiter.attach(None)
-    return waiter.notified
-
-
-def _ended(handle: concurrent.futures.Future[Any], seconds: float | None) -> bool:
-    return seconds is None or bool(concurrent.futures.wait([handle], seconds).done)
-
-
-def _started(function: Callable[[], T]) -> concurrent.futures.Future[T]:
-    """Call `function` in a thread of its own, in the caller's context: it may hold a time limit of the driver's."""
-    future: concurrent.futures.Future[T] = concurrent.futures.Future()
-
-    def work() -> None:
-        try:
-            future.set_result(function())
-        except BaseException as error:  # noqa: BLE001 -- it is raised by who joins
-            future.set_exception(error)
-
-    context = contextvars.copy_context()
-    threading.Thread(target=context.run, args=(work,), name="mongoq-beside", daemon=True).start()
-    return future

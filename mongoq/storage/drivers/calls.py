@@ -40,12 +40,25 @@ from mongoq.storage.drivers.call_options import as_model, hint_of, options_of_fi
 from mongoq.storage.drivers.decoding import decoded
 from mongoq.storage.drivers.handles import Handles
 
+try:
+    from pymongo._csot import get_timeout as _limit_of
+except ImportError:  # a driver that keeps it elsewhere: its limits are then those of a group's writer
+
+    def _limit_of() -> float | None:
+        return None
+
+
 Own = dict[str, Any]
 """The session of a call, where it has one."""
 ROWS: Final = (Find, Aggregate)
 """The commands whose calls return a cursor."""
 
 _UNLIMITED: Final = contextlib.nullcontext()
+
+
+def limited() -> bool:
+    """Whether a time limit of the caller's, by `pymongo.timeout`, is in force."""
+    return _limit_of() is not None
 
 
 def time_limit(limit: timedelta | None) -> contextlib.AbstractContextManager[Any]:

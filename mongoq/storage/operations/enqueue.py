@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple
 
 from mongoq.core.clock import elapsed
@@ -49,10 +49,10 @@ Others = Mapping[int, Document | MongoqError]
 """Results of the drafts that were not enqueued, by place: the existing task, or an error."""
 
 
-def draft(context: Context, task: NewTask) -> Draft:
-    """Draft a task just made, to be enqueued now; raises InvalidTask when it is too large or BSON cannot carry it."""
-    now = context.clock.now()
-    model, key = _model(context, task, now), task.key or context.new_key(now)
+def draft(context: Context, task: NewTask, *, key: str | None = None, ago: float = 0) -> Draft:
+    """Draft a task that was made so many seconds ago; InvalidTask when it is too large or BSON cannot carry it."""
+    now = context.clock.now() if not ago else whole_milliseconds(context.clock.now() - timedelta(seconds=ago))
+    model, key = _model(context, task, now), key or task.key or context.new_key(now)
     document = encoding.new_document(model, key, task.tags)
     return Draft(task, model, key, task.tags, encoding.encoded(document, context.options.max_task_bytes))
 
@@ -245,5 +245,6 @@ def _model(context: Context, task: NewTask, now: datetime) -> Document:
     if expires_at is None and context.options.max_age is not None:
         expires_at = whole_milliseconds(now + context.options.max_age)
     carried = {**context.options.carried, **task.carried} if task.carried else context.options.carried
-    clock = context.clock
-    return encoding.model_document(task, now, carried, expires_at, earliest=clock.earliest(), latest=clock.latest())
+    due = task.run_at is None and task.delay is None  # whatever the server's time may be, which takes 2 µs to ask
+    bounds = {} if due else {"earliest": context.clock.earliest(), "latest": context.clock.latest()}
+    return encoding.model_document(task, now, carried, expires_at, **bounds)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
-from collections.abc import AsyncGenerator, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from typing import Any, Final, TypeVar
 
 from bson.errors import BSONError
@@ -70,6 +70,7 @@ class AsyncScope(contextlib.AbstractAsyncContextManager[Any]):
 class AsyncDriver:
     """Runs operations on one connection, on the event loop of who awaits them."""
 
+    AWAITED = True
     SESSION: type[Any] = AsyncClientSession
     OWNER = "AsyncMongoClient"
     BOUND = BOUND_ASYNC
@@ -112,6 +113,14 @@ class AsyncDriver:
                     await self.advance(steps, None, Left())
             raise
 
+    def promise(self) -> asyncio.Future[Any]:
+        """A future of the running loop, to be resolved by an operation that runs beside others."""
+        return self._bound().create_future()
+
+    def beside(self, op: Op[None], ended: Callable[[], None]) -> None:
+        """Run `op` while the caller goes on; then call `ended`, also where it was cancelled before it began."""
+        self._start(self.run(op), contextvars.Context()).add_done_callback(lambda _: ended())
+
     def joined(self, given: Any) -> Any:
         """The session whose transaction a call takes part in; None where there is none."""
         bound = self.BOUND.get()
@@ -122,8 +131,7 @@ class AsyncDriver:
 
     async def advance(self, steps: Steps[Any], reply: Any = None, error: BaseException | None = None) -> Any:
         """Go on with what came of the last step, to an `Entered`, which is returned, or to the operation's result."""
-        if (loop := asyncio.get_running_loop()) is not self._loop:
-            self._bind(loop)
+        self._bound()
         try:
             while True:
                 asked, session = steps.send(reply) if error is None else steps.throw(error)
@@ -137,11 +145,14 @@ class AsyncDriver:
         except StopIteration as done:
             return done.value
 
-    def _bind(self, loop: asyncio.AbstractEventLoop) -> None:
-        if self._loop is not None:
+    def _bound(self) -> asyncio.AbstractEventLoop:
+        """The running loop, which is the only one this driver is used on."""
+        loop = asyncio.get_running_loop()
+        if self._loop is not None and self._loop is not loop:
             why, allowed = "a second event loop", "the one it was first used on: open an AsyncQueue for each loop"
             raise ConfigurationError([Fault("AsyncQueue", why, allowed)])
         self._loop = loop
+        return loop
 
     async def _answer(self, asked: Command | Inner, session: Any) -> Any:
         task = asyncio.current_task()
