@@ -175,6 +175,7 @@ class Queue(_Common, Blocking):
     # Looking
     get = looking.get
     tasks = looking.tasks
+    scan = looking.scan
     count = looking.count
     size = looking.size
     empty = looking.empty
@@ -323,6 +324,7 @@ class AsyncQueue(_Common, Awaited):
     # Looking
     get = looking.get
     tasks = looking.tasks
+    scan = looking.scan
     count = looking.count
     size = looking.size
     empty = looking.empty

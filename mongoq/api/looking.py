@@ -8,14 +8,14 @@ from datetime import datetime
 from typing import Any, Final
 
 from mongoq.api.base import Base, matching
-from mongoq.api.verb import verb
+from mongoq.api.verb import stream, verb
 from mongoq.core.clock import elapsed
 from mongoq.core.judging.ended import error_of
 from mongoq.core.lifecycle import LIVE, TaskState
 from mongoq.core.requests import checked_claimant, checked_key, checked_names, checked_seconds, checked_selection
 from mongoq.core.stats import QueueStats, WorkerInfo
 from mongoq.core.task import Task
-from mongoq.core.validation import Duration
+from mongoq.core.validation import UNSET, Duration, Unset
 from mongoq.storage.commands import Op
 from mongoq.storage.control import Pause
 from mongoq.storage.documents import fields, filters
@@ -50,13 +50,36 @@ def tasks(
     `where` asks for tags as in `run`; `claimant` for what is held under this name, `mine` for what is held
     under the name of this object, with the proofs of their claims: what was claimed under the same name before
     a restart can so be gone on with. `payload=False` leaves payloads out. Without a queue, keys or a claimant it
-    reads the whole collection.
+    reads the whole collection. `scan` gives any number one by one.
     """
     holder = checked_claimant(claimant, base.claimant, mine=mine)
     chosen = checked_selection(queue=queue, state=state, keys=keys, where=where, claimant=holder, limit=limit)
     hidden = [*(() if mine else fields.PROOFS), *(() if payload else (fields.PAYLOAD,))]
     found = queries.tasks(base.context, matching(chosen), claimant=holder, limit=limit or 0, hidden=hidden)
     return (yield from base.read(found))
+
+
+@stream
+def scan(
+    base: Base,
+    *,
+    queue: str | None = None,
+    state: TaskState | str | None = None,
+    where: Mapping[str, Any] | None = None,
+    payload: bool = True,
+    after: str | Unset = UNSET,
+    limit: int | None = None,
+) -> Op[Task]:
+    """All tasks that match, one by one, ordered by key: `for task in queue.scan(state="failed"):`.
+
+    It reads a page when the loop asks for its first task, so any number takes the memory of one page: at most 1,000
+    tasks and 16 MiB. Each page is read when it is needed: a task that changes meanwhile is shown as it is then.
+    `after` goes on behind the task with this key.
+    """
+    chosen = matching(checked_selection(queue=queue, state=state, where=where, limit=limit))
+    hidden = [*fields.PROOFS, *(() if payload else (fields.PAYLOAD,))]
+    last = after if after is UNSET else checked_key(after)
+    return (yield from base.read(queries.scan(base.context, chosen, last, limit=limit, hidden=hidden)))
 
 
 @verb

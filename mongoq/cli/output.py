@@ -6,11 +6,12 @@ On a terminal rich draws the tables. Elsewhere they are plain columns of any wid
 from __future__ import annotations
 
 import base64
+import itertools
 import json
 import math
 import sys
 import unicodedata
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, fields, replace
 from datetime import date, datetime, timedelta
@@ -20,6 +21,9 @@ from mongoq import QueueStats, Task, TaskError, WorkerInfo
 
 UNSAFE: Final = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 """Categories of control characters, invisible formatting, lone surrogates and line separators."""
+FIRST_PAGE: Final = 100
+PAGE: Final = 1_000
+"""How many rows a table that comes row by row shows at a time."""
 KEPT_TO_ITSELF: Final = frozenset({"attempt", "token"})
 """Fields of a task that are never printed: its live attempt, and the token of its claim."""
 
@@ -51,6 +55,14 @@ def say(text: str = "") -> None:
 def print_json(value: object) -> None:
     """Print one JSON document in one line of ASCII, so that control characters are escaped."""
     say(json.dumps(jsonable(value), allow_nan=False))
+
+
+def print_json_list(values: Iterable[object]) -> None:
+    """Print a list as `print_json` does, each value as soon as it is there."""
+    sys.stdout.write("[")
+    for place, value in enumerate(values):
+        sys.stdout.write((", " if place else "") + json.dumps(jsonable(value), allow_nan=False))
+    say("]")
 
 
 def jsonable(value: Any) -> Any:
@@ -116,13 +128,21 @@ class Sheet:
         rows = [[row[place] for place in kept] for row in self.rows]
         return replace(self, columns=[self.columns[place] for place in kept], rows=rows, sparse=False)
 
-    def plain(self) -> Iterator[str]:
-        """Yield its lines, with columns as wide as their widest cells."""
+    def plain(self, widths: list[int] | None = None) -> Iterator[str]:
+        """Yield its lines, with columns as wide as their widest cells.
+
+        `widths` are those of the page before, where the table goes on: they grow, and no names of columns come.
+        """
         if not self.rows:
             yield f"({self.empty})"
             return
-        texts = [[name.upper() for name in self.columns], *([clean(cell) for cell in row] for row in self.rows)]
-        widths = [max(map(cells, column)) for column in zip(*texts, strict=True)]
+        texts = [[clean(cell) for cell in row] for row in self.rows]
+        widths = [] if widths is None else widths
+        if not widths:
+            texts.insert(0, [name.upper() for name in self.columns])
+            widths += [0] * len(self.columns)
+        columns = zip(*texts, strict=True)
+        widths[:] = [max(width, *map(cells, column)) for width, column in zip(widths, columns, strict=True)]
         rights = self.right()  # once: it reads all rows
         for row in texts:
             line = [
@@ -157,6 +177,27 @@ def show(sheets: Sequence[Sheet]) -> None:
             if len(sheets) > 1:
                 sys.stdout.write("\n")
         sys.stdout.flush()
+
+
+def show_rows(sheet: Sheet, rows: Iterable[Sequence[object]]) -> int:
+    """Print a table whose rows come one by one, and return their number.
+
+    The first page is shown when its rows are there; columns get wider where a later page needs it.
+    """
+    count = 0
+    widths: list[int] = []
+    rows = iter(rows)
+    while page := list(itertools.islice(rows, PAGE if count else FIRST_PAGE)):
+        part = replace(sheet, rows=page, title="" if count else sheet.title)
+        if sys.stdout.isatty():
+            show([part])
+        else:
+            sys.stdout.writelines(f"{line}\n" for line in part.plain(widths))
+            sys.stdout.flush()
+        count += len(page)
+    if not count:
+        show([sheet])
+    return count
 
 
 @contextmanager

@@ -11,8 +11,19 @@ import typer
 
 from mongoq import Task, TaskError, TaskState
 from mongoq.cli.options import AsJson, place, refuse, span_option, tags
-from mongoq.cli.output import KEPT_TO_ITSELF, Sheet, clean, in_words, note, pairs, print_json, say, span
-from mongoq.cli.output import show as show_sheets
+from mongoq.cli.output import (
+    KEPT_TO_ITSELF,
+    Sheet,
+    clean,
+    in_words,
+    note,
+    pairs,
+    print_json,
+    print_json_list,
+    say,
+    show_rows,
+    span,
+)
 
 
 def new(
@@ -72,21 +83,21 @@ def ls(
     """List tasks by key; generated keys sort from the oldest to the newest. --json prints a list."""
     wanted = tags(where or [])
     with place(context).open(reading=True) as line:
-        found = line.tasks(queue=queue, state=state, where=wanted or None, limit=limit, payload=as_json)
-    if as_json:
-        print_json(found)
-        return
-    columns = ("key", "queue", "state", "priority", "age", "attempt", "error", "tags")
-    rows = [
-        (
-            task.key, task.queue, task.state, task.priority, span(task.age), task.attempts,
-            task.last_error.type if task.last_error else "-", pairs(task.tags),
-        )
-        for task in found
-    ]  # fmt: skip
-    show_sheets([Sheet("tasks", columns, rows, empty="no such tasks")])
-    if len(found) == limit:
-        note(f"these are the first {limit}; --limit shows more")
+        found = line.scan(queue=queue, state=state, where=wanted or None, limit=limit, payload=as_json)
+        if as_json:
+            print_json_list(found)
+            return
+        columns = ("key", "queue", "state", "priority", "age", "attempt", "error", "tags")
+        count = show_rows(Sheet("tasks", columns, [], empty="no such tasks"), map(_listed, found))
+    if count == limit:
+        note(f"these are the first {limit:,}; --limit shows more")
+
+
+def _listed(task: Task) -> tuple[object, ...]:
+    return (
+        task.key, task.queue, task.state, task.priority, span(task.age), task.attempts,
+        task.last_error.type if task.last_error else "-", pairs(task.tags),
+    )  # fmt: skip
 
 
 def show(

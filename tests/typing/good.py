@@ -101,6 +101,8 @@ def change(queue: Queue, task: Task, session: ClientSession) -> None:
 def look(queue: Queue, task: Task) -> None:
     assert_type(queue.get("key"), Task)
     assert_type(queue.tasks(state=TaskState.FAILED, limit=None), list[Task])
+    for one in queue.scan(state="failed", after="key"):
+        assert_type(one, Task)
     assert_type(queue.count(state="failed"), int)
     assert_type(queue.size(), int)
     assert_type(queue.empty(prefix="mail"), bool)
@@ -185,6 +187,8 @@ async def change_awaited(queue: AsyncQueue, task: Task, session: AsyncClientSess
 async def look_awaited(queue: AsyncQueue, task: Task) -> None:
     assert_type(await queue.get("key"), Task)
     assert_type(await queue.tasks(state=TaskState.FAILED, limit=None), list[Task])
+    async for one in queue.scan(state="failed", after="key"):
+        assert_type(one, Task)
     assert_type(await queue.count(state="failed"), int)
     assert_type(await queue.size(), int)
     assert_type(await queue.empty(prefix="mail"), bool)

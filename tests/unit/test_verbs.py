@@ -19,7 +19,7 @@ FUNCTIONS = ("task", "include")
 """What is no verb: it makes task functions, and awaits nothing."""
 SHARED = [name for name in vars(Queue) if not name.startswith("_") and name not in (*OWN, *FUNCTIONS)]
 SCOPES = ["buffer", "keepalive", "transaction"]
-STREAMS = ["claims"]
+STREAMS = ["claims", "scan"]
 FUTURES = ["submit"]
 
 

@@ -5,6 +5,7 @@ Counts are answered by the partial indexes alone, without reading documents.
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -14,15 +15,18 @@ from mongoq.core.errors import TaskNotFound, Unsupported
 from mongoq.core.lifecycle import FINISHED, LIVE, TaskState
 from mongoq.core.stats import QueueStats
 from mongoq.core.task import Task
-from mongoq.core.validation import shortened
+from mongoq.core.validation import UNSET, shortened
 from mongoq.storage.commands import Aggregate, Count, Document, Filter, Find, Op, find, find_one
 from mongoq.storage.context import Context
-from mongoq.storage.control import Transact
-from mongoq.storage.documents import decoding, fields, filters, indexes
+from mongoq.storage.control import Entered, Transact
+from mongoq.storage.documents import decoding, fields, filters, indexes, key_order
 from mongoq.storage.operations.long_work.patience import How, patiently
 
 T = TypeVar("T")
 
+FIRST_PAGE: Final = 100
+PAGE: Final = 1_000
+"""The most tasks that a scan reads at a time."""
 _INDEX_OF: Final[Mapping[tuple[TaskState, ...], str]] = {
     (TaskState.READY,): indexes.CLAIM,
     (TaskState.SCHEDULED,): indexes.DUE,
@@ -55,8 +59,28 @@ def tasks(
         context.tasks, chosen, without=hidden, sort=[(fields.KEY, 1)], hint=hint, most=limit, majority=True
     )  # fmt: skip
     found: list[Document] = yield from patiently(read)
-    now = context.clock.now()
-    return [task for document in found if (task := decoding.task_shown(document, context.namespace, now))]
+    return _shown(context, found)
+
+
+def scan(context: Context, chosen: Filter, after: Any, *, limit: int | None, hidden: Sequence[str]) -> Op[Task]:
+    """Enter with the matching tasks after this key (UNSET: with all), one by one, by pages.
+
+    One batch brings a page, so it has at most 16 MiB and may be short: an empty one is the last.
+    """
+    left, size = math.inf if limit is None else limit, FIRST_PAGE
+    while left > 0:
+        where = chosen if after is UNSET else {"$and": [chosen, key_order.after(after)]}
+        sort, most = [(fields.KEY, 1)], int(min(size, left))
+        read = Find(context.tasks, where, without=hidden, sort=sort, limit=most, majority=True)
+        found: list[Document] = yield from patiently(read)
+        if not found:
+            break
+        after, size = found[-1][fields.KEY], PAGE
+        for task in _shown(context, found):
+            left -= 1
+            yield Entered(task)
+    over: Any = None  # the declared type is that of the values it enters with
+    return over  # type: ignore[no-any-return]
 
 
 def by_key_or_unique(
@@ -185,6 +209,11 @@ def _at_once(body: Callable[[How], Op[T]]) -> Op[T]:
 
     result: T = yield from patiently(read)
     return result
+
+
+def _shown(context: Context, found: Sequence[Document]) -> list[Task]:
+    now = context.clock.now()
+    return [task for document in found if (task := decoding.task_shown(document, context.namespace, now))]
 
 
 def _grouped(context: Context, where: Filter, index: str, *, attempts: bool) -> Op[list[Document]]:
