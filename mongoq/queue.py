@@ -17,6 +17,7 @@ from mongoq.core.validation import UNSET, Duration, Unset, suggesting
 from mongoq.functions.binding import bind, registry_of
 from mongoq.functions.decorator import AsyncTaskDecorator, TaskDecorator
 from mongoq.functions.tasks import AsyncTasks, Tasks
+from mongoq.hooks.attached import Listening
 from mongoq.storage.drivers.connection import AsyncTarget, Target
 
 __all__ = ["AsyncQueue", "Queue"]
@@ -43,8 +44,13 @@ class _Common:
         return self._base.claimant
 
     @property
+    def on(self) -> Listening:
+        """Call listeners for events: `queue.on(AttemptFailed, listener)`, or `@queue.on(AttemptFailed)`."""
+        return self._base.hooks.on
+
+    @property
     def telemetry(self) -> Telemetry:
-        """The events of this object's workers: `queue.telemetry.subscribe(listener)`."""
+        """What this object's workers do, told in their own threads: for tests and tools; an application uses `on`."""
         return self._base.telemetry
 
     def _include(self, tasks: Iterable[Tasks | AsyncTasks | _Common]) -> None:

@@ -20,6 +20,7 @@ from mongoq.core.options import checked_options
 from mongoq.core.requests import TaskFilter
 from mongoq.core.validation import Duration
 from mongoq.functions.registry import Registry
+from mongoq.hooks.attached import Hooks
 from mongoq.storage.commands import Filter, Op
 from mongoq.storage.context import Context
 from mongoq.storage.control import Call, Measure, Within
@@ -64,6 +65,7 @@ class Base:
         self.functions = Registry()
         """The task functions of this queue."""
         self.gatherer = Gatherer(self)
+        self.hooks = Hooks(telemetry)
         self._open_engine = open_engine
         self._engine: BlockingDriver | None = None
         self._hand: ByHand | None = None
@@ -225,15 +227,9 @@ def opened(
 ) -> Base:
     """The inside of a new queue object; ConfigurationError lists all that is wrong with its options."""
     options = checked_options(
-        namespace=namespace_named() if namespace is None else _stripped(namespace),
-        max_age=max_age,
-        workers=workers,
-        grace=grace,
-        max_task_bytes=max_task_bytes,
-        error_queue=error_queue,
-        policy=policy,
-        claimant=claimant,
-    )
+        namespace=namespace_named() if namespace is None else _stripped(namespace), max_age=max_age, workers=workers,
+        grace=grace, max_task_bytes=max_task_bytes, error_queue=error_queue, policy=policy, claimant=claimant,
+    )  # fmt: skip
     clock = clock or ServerClock()
     telemetry = Telemetry()
     driver, open_engine = open_driver(target, clock, telemetry, awaited=awaited, blocking=blocking)

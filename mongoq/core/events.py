@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import queue
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from enum import StrEnum
@@ -42,6 +43,10 @@ def deferring() -> Iterator[None]:
 class Signpost(StrEnum):
     """The names of the events, and the fields of each."""
 
+    WORKER_STARTED = "worker.started"
+    """worker: its name in the fleet."""
+    WORKER_STOPPED = "worker.stopped"
+    """worker, error: what ended it, or None."""
     CLAIMED = "tasks.claimed"
     """tasks: the tasks now held; wanted: how many were asked for; lost: how many another claimant took; blocked: how
     many an open transaction holds.
@@ -82,21 +87,31 @@ class Telemetry:
 
     def __init__(self) -> None:
         self._listeners: tuple[Listener, ...] = ()
+        self._quick: tuple[tuple[Listener, Callable[[float], bool]], ...] = ()
         self._lock = threading.Lock()
         self._waiting: queue.Queue[tuple[Signpost, Mapping[str, Any]] | threading.Event] = queue.Queue()
         self._thread: threading.Thread | None = None
         self._lost = 0
 
     def __bool__(self) -> bool:
-        return bool(self._listeners)
+        return bool(self._listeners or self._quick)
 
     def subscribe(self, listener: Listener) -> Callable[[], None]:
         """Call `listener(name, fields)` at every event from now on; call the returned function to unsubscribe."""
         self._listeners = (*self._listeners, listener)
         return lambda: self._unsubscribe(listener)
 
+    def subscribe_quick(self, listener: Listener, settle: Callable[[float], bool]) -> None:
+        """As `subscribe`, for good, and for one that never blocks: it is called in any thread at once.
+
+        `settle` waits until what it was told so far has had its effect; whether it had in time.
+        """
+        self._quick = (*self._quick, (listener, settle))
+
     def emit(self, name: Signpost, **fields: Any) -> None:
         """Announce an event."""
+        for listener, _ in self._quick:
+            listener(name.value, fields)
         if self._listeners and getattr(_here, "deferring", False):
             self._defer((name, fields))
         else:
@@ -104,11 +119,14 @@ class Telemetry:
 
     def settle(self, timeout: float) -> bool:
         """Wait until the events so far were brought; whether they were in time."""
-        if self._thread is None:
-            return True
+        until = time.monotonic() + timeout
         brought = threading.Event()
-        self._defer(brought)
-        return brought.wait(timeout)
+        if self._thread is None:
+            brought.set()
+        else:
+            self._defer(brought)
+        in_time = [settle(max(0.0, until - time.monotonic())) for _, settle in self._quick]
+        return brought.wait(max(0.0, until - time.monotonic())) and all(in_time)
 
     def _defer(self, item: tuple[Signpost, Mapping[str, Any]] | threading.Event) -> None:
         with self._lock:

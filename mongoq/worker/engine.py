@@ -37,8 +37,6 @@ LAST_WRITES: Final = 0.3
 
 The rest of the second that is promised is for closing the client and for the end of the interpreter.
 """
-LAST_EVENTS: Final = 0.3
-"""Seconds for which it waits for its listeners then."""
 CRITICAL: Final = ("finisher", "renewer", "watchdog")
 """The services that wait for no listener."""
 LAST_CLAIM: Final = 3.5
@@ -216,7 +214,7 @@ class Engine:
             self._leave()
 
     def _leave(self) -> None:
-        self._runtime.telemetry.settle(LAST_EVENTS)
+        self._runtime.tell_stopped(self.error)
         with suppress(IndexError):  # both a stop and the end of the client may come here
             self._lines.pop().end()
         self.stopped.set()

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from mongoq.core.clock import elapsed
-from mongoq.core.events import Telemetry
+from mongoq.core.events import Signpost, Telemetry, deferring
 from mongoq.storage.context import Context
 from mongoq.worker.ledger import Ledger
 from mongoq.worker.stages import Wake
 
+LAST_EVENTS: Final = 0.3
+"""Seconds for which a worker that ends waits for its listeners."""
 Run = Callable[[Any], Any]
 """Runs an operation and returns its result."""
 
@@ -33,3 +35,9 @@ class Runtime:
     elapsed: Callable[[], float] = elapsed
     """The clock that leases and pauses are counted on; a step asks it only after a network call."""
     ledger: Ledger = field(default_factory=Ledger)
+
+    def tell_stopped(self, error: BaseException | None) -> None:
+        """Tell that the worker has ended, and wait a moment for the listeners."""
+        with deferring():
+            self.telemetry.emit(Signpost.WORKER_STOPPED, worker=self.worker, error=error)
+        self.telemetry.settle(LAST_EVENTS)

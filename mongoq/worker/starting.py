@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from mongoq.core.events import Telemetry
+from mongoq.core.events import Signpost, Telemetry
 from mongoq.core.options import Policy
 from mongoq.core.requests import ClaimRequest
 from mongoq.core.validation import Checker
@@ -96,4 +96,5 @@ def start(
     handle = WorkerHandle(engine, context.options.grace.total_seconds())
     crowding.note(handle, client)
     engine.start(lambda: made(handle))
+    telemetry.emit(Signpost.WORKER_STARTED, worker=engine.worker)
     return handle

@@ -21,12 +21,14 @@ PACKAGE: Final = Path(mongoq.__file__).parent
 
 FLOORS: Final = {
     "mongoq.core": 0,
+    "mongoq.events": 1,
     "mongoq.functions": 1,
     "mongoq.functions.binding": 4,
     "mongoq.functions.decorator": 4,
     "mongoq.functions.function": 4,
     "mongoq.functions.handle": 4,
     "mongoq.functions.tasks": 4,
+    "mongoq.hooks": 1,
     "mongoq.storage": 1,
     "mongoq.storage.drivers": 2,
     "mongoq.embedded": 2,

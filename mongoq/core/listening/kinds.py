@@ -1,0 +1,138 @@
+"""The events that a queue tells its listeners, one frozen class each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from mongoq.core.lifecycle import TaskState
+from mongoq.core.task import Failure, Task, TaskError
+
+__all__ = [
+    "AttemptEnded",
+    "AttemptFailed",
+    "AttemptLost",
+    "AttemptStarted",
+    "AttemptSucceeded",
+    "EndingRefused",
+    "QueueEvent",
+    "ServerBack",
+    "ServerLost",
+    "TaskEnded",
+    "TasksSwept",
+    "WorkerStarted",
+    "WorkerStopped",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class QueueEvent:
+    """The base of all: whoever listens for it hears everything."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerStarted(QueueEvent):
+    """A worker has begun to claim tasks."""
+
+    worker: str
+    """Its name in the fleet: `host:pid:random`."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerStopped(QueueEvent):
+    """A worker has ended."""
+
+    worker: str
+    error: BaseException | None = None
+    """What ended it: a handler's `Stop`, or a refused change under `on_dependency_error="stop"`."""
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptStarted(QueueEvent):
+    """A handler starts."""
+
+    task: Task
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptEnded(QueueEvent):
+    """A handler has ended, or a task was given back unstarted. The ending is decided, and not written yet."""
+
+    task: Task
+    """The task as its handler got it."""
+    how: str
+    """What becomes of the task: `complete`, `retry`, `fail`, `snooze`, `release`, `move`, `cancel` or `expire`."""
+    run_at: datetime | None
+    """When it runs again, where it does so later."""
+    note: str | None
+    """The reason that a signal gave."""
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptSucceeded(AttemptEnded):
+    """A handler has returned."""
+
+    result: Any
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptFailed(AttemptEnded):
+    """A handler has raised an error; `failure` says whether its task has failed with it."""
+
+    error: TaskError
+    failure: Failure | None
+    """Why the task has failed; None where it runs again."""
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptLost(QueueEvent):
+    """The lease of a running task is gone: nothing of what its handler does is recorded."""
+
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class EndingRefused(QueueEvent):
+    """An ending was refused, because of the change or the result that its handler returned."""
+
+    task: Task
+    error: BaseException
+
+
+@dataclass(frozen=True, slots=True)
+class TaskEnded(QueueEvent):
+    """A task of this object's workers has reached a final state, and that is written."""
+
+    task: Task
+    """The task as its handler got it."""
+    state: TaskState
+    result: Any
+    error: TaskError | None
+    """The error of its last attempt, where that failed."""
+    failure: Failure | None
+    note: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class TasksSwept(QueueEvent):
+    """A sweep moved tasks: so many are ready by their time, were taken from lost workers, or have expired."""
+
+    promoted: int
+    rescued: int
+    expired: int
+
+
+@dataclass(frozen=True, slots=True)
+class ServerLost(QueueEvent):
+    """MongoDB does not answer; the workers go on trying."""
+
+    error: BaseException
+
+
+@dataclass(frozen=True, slots=True)
+class ServerBack(QueueEvent):
+    """MongoDB answers again."""
+
+    seconds: float
+    """How long it did not."""
