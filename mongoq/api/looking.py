@@ -19,7 +19,8 @@ from mongoq.core.validation import UNSET, Duration, Unset
 from mongoq.storage.commands import Op
 from mongoq.storage.control import Pause
 from mongoq.storage.documents import fields, filters
-from mongoq.storage.operations import heartbeat, queries, schema
+from mongoq.storage.operations import queries, schema
+from mongoq.storage.operations.fleet import heartbeat
 
 FIRST_LOOK: Final = 0.02
 LONGEST_LOOK: Final = 0.5

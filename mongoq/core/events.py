@@ -69,6 +69,10 @@ class Signpost(StrEnum):
     """promoted, rescued, expired: how many tasks a sweep moved."""
     WATCHING = "wakeups.watching"
     """The worker is idle and watches a change stream for wake-ups."""
+    SLEEPING = "wakeups.sleeping"
+    """The worker is idle, and sleeps until another one calls it."""
+    CALLED = "wakeups.called"
+    """queue, count: the worker has called so many others to this queue."""
     TRANSACTION_REPEATED = "transaction.repeated"
     """error: why a transaction of mongoq is run again: a write conflict, or a lost primary.
 

@@ -48,7 +48,8 @@ class WorkerInfo:
     """The number of tasks that it held."""
     started_at: datetime
     seen_at: datetime
-    """Its last heartbeat, server time. One is sent every 5 s, every 10 s while idle, and deleted after 60 s."""
+    """Its last heartbeat, server time. One is sent every 5 s, every 10 s while idle (3 s by one that
+    watches for others), and deleted after 60 s."""
 
     def silent(self, now: datetime | None = None) -> timedelta:
         """The time since the last heartbeat, at `now` (server time)."""

@@ -17,6 +17,7 @@ from mongoq.storage.control import (
     Apart,
     Call,
     Commit,
+    CreateCapped,
     CreateIndexes,
     CurrentOps,
     DescribeCollection,
@@ -33,6 +34,7 @@ from mongoq.storage.control import (
     OpenTransaction,
     Pause,
     Start,
+    Tail,
     Transact,
     Unhide,
     Unwatch,
@@ -89,11 +91,12 @@ class Find:
 
 @dataclass(frozen=True, slots=True)
 class Count:
-    """How many documents match."""
+    """How many documents match, counted up to `most` where that is not 0."""
 
     collection: str
     where: Filter
     hint: str | None = None
+    most: int = 0
     timeout: timedelta | None = None
     comment: str | None = None
 
@@ -197,7 +200,7 @@ Command: TypeAlias = (
     Find | Count | Aggregate | InsertOne | InsertMany | UpdateMany | FindAndUpdate | Delete | Bulk | Hello | Measure
     | ListCollections | DescribeCollection | ListIndexes | CurrentOps | CreateIndexes | Unhide | Transact | Within
     | OpenTransaction | Commit | Abort | KillSessions | Pause | Wait | Call | Loop | Apart | Start | Join | Leave
-    | Watch | Next | Unwatch | Entered
+    | Watch | Tail | Next | Unwatch | CreateCapped | Entered
 )  # fmt: skip
 
 Op: TypeAlias = Generator[Command, Any, T]

@@ -31,3 +31,8 @@ class Context:
     def workers(self) -> str:
         """The collection of the heartbeats."""
         return f"{self.options.namespace}.workers"
+
+    @property
+    def signals(self) -> str:
+        """The capped collection of the signals to all processes."""
+        return f"{self.options.namespace}.signals"

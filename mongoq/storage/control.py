@@ -203,6 +203,25 @@ class Watch:
 
 
 @dataclass(frozen=True, slots=True)
+class CreateCapped:
+    """Nothing, after a capped collection of so many bytes was made; `convert`: out of the one that is there."""
+
+    collection: str
+    size: int
+    convert: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Tail:
+    """A cursor on a capped collection that goes on behind its end. The first `Next` opens it."""
+
+    collection: str
+    where: Document
+    await_seconds: float
+    """How long one `Next` may wait on the server."""
+
+
+@dataclass(frozen=True, slots=True)
 class Next:
     """The next change of a stream; None where nothing came in time, `ENDED` where nothing can come any more."""
 

@@ -3,29 +3,32 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
+from typing import Any, Final
 from weakref import WeakSet
 
 from mongoq.worker.handle import WorkerHandle
 
 log = logging.getLogger("mongoq.worker")
 
+KEPT: Final = 2
+"""Connections that a worker keeps at most."""
+
 _workers: WeakSet[WorkerHandle] = WeakSet()
 
 
 def crowded(client: Any) -> bool:
-    """Whether one more worker may hold no connection of its own; one line says so.
+    """Whether one more worker may hold no connections of its own; one line says so.
 
-    An idle worker listens to a change stream, which keeps a connection. At least one must be left for all the rest: the
-    next worker would wait for ever.
+    A worker reads signals and, where it watches, a change stream: each keeps a connection. At least one must be left
+    for all the rest: the next worker would wait for ever.
     """
     most = getattr(getattr(client.options, "pool_options", None), "max_pool_size", None)
     sharing = sum(other.client is client and not other.stopped for other in list(_workers))
-    if not isinstance(most, int) or sharing + 1 < most:
+    if not isinstance(most, int) or KEPT * (sharing + 1) < most:
         return False
     log.warning(
         "%d workers share a MongoDB client of maxPoolSize=%d: this one looks for work by polls, and all wait for "
-        "connections; give the client about 2 for each worker",
+        "connections; give the client about 3 for each worker",
         sharing + 1,
         most,
     )

@@ -13,13 +13,14 @@ from typing import Any, Final
 
 from mongoq.core.errors import DependencyError, MongoqError
 from mongoq.core.events import Telemetry, deferring
+from mongoq.core.fleet import Signal
 from mongoq.core.signals import Interruption, Stop
-from mongoq.storage.commands import Op
 from mongoq.storage.context import Context
-from mongoq.storage.operations import heartbeat
-from mongoq.storage.operations.recovery import own_transactions
+from mongoq.worker.attempt import LiveAttempt
 from mongoq.worker.config import WorkerConfig
 from mongoq.worker.dispatcher import Dispatcher
+from mongoq.worker.fleet.view import FleetView
+from mongoq.worker.fleet.watcher import FleetWatcher, Streams
 from mongoq.worker.log_lines import lines
 from mongoq.worker.runtime import Run, Runtime
 from mongoq.worker.services.fetcher import Fetcher
@@ -27,8 +28,8 @@ from mongoq.worker.services.finisher import Finisher
 from mongoq.worker.services.loop import Health, Loop, Step
 from mongoq.worker.services.renewer import Renewer
 from mongoq.worker.services.watchdog import Watchdog
-from mongoq.worker.services.watcher import Stream, WorkWatcher
 from mongoq.worker.stages import Wake
+from mongoq.worker.task_transaction import abort_open
 
 log = logging.getLogger("mongoq.worker")
 
@@ -51,7 +52,7 @@ class Engine:
         context: Context,
         run: Run,
         config: WorkerConfig,
-        stream: Stream,
+        streams: Streams,
         *,
         telemetry: Telemetry,
         done: Callable[[], None],
@@ -63,15 +64,18 @@ class Engine:
         self._done = done
         self._dispatcher = dispatcher = Dispatcher(runtime, config, stop=self._stop_for)
         health = Health(telemetry, runtime.elapsed)
-        self._watcher = WorkWatcher(runtime, stream, health, self._abandon, news=config.news and not config.burst)
+        self._watcher = FleetWatcher(
+            runtime, FleetView(worker, config.queues, config.workers), streams, health, self._abandon,
+            facts=self._facts, called=self._called, listens=config.news and not config.burst,
+        )  # fmt: skip
         self._fetcher = Fetcher(
-            runtime, config, dispatcher.room, self._watcher, receive=dispatcher.receive, done=self._emptied
+            runtime, config, dispatcher.room, self._watcher, receive=self._receive, done=self._emptied
         )
         steps: dict[str, Step] = {
             "fetcher": self._fetcher.step,
             "look-ahead": self._fetcher.look_ahead,
             "finisher": Finisher(runtime, dispatcher.prefetch, dispatcher.instead).step,
-            "renewer": Renewer(runtime, facts=self._facts, lose=dispatcher.lose).step,
+            "renewer": Renewer(runtime, lose=dispatcher.lose).step,
             "watchdog": Watchdog(self._ledger, dispatcher).step,
         }
         clock = runtime.elapsed
@@ -141,6 +145,7 @@ class Engine:
         """Claim nothing more, give back what waits, and let what runs end; whether all had ended in time."""
         ledger, until = self._ledger, self._runtime.elapsed() + seconds
         ledger.draining = True
+        self._watcher.retire()
         for name in ("fetcher", "look-ahead"):
             self._loops[name].stop()
         self._dispatcher.release_waiting()
@@ -164,6 +169,15 @@ class Engine:
             self._ledger.stop_by = min(self._ledger.stop_by, self._runtime.elapsed() + grace)
             threading.Thread(target=self.stop, args=(grace,), name="mongoq-stop", daemon=True).start()
 
+    def _receive(self, attempts: list[LiveAttempt]) -> None:
+        self._watcher.took(lambda: [attempt.task.queue for attempt in attempts])
+        self._dispatcher.receive(attempts)
+
+    def _called(self, signal: Signal) -> None:
+        """Claim, together with the others that were called."""
+        self._fetcher.called(signal.count)
+        self.wake()
+
     def _facts(self) -> dict[str, Any]:
         host, pid, _ = self.worker.rsplit(":", 2)
         queues, workers = list(self._config.queues), self._config.workers
@@ -172,6 +186,7 @@ class Engine:
     def _shut_down(self) -> None:
         for name in ("fetcher", "look-ahead", "sweeper"):
             self._loops[name].stop()
+        self._watcher.retire()
         ledger, release = self._ledger, self._dispatcher.release
         ledger.hurry()
         self._loops["finisher"].wake()
@@ -193,18 +208,7 @@ class Engine:
 
     def _end_transactions(self) -> None:
         """Have the server abort the transactions that handlers still have open: they hold the tasks to be released."""
-        held = [attempt for attempt in self._ledger.all() if attempt.in_transaction and not attempt.committed]
-        sessions = {attempt: attempt.session_id for attempt in held if attempt.session_id is not None}
-        if not sessions:
-            return
-        run, ended = self._runtime.run, own_transactions.end(list(sessions.values()))
-        # In a thread of its own, as a server that does not answer must not keep the process.
-        killer = threading.Thread(target=_unless_refused, args=(run, ended), name="mongoq-kill", daemon=True)
-        killer.start()
-        killer.join(LAST_WRITES)
-        for attempt in sessions:
-            if not attempt.committed:
-                attempt.end_transaction(committed=False)
+        abort_open(self._ledger.all(), self._runtime.run, LAST_WRITES)
 
     def _abandon(self) -> None:
         """End without a word to the server: the client was closed by its owner, and the leases will run out."""
@@ -227,7 +231,7 @@ class Engine:
 
     def _say_goodbye(self) -> None:
         try:
-            self._runtime.run(heartbeat.leave(self._runtime.context, self.worker))
+            self._watcher.leave()
         except MongoqError as error:
             log.info("the heartbeat stays for a minute: %s", error)
 
@@ -239,10 +243,3 @@ class Engine:
                 return
             self._ledger.progress.wait(min(left, 0.05))
             self._ledger.progress.clear()
-
-
-def _unless_refused(run: Run, ended: Op[None]) -> None:
-    try:
-        run(ended)
-    except MongoqError as error:
-        log.info("a handler's own transaction was not aborted, and holds its task for up to a minute: %s", error)

@@ -12,11 +12,12 @@ from mongoq.core.options import Policy
 from mongoq.core.requests import ClaimRequest
 from mongoq.core.validation import Checker
 from mongoq.storage.context import Context
-from mongoq.storage.drivers.change_stream import ChangeStream
-from mongoq.storage.operations.watch import new_work
+from mongoq.storage.drivers.streaming.change_stream import QueueStream
+from mongoq.storage.drivers.streaming.signal_tail import SignalTail
 from mongoq.worker import crowding
 from mongoq.worker.config import WorkerConfig
 from mongoq.worker.engine import Engine
+from mongoq.worker.fleet.watcher import Streams
 from mongoq.worker.handle import WorkerHandle
 from mongoq.worker.handlers.signature import (
     ASYNCIO,
@@ -87,12 +88,12 @@ def start(
     worker's own.
     """
     context = replace(context, options=replace(context.options, policy=job.policy))
-    stream = ChangeStream(stream_run, context, new_work(job.queues, job.where))
+    streams = Streams(QueueStream(stream_run, context, job.where), lambda place: SignalTail(stream_run, context, place))
     if not job.burst and crowding.crowded(client):
         job = replace(job, news=False)
     if job.executor == ASYNCIO:
         job = replace(job, loop=loop)
-    engine = Engine(context, run, job, stream, telemetry=telemetry, done=done)
+    engine = Engine(context, run, job, streams, telemetry=telemetry, done=done)
     handle = WorkerHandle(engine, context.options.grace.total_seconds())
     crowding.note(handle, client)
     engine.start(lambda: made(handle))

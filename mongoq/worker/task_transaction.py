@@ -7,20 +7,26 @@ ending is written under a lease that is still held, and the renewer brings the l
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import logging
+import threading
+from collections.abc import Callable, Iterable
 from datetime import timedelta
 from typing import Final, Protocol, TypeVar, runtime_checkable
 
 from mongoq.core.backoff import Exponential
 from mongoq.core.clock import elapsed
-from mongoq.core.errors import StorageUnavailable
+from mongoq.core.errors import MongoqError, StorageUnavailable
 from mongoq.core.signals import Snooze
 from mongoq.core.task import Task
 from mongoq.storage.commands import Op
 from mongoq.storage.control import Pause
 from mongoq.storage.drivers.errors import is_transient
 from mongoq.storage.drivers.steps import REPLAYED_FOR
-from mongoq.worker.attempt import LONGEST_TRANSACTION
+from mongoq.storage.operations.recovery import own_transactions
+from mongoq.worker.attempt import LONGEST_TRANSACTION, LiveAttempt
+from mongoq.worker.runtime import Run
+
+log = logging.getLogger("mongoq.worker")
 
 T = TypeVar("T")
 
@@ -107,3 +113,26 @@ def _retry(task: Task, error: Exception) -> Snooze:
     retry = Snooze(RETRY_AFTER.delay(task.uncharged + 1), f"its transaction was aborted: {type(error).__name__}")
     retry.__cause__ = error
     return retry
+
+
+def abort_open(attempts: Iterable[LiveAttempt], run: Run, within: float) -> None:
+    """Have the server abort the transactions that these have open, and wait for it for so many seconds at most."""
+    held = [attempt for attempt in attempts if attempt.in_transaction and not attempt.committed]
+    sessions = {attempt: attempt.session_id for attempt in held if attempt.session_id is not None}
+    if not sessions:
+        return
+    ended = own_transactions.end(list(sessions.values()))
+    # In a thread of its own, as a server that does not answer must not keep the process.
+    killer = threading.Thread(target=_unless_refused, args=(run, ended), name="mongoq-kill", daemon=True)
+    killer.start()
+    killer.join(within)
+    for attempt in sessions:
+        if not attempt.committed:
+            attempt.end_transaction(committed=False)
+
+
+def _unless_refused(run: Run, ended: Op[None]) -> None:
+    try:
+        run(ended)
+    except MongoqError as error:
+        log.info("a handler's own transaction was not aborted, and holds its task for up to a minute: %s", error)

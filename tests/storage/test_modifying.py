@@ -11,11 +11,11 @@ from mongoq.core.modification import Modification
 from mongoq.core.new_task import NewTask
 from mongoq.core.verdict import Raised, Returned
 from mongoq.storage.commands import Bulk
-from mongoq.storage.drivers.change_stream import ChangeStream
+from mongoq.storage.drivers.streaming.change_stream import ChangeStream
 from mongoq.storage.operations import finish, leases, sweep
 from mongoq.storage.operations.modify import apply
 from mongoq.storage.operations.modify.plan import prepared
-from mongoq.storage.operations.watch import new_work
+from mongoq.storage.operations.watch import News, new_work
 
 
 def everything(store: Any) -> list[dict[str, Any]]:
@@ -215,6 +215,6 @@ def test_a_ready_task_that_is_moved_into_a_queue_is_news_there(store: Any) -> No
     stream.begin()
     try:
         store.modify(change=[task.as_change(queue="default")])
-        assert stream.wait() is TaskState.READY
+        assert stream.wait() == News(TaskState.READY, task.key, "default")
     finally:
         stream.end()

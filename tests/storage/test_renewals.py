@@ -17,7 +17,8 @@ from mongoq.core.signals import Interruption, Snooze
 from mongoq.core.task import Task
 from mongoq.core.verdict import Raised
 from mongoq.storage.commands import Find, Op, UpdateMany
-from mongoq.storage.operations import bulk, heartbeat, leases, sweep
+from mongoq.storage.operations import bulk, leases, sweep
+from mongoq.storage.operations.fleet import heartbeat
 from mongoq.storage.refusals import KeyTaken
 from mongoq.worker.attempt import LiveAttempt
 from mongoq.worker.manual.keepalive import Read
@@ -44,7 +45,7 @@ class Kept:
         self._store = store
         self.runtime = Runtime(store.context, store.run, "w", Telemetry())
         self.lost: list[LiveAttempt] = []
-        self.renewer = Renewer(self.runtime, facts=None, lose=self._lose)
+        self.renewer = Renewer(self.runtime, lose=self._lose)
 
     def _lose(self, attempt: LiveAttempt) -> None:
         assert attempt.end()

@@ -42,7 +42,7 @@ FLOORS: Final = {
 }
 """The floor of each package or module; the longest prefix counts. Imports point down or sideways."""
 NOT_STATES: Final = {
-    ("storage/operations/heartbeat.py", "running"),  # a worker's own count of what it holds
+    ("storage/operations/fleet/heartbeat.py", "running"),  # a worker's own count of what it holds
     ("worker/engine.py", "running"),  # as above
     ("worker/stages.py", "running"),  # a stage of an attempt
     ("worker/services/sweeper.py", "expired"),  # what a sweep reports

@@ -11,9 +11,9 @@ from mongoq import Queue, TaskState
 from mongoq.core import clock
 from mongoq.embedded.server import EmbeddedServer
 from mongoq.storage.drivers.blocking import BlockingDriver
-from mongoq.storage.drivers.change_stream import ChangeStream
 from mongoq.storage.drivers.connection import connect
-from mongoq.storage.operations.watch import new_work
+from mongoq.storage.drivers.streaming.change_stream import ChangeStream
+from mongoq.storage.operations.watch import News, new_work
 
 Make = Callable[..., Queue]
 
@@ -101,8 +101,8 @@ def test_a_look_for_news_may_take_longer_than_the_client_s_sockets_wait(queue: Q
         stream.begin()
         assert stream.wait() is None
         assert stream.open
-        queue.new()
-        assert stream.wait() is TaskState.READY
+        made = queue.new()
+        assert stream.wait() == News(TaskState.READY, made.key, "default")
         stream.end()
     assert opened.streams == 1, "the driver did not have to open it again"
 

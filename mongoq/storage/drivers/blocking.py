@@ -18,7 +18,21 @@ from mongoq.core.clock import Clock
 from mongoq.core.errors import MongoqError, Unsupported
 from mongoq.core.events import Telemetry
 from mongoq.storage.commands import Command, Op
-from mongoq.storage.control import Apart, Call, Entered, Join, Leave, Loop, Next, Pause, Start, Unwatch, Wait, Watch
+from mongoq.storage.control import (
+    Apart,
+    Call,
+    Entered,
+    Join,
+    Leave,
+    Loop,
+    Next,
+    Pause,
+    Start,
+    Tail,
+    Unwatch,
+    Wait,
+    Watch,
+)
 from mongoq.storage.drivers.authentication import Authentication, pools_of
 from mongoq.storage.drivers.calls import (
     CALLS,
@@ -45,6 +59,7 @@ from mongoq.storage.drivers.steps import (
     Steps,
     told,
 )
+from mongoq.storage.drivers.streaming.opening import open_stream
 from mongoq.storage.drivers.waiting import ended, roll_back, started, wait
 
 T = TypeVar("T")
@@ -194,9 +209,8 @@ class BlockingDriver:
                 return contextvars.Context().run(roll_back, own)
             case EndSession(own):
                 return own.end_session()
-            case Watch(name, pipeline, await_seconds):
-                collection = self._handles.of(name, majority=True)
-                return collection.watch(list(pipeline), max_await_time_ms=int(await_seconds * 1_000))
+            case Watch() | Tail():
+                return open_stream(self._handles, asked)
             case Next(stream, timeout):
                 with pymongo.timeout(timeout.total_seconds()):
                     event = stream.try_next()

@@ -26,6 +26,7 @@ from mongoq.storage.commands import (
     UpdateMany,
 )
 from mongoq.storage.control import (
+    CreateCapped,
     CreateIndexes,
     CurrentOps,
     DescribeCollection,
@@ -125,7 +126,8 @@ def _find_and_update(handles: Handles, command: FindAndUpdate, own: Own) -> Any:
 
 
 def _count(handles: Handles, command: Count, own: Own) -> Any:
-    return handles.of(command.collection).count_documents(command.where, **hint_of(command), **own)
+    limit = {"limit": command.most} if command.most else {}
+    return handles.of(command.collection).count_documents(command.where, **hint_of(command), **limit, **own)
 
 
 def _aggregate(handles: Handles, command: Aggregate, own: Own, *, raw: bool = False) -> Any:
@@ -154,6 +156,9 @@ CALLS: Final[dict[type, Callable[[Handles, Any, Own], Any]]] = {
     CurrentOps: lambda handles, command, _own: handles.operations(command.where, everybody=command.everybody),
     CreateIndexes: _create_indexes,
     Unhide: lambda handles, command, _own: handles.unhide(command.collection, command.index),
+    CreateCapped: lambda handles, command, _own: handles.create_capped(
+        command.collection, command.size, convert=command.convert
+    ),
     Hello: lambda handles, _command, _own: handles.hello(),
     KillSessions: lambda handles, command, _own: handles.kill(command.session_ids),
 }

@@ -85,6 +85,13 @@ class Handles:
         """Make a hidden index visible."""
         return self._primary().command("collMod", name, index={"name": index, "hidden": False})
 
+    def create_capped(self, name: str, size: int, *, convert: bool) -> Any:
+        """Make a capped collection of so many bytes, or make a collection that is there one."""
+        confirmed = self._concern.document
+        if convert:
+            return self._primary().command("convertToCapped", name, size=size, writeConcern=confirmed)
+        return self._primary().command("create", name, capped=True, size=size, writeConcern=confirmed)
+
     def _primary(self) -> Any:
         return self._database.with_options(read_preference=ReadPreference.PRIMARY)
 

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from mongoq.core.lifecycle import FINISHED, TaskState
-from mongoq.storage.commands import Document, Op
+from mongoq.storage.commands import Count, Document, Op
 from mongoq.storage.context import Context
 from mongoq.storage.control import Next, Unwatch, Watch
-from mongoq.storage.documents import fields, filters
+from mongoq.storage.documents import fields, filters, indexes
 
 Pipeline = list[dict[str, Any]]
 
@@ -33,6 +33,15 @@ lost, the driver's monitor notices sooner."""
 
 NO_STREAMS: Final = frozenset({20, 40573})
 """Error codes of a standalone server, which has no change streams."""
+
+
+class News(NamedTuple):
+    """A task has appeared in a state."""
+
+    state: TaskState
+    key: str
+    queue: str | None
+    """None where the event does not tell: an update that leaves the queue alone."""
 
 
 def open_stream(context: Context, pipeline: Pipeline, await_seconds: float) -> Op[Any]:
@@ -65,8 +74,28 @@ def new_work(queues: Sequence[str], where: Mapping[str, Any] | None = None) -> P
     otherwise = {"$cond": [f"${_updated(fields.QUEUE)}", TaskState.READY.value, TaskState.SCHEDULED.value]}
     return [
         {"$match": {"$or": [{inserted: fresh, **of_ours}, {_updated(fields.STATE): fresh}, moved, put_off]}},
-        {"$project": {fields.STATE: {"$ifNull": [f"${inserted}", f"${_updated(fields.STATE)}", otherwise]}}},
+        {
+            "$project": {
+                fields.STATE: {"$ifNull": [f"${inserted}", f"${_updated(fields.STATE)}", otherwise]},
+                fields.QUEUE: {"$ifNull": [f"$fullDocument.{fields.QUEUE}", f"${_updated(fields.QUEUE)}"]},
+                "key": f"$documentKey.{fields.KEY}",
+            }
+        },
     ]
+
+
+def news_of(change: Document | None) -> News | None:
+    """What a change that `new_work` lets through tells of; None where there is none, or where a task has gone."""
+    state = change.get(fields.STATE) if change else None
+    if change is None or not state:
+        return None
+    return News(TaskState(state), str(change.get("key")), change.get(fields.QUEUE))
+
+
+def ready_count(context: Context, queue: str, most: int) -> Op[int]:
+    """How many tasks of a queue are ready, counted up to `most`."""
+    count: int = yield Count(context.tasks, filters.ready([queue]), hint=indexes.CLAIM, most=most)
+    return count
 
 
 def endings() -> Pipeline:

@@ -15,7 +15,7 @@ from mongoq.core.requests import ClaimRequest
 from mongoq.core.task import Task
 from mongoq.storage.commands import Op
 from mongoq.storage.context import Context
-from mongoq.storage.drivers.change_stream import ChangeStream
+from mongoq.storage.drivers.streaming.change_stream import ChangeStream
 from mongoq.storage.operations.watch import new_work
 from mongoq.worker.manual.keepalive import Claimed, Keepalive, Keepalives
 from mongoq.worker.manual.results import Results

@@ -69,7 +69,7 @@ class Keepalive:
         self._lease = lease
         self._known = known
         self._lost: dict[str, None] = {}
-        renewer = Renewer(runtime, facts=None, lose=self._lose)
+        renewer = Renewer(runtime, lose=self._lose)
         health = Health(runtime.telemetry, runtime.elapsed)
         self._loop = Loop("keepalive", renewer.step, health, clock=runtime.elapsed)
 

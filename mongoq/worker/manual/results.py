@@ -26,7 +26,7 @@ from mongoq.storage.commands import Op
 from mongoq.storage.context import Context
 from mongoq.storage.control import Wait
 from mongoq.storage.documents import fields, filters
-from mongoq.storage.drivers.change_stream import ChangeStream
+from mongoq.storage.drivers.streaming.change_stream import ChangeStream
 from mongoq.storage.operations import queries
 from mongoq.storage.operations.watch import NO_STREAMS, endings
 from mongoq.worker.runtime import Run

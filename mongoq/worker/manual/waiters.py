@@ -134,7 +134,7 @@ class Waiters:
                 return None
             if now < self._poll_at:
                 return self._poll_at - now
-            pause = self._watcher.poll.next(watched=self._watcher.watched)
+            pause = self._watcher.poll.next(self._watcher.longest_poll)
             self._poll_at = now + pause
         self.notify_one()
         return pause

@@ -79,6 +79,10 @@ class Claimer:
             self._doubts[token] = sent
         return claim
 
+    def spread(self, count: int) -> None:
+        """Make the next claim somewhere in the first `count` batches: as many processes claim at this moment."""
+        self._contention.spread(count, self._runtime.elapsed())
+
     def look_back(self, now: float, *, at_once: bool = False) -> int:
         """Take what earlier claims got whose replies were lost, before its leases run out; how many tasks.
 

@@ -41,6 +41,12 @@ class Contention:
             self._width = min(WIDEST, self._width * 2)
             self._place = self._first + random.randrange(self._width)  # noqa: S311 -- no secret
 
+    def spread(self, count: int, now: float) -> None:
+        """Note that so many processes are about to claim at the head."""
+        self._width = min(WIDEST, count)
+        self._place = self._first + random.randrange(count)  # noqa: S311 -- no secret
+        self._at_the_head_at = now
+
     def too_far(self) -> None:
         """Note that there was no whole batch of that priority at this place: the queue is short."""
         self._width = max(1, self._width // 2)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from typing import Final
+from typing import Final, Protocol
 
 from mongoq.core.requests import ClaimRequest
 from mongoq.storage.operations import queries, sweep
@@ -14,12 +14,24 @@ from mongoq.worker.config import WorkerConfig
 from mongoq.worker.runtime import Runtime
 from mongoq.worker.services.claimer import Claimer
 from mongoq.worker.services.prefetch import BATCH, Room
-from mongoq.worker.services.watcher import FIRST_POLL, LONGEST_POLL, WorkWatcher
+from mongoq.worker.services.watcher import FIRST_POLL, LONGEST_POLL, Poll
 
 OTHER_WORKERS_FOR: Final = 10.0
 """Seconds for which the look-ahead claimer rests when a task went to another process: among other workers it is one
 more of them (eight processes with look-ahead claimers drained 6,300 tasks/s together; without, 12,500)."""
 HEAD, AHEAD = "claimer", "look-ahead claimer"
+
+
+class Lookout(Protocol):
+    """What tells of new work; it is told how claims went."""
+
+    poll: Poll
+
+    def idle(self, idle: bool) -> float:
+        """Note whether the last claim found nothing; the longest pause until the next one."""
+
+    def more(self) -> None:
+        """Note that there is more than one claim took."""
 
 
 class Fetcher:
@@ -34,7 +46,7 @@ class Fetcher:
         runtime: Runtime,
         config: WorkerConfig,
         room: Room,
-        watcher: WorkWatcher,
+        watcher: Lookout,
         *,
         receive: Callable[[list[LiveAttempt]], None],
         done: Callable[[], None],
@@ -56,6 +68,12 @@ class Fetcher:
         """Whether one task has just come to an idle process: the next claim is a single step."""
         self.deep = False
         """Whether there is more to claim than one claim brings, and no other worker that claims it."""
+
+    def called(self, count: int) -> None:
+        """Prepare for a claim to which so many processes were called at once."""
+        if count > 1:
+            self._head.spread(count)
+        self.hurry |= count <= 1
 
     def step(self, now: float) -> float | None:
         """Claim one batch; the seconds until the next claim."""
@@ -116,19 +134,21 @@ class Fetcher:
         now = self._runtime.elapsed()
         if claim.lost:
             self._lost_one_at = now
+        if claim.more:
+            self._watcher.more()
         deep = claim.more and claim.found >= BATCH
         self.deep = deep and self._left is None and now - self._lost_one_at > OTHER_WORKERS_FOR
 
     def _pause(self, claim: Claim, now: float, *, alone: bool) -> float | None:
         something = claim.more or bool(claim.unread)
-        watched = self._watcher.idle(not something)
+        longest = self._watcher.idle(not something)
         if something:
             self._watcher.poll.reset()
             # What was lost went to another worker at the same head: wait for a random moment, not in step with it.
             return random.uniform(0, 0.01) if claim.lost else 0  # noqa: S311 -- no secret
         if self.burst:
             return self._end(now) if alone else FIRST_POLL
-        return self._watcher.poll.next(watched=watched)
+        return self._watcher.poll.next(longest)
 
     def _end(self, now: float) -> float | None:
         """Nothing was found, or the limit is reached: end a burst if that was all."""

@@ -130,6 +130,8 @@ class Loop:
             try:
                 delay = self._step(self._clock())
             except StorageError as error:
+                if self._stopping.is_set():
+                    return  # the client was closed under a long wait
                 self._health.ill(self.name, error)
             except QueueClosed:
                 self._closed()

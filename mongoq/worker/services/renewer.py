@@ -8,44 +8,33 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
-from typing import Any, Final
+from typing import Final
 
 from mongoq.core.events import Signpost
 from mongoq.core.options import SHORTEST_LEASE
 from mongoq.core.signals import Interruption
-from mongoq.storage.operations import heartbeat, leases
+from mongoq.storage.operations import leases
 from mongoq.worker.attempt import LiveAttempt
 from mongoq.worker.ledger import RENEWALS_PER_LEASE
 from mongoq.worker.runtime import Runtime
 
 LOOK_EVERY: Final = 1.5
 """A cancel request is to reach its handler within 2 s."""
-BEAT_EVERY: Final = 5.0
-"""For people who watch what runs."""
-BEAT_EVERY_IDLE: Final = 10.0
-"""A worker is shown as silent 25 s after its last beat, and forgotten after a minute: one may be lost unseen."""
 LONGEST_PAUSE: Final = SHORTEST_LEASE.total_seconds() / RENEWALS_PER_LEASE
 """Even while nothing is held: what is claimed meanwhile may be due for its renewal that soon."""
 
 
 class Renewer:
-    """The service that renews leases, and sends the heartbeat of a worker that has `facts` to tell.
+    """The service that renews leases. `lose` is called for an attempt whose lease is gone."""
 
-    `lose` is called for an attempt whose lease is gone.
-    """
-
-    def __init__(
-        self, runtime: Runtime, *, facts: Callable[[], dict[str, Any]] | None, lose: Callable[[LiveAttempt], None]
-    ) -> None:
+    def __init__(self, runtime: Runtime, *, lose: Callable[[LiveAttempt], None]) -> None:
         self._runtime = runtime
         self._ledger = runtime.ledger
-        self._facts = facts
         self._lose = lose
-        self._beaten_at = float("-inf")
         self._looked_at = float("-inf")
 
     def step(self, now: float) -> float:
-        """Renew, look and beat as far as each is due."""
+        """Renew and look as far as each is due."""
         for lease, attempts in self._ledger.due(now).items():
             self._renew([attempt for attempt in attempts if attempt.extended is None], lease)
             self._renew([attempt for attempt in attempts if attempt.extended is not None], lease, bring_back=True)
@@ -53,18 +42,8 @@ class Renewer:
         if now - self._looked_at >= LOOK_EVERY:
             self._looked_at = now
             self._look([attempt for attempt in self._ledger.all() if now - attempt.claimed_at >= LOOK_EVERY / 2])
-        pauses = [LONGEST_PAUSE] if self._facts is None else [LONGEST_PAUSE, self._beat(self._facts, now)]
         renewal = self._ledger.renew_after(self._runtime.elapsed())
-        return max(0.01, min(pauses if renewal is None else [*pauses, renewal]))
-
-    def _beat(self, facts: Callable[[], dict[str, Any]], now: float) -> float:
-        """Send the heartbeat, if it is time; the seconds until the next one."""
-        runtime = self._runtime
-        every = BEAT_EVERY if len(self._ledger) else BEAT_EVERY_IDLE
-        if now - self._beaten_at >= every:
-            runtime.run(heartbeat.beat(runtime.context, runtime.worker, facts()))
-            self._beaten_at = now
-        return self._beaten_at + every - runtime.elapsed()
+        return max(0.01, LONGEST_PAUSE if renewal is None else min(LONGEST_PAUSE, renewal))
 
     def _renew(self, attempts: list[LiveAttempt], lease: float, *, bring_back: bool = False) -> None:
         # Other renewals came before this one, and may have taken seconds.

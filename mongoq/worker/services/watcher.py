@@ -1,7 +1,7 @@
 """Finds new work for whoever is idle: a sweeper, a change stream while nothing is found, and a poll below both.
 
 The stream is a hint, never more: without it, on a standalone server or after any error, the poll finds everything. The
-engine uses a watcher for its fetcher, and the claimers that wait by hand share one for each set of queues.
+claimers that wait by hand share a watcher for each set of queues; a worker's is that of `worker/fleet`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Final, Protocol
 from mongoq.core.errors import StorageRefused
 from mongoq.core.events import Signpost
 from mongoq.core.lifecycle import TaskState
-from mongoq.storage.operations.watch import NO_STREAMS
+from mongoq.storage.operations.watch import NO_STREAMS, News
 from mongoq.worker.runtime import Runtime
 from mongoq.worker.services.loop import Health, Loop
 from mongoq.worker.services.sweeper import Sweeper
@@ -31,12 +31,12 @@ LONGEST_POLL_WATCHED: Final = 5.0
 
 
 class Stream(Protocol):
-    """What a watcher needs of `storage.drivers.change_stream.ChangeStream`."""
+    """What a watcher needs of `storage.drivers.streaming.change_stream.ChangeStream`."""
 
     @property
     def open(self) -> bool: ...  # noqa: D102
     def begin(self) -> None: ...  # noqa: D102
-    def wait(self) -> TaskState | None: ...  # noqa: D102
+    def wait(self) -> News | None: ...  # noqa: D102
     def end(self) -> None: ...  # noqa: D102
 
 
@@ -50,9 +50,9 @@ class Poll:
         """Begin with short pauses again: something was found."""
         self._pause = FIRST_POLL
 
-    def next(self, *, watched: bool) -> float:
-        """Seconds until the next claim; longer where an open stream tells of work."""
-        self._pause = min(LONGEST_POLL_WATCHED if watched else LONGEST_POLL, self._pause * 2)
+    def next(self, longest: float) -> float:
+        """Seconds until the next claim."""
+        self._pause = min(longest, self._pause * 2)
         return self._pause * random.uniform(0.9, 1.1)  # noqa: S311 -- no secret
 
 
@@ -106,14 +106,15 @@ class StreamWatch:
             return None
         self._told = True
         news = self.stream.wait()
-        if news is TaskState.READY:
+        state = None if news is None else news.state
+        if state is TaskState.READY:
             self._idle = False
             self._busy_since = None
             self._news_due = True
             if self._spread >= SPREAD:
                 return self._spread * random.uniform(0.5, 1.0)  # noqa: S311 -- no secret
             return self._tell_news()
-        if news is TaskState.SCHEDULED:
+        if state is TaskState.SCHEDULED:
             self._runtime.wake(Wake.SCHEDULED)
         return 0
 
@@ -161,8 +162,8 @@ class StreamWatch:
 class WorkWatcher:
     """A sweeper, a stream and a poll, in two loops of their own.
 
-    It wakes by `runtime.wake`, which hands `Wake.SCHEDULED` back to `look_ahead`. Without `news` no stream is watched.
-    `resting` says that nobody waits for work: then nothing is swept until `wake`.
+    It wakes by `runtime.wake`, which hands `Wake.SCHEDULED` back to `look_ahead`. `resting` says that nobody waits for
+    work: then nothing is swept until `wake`.
     """
 
     def __init__(
@@ -173,7 +174,6 @@ class WorkWatcher:
         closed: Callable[[], None],
         *,
         prefix: str = "",
-        news: bool = True,
         resting: Callable[[], bool] = lambda: False,
     ) -> None:
         self._runtime = runtime
@@ -182,16 +182,16 @@ class WorkWatcher:
         self._watch = StreamWatch(runtime, stream)
         self._sweeper = Sweeper(runtime, watched=lambda: stream.open)
         clock = runtime.elapsed
-        self.loops = {"sweeper": Loop(f"{prefix}sweeper", self._sweep, health, closed, clock=clock)}
-        if news:
+        self.loops = {
+            "sweeper": Loop(f"{prefix}sweeper", self._sweep, health, closed, clock=clock),
             # Its stream may stand on a client that others go on to use.
-            end = self._watch.end
-            self.loops["watcher"] = Loop(f"{prefix}watcher", self._watch.step, health, closed, last=end, clock=clock)
+            "watcher": Loop(f"{prefix}watcher", self._watch.step, health, closed, last=self._watch.end, clock=clock),
+        }
 
     @property
-    def watched(self) -> bool:
-        """Whether news comes by itself."""
-        return self._watch.stream.open
+    def longest_poll(self) -> float:
+        """The longest pause between two claims: longer where an open stream tells of work."""
+        return LONGEST_POLL_WATCHED if self._watch.stream.open else LONGEST_POLL
 
     def start(self) -> None:
         """Begin."""
@@ -212,11 +212,10 @@ class WorkWatcher:
         self._sweeper.look_ahead()
         self.loops["sweeper"].wake()
 
-    def idle(self, idle: bool) -> bool:
-        """Note whether the last claim found nothing; whether news comes by itself, so that polls may be rare."""
-        if self._watch.idle(idle=idle) and "watcher" in self.loops:
+    def idle(self, idle: bool) -> None:
+        """Note whether the last claim found nothing."""
+        if self._watch.idle(idle=idle):
             self.loops["watcher"].wake()
-        return self.watched
 
     def raced(self, *, won: bool) -> None:
         """Note how the last piece of news was followed up."""

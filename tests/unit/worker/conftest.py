@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -17,19 +17,21 @@ from mongoq.storage.documents.decoding import Unread
 from mongoq.storage.operations import claims
 from mongoq.storage.operations.decide import Ended
 from mongoq.storage.operations.finish import Finished
+from mongoq.storage.operations.fleet.heartbeat import Look
 from mongoq.storage.operations.leases import Held, Renewed
 from mongoq.storage.operations.sweep import Swept
 from mongoq.worker.attempt import LiveAttempt
 from mongoq.worker.config import WorkerConfig
 from mongoq.worker.dispatcher import Dispatcher
 from mongoq.worker.executors.base import Reports, execute
+from mongoq.worker.fleet.view import FleetView
+from mongoq.worker.fleet.watcher import FleetWatcher, Streams
 from mongoq.worker.handlers.signature import Handler
 from mongoq.worker.runtime import Runtime
 from mongoq.worker.services.fetcher import Fetcher
 from mongoq.worker.services.finisher import Finisher
 from mongoq.worker.services.loop import Health
 from mongoq.worker.services.watchdog import Watchdog
-from mongoq.worker.services.watcher import WorkWatcher
 from mongoq.worker.stages import Wake
 
 MakeAttempt = Callable[..., LiveAttempt]
@@ -66,6 +68,9 @@ class Script:
             "look": lambda arguments: {claim: Held(cancel=False, until=None) for claim in arguments["claims"]},
             "beat": None,
             "leave": None,
+            "read_others": Look([], alone=True, time=None),
+            "ready_count": 0,
+            "send": None,
             "sweep": (0, False),
             "ready": False,
             "promote": Swept(0, None),
@@ -169,7 +174,7 @@ class Inline:
 
 
 class NoStream:
-    """A change stream that nothing comes from."""
+    """A change stream, or the signals, that nothing comes from."""
 
     def __init__(self) -> None:
         self.open = False
@@ -177,8 +182,13 @@ class NoStream:
     def begin(self) -> None:
         self.open = True
 
+    def watch(self, queues: Sequence[str], *, all_tags: bool) -> None:  # noqa: ARG002 -- as every stream
+        self.open = True
+
     def wait(self) -> None:
         return None
+
+    next = wait
 
     def end(self) -> None:
         self.open = False
@@ -200,7 +210,12 @@ class Worker:
         self.config = WorkerConfig(Handler(handler, False), "threads", ("default",), **{"workers": 1, **config})
         self.dispatcher = Dispatcher(self.runtime, self.config, stop=self.stopped_for.append, make_executor=Inline)
         self.executor: Any = self.dispatcher.executor
-        self.watcher = WorkWatcher(self.runtime, NoStream(), Health(telemetry), lambda: None)
+        self.stream = NoStream()
+        streams = Streams(self.stream, lambda _: NoStream())
+        self.view = FleetView("w", self.config.queues, self.config.workers)
+        self.watcher = FleetWatcher(
+            self.runtime, self.view, streams, Health(telemetry), lambda: None, facts=dict, called=lambda _: None
+        )
         self.fetcher = Fetcher(
             self.runtime,
             self.config,

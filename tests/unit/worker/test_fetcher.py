@@ -94,7 +94,7 @@ def test_an_idle_worker_polls_ever_more_rarely(make_worker: MakeWorker) -> None:
     pauses = [worker.fetch() for _ in range(12)]
     assert pauses[0] <= 3 * FIRST_POLL
     assert 0.9 * LONGEST_POLL <= pauses[-1] <= 1.1 * LONGEST_POLL
-    worker.watcher._watch.stream.open = True
+    worker.stream.open = True
     assert [worker.fetch() for _ in range(9)][-1] >= 0.9 * LONGEST_POLL_WATCHED, "news comes by itself"
     worker.script.always("claim_many", Claim([], more=True, lost=0))
     assert worker.fetch() == 0

@@ -14,7 +14,7 @@ from mongoq.core.signals import Interruption
 from mongoq.storage.operations.leases import Held, Renewed
 from mongoq.worker.attempt import LONGEST_TRANSACTION, LiveAttempt
 from mongoq.worker.runtime import Runtime
-from mongoq.worker.services.renewer import BEAT_EVERY, BEAT_EVERY_IDLE, LONGEST_PAUSE, LOOK_EVERY, Renewer
+from mongoq.worker.services.renewer import LONGEST_PAUSE, LOOK_EVERY, Renewer
 
 Make = Callable[..., LiveAttempt]
 POLICY = Policy(lease=timedelta(seconds=30))
@@ -27,7 +27,7 @@ class Renewals:
         self.ledger, self.timer, self.script = runtime.ledger, timer, script
         self._make = make_attempt
         self.lost: list[LiveAttempt] = []
-        self.renewer = Renewer(runtime, facts=lambda: {"running": len(self.ledger)}, lose=self._lose)
+        self.renewer = Renewer(runtime, lose=self._lose)
 
     def _lose(self, attempt: LiveAttempt) -> None:
         self.ledger.lose(attempt)
@@ -169,16 +169,3 @@ def test_a_lease_that_could_not_be_renewed_in_time_counts_as_lost_for_its_handle
     assert not attempt.task.cancelled
     kept.timer.advance(0.1)
     assert attempt.task.interruption is Interruption.LEASE_LOST
-
-
-def test_heartbeats_are_rarer_while_a_worker_is_idle(kept: Renewals) -> None:
-    def beats(seconds: float) -> int:
-        before = len(kept.script.of("beat"))
-        for _ in range(int(seconds * 10)):
-            kept.step(0.1)
-        return len(kept.script.of("beat")) - before
-
-    kept.step()
-    assert beats(BEAT_EVERY_IDLE * 6) in {5, 6}
-    kept.hold()
-    assert beats(BEAT_EVERY * 6) in {5, 6, 7}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -17,6 +17,7 @@ from mongoq.storage.context import Context
 from mongoq.storage.operations.finish import Finished
 from mongoq.worker.config import WorkerConfig
 from mongoq.worker.engine import Engine
+from mongoq.worker.fleet.watcher import Streams
 from mongoq.worker.handlers.signature import Handler
 
 WHILE = 20.0
@@ -29,8 +30,13 @@ class NoStream:
     open = False
 
     def begin(self) -> None: ...
+    def watch(self, queues: Sequence[str], *, all_tags: bool) -> None: ...
     def wait(self) -> None: ...
+    def next(self) -> None: ...
     def end(self) -> None: ...
+
+
+SILENT = Streams(NoStream(), lambda _: NoStream())
 
 
 class Running:
@@ -46,9 +52,7 @@ class Running:
         self._cooperative = cooperative
         config = WorkerConfig(Handler(self._handle, takes_attempt=False), "threads", ("default",), workers=2)
         telemetry = Telemetry()
-        self.engine = Engine(
-            context, script, config, NoStream(), telemetry=telemetry, done=lambda: self.done.append(True)
-        )
+        self.engine = Engine(context, script, config, SILENT, telemetry=telemetry, done=lambda: self.done.append(True))
         self.engine.start(lambda: None)
         for _ in range(2):
             assert self.begun.acquire(timeout=WHILE)
@@ -151,7 +155,7 @@ def test_a_worker_whose_client_was_closed_ends_without_a_word(running: Callable[
 
 def test_a_stop_waits_for_a_worker_that_is_just_starting(context: Context, script: Any) -> None:
     config = WorkerConfig(Handler(lambda _: None, takes_attempt=False), "threads", ("default",), workers=1)
-    engine = Engine(context, script, config, NoStream(), telemetry=Telemetry(), done=lambda: None)
+    engine = Engine(context, script, config, SILENT, telemetry=Telemetry(), done=lambda: None)
     stops: list[threading.Thread] = []
 
     def made() -> None:

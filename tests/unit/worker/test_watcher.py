@@ -11,10 +11,12 @@ from mongoq.core.errors import StorageRefused, StorageUnavailable
 from mongoq.core.events import Telemetry
 from mongoq.core.lifecycle import TaskState
 from mongoq.storage.context import Context
+from mongoq.storage.operations.fleet import signals
 from mongoq.storage.operations.sweep import Swept
-from mongoq.storage.operations.watch import AWAIT, NO_STREAMS
+from mongoq.storage.operations.watch import AWAIT, NO_STREAMS, News
+from mongoq.worker.fleet import presence
 from mongoq.worker.runtime import Runtime
-from mongoq.worker.services import renewer, sweeper
+from mongoq.worker.services import sweeper
 from mongoq.worker.services.loop import Health
 from mongoq.worker.services.watcher import (
     FIRST_POLL,
@@ -45,10 +47,10 @@ class Stream:
             raise self.refuses
         self.open = True
 
-    def wait(self) -> TaskState | None:
-        news = self.brings.pop(0) if self.brings else None
-        self.open = news is not None
-        return news
+    def wait(self) -> News | None:
+        state = self.brings.pop(0) if self.brings else None
+        self.open = state is not None
+        return News(state, "k", "default") if state else None
 
     def end(self) -> None:
         self.open = False
@@ -186,14 +188,14 @@ def test_any_other_error_is_for_the_loop_which_tries_again(
     assert stream.open
 
 
-@pytest.mark.parametrize("watched, longest", [(False, LONGEST_POLL), (True, LONGEST_POLL_WATCHED)])
-def test_polls_become_rarer_and_start_afresh(*, watched: bool, longest: float) -> None:
+@pytest.mark.parametrize("longest", [LONGEST_POLL, LONGEST_POLL_WATCHED])
+def test_polls_become_rarer_and_start_afresh(longest: float) -> None:
     poll = Poll()
-    pauses = [poll.next(watched=watched) for _ in range(20)]
+    pauses = [poll.next(longest) for _ in range(20)]
     assert 1.8 * FIRST_POLL <= pauses[0] <= 2.2 * FIRST_POLL
     assert 0.9 * longest <= pauses[-1] <= 1.1 * longest
     poll.reset()
-    assert poll.next(watched=watched) <= 2.2 * FIRST_POLL
+    assert poll.next(longest) <= 2.2 * FIRST_POLL
 
 
 def test_nothing_is_swept_while_nobody_waits(make_runtime: Callable[..., Runtime], stream: Stream) -> None:
@@ -207,15 +209,10 @@ def test_nothing_is_swept_while_nobody_waits(make_runtime: Callable[..., Runtime
     assert sorted(loop.name for loop in watcher.loops.values()) == ["test-sweeper", "test-watcher"]
 
 
-def test_a_burst_opens_no_stream(make_runtime: Callable[..., Runtime], stream: Stream) -> None:
-    watcher = WorkWatcher(make_runtime(), stream, Health(Telemetry()), lambda: None, news=False)
-    assert list(watcher.loops) == ["sweeper"]
-    assert not watcher.idle(True)
-
-
 def test_an_idle_worker_sends_at_most_one_command_a_second() -> None:
-    soonest = 0.75  # of a sweep's pause: what its jitter leaves; a poll's leaves more
-    polls = [soonest * LONGEST_POLL_WATCHED]
-    sweeps = [soonest * each for each in (sweeper.PROMOTE_EVERY_WATCHED, sweeper.RESCUE_EVERY, sweeper.EXPIRE_EVERY)]
-    others = [AWAIT, renewer.BEAT_EVERY_IDLE, clock.MEASURE_EVERY]
+    polls = [0.9 * LONGEST_POLL_WATCHED]
+    sweeps = [0.75 * each for each in (sweeper.PROMOTE_EVERY_WATCHED, sweeper.RESCUE_EVERY, sweeper.EXPIRE_EVERY)]
+    beats = [0.9 * presence.BEAT_EVERY_IDLE] * 2  # each with a look, which brings the server's time
+    others = [AWAIT, signals.AWAIT, *beats]
     assert sum(1 / pause for pause in (*polls, *sweeps, *others)) <= 1
+    assert presence.BEAT_EVERY_IDLE < clock.MEASURE_EVERY

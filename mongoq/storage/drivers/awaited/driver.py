@@ -15,7 +15,7 @@ from mongoq.core.clock import Clock
 from mongoq.core.errors import ConfigurationError, Fault, MongoqError, Unsupported
 from mongoq.core.events import Telemetry
 from mongoq.storage.commands import Command, Op
-from mongoq.storage.control import Apart, Call, Entered, Join, Leave, Loop, Next, Pause, Start, Unwatch, Wait, Watch
+from mongoq.storage.control import Apart, Call, Entered, Join, Leave, Loop, Pause, Start, Wait
 from mongoq.storage.drivers.authentication import Authentication, pools_of
 from mongoq.storage.drivers.awaited.awaiting import awaited, called, roll_back, running, wait
 from mongoq.storage.drivers.awaited.connection import AsyncConnection
@@ -213,9 +213,7 @@ class AsyncDriver:
                 return await self._start(roll_back(own), contextvars.Context())
             case EndSession(own):
                 return await own.end_session()
-            case Watch() | Next() | Unwatch():
-                raise Unsupported("change streams are read by the blocking driver's threads")
-            case _:
+            case _:  # change streams and signals are read by the blocking driver's threads
                 raise Unsupported(f"the awaited driver cannot do {type(asked).__name__}")
 
     async def _started(self, op: Op[T]) -> asyncio.Task[T]:

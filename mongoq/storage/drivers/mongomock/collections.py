@@ -75,7 +75,8 @@ class Memory:
             case Find():
                 return self._find(command)
             case Count(name, where):
-                return self._collection(name).count_documents(_stored(where))
+                count = self._collection(name).count_documents(_stored(where))
+                return min(count, command.most) if command.most else count
             case Aggregate(name, pipeline):
                 return [_read(row) for row in self._collection(name).aggregate(_stored({"": pipeline})[""])]
             case InsertOne(name, body):

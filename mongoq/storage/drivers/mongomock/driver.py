@@ -17,7 +17,20 @@ from mongoq.core.clock import Clock, ServerClock
 from mongoq.core.errors import ConfigurationError, Fault, StorageRefused, Unsupported
 from mongoq.core.events import Telemetry
 from mongoq.storage.commands import Command
-from mongoq.storage.control import Apart, Call, Hello, Join, Leave, Loop, OpenTransaction, Pause, Start, Wait, Watch
+from mongoq.storage.control import (
+    Apart,
+    Call,
+    Hello,
+    Join,
+    Leave,
+    Loop,
+    OpenTransaction,
+    Pause,
+    Start,
+    Tail,
+    Wait,
+    Watch,
+)
 from mongoq.storage.drivers.awaited.connection import AsyncConnection
 from mongoq.storage.drivers.awaited.driver import AsyncDriver
 from mongoq.storage.drivers.blocking import BlockingDriver
@@ -111,8 +124,8 @@ class MemoryDriver(BlockingDriver):
                 return self._lock.release()
             case CommitOnce() | RollBack() | EndSession():
                 return None
-            case Watch():
-                raise StorageRefused("mongomock has no change streams", code=NO_STREAM)
+            case Watch() | Tail():
+                raise StorageRefused("mongomock has no change streams and no tailable cursors", code=NO_STREAM)
             case Hello():
                 now = datetime.now(UTC) if isinstance(self._clock, ServerClock) else self._clock.now()
                 return {"localTime": now, "isWritablePrimary": True}

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from mongoq.core.errors import StorageError
-from mongoq.core.lifecycle import TaskState
 from mongoq.storage.context import Context
 from mongoq.storage.control import Next
-from mongoq.storage.documents import fields
 from mongoq.storage.operations import watch
-from mongoq.storage.operations.watch import AWAIT, Pipeline
+from mongoq.storage.operations.watch import AWAIT, News, Pipeline, new_work, news_of
 
 Run = Callable[[Any], Any]
 
@@ -51,11 +49,9 @@ class ChangeStream:
         change: dict[str, Any] | None = event
         return change
 
-    def wait(self) -> TaskState | None:
-        """Wait for a change: the state in which a task has appeared. None where none came, or where a task has gone."""
-        event = self.next()
-        state = event.get(fields.STATE) if event else None
-        return TaskState(state) if state else None
+    def wait(self) -> News | None:
+        """Wait for a task to appear; None where none came, or where a task has gone."""
+        return news_of(self.next())
 
     def end(self) -> None:
         """Close the stream, if one stands."""
@@ -65,3 +61,16 @@ class ChangeStream:
                 self._run(watch.close_stream(stream))
             except StorageError:
                 return  # it is gone already, and its cursor ends by itself
+
+
+class QueueStream(ChangeStream):
+    """A change stream of new work, whose queues are named each time that it is opened."""
+
+    def __init__(self, run: Run, context: Context, where: Mapping[str, Any]) -> None:
+        super().__init__(run, context, [])
+        self._where = where
+
+    def watch(self, queues: Sequence[str], *, all_tags: bool) -> None:
+        """Open a stream of the new work in these queues; without `all_tags`, only where it has the tags asked for."""
+        self._pipeline = new_work(queues, None if all_tags else self._where)
+        self.begin()

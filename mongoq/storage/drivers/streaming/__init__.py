@@ -1,0 +1,1 @@
+"""What brings documents as they come: change streams of the tasks, and the signals."""

@@ -1,0 +1,1 @@
+"""What the processes of a namespace tell each other: heartbeats and signals."""

@@ -1,0 +1,93 @@
+"""Heartbeats: one document per worker process, deleted a minute after its last heartbeat.
+
+They decide only who watches for new work and who is called for it (`core/fleet.py`): a wrong one costs a delay. A
+task's token decides who holds it, never a heartbeat.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from datetime import datetime, timedelta
+from typing import Any, Final, NamedTuple
+
+from mongoq.core.fleet import Idle
+from mongoq.core.stats import WorkerInfo
+from mongoq.storage.commands import Aggregate, Delete, Document, Op, UpdateMany, find
+from mongoq.storage.context import Context
+from mongoq.storage.documents import filters
+from mongoq.storage.refusals import KeyTaken
+
+SILENT: Final = timedelta(seconds=25)
+"""An idle process beats every 10 s: one beat may be late or lost."""
+SILENT_WATCHER: Final = timedelta(seconds=8)
+"""A watcher beats every 3 s. One that is silent for so long is replaced."""
+_SHOWN: Final = ("place", "queues", "workers", "idle", "watching", "covers", "seen_at")
+
+
+class Look(NamedTuple):
+    """What one look at the heartbeats of the others found."""
+
+    idle: list[Idle]
+    alone: bool
+    """Whether no other process lives, idle or busy."""
+    time: datetime | None
+    """The server's time; None where there was nothing to read it with."""
+
+
+def beat(context: Context, worker: str, facts: dict[str, Any]) -> Op[None]:
+    """Write the heartbeat of this worker, with what it is doing; one that arrives behind a newer one is dropped."""
+    now = context.clock.now()
+    update = {"$set": {**facts, "seen_at": now}, "$setOnInsert": {"started_at": now}}
+    with suppress(KeyTaken):  # the newer one does not match, so an insert is tried
+        yield UpdateMany(context.workers, {"_id": worker, **filters.seen_before(now)}, update, upsert=True)
+
+
+def leave(context: Context, worker: str) -> Op[None]:
+    """Delete the heartbeat of a worker that stops."""
+    yield Delete(context.workers, {"_id": worker})
+
+
+def read_others(context: Context, worker: str, most: int) -> Op[Look]:
+    """Read the heartbeats of other processes in the order in which they are to watch, at most so many.
+
+    Each row brings the server's time, so that a process that only sleeps need not ask for it.
+    """
+    now = context.clock.now()
+    rows: list[Document] = yield Aggregate(
+        context.workers,
+        [
+            {"$match": {"seen_at": {"$gte": now - SILENT}, "place": {"$type": "number"}}},
+            {"$sort": {"idle": -1, "watching": -1, "place": 1}},
+            {"$limit": most},
+            {"$project": {**dict.fromkeys(_SHOWN, 1), "now": "$$NOW"}},
+        ],
+    )
+    others = [row for row in rows if row["_id"] != worker]
+    heard = {True: now - SILENT_WATCHER, False: now - SILENT}
+    idle = [_idle(row) for row in others if row.get("idle") and row["seen_at"] >= heard[bool(row.get("watching"))]]
+    return Look(idle, not others, rows[0]["now"] if rows else None)
+
+
+def workers(context: Context) -> Op[list[WorkerInfo]]:
+    """List the workers that sent a heartbeat within the last minute."""
+    found = yield from find(context.workers, {}, sort=[("_id", 1)])
+    return [_info(document) for document in found]
+
+
+def _idle(row: Document) -> Idle:
+    queues, covers = tuple(row.get("queues", ())), tuple(row.get("covers", ()))
+    watching = bool(row.get("watching"))
+    return Idle(row["_id"], row["place"], queues, row.get("workers", 1), watching=watching, covers=covers)
+
+
+def _info(document: Document) -> WorkerInfo:
+    return WorkerInfo(
+        id=document["_id"],
+        host=document.get("host", ""),
+        pid=document.get("pid", 0),
+        queues=tuple(document.get("queues", ())),
+        workers=document.get("workers", 0),
+        running=document.get("running", 0),
+        started_at=document["started_at"],
+        seen_at=document["seen_at"],
+    )

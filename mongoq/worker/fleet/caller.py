@@ -1,0 +1,149 @@
+"""Decides what follows from news of a task: who of the watchers tries it, and how many sleepers are called."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Final
+
+from mongoq.core import fleet
+from mongoq.core.events import Signpost
+from mongoq.core.fleet import Idle, Signal, SignalKind
+from mongoq.storage.operations.fleet import signals
+from mongoq.storage.operations.watch import News, ready_count
+from mongoq.worker.fleet.view import FleetView
+from mongoq.worker.runtime import Runtime
+from mongoq.worker.stages import Wake
+
+TRIED_WITHIN: Final = 0.01
+"""Seconds that the first watcher has for its own claim, before it looks what is left for others."""
+TURN: Final = 0.015
+"""Seconds by which the next watcher is later, and only where the task is still ready then."""
+CALL_TURN: Final = 0.06
+"""Seconds by which the next watcher is later to call sleepers, where the first has not called enough of them."""
+LOOK_AGAIN: Final = 0.1
+LONGEST_PAUSE: Final = 1.0
+ROUNDS: Final = 4
+"""Looks at tasks that nobody takes: they are held by a transaction, or have tags that nobody here wants."""
+FLOOD: Final = 100
+"""News of one queue between two looks. Beyond, the stream is closed until all are called or the queue is empty."""
+
+
+@dataclass(slots=True)
+class Wave:
+    """The tasks of one queue that have come of late."""
+
+    due: float
+    pause: float = LOOK_AGAIN
+    news: int = 0
+    taken: int = 0
+    rounds: int = 0
+    called: set[str] = field(default_factory=set)
+
+
+class Caller:
+    """The service that calls. `calm` is called when a flood is over."""
+
+    def __init__(self, runtime: Runtime, view: FleetView, calm: Callable[[], None], wake: Callable[[], None]) -> None:
+        self._runtime = runtime
+        self._view = view
+        self._calm = calm
+        self._wake = wake
+        self._lock = threading.Lock()
+        self._waves: dict[str, Wave] = {}
+        self._after = -1
+        """The place of the sleeper that was called last."""
+
+    @property
+    def flooded(self) -> bool:
+        """Whether so much has come that no more news is wanted."""
+        return any(wave.news >= FLOOD for wave in list(self._waves.values()))
+
+    def hear(self, news: News, now: float) -> None:
+        """Take news of a ready task: try it, or see later whether somebody does."""
+        view = self._view
+        watchers = view.watchers
+        if news.queue is not None and news.queue not in view.queues:
+            able = [one for one in watchers if news.queue in one.queues]
+            self._note([news.queue], now + (TRIED_WITHIN if able else 0) + self._call_turn(news.queue))
+            return
+        able = [one for one in watchers if news.queue is None or news.queue in one.queues]
+        first = fleet.turn(view.worker, news.key, [one.worker for one in able])
+        if view.idle and not first:
+            self._runtime.wake(Wake.NEWS)
+        if len(watchers) == 1 and not view.others:
+            return
+        queues = view.queues if news.queue is None else (news.queue,)
+        self._note(queues, now + (TURN * first if first else TRIED_WITHIN))
+        if news.queue is None:
+            self._note(set(view.all_queues).difference(queues), now + TRIED_WITHIN)
+
+    def look(self, now: float, *, own: bool = False) -> None:
+        """See whether there is work for others: in all queues, or there is more than one claim of this process took."""
+        if self._view.sleepers:
+            self._note(self._view.queues if own else self._view.all_queues, now)
+
+    def took(self, queues: Iterable[str]) -> None:
+        """Note tasks that this process has claimed, by their queues."""
+        with self._lock:
+            for queue in queues if self._waves else ():
+                if queue in self._waves:
+                    self._waves[queue].taken += 1
+
+    def step(self, now: float) -> float | None:
+        """Look at the queues whose time has come; the seconds until the next one's has."""
+        with self._lock:
+            due = [(queue, wave) for queue, wave in self._waves.items() if wave.due <= now]
+        for queue, wave in due:
+            if not self._go_on(queue, wave, now):
+                with self._lock:
+                    self._waves.pop(queue, None)
+                if wave.news >= FLOOD:
+                    self._calm()
+        with self._lock:
+            left = [wave.due for wave in self._waves.values()]
+        return max(0.0, min(left) - self._runtime.elapsed()) if left else None
+
+    def _note(self, queues: Iterable[str], due: float) -> None:
+        sooner = False
+        with self._lock:
+            for queue in queues:
+                wave = self._waves.get(queue)
+                if wave is None:
+                    wave = self._waves[queue] = Wave(due)
+                    sooner = True
+                wave.news += 1
+        if sooner:
+            self._wake()
+
+    def _go_on(self, queue: str, wave: Wave, now: float) -> bool:
+        """Call those who are needed for what is ready in a queue; whether to look again later."""
+        runtime, view = self._runtime, self._view
+        if wave.taken >= wave.news:
+            return False
+        waiting = [one for one in view.sleepers if queue in one.queues and one.worker not in wave.called]
+        most = sum(one.workers for one in waiting) + view.workers
+        ready: int = runtime.run(ready_count(runtime.context, queue, most))
+        if not ready:
+            return False
+        own = view.idle and queue in view.queues
+        if own:
+            runtime.wake(Wake.WORK)
+        runs = fleet.chosen(waiting, self._after, ready - view.workers * own)
+        for run in runs:
+            self._call(queue, run, sum(map(len, runs)))
+            wave.called.update(one.worker for one in run)
+        wave.rounds += not runs
+        wave.due, wave.pause = now + wave.pause, min(LONGEST_PAUSE, wave.pause * 2)
+        return bool(runs) or (wave.rounds < ROUNDS and own)
+
+    def _call(self, queue: str, run: list[Idle], count: int) -> None:
+        runtime = self._runtime
+        self._after = run[-1].place
+        signal = Signal(SignalKind.WORK, run[0].place, run[-1].place, (queue,), count)
+        runtime.run(signals.send(runtime.context, signal))
+        runtime.telemetry.emit(Signpost.CALLED, queue=queue, count=len(run))
+
+    def _call_turn(self, queue: str) -> float:
+        return CALL_TURN * fleet.turn(self._view.worker, queue, [one.worker for one in self._view.watchers])

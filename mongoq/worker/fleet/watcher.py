@@ -1,0 +1,123 @@
+"""All that lets a worker know of new work: sweeper, heartbeat, stream, signals and calls, in loops of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, Final, NamedTuple
+
+from mongoq.core.fleet import Signal
+from mongoq.worker.fleet.caller import Caller
+from mongoq.worker.fleet.presence import Presence
+from mongoq.worker.fleet.tail import Signals, Tail
+from mongoq.worker.fleet.view import FleetView, Part
+from mongoq.worker.fleet.watch import FleetWatch, QueueStream
+from mongoq.worker.runtime import Runtime
+from mongoq.worker.services.loop import Health, Loop
+from mongoq.worker.services.sweeper import Sweeper
+from mongoq.worker.services.watcher import LONGEST_POLL, LONGEST_POLL_WATCHED, Poll
+
+LONGEST_POLL_CALLED: Final = 30.0
+"""While others watch and call this process, the poll is there for what they and their signals miss."""
+SWEEP_AGAIN: Final = 5.0
+"""Seconds after which a process that leaves the sweeps to others looks whether they are still there."""
+
+
+class Streams(NamedTuple):
+    """What a worker listens to."""
+
+    news: QueueStream
+    signals: Callable[[int], Signals]
+    """The signals for a place."""
+
+
+class FleetWatcher:
+    """The services by which a worker learns of work. `called` gets the signals that ask it to claim.
+
+    Without `listens` it only beats and sweeps, and the fetcher polls.
+    """
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        view: FleetView,
+        streams: Streams,
+        health: Health,
+        closed: Callable[[], None],
+        *,
+        facts: Callable[[], dict[str, Any]],
+        called: Callable[[Signal], None],
+        listens: bool = True,
+    ) -> None:
+        self._runtime = runtime
+        self._view = view
+        self._retired = False
+        self.poll = Poll()
+        self._caller = Caller(runtime, view, calm=self._wake("watcher"), wake=self._wake("caller"))
+        self._watch = watch = FleetWatch(runtime, view, streams.news, self._caller)
+        self._presence = Presence(runtime, view, facts, self._changed, listens=listens)
+        self._sweeper = Sweeper(runtime, watched=lambda: watch.open)
+        tail = Tail(runtime, view, streams.signals(view.place), called=called, ask=self._ask)
+        clock = runtime.elapsed
+        self.loops = {
+            "sweeper": Loop("sweeper", self._sweep, health, closed, clock=clock),
+            "heartbeat": Loop("heartbeat", self._presence.step, health, closed, clock=clock, defers=True),
+        }
+        if listens:
+            # Stream and tail may stand on a client that others go on to use.
+            self.loops["watcher"] = Loop("watcher", watch.step, health, closed, last=watch.end, clock=clock)
+            self.loops["signals"] = Loop("signals", tail.step, health, closed, last=tail.end, clock=clock)
+            self.loops["caller"] = Loop("caller", self._caller.step, health, closed, clock=clock)
+
+    def look_ahead(self) -> None:
+        """Look for scheduled tasks now: one has just been written, and may be due sooner than the others."""
+        self._sweeper.look_ahead()
+        self.loops["sweeper"].wake()
+
+    def idle(self, idle: bool) -> float:
+        """Note whether the last claim found nothing; the longest pause until the next one."""
+        view = self._view
+        idle = idle and not self._retired
+        if idle != view.idle:
+            view.idle = idle
+            if not idle:
+                view.busy_since = self._runtime.elapsed()
+            if self._presence.wants(idle=idle):
+                self.loops["heartbeat"].wake()
+            if idle and "watcher" in self.loops:
+                self.loops["watcher"].wake()
+        if view.rests(self._runtime.elapsed()):
+            return LONGEST_POLL_CALLED
+        return LONGEST_POLL_WATCHED if self._watch.open else LONGEST_POLL
+
+    def more(self) -> None:
+        """Note that there is more than one claim took: others may be needed."""
+        if self._view.part is Part.WATCHING:
+            self._caller.look(self._runtime.elapsed(), own=True)
+
+    def took(self, queues: Callable[[], Iterable[str]]) -> None:
+        """Note that tasks of these queues were claimed here."""
+        if self._view.part is Part.WATCHING:
+            self._caller.took(queues())
+
+    def retire(self) -> None:
+        """Have no part in the fleet any more: the worker is about to end."""
+        self._retired = True
+        self.idle(False)
+
+    def leave(self) -> None:
+        """Delete the heartbeat."""
+        self._presence.leave()
+
+    def _sweep(self, now: float) -> float | None:
+        return SWEEP_AGAIN if self._view.rests(now) else self._sweeper.step(now)
+
+    def _changed(self) -> None:
+        for name in ("sweeper", "watcher"):
+            self._wake(name)()
+
+    def _ask(self) -> None:
+        self._presence.ask()
+        self.loops["heartbeat"].wake()
+
+    def _wake(self, name: str) -> Callable[[], None]:
+        return lambda: self.loops[name].wake() if name in self.loops else None
