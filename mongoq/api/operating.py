@@ -163,7 +163,7 @@ def update(
         TaskNotFound: no task has this key.
         WrongState: the task runs or has finished, or its document (a foreign producer's) has no usable version.
         DependencyError: it has another version than `if_version`.
-        InvalidTask: with the new tags or payload the task is too large.
+        InvalidTask: with the new tags or payload the task is too large, or it would expire before it may run.
     """
     given = Adjustment(priority, delay, run_at, expires_at, tags, payload, if_version)
     return (yield from base.write(adjust.adjust(base.context, key, checked_adjustment(key, given))))

@@ -16,7 +16,7 @@ from mongoq.core.lifecycle import TaskState
 from mongoq.core.new_task import NewTask
 from mongoq.core.task import TaskError
 from mongoq.core.validation import Checker, shortened, whole_milliseconds
-from mongoq.storage.commands import Document
+from mongoq.storage.commands import Document, Update
 from mongoq.storage.documents import fields
 from mongoq.storage.documents.codec import CODEC
 
@@ -79,6 +79,22 @@ def _encoded(field: str, document: Document, most: int) -> bytes:
     if len(data) > most:
         raise _too_large(field, len(data), most)
     return data
+
+
+def check_times(document: Document, update: Update, now: datetime) -> None:
+    """InvalidTask where an update gives a time by which the task in `document` would expire before it may run."""
+    written = update["$set"]
+    if not written.keys() & {fields.RUN_AT, fields.EXPIRES_AT} or fields.EXPIRES_AT in update.get("$unset", ()):
+        return
+    run_at, expires_at = (written.get(name, document.get(name)) for name in (fields.RUN_AT, fields.EXPIRES_AT))
+    if not (isinstance(run_at, datetime) and isinstance(expires_at, datetime) and now < run_at >= expires_at):
+        return
+    if fields.EXPIRES_AT in written:
+        fault = Fault("expires_at", f"{expires_at} (run_at {run_at})", "an instant after its run_at")
+    else:
+        allowed = "an instant before its expires_at; give a later one of that too, or None, which removes it"
+        fault = Fault("run_at", f"{run_at} (expires_at {expires_at})", allowed)
+    raise InvalidTask([fault])
 
 
 def _too_large(field: str, size: int, most: int) -> InvalidTask:

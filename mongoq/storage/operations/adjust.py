@@ -21,7 +21,8 @@ def adjust(context: Context, key: str, change: Adjustment) -> Op[Task]:
     """Change a waiting task; repeated when the task changes between the read and the write.
 
     Raises WrongState when the task does not wait, and when its `version` is not an integer: no guard matches it.
-    Raises DependencyError when it has another version than `change` asks for.
+    Raises DependencyError when it has another version than `change` asks for, and InvalidTask when it would expire
+    before it may run.
     """
     missed: tuple[int, datetime] | None = None
     while True:
@@ -34,6 +35,7 @@ def adjust(context: Context, key: str, change: Adjustment) -> Op[Task]:
         if missed == (task.version, task.created_at):
             raise WrongState(key, task.state, "its document has no `version` that is an integer, so it is not changed")
         update = adjusted(change, document, context.clock.earliest(), context.clock.latest())
+        encoding.check_times(document, update, context.clock.earliest())
         if not (change.tags is None and change.payload is UNSET):
             encoding.checked_size(updates.applied(document, update), context.options.max_task_bytes)
         if (yield from update_many(context.tasks, filters.waiting(key, task.version), update)):

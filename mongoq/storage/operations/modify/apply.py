@@ -102,6 +102,7 @@ def _update(context: Context, plan: Plan, change: Change, document: Document) ->
     # The change also ends an expired claim of another holder, who then finds the lease lost.
     give_up = running and (change.arrives or leaving or not conflicts.is_mine(document, change.ref))
     update = updates.changed(change, document, plan.now, plan.modification.id, give_up=give_up, latest=plan.latest)
+    encoding.check_times(document, update, plan.now)
     if plan.leaving is not None and leaving:
         update["$set"][fields.LAST_TOKEN] = plan.leaving.mark
     if change.grows:
