@@ -6,7 +6,19 @@ from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Self
 
-from mongoq.api import buffer, changing, claiming, closing, ending, looking, operating, producing, running, working
+from mongoq.api import (
+    buffer,
+    changing,
+    claiming,
+    closing,
+    ending,
+    looking,
+    operating,
+    producing,
+    running,
+    waiting,
+    working,
+)
 from mongoq.api.base import Base, opened
 from mongoq.api.verb import Awaited, Blocking
 from mongoq.core.backoff import BackoffLike
@@ -189,8 +201,8 @@ class Queue(_Common, Blocking):
     queues = looking.queues
     workers = looking.workers
     namespaces = looking.namespaces
-    wait = looking.wait
-    join = looking.join
+    wait = waiting.wait
+    join = waiting.join
     time = looking.time
     standalone = looking.standalone
 
@@ -338,8 +350,8 @@ class AsyncQueue(_Common, Awaited):
     queues = looking.queues
     workers = looking.workers
     namespaces = looking.namespaces
-    wait = looking.wait
-    join = looking.join
+    wait = waiting.wait
+    join = waiting.join
     time = looking.time
     standalone = looking.standalone
 

@@ -17,14 +17,12 @@ from mongoq.core.events import Telemetry
 from mongoq.core.host.environment import namespace_named, setting
 from mongoq.core.host.keys import KeyMaker
 from mongoq.core.options import checked_options
-from mongoq.core.requests import TaskFilter
 from mongoq.core.validation import Duration
 from mongoq.functions.registry import Registry
 from mongoq.hooks.attached import Hooks
-from mongoq.storage.commands import Filter, Op
+from mongoq.storage.commands import Op
 from mongoq.storage.context import Context
 from mongoq.storage.control import Call, Measure, Within
-from mongoq.storage.documents import filters
 from mongoq.storage.drivers.blocking import BlockingDriver
 from mongoq.storage.drivers.opening import open_driver
 from mongoq.storage.operations import schema
@@ -66,6 +64,8 @@ class Base:
         """The task functions of this queue."""
         self.gatherer = Gatherer(self)
         self.hooks = Hooks(telemetry)
+        self.named = False
+        """Whether tasks with names are known to be here: claims by name have an index of their own."""
         self._open_engine = open_engine
         self._engine: BlockingDriver | None = None
         self._hand: ByHand | None = None
@@ -109,7 +109,7 @@ class Base:
         if self._was_ready:  # one thread makes what went missing, while the others renew and end their tasks
             self._look_again_at = elapsed() + LOOK_AGAIN
         try:
-            yield from self.read(schema.ensure(self.context))
+            yield from self.read(schema.ensure(self.context, named=self.named))
             self._ready = self._was_ready = True
             self._missing = None
         except IndexMissing as error:
@@ -163,6 +163,11 @@ class Base:
     def ending(self, tasks: Sequence[Claimed]) -> AbstractContextManager[None]:
         """While the ending of these tasks is written: to keepalives their loss is no news then."""
         return self._hand.ending(tasks) if self._hand else nullcontext()
+
+    def use_names(self) -> None:
+        """Note that tasks have names: the index for claims by name is made before the next write."""
+        if not self.named:
+            self.named, self._ready, self._look_again_at = True, False, 0.0
 
     def note(self, handle: WorkerHandle) -> None:
         """Note a worker that has started."""
@@ -239,8 +244,3 @@ def opened(
 
 def _stripped(namespace: Any) -> Any:
     return setting("namespace", namespace) if isinstance(namespace, str) else namespace
-
-
-def matching(chosen: TaskFilter) -> Filter:
-    """The filter of the tasks that an operator means."""
-    return filters.matching(queue=chosen.queue, state=chosen.state, keys=chosen.keys, where=chosen.where)

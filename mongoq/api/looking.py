@@ -3,28 +3,28 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
-from typing import Any, Final
+from typing import Any
 
-from mongoq.api.base import Base, matching
+from mongoq.api.base import Base
 from mongoq.api.verb import stream, verb
-from mongoq.core.clock import elapsed
-from mongoq.core.judging.ended import error_of
 from mongoq.core.lifecycle import LIVE, TaskState
-from mongoq.core.requests import checked_claimant, checked_key, checked_names, checked_seconds, checked_selection
+from mongoq.core.requests import (
+    checked_claimant,
+    checked_key,
+    checked_names,
+    checked_selection,
+)
 from mongoq.core.stats import QueueStats, WorkerInfo
 from mongoq.core.task import Task
-from mongoq.core.validation import UNSET, Duration, Unset
+from mongoq.core.validation import UNSET, Unset
 from mongoq.storage.commands import Op
-from mongoq.storage.control import Pause
 from mongoq.storage.documents import fields, filters
+from mongoq.storage.documents.filters import selected as matching
 from mongoq.storage.operations import queries, schema
-from mongoq.storage.operations.fleet import heartbeat
-
-FIRST_LOOK: Final = 0.02
-LONGEST_LOOK: Final = 0.5
-"""Seconds between two looks at whole queues."""
+from mongoq.storage.operations.fleet import heartbeat, unhandled
 
 
 @verb
@@ -40,6 +40,7 @@ def tasks(
     queue: str | None = None,
     state: TaskState | str | None = None,
     keys: Sequence[str] | None = None,
+    name: str | None = None,
     where: Mapping[str, Any] | None = None,
     claimant: str | None = None,
     mine: bool = False,
@@ -48,13 +49,16 @@ def tasks(
 ) -> Op[list[Task]]:
     """The tasks that match, ordered by key; `limit=None` brings all of them into memory.
 
-    `where` asks for tags as in `run`; `claimant` for what is held under this name, `mine` for what is held
+    `name` is that of a task function, at any revision where it names none (`welcome`, `welcome@2`). `where` asks for
+    tags as in `run`; `claimant` for what is held under this name, `mine` for what is held
     under the name of this object, with the proofs of their claims: what was claimed under the same name before
     a restart can so be gone on with. `payload=False` leaves payloads out. Without a queue, keys or a claimant it
     reads the whole collection. `scan` gives any number one by one.
     """
     holder = checked_claimant(claimant, base.claimant, mine=mine)
-    chosen = checked_selection(queue=queue, state=state, keys=keys, where=where, claimant=holder, limit=limit)
+    chosen = checked_selection(
+        queue=queue, state=state, keys=keys, where=where, claimant=holder, limit=limit, name=name
+    )
     hidden = [*(() if mine else fields.PROOFS), *(() if payload else (fields.PAYLOAD,))]
     found = queries.tasks(base.context, matching(chosen), claimant=holder, limit=limit or 0, hidden=hidden)
     return (yield from base.read(found))
@@ -89,10 +93,11 @@ def count(
     *,
     queue: str | None = None,
     state: TaskState | str | None = None,
+    name: str | None = None,
     where: Mapping[str, Any] | None = None,
 ) -> Op[int]:
-    """How many tasks match. Without a queue and a state, or with tags, it reads the tasks it counts."""
-    chosen = checked_selection(queue=queue, state=state, where=where)
+    """How many tasks match. Without a queue and a state, or with a name or tags, it reads the tasks it counts."""
+    chosen = checked_selection(queue=queue, state=state, where=where, name=name)
     return (yield from base.read(queries.count(base.context, matching(chosen))))
 
 
@@ -125,7 +130,11 @@ def stats(
         attempts: find `most_attempts` too. That reads every unfinished task instead of an index: 0.21 s instead
             of 0.19 for 100,000 tasks in the server's memory, longer where they have to come from its disk.
     """
-    return (yield from _stats(base, queues, prefix, limit, attempts=attempts))
+    found = yield from _stats(base, queues, prefix, limit, attempts=attempts)
+    named = filters.named(checked_names(queues, prefix, limit), prefix)
+    ready = {name: row.ready for name, row in found.items()}
+    left = yield from base.read(unhandled.unhandled(base.context, named, ready))
+    return {name: replace(row, unhandled=left.get(name, 0)) for name, row in found.items()}
 
 
 @verb
@@ -145,60 +154,6 @@ def empty(base: Base, queues: str | Sequence[str] | None = None, *, prefix: str 
     """Whether these queues (default: all; or those whose names begin with `prefix`) have no unfinished task."""
     names = checked_names(queues, prefix)
     return (yield from base.read(queries.empty(base.context, filters.named(names, prefix))))
-
-
-@verb
-def join(
-    base: Base,
-    queues: str | Sequence[str] | None = None,
-    *,
-    prefix: str | None = None,
-    timeout: Duration | None = None,
-) -> Op[bool]:
-    """Wait until `empty` of the same arguments holds; False where it did not within `timeout`.
-
-    It looks twice a second. A task that waits for a retry or for its time is unfinished, and is waited for.
-    """
-    named = filters.named(checked_names(queues, prefix), prefix)
-    over = lambda: base.read(queries.empty(base.context, named))  # noqa: E731
-    return (yield from _until(over, checked_seconds("timeout", timeout)))
-
-
-@verb
-def wait(base: Base, task: Task | str, *, timeout: Duration | None = None, check: bool = False) -> Op[Task | None]:
-    """Wait until a task (or the one with this key) has finished, and return it; None where it has not by then.
-
-    Its `state` says how it ended, `result` what its handler returned, `failure` and `last_error` why it failed. With
-    `check` a task that did not complete is raised as an error of its own kind. A change stream tells of the end within
-    milliseconds; all who wait through one queue object share it. A look at all their tasks is the floor: every 5 s
-    beside the stream, every second on a standalone server, which has none.
-
-    Raises:
-        TaskNotFound: there is no such task, or it has gone meanwhile: it was deleted, or completed under
-            `keep_completed=0`, which deletes it too. Keep a task whose end you wait for, if only for a minute.
-        MaxRetriesExceeded, TaskFailed, TaskCancelled, TaskExpired: with `check`, it ended so; each is a
-            TaskNotCompleted, whose `task` is the task.
-        QueueClosed: the queue was closed meanwhile; noticed within a second.
-    """
-    found = yield from ended(base, task.key if isinstance(task, Task) else checked_key(task), timeout)
-    error = error_of(found) if check and found is not None else None
-    if error is not None:
-        raise error
-    return found
-
-
-def ended(base: Base, key: str, timeout: Duration | None) -> Op[Task | None]:
-    """The task with this key once it has finished; None where it has not by then."""
-    patience = checked_seconds("timeout", timeout)
-
-    def read() -> Op[Task]:
-        return base.read(queries.get(base.context, key, majority=True))
-
-    found: Task | None = yield from read()
-    if found is not None and not found.finished:
-        hand = (yield from base.hand()) if patience > 0 else None
-        found = None if hand is None else (yield from hand.finished(key, read, elapsed() + patience))
-    return found
 
 
 @verb
@@ -231,16 +186,3 @@ def _stats(
     named = filters.named(checked_names(queues, prefix, limit), prefix)
     rows = yield from base.read(queries.stats(base.context, named, attempts=attempts))
     return dict(itertools.islice(rows.items(), limit))
-
-
-def _until(over: Callable[[], Op[bool]], patience: float) -> Op[bool]:
-    """Whether it is over within `patience` seconds."""
-    deadline = elapsed() + patience
-    pause = FIRST_LOOK
-    while not (yield from over()):
-        left = deadline - elapsed()
-        if left <= 0:
-            return False
-        yield Pause(min(left, pause))
-        pause = min(LONGEST_LOOK, pause * 1.5)
-    return True

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from mongoq.api.base import Base, matching
+from mongoq.api.base import Base
 from mongoq.api.verb import verb
 from mongoq.core.lifecycle import Event, TaskState, sources
 from mongoq.core.options import checked_keys
@@ -24,6 +24,7 @@ from mongoq.core.stats import OnProgress
 from mongoq.core.task import Task
 from mongoq.core.validation import QUEUE_NAME, UNSET, Checker, Duration, Unset
 from mongoq.storage.commands import Op
+from mongoq.storage.documents.filters import selected as matching
 from mongoq.storage.operations import adjust, bulk, requeue, schema
 
 
@@ -45,6 +46,7 @@ def cancel_all(
     *,
     queue: str | None = None,
     state: TaskState | str | None = None,
+    name: str | None = None,
     where: Mapping[str, Any] | None = None,
     on_progress: OnProgress | None = None,
 ) -> Op[int]:
@@ -56,7 +58,7 @@ def cancel_all(
     Raises:
         ConfigurationError: nothing is given to choose by.
     """
-    chosen = checked_choice(queue, state, where)
+    chosen = checked_choice(queue, state, where, name)
     checked_listener(on_progress)
     return (yield from base.write(bulk.cancel_all(base.context, matching(chosen), chosen.state, on_progress)))
 
@@ -78,6 +80,7 @@ def delete_all(
     *,
     queue: str | None = None,
     state: TaskState | str | None = None,
+    name: str | None = None,
     where: Mapping[str, Any] | None = None,
     on_progress: OnProgress | None = None,
 ) -> Op[int]:
@@ -88,7 +91,7 @@ def delete_all(
     Raises:
         ConfigurationError: nothing is given to choose by.
     """
-    chosen = checked_choice(queue, state, where)
+    chosen = checked_choice(queue, state, where, name)
     checked_listener(on_progress)
     return (yield from base.write(bulk.delete_all(base.context, matching(chosen), chosen.state, on_progress)))
 
@@ -100,6 +103,7 @@ def move_all(
     *,
     queue: str | None = None,
     state: TaskState | str | None = None,
+    name: str | None = None,
     where: Mapping[str, Any] | None = None,
     on_progress: OnProgress | None = None,
 ) -> Op[int]:
@@ -112,7 +116,7 @@ def move_all(
         ConfigurationError: nothing is given to choose by.
     """
     checked_target(to)
-    chosen = checked_choice(queue, state, where)
+    chosen = checked_choice(queue, state, where, name)
     checked_listener(on_progress)
     return (yield from base.write(bulk.move_all(base.context, matching(chosen), chosen.state, to, on_progress)))
 
@@ -123,15 +127,16 @@ def purge(
     *,
     queue: str | None = None,
     state: TaskState | str | None = None,
+    name: str | None = None,
     older_than: Duration = 0,
     on_progress: OnProgress | None = None,
 ) -> Op[int]:
     """Delete finished tasks now instead of after `keep_completed` or `keep_failed`; how many were.
 
-    Only those of one queue, in one state, or finished longer ago than `older_than`; without arguments, all.
-    `on_progress` hears of each batch of 1,000.
+    Only those of one queue, in one state, of one function, or finished longer ago than `older_than`; without
+    arguments, all. `on_progress` hears of each batch of 1,000.
     """
-    chosen = checked_selection(queue=queue, state=state)
+    chosen = checked_selection(queue=queue, state=state, name=name)
     checked_listener(on_progress)
     age = timedelta(seconds=checked_seconds("older_than", older_than))
     op = bulk.delete_all(base.context, matching(chosen), chosen.state, on_progress, older_than=age)
@@ -191,10 +196,11 @@ def rerun_all(
     keys: Sequence[str] | None = None,
     queue: str | None = None,
     state: TaskState | str = TaskState.FAILED,
+    name: str | None = None,
     where: Mapping[str, Any] | None = None,
     on_progress: OnProgress | None = None,
 ) -> Op[int]:
-    """Run failed tasks again as `rerun` does: these keys, those of one queue, those with these tags, or all; how many.
+    """Run failed tasks again as `rerun` does: by keys, queue, name of a function or tags, or all; how many.
 
     `state` chooses cancelled or expired ones instead. Those whose `unique` value an unfinished task has by now are left
     alone, like those in another state. `on_progress` hears of each batch of 1,000.
@@ -202,11 +208,10 @@ def rerun_all(
     checker = Checker()
     checked_keys(checker, keys)
     checker.one_of("state", state, [one.value for one in sources(Event.RERUN)])
-    if where is not None:
-        checker.tags("where", where)
     checker.finish()
+    checked_selection(queue=queue, name=name, where=where)
     checked_listener(on_progress)
-    op = requeue.rerun_all(base.context, keys, queue, TaskState(state), where, on_progress=on_progress)
+    op = requeue.rerun_all(base.context, keys, queue, TaskState(state), where, name=name, on_progress=on_progress)
     return (yield from base.send(op))
 
 

@@ -204,6 +204,8 @@ def whole(tags: Mapping[str, Any] | NewTask | None, **options: Any) -> NewTask:
 def enqueued(base: Base, task: NewTask, session: object = None) -> Op[Task]:
     """Enqueue one task."""
     base.check_accepting()
+    if task.name is not None:
+        base.use_names()
     joined = base.joined(session)
     if joined is None and base.driver.AWAITED:
         return (yield from gathered(base.gatherer, task))
@@ -227,6 +229,8 @@ def _streamed(
     joined = base.joined(session)
 
     def send(chunk: list[Draft]) -> Op[Others]:
+        if not base.named and any(one.options.name for one in chunk):
+            base.use_names()
         if joined is not None:
             return base.send(enqueue.chunk_in_transaction(base.context, chunk, only=only), joined)
         made = enqueue.chunk(base.context, chunk, only=only)

@@ -43,7 +43,7 @@ def configured(
     from mongoq.worker.starting import checked_config  # noqa: PLC0415 -- as above
 
     handler, queues = chosen(base.functions, handler, queues, executor)
-    wanted = checked_claim(queues, None, base.claimant, where)
+    wanted = checked_claim(queues, None, base.claimant, where, task_names=names_of(handler))
     checker = Checker()
     count = checked_workers(checker, workers)
     if limit is not None:
@@ -88,6 +88,12 @@ def chosen(
     return (AsyncRouter if awaited else Router)(run), named if queues is None else queues
 
 
+def names_of(handler: Any) -> tuple[str, ...]:
+    """The names of the tasks that a handler runs; none for a plain one, which runs all."""
+    names: tuple[str, ...] = getattr(handler, "names", ())
+    return names
+
+
 def started(base: Base, config: WorkerConfig, done: Callable[[], None], *, drains: bool = False) -> Op[WorkerHandle]:
     """Start a worker in threads of its own, once the server has answered; it calls `done` when it has ended.
 
@@ -96,10 +102,12 @@ def started(base: Base, config: WorkerConfig, done: Callable[[], None], *, drain
     """
     from mongoq.worker.starting import start as start_worker  # noqa: PLC0415 -- a producer is spared the worker
 
+    if config.names:
+        base.use_names()
     yield from base.write(schema.hello())
     with suppress(StorageUnavailable):  # an outage that begins now is one like any other
         # It lacks neither a right nor the index.
-        yield from base.write(queries.ready(base.context, config.queues, None))
+        yield from base.write(queries.ready(base.context, config.queues, None, config.names))
     loop = yield Loop()
 
     handles: list[WorkerHandle] = []

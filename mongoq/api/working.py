@@ -134,10 +134,10 @@ def run_once(
         policy={"retry_on": retry_on, "no_retry_on": no_retry_on, "failure_message": failure_message},
     )
     if limit is None:
-        due = yield from base.read(queries.due(base.context, config.queues, config.where))
+        due = yield from base.read(queries.due(base.context, config.queues, config.where, config.names))
         config = replace(config, limit=max(1, due))
     yield from _run(base, config, once=True)
-    return (yield from base.read(queries.ready(base.context, config.queues, config.where)))
+    return (yield from base.read(queries.ready(base.context, config.queues, config.where, config.names)))
 
 
 def _run(base: Base, config: WorkerConfig, *, once: bool = False) -> Op[None]:

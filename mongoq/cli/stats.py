@@ -102,9 +102,10 @@ def sheets(queue: Queue, *, attempts: bool = False) -> list[Sheet]:
     rows = []
     for name, row in queue.stats(attempts=attempts).items():
         most = [row.most_attempts or 0] if attempts else []
-        rows.append((name, *(getattr(row, state) for state in STATES), span(row.oldest_ready), *most))
+        counts = (*(getattr(row, state) for state in STATES), row.unhandled)
+        rows.append((name, *counts, span(row.oldest_ready), *most))
     nothing = f"no tasks in the namespace {queue.namespace}"
-    columns = ("queue", *STATES, "oldest", *(["most attempts"] if attempts else []))
+    columns = ("queue", *STATES, "unhandled", "oldest", *(["most attempts"] if attempts else []))
     return [Sheet(f"queues in {queue.namespace}", columns, rows, empty=nothing, sparse=True), fleet(queue)]
 
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Final
 
 from mongoq.core.errors import ConfigurationError
 from mongoq.core.lifecycle import TaskState
 from mongoq.core.options import LONGEST_CLAIMANT, SHORTEST_LEASE, checked_queues
 from mongoq.core.task import Task
 from mongoq.core.validation import QUEUE_NAME, UNSET, Checker, Duration, Unset
+
+MOST_SCANS: Final = 200
+"""Queues times names of one find: `internalQueryMaxScansToExplode` of the server, beyond which it sorts in memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +28,14 @@ class ClaimRequest:
     """None: the task's own."""
     where: Mapping[str, Any] = field(default_factory=dict)
     """Tags that a task must have, by equality."""
+    names: tuple[str, ...] = ()
+    """The names that a task may have; without any, all tasks are meant, named or not."""
+
+    @property
+    def parts(self) -> list[tuple[str, ...]]:
+        """The names by which each find may ask: the server merges at most 200 scans of an index without a sort."""
+        most = max(1, MOST_SCANS // len(self.queues))
+        return [self.names[place : place + most] for place in range(0, max(1, len(self.names)), most)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +46,7 @@ class TaskFilter:
     state: TaskState | None
     keys: tuple[str, ...] | None
     where: Mapping[str, Any]
+    name: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +72,8 @@ def checked_claim(
     claimant: str,
     where: Mapping[str, Any] | None,
     limit: int = 1,
+    *,
+    task_names: Sequence[str] = (),
 ) -> ClaimRequest:
     """Check the arguments of a claim; raises ConfigurationError with every fault."""
     checker = Checker()
@@ -70,7 +84,7 @@ def checked_claim(
         checker.tags("where", where)
     checker.integer("limit", limit, 1, 1_000)
     checker.finish()
-    return ClaimRequest(names, claimant, limit, length, dict(where or {}))
+    return ClaimRequest(names, claimant, limit, length, dict(where or {}), tuple(task_names))
 
 
 def checked_lease(checker: Checker, lease: Duration | None) -> timedelta | None:
@@ -161,6 +175,7 @@ def checked_selection(
     where: Mapping[str, Any] | None = None,
     claimant: str | None = None,
     limit: int | None = None,
+    name: str | None = None,
 ) -> TaskFilter:
     """Check the arguments that select tasks."""
     checker = Checker()
@@ -168,6 +183,8 @@ def checked_selection(
         checker.text("queue", queue, 512)
     if state is not None:
         checker.one_of("state", state, [known.value for known in TaskState])
+    if name is not None:
+        checker.text("name", name, 512)
     if isinstance(keys, str):
         checker.refuse("keys", keys, "a list of keys")
     if where is not None:
@@ -178,14 +195,16 @@ def checked_selection(
         checker.integer("limit", limit, 1, 10**9)
     checker.finish()
     chosen = None if state is None else TaskState(state)
-    return TaskFilter(queue, chosen, None if keys is None else tuple(keys), dict(where or {}))
+    return TaskFilter(queue, chosen, None if keys is None else tuple(keys), dict(where or {}), name)
 
 
-def checked_choice(queue: str | None, state: TaskState | str | None, where: Mapping[str, Any] | None) -> TaskFilter:
+def checked_choice(
+    queue: str | None, state: TaskState | str | None, where: Mapping[str, Any] | None, name: str | None = None
+) -> TaskFilter:
     """Check the arguments that select tasks to be changed; raises ConfigurationError when none is given."""
-    if queue is None and state is None and not where:
-        raise ConfigurationError("choose by queue, state or where: nothing is given")
-    return checked_selection(queue=queue, state=state, where=where)
+    if queue is None and state is None and name is None and not where:
+        raise ConfigurationError("choose by queue, state, name or where: nothing is given")
+    return checked_selection(queue=queue, state=state, where=where, name=name)
 
 
 def checked_listener(on_progress: Any) -> None:

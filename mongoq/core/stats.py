@@ -25,6 +25,9 @@ class QueueStats:
     """How long the oldest ready task has been due; None when none is ready."""
     most_attempts: int | None = None
     """The highest count of attempts among the unfinished tasks; None when it was not asked for."""
+    unhandled: int = 0
+    """How many ready tasks no live worker of this queue takes: those with a name that none knows, and those without a
+    name where all its workers take only names."""
 
     @property
     def size(self) -> int:
@@ -46,6 +49,8 @@ class WorkerInfo:
     """The number of handlers that it runs at once."""
     running: int
     """The number of tasks that it held."""
+    names: tuple[str, ...]
+    """The names of the tasks that it takes; empty where it has a handler for all."""
     started_at: datetime
     seen_at: datetime
     """Its last heartbeat, server time. One is sent every 5 s, every 10 s while idle (3 s by one that

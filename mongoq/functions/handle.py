@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Generic, TypeVar
 
-from mongoq.api.looking import ended
 from mongoq.api.verb import Awaited, Blocking, verb
+from mongoq.api.waiting import ended
 from mongoq.core.judging.ended import error_of
 from mongoq.core.task import Task
 from mongoq.core.validation import Duration

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any, Final
 
 from mongoq.api.base import Base
-from mongoq.api.starting import chosen
+from mongoq.api.starting import chosen, names_of
 from mongoq.core.clock import elapsed
 from mongoq.core.errors import DependencyError, InvalidTask, StorageRefused
 from mongoq.core.events import Signpost
@@ -61,7 +61,7 @@ def run_due(
     """
     handler, queues = chosen(base.functions, handler, queues)
     checked, _ = checked_handler(handler, None)
-    wanted = checked_claim(queues, None, base.claimant, where)
+    wanted = checked_claim(queues, None, base.claimant, where, task_names=names_of(handler))
     _check_clock(base, advance=advance)
     done: list[Ran] = []
     while True:

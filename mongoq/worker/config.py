@@ -43,8 +43,16 @@ class WorkerConfig:
     """Whether it listens for new work while it is idle; that takes a connection of its own."""
     policy: Policy = DEFAULTS
     """What applies to tasks that do not carry their own: the queue's options, with those of this run."""
+    names: tuple[str, ...] = ()
+    """The names of the tasks that it knows; without any it takes all tasks."""
     loop: asyncio.AbstractEventLoop | None = None
     """A running event loop for the coroutines of the asyncio executor; None: a loop of its own."""
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What its heartbeats tell of it."""
+        told = {"queues": list(self.queues), "workers": self.workers}
+        return told | ({"names": list(self.names)} if self.names else {})
 
 
 def executor_for(config: WorkerConfig, reports: Reports) -> Executor:

@@ -180,8 +180,8 @@ class Engine:
 
     def _facts(self) -> dict[str, Any]:
         host, pid, _ = self.worker.rsplit(":", 2)
-        queues, workers = list(self._config.queues), self._config.workers
-        return {"host": host, "pid": int(pid), "queues": queues, "workers": workers, "running": len(self._ledger)}
+        facts = {"host": host, "pid": int(pid), "running": len(self._ledger)}
+        return facts | self._config.facts
 
     def _shut_down(self) -> None:
         for name in ("fetcher", "look-ahead", "sweeper"):

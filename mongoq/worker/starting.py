@@ -57,6 +57,7 @@ def checked_config(
         on_dependency_error,
         prefetch,
         policy=policy,
+        names=wanted.names,
     )
 
 
@@ -88,7 +89,8 @@ def start(
     worker's own.
     """
     context = replace(context, options=replace(context.options, policy=job.policy))
-    streams = Streams(QueueStream(stream_run, context, job.where), lambda place: SignalTail(stream_run, context, place))
+    queue_stream = QueueStream(stream_run, context, job.where, job.names)
+    streams = Streams(queue_stream, lambda place: SignalTail(stream_run, context, place))
     if not job.burst and crowding.crowded(client):
         job = replace(job, news=False)
     if job.executor == ASYNCIO:

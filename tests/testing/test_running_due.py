@@ -136,7 +136,7 @@ def test_a_clock_that_runs_cannot_be_advanced() -> None:
 
 
 def test_a_handler_is_needed(mongoq_queue: Queue) -> None:
-    with pytest.raises(ConfigurationError, match="a function of the task"):
+    with pytest.raises(ConfigurationError, match="no task functions"):
         run_due(mongoq_queue)
 
 

@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, Any, Final
 from mongoq.core.lifecycle import WAITING, Event, TaskState, sources
 from mongoq.storage.commands import Filter
 from mongoq.storage.documents import fields, indexes
+from mongoq.storage.documents.names import named_as, of_names
 
 if TYPE_CHECKING:
     from mongoq.core.modification import TaskRef
+    from mongoq.core.requests import TaskFilter
 
 SKEW: Final = timedelta(seconds=1)
 """How long a rescue waits after the end of a lease: the tolerance for clock skew."""
@@ -50,17 +52,19 @@ def named(queues: Sequence[str] | None = None, prefix: str | None = None) -> Fil
     return {"$or": [exact, begins]} if exact else begins
 
 
-def ready(queues: Sequence[str], where: Mapping[str, Any] | None = None) -> Filter:
+def ready(queues: Sequence[str], where: Mapping[str, Any] | None = None, names: Sequence[str] = ()) -> Filter:
     """Tasks of these queues that may be claimed; the claim index returns them in order, without a sort.
 
-    No index covers tags: a claim with `where` reads every ready task that it passes over.
+    With `names` only tasks of these, by an index of their own. No index covers tags: a claim with `where` reads every
+    ready task that it passes over.
     """
-    return {fields.QUEUE: _among(queues), fields.STATE: _state(sources(Event.CLAIM)), **tagged(where)}
+    chosen = {fields.QUEUE: _among(queues), fields.STATE: _state(sources(Event.CLAIM)), **tagged(where)}
+    return {**chosen, **of_names(names)} if names else chosen
 
 
-def ready_unlost(queues: Sequence[str], where: Mapping[str, Any] | None = None) -> Filter:
-    """As `ready`, without suspects; it reads every suspect, so use it only when a claim met too many of them."""
-    return {**ready(queues, where), fields.LOST_LEASES: None}
+def unlost() -> Filter:
+    """Tasks that are no suspects; a claim reads every suspect by it, so use it only when it met too many of them."""
+    return {fields.LOST_LEASES: None}
 
 
 def claimable(keys: Sequence[str], version: int) -> Filter:
@@ -187,9 +191,12 @@ def matching(
     state: TaskState | None = None,
     keys: Sequence[str] | None = None,
     where: Mapping[str, Any] | None = None,
+    name: str | None = None,
 ) -> Filter:
     """Tasks with all of these properties; tag values are never read as operators."""
     chosen = tagged(where)
+    if name is not None:
+        chosen |= named_as(name)
     if queue is not None:
         chosen[fields.QUEUE] = {"$eq": queue}
     if state is not None:
@@ -198,6 +205,11 @@ def matching(
         # `$in` would match by a compiled pattern; a key is never one.
         chosen[fields.KEY] = {"$in": [key for key in keys if not hasattr(key, "pattern")]}
     return chosen
+
+
+def selected(chosen: TaskFilter) -> Filter:
+    """The tasks that an operator means."""
+    return matching(queue=chosen.queue, state=chosen.state, keys=chosen.keys, where=chosen.where, name=chosen.name)
 
 
 def held_by(claimant: str) -> Filter:

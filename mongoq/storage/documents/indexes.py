@@ -18,6 +18,7 @@ Indexes = dict[str, tuple[Keys, dict[str, Any]]]
 """By name: keys and options."""
 
 CLAIM: Final = "claim"
+CLAIM_NAME: Final = "claim_name"
 DUE: Final = "due"
 LEASE: Final = "lease"
 EXPIRY: Final = "expiry"
@@ -61,6 +62,15 @@ TASKS: Final[Indexes] = {
         {"unique": True, "partialFilterExpression": {**_states(*LIVE), fields.UNIQUE: {"$type": "string"}}},
     ),
 }
+
+NAMED: Final[Indexes] = {
+    # For claims that take only the names they know. Without it they would walk over the tasks of all other names.
+    CLAIM_NAME: (
+        [(fields.QUEUE, 1), (fields.NAME, 1), (fields.STATE, 1), *URGENCY],
+        {"partialFilterExpression": {**_states(TaskState.READY), fields.NAME: {"$type": "string"}}},
+    ),
+}
+"""Built at the first task with a name, or the first worker that asks for names: every insert and claim pays for it."""
 
 LIMITING: Final = ("unique", "sparse", "partialFilterExpression", "expireAfterSeconds")
 """The options that decide which documents an index holds, refuses or deletes."""

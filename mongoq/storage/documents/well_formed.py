@@ -16,6 +16,7 @@ _TYPES: Final[Mapping[str, Any]] = {
     fields.RUN_AT: datetime,
     fields.EXPIRES_AT: datetime,
     fields.ERRORS: list,
+    fields.NAME: str,
 }
 COUNTS: Final = (fields.ATTEMPTS, fields.UNCHARGED, fields.RETRIES, fields.LOST_LEASES)
 _MOST: Final = 2**62
@@ -38,7 +39,7 @@ def malformed_field(document: Document) -> str | None:
         and document.keys() <= _USUAL
         and type(document[fields.KEY]) is str
         and type(get(fields.VERSION)) is type(get(fields.PRIORITY)) is int
-        and type(get(fields.QUEUE)) is str
+        and type(get(fields.QUEUE)) is type(get(fields.NAME, "")) is str
         and type(get(fields.RUN_AT)) is datetime
         and 0 <= document[fields.VERSION] < _MOST
     ):
@@ -60,7 +61,7 @@ def _malformed_field(document: Document) -> str | None:
     for name in COUNTS:
         if name in document and not _is_count(document[name]):
             return name
-    for name in (fields.EXPIRES_AT, fields.ERRORS):
+    for name in (fields.EXPIRES_AT, fields.ERRORS, fields.NAME):
         if name in document and not isinstance(document[name], _TYPES[name]):
             return name
     unfit = fields.HOLD in document and not hold.well_formed(document[fields.HOLD])

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 from mongoq.core.requests import ClaimRequest
 from mongoq.core.verdict import poison_weight
-from mongoq.storage.commands import Document, Filter, Op, find
+from mongoq.storage.commands import Document, Op, find
 from mongoq.storage.context import Context
 from mongoq.storage.documents import decoding, fields, filters, indexes
 from mongoq.storage.documents.well_formed import malformed_field
@@ -26,7 +26,7 @@ def at_head(
     The second value says whether as many were found as asked for.
     """
     limit = wanted.limit + len(skip_keys)
-    found = yield from _by_urgency(context, filters.ready(wanted.queues, wanted.where), limit)
+    found = yield from _by_urgency(context, wanted, limit)
     more = len(found) >= limit
     found = _left(wanted, _once((yield from well_formed(context, found))), skip_keys)
     suspects = [document for document in found if document.get(fields.LOST_LEASES)]
@@ -35,24 +35,27 @@ def at_head(
         return found, more
     # Find a whole batch without suspects, then keep the most urgent of both: a task that became ready since the first
     # look may push out a suspect. Filling up only the free places claimed a suspect of priority 0 before a task of 1.
-    others = yield from _by_urgency(context, filters.ready_unlost(wanted.queues, wanted.where), limit)
+    others = yield from _by_urgency(context, wanted, limit, unlost=True)
     chosen = _once([*chosen, *_left(wanted, (yield from well_formed(context, others)), skip_keys)])
-    chosen.sort(key=lambda d: (-d[fields.PRIORITY], d[fields.RUN_AT], str(d[fields.KEY])))
+    chosen.sort(key=_urgency)
     return chosen[: wanted.limit], len(chosen) >= wanted.limit
 
 
 def behind(context: Context, wanted: ClaimRequest, skip: int) -> Op[list[Document]]:
     """Find a whole batch behind the first `skip` tasks, for the look-ahead claimer.
 
-    It is empty when a skipped task has a higher priority, or when the batch holds a suspect or a malformed document.
+    It is empty when a skipped task has a higher priority, or when the batch holds a suspect or a malformed document;
+    and where the names take several finds, which have no common place to skip to.
     """
-    where = filters.ready(wanted.queues, wanted.where)
-    found = yield from _by_urgency(context, where, wanted.limit, skip)
+    if len(wanted.parts) > 1:
+        return []
+    found = yield from _by_urgency(context, wanted, wanted.limit, skip=skip)
     if len(found) < wanted.limit or any(d.get(fields.LOST_LEASES) or malformed_field(d) for d in found):
         return []
     # The head is read after the batch: no skipped task that is still ready is more urgent than it.
+    where = filters.ready(wanted.queues, wanted.where, wanted.names)
     head = yield from find(
-        context.tasks, where, only=[fields.PRIORITY], sort=indexes.URGENCY, hint=indexes.CLAIM, limit=1
+        context.tasks, where, only=[fields.PRIORITY], sort=indexes.URGENCY, hint=hint_of(wanted.names), limit=1
     )
     priorities = {document.get(fields.PRIORITY) for document in (*head, *found)}
     return _once(found) if len(priorities) == 1 else []
@@ -114,14 +117,35 @@ def _within(suspects: list[Document], room: int) -> list[Document]:
     return chosen
 
 
-def _by_urgency(context: Context, where: Filter, limit: int, skip: int = 0) -> Op[list[Document]]:
-    return find(
-        context.tasks,
-        where,
-        sort=indexes.URGENCY,
-        hint=indexes.CLAIM,
-        limit=limit,
-        skip=skip,
-        server_limit=FIND_LIMIT,
-        naive=True,
-    )
+def hint_of(names: Sequence[str]) -> str:
+    """The index that serves a claim."""
+    return indexes.CLAIM_NAME if names else indexes.CLAIM
+
+
+def _urgency(document: Document) -> tuple[Any, ...]:
+    return (-document[fields.PRIORITY], document[fields.RUN_AT], str(document[fields.KEY]))
+
+
+def _by_urgency(
+    context: Context, wanted: ClaimRequest, limit: int, *, skip: int = 0, unlost: bool = False
+) -> Op[list[Document]]:
+    """Find the most urgent ready tasks; of many names in several finds, whose best are taken."""
+    found: list[Document] = []
+    parts = wanted.parts
+    for names in parts:
+        where = filters.ready(wanted.queues, wanted.where, names) | (filters.unlost() if unlost else {})
+        found += yield from find(
+            context.tasks,
+            where,
+            sort=indexes.URGENCY,
+            hint=hint_of(names),
+            limit=limit,
+            skip=skip,
+            server_limit=FIND_LIMIT,
+            naive=True,
+        )
+    if len(parts) > 1:
+        found = sorted((one for one in found if malformed_field(one) is None), key=_urgency)[:limit] + [
+            one for one in found if malformed_field(one) is not None
+        ]
+    return found

@@ -68,6 +68,8 @@ def claim_one(context: Context, wanted: ClaimRequest, *, token: str | None = Non
 
 def claim_first(context: Context, wanted: ClaimRequest, *, token: str | None = None) -> Op[Claim]:
     """As `claim_one`, for an idle worker, which goes on with batches."""
+    if len(wanted.parts) > 1:  # one step takes the most urgent of one find
+        return (yield from _claim_skipping_locked(context, replace(wanted, limit=1), token, PROBE))
     for _ in range(MOST_UNFIT):
         now = context.clock.latest()
         held = token or new_token()
@@ -179,10 +181,11 @@ def _sweeping(context: Context, claim: Callable[[], Op[Claim]]) -> Op[Claim]:
 
 def _take_first(context: Context, wanted: ClaimRequest, token: str, now: datetime) -> Op[Document | None]:
     update = updates.claimed(now, token, wanted.claimant, wanted.lease or context.options.policy.lease)
-    ready = filters.ready(wanted.queues, wanted.where)
+    ready = filters.ready(wanted.queues, wanted.where, wanted.names)
+    hint = candidates.hint_of(wanted.names)
     try:
         document: Document | None = yield FindAndUpdate(
-            context.tasks, ready, update, sort=indexes.URGENCY, hint=indexes.CLAIM, server_limit=ONE_LIMIT
+            context.tasks, ready, update, sort=indexes.URGENCY, hint=hint, server_limit=ONE_LIMIT
         )
     except StorageUnavailable as error:
         if not error.ambiguous or error.code == TIME_IS_UP:

@@ -155,18 +155,20 @@ def stats(context: Context, named: Filter, *, attempts: bool) -> Op[dict[str, Qu
     }
 
 
-def ready(context: Context, queues: Sequence[str], where: Mapping[str, Any] | None) -> Op[bool]:
+def ready(
+    context: Context, queues: Sequence[str], where: Mapping[str, Any] | None, names: Sequence[str] = ()
+) -> Op[bool]:
     """Whether a claim of these queues would find a task."""
-    only = [fields.KEY]
-    return (yield from find_one(context.tasks, filters.ready(queues, where), only=only, hint=indexes.CLAIM)) is not None
+    only, hint = [fields.KEY], indexes.CLAIM_NAME if names else indexes.CLAIM
+    return (yield from find_one(context.tasks, filters.ready(queues, where, names), only=only, hint=hint)) is not None
 
 
-def due(context: Context, queues: Sequence[str], where: Mapping[str, Any] | None) -> Op[int]:
+def due(context: Context, queues: Sequence[str], where: Mapping[str, Any] | None, names: Sequence[str] = ()) -> Op[int]:
     """How many tasks of these queues a worker could start now: ready, due, or left by a worker that vanished."""
-    now, of_queues = context.clock.now(), filters.ready(queues, where)
+    now, of_queues = context.clock.now(), filters.ready(queues, where, names)
     total = 0
     for chosen, index in (
-        (of_queues, indexes.CLAIM),
+        (of_queues, indexes.CLAIM_NAME if names else indexes.CLAIM),
         ({**of_queues, **filters.due(now)}, indexes.DUE),
         ({**of_queues, **filters.lease_over(now)}, indexes.LEASE),
     ):

@@ -53,11 +53,12 @@ def rerun_all(
     state: TaskState,
     where: Mapping[str, Any] | None = None,
     *,
+    name: str | None = None,
     on_progress: OnProgress | None = None,
 ) -> Op[int]:
     """Make finished tasks ready again; returns the number."""
     now = context.clock.latest()
-    chosen = {**filters.finished_as(state, queue), **filters.tagged(where)}
+    chosen = {**filters.finished_as(state, queue), **filters.matching(where=where, name=name)}
     with Tally("rerun", on_progress) as tally:
         yield from _rerun(context, chosen, keys, updates.rerun(now), tally)
     return tally.done

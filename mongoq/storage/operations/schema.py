@@ -47,13 +47,14 @@ def server_time() -> Op[datetime]:
     return time
 
 
-def ensure(context: Context) -> Op[None]:
+def ensure(context: Context, *, named: bool = False) -> Op[None]:
     """Build the missing indexes of a collection that is not large; IndexMissing where some are missing afterwards.
 
+    With `named` that for claims by name as well.
     Raises StorageRefused where the collection is of a kind that cannot hold tasks.
     """
     faults: list[str] = []
-    for collection, wanted in _wanted(context):
+    for collection, wanted in _wanted(context, named=named):
         existing = yield from _indexes_of(collection)
         lacking = indexes.missing(wanted, existing)
         if not lacking:
@@ -99,7 +100,8 @@ def init(context: Context, on_progress: OnProgress | None = None) -> Op[list[str
     patience = Patience(on_progress=on_progress)
     made: list[str] = []
     faults: list[str] = []
-    for collection, wanted in _wanted(context):
+    has_names = yield from find_one(context.tasks, {fields.NAME: {"$type": "string"}}, only=[fields.KEY])
+    for collection, wanted in _wanted(context, named=has_names is not None):
         existing = yield from _indexes_of(collection)
         lacking = indexes.missing(wanted, existing)
         if lacking:
@@ -123,8 +125,8 @@ def namespaces() -> Op[list[str]]:
     return found
 
 
-def _wanted(context: Context) -> tuple[tuple[str, Indexes], ...]:
-    return (context.tasks, indexes.TASKS), (context.workers, indexes.WORKERS)
+def _wanted(context: Context, *, named: bool) -> tuple[tuple[str, Indexes], ...]:
+    return (context.tasks, indexes.TASKS | (indexes.NAMED if named else {})), (context.workers, indexes.WORKERS)
 
 
 def _indexes_of(collection: str) -> Op[dict[str, Any]]:

@@ -59,16 +59,15 @@ def close_stream(stream: Any) -> Op[None]:
     yield Unwatch(stream)
 
 
-def new_work(queues: Sequence[str], where: Mapping[str, Any] | None = None) -> Pipeline:
+def new_work(queues: Sequence[str], where: Mapping[str, Any] | None = None, names: Sequence[str] = ()) -> Pipeline:
     """Select the changes after which a claim of these queues may find a task: inserted, ready, moved or put off.
 
     The event of an update does not hold the whole task. It may belong to another queue, which costs an empty claim.
     """
     fresh = {"$in": [TaskState.READY.value, TaskState.SCHEDULED.value]}
     inserted = f"fullDocument.{fields.STATE}"
-    of_ours = {
-        f"fullDocument.{name}": wanted for name, wanted in {**filters.named(queues), **filters.tagged(where)}.items()
-    }
+    ours = {**filters.named(queues), **filters.tagged(where), **({fields.NAME: {"$in": list(names)}} if names else {})}
+    of_ours = {f"fullDocument.{name}": wanted for name, wanted in ours.items()}
     moved = {_updated(fields.QUEUE): {"$in": list(queues)}}
     put_off = {_updated(fields.RUN_AT): {"$exists": True}}
     otherwise = {"$cond": [f"${_updated(fields.QUEUE)}", TaskState.READY.value, TaskState.SCHEDULED.value]}

@@ -12,7 +12,6 @@ from collections.abc import Iterable
 from typing import Any
 
 from mongoq.core.errors import InvalidTask
-from mongoq.core.signals import Snooze
 from mongoq.core.task import Task
 
 log = logging.getLogger("mongoq.worker")
@@ -27,6 +26,11 @@ class Router:
             name: function.definition for function in self._functions for name in function.definition.names
         }
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the tasks that it runs."""
+        return tuple(self._by_name)
+
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self._functions,)
 
@@ -39,10 +43,7 @@ class Router:
         return _stored(definition, definition.call(task))
 
     def _found(self, task: Task) -> Any:
-        definition = self._by_name.get(task.name)
-        if definition is None:
-            raise Snooze(5, f"this worker has no function named {task.name!r}")
-        return definition
+        return self._by_name[task.name]  # claims ask for these names only
 
 
 class AsyncRouter(Router):

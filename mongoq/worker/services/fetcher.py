@@ -51,7 +51,7 @@ class Fetcher:
         receive: Callable[[list[LiveAttempt]], None],
         done: Callable[[], None],
     ) -> None:
-        request = ClaimRequest(config.queues, runtime.worker, where=config.where)
+        request = ClaimRequest(config.queues, runtime.worker, where=config.where, names=config.names)
         self._runtime = runtime
         self._ledger = runtime.ledger
         self._config = config
@@ -166,4 +166,5 @@ class Fetcher:
         run, context = self._runtime.run, self._runtime.context
         moved, _ = run(sweep.sweep(context))
         # The sweeper, or another process, may have made a task ready since the claim that found nothing.
-        return bool(moved or run(queries.ready(context, self._config.queues, self._config.where)))
+        config = self._config
+        return bool(moved or run(queries.ready(context, config.queues, config.where, config.names)))

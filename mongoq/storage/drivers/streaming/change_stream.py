@@ -66,11 +66,12 @@ class ChangeStream:
 class QueueStream(ChangeStream):
     """A change stream of new work, whose queues are named each time that it is opened."""
 
-    def __init__(self, run: Run, context: Context, where: Mapping[str, Any]) -> None:
+    def __init__(self, run: Run, context: Context, where: Mapping[str, Any], names: Sequence[str]) -> None:
         super().__init__(run, context, [])
         self._where = where
+        self._names = names
 
     def watch(self, queues: Sequence[str], *, all_tags: bool) -> None:
-        """Open a stream of the new work in these queues; without `all_tags`, only where it has the tags asked for."""
-        self._pipeline = new_work(queues, None if all_tags else self._where)
+        """Open a stream of the new work in these queues; without `all_tags`, only of the tags and names asked for."""
+        self._pipeline = new_work(queues) if all_tags else new_work(queues, self._where, self._names)
         self.begin()

@@ -88,6 +88,7 @@ def _info(document: Document) -> WorkerInfo:
         queues=tuple(document.get("queues", ())),
         workers=document.get("workers", 0),
         running=document.get("running", 0),
+        names=tuple(document.get("names", ())),
         started_at=document["started_at"],
         seen_at=document["seen_at"],
     )

@@ -1,0 +1,89 @@
+"""Verbs that wait for the end of tasks: of one, or of all in some queues."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from mongoq.api.base import Base
+from mongoq.api.verb import verb
+from mongoq.core.clock import elapsed
+from mongoq.core.judging.ended import error_of
+from mongoq.core.requests import checked_key, checked_names, checked_seconds
+from mongoq.core.task import Task
+from mongoq.core.validation import Duration
+from mongoq.storage.commands import Op
+from mongoq.storage.control import Pause
+from mongoq.storage.documents import filters
+from mongoq.storage.operations import queries
+
+FIRST_LOOK: Final = 0.02
+LONGEST_LOOK: Final = 0.5
+"""Seconds between two looks at whole queues."""
+
+
+@verb
+def join(
+    base: Base,
+    queues: str | Sequence[str] | None = None,
+    *,
+    prefix: str | None = None,
+    timeout: Duration | None = None,
+) -> Op[bool]:
+    """Wait until `empty` of the same arguments holds; False where it did not within `timeout`.
+
+    It looks twice a second. A task that waits for a retry or for its time is unfinished, and is waited for.
+    """
+    named = filters.named(checked_names(queues, prefix), prefix)
+    over = lambda: base.read(queries.empty(base.context, named))  # noqa: E731
+    return (yield from _until(over, checked_seconds("timeout", timeout)))
+
+
+@verb
+def wait(base: Base, task: Task | str, *, timeout: Duration | None = None, check: bool = False) -> Op[Task | None]:
+    """Wait until a task (or the one with this key) has finished, and return it; None where it has not by then.
+
+    Its `state` says how it ended, `result` what its handler returned, `failure` and `last_error` why it failed. With
+    `check` a task that did not complete is raised as an error of its own kind. A change stream tells of the end within
+    milliseconds; all who wait through one queue object share it. A look at all their tasks is the floor: every 5 s
+    beside the stream, every second on a standalone server, which has none.
+
+    Raises:
+        TaskNotFound: there is no such task, or it has gone meanwhile: it was deleted, or completed under
+            `keep_completed=0`, which deletes it too. Keep a task whose end you wait for, if only for a minute.
+        MaxRetriesExceeded, TaskFailed, TaskCancelled, TaskExpired: with `check`, it ended so; each is a
+            TaskNotCompleted, whose `task` is the task.
+        QueueClosed: the queue was closed meanwhile; noticed within a second.
+    """
+    found = yield from ended(base, task.key if isinstance(task, Task) else checked_key(task), timeout)
+    error = error_of(found) if check and found is not None else None
+    if error is not None:
+        raise error
+    return found
+
+
+def ended(base: Base, key: str, timeout: Duration | None) -> Op[Task | None]:
+    """The task with this key once it has finished; None where it has not by then."""
+    patience = checked_seconds("timeout", timeout)
+
+    def read() -> Op[Task]:
+        return base.read(queries.get(base.context, key, majority=True))
+
+    found: Task | None = yield from read()
+    if found is not None and not found.finished:
+        hand = (yield from base.hand()) if patience > 0 else None
+        found = None if hand is None else (yield from hand.finished(key, read, elapsed() + patience))
+    return found
+
+
+def _until(over: Callable[[], Op[bool]], patience: float) -> Op[bool]:
+    """Whether it is over within `patience` seconds."""
+    deadline = elapsed() + patience
+    pause = FIRST_LOOK
+    while not (yield from over()):
+        left = deadline - elapsed()
+        if left <= 0:
+            return False
+        yield Pause(min(left, pause))
+        pause = min(LONGEST_LOOK, pause * 1.5)
+    return True

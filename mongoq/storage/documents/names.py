@@ -1,0 +1,26 @@
+"""The filters of names: of task functions, and of the claims that ask for those that a worker knows."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from mongoq.storage.commands import Filter
+from mongoq.storage.documents import fields, indexes
+
+
+def of_names(names: Sequence[str]) -> Filter:
+    """Tasks with one of these names; repeats the partial filter of the index literally."""
+    return {fields.NAME: {**ready_named()[fields.NAME], "$in": list(names)}}
+
+
+def named_as(name: str) -> Filter:
+    """Tasks of a function: with this name, at any revision where it names none."""
+    if "@" in name:
+        return {fields.NAME: {"$eq": name}}
+    return {fields.NAME: {"$in": [name, re.compile(f"^{re.escape(name)}@")]}}
+
+
+def ready_named() -> Filter:
+    """All tasks with a name that may be claimed."""
+    return dict(indexes.NAMED[indexes.CLAIM_NAME][1]["partialFilterExpression"])
