@@ -57,6 +57,7 @@ from mongoq.core.signals import (
 )
 from mongoq.core.stats import Progress, QueueStats, WorkerInfo
 from mongoq.core.task import Attempt, Failure, Task, TaskError
+from mongoq.core.task_progress import LogLine, TaskProgress
 from mongoq.functions.function import AsyncTaskFunction, TaskFunction
 from mongoq.functions.handle import AsyncTaskHandle, TaskHandle
 from mongoq.functions.tasks import AsyncTasks, Tasks
@@ -99,6 +100,7 @@ __all__ = [
     "Ladder",
     "LeaseLost",
     "Linear",
+    "LogLine",
     "MaxRetriesExceeded",
     "Modification",
     "Modified",
@@ -128,6 +130,7 @@ __all__ = [
     "TaskHandle",
     "TaskNotCompleted",
     "TaskNotFound",
+    "TaskProgress",
     "TaskRef",
     "TaskState",
     "Tasks",

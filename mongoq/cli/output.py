@@ -17,7 +17,7 @@ from dataclasses import dataclass, fields, replace
 from datetime import date, datetime, timedelta
 from typing import Any, Final
 
-from mongoq import QueueStats, Task, TaskError, WorkerInfo
+from mongoq import LogLine, QueueStats, Task, TaskError, TaskProgress, WorkerInfo
 
 UNSAFE: Final = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 """Categories of control characters, invisible formatting, lone surrogates and line separators."""
@@ -73,8 +73,10 @@ def jsonable(value: Any) -> Any:
         return int(value)
     if isinstance(value, float):
         return value if math.isfinite(value) else str(value)
-    if isinstance(value, Task | TaskError | QueueStats | WorkerInfo):
-        names = (item.name for item in fields(value) if item.name not in KEPT_TO_ITSELF or isinstance(value, TaskError))
+    if isinstance(value, LogLine):
+        return {"at": value.at.isoformat(), "text": value.text}
+    if isinstance(value, Task | TaskError | TaskProgress | QueueStats | WorkerInfo):
+        names = (item.name for item in fields(value) if item.name not in KEPT_TO_ITSELF or not isinstance(value, Task))
         return {name: jsonable(getattr(value, name)) for name in names}
     if isinstance(value, Mapping):
         return {str(name): jsonable(inner) for name, inner in value.items()}

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from mongoq import Task, TaskError, TaskState
+from mongoq import Task, TaskError, TaskProgress, TaskState
 from mongoq.cli.options import AsJson, place, refuse, span_option, tags
 from mongoq.cli.output import (
     KEPT_TO_ITSELF,
@@ -117,7 +117,7 @@ def show(
 
 
 def _described(task: Task) -> Iterator[str]:
-    structured = (task.tags, task.policy, task.errors, task.last_error)
+    structured = (task.tags, task.policy, task.errors, task.last_error, task.progress)
     yield _row("age", span(task.age))
     for item in fields(task):
         value = getattr(task, item.name)
@@ -126,6 +126,11 @@ def _described(task: Task) -> Iterator[str]:
         yield _row(item.name, clean(value) if not isinstance(value, dict | list) else in_words(value))
     for title, values in (("tags", task.tags), ("policy", task.policy)):
         yield from (_row(f"{title}.{name}", in_words(value)) for name, value in values.items())
+    if task.progress:
+        yield _row("progress", _said(task.progress))
+        if task.progress.log:
+            yield f"\nlog of attempt {task.progress.attempt}"
+            yield from (f"  {line.at:%Y-%m-%d %H:%M:%S}  {clean(line.text)}" for line in task.progress.log)
     if task.errors:
         yield "\nerrors"
         yield from (f"  {_told(error)}" for error in task.errors)
@@ -136,6 +141,11 @@ def _described(task: Task) -> Iterator[str]:
 
 def _row(name: str, text: str) -> str:
     return f"{clean(name.replace('_', ' ')):18}  {text}"
+
+
+def _said(progress: TaskProgress) -> str:
+    share = "" if progress.value is None else f"{progress.value:.0%} "
+    return f"{share}{clean(progress.message or '')} (attempt {progress.attempt} at {progress.at.isoformat()})"
 
 
 def _told(error: TaskError) -> str:

@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from mongoq.core.signals import Interruption
+from mongoq.core.task_progress import Unwritten
 
 __all__ = ["Attempt", "Failure", "TaskError"]
 
@@ -54,3 +55,28 @@ class Attempt(Protocol):
 
     def time_left(self) -> float | None:
         """Seconds until the handler should stop: at its deadline, the end of its lease, or of a shutdown's grace."""
+
+    def progress(self, value: float | None = None, message: str | None = None) -> None:
+        """Say how far the work is: `attempt.progress(0.4, "rendering")`; for `task.progress`, `show` and `tasks`.
+
+        It costs no command: what was said is stored within a second, the newest of a moment in one write for all
+        handlers of the process, and what is left with the attempt's ending. In a child process each call is a message
+        to its parent.
+
+        Args:
+            value: from 0 to 1. None leaves the one before.
+            message: what is being done; more than 500 characters are cut. None leaves the one before.
+
+        Raises:
+            ConfigurationError: `value` is no number from 0 to 1, or both are None.
+        """
+
+    def log(self, text: object) -> None:
+        """Add a line to the log that is stored with the task: its last 100 lines, at most 16 KiB of them.
+
+        A line has at most 1,000 characters. It is stored as `progress` is. Each attempt begins a log of its own.
+        """
+
+    @property
+    def unwritten(self) -> Unwritten | None:
+        """What was said and is not stored yet."""

@@ -11,6 +11,7 @@ from mongoq.core.attempt import Attempt, Failure, TaskError
 from mongoq.core.host.keys import KeyMaker
 from mongoq.core.lifecycle import FINISHED, TaskState
 from mongoq.core.signals import DeadlineExceeded, Interrupted, Interruption
+from mongoq.core.task_progress import TaskProgress
 from mongoq.core.validation import UNSET, Duration, Unset, shortened, suggesting
 
 if TYPE_CHECKING:
@@ -75,6 +76,8 @@ class Task(PartlyRead):
     """The handler's result, while the completed task is kept."""
     note: str | None
     """The reason given by the handler's last signal."""
+    progress: TaskProgress | None
+    """What its handler has said by `attempt.progress` and `attempt.log`; None: nothing."""
     moved_from: str | None
     """The queue that it was moved from."""
     unique: str | None

@@ -10,6 +10,7 @@ from mongoq.core.clock import FrozenClock
 from mongoq.core.lifecycle import FINISHED, TaskState
 from mongoq.core.read_only import ReadOnly
 from mongoq.core.task import Attempt, Failure, Task, TaskError
+from mongoq.core.task_progress import TaskProgress
 from mongoq.core.validation import UNSET, Unset
 
 NOW: Final = FrozenClock().now()
@@ -40,6 +41,7 @@ def make_task(
     failure: Failure | None = None,
     result: Any = None,
     note: str | None = None,
+    progress: TaskProgress | None = None,
     moved_from: str | None = None,
     unique: str | None = None,
     policy: Mapping[str, Any] | None = None,
@@ -67,7 +69,7 @@ def make_task(
         finished_at=_or(finished_at, now if stands in FINISHED else None),
         expires_at=expires_at, attempts=int(begun) if attempts is None else attempts, uncharged=uncharged,
         retries=retries, last_error=errors[-1] if errors else None, errors=errors, failure=failure,
-        result=result, note=note,
+        result=result, note=note, progress=progress,
         moved_from=moved_from, unique=unique, policy=ReadOnly(policy or {}),
         worker=_or(worker, "host:1:test" if begun else None), token=_or(token, "token" if held else None),
         lease_until=_or(lease_until, now + LEASE if held else None), lost_leases=lost_leases,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import Final, Protocol
 
@@ -10,9 +11,12 @@ from mongoq.core.judging.steering import effective_error
 from mongoq.core.options import Policy
 from mongoq.core.signals import Interruption, Snooze
 from mongoq.core.task import Task
+from mongoq.core.task_progress import Unwritten, checked_progress
+from mongoq.worker.services.report import Report
 from mongoq.worker.stages import Stage
 
 FOREVER: Final = float("inf")
+_BEGINNING: Final = threading.Lock()
 LONGEST_TRANSACTION: Final = 100.0
 """Seconds after which a handler's own transaction is over: 10 s in which its begin is tried, 60 s that MongoDB lets
 it live by default, and 30 s after which the server looks for transactions that lived too long."""
@@ -40,30 +44,10 @@ class LiveAttempt:
     """
 
     __slots__ = (
-        "_ended_as",
-        "_interruption",
-        "_late",
-        "_lease_before",
-        "_limit",
-        "_open",
-        "_reached",
-        "_retry_as",
-        "_task",
-        "_transaction_until",
-        "_unread",
-        "claimed_at",
-        "deadline_at",
-        "deadline_raised",
-        "extended",
-        "key",
-        "lease",
-        "lease_until",
-        "lost_leases",
-        "on_interrupt",
-        "policy",
-        "session_id",
-        "token",
-    )
+        "_ended_as", "_interruption", "_late", "_lease_before", "_limit", "_open", "_reached", "_retry_as",
+        "_task", "_transaction_until", "_unread", "claimed_at", "deadline_at", "deadline_raised", "extended",
+        "key", "lease", "lease_until", "lost_leases", "on_interrupt", "policy", "report", "session_id", "token",
+    )  # fmt: skip
 
     def __init__(self, claimed: Readable, policy: Policy, sent: float) -> None:
         self.key = claimed.key
@@ -74,6 +58,8 @@ class LiveAttempt:
         self._task: Task | None = None
         self.policy = policy
         self.lease = policy.lease.total_seconds()
+        self.report: Report | None = None
+        """What its handler says of its progress; None: nothing."""
         self.extended: object = None
         """Not None while its lease may be longer than its own length; a new one at each extension."""
         self.claimed_at = sent
@@ -142,6 +128,26 @@ class LiveAttempt:
             return 0.0
         limit = min(self.deadline_at, self._limit)
         return None if limit == FOREVER else max(0.0, limit - elapsed())
+
+    def progress(self, value: float | None = None, message: str | None = None) -> None:
+        """Say how far the work is: see `core.attempt.Attempt`."""
+        self._reporting().progress(*checked_progress(value, message))
+
+    def log(self, text: object) -> None:
+        """Add a line to the log of this attempt."""
+        self._reporting().log(text)
+
+    @property
+    def unwritten(self) -> Unwritten | None:
+        """What was said and is not stored yet."""
+        return None if self.report is None else self.report.unwritten
+
+    def _reporting(self) -> Report:
+        # Two threads that begin at once would lose a line.
+        with _BEGINNING:
+            if self.report is None:
+                self.report = Report()
+        return self.report
 
     def start(self) -> None:
         """Note that its handler starts now: the deadline counts from here."""

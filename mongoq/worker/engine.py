@@ -27,6 +27,7 @@ from mongoq.worker.services.fetcher import Fetcher
 from mongoq.worker.services.finisher import Finisher
 from mongoq.worker.services.loop import Health, Loop, Step
 from mongoq.worker.services.renewer import Renewer
+from mongoq.worker.services.reporter import Reporter
 from mongoq.worker.services.watchdog import Watchdog
 from mongoq.worker.stages import Wake
 from mongoq.worker.task_transaction import abort_open
@@ -76,6 +77,7 @@ class Engine:
             "look-ahead": self._fetcher.look_ahead,
             "finisher": Finisher(runtime, dispatcher.prefetch, dispatcher.instead).step,
             "renewer": Renewer(runtime, lose=dispatcher.lose).step,
+            "reporter": Reporter(runtime).step,
             "watchdog": Watchdog(self._ledger, dispatcher).step,
         }
         clock = runtime.elapsed
@@ -149,13 +151,10 @@ class Engine:
         for name in ("fetcher", "look-ahead"):
             self._loops[name].stop()
         self._dispatcher.release_waiting()
-        while len(ledger) and not self.stopped.is_set():
-            left = until - self._runtime.elapsed()
-            if left <= 0:
-                return False
-            ledger.progress.wait(min(left, 0.05))
+        while len(ledger) and not self.stopped.is_set() and self._runtime.elapsed() < until:
+            ledger.progress.wait(0.05)
             ledger.progress.clear()
-        return True
+        return not len(ledger)
 
     def _emptied(self) -> None:
         self._empty.set()

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
 import pytest
 
-from mongoq import Queue, TaskState
+from mongoq import Attempt, Queue, Task, TaskState
 from mongoq.cli.stats import STATES
 from mongoq.embedded.server import EmbeddedServer
 from tests.acceptance.conftest import Cli, Said
@@ -74,6 +75,22 @@ def test_a_table_in_a_pipe_is_complete_and_plain(mongoq: Cli, queue: Queue) -> N
     assert f"text={long}" in out
     assert "k" * 200 in out
     assert "\x1b" not in out
+
+
+def test_show_prints_how_far_a_handler_is_and_what_it_logged(mongoq: Cli, queue: Queue) -> None:
+    task = queue.new()
+
+    def render(attempt: Attempt, _: Task) -> None:
+        attempt.progress(0.4, "rendering \x1b[31mred")
+        attempt.log("page 1\x07")
+
+    queue.run(render, burst=True)
+    said = mongoq("show", task.key)
+    assert "progress            40% rendering \\x1b[31mred (attempt 1 at " in said.out
+    assert re.search(r"log of attempt 1\n  \d{4}-\d\d-\d\d \d\d:\d\d:\d\d  page 1\\x07\n", said.out)
+    shown = mongoq("show", task.key, "--json").json["progress"]
+    assert (shown["value"], shown["message"], shown["attempt"]) == (0.4, "rendering \x1b[31mred", 1)
+    assert [line["text"] for line in shown["log"]] == ["page 1\x07"]
 
 
 def test_show_prints_everything_with_the_last_traceback(mongoq: Cli, queue: Queue) -> None:

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from mongoq import (
+    Attempt,
     Cancel,
     Done,
     Fail,
@@ -58,6 +59,23 @@ def note(task: Task, what: object = "") -> None:
     path = Path(task.tags["folder"]) / task.key
     with path.open("a") as file:
         file.write(f"{os.getpid()} {what}\n")
+
+
+def says(attempt: Attempt, task: Task) -> str:
+    attempt.progress(0.4, "rendering")
+    attempt.log("page 1")
+    attempt.log("page 2")
+    while not Path(task.tags["go_on"]).exists():
+        time.sleep(0.01)
+    attempt.progress(1)
+    attempt.log("page 3")
+    if task.tags.get("fails"):
+        raise ValueError("no")
+    return "done"
+
+
+async def says_on_a_loop(attempt: Attempt, task: Task) -> str:
+    return await asyncio.to_thread(says, attempt, task)
 
 
 def returns(task: Task) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from mongoq.core.options import POLICY_NAMES, checked_policy
 from mongoq.core.read_only import EMPTY, ReadOnly
 from mongoq.core.serial.plain import from_plain, instant, to_plain
 from mongoq.core.task import Failure, Task, TaskError
+from mongoq.core.task_progress import LogLine, TaskProgress
 from mongoq.core.validation import Checker, did_you_mean
 
 LIVE: Final = "attempt"
@@ -66,6 +67,9 @@ def _written(value: Any, name: str) -> Any:
         return instant(value)
     if isinstance(value, TaskError):
         return {**asdict(value), "at": instant(value.at)}
+    if isinstance(value, TaskProgress):
+        lines = [{"at": instant(line.at), "text": line.text} for line in value.log]
+        return {**asdict(value), "at": instant(value.at), "log": lines}
     if isinstance(value, tuple):  # the errors
         return [_written(error, name) for error in value]
     if name == "policy":
@@ -124,6 +128,11 @@ def _error(value: Mapping[str, Any]) -> TaskError:
     return TaskError(**{**value, "at": _instant(value["at"])})
 
 
+def _progress(value: Mapping[str, Any]) -> TaskProgress:
+    lines = tuple(LogLine(_instant(line["at"]), line["text"]) for line in value["log"])
+    return TaskProgress(**{**value, "at": _instant(value["at"]), "log": lines})
+
+
 _MISSING: Final[Mapping[str, Any]] = {
     "int": 0, "bool": False, "Any": None, "Mapping[str, Any]": EMPTY, "tuple[TaskError, ...]": (),
 }  # fmt: skip
@@ -138,6 +147,7 @@ _KINDS: Final[Mapping[str, tuple[Callable[[Any], Any], str]]] = {
     "Any": (from_plain, "a value in the form of task.to_dict()"),
     "Mapping[str, Any]": (_mapping, "a mapping"),
     "TaskError": (_error, "an error of task.to_dict()"),
+    "TaskProgress": (_progress, "the progress of task.to_dict()"),
     "tuple[TaskError, ...]": (lambda value: tuple(map(_error, value)), "a list of errors of task.to_dict()"),
 }
 """By the type of a field: how it is restored, and what is accepted."""

@@ -19,7 +19,7 @@ from mongoq.core.reading import partly_read, task_of
 from mongoq.core.task import Failure, Task, TaskError
 from mongoq.core.validation import Checker
 from mongoq.storage.commands import Document
-from mongoq.storage.documents import fields, hold
+from mongoq.storage.documents import fields, hold, progress
 from mongoq.storage.documents.codec import made_aware
 from mongoq.storage.documents.encoding import size_of
 from mongoq.storage.documents.well_formed import COUNTS
@@ -39,6 +39,7 @@ _SHOWN: Final[Mapping[str, Any]] = {
     fields.POLICY: dict,
     fields.ERRORS: list,
     fields.HOLD: dict,
+    fields.PROGRESS: dict,
 }
 """The type that a field must have to be shown."""
 
@@ -79,6 +80,7 @@ def task_from(document: Document, namespace: str, now: datetime) -> Task:
         _FAILURES.get(failure) if failure.__class__ is str else None,
         get(fields.RESULT),
         get(fields.NOTE),
+        progress.read(said) if (said := get(fields.PROGRESS)) else None,
         get(fields.MOVED_FROM),
         get(fields.UNIQUE),
         policy_from(policy) if policy else EMPTY,

@@ -7,14 +7,17 @@ and the error queue. It does no I/O.
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import datetime
 from typing import NamedTuple
 
 from mongoq.core.lifecycle import Event
 from mongoq.core.options import Policy
 from mongoq.core.task import Task
+from mongoq.core.task_progress import Unwritten
 from mongoq.core.verdict import Outcome, Verdict, judge
+from mongoq.storage.commands import Update
 from mongoq.storage.context import Context
-from mongoq.storage.documents import encoding, updates
+from mongoq.storage.documents import encoding, progress, updates
 
 
 class Ended(NamedTuple):
@@ -24,6 +27,8 @@ class Ended(NamedTuple):
     verdict: Verdict
     late: bool = False
     """Whether the lease was over by the holder's own countdown before the ending was sent for the first time."""
+    unwritten: Unwritten | None = None
+    """What its handler has said of its progress and is not stored yet."""
 
     @property
     def token(self) -> str:
@@ -34,6 +39,22 @@ class Ended(NamedTuple):
     def marks(self) -> tuple[str, str]:
         """The values of `last_token` that prove acceptance: this ending's mark, or that of a cancel before it."""
         return updates.mark(self.token, self.verdict.event), updates.mark(self.token, Event.CANCEL)
+
+
+def ended_update(ending: Ended, now: datetime) -> Update:
+    """The update of an ending, with what its handler has said last."""
+    task, verdict = ending.task, ending.verdict
+    # To read more than the key of a task is to decode it.
+    queue, attempts = (task.queue, task.attempts) if verdict.event is Event.MOVE else ("", 0)
+    update = updates.ended(verdict, ending.token, now, queue=queue, attempts=attempts)
+    if ending.unwritten is not None:
+        update["$set"] |= progress.written(ending.unwritten, task.attempts, now)
+    return update
+
+
+def said_by(task: Task) -> Unwritten | None:
+    """What was said of a task that is kept alive, and is not stored yet."""
+    return None if task.attempt is None else task.attempt.unwritten
 
 
 def decide(

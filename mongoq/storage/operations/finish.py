@@ -23,8 +23,8 @@ from mongoq.core.verdict import Outcome, Returned, Verdict
 from mongoq.storage.commands import Bulk, Changing, Delete, Filter, Op, Removing, find, update_many
 from mongoq.storage.context import Context
 from mongoq.storage.control import Transact
-from mongoq.storage.documents import encoding, fields, filters, updates
-from mongoq.storage.operations.decide import Ended, decide
+from mongoq.storage.documents import encoding, fields, filters
+from mongoq.storage.operations.decide import Ended, decide, ended_update, said_by
 from mongoq.storage.operations.modify import apply
 from mongoq.storage.operations.modify.plan import Leaving, Plan, prepared
 from mongoq.storage.operations.recovery.lost_replies import catch_up, lost_endings
@@ -84,7 +84,8 @@ def settle(context: Context, tasks: Sequence[Task], outcome: Outcome, worker: st
     """
     now = context.clock.earliest()
     endings = [
-        Ended(task, decide(context, task, outcome, task.worker or worker), late=_over(task, now)) for task in tasks
+        Ended(task, decide(context, task, outcome, task.worker or worker), _over(task, now), said_by(task))
+        for task in tasks
     ]
     if len(endings) == 1 and endings[0].verdict.modification is not None:
         done = Finished([] if (yield from finish_and_modify(context, endings[0])) else endings, [])
@@ -111,7 +112,7 @@ def finish_and_modify(context: Context, ending: Ended, *, time_limit: timedelta 
 
     Call it again after an error, as `finish`. Raises DependencyError when the modification was refused.
     """
-    task, verdict, _ = ending
+    task, verdict = ending.task, ending.verdict
     plan = prepared(context, verdict.modification or Modification(), Leaving(task.key, ending.token, ending.marks[0]))
     done: bool = yield Transact(lambda: _finish_and_modify(context, ending, plan), time_limit)
     return done
@@ -138,7 +139,7 @@ def complete_first(context: Context, task: Task, result: Any, worker: str) -> Op
     Raises LeaseLost when the task is no longer held, and InvalidTask when the result cannot be stored or asks for a
     modification.
     """
-    ending = Ended(task, decide(context, task, Returned(result), worker))
+    ending = Ended(task, decide(context, task, Returned(result), worker), unwritten=said_by(task))
     _refuse_follow_up([ending], "a result in a transaction of your own: enqueue in its block, with its session")
     if not (yield from _finish_group(context, [ending])):
         raise LeaseLost([task.key])
@@ -170,13 +171,13 @@ def _alike(endings: Sequence[Ended]) -> bool:
     """Whether one update can write all of these."""
     kind, verdict, token = _kind(endings[0]), endings[0].verdict, endings[0].token
     same = ((one.verdict is verdict and one.token == token) or _kind(one) == kind for one in endings)
-    return kind is not None and all(same)
+    return kind is not None and all(same) and not any(one.unwritten for one in endings)
 
 
 def _kind(ending: Ended) -> tuple[Hashable, ...] | None:
     """What endings must share to be written by one update; None for an ending with an update of its own."""
     verdict = ending.verdict
-    if verdict.error or verdict.note or verdict.event is Event.MOVE:
+    if verdict.error or verdict.note or verdict.event is Event.MOVE or ending.unwritten:
         return None
     if verdict.result is not None and not verdict.deletes:
         return None
@@ -210,7 +211,7 @@ def _finish_group(context: Context, group: list[Ended], limit: timedelta | None 
         deleted: int = yield Delete(context.tasks, where, hint="_id_", timeout=limit)
         return deleted
     where |= _unless_cancelled(first.verdict)
-    update = updates.ended(first.verdict, first.token, context.clock.now())
+    update = ended_update(first, context.clock.now())
     return (yield from update_many(context.tasks, where, update, timeout=limit))
 
 
@@ -226,13 +227,12 @@ def _finish_groups(context: Context, endings: list[Ended], limit: timedelta | No
     writes: list[Changing | Removing] = []
     size = 0
     for group in groups.values():
-        task, verdict, _ = group[0]
+        verdict = group[0].verdict
         where = filters.held([ending.task.key for ending in group], [group[0].token]) | _unless_cancelled(verdict)
         if verdict.deletes:
             writes.append(Removing(where, many=len(group) > 1))
         else:
-            update = updates.ended(verdict, group[0].token, now, queue=task.queue, attempts=task.attempts)
-            writes.append(Changing(where, update, many=len(group) > 1))
+            writes.append(Changing(where, ended_update(group[0], now), many=len(group) > 1))
             size += _size(verdict)
     limit = limit and limit + timedelta(seconds=size / SLOWEST)
     accepted: int = yield Bulk(context.tasks, writes, ordered=False, timeout=limit)

@@ -16,6 +16,7 @@ from mongoq.worker.attempt import LiveAttempt
 from mongoq.worker.runtime import Runtime
 from mongoq.worker.services.loop import Health, Loop
 from mongoq.worker.services.renewer import Renewer
+from mongoq.worker.services.reporter import Reporter
 
 __all__ = ["Keepalive"]
 
@@ -69,9 +70,10 @@ class Keepalive:
         self._lease = lease
         self._known = known
         self._lost: dict[str, None] = {}
-        renewer = Renewer(runtime, lose=self._lose)
+        renewer, reporter = Renewer(runtime, lose=self._lose), Reporter(runtime)
         health = Health(runtime.telemetry, runtime.elapsed)
-        self._loop = Loop("keepalive", renewer.step, health, clock=runtime.elapsed)
+        step = lambda now: min(renewer.step(now), reporter.step(now))  # noqa: E731
+        self._loop = Loop("keepalive", step, health, clock=runtime.elapsed)
 
     @property
     def lost(self) -> tuple[str, ...]:

@@ -47,6 +47,13 @@ def _rerun_with_cancel_request(rerun: Any, *given: Any, **options: Any) -> Any:
 
 
 @FAULTS.function(
+    "a late report takes progress back", "mongoq.storage.documents.progress:older", "storage/test_progress.py"
+)
+def _older_never(_older: Any, *_given: Any) -> Any:
+    return {}
+
+
+@FAULTS.function(
     "what is due is so by the middle of the clock", "mongoq.core.clock:ServerClock.earliest", "unit/test_clock.py"
 )
 def _earliest_by_the_middle(earliest: Any, clock: Any) -> Any:

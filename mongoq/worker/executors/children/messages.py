@@ -13,6 +13,7 @@ from mongoq.core.clock import elapsed
 from mongoq.core.judging.steering import effective_error
 from mongoq.core.signals import Interruption, Snooze
 from mongoq.core.task import Task
+from mongoq.core.task_progress import LONGEST_LINE, checked_progress, shown
 from mongoq.worker.attempt import FOREVER, LiveAttempt
 
 GONE: Final = (OSError, EOFError, pickle.UnpicklingError)
@@ -51,6 +52,10 @@ class Up(IntEnum):
     """The session of the transaction, which is open now."""
     LOG = 8
     """A log line: the attributes of its record."""
+    PROGRESS = 9
+    """A value and a message, checked."""
+    SAID = 10
+    """A line for the log of the task."""
 
 
 class ChildAttempt:
@@ -91,7 +96,19 @@ class ChildAttempt:
         if left is not None:
             self._limit = min(self._limit, elapsed() + left)
 
-    # A handler's own transaction. `note_transaction` is the other end.
+    def progress(self, value: float | None = None, message: str | None = None) -> None:
+        """Say how far the work is: see `core.attempt.Attempt`."""
+        self._send(Up.PROGRESS, *checked_progress(value, message))
+
+    def log(self, text: object) -> None:
+        """Add a line to the log of this attempt."""
+        self._send(Up.SAID, shown(text, LONGEST_LINE))
+
+    @property
+    def unwritten(self) -> None:
+        """None: the parent has it."""
+
+    # A handler's own transaction. `heard` is the other end.
 
     @property
     def lease_left(self) -> float:
@@ -117,9 +134,13 @@ class ChildAttempt:
         return effective_error(error, self._retry_as)
 
 
-def note_transaction(attempt: LiveAttempt, kind: Up, *told: Any) -> None:
-    """Note in the parent what a handler's own transaction does to the lease."""
-    if kind == Up.TRANSACTION_BEGINS:
+def heard(attempt: LiveAttempt, kind: Up, *told: Any) -> None:
+    """Note in the parent what its child tells of an attempt: progress, and what a transaction does to the lease."""
+    if kind == Up.PROGRESS:
+        attempt.progress(*told)
+    elif kind == Up.SAID:
+        attempt.log(*told)
+    elif kind == Up.TRANSACTION_BEGINS:
         attempt.begin_transaction(*told)
     elif kind == Up.TRANSACTION_OPENS:
         attempt.note_session(*told)

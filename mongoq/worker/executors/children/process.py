@@ -29,7 +29,7 @@ from mongoq.worker.attempt import FOREVER, LiveAttempt
 from mongoq.worker.executors.children.blueprint import Blueprint
 from mongoq.worker.executors.children.ending import error_at, has_company, kill_group, wait_for_end
 from mongoq.worker.executors.children.logs import received
-from mongoq.worker.executors.children.messages import GONE, VALUES, Down, Up, note_transaction
+from mongoq.worker.executors.children.messages import GONE, VALUES, Down, Up, heard
 from mongoq.worker.executors.children.outcome import Answer, unpack_error, unpack_result
 from mongoq.worker.executors.children.timing import LOOK, LOOK_FOR_SLOW, LOOK_OFTEN, MOMENT, SLOW
 from mongoq.worker.log_lines import lines
@@ -196,7 +196,7 @@ class ChildProcess:
                 if kind == Up.LOG:
                     lines.add(received(told[0]))
                     continue
-                note_transaction(attempt, kind, *told)
+                heard(attempt, kind, *told)
         except Exception as error:  # noqa: BLE001 -- after any other error nobody knows what it runs: it is killed as well
             how = self._end()
             with self._lock:
