@@ -118,9 +118,12 @@ class Engine:
         elif wake is Wake.DEADLINE:
             loops["watchdog"].wake()
         elif wake is not Wake.ROOM or self._dispatcher.room.worth_a_claim:
-            self._fetcher.hurry |= wake is Wake.NEWS
+            if wake is Wake.NEWS:
+                self._fetcher.hurry = True
+                loops["fetcher"].step_here()
+                return
             loops["fetcher"].wake()
-            if self._fetcher.deep and wake is not Wake.NEWS:
+            if self._fetcher.deep:
                 loops["look-ahead"].wake()
 
     def stop(self, grace: float) -> None:

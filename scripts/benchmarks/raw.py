@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import queue
 import secrets
 import time
 from collections.abc import Callable, Sequence
@@ -124,24 +123,6 @@ def change(tasks: Tasks, wanted: Sequence[tuple[Any, int, int]]) -> None:
         session.with_transaction(body, ReadConcern("snapshot"), WriteConcern("majority"))
 
 
-def wake(tasks: Tasks, documents: Sequence[dict[str, Any]], pause: Callable[[], None]) -> list[float]:
-    """Seconds from each insert_one to the reply of a claim, made by a thread that waits on a change stream."""
-    held: queue.SimpleQueue[float] = queue.SimpleQueue()
-    inserts = [{"$match": {"operationType": "insert"}}]
-    with ThreadPoolExecutor(1) as pool, tasks.watch(inserts, max_await_time_ms=1_000) as stream:
-
-        def watch() -> None:
-            for _ in documents:
-                stream.next()
-                tasks.find_one_and_update(READY, _held(secrets.token_hex(16)), sort=ORDER, hint="claim")
-                held.put(time.monotonic())
-
-        watcher = pool.submit(watch)
-        waits = []
-        for document in documents:
-            pause()
-            sent = time.monotonic()
-            tasks.insert_one(document)
-            waits.append(held.get(timeout=10) - sent)
-        watcher.result()
-        return waits
+def take(tasks: Tasks) -> Any:
+    """Claim the first task in one step."""
+    return tasks.find_one_and_update(READY, _held(secrets.token_hex(16)), sort=ORDER, hint="claim")

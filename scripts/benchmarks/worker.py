@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pymongo import monitoring
+from pymongo import MongoClient, monitoring
 
 from benchmarks import handlers
 from mongoq import Queue, Signpost, Task
@@ -49,6 +49,8 @@ class Spec:
     """What it works on."""
     time_claims: bool = False
     """Tell how long claims took since it was last asked."""
+    bare: bool = False
+    """No worker of mongoq's: a change stream, and a `find_one_and_update` for each task that it tells of."""
     steps: int = 0
     """No worker at all: compute so many steps `times` times."""
     times: int = 0
@@ -160,6 +162,24 @@ def work(spec: Spec) -> None:
             say(began=began, ended=time.monotonic(), done=seen(done))
 
 
+def watch(spec: Spec) -> None:
+    """Claim what comes by the bare driver, and say when each claim was answered."""
+    from benchmarks import raw  # noqa: PLC0415 -- the memory of a worker is measured
+
+    with MongoClient[Any](os.environ["MONGOQ_URI"], tz_aware=True) as client:
+        tasks = raw.collection(client.get_default_database("mongoq"), f"{spec.namespace}.tasks")
+        with tasks.watch([{"$match": {"operationType": "insert"}}], max_await_time_ms=1_000) as stream:
+            stream.try_next()  # it stands
+            say(at=time.monotonic())
+            if os.read(0, 1) != GO:
+                return
+            threading.Thread(target=answer, args=(dict,), daemon=True).start()
+            for number, _ in enumerate(stream):
+                if raw.take(tasks) is None:
+                    raise LookupError("another has it")
+                say(at=time.monotonic(), number=number)
+
+
 def labour(spec: Spec) -> None:
     """Compute, as a process that knows nothing of queues."""
     say(at=time.monotonic())
@@ -172,4 +192,4 @@ def labour(spec: Spec) -> None:
 
 if __name__ == "__main__":
     asked = Spec(**json.loads(sys.argv[1]))
-    labour(asked) if asked.times else work(asked)
+    labour(asked) if asked.times else watch(asked) if asked.bare else work(asked)

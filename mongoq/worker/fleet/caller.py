@@ -70,14 +70,13 @@ class Caller:
             return
         able = [one for one in watchers if news.queue is None or news.queue in one.queues]
         first = fleet.turn(view.worker, news.key, [one.worker for one in able])
-        if view.idle and not first:
+        if len(watchers) > 1 or view.others:
+            queues = view.queues if news.queue is None else (news.queue,)
+            self._note(queues, now + (TURN * first if first else TRIED_WITHIN))
+            if news.queue is None:
+                self._note(set(view.all_queues).difference(queues), now + TRIED_WITHIN)
+        if view.idle and not first:  # last: it claims in this thread, and what it takes is counted in what was noted
             self._runtime.wake(Wake.NEWS)
-        if len(watchers) == 1 and not view.others:
-            return
-        queues = view.queues if news.queue is None else (news.queue,)
-        self._note(queues, now + (TURN * first if first else TRIED_WITHIN))
-        if news.queue is None:
-            self._note(set(view.all_queues).difference(queues), now + TRIED_WITHIN)
 
     def look(self, now: float, *, own: bool = False) -> None:
         """See whether there is work for others: in all queues, or there is more than one claim of this process took."""

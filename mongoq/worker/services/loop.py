@@ -90,6 +90,7 @@ class Loop:
         self._clock = clock
         self._health = health
         self._defers = defers
+        self._stepping = threading.Lock()
         self._wake = threading.Event()
         self._stopping = threading.Event()
         # An empty context: a session that the application bound must not be joined from here.
@@ -105,6 +106,22 @@ class Loop:
         if not self._wake.is_set():
             self._wake.set()
 
+    def step_here(self) -> None:
+        """Step in the calling thread, which spares the 0.1 to 0.4 ms that the loop's own takes to wake.
+
+        Where a step is under way, is to follow at once or has failed, the loop's own thread goes on.
+        """
+        if not self._stepping.acquire(blocking=False):
+            self.wake()
+            return
+        try:
+            if not self._stopping.is_set() and self._step(self._clock()) == 0:
+                self.wake()
+        except Exception:  # noqa: BLE001 -- the loop's own thread meets it again, and knows what to do
+            self.wake()
+        finally:
+            self._stepping.release()
+
     def stop(self) -> None:
         """Step no more; what is under way ends."""
         self._stopping.set()
@@ -113,7 +130,11 @@ class Loop:
     def join(self, timeout: float) -> bool:
         """Wait until the last step has ended; whether it has, or there was none."""
         if self._thread.ident is not None:
+            until = elapsed() + max(0.0, timeout)
             self._thread.join(max(0.0, timeout))
+            if not self._stepping.acquire(timeout=max(0.0, until - elapsed())):
+                return False
+            self._stepping.release()
         return not self._thread.is_alive()
 
     def _run(self) -> None:
@@ -128,7 +149,8 @@ class Loop:
         while not self._stopping.is_set():
             self._wake.clear()
             try:
-                delay = self._step(self._clock())
+                with self._stepping:
+                    delay = None if self._stopping.is_set() else self._step(self._clock())
             except StorageError as error:
                 if self._stopping.is_set():
                     return  # the client was closed under a long wait
