@@ -26,6 +26,7 @@ from mongoq.storage.control import Call, Measure, Within
 from mongoq.storage.drivers.blocking import BlockingDriver
 from mongoq.storage.drivers.opening import open_driver
 from mongoq.storage.operations import schema
+from mongoq.storage.operations.namespace import format_version
 
 if TYPE_CHECKING:
     from mongoq.worker.handle import WorkerHandle
@@ -109,6 +110,7 @@ class Base:
         if self._was_ready:  # one thread makes what went missing, while the others renew and end their tasks
             self._look_again_at = elapsed() + LOOK_AGAIN
         try:
+            yield from self.read(format_version.check(self.context))
             yield from self.read(schema.ensure(self.context, named=self.named))
             self._ready = self._was_ready = True
             self._missing = None

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 from mongoq.api.base import Base
 from mongoq.api.starting import configured, started
 from mongoq.api.verb import Awaited, verb
-from mongoq.core.errors import DependencyError
+from mongoq.core.errors import DependencyError, NewerFormat
 from mongoq.core.host.waiter import Waiter
 from mongoq.core.judging.retrying import RetryOn
 from mongoq.core.requests import checked_seconds
@@ -122,7 +122,7 @@ class AsyncWorkerHandle(Awaited):
         return self._running.stopped
 
     @property
-    def error(self) -> DependencyError | Stop | None:
+    def error(self) -> DependencyError | NewerFormat | Stop | None:
         """What ended it: a handler's `Stop`, or a refused change where `on_dependency_error="stop"` was asked for."""
         return self._running.error
 

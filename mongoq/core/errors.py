@@ -12,6 +12,7 @@
     ├── DependencyError                   an atomic change was refused, and lists why: nothing was written
     ├── QueueClosed                       the queue was closed
     ├── QueueFull                         there is no room for the task: it was not enqueued
+    ├── NewerFormat                       a newer mongoq wrote what this one cannot read: upgrade this process
     └── StorageError                      MongoDB did not carry out a command
         ├── StorageUnavailable            no reply: the same call may succeed later
         └── StorageRefused                the server refused: its cause must be removed first
@@ -38,6 +39,7 @@ __all__ = [
     "InvalidTask",
     "LeaseLost",
     "MongoqError",
+    "NewerFormat",
     "QueueClosed",
     "QueueFull",
     "Role",
@@ -207,6 +209,10 @@ class QueueClosed(MongoqError):
 
 class QueueFull(MongoqError):
     """There is no room for the task now, and it was not enqueued."""
+
+
+class NewerFormat(MongoqError):
+    """A newer mongoq wrote tasks in a format that this one cannot read: upgrade mongoq in this process."""
 
 
 class StorageError(MongoqError):

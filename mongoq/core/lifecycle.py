@@ -14,6 +14,8 @@ __all__ = ["FINISHED", "LIVE", "TRANSITIONS", "Event", "TaskState", "Transition"
 class TaskState(StrEnum):
     """The state of a task."""
 
+    PARKED = "parked"
+    """It waits for something else than time. Reserved: nothing parks a task yet."""
     SCHEDULED = "scheduled"
     """It waits for its `run_at`."""
     READY = "ready"
@@ -75,16 +77,16 @@ TRANSITIONS: Final = (
     Transition(Event.RESCUE, (_S.RUNNING,), _S.READY, "lost among many, uncharged"),
     Transition(Event.RESCUE, (_S.RUNNING,), _S.SCHEDULED, "lost alone, charged"),
     Transition(Event.RESCUE, (_S.RUNNING,), _S.FAILED, "lost too often"),
-    Transition(Event.EXPIRE, (_S.SCHEDULED, _S.READY, _S.RUNNING), _S.EXPIRED, "expires_at has passed"),
-    Transition(Event.CANCEL, (_S.SCHEDULED, _S.READY, _S.RUNNING), _S.CANCELLED, "somebody asked"),
+    Transition(Event.EXPIRE, (_S.PARKED, _S.SCHEDULED, _S.READY, _S.RUNNING), _S.EXPIRED, "expires_at has passed"),
+    Transition(Event.CANCEL, (_S.PARKED, _S.SCHEDULED, _S.READY, _S.RUNNING), _S.CANCELLED, "somebody asked"),
     Transition(Event.CHANGE, (_S.SCHEDULED, _S.RUNNING), _S.READY, "modify, due now"),
     Transition(Event.CHANGE, (_S.READY, _S.RUNNING), _S.SCHEDULED, "modify, put off"),
     Transition(Event.RERUN, (_S.FAILED, _S.CANCELLED, _S.EXPIRED), _S.READY, "an operator tries again"),
 )
 
 FINISHED: Final = (_S.COMPLETED, _S.FAILED, _S.EXPIRED, _S.CANCELLED)
-LIVE: Final = (_S.SCHEDULED, _S.READY, _S.RUNNING)
-WAITING: Final = (_S.SCHEDULED, _S.READY)
+LIVE: Final = (_S.PARKED, _S.SCHEDULED, _S.READY, _S.RUNNING)
+WAITING: Final = (_S.PARKED, _S.SCHEDULED, _S.READY)
 """The states in which a sweep or a cancel may end a task without asking a worker."""
 
 
@@ -99,9 +101,10 @@ def targets(event: Event) -> tuple[TaskState, ...]:
 
 
 def diagram() -> str:
-    """The table as a Mermaid state diagram, for the README."""
+    """The table as a Mermaid state diagram, for the README; without the state that nothing leads to yet."""
     lines = ["stateDiagram-v2"]
     for row in TRANSITIONS:
-        lines += [f"    {source} --> {row.target}: {row.event}, {row.when}" for source in row.sources or ("[*]",)]
+        shown = [source for source in row.sources or ("[*]",) if source != _S.PARKED]
+        lines += [f"    {source} --> {row.target}: {row.event}, {row.when}" for source in shown]
     lines += [f"    {state} --> [*]" for state in FINISHED]
     return "\n".join(lines)

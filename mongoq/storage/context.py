@@ -36,3 +36,8 @@ class Context:
     def signals(self) -> str:
         """The capped collection of the signals to all processes."""
         return f"{self.options.namespace}.signals"
+
+    @property
+    def control(self) -> str:
+        """The collection of what the whole namespace shares, such as the version of its format."""
+        return f"{self.options.namespace}.control"

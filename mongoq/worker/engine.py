@@ -11,7 +11,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Final
 
-from mongoq.core.errors import DependencyError, MongoqError
+from mongoq.core.errors import DependencyError, MongoqError, NewerFormat
 from mongoq.core.events import Telemetry, deferring
 from mongoq.core.fleet import Signal
 from mongoq.core.signals import Interruption, Stop
@@ -25,6 +25,7 @@ from mongoq.worker.log_lines import lines
 from mongoq.worker.runtime import Run, Runtime
 from mongoq.worker.services.fetcher import Fetcher
 from mongoq.worker.services.finisher import Finisher
+from mongoq.worker.services.format_check import FormatCheck
 from mongoq.worker.services.loop import Health, Loop, Step
 from mongoq.worker.services.renewer import Renewer
 from mongoq.worker.services.reporter import Reporter
@@ -67,7 +68,8 @@ class Engine:
         health = Health(telemetry, runtime.elapsed)
         self._watcher = FleetWatcher(
             runtime, FleetView(worker, config.queues, config.workers), streams, health, self._abandon,
-            facts=self._facts, called=self._called, listens=config.news and not config.burst,
+            facts=self._facts, called=self._called, beaten=FormatCheck(runtime, self._stop_for).look,
+            listens=config.news and not config.burst,
         )  # fmt: skip
         self._fetcher = Fetcher(
             runtime, config, dispatcher.room, self._watcher, receive=self._receive, done=self._emptied
@@ -91,8 +93,8 @@ class Engine:
         self._lines = [lines]
         self._empty = threading.Event()
         self.stopped = threading.Event()
-        self.error: DependencyError | Stop | None = None
-        """What ended it: a handler's `Stop`, or a refused change where the configuration says so."""
+        self.error: DependencyError | NewerFormat | Stop | None = None
+        """What ended it: a `Stop`, a refused change where the configuration says so, or a newer mongoq."""
 
     @property
     def worker(self) -> str:
@@ -163,8 +165,8 @@ class Engine:
         self._empty.set()
         self._done()
 
-    def _stop_for(self, error: DependencyError | Stop) -> None:
-        """End the worker because of a handler's `Stop` or a refused change."""
+    def _stop_for(self, error: DependencyError | NewerFormat | Stop) -> None:
+        """End the worker because of a handler's `Stop`, a refused change, or a newer mongoq."""
         if self.error is None:
             self.error = error
             grace = self._runtime.context.options.grace.total_seconds()

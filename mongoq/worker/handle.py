@@ -12,7 +12,7 @@ from types import FrameType
 from typing import Any, Final
 
 from mongoq.core.clock import elapsed
-from mongoq.core.errors import DependencyError
+from mongoq.core.errors import DependencyError, NewerFormat
 from mongoq.core.signals import Stop
 from mongoq.core.validation import Checker, Duration
 from mongoq.storage.drivers.connection import leave_monitors
@@ -49,7 +49,7 @@ class WorkerHandle:
         return self._elsewhere or self._engine.stopped.is_set()
 
     @property
-    def error(self) -> DependencyError | Stop | None:
+    def error(self) -> DependencyError | NewerFormat | Stop | None:
         """What ended it: a handler's `Stop`, or a refused change where `on_dependency_error="stop"` was asked for."""
         return self._engine.error
 

@@ -66,7 +66,7 @@ def test_a_value_without_a_form_in_json_is_named_with_its_path() -> None:
 @pytest.mark.parametrize(
     "field, value, allowed",
     [
-        ("state", "resting", "one of scheduled, ready"),
+        ("state", "resting", "one of parked, scheduled, ready"),
         ("run_at", "2030-01-01T00:00:00", "time zone"),
         ("run_at", None, "time zone"),
         ("priority", "high", "an integer"),

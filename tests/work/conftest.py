@@ -13,8 +13,10 @@ from types import SimpleNamespace
 from typing import Any, Final
 
 import pytest
+from pymongo import MongoClient
 
 from mongoq import Queue, Task
+from mongoq.embedded.server import EmbeddedServer
 
 
 class Events:
@@ -51,6 +53,13 @@ class Events:
 @pytest.fixture
 def queue(make_queue: Callable[..., Queue]) -> Queue:
     return make_queue(workers=2)
+
+
+@pytest.fixture
+def collection(server: EmbeddedServer, queue: Queue) -> Iterator[Any]:
+    """The tasks of `queue`, by the bare driver."""
+    with MongoClient[dict[str, Any]](server.uri) as client:
+        yield client["mongoq"][f"{queue.namespace}.tasks"]
 
 
 @pytest.fixture

@@ -3,23 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
 import pytest
-from pymongo import MongoClient
 
 from mongoq import ConfigurationError, Failure, Queue, Task, TaskState
-from mongoq.embedded.server import EmbeddedServer
 
 MakeQueue = Callable[..., Queue]
-
-
-@pytest.fixture
-def collection(server: EmbeddedServer, queue: Queue) -> Iterator[Any]:
-    with MongoClient[dict[str, Any]](server.uri) as client:
-        yield client["mongoq"][f"{queue.namespace}.tasks"]
 
 
 def ended(queue: Queue, key: str) -> tuple[str, str | None]:

@@ -6,17 +6,9 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from pymongo import MongoClient
 
 from mongoq import Interruption, InvalidTask, LeaseLost, Queue, StorageUnavailable, Task, TaskState
-from mongoq.embedded.server import EmbeddedServer
 from mongoq.worker.manual.keepalive import Keepalive
-
-
-@pytest.fixture
-def collection(server: EmbeddedServer, queue: Queue) -> Any:
-    with MongoClient[dict[str, Any]](server.uri) as client:
-        yield client["mongoq"][f"{queue.namespace}.tasks"]
 
 
 def claimed(queue: Queue, count: int, **options: Any) -> list[Task]:

@@ -38,12 +38,6 @@ def producer(make_queue: Make, queue: Queue) -> Queue:
     return make_queue(namespace=queue.namespace)
 
 
-@pytest.fixture
-def collection(server: EmbeddedServer, queue: Queue) -> Any:
-    with MongoClient[dict[str, Any]](server.uri) as client:
-        yield client["mongoq"][f"{queue.namespace}.tasks"]
-
-
 def waits(producer: Queue, events: Any, rounds: int = 8) -> list[float]:
     """Enqueue tasks one by one; the seconds from each enqueue to its claim."""
     seconds = []

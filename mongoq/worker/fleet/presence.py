@@ -37,7 +37,8 @@ NEVER: Final = float("inf")
 class Presence:
     """The service of the heartbeats. `changed` is called when the part of this process has become another.
 
-    Without `listens` it only beats: in a burst, and where connections are few.
+    `beaten` is called after each regular heartbeat. Without `listens` it only beats: in a burst, and where connections
+    are few.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class Presence:
         view: FleetView,
         facts: Callable[[], dict[str, Any]],
         changed: Callable[[], None],
+        beaten: Callable[[], None] = lambda: None,
         *,
         listens: bool = True,
     ) -> None:
@@ -53,6 +55,7 @@ class Presence:
         self._view = view
         self._facts = facts
         self._changed = changed
+        self._beaten = beaten
         self._listens = listens
         self._told = (False, False, view.covers)
         """What the last beat said: whether it is idle, whether it watches, and what."""
@@ -79,6 +82,7 @@ class Presence:
             after = self._go_on(now)
         if now >= self._next_beat:
             self._beat()
+            self._beaten()
             self._next_look = -NEVER
         if self._listens and self._view.idle:
             self._timed = False

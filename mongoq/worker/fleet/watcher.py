@@ -33,7 +33,7 @@ class Streams(NamedTuple):
 class FleetWatcher:
     """The services by which a worker learns of work. `called` gets the signals that ask it to claim.
 
-    Without `listens` it only beats and sweeps, and the fetcher polls.
+    `beaten` is called after each regular heartbeat. Without `listens` it only beats and sweeps, and the fetcher polls.
     """
 
     def __init__(
@@ -46,6 +46,7 @@ class FleetWatcher:
         *,
         facts: Callable[[], dict[str, Any]],
         called: Callable[[Signal], None],
+        beaten: Callable[[], None] = lambda: None,
         listens: bool = True,
     ) -> None:
         self._runtime = runtime
@@ -54,7 +55,7 @@ class FleetWatcher:
         self.poll = Poll()
         self._caller = Caller(runtime, view, calm=self._wake("watcher"), wake=self._wake("caller"))
         self._watch = watch = FleetWatch(runtime, view, streams.news, self._caller)
-        self._presence = Presence(runtime, view, facts, self._changed, listens=listens)
+        self._presence = Presence(runtime, view, facts, self._changed, beaten, listens=listens)
         self._sweeper = Sweeper(runtime, watched=lambda: watch.open)
         tail = Tail(runtime, view, streams.signals(view.place), called=called, ask=self._ask)
         clock = runtime.elapsed

@@ -1,0 +1,53 @@
+"""The format of a namespace: which versions of mongoq can read what lies in it.
+
+`<namespace>.control` holds one document `format`: the `version` of the newest process that has written here, and the
+`oldest_reader` that understands what it wrote. A process that is older than that would misread tasks, so it stops with
+a clear error: at its first use of the namespace, and a worker with its next heartbeat when a newer process came later.
+Whoever may not read or write the document goes without the check.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import Final
+
+from mongoq.core.errors import NewerFormat, StorageRefused
+from mongoq.storage.commands import InsertOne, Op, UpdateMany, find_one
+from mongoq.storage.context import Context
+from mongoq.storage.documents import fields
+from mongoq.storage.refusals import KeyTaken
+
+FORMAT: Final = 1
+"""The version of what this mongoq writes."""
+OLDEST_READER: Final = 1
+"""The oldest version that understands it."""
+_ID: Final = "format"
+_NO_RIGHT: Final = 13
+
+
+def check(context: Context) -> Op[None]:
+    """Raise NewerFormat where a newer mongoq has written what this one cannot read; else note this one's version."""
+    try:
+        yield from _check(context)
+    except StorageRefused as error:
+        if error.code != _NO_RIGHT:
+            raise
+
+
+def _check(context: Context) -> Op[None]:
+    stored = yield from find_one(context.control, {fields.KEY: _ID})
+    if stored is None:
+        own = {fields.KEY: _ID, fields.VERSION: FORMAT, fields.OLDEST_READER: OLDEST_READER}
+        with suppress(KeyTaken):
+            yield InsertOne(context.control, own)
+        return
+    oldest, version = stored.get(fields.OLDEST_READER), stored.get(fields.VERSION)
+    if isinstance(oldest, int) and oldest > FORMAT:
+        raise NewerFormat(
+            f"the namespace {context.namespace!r} has tasks of format {version}, for a mongoq that reads format "
+            f"{oldest}; this one reads {FORMAT}: upgrade mongoq in this process"
+        )
+    if not isinstance(version, int) or version < FORMAT:
+        older = {fields.KEY: _ID, fields.VERSION: {"$not": {"$gte": FORMAT}}}
+        newest = {fields.VERSION: FORMAT, fields.OLDEST_READER: OLDEST_READER}
+        yield UpdateMany(context.control, older, {"$set": newest})
