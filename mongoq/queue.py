@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
 from mongoq.api import (
     buffer,
@@ -34,6 +34,8 @@ from mongoq.storage.drivers.connection import AsyncTarget, Target
 
 __all__ = ["AsyncQueue", "Queue"]
 
+F = TypeVar("F", bound=Callable[..., object])
+
 
 class _Common:
     """What neither blocks nor is awaited."""
@@ -59,6 +61,22 @@ class _Common:
     def on(self) -> Listening:
         """Call listeners for events: `queue.on(AttemptFailed, listener)`, or `@queue.on(AttemptFailed)`."""
         return self._base.hooks.on
+
+    def middleware(self, function: F) -> F:
+        """Run each attempt inside a generator, `@queue.middleware`: it gets the task (or the attempt and the task).
+
+        Its `yield` is where the handler runs; what that raises is raised there, and cannot be swallowed. The first that
+        was added is the outermost. An async generator is for coroutine handlers only.
+        """
+        return self._base.hooks.add_middleware(function)
+
+    def lifespan(self, function: F) -> F:
+        """Open what handlers share, `@queue.lifespan`: what the generator yields is `attempt.state`.
+
+        It runs once in each process that runs handlers, children included, and its rest when the worker ends. One that
+        fails ends `run` with its error. An async generator runs on the loop of coroutine handlers.
+        """
+        return self._base.hooks.set_lifespan(function)
 
     @property
     def telemetry(self) -> Telemetry:

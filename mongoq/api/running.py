@@ -10,11 +10,9 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 from mongoq.api.base import Base
 from mongoq.api.starting import configured, started
 from mongoq.api.verb import Awaited, verb
-from mongoq.core.errors import DependencyError, NewerFormat
 from mongoq.core.host.waiter import Waiter
 from mongoq.core.judging.retrying import RetryOn
 from mongoq.core.requests import checked_seconds
-from mongoq.core.signals import Stop
 from mongoq.core.validation import UNSET, Duration, Unset
 from mongoq.storage.commands import Op
 from mongoq.storage.control import Call, Loop, Wait
@@ -122,8 +120,8 @@ class AsyncWorkerHandle(Awaited):
         return self._running.stopped
 
     @property
-    def error(self) -> DependencyError | NewerFormat | Stop | None:
-        """What ended it: a handler's `Stop`, or a refused change where `on_dependency_error="stop"` was asked for."""
+    def error(self) -> BaseException | None:
+        """What ended it: a handler's `Stop`, its lifespan, a refused change, or a newer mongoq."""
         return self._running.error
 
     def wake(self) -> None:

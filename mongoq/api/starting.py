@@ -63,6 +63,8 @@ def configured(
         prefetch=prefetch,
         on_dependency_error=on_dependency_error,
         policy=base.context.options.policy.over(overriding),
+        middleware=base.hooks.middleware,
+        lifespan=base.hooks.lifespan,
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Protocol
+from typing import Any, Protocol
 
 from mongoq.core.signals import Interruption
 from mongoq.core.task_progress import Unwritten
@@ -80,3 +80,7 @@ class Attempt(Protocol):
     @property
     def unwritten(self) -> Unwritten | None:
         """What was said and is not stored yet."""
+
+    @property
+    def state(self) -> Any:
+        """What the queue's lifespan has yielded; None without one."""

@@ -15,6 +15,11 @@ class _Idle:
         """None: it may go on."""
         return None
 
+    @property
+    def state(self) -> None:
+        """None: no worker has opened anything."""
+        return None
+
     def time_left(self) -> float | None:
         """None: it may take as long as it likes."""
         return None

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any, TypeVar, overload
 
 from mongoq.core.events import Telemetry
 from mongoq.core.listening.delivery import Listeners, check_listener
 from mongoq.core.listening.kinds import QueueEvent
+from mongoq.core.validation import Checker
 
 E = TypeVar("E", bound=QueueEvent)
 F = TypeVar("F", bound=Callable[..., object])
@@ -18,6 +20,35 @@ class Hooks:
 
     def __init__(self, telemetry: Telemetry) -> None:
         self.on = Listening(telemetry)
+        self.middleware: tuple[Callable[..., Any], ...] = ()
+        """The first is the outermost."""
+        self.lifespan: Callable[[], Any] | None = None
+
+    def add_middleware(self, function: F) -> F:
+        """Run each attempt inside a generator; ConfigurationError where it is none."""
+        checker = Checker()
+        if not _is_generator(function):
+            checker.refuse(
+                "middleware", function, "a generator function, or an async one: it yields where the handler runs"
+            )
+        checker.finish()
+        self.middleware = (*self.middleware, function)
+        return function
+
+    def set_lifespan(self, function: F) -> F:
+        """Let a generator open what handlers share; ConfigurationError where it is none, or there is one already."""
+        checker = Checker()
+        if not _is_generator(function):
+            checker.refuse("lifespan", function, "a generator function, or an async one: it yields what handlers share")
+        elif self.lifespan is not None:
+            checker.refuse("lifespan", function, f"the first one: this queue has {self.lifespan!r}")
+        checker.finish()
+        self.lifespan = function
+        return function
+
+
+def _is_generator(function: Any) -> bool:
+    return inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function)
 
 
 class Listening:

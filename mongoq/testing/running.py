@@ -23,9 +23,10 @@ from mongoq.storage.operations import claims, sweep
 from mongoq.storage.operations.decide import Ended
 from mongoq.storage.operations.finish import finish, finish_and_modify
 from mongoq.testing.outcome import Ran, ran
-from mongoq.testing.tempo import Made, helper
+from mongoq.testing.tempo import Made, helper, opened
 from mongoq.worker.attempt import LiveAttempt
-from mongoq.worker.handlers.signature import checked_handler
+from mongoq.worker.handlers.hooks import with_hooks
+from mongoq.worker.handlers.signature import Handler, checked_handler
 from mongoq.worker.verdicts import stop_of, verdict_instead, verdict_on
 
 LIMIT: Final = 1_000
@@ -45,8 +46,8 @@ def run_due(
 
     Each is claimed, judged and ended by the operations of a worker; with `advance` the queue's `FrozenClock` is moved
     to what becomes due next (retries, delays, leases that run out), until nothing of these queues is left. A coroutine
-    handler runs to its end, on the caller's loop where the queue is an `AsyncQueue`. Deadlines are told, by
-    `task.time_left()`, but interrupt nothing.
+    handler runs to its end, on the caller's loop where the queue is an `AsyncQueue`. The queue's middleware and its
+    lifespan hold. Deadlines are told, by `task.time_left()`, but interrupt nothing.
 
     Args:
         handler: as of `queue.run`.
@@ -60,9 +61,14 @@ def run_due(
         Stop: a handler raised it, as `queue.run` does; its task is released.
     """
     handler, queues = chosen(base.functions, handler, queues)
-    checked, _ = checked_handler(handler, None)
+    checked, executor = checked_handler(handler, None)
+    checked = with_hooks(checked, executor, base.hooks.middleware, base.hooks.lifespan)
     wanted = checked_claim(queues, None, base.claimant, where, task_names=names_of(handler))
     _check_clock(base, advance=advance)
+    return (yield from opened(checked.lifespan, lambda: _run_all(base, checked, wanted, advance=advance, limit=limit)))
+
+
+def _run_all(base: Base, handler: Handler, wanted: ClaimRequest, *, advance: bool, limit: int) -> Op[list[Ran]]:
     done: list[Ran] = []
     while True:
         attempt = yield from _claim(base, wanted)
@@ -73,7 +79,7 @@ def run_due(
         if len(done) >= limit:
             yield from _release(base, attempt)
             raise AssertionError(_endless(limit, done, attempt))
-        done.append((yield from _attempt(base, attempt, partial(checked, attempt.task))))
+        done.append((yield from _attempt(base, attempt, partial(handler, attempt.task))))
 
 
 def _attempt(base: Base, attempt: LiveAttempt, call: Callable[[], Any]) -> Op[Ran]:

@@ -19,6 +19,7 @@ from mongoq.core.signals import Interrupted
 from mongoq.core.verdict import Raised, Returned
 from mongoq.storage.commands import Op
 from mongoq.storage.control import Entered
+from mongoq.worker.handlers.lifespan import Lifespan
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -81,6 +82,25 @@ async def _run_awaited(driver: Any, op: Op[T]) -> T:
         return result  # type: ignore[no-any-return]
     finally:
         steps.close()
+
+
+def opened(lifespan: Lifespan | None, run: Callable[[], Op[T]]) -> Op[T]:
+    """Run an operation while a lifespan is open; raises what that raises as it begins."""
+    if lifespan is None:
+        return (yield from run())
+    made: Made = yield Entered(lifespan.enter_awaited if lifespan.awaited else lifespan.enter)
+    if isinstance(made, Raised):
+        raise made.error
+    leave = lifespan.leave_awaited if lifespan.awaited else lifespan.leave
+    try:
+        done = yield from run()
+    except GeneratorExit:
+        raise
+    except BaseException:
+        yield Entered(leave)
+        raise
+    yield Entered(leave)
+    return done
 
 
 class NoPlace(ConfigurationError):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from mongoq.core.clock import elapsed
 from mongoq.core.judging.steering import effective_error
@@ -44,9 +44,9 @@ class LiveAttempt:
     """
 
     __slots__ = (
-        "_ended_as", "_interruption", "_late", "_lease_before", "_limit", "_open", "_reached", "_retry_as",
-        "_task", "_transaction_until", "_unread", "claimed_at", "deadline_at", "deadline_raised", "extended",
-        "key", "lease", "lease_until", "lost_leases", "on_interrupt", "policy", "report", "session_id", "token",
+        "_ended_as", "_interruption", "_late", "_lease_before", "_limit", "_open", "_reached", "_retry_as", "_task",
+        "_transaction_until", "_unread", "claimed_at", "deadline_at", "deadline_raised", "extended", "key", "lease",
+        "lease_until", "lost_leases", "on_interrupt", "policy", "report", "session_id", "state", "token",
     )  # fmt: skip
 
     def __init__(self, claimed: Readable, policy: Policy, sent: float) -> None:
@@ -77,6 +77,7 @@ class LiveAttempt:
         self._ended_as: Stage | None = None
         self.session_id: bytes | None = None
         """The session of its own transaction, while that is open."""
+        self.state: Any = None
         self._transaction_until = 0.0
         self._lease_before = 0.0
         self._retry_as: Snooze | None = None

@@ -10,6 +10,7 @@ from typing import Any, Final
 from mongoq.core.options import DEFAULTS, Policy
 from mongoq.worker.executors.asyncio import AsyncioExecutor
 from mongoq.worker.executors.base import Executor, Reports
+from mongoq.worker.executors.opening import Opening
 from mongoq.worker.executors.processes import ProcessExecutor
 from mongoq.worker.executors.threads import ThreadExecutor
 from mongoq.worker.handlers.signature import ASYNCIO, PROCESSES, Handler
@@ -57,8 +58,12 @@ class WorkerConfig:
 
 def executor_for(config: WorkerConfig, reports: Reports) -> Executor:
     """The executor that runs a worker's handlers."""
-    if config.executor == ASYNCIO:
-        return AsyncioExecutor(config.handler, config.workers, reports, loop=config.loop)
     if config.executor == PROCESSES:
         return ProcessExecutor(config.handler, config.workers, reports, config.policy.rules)
-    return ThreadExecutor(config.handler, config.workers, reports)
+    inner: ThreadExecutor | AsyncioExecutor
+    if config.executor == ASYNCIO:
+        inner = AsyncioExecutor(config.handler, config.workers, reports, loop=config.loop)
+    else:
+        inner = ThreadExecutor(config.handler, config.workers, reports)
+    lifespan = config.handler.lifespan
+    return inner if lifespan is None else Opening(inner, lifespan, reports)

@@ -10,7 +10,7 @@ from mongoq.core.events import Signpost
 from mongoq.core.failures import describe
 from mongoq.core.host.tracebacks import let_go
 from mongoq.core.lifecycle import Event
-from mongoq.core.signals import Interruption, Stop
+from mongoq.core.signals import Interruption
 from mongoq.core.verdict import Outcome, Raised, Released, Verdict
 from mongoq.worker.attempt import FOREVER, LiveAttempt
 from mongoq.worker.config import IGNORE, STOP, WorkerConfig, executor_for
@@ -32,7 +32,7 @@ class Dispatcher:
         runtime: Runtime,
         config: WorkerConfig,
         *,
-        stop: Callable[[DependencyError | Stop], None],
+        stop: Callable[[BaseException], None],
         make_executor: Callable[[WorkerConfig, Reports], Executor] = executor_for,
     ) -> None:
         self._runtime = runtime
@@ -46,11 +46,14 @@ class Dispatcher:
             running=self.running,
             look=lambda: runtime.wake(Wake.DEADLINE),
             more_ready=lambda: runtime.wake(Wake.WORK),
+            failed=stop,
+            time_left=lambda: self._ledger.stop_by - runtime.elapsed(),
             waiting=self._ledger.waiting,
         )
         self.executor = make_executor(config, reports)
         # For a child that starts a task would wait; where that may be, a burst on an empty queue needs no child at all.
-        slots = (lambda: self.executor.ready) if config.prefetch == 0 else (lambda: config.workers)
+        opens = config.prefetch == 0 or config.handler.lifespan is not None
+        slots = (lambda: self.executor.ready) if opens else (lambda: config.workers)
         self.room = Room(self._ledger, self.prefetch, slots, config.workers)
 
     def receive(self, attempts: list[LiveAttempt]) -> None:

@@ -11,10 +11,10 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Final
 
-from mongoq.core.errors import DependencyError, MongoqError, NewerFormat
+from mongoq.core.errors import MongoqError
 from mongoq.core.events import Telemetry, deferring
 from mongoq.core.fleet import Signal
-from mongoq.core.signals import Interruption, Stop
+from mongoq.core.signals import Interruption
 from mongoq.storage.context import Context
 from mongoq.worker.attempt import LiveAttempt
 from mongoq.worker.config import WorkerConfig
@@ -93,8 +93,8 @@ class Engine:
         self._lines = [lines]
         self._empty = threading.Event()
         self.stopped = threading.Event()
-        self.error: DependencyError | NewerFormat | Stop | None = None
-        """What ended it: a `Stop`, a refused change where the configuration says so, or a newer mongoq."""
+        self.error: BaseException | None = None
+        """What ended it: a handler's `Stop`, the lifespan, a refused change, or a newer mongoq."""
 
     @property
     def worker(self) -> str:
@@ -165,8 +165,8 @@ class Engine:
         self._empty.set()
         self._done()
 
-    def _stop_for(self, error: DependencyError | NewerFormat | Stop) -> None:
-        """End the worker because of a handler's `Stop`, a refused change, or a newer mongoq."""
+    def _stop_for(self, error: BaseException) -> None:
+        """End the worker because of a handler's `Stop`, its lifespan, a refused change, or a newer mongoq."""
         if self.error is None:
             self.error = error
             grace = self._runtime.context.options.grace.total_seconds()

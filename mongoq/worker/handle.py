@@ -12,8 +12,6 @@ from types import FrameType
 from typing import Any, Final
 
 from mongoq.core.clock import elapsed
-from mongoq.core.errors import DependencyError, NewerFormat
-from mongoq.core.signals import Stop
 from mongoq.core.validation import Checker, Duration
 from mongoq.storage.drivers.connection import leave_monitors
 from mongoq.worker import forks
@@ -49,8 +47,8 @@ class WorkerHandle:
         return self._elsewhere or self._engine.stopped.is_set()
 
     @property
-    def error(self) -> DependencyError | NewerFormat | Stop | None:
-        """What ended it: a handler's `Stop`, or a refused change where `on_dependency_error="stop"` was asked for."""
+    def error(self) -> BaseException | None:
+        """What ended it: a handler's `Stop`, its lifespan, a refused change, or a newer mongoq."""
         return self._engine.error
 
     def wait(self, timeout: Duration | None = None) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -19,6 +19,7 @@ from mongoq.worker.config import WorkerConfig
 from mongoq.worker.engine import Engine
 from mongoq.worker.fleet.watcher import Streams
 from mongoq.worker.handle import WorkerHandle
+from mongoq.worker.handlers.hooks import with_hooks
 from mongoq.worker.handlers.signature import (
     ASYNCIO,
     IMPORTABLE,
@@ -41,9 +42,13 @@ def checked_config(
     on_dependency_error: str,
     prefetch: int | None,
     policy: Policy,
+    middleware: Sequence[Any] = (),
+    lifespan: Any = None,
 ) -> WorkerConfig:
     """What a worker is to do; ConfigurationError where the handler and the executor do not fit."""
     handler, chosen = checked_handler(function, executor)
+    if middleware or lifespan is not None:
+        handler = with_hooks(handler, chosen, middleware, lifespan)
     if chosen == PROCESSES:
         _check_predicates(policy)
     return WorkerConfig(

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
 
-from mongoq import AsyncQueue, DependencyError, NewTask, QueueClosed, Stop, Task, TaskState
+from mongoq import AsyncQueue, Attempt, DependencyError, NewTask, QueueClosed, Stop, Task, TaskState
 from mongoq.core.events import Signpost
 from mongoq.worker.engine import Engine
 from proving.tempos import eventually
@@ -172,6 +172,32 @@ def test_a_handler_that_raises_stop_ends_the_worker(serve: Callable[..., None]) 
         assert isinstance(handle.error, Stop)
         released = await queue.get(task.key)
         assert (released.state, released.charged) == (TaskState.READY, 0)
+
+    serve(body)
+
+
+def test_a_lifespan_and_middleware_run_on_the_loop_of_the_handlers(serve: Callable[..., None]) -> None:
+    async def body(queue: AsyncQueue) -> None:
+        loops: list[Any] = []
+
+        @queue.lifespan
+        async def opened() -> AsyncIterator[str]:
+            loops.append(asyncio.get_running_loop())
+            yield "shared"
+            loops.append(asyncio.get_running_loop())
+
+        @queue.middleware
+        async def noted(task: Task) -> AsyncIterator[None]:
+            loops.append(asyncio.get_running_loop())
+            yield
+
+        async def handler(attempt: Attempt, task: Task) -> Any:
+            return attempt.state
+
+        task = await queue.new()
+        await queue.run(handler, burst=True)
+        assert (await queue.get(task.key)).result == "shared"
+        assert loops == [asyncio.get_running_loop()] * 3
 
     serve(body)
 

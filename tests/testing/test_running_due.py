@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
 from mongoq import (
     AsyncQueue,
+    Attempt,
     ConfigurationError,
     DuplicateTask,
     Fail,
@@ -23,7 +26,7 @@ from mongoq import (
     TaskState,
 )
 from mongoq.core.clock import FrozenClock, ServerClock
-from mongoq.testing import Recorder, memory_queue, perform, run_due
+from mongoq.testing import Recorder, memory_async_queue, memory_queue, perform, run_due
 
 
 def test_all_that_is_due_runs_in_the_order_of_claims(mongoq_queue: Queue) -> None:
@@ -209,3 +212,45 @@ def test_a_fail_signal_ends_a_task(mongoq_queue: Queue) -> None:
     mongoq_queue.new()
     [ran] = run_due(mongoq_queue, handler)
     assert (ran.state, ran.note) == (TaskState.FAILED, "bad address")
+
+
+def test_the_hooks_of_the_queue_hold(mongoq_queue: Queue) -> None:
+    seen: list[str] = []
+
+    @mongoq_queue.lifespan
+    def opened() -> Iterator[str]:
+        seen.append("open")
+        yield "shared"
+        seen.append("closed")
+
+    @mongoq_queue.middleware
+    def noted(task: Task) -> Iterator[None]:
+        seen.append("before")
+        yield
+        seen.append("after")
+
+    def handler(attempt: Attempt, task: Task) -> Any:
+        return attempt.state
+
+    mongoq_queue.new()
+    (done,) = run_due(mongoq_queue, handler)
+    assert done.result == "shared"
+    assert seen == ["open", "before", "after", "closed"]
+
+
+def test_an_async_lifespan_opens_on_the_loop_of_the_test() -> None:
+    async def body() -> None:
+        async with memory_async_queue() as queue:
+
+            @queue.lifespan
+            async def opened() -> AsyncIterator[asyncio.AbstractEventLoop]:
+                yield asyncio.get_running_loop()
+
+            async def handler(attempt: Attempt, task: Task) -> Any:
+                return attempt.state is asyncio.get_running_loop()
+
+            await queue.new()
+            (done,) = await run_due(queue, handler)
+            assert done.result is True
+
+    asyncio.run(body())

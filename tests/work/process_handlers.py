@@ -14,7 +14,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final
@@ -269,6 +269,50 @@ def stops(task: Task) -> None:
 
 async def stops_on_a_loop(task: Task) -> None:
     stops(task)
+
+
+OPENED: list[str] = []
+
+
+def note_end() -> None:
+    """Say that what was open is closed."""
+    with Path(os.environ["LIFESPAN"]).open("a") as file:
+        file.write(f"closed {os.getpid()}\n")
+
+
+def opens() -> Iterator[list[str]]:
+    """A lifespan, whose end is noted in a file."""
+    OPENED.append("open")
+    yield OPENED
+    note_end()
+
+
+async def opens_on_a_loop() -> AsyncIterator[list[str]]:
+    loop = asyncio.get_running_loop()
+    OPENED.append("open")
+    yield OPENED
+    assert loop is asyncio.get_running_loop()
+    note_end()
+
+
+def traced(attempt: Any, task: Task) -> Iterator[None]:
+    """A middleware that notes what it sees in what handlers share."""
+    attempt.state.append(f"before {task.key}")
+    yield
+    attempt.state.append(f"after {task.key}")
+
+
+def tells_state(attempt: Any, task: Task) -> list[Any]:
+    return [os.getpid(), *attempt.state]
+
+
+async def tells_state_on_a_loop(attempt: Any, task: Task) -> list[Any]:
+    return tells_state(attempt, task)
+
+
+def does_not_open() -> Iterator[None]:
+    raise OSError("no database")
+    yield
 
 
 class Busy(Exception):

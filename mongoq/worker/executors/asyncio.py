@@ -58,11 +58,8 @@ class AsyncioExecutor:
         self._over = threading.Event()
         """Whether it is closed and no handler runs any more."""
         self._no_more_forks: Callable[[], object] = lambda: None
-        self._own: _OwnLoop | None = None
-        if loop is None:
-            self._own = _OwnLoop()
-            loop = self._own.loop
-        self._loop = loop
+        self._own = _OwnLoop() if loop is None else None
+        self.loop: asyncio.AbstractEventLoop = loop or self._own.loop  # type: ignore[union-attr] # one of both is there
 
     @property
     def ready(self) -> int:
@@ -72,14 +69,14 @@ class AsyncioExecutor:
     def start(self) -> None:
         """Begin."""
         # A fork shares the loop's selector with this process: it must not come back to the loop, and ends there.
-        self._no_more_forks = forks.at_fork(lambda: self._loop.call_soon(os._exit, 1))
+        self._no_more_forks = forks.at_fork(lambda: self.loop.call_soon(os._exit, 1))
         if self._own is not None:
             self._own.start(lambda: self._closed and not self._busy)
 
     def submit(self, attempts: list[LiveAttempt]) -> None:
         """Run these as soon as there is room for each; suspects before the others."""
         self._waiting.put(attempts)
-        self._post(self._fill)
+        self.post(self._fill)
 
     def drain(self) -> list[LiveAttempt]:
         """Take back what has not started."""
@@ -108,15 +105,16 @@ class AsyncioExecutor:
     def close(self) -> None:
         """Cancel what still runs, and end a loop of its own; wait for that a moment only, and never on the loop."""
         self._no_more_forks()
-        posted = self._post(self._end)
+        posted = self.post(self._end)
         if self._own is not None:
             self._own.join(LAST_WORDS)
-        elif posted and not _is_running_here(self._loop):
+        elif posted and not is_running_here(self.loop):
             self._over.wait(LAST_WORDS)
 
-    def _post(self, callback: Callable[..., object], *args: object) -> bool:
+    def post(self, callback: Callable[..., object], *args: object) -> bool:
+        """Call it on the loop; False where that has ended."""
         try:
-            self._loop.call_soon_threadsafe(callback, *args, context=contextvars.Context())
+            self.loop.call_soon_threadsafe(callback, *args, context=contextvars.Context())
         except RuntimeError:
             log.debug("the event loop has ended already")
             return False
@@ -125,7 +123,7 @@ class AsyncioExecutor:
     def _interrupted(self, attempt: LiveAttempt, reason: Interruption) -> None:
         """Cancel the handler, unless it is a shutdown; called by whatever interrupts the attempt, in its thread."""
         if reason is not Interruption.SHUTDOWN:
-            self._post(self._cancel, attempt, reason)
+            self.post(self._cancel, attempt, reason)
 
     # On the loop.
 
@@ -139,14 +137,14 @@ class AsyncioExecutor:
         if self._closed and not self._busy:
             self._over.set()
             if self._own is not None:
-                self._loop.stop()
+                self.loop.stop()
 
     def _fill(self) -> None:
         """Start what waits, as far as there is room."""
         while self._busy < self._workers and (attempt := self._waiting.next()) is not None:
             self._busy += 1
             # A fresh context each: this may be running in that of another handler, which has just ended.
-            self._loop.create_task(self._run(attempt), context=contextvars.Context())
+            self.loop.create_task(self._run(attempt), context=contextvars.Context())
         self._end_if_idle()
 
     async def _run(self, attempt: LiveAttempt) -> None:
@@ -177,7 +175,7 @@ class AsyncioExecutor:
         timer = None
         if attempt.deadline_at != FOREVER:
             left = attempt.deadline_at - elapsed()
-            timer = self._loop.call_later(left, attempt.interrupt, Interruption.DEADLINE)
+            timer = self.loop.call_later(left, attempt.interrupt, Interruption.DEADLINE)
         try:
             return Returned(await self._handler(attempt.task))
         except asyncio.CancelledError as error:
@@ -236,7 +234,8 @@ class _OwnLoop:
             log.exception("the event loop of the handlers ended badly")
 
 
-def _is_running_here(loop: asyncio.AbstractEventLoop) -> bool:
+def is_running_here(loop: asyncio.AbstractEventLoop) -> bool:
+    """Whether the calling thread runs this loop."""
     try:
         return asyncio.get_running_loop() is loop
     except RuntimeError:

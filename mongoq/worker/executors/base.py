@@ -32,6 +32,10 @@ class Reports:
     """`step` is wanted now: there is a new deadline."""
     more_ready: Callable[[], None] = lambda: None
     """`ready` has grown."""
+    failed: Callable[[BaseException], object] = lambda _: None
+    """No handler can run: the worker is to end with this error."""
+    time_left: Callable[[], float] = lambda: 0.0
+    """Seconds that are left of a stopping worker's grace."""
     waiting: Waiting = field(default_factory=Waiting)
     """Where the executor keeps what waits for a handler; the ledger's, where a worker uses it."""
 

@@ -13,6 +13,8 @@ from typing import Any, Final
 from mongoq.core.task import Task
 from mongoq.core.validation import Checker
 from mongoq.worker.handlers.cores import usable_cores
+from mongoq.worker.handlers.lifespan import Lifespan
+from mongoq.worker.handlers.middleware import Middleware, around, around_awaited
 
 Function = Callable[..., Any]
 
@@ -30,9 +32,23 @@ class Handler:
 
     function: Function
     takes_attempt: bool
+    middleware: tuple[Middleware, ...] = ()
+    """What each call runs inside of; the first is the outermost."""
+    lifespan: Lifespan | None = None
+    """What all calls share."""
+    awaited: bool = False
+    """Whether it is a coroutine function."""
 
     def __call__(self, task: Task) -> Any:
         """Call it; what it returns, or the coroutine that it is."""
+        if self.lifespan is not None:
+            self.lifespan.show(task.attempt)
+        if self.middleware:
+            return (around_awaited if self.awaited else around)(self.middleware, self.plain, task)
+        return self.plain(task)
+
+    def plain(self, task: Task) -> Any:
+        """Call it outside of its middleware."""
         return self.function(task.attempt, task) if self.takes_attempt else self.function(task)
 
 
@@ -57,7 +73,7 @@ def checked_handler(function: Any, executor: str | None) -> tuple[Handler, str]:
         allowed = f"{THREADS!r} or {ASYNCIO!r} where {patched} has patched the standard library"
         checker.refuse("executor", chosen, allowed)
     checker.finish()
-    return Handler(function, _takes_attempt(function)), chosen
+    return Handler(function, takes_attempt(function)), chosen
 
 
 def patched_by() -> str | None:
@@ -75,7 +91,8 @@ def default_workers(executor: str) -> int:
     return 100 if executor == ASYNCIO else usable_cores()
 
 
-def _takes_attempt(function: Function) -> bool:
+def takes_attempt(function: Function, field: str = "handler") -> bool:
+    """Whether it is called with the attempt and the task; ConfigurationError where it takes neither one nor two."""
     try:
         signature = inspect.signature(function)
     except (TypeError, ValueError):  # a builtin that does not tell
@@ -85,7 +102,7 @@ def _takes_attempt(function: Function) -> bool:
     if not _accepts(signature, 2):
         checker = Checker()
         shown = f"{function!r} with the parameters {signature}"
-        checker.refuse("handler", shown, "handler(task) or handler(attempt, task)")
+        checker.refuse(field, shown, f"{field}(task) or {field}(attempt, task)")
         checker.finish()
     return True
 

@@ -201,7 +201,7 @@ class Worker:
         self.script, self.clock = Script(), Clock()
         self.wakes: list[Wake] = []
         self.events: list[tuple[str, dict[str, Any]]] = []
-        self.stopped_for: list[Exception] = []
+        self.stopped_for: list[BaseException] = []
         self.over: list[bool] = []
         telemetry = Telemetry()
         telemetry.subscribe(lambda name, fields: self.events.append((name, dict(fields))))

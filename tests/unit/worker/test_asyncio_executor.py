@@ -79,10 +79,10 @@ def test_a_batch_costs_one_call_into_the_loop(make_attempt: Make) -> None:
 
     executor = engine.executor(handler, 1_000)
     calls: list[object] = []
-    post, executor._post = executor._post, calls.append  # type: ignore[method-assign,assignment]
+    post, executor.post = executor.post, calls.append  # type: ignore[method-assign,assignment]
     executor.submit([make_attempt(elapsed()) for _ in range(500)])
     assert len(calls) == 1
-    executor._post = post  # type: ignore[method-assign]
+    executor.post = post  # type: ignore[method-assign]
     executor.submit([])
     executor.start()
     assert engine.wait(500) == [Returned("k1")] * 500

@@ -61,10 +61,22 @@ class Up(IntEnum):
 class ChildAttempt:
     """The live side of a task in a child. Implements `Attempt`."""
 
-    __slots__ = ("_interruption", "_limit", "_retry_as", "_send", "deadline_at", "deadline_raised", "key", "number")
+    __slots__ = (
+        "_interruption",
+        "_limit",
+        "_retry_as",
+        "_send",
+        "deadline_at",
+        "deadline_raised",
+        "key",
+        "number",
+        "state",
+    )
 
     def __init__(self, number: int, deadline: float | None, send: Callable[..., None], key: str = "") -> None:
         self.key = key
+        self.state: Any = None
+        """What the queue's lifespan has yielded in this child."""
         self.number = number
         self.deadline_at = FOREVER if deadline is None else elapsed() + deadline
         self.deadline_raised = False

@@ -91,6 +91,9 @@ class ChildProcess:
         try:
             self._socket.sendall(self._greeting)
             kind, *told = pickle.load(self._source)  # noqa: S301 -- from our own child
+            while kind == Up.LOG:  # of its lifespan
+                lines.add(received(told[0]))
+                kind, *told = pickle.load(self._source)  # noqa: S301 -- as above
         except GONE:
             return f"it {self._end()}"
         self.ready = kind == Up.READY

@@ -78,13 +78,26 @@ class ChildProgram:
         sender.install(levels)
         forks.at_fork(lambda: logging.root.removeHandler(sender))
         threading.Thread(target=self._listen, name="mongoq-control", daemon=True).start()
-        self._send(Up.READY)
+        try:
+            if handler.lifespan is not None:
+                handler.lifespan.enter()
+        except BaseException as error:  # noqa: BLE001 -- as above
+            self._send(Up.BROKEN, describe(error))
+            return 1
+        try:
+            self._send(Up.READY)
+            self._run_all(handler, rules)
+        finally:
+            if handler.lifespan is not None:
+                handler.lifespan.leave()
+        return 0
+
+    def _run_all(self, handler: Handler, rules: RetryRules) -> None:
         while (message := self._next()) is not None:
             number, deadline, values = message
             if self._may_start(number):
                 task = Task(*values)
                 self._run(handler, rules.over(task.policy), ChildAttempt(number, deadline, self._send, task.key), task)
-        return 0
 
     def _key(self) -> str | None:
         attempt = self._running
