@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from mongoq.core.errors import InvalidTask, Role
+from mongoq.core.natural import natural
 from mongoq.core.new_task import MOST_TAGS, NewTask
 from mongoq.core.validation import MOST_FAULTS, QUEUE_NAME, UNSET, Checker, Duration, Unset
 
@@ -60,6 +61,9 @@ class Change:
         self._check_values(checker)
         self._check_times(checker)
         checker.finish()
+        for name in ("tags", "payload"):
+            if (given := getattr(self, name)) is not UNSET:
+                object.__setattr__(self, name, natural(given))
 
     @property
     def given(self) -> dict[str, Any]:

@@ -8,7 +8,7 @@
     dataclass           a document of its fields
     pydantic model      a document, as it dumps itself
 
-Such a value is read back as what is stored. `Decimal` comes back as `Decimal`.
+So for tags, payloads and results. Such a value is read back as what is stored. `Decimal` comes back as `Decimal`.
 """
 
 from __future__ import annotations
@@ -61,6 +61,14 @@ def natural(value: Any, depth: int = 0) -> Any:
         return [natural(inner, depth + 1) for inner in value]
     other = counterpart(value)
     return value if other is ITSELF else natural(other, depth + 1)
+
+
+def natural_or_same(value: Any) -> Any:
+    """As `natural`; a value whose own methods raise is left as it is, for a check to refuse."""
+    try:
+        return natural(value)
+    except Exception:  # noqa: BLE001 -- a user's own methods may raise anything
+        return value
 
 
 def in_order(values: list[Any]) -> list[Any]:

@@ -9,10 +9,13 @@ import warnings
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from datetime import datetime
+from decimal import Decimal
 from operator import attrgetter
 from typing import Any, Final
+from uuid import UUID
 
 from mongoq.core.errors import Fault, InvalidTask
+from mongoq.core.natural import ITSELF, counterpart
 from mongoq.core.options import POLICY_NAMES, carried_of, checked_policy
 from mongoq.core.validation import MOST_FAULTS, QUEUE_NAME, TASK_NAME, UNSET, Checker, Duration, Unset
 
@@ -24,7 +27,7 @@ MOST_TAGS: Final = 64
 STORED_NAME: Final = re.compile(rf"{TASK_NAME.pattern}(@[1-9][0-9]{{0,9}})?")
 """The name of a task: that of a function, with `@` and the function's revision where it has one."""
 ON_CONFLICT: Final = ("error", "skip")
-_SCALARS: Final = (int, str, float, bool, bytes, type(None))
+_SCALARS: Final = frozenset({int, str, float, bool, bytes, type(None), datetime, UUID, Decimal})
 _policy_of: Final = attrgetter(*POLICY_NAMES)
 
 
@@ -155,7 +158,7 @@ def each(items: Iterable[Tags | NewTask], common: Mapping[str, Any]) -> Iterator
 
 
 def copied(value: Any) -> Any:
-    """A value whose containers are its own: a caller may go on to change those that it gave."""
+    """A value as it is stored, whose containers are its own: a caller may go on to change those that it gave."""
     kind = type(value)
     if kind in _SCALARS:
         return value
@@ -165,7 +168,10 @@ def copied(value: Any) -> Any:
             if type(inner) not in _SCALARS:
                 own[name] = copied(inner)
         return own
-    return [copied(inner) for inner in value] if isinstance(value, list | tuple) else value
+    if isinstance(value, list | tuple):
+        return [copied(inner) for inner in value]
+    other = counterpart(value)
+    return value if other is ITSELF else copied(other)
 
 
 def at(place: int, faults: Iterable[Fault]) -> list[Fault]:

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from mongoq.core.errors import ConfigurationError
 from mongoq.core.lifecycle import TaskState
+from mongoq.core.natural import natural
 from mongoq.core.options import LONGEST_CLAIMANT, SHORTEST_LEASE, checked_queues
 from mongoq.core.task import Task
 from mongoq.core.validation import QUEUE_NAME, UNSET, Checker, Duration, Unset
@@ -164,7 +165,9 @@ def checked_adjustment(key: str, change: Adjustment) -> Adjustment:
     if not (expires_at is None or expires_at is UNSET):
         expires_at = checker.instant("expires_at", expires_at)
     checker.finish()
-    return replace(change, delay=delay, run_at=run_at, expires_at=expires_at)
+    tags = natural(change.tags)
+    payload = UNSET if change.payload is UNSET else natural(change.payload)
+    return replace(change, delay=delay, run_at=run_at, expires_at=expires_at, tags=tags, payload=payload)
 
 
 def checked_selection(

@@ -17,7 +17,7 @@ from enum import Enum
 from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 
 from mongoq.core.errors import ConfigurationError, Fault, InvalidTask
-from mongoq.core.natural import INT64, PLAIN, is_utf8, scalar_fault
+from mongoq.core.natural import INT64, ITSELF, PLAIN, counterpart, is_utf8, scalar_fault
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -157,7 +157,10 @@ class Checker:
                     self.value(f"{field}[{index}]", inner, operators=operators, depth=depth + 1)
             return
         fault = scalar_fault(value)
-        if fault:
+        other = counterpart(value) if fault and depth <= DEEPEST else ITSELF
+        if other is not ITSELF:
+            self.value(field, other, operators=operators, depth=depth + 1)
+        elif fault:
             self.refuse(field, value, fault)
 
     def _mapping(self, field: str, value: Mapping[Any, Any], operators: bool, depth: int) -> None:

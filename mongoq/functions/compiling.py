@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from enum import Enum
 from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
 
-from mongoq.core.natural import natural
+from mongoq.core.natural import natural_or_same
 from mongoq.functions import containers, records, scalars
 from mongoq.functions.conversion import ANYTHING, Conversion, NoConversion, Unfit
 
@@ -26,11 +26,6 @@ _ARRAYS: Final[Mapping[Any, tuple[type, Any, str]]] = {
 _MAPPINGS: Final[tuple[Any, ...]] = (dict, collections.abc.Mapping, collections.abc.MutableMapping)
 
 
-def natural_or_unfit(value: Any) -> Any:
-    """A value without an annotation, as BSON can carry it. What it cannot carry is refused with the task."""
-    return natural(value)
-
-
 class Compiler:
     """Compiles annotations, each once. A class that holds itself meets its own conversion before it is complete."""
 
@@ -42,6 +37,8 @@ class Compiler:
         try:
             known = self._known.get(annotation)
         except TypeError:  # Annotated[int, []] cannot be hashed
+            if get_origin(annotation) is None:
+                raise NoConversion(_why_not(annotation)) from None
             return self._compile(annotation)
         if known is None:
             known = self._known[annotation] = Conversion("", frozenset(), bool, _unready, _unready)
@@ -57,7 +54,7 @@ class Compiler:
     def _compile(self, annotation: Any) -> Conversion:
         origin = get_origin(annotation)
         if annotation is Any or annotation is object:
-            return scalars.anything(natural_or_unfit)
+            return scalars.anything(natural_or_same)
         if origin is Annotated or isinstance(annotation, typing.NewType) or hasattr(annotation, "__value__"):
             return self.compiled(_bare(annotation))
         if origin is Literal:

@@ -61,22 +61,35 @@ def of_named_tuple(kind: Any, compiled: Compile) -> Conversion:
 
 def of_typed_dict(kind: Any, compiled: Compile) -> Conversion:
     """A TypedDict: its keys, those that are not required where they are there."""
-    hints = typing.get_type_hints(kind)
-    inner = {name: compiled(hint, name) for name, hint in hints.items()}
+    hints = hints_of(kind)
+    inner = {name: compiled(_bare(hint), name) for name, hint in hints.items()}
+    required = frozenset(name for name, hint in hints.items() if _is_required(kind, name, hint))
     told = f"a {kind.__name__}"
 
     def encode(value: Any) -> Any:
         if not isinstance(value, Mapping):
             raise Unfit(value, told)
         _no_others(value, inner, told)
-        return _converted(value, inner, kind.__required_keys__, told, lambda one: one.encode)
+        return _converted(value, inner, required, told, lambda one: one.encode)
 
     def decode(value: Any) -> Any:
         if not isinstance(value, Mapping):
             raise Unfit(value, told)
-        return _converted(value, inner, kind.__required_keys__, told, lambda one: one.decode)
+        return _converted(value, inner, required, told, lambda one: one.decode)
 
     return Conversion(told, frozenset({"document"}), of_type(Mapping), encode, decode)
+
+
+def _is_required(kind: Any, name: str, hint: Any) -> bool:
+    """Whether a key must be there. Of a module with postponed annotations the class itself does not know."""
+    origin = typing.get_origin(hint)
+    if origin in (typing.Required, typing.NotRequired):
+        return origin is typing.Required
+    return name in kind.__required_keys__
+
+
+def _bare(hint: Any) -> Any:
+    return hint.__args__[0] if typing.get_origin(hint) in (typing.Required, typing.NotRequired) else hint
 
 
 def of_model(kind: Any) -> Conversion:

@@ -132,7 +132,11 @@ class Signature:
         """The result as the function returned it."""
         if type(stored) is self._returned.exact:
             return stored
-        return self._returned.decode(stored)
+        try:
+            return self._returned.decode(stored)
+        except Unfit as unfit:
+            field = f"the stored result of {self.name}{unfit.path}"
+            raise InvalidTask([Fault(field, shortened(unfit.value), unfit.allowed)]) from unfit.__cause__
 
     @cached_property
     def told(self) -> str:

@@ -152,3 +152,39 @@ def test_two_functions_of_one_name_are_refused(queue: Queue) -> None:
 def test_a_queue_without_functions_asks_for_a_handler(queue: Queue) -> None:
     with pytest.raises(ConfigurationError, match="this queue has no task functions"):
         queue.run(burst=True)
+
+
+@dataclass
+class Parcel:
+    sent: date
+    weights: set[int]
+
+
+def test_plain_tags_payloads_and_results_are_converted_by_their_types(queue: Queue) -> None:
+    given = {"price": Decimal("1.10"), "day": date(2026, 8, 1), "inner": [Parcel(date(2026, 8, 2), {2, 1})]}
+    stored = {"price": Decimal("1.10"), "day": "2026-08-01", "inner": [{"sent": "2026-08-02", "weights": [1, 2]}]}
+
+    made = queue.new(given, payload=Decimal(3))
+    (many,) = queue.new_many([given])
+    assert dict(made.tags) == dict(queue.get(made.key).tags) == dict(queue.get(many.key).tags) == stored
+    assert queue.get(made.key).payload == Decimal(3)
+    assert [task.key for task in queue.tasks(where={"price": Decimal("1.10"), "day": date(2026, 8, 1)})] == [
+        made.key, many.key,
+    ]  # fmt: skip
+    assert queue.update(made.key, tags={"day": date(2026, 8, 3)}).tags["day"] == "2026-08-03"
+
+    run_due(queue, lambda task: Parcel(date(2026, 8, 4), {3}))
+    assert queue.get(made.key).result == {"sent": "2026-08-04", "weights": [3]}
+
+
+def test_a_stored_result_of_another_kind_is_told_by_the_handle(queue: Queue) -> None:
+    @queue.task
+    def pay() -> Receipt:
+        return "paid"  # type: ignore[return-value]
+
+    handle = pay.new()
+    run_due(queue)
+
+    assert queue.get(handle.key).result == "paid"
+    with pytest.raises(InvalidTask, match="the stored result of pay: 'paid' is not a Receipt"):
+        handle.result(timeout=0)

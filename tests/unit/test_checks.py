@@ -5,7 +5,6 @@ import uuid
 from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
 from http import HTTPStatus
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -45,13 +44,9 @@ def test_what_bson_carries_is_accepted(value: object) -> None:
 @pytest.mark.parametrize(
     "value, allowed",
     [
-        ({1, 2}, "set is none"),
         (object(), "object is none"),
         (Decimal("1." + "1" * 34), "at most 34 digits"),
         (1j, "complex is none"),
-        (date(2030, 1, 1), "date is none"),
-        (timedelta(1), "timedelta is none"),
-        (Path("/tmp"), "PosixPath is none"),  # noqa: S108 -- a value, not a file
         (range(3), "range is none"),
         (2**63, "an integer of 64 bits"),
         (-(2**63) - 1, "an integer of 64 bits"),
@@ -131,7 +126,7 @@ def test_a_list_that_holds_itself_is_refused_at_once() -> None:
 
 def test_many_faults_are_not_all_told() -> None:
     checker = Checker()
-    checker.value("payload", [{1}] * 200_000)
+    checker.value("payload", [1j] * 200_000)
     assert len(checker.faults) == MOST_FAULTS
 
 

@@ -259,9 +259,9 @@ def test_a_result_that_cannot_be_stored_is_refused_before_anything_is_written(
     drive: Drive, context: Context, make_task: Make
 ) -> None:
     with pytest.raises(InvalidTask, match="result"):
-        next(settle(context, [make_task()], Returned({1, 2}), "me"))
+        next(settle(context, [make_task()], Returned(1j), "me"))
     unkept = make_task(policy={"keep_completed": 0})
-    assert drive(settle(context, [unkept], Returned({1, 2}), "me"), reply(1))[1] is None
+    assert drive(settle(context, [unkept], Returned(1j), "me"), reply(1))[1] is None
 
 
 FOLLOW_UPS = [[NewTask(key="next")], Modification(insert=[NewTask(key="next")])]

@@ -8,6 +8,7 @@ from typing import Any
 
 from mongoq.core.errors import Fault, InvalidTask
 from mongoq.core.modification import Modification
+from mongoq.core.natural import natural_or_same
 from mongoq.core.new_task import NewTask
 from mongoq.core.validation import Checker, shortened
 
@@ -47,12 +48,12 @@ def parted(value: Any, key: str) -> tuple[Any, Modification | None]:
     """The result in what the handler of the task `key` returned, and the atomic change that it asks for."""
     if not isinstance(value, Done):
         follow_up = follow_up_of(value)
-        return (value if follow_up is None else None), follow_up
+        return (natural_or_same(value) if follow_up is None else None), follow_up
     follow_up = value.modification
     if follow_up is not None and any(ref.key == key for ref in follow_up.given_up):
         allowed = "a change of other tasks: one that gives up the handler's own has no place for a result"
         raise InvalidTask([Fault("then", shortened(follow_up), allowed)])
-    return value.result, follow_up
+    return natural_or_same(value.result), follow_up
 
 
 def follow_up_of(value: Any) -> Modification | None:

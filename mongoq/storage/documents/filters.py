@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from mongoq.core.lifecycle import WAITING, Event, TaskState, sources
+from mongoq.core.natural import natural
 from mongoq.storage.commands import Filter
 from mongoq.storage.documents import fields, indexes
 from mongoq.storage.documents.names import named_as, of_names
@@ -34,7 +35,7 @@ def _among(values: Collection[str]) -> Any:
 
 def tagged(where: Mapping[str, Any] | None) -> Filter:
     """Match tags by equality; their values are never read as operators."""
-    return {f"{fields.TAGS}.{name}": {"$eq": value} for name, value in (where or {}).items()}
+    return {f"{fields.TAGS}.{name}": {"$eq": natural(value)} for name, value in (where or {}).items()}
 
 
 def created_by(instant: datetime) -> Filter:
