@@ -164,7 +164,7 @@ def test_a_missing_index_is_exit_code_1_and_names_init(
         (["ls", "--uri"], "--uri"),
         (["show"], "KEY"),
         (["stats", "--namespace", "$bad"], "namespace"),
-        (["worker", "no_colon"], "is not MODULE:FUNCTION"),
+        (["worker", "no_colon"], "neither MODULE:QUEUE nor MODULE:FUNCTION"),
         (["worker", "no_such_module:send"], "no module 'no_such_module'"),
         (["worker", "json:load_s"], "did you mean 'loads'"),
         (["worker", "sys:version"], "type is str"),

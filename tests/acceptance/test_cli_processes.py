@@ -76,7 +76,7 @@ def test_a_worker_runs_tasks_of_its_queues_and_ends_with_0_on_sigterm(
     out, err = worker.communicate(timeout=15)
     assert worker.returncode == 0
     assert json.loads(out)["endings"] == {"complete": 2, "fail": 1}
-    assert "INFO mongoq.cli: worker starts: handler app:send, queues urgent,bulk," in err
+    assert "INFO mongoq.cli: worker starts: app:send, queues urgent,bulk," in err
     assert "\x1b" not in err
     assert queue.get(tasks[0].key).result == {"sent": 0}
     assert queue.workers() == []

@@ -25,7 +25,7 @@ PIPES = {
     "worker/handlers/signature.py",
 }
 """A worker and its own children speak in pickles, over a pipe that nobody else has."""
-MAY_IMPORT = {"__init__.py", "cli/worker.py"}
+MAY_IMPORT = {"__init__.py", "cli/serving/loading.py"}
 """The names of the worker are a list of the package's own; the user names the handler on the command line."""
 
 
