@@ -64,7 +64,10 @@ class Producing(Generic[Session]):
             key: its identifier, up to 512 characters. Default: a generated one, ordered by time.
             name: the name of the task function that is to run it. Default: none; workers with a plain handler run it.
             on_conflict: `"error"` raises DuplicateTask where the key or the `unique` value is taken, `"skip"`
-                returns the task that has it. A key is taken as long as its task is kept.
+                returns the task that has it. A key is taken as long as its task is kept. With a `unique` value also
+                `"replace"`, `"extend"` and `"again"`, which change the unfinished task that has it and return that:
+                one that waits gets the new content and time, only the new time, or stays as it is; one that runs is
+                run once more after this run. Each is atomic, whatever a worker does meanwhile.
             queue: the line it stands in.
             priority: any integer of 64 bits; the higher is claimed first, then the older `run_at`.
             delay: not before so long from now; or

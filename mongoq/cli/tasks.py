@@ -39,7 +39,9 @@ def new(
     expires_in: Annotated[timedelta | None, span_option("It expires if it is not completed within this time.")] = None,
     key: Annotated[str | None, typer.Option(help="The key of the task. Default: generated.")] = None,
     unique: Annotated[str | None, typer.Option(help="At most one unfinished task has this value.")] = None,
-    on_conflict: Annotated[str, typer.Option(help="If its key or unique is taken: `error`, or `skip`.")] = "error",
+    on_conflict: Annotated[
+        str, typer.Option(help="If its key or unique is taken: `error`, `skip`, `replace`, `extend` or `again`.")
+    ] = "error",
     max_retries: Annotated[int | None, typer.Option(help="Retries after the first attempt.")] = None,
     backoff: Annotated[timedelta | None, span_option("The step of the growing wait before each retry.")] = None,
     deadline: Annotated[timedelta | None, span_option("The longest one attempt may run.")] = None,

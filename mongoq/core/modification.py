@@ -118,6 +118,9 @@ class Modification:
     def __post_init__(self) -> None:
         checker = Checker(InvalidTask)
         insert = _checked(checker, "insert", self.insert, NewTask, "a NewTask")
+        for place, new in enumerate(insert):
+            if new.merges:
+                checker.refuse(f"insert[{place}].on_conflict", new.on_conflict, "error or skip, in an atomic change")
         change = _checked(checker, "change", self.change, Change, "a change, such as task.as_change(queue=...)")
         delete = _checked(checker, "delete", self.delete, TaskRef, "a task or its ref")
         depend = _checked(checker, "depend", self.depend, TaskRef, "a task or its ref")

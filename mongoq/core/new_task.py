@@ -26,7 +26,10 @@ Tags = Mapping[str, Any]
 MOST_TAGS: Final = 64
 STORED_NAME: Final = re.compile(rf"{TASK_NAME.pattern}(@[1-9][0-9]{{0,9}})?")
 """The name of a task: that of a function, with `@` and the function's revision where it has one."""
-ON_CONFLICT: Final = ("error", "skip")
+ERROR, SKIP, REPLACE, EXTEND, AGAIN = "error", "skip", "replace", "extend", "again"
+ON_CONFLICT: Final = (ERROR, SKIP, REPLACE, EXTEND, AGAIN)
+MERGING: Final = (REPLACE, EXTEND, AGAIN)
+"""The values of `on_conflict` that change the task with the same `unique` value."""
 _SCALARS: Final = frozenset({int, str, float, bool, bytes, type(None), datetime, UUID, Decimal})
 _policy_of: Final = attrgetter(*POLICY_NAMES)
 
@@ -71,7 +74,8 @@ class NewTask:
         for name, text in (("key", self.key), ("unique", self.unique)):
             if text is not None:
                 checker.text(name, text, 512)
-        checker.one_of("on_conflict", self.on_conflict, ON_CONFLICT)
+        if self.on_conflict != ERROR:
+            self._check_conflict(checker)
         checker.matching("queue", self.queue, QUEUE_NAME)
         if self.name is not None:
             checker.matching("name", self.name, STORED_NAME)
@@ -85,9 +89,20 @@ class NewTask:
         checker.finish()
 
     @property
-    def skips(self) -> bool:
-        """Whether an existing task with its key or `unique` value is returned instead of an error."""
-        return self.on_conflict == "skip"
+    def lenient(self) -> bool:
+        """Whether a taken `unique` value, or key, leads to another task instead of an error."""
+        return self.on_conflict != ERROR
+
+    @property
+    def merges(self) -> bool:
+        """Whether the task that has its `unique` value is changed instead."""
+        return self.on_conflict in MERGING
+
+    def _check_conflict(self, checker: Checker) -> None:
+        checker.one_of("on_conflict", self.on_conflict, ON_CONFLICT)
+        if self.unique is None and self.on_conflict in MERGING:
+            allowed = f"a `unique` value: on_conflict={self.on_conflict!r} changes the task that has it"
+            checker.refuse("unique", None, allowed)
 
     def check_again(self) -> None:
         """InvalidTask where tags or payload were changed since, as a dict or a list can be."""

@@ -35,6 +35,7 @@ class _Claimed:
         self.token = task.token
         self.lost_leases = task.lost_leases
         self.size = 0
+        self.unique = task.unique is not None
 
     def read(self) -> Task:
         """A task of its own, as the attempt is written into it."""

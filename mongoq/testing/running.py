@@ -105,7 +105,7 @@ def _attempt(base: Base, attempt: LiveAttempt, call: Callable[[], Any]) -> Op[Ra
 
 def _finish(base: Base, attempt: LiveAttempt, verdict: Verdict) -> Op[Verdict]:
     """Write an ending; the verdict that was written in its place where it was refused with what came with it."""
-    ended = Ended(attempt.task, verdict)
+    ended = _ended(attempt, verdict)
     try:
         if verdict.modification is None:
             held = not (yield from base.write(finish(base.context, [ended]))).lost
@@ -114,7 +114,7 @@ def _finish(base: Base, attempt: LiveAttempt, verdict: Verdict) -> Op[Verdict]:
     except (DependencyError, InvalidTask, StorageRefused) as error:
         base.telemetry.emit(Signpost.REFUSED, task=attempt.task, error=error)
         verdict = verdict_instead(base.context, (attempt, verdict), error, base.claimant, ignore=False)
-        held = not (yield from base.write(finish(base.context, [Ended(attempt.task, verdict)]))).lost
+        held = not (yield from base.write(finish(base.context, [_ended(attempt, verdict)]))).lost
     if held:
         base.telemetry.emit(Signpost.FINISHED, count=1, endings=[(attempt.task, verdict)])
     else:
@@ -137,9 +137,13 @@ def _claim(base: Base, wanted: ClaimRequest) -> Op[LiveAttempt | None]:
     return None
 
 
+def _ended(attempt: LiveAttempt, verdict: Verdict) -> Ended:
+    return Ended(attempt.task, verdict, unwritten=attempt.unwritten, unique=attempt.unique)
+
+
 def _release(base: Base, attempt: LiveAttempt) -> Op[None]:
     verdict = verdict_on(base.context, attempt, Released(), base.claimant)
-    yield from base.write(finish(base.context, [Ended(attempt.task, verdict)]))
+    yield from base.write(finish(base.context, [_ended(attempt, verdict)]))
 
 
 def _advance(base: Base, wanted: ClaimRequest) -> Op[bool]:

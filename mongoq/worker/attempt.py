@@ -33,6 +33,8 @@ class Readable(Protocol):
     def lost_leases(self) -> int: ...  # noqa: D102
     @property
     def size(self) -> int: ...  # noqa: D102
+    @property
+    def unique(self) -> bool: ...  # noqa: D102
     def read(self) -> Task: ...  # noqa: D102
 
 
@@ -46,7 +48,7 @@ class LiveAttempt:
     __slots__ = (
         "_ended_as", "_interruption", "_late", "_lease_before", "_limit", "_open", "_reached", "_retry_as", "_task",
         "_transaction_until", "_unread", "claimed_at", "deadline_at", "deadline_raised", "extended", "key", "lease",
-        "lease_until", "lost_leases", "on_interrupt", "policy", "report", "session_id", "state", "token",
+        "lease_until", "lost_leases", "on_interrupt", "policy", "report", "session_id", "state", "token", "unique",
     )  # fmt: skip
 
     def __init__(self, claimed: Readable, policy: Policy, sent: float) -> None:
@@ -54,6 +56,7 @@ class LiveAttempt:
         self.token = claimed.token or "-"
         """The proof of the claim; never empty, so what was not claimed matches nothing."""
         self.lost_leases = claimed.lost_leases
+        self.unique = claimed.unique
         self._unread = claimed
         self._task: Task | None = None
         self.policy = policy
@@ -65,10 +68,8 @@ class LiveAttempt:
         self.claimed_at = sent
         self.lease_until = sent + self.lease
         self.deadline_at = FOREVER
-        self.deadline_raised = False
-        """Whether its handler was interrupted at its deadline."""
-        self.on_interrupt: Callable[[LiveAttempt, Interruption], None] | None = None
-        """Called at every `interrupt`, in the thread of the caller."""
+        self.deadline_raised = False  # whether its handler was interrupted at its deadline
+        self.on_interrupt: Callable[[LiveAttempt, Interruption], None] | None = None  # at each, in the caller's thread
         self._late: bool | None = None
         self._limit = FOREVER
         self._interruption: Interruption | None = None
@@ -144,10 +145,8 @@ class LiveAttempt:
         return None if self.report is None else self.report.unwritten
 
     def _reporting(self) -> Report:
-        # Two threads that begin at once would lose a line.
-        with _BEGINNING:
-            if self.report is None:
-                self.report = Report()
+        with _BEGINNING:  # two threads that begin at once would lose a line
+            self.report = self.report or Report()
         return self.report
 
     def start(self) -> None:

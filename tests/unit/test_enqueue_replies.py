@@ -21,6 +21,7 @@ from mongoq.storage.drivers.blocking import BlockingDriver
 from mongoq.storage.drivers.connection import Connection
 from mongoq.storage.operations import enqueue
 from mongoq.storage.operations.enqueue import Draft
+from mongoq.storage.operations.on_conflict import instead
 from mongoq.storage.refusals import KeyTaken, PartlyWritten
 
 Drive = Callable[..., tuple[list[Any], Any]]
@@ -67,7 +68,7 @@ def test_skip_goes_on_until_either_task_is_there(
 def test_one_that_is_never_found_is_told_as_such(
     drive: Drive, context: Context, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(enqueue, "SKIPPED_FOR", -1.0)
+    monkeypatch.setattr(instead, "SKIPPED_FOR", -1.0)
     with pytest.raises(StorageUnavailable, match="call again"):
         drive(enqueue.new(context, NewTask(unique="u1", on_conflict="skip")), KeyTaken("unique"), [])
 

@@ -106,7 +106,7 @@ class Unread:
     handler reads more than tags and key.
     """
 
-    __slots__ = ("_document", "_namespace", "_read_at", "carried", "key", "lost_leases", "token")
+    __slots__ = ("_document", "_namespace", "_read_at", "carried", "key", "lost_leases", "token", "unique")
 
     def __init__(self, document: Document, namespace: str, now: datetime) -> None:
         get = document.get
@@ -117,6 +117,7 @@ class Unread:
         self.key: str = document[fields.KEY]
         self.token: str | None = hold.token(document)
         self.lost_leases: int = get(fields.LOST_LEASES, 0)
+        self.unique = fields.UNIQUE in document
         self.carried: Mapping[str, Any] = policy_from(policy) if policy else EMPTY
 
     @property

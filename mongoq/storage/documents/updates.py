@@ -83,6 +83,8 @@ def ended(verdict: Verdict, token: str | None, now: datetime, *, queue: str = ""
     update: Update = {"$set": written, "$inc": grown, "$unset": _HOLD if verdict.lease_lost else _HOLD | _STREAK}
     if verdict.lease_lost:
         grown[fields.LOST_LEASES] = 1
+    if verdict.event is Event.CANCEL:
+        update["$unset"] = {**update["$unset"], fields.AGAIN: ""}
     if verdict.error is not None:
         described = encoding.error_document(verdict.error)
         written[fields.LAST_ERROR] = described
@@ -217,7 +219,14 @@ def rerun(now: datetime, *, home: bool = False) -> list[Update]:
         # Remove a past expiry, which would end the task at its next claim. A missing one is less than any date.
         fields.EXPIRES_AT: {"$cond": [{"$lte": [f"${fields.EXPIRES_AT}", now]}, "$$REMOVE", f"${fields.EXPIRES_AT}"]},
     }
-    removed = [fields.FINISHED_AT, fields.PURGE_AT, fields.LOST_LEASES, fields.CANCEL_REQUESTED, fields.FAILURE]
+    removed = [
+        fields.FINISHED_AT,
+        fields.PURGE_AT,
+        fields.LOST_LEASES,
+        fields.AGAIN,
+        fields.CANCEL_REQUESTED,
+        fields.FAILURE,
+    ]
     if home:
         written[fields.QUEUE] = f"${fields.MOVED_FROM}"
         removed.append(fields.MOVED_FROM)

@@ -29,6 +29,8 @@ class Ended(NamedTuple):
     """Whether the lease was over by the holder's own countdown before the ending was sent for the first time."""
     unwritten: Unwritten | None = None
     """What its handler has said of its progress and is not stored yet."""
+    unique: bool = False
+    """Whether it has a `unique` value, by which somebody may have asked for one more run."""
 
     @property
     def token(self) -> str:
@@ -52,9 +54,10 @@ def ended_update(ending: Ended, now: datetime) -> Update:
     return update
 
 
-def said_by(task: Task) -> Unwritten | None:
-    """What was said of a task that is kept alive, and is not stored yet."""
-    return None if task.attempt is None else task.attempt.unwritten
+def by_hand(task: Task, verdict: Verdict, *, late: bool = False) -> Ended:
+    """The ending of a task that was claimed by hand, with what was said of it while it was kept alive."""
+    unwritten = None if task.attempt is None else task.attempt.unwritten
+    return Ended(task, verdict, late, unwritten, unique=task.unique is not None)
 
 
 def decide(

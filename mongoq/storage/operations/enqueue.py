@@ -6,26 +6,21 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple
 
-from mongoq.core.clock import elapsed
 from mongoq.core.errors import InvalidTask, MongoqError, StorageUnavailable
 from mongoq.core.new_task import NewTask, Tags, at
 from mongoq.core.task import Task
 from mongoq.core.validation import whole_milliseconds
 from mongoq.storage.commands import Document, InsertMany, InsertOne, Op
 from mongoq.storage.context import Context
-from mongoq.storage.control import Pause
 from mongoq.storage.documents import decoding, encoding, fields
+from mongoq.storage.operations.on_conflict.instead import instead_of
+from mongoq.storage.operations.on_conflict.merge import merged
 from mongoq.storage.operations.queries import by_key_or_unique
-from mongoq.storage.operations.recovery.duplicates import duplicate, is_taken, told, took_unique
+from mongoq.storage.operations.recovery.duplicates import duplicate, told
 from mongoq.storage.refusals import KeyTaken, PartlyWritten
 
 CHUNK: Final = 1_000
-SKIPPED_FOR: Final = 10.0
-"""Seconds for which a task with a taken `unique` value or key, whose holder is never found, is tried again."""
-FIRST_PAUSE: Final = 0.002
-LONGEST_PAUSE: Final = 0.1
 CHUNK_BYTES: Final = 16 * 2**20
-_NEVER_SEEN: Final = "the key or `unique` value was taken at each try, and each time its task was gone: call again"
 
 
 class Draft(NamedTuple):
@@ -40,9 +35,9 @@ class Draft(NamedTuple):
     """Its whole document, encoded."""
 
     @property
-    def skips(self) -> bool:
-        """Whether an existing task with its key or `unique` value is returned instead of an error."""
-        return self.options.skips
+    def lenient(self) -> bool:
+        """Whether a taken `unique` value, or key, leads to another task instead of an error."""
+        return self.options.lenient
 
 
 Others = Mapping[int, Document | MongoqError]
@@ -84,7 +79,7 @@ def chunks(context: Context, tasks: Iterable[tuple[NewTask, Tags]]) -> Iterator[
             raise InvalidTask(at(place, error.faults)) from error.__cause__
         length = len(one.body.raw)
         full = len(drafts) == CHUNK or size + length > CHUNK_BYTES
-        if drafts and (full or task.skips is not drafts[0].skips):
+        if drafts and (full or task.lenient is not drafts[0].lenient):
             yield drafts
             drafts, size, now, options = [], 0, max(now, context.clock.now()), None
             keys = context.new_key.endlessly(now)
@@ -100,7 +95,7 @@ def new(context: Context, task: NewTask) -> Op[Task]:
     try:
         yield InsertOne(context.tasks, one.body)
     except KeyTaken as taken:
-        others = yield from _instead(context, [one], {0: taken})
+        others = yield from instead_of(context, [one], {0: taken}, _insert)
         return made(context, one, others.get(0))
     except StorageUnavailable as error:
         if error.ambiguous:
@@ -114,7 +109,7 @@ def chunk(context: Context, drafts: Sequence[Draft], *, only: Sequence[str] | No
 
     `only` names the fields to read of existing tasks.
     """
-    if drafts[0].skips:
+    if drafts[0].lenient:
         return (yield from together(context, drafts, only=only))
     try:
         yield InsertMany(context.tasks, [one.body for one in drafts])
@@ -129,42 +124,12 @@ def together(context: Context, drafts: Sequence[Draft], *, only: Sequence[str] |
     `only` names the fields to read. When the existing task has finished meanwhile, the draft is inserted once more.
     """
     refused = yield from _insert(context, [one.body for one in drafts])
-    return (yield from _instead(context, drafts, refused, only)) if refused else {}
+    return (yield from instead_of(context, drafts, refused, _insert, only)) if refused else {}
 
 
 def any_unique(drafts: Iterable[Draft]) -> bool:
     """Whether one of these has a `unique` value."""
     return any(one.options.unique is not None for one in drafts)
-
-
-def _instead(
-    context: Context, drafts: Sequence[Draft], refused: Mapping[int, MongoqError], only: Sequence[str] | None = None
-) -> Op[Others]:
-    """What came of the drafts that were refused, by place.
-
-    One to be skipped whose existing task has ended before it could be read is inserted again, until one of the two is
-    there: under a fast worker that took more than two rounds in 1 of 400 calls.
-    """
-    others: dict[int, Document | MongoqError] = {}
-    give_up_at, pause = elapsed() + SKIPPED_FOR, 0.0
-    while refused:
-        taken: dict[int, KeyTaken] = {}
-        for place, error in refused.items():
-            if is_taken(error) and drafts[place].skips:
-                taken[place] = error
-            else:
-                others[place] = told(drafts[place], error)
-        instead = (yield from _there_instead(context, drafts, taken, only)) if taken else {}
-        others |= instead
-        left = [place for place in taken if place not in instead]
-        if left and elapsed() > give_up_at:
-            return others | dict.fromkeys(left, StorageUnavailable(_NEVER_SEEN))
-        if left and pause:
-            yield Pause(pause)
-        pause = min(LONGEST_PAUSE, pause * 2 or FIRST_PAUSE)
-        again = (yield from _insert(context, [drafts[place].body for place in left])) if left else {}
-        refused = {left[index]: error for index, error in again.items()}
-    return others
 
 
 def new_in_transaction(context: Context, task: NewTask) -> Op[Task]:
@@ -192,13 +157,21 @@ def chunk_in_transaction(context: Context, drafts: Sequence[Draft], *, only: Seq
             by_key[one.key] = document
             if one.options.unique is not None:
                 by_unique[one.options.unique] = document
-        elif one.skips:
+        elif one.options.merges:
+            others[place] = yield from _merged_in_transaction(context, one, by_key=one.key in by_key)
+        elif one.lenient:
             others[place] = holder
         else:
             return dict.fromkeys(range(len(drafts)), duplicate(one, by_unique=one.key not in by_key))
     if fresh:
         yield InsertMany(context.tasks, fresh)
     return others
+
+
+def _merged_in_transaction(context: Context, one: Draft, *, by_key: bool) -> Op[Document | MongoqError]:
+    """Change the task that has the `unique` value; another's change in between aborts the transaction."""
+    instead = yield from merged(context, one, by_key=by_key)
+    return duplicate(one, by_unique=True) if instead is None else instead
 
 
 def made(context: Context, one: Draft, other: Document | MongoqError | None) -> Task:
@@ -214,17 +187,6 @@ def made(context: Context, one: Draft, other: Document | MongoqError | None) -> 
 def all_made(context: Context, drafts: Sequence[Draft], others: Others) -> list[Task]:
     """The tasks of these drafts, in their order."""
     return [made(context, one, others.get(place) if others else None) for place, one in enumerate(drafts)]
-
-
-def _there_instead(
-    context: Context, drafts: Sequence[Draft], taken: Mapping[int, KeyTaken], only: Sequence[str] | None
-) -> Op[dict[int, Document]]:
-    """Read the existing tasks with the keys and `unique` values that were taken, by place."""
-    uniques = {place: drafts[place].options.unique or "" for place in taken if took_unique(taken[place])}
-    keys = {place: drafts[place].key for place in taken if place not in uniques}
-    by_key, by_unique = yield from by_key_or_unique(context, set(keys.values()), set(uniques.values()), only)
-    found = {place: by_key[key] for place, key in keys.items() if key in by_key}
-    return found | {place: by_unique[value] for place, value in uniques.items() if value in by_unique}
 
 
 def _insert(context: Context, bodies: list[Any]) -> Op[Mapping[int, MongoqError]]:

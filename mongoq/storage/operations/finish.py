@@ -24,9 +24,10 @@ from mongoq.storage.commands import Bulk, Changing, Delete, Filter, Op, Removing
 from mongoq.storage.context import Context
 from mongoq.storage.control import Transact
 from mongoq.storage.documents import encoding, fields, filters
-from mongoq.storage.operations.decide import Ended, decide, ended_update, said_by
+from mongoq.storage.operations.decide import Ended, by_hand, decide, ended_update
 from mongoq.storage.operations.modify import apply
 from mongoq.storage.operations.modify.plan import Leaving, Plan, prepared
+from mongoq.storage.operations.on_conflict.again import end_for_one_more, guard_of
 from mongoq.storage.operations.recovery.lost_replies import catch_up, lost_endings
 from mongoq.storage.operations.recovery.skip_locked import (
     MOST_SKIPPED,
@@ -84,8 +85,7 @@ def settle(context: Context, tasks: Sequence[Task], outcome: Outcome, worker: st
     """
     now = context.clock.earliest()
     endings = [
-        Ended(task, decide(context, task, outcome, task.worker or worker), _over(task, now), said_by(task))
-        for task in tasks
+        by_hand(task, decide(context, task, outcome, task.worker or worker), late=_over(task, now)) for task in tasks
     ]
     if len(endings) == 1 and endings[0].verdict.modification is not None:
         done = Finished([] if (yield from finish_and_modify(context, endings[0])) else endings, [])
@@ -128,9 +128,15 @@ def _finish_and_modify(context: Context, ending: Ended, plan: Plan) -> Op[bool]:
 def _finish_alone(context: Context, ending: Ended, plan: Plan) -> Op[int]:
     """Write the ending, unless the modification itself ends the task; 0 when the task is no longer held."""
     if not plan.ends_itself:
-        return (yield from _finish_group(context, [ending]))
+        return (yield from _finish_one(context, ending))
     where = filters.held([ending.task.key], [ending.token])
     return len((yield from find(context.tasks, where, only=[fields.KEY], hint="_id_")))
+
+
+def _finish_one(context: Context, ending: Ended) -> Op[int]:
+    """Write an ending within a transaction, also of a task that is to run once more; 0 where it is not held."""
+    done = yield from _finish_group(context, [ending])
+    return done or int(ending.unique and (yield from end_for_one_more(context, ending)))
 
 
 def complete_first(context: Context, task: Task, result: Any, worker: str) -> Op[None]:
@@ -139,9 +145,9 @@ def complete_first(context: Context, task: Task, result: Any, worker: str) -> Op
     Raises LeaseLost when the task is no longer held, and InvalidTask when the result cannot be stored or asks for a
     modification.
     """
-    ending = Ended(task, decide(context, task, Returned(result), worker), unwritten=said_by(task))
+    ending = by_hand(task, decide(context, task, Returned(result), worker))
     _refuse_follow_up([ending], "a result in a transaction of your own: enqueue in its block, with its session")
-    if not (yield from _finish_group(context, [ending])):
+    if not (yield from _finish_one(context, ending)):
         raise LeaseLost([task.key])
 
 
@@ -206,11 +212,10 @@ def _write_skipping_locked(
 def _finish_group(context: Context, group: list[Ended], limit: timedelta | None = None) -> Op[int]:
     """Write endings of one kind by one command; how many were accepted."""
     first = group[0]
-    where = filters.held([ending.task.key for ending in group], [first.token])
+    where = filters.held([ending.task.key for ending in group], [first.token]) | guard_of(group)
     if first.verdict.deletes:
         deleted: int = yield Delete(context.tasks, where, hint="_id_", timeout=limit)
         return deleted
-    where |= _unless_cancelled(first.verdict)
     update = ended_update(first, context.clock.now())
     return (yield from update_many(context.tasks, where, update, timeout=limit))
 
@@ -228,7 +233,7 @@ def _finish_groups(context: Context, endings: list[Ended], limit: timedelta | No
     size = 0
     for group in groups.values():
         verdict = group[0].verdict
-        where = filters.held([ending.task.key for ending in group], [group[0].token]) | _unless_cancelled(verdict)
+        where = filters.held([ending.task.key for ending in group], [group[0].token]) | guard_of(group)
         if verdict.deletes:
             writes.append(Removing(where, many=len(group) > 1))
         else:
@@ -243,8 +248,3 @@ def _size(verdict: Verdict) -> int:
     """Estimate the bytes of a verdict by its large parts; encoding all of it would double the cost of an ending."""
     size = 0 if verdict.error is None else len(verdict.error.traceback)
     return size if verdict.result is None else size + encoding.size_of({fields.RESULT: verdict.result})
-
-
-def _unless_cancelled(verdict: Verdict) -> dict[str, None]:
-    """The additional guard of an ending that a cancel request overrides: all but complete and cancel."""
-    return {} if verdict.event in (Event.COMPLETE, Event.CANCEL) else {fields.CANCEL_REQUESTED: None}

@@ -12,12 +12,12 @@ from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 
 from mongoq.core.lifecycle import TaskState
-from mongoq.core.task import Task
 from mongoq.core.verdict import Lost, Verdict
 from mongoq.storage.commands import Document, Filter, Op, Update, find, find_one
 from mongoq.storage.context import Context
 from mongoq.storage.documents import decoding, fields, filters, indexes, updates
 from mongoq.storage.operations.decide import decide
+from mongoq.storage.operations.on_conflict.again import as_asked, ends, for_one_more
 from mongoq.storage.operations.recovery.malformed import update_well_formed, well_formed
 from mongoq.storage.operations.recovery.skip_locked import NOTHING, PartialWrite
 
@@ -28,7 +28,7 @@ BLOCKED: Final = timedelta(seconds=1)
 _JUDGED: Final = [
     fields.QUEUE, fields.STATE, fields.PRIORITY, fields.RUN_AT, fields.VERSION, fields.ATTEMPTS,
     fields.UNCHARGED, fields.LOST_LEASES, fields.EXPIRES_AT, fields.POLICY, fields.TOKEN,
-    fields.WORKER, fields.CANCEL_REQUESTED, fields.MOVED_FROM,
+    fields.WORKER, fields.CANCEL_REQUESTED, fields.MOVED_FROM, fields.AGAIN,
 ]  # fmt: skip
 
 
@@ -141,7 +141,8 @@ def _rescue(context: Context, found: list[Document], guard: Filter, now: datetim
             refunded[token].append(document)
             verdicts[token] = verdict
         else:
-            done = done.joined((yield from _end(context, task, {**guard, fields.TOKEN: token}, verdict, now)))
+            where = {**guard, fields.TOKEN: token}
+            done = done.joined((yield from _end(context, document, where, verdict, now)))
     for token, group in refunded.items():
         keys = [document[fields.KEY] for document in group]
         where = {**guard, fields.TOKEN: token}
@@ -159,7 +160,10 @@ def _refund(context: Context, keys: list[str], guard: Filter, verdict: Verdict, 
     return _update(context, keys, guard, updates.ended(verdict, None, now))
 
 
-def _end(context: Context, task: Task, guard: Filter, verdict: Verdict, now: datetime) -> Op[PartialWrite]:
+def _end(context: Context, document: Document, guard: Filter, verdict: Verdict, now: datetime) -> Op[PartialWrite]:
     """Write the verdict on one lost task, if it still passes the guard."""
-    update = updates.ended(verdict, None, now, queue=task.queue, attempts=task.attempts)
-    return _update(context, [task.key], guard, update)
+    attempts = document.get(fields.ATTEMPTS, 0)
+    update = updates.ended(verdict, None, now, queue=document[fields.QUEUE], attempts=attempts)
+    if fields.AGAIN in document and ends(verdict):
+        update, guard = for_one_more(document, verdict, None, now), guard | as_asked(document)
+    return _update(context, [document[fields.KEY]], guard, update)

@@ -52,6 +52,11 @@ class Read:
         return self.task.lost_leases
 
     @property
+    def unique(self) -> bool:
+        """Whether it has a `unique` value."""
+        return self.task.unique is not None
+
+    @property
     def size(self) -> int:
         """Nothing: it is its owner who holds it."""
         return 0

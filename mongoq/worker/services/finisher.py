@@ -148,7 +148,7 @@ class Finisher:
         """Write these together, and keep what somebody's open transaction holds."""
         if not endings:
             return
-        ended = [Ended(one.task, verdict, one.late, one.unwritten) for one, verdict in endings]
+        ended = [Ended(one.task, verdict, one.late, one.unwritten, one.unique) for one, verdict in endings]
         finished: Finished = self._runtime.run(finish(self._runtime.context, ended, again=again))
         if finished.blocked:
             blocked = {(one.task.key, one.token) for one in finished.blocked}
@@ -185,7 +185,7 @@ class Finisher:
         """Write an ending and its modification in one transaction; where that is refused, what then becomes of it."""
         attempt, verdict = ending
         try:
-            ended = Ended(attempt.task, verdict, attempt.late, attempt.unwritten)
+            ended = Ended(attempt.task, verdict, attempt.late, attempt.unwritten, attempt.unique)
             operation = finish_and_modify(self._runtime.context, ended, time_limit=patience)
             done = self._runtime.run(operation)
         except (DependencyError, InvalidTask, StorageRefused) as error:

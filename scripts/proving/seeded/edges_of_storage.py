@@ -48,7 +48,9 @@ def _taken_in_any_field(is_taken: Any, error: Any) -> Any:
 
 
 @FAULTS.constant(
-    "skip gives up after one look", "mongoq.storage.operations.enqueue:SKIPPED_FOR", "unit/test_enqueue_replies.py"
+    "skip gives up after one look",
+    "mongoq.storage.operations.on_conflict.instead:SKIPPED_FOR",
+    "unit/test_enqueue_replies.py",
 )
 def _skipped_for_no_time(seconds: Any) -> Any:
     return -1.0

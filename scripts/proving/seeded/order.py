@@ -47,6 +47,15 @@ def _rerun_with_cancel_request(rerun: Any, *given: Any, **options: Any) -> Any:
 
 
 @FAULTS.function(
+    "an ending overlooks a request for one more run",
+    "mongoq.storage.operations.on_conflict.again:ends",
+    "storage/test_on_conflict.py",
+)
+def _ends_whatever_was_asked(_ends: Any, _verdict: Any) -> bool:
+    return False
+
+
+@FAULTS.function(
     "a late report takes progress back", "mongoq.storage.documents.progress:older", "storage/test_progress.py"
 )
 def _older_never(_older: Any, *_given: Any) -> Any:

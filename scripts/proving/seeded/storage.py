@@ -56,7 +56,7 @@ def _none_may_be_missing(may_be_missing: Any, ending: Any) -> Any:
 
 @FAULTS.function(
     "a retry overrides a cancel request",
-    "mongoq.storage.operations.finish:_unless_cancelled",
+    "mongoq.storage.operations.on_conflict.again:unless_cancelled",
     "unit/test_finish_replies.py",
 )
 def _though_cancelled(unless_cancelled: Any, verdict: Any) -> Any:

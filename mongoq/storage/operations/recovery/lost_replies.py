@@ -17,6 +17,7 @@ from mongoq.storage.context import Context
 from mongoq.storage.documents import fields, filters, hold, indexes, updates
 from mongoq.storage.documents.decoding import Unread
 from mongoq.storage.operations.decide import Ended
+from mongoq.storage.operations.on_conflict.again import end_for_one_more
 
 
 def catch_up(context: Context, token: str) -> Op[None]:
@@ -51,8 +52,8 @@ def held_under(token: str, found: list[Document]) -> list[Document]:
 def lost_endings(context: Context, endings: list[Ended]) -> Op[list[Ended]]:
     """Find the endings that were refused, among some whose write matched fewer documents than there are endings.
 
-    A task that is still held under the token was not written because a cancel was requested meanwhile. It is
-    cancelled here.
+    A task that is still held under the token was not written because somebody asked meanwhile for a cancel, or for
+    one more run. It gets that here.
     """
     only = [fields.TOKEN, fields.LAST_TOKEN, fields.CANCEL_REQUESTED]
     keys = [ending.task.key for ending in endings]
@@ -65,6 +66,8 @@ def lost_endings(context: Context, endings: list[Ended]) -> Op[list[Ended]]:
             if not _may_be_missing(ending):
                 lost.append(ending)
         elif hold.token(document) == ending.token:
+            if ending.unique and (yield from end_for_one_more(context, ending)):
+                continue
             # A majority read need not show the cancel request yet, so it is not looked at.
             keep = context.options.policy.over(ending.task.policy).keep_failed
             cancel = Verdict(Event.CANCEL, error=ending.verdict.error, keep=keep)
