@@ -56,6 +56,12 @@ class Idle:
     watching: bool
     covers: tuple[str, ...] = ()
     """The queues besides its own whose tasks it hears of, where it watches."""
+    names: tuple[str, ...] = ()
+    """The names of the tasks that it knows; without any it takes all."""
+
+    def takes(self, queue: str | None, name: str | None) -> bool:
+        """Whether it takes such a task; where no queue is given it may."""
+        return queue is None or (queue in self.queues and (not self.names or name in self.names))
 
 
 def new_place() -> int:

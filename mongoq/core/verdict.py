@@ -101,6 +101,11 @@ class Verdict:
         """Whether the task is deleted on completion."""
         return self.event is Event.COMPLETE and not self.keep
 
+    @property
+    def makes_nothing_ready(self) -> bool:
+        """Whether no task can be claimed because of it: not this one again, and no other."""
+        return self.event is Event.COMPLETE and self.modification is None
+
 
 def poison_weight(lost_leases: int) -> int:
     """The weight of a task that lost this many leases in a row; a process holds at most `MOST_POISON_WEIGHT`."""

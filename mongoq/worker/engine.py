@@ -66,14 +66,12 @@ class Engine:
         self._done = done
         self._dispatcher = dispatcher = Dispatcher(runtime, config, stop=self._stop_for)
         health = Health(telemetry, runtime.elapsed)
-        self._watcher = FleetWatcher(
-            runtime, FleetView(worker, config.queues, config.workers), streams, health, self._abandon,
+        self._watcher = watcher = FleetWatcher(
+            runtime, FleetView(worker, config.queues, config.workers, config.names), streams, health, self._abandon,
             facts=self._facts, called=self._called, beaten=FormatCheck(runtime, self._stop_for).look,
             listens=config.news and not config.burst,
         )  # fmt: skip
-        self._fetcher = Fetcher(
-            runtime, config, dispatcher.room, self._watcher, receive=self._receive, done=self._emptied
-        )
+        self._fetcher = Fetcher(runtime, config, dispatcher.room, watcher, receive=self._receive, done=self._emptied)
         steps: dict[str, Step] = {
             "fetcher": self._fetcher.step,
             "look-ahead": self._fetcher.look_ahead,
@@ -119,7 +117,7 @@ class Engine:
             self._watcher.look_ahead()
         elif wake is Wake.DEADLINE:
             loops["watchdog"].wake()
-        elif wake is not Wake.ROOM or self._dispatcher.room.worth_a_claim:
+        elif self._is_worth_a_claim(wake):
             if wake is Wake.NEWS:
                 self._fetcher.hurry = True
                 loops["fetcher"].step_here()
@@ -127,6 +125,10 @@ class Engine:
             loops["fetcher"].wake()
             if self._fetcher.deep:
                 loops["look-ahead"].wake()
+
+    def _is_worth_a_claim(self, wake: Wake) -> bool:
+        room = wake is Wake.ROOM or (wake is Wake.EMPTY and not self._fetcher.burst)
+        return not room or (not self._watcher.informed and self._dispatcher.room.worth_a_claim)
 
     def stop(self, grace: float) -> None:
         """Stop claiming, let handlers end for `grace` seconds, release the rest uncharged. Returns when stopped.
@@ -178,7 +180,6 @@ class Engine:
         self._dispatcher.receive(attempts)
 
     def _called(self, signal: Signal) -> None:
-        """Claim, together with the others that were called."""
         self._fetcher.called(signal.count)
         self.wake()
 

@@ -165,7 +165,7 @@ class Ledger:
         self._kept[attempt] = _Kept(completion, tries, now + PAUSE.delay(tries).total_seconds())
         return before is None
 
-    def written(self, completions: Iterable[Completion], lost: Collection[LiveAttempt] = ()) -> list[Wake]:
+    def written(self, completions: Collection[Completion], lost: Collection[LiveAttempt] = ()) -> list[Wake]:
         """Note that these endings were taken, or refused because the lease was lost."""
         wakes: list[Wake] = []
         lost = frozenset(lost)
@@ -178,8 +178,8 @@ class Ledger:
                 if verdict.run_at is not None and not wakes:
                     wakes.append(Wake.SCHEDULED)
         self.progress.set()
-        wakes.append(Wake.ROOM if self._held else Wake.WORK)  # it may have been the last of a burst
-        return wakes
+        nothing_ready = self._held or all(verdict.makes_nothing_ready for _, verdict in completions)
+        return [*wakes, (Wake.ROOM if self._held else Wake.EMPTY) if nothing_ready else Wake.WORK]
 
     def lose(self, attempt: LiveAttempt) -> bool:
         """Give an attempt up whose lease is gone; False where it had ended already."""

@@ -64,7 +64,9 @@ class Wake(Enum):
     NEWS = auto()
     """One task has just come to an idle process."""
     WORK = auto()
-    """There may be work, or the last attempt is gone: look now."""
+    """There may be work: look now."""
+    EMPTY = auto()
+    """The last attempt is gone: a burst may be over."""
     ROOM = auto()
     """There is more room: claim where that is worth the trip."""
     ENDINGS = auto()

@@ -33,11 +33,12 @@ def main() -> None:
     parser.add_argument("--repeat", type=_positive, help="rounds; the median counts (default: 5; churn: 1)")
     parser.add_argument("--tasks", type=_positive, help="tasks per round (default: each benchmark's own)")
     parser.add_argument("--seconds", type=float, help="how long idle and churn watch (default: 20 and 300)")
+    parser.add_argument("--processes", type=_positive, help="of how many the fleets are (default: 8 to 256)")
     arguments = parser.parse_args()
     with contextlib.ExitStack() as stack:
         uri = arguments.uri or stack.enter_context(embedded())
         client: MongoClient[Any] = stack.enter_context(MongoClient(uri, tz_aware=True))
-        setting = Setting(uri, client, arguments.repeat, arguments.tasks, arguments.seconds)
+        setting = Setting(uri, client, arguments.repeat, arguments.tasks, arguments.seconds, arguments.processes)
         for name in arguments.names:
             show(name, BENCHMARKS[name](setting), as_json=arguments.json)
 

@@ -8,6 +8,7 @@ from typing import Final
 from benchmarks.awaited import awaited
 from benchmarks.churn import churn
 from benchmarks.contention import contention
+from benchmarks.crowd import fleet
 from benchmarks.depth import depth
 from benchmarks.drain import drain
 from benchmarks.enqueue import enqueue
@@ -19,6 +20,7 @@ from benchmarks.memory import memory
 from benchmarks.modify import modify
 from benchmarks.report import Row
 from benchmarks.setting import Setting
+from benchmarks.sleeping import fleet_idle, fleet_one
 
 BENCHMARKS: Final[dict[str, Callable[[Setting], list[Row]]]] = {
     "drain": drain,
@@ -33,4 +35,7 @@ BENCHMARKS: Final[dict[str, Callable[[Setting], list[Row]]]] = {
     "import": imports,
     "modify": modify,
     "async": awaited,
+    "fleet": fleet,
+    "fleet.idle": fleet_idle,
+    "fleet.one": fleet_one,
 }

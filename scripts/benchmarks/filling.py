@@ -20,7 +20,7 @@ def tags(count: int) -> list[dict[str, Any]]:
     return [{"user": number, "template": "welcome"} for number in range(count)]
 
 
-def documents(tasks: Collection[Any], queue: Queue, count: int, **fields: Any) -> Iterator[dict[str, Any]]:
+def documents(tasks: Collection[Any], queue: Queue, count: int, /, **fields: Any) -> Iterator[dict[str, Any]]:
     """Make `count` documents with keys and times in order; `fields` are set over the model's."""
     (made,) = queue.new_many(tags(1), queue="model")  # a line of its own: workers may be running
     model = (tasks.find_one_and_delete({"_id": made.key}) or {}) | {"queue": "default"}
@@ -31,7 +31,7 @@ def documents(tasks: Collection[Any], queue: Queue, count: int, **fields: Any) -
         yield model | stamps | {"_id": keys(now), "tags": {"user": number, "template": "welcome"}} | fields
 
 
-def fill(tasks: Collection[Any], queue: Queue, count: int, **fields: Any) -> None:
+def fill(tasks: Collection[Any], queue: Queue, count: int, /, **fields: Any) -> None:
     """Insert `count` tasks in chunks."""
     made = documents(tasks, queue, count, **fields)
     while chunk := list(itertools.islice(made, CHUNK)):

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from benchmarks import filling
 from benchmarks.fleet import Fleet
 from benchmarks.report import Row
-from benchmarks.setting import Setting
+from benchmarks.setting import Place, Setting
 from benchmarks.worker import Spec
 
 SAMPLES = 200
@@ -53,16 +53,21 @@ def percentile(samples: Sequence[float], share: float) -> float:
 def _sampled(setting: Setting, size: int, samples: int) -> list[float]:
     with setting.place() as place, Fleet(setting.uri, [Spec(place.queue.namespace, stamp=True)] * size) as fleet:
         fleet.go()
-        waits = []
-        for number in range(UNCOUNTED + samples):
-            _pause()
-            sent = time.monotonic()
-            place.queue.new({"user": number, "template": "welcome"})
-            started = fleet.hear()
-            if started["number"] != number:
-                raise AssertionError(f"task {number} was sent, and {started['number']} started")
-            waits.append((started["at"] - sent) * 1000)
-        return waits[UNCOUNTED:]
+        return sampled(place, fleet, samples)
+
+
+def sampled(place: Place, fleet: Fleet, samples: int) -> list[float]:
+    """Milliseconds from the call of `new` to the start of the handler, for one task after the other."""
+    waits = []
+    for number in range(UNCOUNTED + samples):
+        _pause()
+        sent = time.monotonic()
+        place.queue.new({"user": number, "template": "welcome"})
+        started = fleet.hear()
+        if started["number"] != number:
+            raise AssertionError(f"task {number} was sent, and {started['number']} started")
+        waits.append((started["at"] - sent) * 1000)
+    return waits[UNCOUNTED:]
 
 
 def _bare(setting: Setting, samples: int) -> list[float]:

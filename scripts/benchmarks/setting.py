@@ -41,6 +41,7 @@ class Setting:
     repeat: int | None = None
     tasks: int | None = None
     seconds: float | None = None
+    processes: int | None = None
 
     def rounds(self, default: int = 5) -> int:
         """How many rounds count."""
@@ -49,6 +50,10 @@ class Setting:
     def count(self, default: int) -> int:
         """How many tasks a round takes."""
         return default if self.tasks is None else self.tasks
+
+    def sizes(self, *default: int) -> tuple[int, ...]:
+        """Of how many processes the fleets are."""
+        return default if self.processes is None else (self.processes,)
 
     def duration(self, default: float) -> float:
         """For how many seconds a round watches."""

@@ -41,6 +41,8 @@ class Spec:
     burst: bool = False
     stamp: bool = False
     """Say when each handler starts, on the clock that all processes of a host share."""
+    workers: int | None = None
+    """Handlers at once."""
     most: int | None = None
     """Claim at most so many at a time."""
     watch: bool = False
@@ -137,7 +139,8 @@ def work(spec: Spec) -> None:
         next(done)
 
     def stamp(task: Task) -> None:
-        say(at=time.monotonic(), number=task.tags["user"])
+        say(at=time.monotonic(), number=task.tags["user"], process=os.getpid())
+        time.sleep(task.tags.get("nap", 0))
 
     def facts() -> dict[str, Any]:
         figures: dict[str, Any] = {
@@ -146,7 +149,7 @@ def work(spec: Spec) -> None:
             "claims": seen(claims),
             "rss": resident(),
         }
-        figures |= {"threads": threading.active_count(), "claims_took": timed.taken()}
+        figures |= {"process": os.getpid(), "threads": threading.active_count(), "claims_took": timed.taken()}
         return {"now": time.monotonic(), "cpu": time.process_time(), **figures}
 
     with Queue(os.environ["MONGOQ_URI"], namespace=spec.namespace, keep_completed=0) as queue:
@@ -157,7 +160,7 @@ def work(spec: Spec) -> None:
         if spec.time_claims:
             queue.telemetry.subscribe(timed)
         began = time.monotonic()
-        queue.run(stamp if spec.stamp else no_op, queues=spec.queues, burst=spec.burst)
+        queue.run(stamp if spec.stamp else no_op, queues=spec.queues, burst=spec.burst, workers=spec.workers)
         if spec.burst:
             say(began=began, ended=time.monotonic(), done=seen(done))
 

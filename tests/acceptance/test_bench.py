@@ -40,6 +40,15 @@ SMOKES: Final[dict[str, tuple[str, set[str]]]] = {
     "memory": ("--tasks 500", {"memory.idle", "memory.growth"}),
     "executors": ("--tasks 500", {"executors.threads", "executors.asyncio"} | PROCESSES),
     "import": ("", {"import"}),
+    "fleet": ("--tasks 600 --processes 3", {"fleet.3", "fleet.3.two"}),
+    "fleet.idle": (
+        "--tasks 1000 --seconds 2 --processes 3",
+        {f"fleet.idle.3.{figure}" for figure in ("commands", "all", "cpu", "insert")},
+    ),
+    "fleet.one": (
+        "--tasks 3 --seconds 4 --processes 3",
+        {"fleet.one.claims", "fleet.one.p50", "fleet.one.burst"},
+    ),
     "modify": ("--tasks 20", {"modify.1", "modify.10", "modify.100"}),
     "async": (
         "--tasks 100",

@@ -42,6 +42,7 @@ class News(NamedTuple):
     key: str
     queue: str | None
     """None where the event does not tell: an update that leaves the queue alone."""
+    name: str | None = None
 
 
 def open_stream(context: Context, pipeline: Pipeline, await_seconds: float) -> Op[Any]:
@@ -77,6 +78,7 @@ def new_work(queues: Sequence[str], where: Mapping[str, Any] | None = None, name
             "$project": {
                 fields.STATE: {"$ifNull": [f"${inserted}", f"${_updated(fields.STATE)}", otherwise]},
                 fields.QUEUE: {"$ifNull": [f"$fullDocument.{fields.QUEUE}", f"${_updated(fields.QUEUE)}"]},
+                fields.NAME: f"$fullDocument.{fields.NAME}",
                 "key": f"$documentKey.{fields.KEY}",
             }
         },
@@ -88,12 +90,13 @@ def news_of(change: Document | None) -> News | None:
     state = change.get(fields.STATE) if change else None
     if change is None or not state:
         return None
-    return News(TaskState(state), str(change.get("key")), change.get(fields.QUEUE))
+    return News(TaskState(state), str(change.get("key")), change.get(fields.QUEUE), change.get(fields.NAME))
 
 
-def ready_count(context: Context, queue: str, most: int) -> Op[int]:
-    """How many tasks of a queue are ready, counted up to `most`."""
-    count: int = yield Count(context.tasks, filters.ready([queue]), hint=indexes.CLAIM, most=most)
+def ready_count(context: Context, queue: str, names: Sequence[str], most: int) -> Op[int]:
+    """How many tasks of a queue are ready, of these names where there are any, counted up to `most`."""
+    hint = indexes.CLAIM_NAME if names else indexes.CLAIM
+    count: int = yield Count(context.tasks, filters.ready([queue], names=names), hint=hint, most=most)
     return count
 
 

@@ -62,20 +62,19 @@ class Caller:
 
     def hear(self, news: News, now: float) -> None:
         """Take news of a ready task: try it, or see later whether somebody does."""
-        view = self._view
-        watchers = view.watchers
-        if news.queue is not None and news.queue not in view.queues:
-            able = [one for one in watchers if news.queue in one.queues]
-            self._note([news.queue], now + (TRIED_WITHIN if able else 0) + self._call_turn(news.queue))
-            return
-        able = [one for one in watchers if news.queue is None or news.queue in one.queues]
-        first = fleet.turn(view.worker, news.key, [one.worker for one in able])
-        if len(watchers) > 1 or view.others:
-            queues = view.queues if news.queue is None else (news.queue,)
-            self._note(queues, now + (TURN * first if first else TRIED_WITHIN))
-            if news.queue is None:
-                self._note(set(view.all_queues).difference(queues), now + TRIED_WITHIN)
-        if view.idle and not first:  # last: it claims in this thread, and what it takes is counted in what was noted
+        view, queue = self._view, news.queue
+        able = [one.worker for one in view.watchers if one.takes(queue, news.name)]
+        mine = view.me.takes(queue, news.name)
+        turn = fleet.turn(view.worker, news.key, able)
+        if view.others:
+            if not mine:
+                self._note([str(queue)], now + (TRIED_WITHIN if able else 0) + self._call_turn(str(queue)))
+            elif queue is not None:
+                self._note([queue], now + (TURN * turn or TRIED_WITHIN))
+            else:
+                self._note(view.queues, now + (TURN * turn or TRIED_WITHIN))
+                self._note(set(view.all_queues).difference(view.queues), now + TRIED_WITHIN)
+        if mine and view.idle and not turn:
             self._runtime.wake(Wake.NEWS)
 
     def look(self, now: float, *, own: bool = False) -> None:
@@ -121,28 +120,41 @@ class Caller:
         runtime, view = self._runtime, self._view
         if wave.taken >= wave.news:
             return False
-        waiting = [one for one in view.sleepers if queue in one.queues and one.worker not in wave.called]
-        most = sum(one.workers for one in waiting) + view.workers
-        ready: int = runtime.run(ready_count(runtime.context, queue, most))
-        if not ready:
-            return False
         own = view.idle and queue in view.queues
-        if own:
-            runtime.wake(Wake.WORK)
-        runs = fleet.chosen(waiting, self._after, ready - view.workers * own)
-        for run in runs:
-            self._call(queue, run, sum(map(len, runs)))
-            wave.called.update(one.worker for one in run)
-        wave.rounds += not runs
+        left = called = False
+        for names, waiting in self._waiting(queue, wave, own=own).items():
+            most = sum(one.workers for one in waiting) + view.workers
+            ready = runtime.run(ready_count(runtime.context, queue, names, most))
+            mine = own and names == view.names and ready > 0
+            if mine:
+                left = True
+                runtime.wake(Wake.WORK)
+            called |= self._call(queue, wave, fleet.chosen(waiting, self._after, ready - view.workers * mine))
+        wave.rounds += not called
         wave.due, wave.pause = now + wave.pause, min(LONGEST_PAUSE, wave.pause * 2)
-        return bool(runs) or (wave.rounds < ROUNDS and own)
+        return called or (left and wave.rounds < ROUNDS)
 
-    def _call(self, queue: str, run: list[Idle], count: int) -> None:
+    def _waiting(self, queue: str, wave: Wave, *, own: bool) -> dict[tuple[str, ...], list[Idle]]:
+        """The sleepers that take tasks of a queue and were not called yet, by the names that they know.
+
+        With `own` the names of this process are among them, whoever else knows these.
+        """
+        found: dict[tuple[str, ...], list[Idle]] = {self._view.names: []} if own else {}
+        for one in self._view.sleepers:
+            if queue in one.queues and one.worker not in wave.called:
+                found.setdefault(one.names, []).append(one)
+        return found
+
+    def _call(self, queue: str, wave: Wave, runs: list[list[Idle]]) -> bool:
         runtime = self._runtime
-        self._after = run[-1].place
-        signal = Signal(SignalKind.WORK, run[0].place, run[-1].place, (queue,), count)
-        runtime.run(signals.send(runtime.context, signal))
-        runtime.telemetry.emit(Signpost.CALLED, queue=queue, count=len(run))
+        count = sum(map(len, runs))
+        for run in runs:
+            self._after = run[-1].place
+            wave.called.update(one.worker for one in run)
+            signal = Signal(SignalKind.WORK, run[0].place, run[-1].place, (queue,), count)
+            runtime.run(signals.send(runtime.context, signal))
+            runtime.telemetry.emit(Signpost.CALLED, queue=queue, count=len(run))
+        return count > 0
 
     def _call_turn(self, queue: str) -> float:
         return CALL_TURN * fleet.turn(self._view.worker, queue, [one.worker for one in self._view.watchers])

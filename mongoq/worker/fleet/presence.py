@@ -119,6 +119,8 @@ class Presence:
             return NEVER  # the tail asks when it knows
         if view.part is not Part.NONE and not self._asked and now < self._next_look:
             return self._next_look - now
+        if not view.tailing:
+            return self._watch_alone()
         if view.part is Part.NONE and not view.alone:
             self._beat(idle=True)  # before the look: of those that become idle together, each sees some of the others
         self._asked = False
@@ -132,6 +134,14 @@ class Presence:
         pause = self._pause(fresh=fresh)
         self._next_look = self._runtime.elapsed() + pause
         return pause
+
+    def _watch_alone(self) -> float:
+        """Watch for nobody else: without signals this process can neither call nor be called. No others need know."""
+        view = self._view
+        self._asked = False
+        view.others, view.alone, self._next_look = [], True, NEVER
+        self._become(Part.WATCHING)
+        return NEVER
 
     def _pause(self, *, fresh: bool) -> float:
         """Seconds until the next look; one follows each beat in any case."""
@@ -170,12 +180,14 @@ class Presence:
             self._runtime.run(signals.send(self._runtime.context, signal))
 
     def _state(self) -> tuple[bool, bool, tuple[str, ...]]:
-        watching = self._view.part is Part.WATCHING
-        return self._view.part is not Part.NONE, watching, self._view.covers if watching else ()
+        """What the others are to know; a process without signals is none of them."""
+        view = self._view
+        watching = view.part is Part.WATCHING and view.tailing
+        return view.part is not Part.NONE and view.tailing, watching, view.covers if watching else ()
 
     def _beat(self, *, idle: bool = False) -> None:
         runtime, view = self._runtime, self._view
-        told = (idle or view.part is not Part.NONE, *self._state()[1:])
+        told = (idle or self._state()[0], *self._state()[1:])
         facts = {"place": view.place, "idle": told[0], "watching": told[1], "covers": list(told[2])}
         runtime.run(heartbeat.beat(runtime.context, runtime.worker, {**self._facts(), **facts}))
         self._told = told

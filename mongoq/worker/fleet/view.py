@@ -34,6 +34,7 @@ class FleetView:
     worker: str
     queues: tuple[str, ...]
     workers: int
+    names: tuple[str, ...] = ()
     place: int = field(default_factory=fleet.new_place)
     part: Part = Part.NONE
     idle: bool = False
@@ -56,7 +57,7 @@ class FleetView:
     def me(self) -> Idle:
         """This process, as the others see it."""
         watching = self.part is Part.WATCHING
-        return Idle(self.worker, self.place, self.queues, self.workers, watching=watching, covers=self.covers)
+        return Idle(self.worker, self.place, self.queues, self.workers, watching, self.covers, self.names)
 
     @property
     def watchers(self) -> list[Idle]:
@@ -70,9 +71,9 @@ class FleetView:
 
     @property
     def is_to_watch(self) -> bool:
-        """Whether this process is one of the first, or cannot rely on these: without signals, or for its queues."""
+        """Whether this process is one of the first, or these do not hear of all its queues."""
         watchers = self.watchers
-        return not self.tailing or self.me in watchers or not fleet.covered(self.queues, watchers)
+        return self.me in watchers or not fleet.covered(self.queues, watchers)
 
     @property
     def is_standby(self) -> bool:
@@ -84,11 +85,6 @@ class FleetView:
     def all_queues(self) -> tuple[str, ...]:
         """The queues of this process and of all that it may have to call."""
         return tuple(sorted({*self.queues, *(queue for one in self.others for queue in one.queues)}))
-
-    @property
-    def shares_queues(self) -> bool:
-        """Whether another idle process takes tasks of the same queues, maybe with other tags."""
-        return not set(self.queues).isdisjoint(queue for one in self.others for queue in one.queues)
 
     def rests(self, now: float) -> bool:
         """Whether others watch and sweep for this process, as far as it knows."""

@@ -20,7 +20,7 @@ class QueueStream(Protocol):
 
     @property
     def open(self) -> bool: ...  # noqa: D102
-    def watch(self, queues: Sequence[str], *, all_tags: bool) -> None: ...  # noqa: D102
+    def watch(self, queues: Sequence[str], *, for_all: bool) -> None: ...  # noqa: D102
     def wait(self) -> News | None: ...  # noqa: D102
     def end(self) -> None: ...  # noqa: D102
 
@@ -38,7 +38,8 @@ class FleetWatch:
         self._stream = stream
         self._caller = caller
         self._possible = True
-        self._all_tags = False
+        self._for_all = False
+        """Whether the stream tells of tasks of all tags and names, for others that may want them."""
         self._told = False
         """Whether others count on a stream to tell them of scheduled tasks."""
 
@@ -81,13 +82,13 @@ class FleetWatch:
     def _suffices(self) -> bool:
         """Whether the open stream tells of all that anybody waits for."""
         view = self._view
-        return set(view.all_queues).issubset(view.covers) and (self._all_tags or not view.shares_queues)
+        return set(view.all_queues).issubset(view.covers) and (self._for_all or not view.others)
 
     def _begin(self, now: float) -> bool:
         queues = self._view.all_queues
-        self._all_tags = self._view.shares_queues
+        self._for_all = bool(self._view.others)
         try:
-            self._stream.watch(queues, all_tags=self._all_tags)
+            self._stream.watch(queues, for_all=self._for_all)
         except StorageRefused as error:
             if error.code not in NO_STREAMS:
                 raise

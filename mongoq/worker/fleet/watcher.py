@@ -18,6 +18,8 @@ from mongoq.worker.services.watcher import LONGEST_POLL, LONGEST_POLL_WATCHED, P
 
 LONGEST_POLL_CALLED: Final = 30.0
 """While others watch and call this process, the poll is there for what they and their signals miss."""
+FIRST_POLL_WATCHED: Final = 0.5
+"""With a stream the first polls need not follow closely: for one task four claims were tried, and two do."""
 SWEEP_AGAIN: Final = 5.0
 """Seconds after which a process that leaves the sweeps to others looks whether they are still there."""
 
@@ -69,6 +71,11 @@ class FleetWatcher:
             self.loops["signals"] = Loop("signals", tail.step, health, closed, last=tail.end, clock=clock)
             self.loops["caller"] = Loop("caller", self._caller.step, health, closed, clock=clock)
 
+    @property
+    def informed(self) -> bool:
+        """Whether nothing was ready at the last claim, and whatever has become ready since is told."""
+        return self._view.idle and self._watch.open
+
     def look_ahead(self) -> None:
         """Look for scheduled tasks now: one has just been written, and may be due sooner than the others."""
         self._sweeper.look_ahead()
@@ -88,7 +95,10 @@ class FleetWatcher:
                 self.loops["watcher"].wake()
         if view.rests(self._runtime.elapsed()):
             return LONGEST_POLL_CALLED
-        return LONGEST_POLL_WATCHED if self._watch.open else LONGEST_POLL
+        if self._watch.open:
+            self.poll.skip(FIRST_POLL_WATCHED)
+            return LONGEST_POLL_WATCHED
+        return LONGEST_POLL
 
     def more(self) -> None:
         """Note that there is more than one claim took: others may be needed."""

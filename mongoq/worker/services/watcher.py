@@ -50,6 +50,10 @@ class Poll:
         """Begin with short pauses again: something was found."""
         self._pause = FIRST_POLL
 
+    def skip(self, pause: float) -> None:
+        """Leave out shorter pauses than this."""
+        self._pause = max(self._pause, pause / 2)
+
     def next(self, longest: float) -> float:
         """Seconds until the next claim."""
         self._pause = min(longest, self._pause * 2)

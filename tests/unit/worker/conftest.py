@@ -182,7 +182,7 @@ class NoStream:
     def begin(self) -> None:
         self.open = True
 
-    def watch(self, queues: Sequence[str], *, all_tags: bool) -> None:  # noqa: ARG002 -- as every stream
+    def watch(self, queues: Sequence[str], *, for_all: bool) -> None:  # noqa: ARG002 -- as every stream
         self.open = True
 
     def wait(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -179,3 +180,15 @@ def test_after_a_flood_news_is_wanted_again_when_all_were_called(called: Called)
         called.step(1)
     assert called.signals == [(60, 80, 3)]
     assert called.calm == 1
+
+
+def test_a_task_of_a_name_that_the_watchers_do_not_know_is_for_those_who_do(called: Called) -> None:
+    called.view.names = ("a",)
+    others = called.view.others
+    called.view.others = [replace(others[0], names=("a",)), replace(others[1], names=("a",)), others[2]]
+    called.view.others.append(replace(others[3], names=("b",)))
+    replies = {("a",): 0, (): 0, ("b",): 1}
+    called.script.always("ready_count", lambda asked: replies[asked["names"]])
+    called.caller.hear(News(TaskState.READY, "k", called.queue, "b"), called.timer.now)
+    called.step(1)
+    assert (called.wakes, called.signals) == ([], [(80, 80, 1)])

@@ -11,6 +11,7 @@ from mongoq.core.errors import StorageUnavailable
 from mongoq.core.lifecycle import Event
 from mongoq.core.verdict import MOST_POISON_WEIGHT
 from mongoq.storage.operations.claims import Claim
+from mongoq.worker.fleet.watcher import FIRST_POLL_WATCHED
 from mongoq.worker.ledger import GATHERED
 from mongoq.worker.services.claimer import RECOVER_EVERY
 from mongoq.worker.services.fetcher import AHEAD, OTHER_WORKERS_FOR
@@ -99,7 +100,9 @@ def test_an_idle_worker_polls_ever_more_rarely(make_worker: MakeWorker) -> None:
     worker.script.always("claim_many", Claim([], more=True, lost=0))
     assert worker.fetch() == 0
     worker.script.always("claim_many", Claim([], more=False, lost=0))
-    assert worker.fetch() <= 3 * FIRST_POLL
+    assert worker.fetch() == pytest.approx(FIRST_POLL_WATCHED, rel=0.1)
+    worker.stream.open = False
+    assert worker.fetch() <= LONGEST_POLL * 1.1
 
 
 def test_a_task_that_has_just_come_to_an_idle_process_is_claimed_in_one_step(make_worker: MakeWorker) -> None:

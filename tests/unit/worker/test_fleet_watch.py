@@ -31,11 +31,11 @@ class Stream:
         self.refuses: Exception | None = None
         self.opened: list[tuple[tuple[str, ...], bool]] = []
 
-    def watch(self, queues: Sequence[str], *, all_tags: bool) -> None:
+    def watch(self, queues: Sequence[str], *, for_all: bool) -> None:
         if self.refuses is not None:
             raise self.refuses
         self.open = True
-        self.opened.append((tuple(queues), all_tags))
+        self.opened.append((tuple(queues), for_all))
 
     def wait(self) -> News | None:
         news = self.brings.pop(0) if self.brings else None
@@ -113,11 +113,11 @@ def test_the_stream_tells_of_the_queues_of_all_who_sleep(watching: Watching) -> 
     assert len(watching.stream.opened) == 2, "more than is needed does no harm"
 
 
-def test_tags_are_left_to_the_server_only_where_nobody_else_takes_that_queue(watching: Watching) -> None:
+def test_tags_and_names_are_left_to_the_server_only_where_there_is_nobody_else(watching: Watching) -> None:
     watching.step(TaskState.SCHEDULED)
     watching.view.others = [WATCHER]
     watching.step(TaskState.SCHEDULED)
-    assert [all_tags for _, all_tags in watching.stream.opened] == [False, True]
+    assert [for_all for _, for_all in watching.stream.opened] == [False, True]
 
 
 def test_a_flood_of_news_closes_the_stream(watching: Watching) -> None:

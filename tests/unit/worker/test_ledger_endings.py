@@ -8,6 +8,8 @@ from collections.abc import Callable
 import pytest
 
 from mongoq.core.lifecycle import Event
+from mongoq.core.modification import Modification
+from mongoq.core.new_task import NewTask
 from mongoq.core.verdict import Verdict
 from mongoq.worker.attempt import LiveAttempt
 from mongoq.worker.ledger import GATHERED, Ledger
@@ -126,6 +128,25 @@ def test_what_is_written_leaves_and_says_what_is_worth_waking(make_attempt: Make
     ledger.end(second, Verdict(Event.RETRY, run_at=first.task.run_at))
     a, b = ledger.take(2)
     assert ledger.written([a], [first] if lost else []) == [Wake.ROOM]
-    assert ledger.written([b]) == [Wake.SCHEDULED, Wake.WORK], "it was the last: a burst may be over"
+    assert ledger.written([b]) == [Wake.SCHEDULED, Wake.WORK], "it may be ready again"
     assert first.stage == ("lost" if lost else "written")
     assert (len(ledger), ledger.progress.is_set()) == (0, True)
+
+
+@pytest.mark.parametrize(
+    "last, wake",
+    [
+        (DONE, Wake.EMPTY),
+        (Verdict(Event.COMPLETE, modification=Modification(insert=[NewTask()])), Wake.WORK),
+        (Verdict(Event.RELEASE), Wake.WORK),
+    ],
+)
+def test_the_last_ending_calls_for_a_claim_only_where_it_makes_a_task_ready(
+    make_attempt: Make, last: Verdict, wake: Wake
+) -> None:
+    ledger = Ledger()
+    attempts = [make_attempt(0.0, _id="a"), make_attempt(0.0, _id="b")]
+    ledger.claim(attempts)
+    for attempt, verdict in zip(attempts, (last, DONE), strict=True):
+        ledger.end(attempt, verdict)
+    assert ledger.written(ledger.take(2)) == [wake]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -186,19 +187,26 @@ def test_a_watcher_that_misses_another_calls_a_sleeper(present: Present) -> None
     assert present.signals == [Signal(SignalKind.WATCH, 60, 60, count=1)]
 
 
-def test_who_cannot_be_called_or_whose_queue_nobody_hears_of_watches_by_itself(present: Present) -> None:
-    watchers = other(10, watching=True), other(20, watching=True)
+def test_who_can_neither_call_nor_be_called_watches_for_itself_and_is_none_of_the_fleet(present: Present) -> None:
+    present.see(other(10, watching=True), other(20, watching=True))
     present.view.tailing = False
-    present.see(*watchers)
-    present.step()
+    for _ in range(40):
+        present.step(1)
     assert present.has(Part.WATCHING)
+    assert set(present.told) == {(False, False)}
+    assert set(present.script.names) == {"beat"}
     present.view.tailing = True
-    present.see(*(Idle(one.worker, one.place, ("else",), 1, watching=True) for one in watchers))
     present.presence.ask()
     present.step(0.1)
+    assert (present.has(Part.SLEEPING), present.told[-1]) == (True, (True, False))
+
+
+def test_a_process_whose_queue_no_watcher_hears_of_watches_by_itself(present: Present) -> None:
+    elsewhere = [Idle(f"w{place}", place, ("else",), 1, watching=True) for place in (10, 20)]
+    present.see(*elsewhere)
+    present.step()
     assert present.has(Part.WATCHING)
-    hears = [Idle(one.worker, one.place, ("else",), 1, watching=True, covers=("default",)) for one in watchers]
-    present.see(*hears)
+    present.see(*(replace(one, covers=("default",)) for one in elsewhere))
     present.presence.ask()
     present.step(0.1)
     assert present.has(Part.SLEEPING)

@@ -71,7 +71,7 @@ class QueueStream(ChangeStream):
         self._where = where
         self._names = names
 
-    def watch(self, queues: Sequence[str], *, all_tags: bool) -> None:
-        """Open a stream of the new work in these queues; without `all_tags`, only of the tags and names asked for."""
-        self._pipeline = new_work(queues) if all_tags else new_work(queues, self._where, self._names)
+    def watch(self, queues: Sequence[str], *, for_all: bool) -> None:
+        """Open a stream of the new work in these queues; without `for_all`, only of the tags and names asked for."""
+        self._pipeline = new_work(queues) if for_all else new_work(queues, self._where, self._names)
         self.begin()

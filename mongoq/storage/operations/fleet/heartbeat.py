@@ -21,7 +21,7 @@ SILENT: Final = timedelta(seconds=25)
 """An idle process beats every 10 s: one beat may be late or lost."""
 SILENT_WATCHER: Final = timedelta(seconds=8)
 """A watcher beats every 3 s. One that is silent for so long is replaced."""
-_SHOWN: Final = ("place", "queues", "workers", "idle", "watching", "covers", "seen_at")
+_SHOWN: Final = ("place", "queues", "workers", "idle", "watching", "covers", "names", "seen_at")
 
 
 class Look(NamedTuple):
@@ -75,9 +75,9 @@ def workers(context: Context) -> Op[list[WorkerInfo]]:
 
 
 def _idle(row: Document) -> Idle:
-    queues, covers = tuple(row.get("queues", ())), tuple(row.get("covers", ()))
+    queues, covers, names = (tuple(row.get(field, ())) for field in ("queues", "covers", "names"))
     watching = bool(row.get("watching"))
-    return Idle(row["_id"], row["place"], queues, row.get("workers", 1), watching=watching, covers=covers)
+    return Idle(row["_id"], row["place"], queues, row.get("workers", 1), watching, covers, names)
 
 
 def _info(document: Document) -> WorkerInfo:
