@@ -63,6 +63,7 @@ from mongoq.functions.function import AsyncTaskFunction, TaskFunction
 from mongoq.functions.handle import AsyncTaskHandle, TaskHandle
 from mongoq.functions.tasks import AsyncTasks, Tasks
 from mongoq.queue import AsyncQueue, Queue
+from mongoq.scheduling.schedule import Schedule, ScheduleNotFound
 
 if TYPE_CHECKING:
     from mongoq.worker.handle import WorkerHandle
@@ -116,6 +117,8 @@ __all__ = [
     "QueueStats",
     "Retry",
     "Role",
+    "Schedule",
+    "ScheduleNotFound",
     "Signal",
     "Signpost",
     "Snooze",

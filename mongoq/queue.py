@@ -30,6 +30,8 @@ from mongoq.functions.binding import bind, registry_of
 from mongoq.functions.decorator import AsyncTaskDecorator, TaskDecorator
 from mongoq.functions.tasks import AsyncTasks, Tasks
 from mongoq.hooks.attached import Listening
+from mongoq.scheduling import verbs as scheduling
+from mongoq.scheduling.decorator import AsyncCron, Cron
 from mongoq.storage.drivers.connection import AsyncTarget, Target
 
 __all__ = ["AsyncQueue", "Queue"]
@@ -171,6 +173,11 @@ class Queue(_Common, Blocking):
         """Make task functions: `@queue.task`, or with options `@queue.task(max_retries=5)`."""
         return TaskDecorator(self._base.functions)
 
+    @property
+    def cron(self) -> Cron:
+        """Make task functions that are enqueued by time: `@queue.cron("*/5 * * * *")`."""
+        return Cron(self._base.functions)
+
     def include(self, *tasks: Tasks | AsyncTasks | Queue) -> None:
         """Run the functions of these `Tasks` as well, and enqueue their calls here until this queue is closed.
 
@@ -207,6 +214,13 @@ class Queue(_Common, Blocking):
     # The atomic change
     modify = changing.blocking.modify
     transaction = changing.transaction
+
+    # Schedules
+    schedule = scheduling.schedule
+    schedules = scheduling.schedules
+    pause_schedule = scheduling.pause_schedule
+    resume_schedule = scheduling.resume_schedule
+    delete_schedule = scheduling.delete_schedule
 
     # Looking
     get = looking.get
@@ -320,6 +334,11 @@ class AsyncQueue(_Common, Awaited):
         """Make task functions: `@queue.task`, or with options `@queue.task(max_retries=5)`."""
         return AsyncTaskDecorator(self._base.functions)
 
+    @property
+    def cron(self) -> AsyncCron:
+        """Make task functions that are enqueued by time: `@queue.cron("*/5 * * * *")`."""
+        return AsyncCron(self._base.functions)
+
     def include(self, *tasks: AsyncTasks | Tasks | AsyncQueue) -> None:
         """Run the functions of these `Tasks` as well, and enqueue their calls here until this queue is closed.
 
@@ -356,6 +375,13 @@ class AsyncQueue(_Common, Awaited):
     # The atomic change
     modify = changing.awaited.modify
     transaction = changing.async_transaction
+
+    # Schedules
+    schedule = scheduling.schedule
+    schedules = scheduling.schedules
+    pause_schedule = scheduling.pause_schedule
+    resume_schedule = scheduling.resume_schedule
+    delete_schedule = scheduling.delete_schedule
 
     # Looking
     get = looking.get

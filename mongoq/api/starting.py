@@ -15,6 +15,7 @@ from mongoq.core.validation import Checker
 from mongoq.storage.commands import Op
 from mongoq.storage.control import Call, Loop, Wait
 from mongoq.storage.operations import queries, schema
+from mongoq.storage.operations.schedules import keep
 
 if TYPE_CHECKING:
     from mongoq.worker.config import WorkerConfig
@@ -110,6 +111,7 @@ def started(base: Base, config: WorkerConfig, done: Callable[[], None], *, drain
     with suppress(StorageUnavailable):  # an outage that begins now is one like any other
         # It lacks neither a right nor the index.
         yield from base.write(queries.ready(base.context, config.queues, None, config.names))
+    yield from base.write(keep.declare(base.context, base.functions.schedules().values()))
     loop = yield Loop()
 
     handles: list[WorkerHandle] = []

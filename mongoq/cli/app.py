@@ -7,7 +7,7 @@ from typing import Annotated, Final
 import typer
 
 from mongoq import __version__
-from mongoq.cli import demo, operating, server, stats, tasks, worker
+from mongoq.cli import demo, operating, schedules, server, stats, tasks, worker
 from mongoq.cli.options import Place, warn_of_password
 from mongoq.cli.output import say
 
@@ -74,6 +74,7 @@ for name, function in (
     ("workers", stats.workers),
     ("rerun", operating.rerun),
     ("redrive", operating.redrive),
+    ("schedules", schedules.schedules),
     ("worker", worker.worker),
     ("init", server.init),
     ("time", server.server_time),

@@ -66,7 +66,7 @@ class Signpost(StrEnum):
     LEASE_LOST = "task.lease_lost"
     """key: another claimant took the task, or its lease could not be renewed in time."""
     SWEPT = "tasks.swept"
-    """promoted, rescued, expired: how many tasks a sweep moved."""
+    """promoted, rescued, expired: how many tasks a sweep moved; ticked: how many schedules enqueued."""
     WATCHING = "wakeups.watching"
     """The worker is idle and watches a change stream for wake-ups."""
     SLEEPING = "wakeups.sleeping"

@@ -8,6 +8,7 @@ from typing import Any
 from mongoq.core.errors import ConfigurationError, Fault
 from mongoq.core.new_task import NewTask
 from mongoq.functions.definition import Definition
+from mongoq.scheduling.given import Given
 
 Enqueue = Callable[[Definition, NewTask], Any]
 """Enqueues a call: a handle of its task, or what brings one when it is awaited."""
@@ -19,6 +20,7 @@ class Registry:
     def __init__(self, enqueue: Enqueue | None = None) -> None:
         self._own: dict[str, Any] = {}
         self._included: list[Registry] = []
+        self._schedules: dict[str, Given] = {}
         self._bound: list[Enqueue] = [] if enqueue is None else [enqueue]
 
     def add(self, function: Any) -> None:
@@ -28,6 +30,20 @@ class Registry:
             self._check_free(name, known, function)
         for name in function.definition.names:
             self._own[name] = function
+
+    def declare(self, given: Given) -> None:
+        """Add the schedule of a function; ConfigurationError where one of this name is declared already."""
+        if given.name in self.schedules():
+            allowed = "declared once: make further schedules of a function by queue.schedule(...)"
+            raise ConfigurationError([Fault("cron", f"a second schedule {given.name!r}", allowed)])
+        self._schedules[given.name] = given
+
+    def schedules(self) -> dict[str, Given]:
+        """What `@queue.cron` declares, by name."""
+        found = dict(self._schedules)
+        for other in self._included:
+            found |= other.schedules()
+        return found
 
     def include(self, other: Registry) -> None:
         """See the functions of another registry from now on; their calls go to the queue of this one."""

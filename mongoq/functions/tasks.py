@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from mongoq.functions.decorator import AsyncTaskDecorator, TaskDecorator
 from mongoq.functions.registry import Registry
+from mongoq.scheduling.decorator import AsyncCron, Cron
 
 __all__ = ["AsyncTasks", "Tasks"]
 
@@ -29,6 +30,11 @@ class Tasks:
         """Make task functions: `@tasks.task`, or with options `@tasks.task(max_retries=5)`."""
         return TaskDecorator(self._registry)
 
+    @property
+    def cron(self) -> Cron:
+        """Make task functions that are enqueued by time: `@tasks.cron("*/5 * * * *")`."""
+        return Cron(self._registry)
+
     def include(self, tasks: Tasks) -> None:
         """Take in the functions of other `Tasks` as well."""
         self._registry.include(tasks._registry)
@@ -44,6 +50,11 @@ class AsyncTasks:
     def task(self) -> AsyncTaskDecorator:
         """Make task functions: `@tasks.task`, or with options `@tasks.task(max_retries=5)`."""
         return AsyncTaskDecorator(self._registry)
+
+    @property
+    def cron(self) -> AsyncCron:
+        """Make task functions that are enqueued by time: `@tasks.cron("*/5 * * * *")`."""
+        return AsyncCron(self._registry)
 
     def include(self, tasks: AsyncTasks) -> None:
         """Take in the functions of other `AsyncTasks` as well."""

@@ -41,3 +41,8 @@ class Context:
     def control(self) -> str:
         """The collection of what the whole namespace shares, such as the version of its format."""
         return f"{self.options.namespace}.control"
+
+    @property
+    def schedules(self) -> str:
+        """The collection of the schedules."""
+        return f"{self.options.namespace}.schedules"

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from mongoq.api.base import Base
 from mongoq.api.starting import chosen, names_of
@@ -13,8 +13,8 @@ from mongoq.core.clock import elapsed
 from mongoq.core.errors import DependencyError, InvalidTask, StorageRefused
 from mongoq.core.events import Signpost
 from mongoq.core.lifecycle import Event
-from mongoq.core.requests import ClaimRequest, checked_claim
-from mongoq.core.validation import Checker
+from mongoq.core.requests import ClaimRequest, checked_claim, checked_seconds
+from mongoq.core.validation import Checker, Duration
 from mongoq.core.verdict import MOST_POISON_WEIGHT, Raised, Released, Verdict
 from mongoq.storage.commands import Op, find_one
 from mongoq.storage.control import Entered
@@ -22,6 +22,8 @@ from mongoq.storage.documents import fields, filters, indexes
 from mongoq.storage.operations import claims, sweep
 from mongoq.storage.operations.decide import Ended
 from mongoq.storage.operations.finish import finish, finish_and_modify
+from mongoq.storage.operations.schedules import keep
+from mongoq.storage.operations.schedules.tick import tick
 from mongoq.testing.outcome import Ran, ran
 from mongoq.testing.tempo import Made, helper, opened
 from mongoq.worker.attempt import LiveAttempt
@@ -32,6 +34,16 @@ from mongoq.worker.verdicts import stop_of, verdict_instead, verdict_on
 LIMIT: Final = 1_000
 
 
+class Far(NamedTuple):
+    """How far the clock is moved."""
+
+    moves: bool
+    ticks: datetime | None
+    """The last tick to which it is moved."""
+    end: datetime | None
+    """Where it stands in the end; None: where nothing is left."""
+
+
 @helper
 def run_due(
     base: Base,
@@ -40,6 +52,7 @@ def run_due(
     queues: str | Sequence[str] | None = None,
     where: Mapping[str, Any] | None = None,
     advance: bool = True,
+    until: Duration | None = None,
     limit: int = LIMIT,
 ) -> Op[list[Ran]]:
     """Run all that is due, one task after the other in the calling thread, and return what ran.
@@ -49,10 +62,14 @@ def run_due(
     handler runs to its end, on the caller's loop where the queue is an `AsyncQueue`. The queue's middleware and its
     lifespan hold. Deadlines are told, by `task.time_left()`, but interrupt nothing.
 
+    Schedules enqueue what is due by them. The clock is moved to the next tick of these queues as well, once; with
+    `until` to all ticks, and whatever else becomes due, so long from now, where it stands in the end.
+
     Args:
         handler: as of `queue.run`.
         queues, where: as of `queue.run`.
         advance: False leaves the clock alone: only what is due now is run.
+        until: for how long to move the clock. Default: as far as there is something left, and to one tick.
         limit: how many attempts may run; AssertionError where there are more.
 
     Raises:
@@ -65,15 +82,17 @@ def run_due(
     checked = with_hooks(checked, executor, base.hooks.middleware, base.hooks.lifespan)
     wanted = checked_claim(queues, None, base.claimant, where, task_names=names_of(handler))
     _check_clock(base, advance=advance)
-    return (yield from opened(checked.lifespan, lambda: _run_all(base, checked, wanted, advance=advance, limit=limit)))
+    yield from base.write(keep.declare(base.context, base.functions.schedules().values()))
+    far = yield from _far(base, wanted, until, advance=advance)
+    return (yield from opened(checked.lifespan, lambda: _run_all(base, checked, wanted, far, limit)))
 
 
-def _run_all(base: Base, handler: Handler, wanted: ClaimRequest, *, advance: bool, limit: int) -> Op[list[Ran]]:
+def _run_all(base: Base, handler: Handler, wanted: ClaimRequest, far: Far, limit: int) -> Op[list[Ran]]:
     done: list[Ran] = []
     while True:
         attempt = yield from _claim(base, wanted)
         if attempt is None:
-            if not advance or not (yield from _advance(base, wanted)):
+            if not (yield from _advance(base, wanted, far)):
                 return done
             continue
         if len(done) >= limit:
@@ -124,6 +143,8 @@ def _finish(base: Base, attempt: LiveAttempt, verdict: Verdict) -> Op[Verdict]:
 
 def _claim(base: Base, wanted: ClaimRequest) -> Op[LiveAttempt | None]:
     """The most urgent task that is due, after a sweep."""
+    while (yield from base.write(tick(base.context))).full:
+        pass
     yield from base.write(sweep.sweep(base.context))
     yield from base.write(sweep.expire(base.context))
     sent = elapsed()
@@ -146,9 +167,22 @@ def _release(base: Base, attempt: LiveAttempt) -> Op[None]:
     yield from base.write(finish(base.context, [_ended(attempt, verdict)]))
 
 
-def _advance(base: Base, wanted: ClaimRequest) -> Op[bool]:
-    """Move the clock to what becomes due next in these queues; whether there is anything."""
+def _far(base: Base, wanted: ClaimRequest, until: Duration | None, *, advance: bool) -> Op[Far]:
+    if not advance:
+        return Far(moves=False, ticks=None, end=None)
+    if until is not None:
+        end = base.context.clock.now() + timedelta(seconds=checked_seconds("until", until))
+        return Far(moves=True, ticks=end, end=end)
+    next_tick = yield from base.read(keep.next_tick(base.context, wanted.queues))
+    return Far(moves=True, ticks=next_tick, end=None)
+
+
+def _advance(base: Base, wanted: ClaimRequest, far: Far) -> Op[bool]:
+    """Move the clock to what becomes due next in these queues, or to the end; whether it was moved."""
+    if not far.moves:
+        return False
     context = base.context
+    clock: Any = context.clock  # a FrozenClock, or one that is moved as it is
     ours = {**filters.named(wanted.queues), **filters.tagged(wanted.where)}
     awaited = (
         (filters.first_scheduled(), fields.RUN_AT, indexes.DUE, timedelta(0)),
@@ -160,8 +194,12 @@ def _advance(base: Base, wanted: ClaimRequest) -> Op[bool]:
         found = yield from base.read(find_one(context.tasks, where, only=[field], sort=[(field, 1)], hint=index))
         if found is not None:
             due.append(fields.value_of(found, field) + after)
+    tick_at = yield from base.read(keep.next_tick(context, wanted.queues))
+    if tick_at is not None and far.ticks is not None and tick_at <= far.ticks:
+        due.append(tick_at)
+    if far.end is not None:
+        due = [one for one in due if one <= far.end] or [far.end] * (clock.now() < far.end)
     if due:
-        clock: Any = context.clock  # a FrozenClock, or one that is moved as it is
         clock.advance(max(0.0, (min(due) - clock.now()).total_seconds()))
     return bool(due)
 

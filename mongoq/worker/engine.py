@@ -113,8 +113,8 @@ class Engine:
         loops = self._loops
         if wake is Wake.ENDINGS:
             loops["finisher"].wake()
-        elif wake is Wake.SCHEDULED:
-            self._watcher.look_ahead()
+        elif wake in (Wake.SCHEDULED, Wake.SCHEDULES):
+            self._watcher.look_ahead(schedules=wake is Wake.SCHEDULES)
         elif wake is Wake.DEADLINE:
             loops["watchdog"].wake()
         elif self._is_worth_a_claim(wake):

@@ -19,6 +19,7 @@ from mongoq.worker.engine import Engine
 from mongoq.worker.leaving import leave_threads
 from mongoq.worker.log_lines import lines
 from mongoq.worker.services import switch_interval
+from mongoq.worker.stages import Wake
 
 log = logging.getLogger("mongoq.worker")
 
@@ -99,6 +100,10 @@ class WorkerHandle:
     def wake(self) -> None:
         """Look for work now instead of at the next poll."""
         self._engine.wake()
+
+    def tick(self) -> None:
+        """Look at the schedules now instead of at their next known tick."""
+        self._engine.wake(Wake.SCHEDULES)
 
     @property
     def _elsewhere(self) -> bool:

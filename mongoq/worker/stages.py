@@ -73,6 +73,8 @@ class Wake(Enum):
     """There are endings to be written now."""
     SCHEDULED = auto()
     """A task was scheduled, maybe for sooner than all others."""
+    SCHEDULES = auto()
+    """A schedule was written, maybe with a tick sooner than all others."""
     DEADLINE = auto()
     """A handler has a new deadline."""
 

@@ -46,6 +46,8 @@ CANNOT_RUN: Final[dict[str, tuple[tuple[str, ...], str]]] = {
     ),
     "test_skip_locked::*": (MEMORY, "nobody else has a transaction"),
     "test_renewals::*transaction*": (MEMORY, "nobody else has a transaction"),
+    "test_ticking::*_froze_*": (MEMORY, "its transactions keep out all others"),
+    "test_ticking::*_race_*": (AWAITED + MEMORY, "its threads block; the transactions are the same"),
     "test_unreadable::test_every_document_*": (MEMORY, "it stores decoded values"),
     "test_unreadable::test_a_key_*": (MEMORY, "it finds no key that it cannot compare"),
     "test_foreign_documents::test_a_document_that_*": (MEMORY, "its worker uses the server"),

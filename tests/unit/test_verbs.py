@@ -15,7 +15,7 @@ from mongoq.api.verb import scope, stream, verb
 
 OWN = ("close", "buffer", "transaction", "start")
 """What each queue declares for itself."""
-FUNCTIONS = ("task", "include")
+FUNCTIONS = ("task", "cron", "include")
 """What is no verb: it makes task functions, and awaits nothing."""
 SHARED = [name for name in vars(Queue) if not name.startswith("_") and name not in (*OWN, *FUNCTIONS)]
 SCOPES = ["buffer", "keepalive", "transaction"]

@@ -116,11 +116,15 @@ class TaskEnded(QueueEvent):
 
 @dataclass(frozen=True, slots=True)
 class TasksSwept(QueueEvent):
-    """A sweep moved tasks: so many are ready by their time, were taken from lost workers, or have expired."""
+    """A sweep moved tasks: so many are ready by their time, were taken from lost workers, or have expired.
+
+    `ticked` counts those that schedules have enqueued.
+    """
 
     promoted: int
     rescued: int
     expired: int
+    ticked: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,9 +76,9 @@ class FleetWatcher:
         """Whether nothing was ready at the last claim, and whatever has become ready since is told."""
         return self._view.idle and self._watch.open
 
-    def look_ahead(self) -> None:
-        """Look for scheduled tasks now: one has just been written, and may be due sooner than the others."""
-        self._sweeper.look_ahead()
+    def look_ahead(self, *, schedules: bool = False) -> None:
+        """Look for scheduled tasks now, and at schedules: what was just written may be due sooner than the others."""
+        self._sweeper.look_ahead(schedules=schedules)
         self.loops["sweeper"].wake()
 
     def idle(self, idle: bool) -> float:

@@ -13,6 +13,7 @@ from mongoq.storage.context import Context
 from mongoq.storage.documents.filters import SKEW
 from mongoq.storage.operations import sweep
 from mongoq.storage.operations.recovery.skip_locked import BlockedKeys
+from mongoq.storage.operations.schedules.tick import tick
 from mongoq.worker.attempt import FOREVER
 from mongoq.worker.ledger import RENEWALS_PER_LEASE
 from mongoq.worker.runtime import Runtime
@@ -20,7 +21,9 @@ from mongoq.worker.stages import Wake
 
 Sweep = Callable[[Context, Collection[str]], Op[sweep.Swept]]
 
-SWEEPS: Final[dict[str, Sweep]] = {"promoted": sweep.promote, "rescued": sweep.rescue, "expired": sweep.expire}
+SWEEPS: Final[dict[str, Sweep]] = {
+    "promoted": sweep.promote, "rescued": sweep.rescue, "expired": sweep.expire, "ticked": tick,
+}  # fmt: skip
 
 PROMOTE_EVERY: Final = 1.0
 """What another process schedules for sooner than all that was seen is late by this at most."""
@@ -33,6 +36,9 @@ CLOSE_FOR: Final = 300.0
 """Seconds for which a short lease that was met has looks follow one another as closely as it lasts."""
 EXPIRE_EVERY: Final = 30.0
 """A claim passes over what has expired: this one only keeps the counts honest."""
+
+TICK_EVERY: Final = 10.0
+"""As often as an idle worker's heartbeat: what is written for sooner than the known ticks is late by this at most."""
 
 
 class Pace:
@@ -73,25 +79,29 @@ class Sweeper:
         self._runtime = runtime
         self._watched = watched
         self._next = dict.fromkeys(SWEEPS, 0.0)
-        self._woken = False
+        self._woken = self._rescheduled = False
         self._blocked = BlockedKeys()
         self._pace = Pace(min(RESCUE_EVERY, runtime.context.options.policy.lease.total_seconds()))
 
-    def look_ahead(self) -> None:
-        """Look for scheduled tasks at the next step: one has just been written."""
+    def look_ahead(self, *, schedules: bool = False) -> None:
+        """Look for scheduled tasks at the next step, and at schedules: one has just been written."""
         self._woken = True
+        self._rescheduled |= schedules
 
     def step(self, now: float) -> float:
         """Run the sweeps that are due; the seconds until the next one is."""
         if self._woken:
             self._woken = False
             self._next["promoted"] = 0.0
+        if self._rescheduled:
+            self._rescheduled = False
+            self._next["ticked"] = 0.0
         counts = {name: self._sweep(name) for name, due in self._next.items() if now >= due}
-        if counts.get("promoted") or counts.get("rescued"):
+        if counts.get("promoted") or counts.get("rescued") or counts.get("ticked"):
             self._runtime.wake(Wake.WORK)
         if any(counts.values()) and self._runtime.telemetry:
             self._runtime.telemetry.emit(Signpost.SWEPT, **{name: counts.get(name, 0) for name in SWEEPS})
-        return max(0.0, min(self._next.values()) - self._runtime.elapsed())
+        return 0.0 if self._woken else max(0.0, min(self._next.values()) - self._runtime.elapsed())
 
     def _sweep(self, name: str) -> int:
         runtime = self._runtime
@@ -101,6 +111,8 @@ class Sweeper:
         self._blocked.add(swept.blocked, now)
         if name == "rescued":
             self._pace.note(swept, now)
+        if name == "ticked" and swept.moved:
+            self._woken = True  # those with a jitter are yet to be promoted
         # The jitter keeps a fleet from sweeping in step; what is due at a known time is not late by it.
         pause = self._longest(name, now) * random.uniform(0.75, 1.0)  # noqa: S311 -- no secret
         if swept.next is not None:
@@ -113,4 +125,4 @@ class Sweeper:
             return PROMOTE_EVERY_WATCHED if self._watched() else PROMOTE_EVERY
         if name == "rescued":
             return self._pace.pause(now)
-        return EXPIRE_EVERY
+        return TICK_EVERY if name == "ticked" else EXPIRE_EVERY

@@ -211,9 +211,9 @@ class WorkWatcher:
         """Sweep again: there is somebody who waits for work."""
         self.loops["sweeper"].wake()
 
-    def look_ahead(self) -> None:
-        """Look for scheduled tasks now: one has just been written, and may be due sooner than the others."""
-        self._sweeper.look_ahead()
+    def look_ahead(self, *, schedules: bool = False) -> None:
+        """Look for scheduled tasks now, and at schedules: what was just written may be due sooner than the others."""
+        self._sweeper.look_ahead(schedules=schedules)
         self.loops["sweeper"].wake()
 
     def idle(self, idle: bool) -> None:

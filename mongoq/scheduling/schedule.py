@@ -1,0 +1,83 @@
+"""Schedules as values: what a user defines, and what is stored."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from mongoq.core.errors import MongoqError
+from mongoq.core.new_task import NewTask
+from mongoq.scheduling.timing import Timing
+
+__all__ = ["Schedule", "ScheduleNotFound"]
+
+
+class ScheduleNotFound(MongoqError, LookupError):
+    """No schedule has this name: it never existed, or was deleted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Definition:
+    """What a schedule is to do, checked."""
+
+    name: str
+    timing: Timing
+    task: NewTask
+    catch_up: str | timedelta
+    jitter: timedelta
+    overlap: str
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """A schedule as it is stored in the database."""
+
+    name: str
+    task: NewTask
+    """The task that each tick enqueues."""
+    cron: str | None
+    """Its cron expression; None where it is an interval."""
+    tz: str
+    """The time zone of the expression."""
+    every: timedelta | None
+    """Its interval; None where it is an expression."""
+    catch_up: str | timedelta
+    """Which ticks are enqueued that were missed: `latest`, `none`, `all`, or those of this window."""
+    jitter: timedelta
+    """A tick's task is due up to so much later."""
+    overlap: str
+    """What a tick does while the task of the last one has not finished: `skip` or `queue`."""
+    next_at: datetime | None
+    """The next tick; None while it is paused, or where there is none any more."""
+    last_at: datetime | None
+    """The last tick whose task was enqueued."""
+    last_key: str | None
+    """The key of that task."""
+    skipped: int
+    """How many ticks were skipped because the last run still went."""
+    paused_at: datetime | None
+    """Since when it is paused."""
+    paused_by: str | None
+    """Who paused it."""
+    reason: str | None
+    """Why it is paused, or why its last tick could not be enqueued."""
+    anchor: datetime
+    """The ticks of an interval are counted from here."""
+    from_code: bool
+    """Whether `@queue.cron` defines it."""
+    version: int
+
+    @property
+    def paused(self) -> bool:
+        """Whether it is paused."""
+        return self.paused_at is not None
+
+    @property
+    def timing(self) -> Timing:
+        """When it ticks."""
+        return Timing(self.cron, self.tz, self.every, self.anchor)
+
+    @property
+    def definition(self) -> Definition:
+        """What it is to do."""
+        return Definition(self.name, self.timing, self.task, self.catch_up, self.jitter, self.overlap)
