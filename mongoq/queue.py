@@ -26,8 +26,9 @@ from mongoq.core.clock import Clock
 from mongoq.core.events import Telemetry
 from mongoq.core.judging.retrying import RetryOn
 from mongoq.core.validation import UNSET, Duration, Unset, suggesting
-from mongoq.functions.binding import bind, registry_of
-from mongoq.functions.decorator import AsyncTaskDecorator, TaskDecorator
+from mongoq.functions.async_decorator import AsyncTaskDecorator
+from mongoq.functions.binding import Binding, registry_of
+from mongoq.functions.decorator import TaskDecorator
 from mongoq.functions.tasks import AsyncTasks, Tasks
 from mongoq.hooks.attached import Listening
 from mongoq.scheduling import verbs as scheduling
@@ -165,7 +166,7 @@ class Queue(_Common, Blocking):
             max_task_bytes=max_task_bytes, claimant=claimant, error_queue=error_queue, clock=clock, retry_on=retry_on,
             no_retry_on=no_retry_on, failure_message=failure_message,
         )  # fmt: skip
-        bind(self._base, awaited=False)
+        self._base.functions.bind(Binding(self, self._base, awaited=False))
 
     # Task functions
     @property
@@ -326,7 +327,7 @@ class AsyncQueue(_Common, Awaited):
             max_task_bytes=max_task_bytes, claimant=claimant, error_queue=error_queue, clock=clock, retry_on=retry_on,
             no_retry_on=no_retry_on, failure_message=failure_message,
         )  # fmt: skip
-        bind(self._base, awaited=True)
+        self._base.functions.bind(Binding(self, self._base, awaited=True))
 
     # Task functions
     @property

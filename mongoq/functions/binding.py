@@ -16,19 +16,21 @@ from mongoq.functions.tasks import AsyncTasks, Tasks
 from mongoq.storage.commands import Op
 
 
-def bind(base: Base, *, awaited: bool) -> None:
-    """Let the functions of a queue enqueue their calls in it; where it is awaited, each call is to be awaited."""
-    kind: Any = AsyncTaskHandle if awaited else TaskHandle
+class Binding:
+    """The queue that the calls of some functions go to."""
 
-    def enqueue(definition: Definition, task: NewTask) -> Any:
-        return base.driver.run(_handled(base, definition, task, kind))
+    def __init__(self, queue: Any, base: Base, *, awaited: bool) -> None:
+        self.queue = queue
+        self._base = base
+        self._kind: Any = AsyncTaskHandle if awaited else TaskHandle
 
-    base.functions.bind(enqueue)
+    def __call__(self, definition: Definition, task: NewTask) -> Any:
+        """Enqueue a call: a handle, or of an awaited queue what brings it."""
+        return self._base.driver.run(self._handled(definition, task))
 
-
-def _handled(base: Base, definition: Definition, task: NewTask, kind: Any) -> Op[Any]:
-    made = yield from enqueued(base, task)
-    return kind(Inside(base, definition, made))
+    def _handled(self, definition: Definition, task: NewTask) -> Op[Any]:
+        made = yield from enqueued(self._base, task)
+        return self._kind(Inside(self._base, definition, made))
 
 
 def registry_of(tasks: Any) -> Registry:

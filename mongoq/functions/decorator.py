@@ -1,8 +1,8 @@
 """`@queue.task`, with its types: what the worker injects is no part of a call, and a coroutine's result is awaited.
 
 The overloads are tried in this order: a first parameter that takes anything (it may be an `Attempt` or not, so the
-arguments are not checked by type checkers), a first parameter annotated `Attempt` or `Task`, and all others. Each comes
-twice: a coroutine function's result is what its coroutine brings.
+arguments are not checked by type checkers), a first parameter annotated `Attempt` or `Task`, and all others. The result
+of a coroutine function is what its coroutine brings, and that of a `Done` is the result in it.
 """
 
 from __future__ import annotations
@@ -10,23 +10,27 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar, Unpack, overload
 
+from mongoq.core.judging.done import Done
 from mongoq.core.task import Attempt, Task
 from mongoq.functions.definition import Definition
-from mongoq.functions.function import AsyncTaskFunction, TaskFunction
+from mongoq.functions.function import TaskFunction
 from mongoq.functions.options import TaskOptions, checked_names
 from mongoq.functions.registry import Registry
 
 P = ParamSpec("P")
 R = TypeVar("R")
+C = TypeVar("C")
+Injected = Callable[Concatenate[Attempt, P], C] | Callable[Concatenate[Task, P], C]
+"""A function whose first argument the worker passes."""
 
 
-class _Any:
+class Anything:
     """Only a parameter that takes anything takes this."""
 
     __slots__ = ("_never",)
 
 
-class _Decorator:
+class Decorator:
     """What a decorator does, in both tempos."""
 
     _kind: type[Any]
@@ -52,7 +56,7 @@ class _Decorator:
         return made
 
 
-class TaskDecorator(_Decorator):
+class TaskDecorator(Decorator):
     """Makes task functions: `@queue.task`, or with options `@queue.task(max_retries=5)`.
 
     Options:
@@ -68,26 +72,32 @@ class TaskDecorator(_Decorator):
 
     @overload
     def __call__(
-        self, function: Callable[Concatenate[_Any, ...], Coroutine[Any, Any, R]], /
+        self, function: Callable[Concatenate[Anything, ...], Coroutine[Any, Any, R]], /
     ) -> TaskFunction[..., R, Coroutine[Any, Any, R]]: ...
     @overload
-    def __call__(self, function: Callable[Concatenate[_Any, ...], R], /) -> TaskFunction[..., R, R]: ...
+    def __call__(self, function: Callable[Concatenate[Anything, ...], R], /) -> TaskFunction[..., R, R]: ...
     @overload
     def __call__(
-        self, function: Callable[Concatenate[Attempt, P], Coroutine[Any, Any, R]], /
-    ) -> TaskFunction[P, R, Coroutine[Any, Any, R]]: ...
+        self, function: Injected[P, Coroutine[Any, Any, Done[R]]], /
+    ) -> TaskFunction[P, R, Coroutine[Any, Any, Done[R]]]: ...
     @overload
     def __call__(
-        self, function: Callable[Concatenate[Task, P], Coroutine[Any, Any, R]], /
+        self, function: Injected[P, Coroutine[Any, Any, R]], /
     ) -> TaskFunction[P, R, Coroutine[Any, Any, R]]: ...
     @overload
-    def __call__(self, function: Callable[Concatenate[Attempt, P], R], /) -> TaskFunction[P, R, R]: ...
+    def __call__(self, function: Injected[P, Done[R]], /) -> TaskFunction[P, R, Done[R]]: ...
     @overload
-    def __call__(self, function: Callable[Concatenate[Task, P], R], /) -> TaskFunction[P, R, R]: ...
+    def __call__(self, function: Injected[P, R], /) -> TaskFunction[P, R, R]: ...
+    @overload
+    def __call__(
+        self, function: Callable[P, Coroutine[Any, Any, Done[R]]], /
+    ) -> TaskFunction[P, R, Coroutine[Any, Any, Done[R]]]: ...
     @overload
     def __call__(
         self, function: Callable[P, Coroutine[Any, Any, R]], /
     ) -> TaskFunction[P, R, Coroutine[Any, Any, R]]: ...
+    @overload
+    def __call__(self, function: Callable[P, Done[R]], /) -> TaskFunction[P, R, Done[R]]: ...
     @overload
     def __call__(self, function: Callable[P, R], /) -> TaskFunction[P, R, R]: ...
     @overload
@@ -114,56 +124,4 @@ class TaskDecorator(_Decorator):
         Raises ConfigurationError where the function has a parameter or a result that cannot be stored, or its name is
         taken.
         """
-        return self._made(function, name, aliases, revision, {**options})
-
-
-class AsyncTaskDecorator(_Decorator):
-    """`TaskDecorator` of an `AsyncQueue`, whose functions are enqueued by `await function.new(...)`."""
-
-    _kind = AsyncTaskFunction
-
-    @overload
-    def __call__(
-        self, function: Callable[Concatenate[_Any, ...], Coroutine[Any, Any, R]], /
-    ) -> AsyncTaskFunction[..., R, Coroutine[Any, Any, R]]: ...
-    @overload
-    def __call__(self, function: Callable[Concatenate[_Any, ...], R], /) -> AsyncTaskFunction[..., R, R]: ...
-    @overload
-    def __call__(
-        self, function: Callable[Concatenate[Attempt, P], Coroutine[Any, Any, R]], /
-    ) -> AsyncTaskFunction[P, R, Coroutine[Any, Any, R]]: ...
-    @overload
-    def __call__(
-        self, function: Callable[Concatenate[Task, P], Coroutine[Any, Any, R]], /
-    ) -> AsyncTaskFunction[P, R, Coroutine[Any, Any, R]]: ...
-    @overload
-    def __call__(self, function: Callable[Concatenate[Attempt, P], R], /) -> AsyncTaskFunction[P, R, R]: ...
-    @overload
-    def __call__(self, function: Callable[Concatenate[Task, P], R], /) -> AsyncTaskFunction[P, R, R]: ...
-    @overload
-    def __call__(
-        self, function: Callable[P, Coroutine[Any, Any, R]], /
-    ) -> AsyncTaskFunction[P, R, Coroutine[Any, Any, R]]: ...
-    @overload
-    def __call__(self, function: Callable[P, R], /) -> AsyncTaskFunction[P, R, R]: ...
-    @overload
-    def __call__(
-        self,
-        *,
-        name: str | None = None,
-        aliases: Sequence[str] = (),
-        revision: int | None = None,
-        **options: Unpack[TaskOptions],
-    ) -> Self: ...
-    def __call__(  # type: ignore[misc] # mypy takes `Unpack` beside positional-only parameters for less than it is
-        self,
-        function: Any = None,
-        /,
-        *,
-        name: str | None = None,
-        aliases: Sequence[str] = (),
-        revision: int | None = None,
-        **options: Unpack[TaskOptions],
-    ) -> Any:
-        """Make a task function, or a decorator with these options; see `TaskDecorator`."""
         return self._made(function, name, aliases, revision, {**options})

@@ -19,7 +19,7 @@ R = TypeVar("R")
 C = TypeVar("C")
 
 
-class _Function(Generic[P, R, C]):
+class Function(Generic[P, R, C]):
     """A function whose calls can be enqueued: `P` are its arguments, `R` its result, `C` what a plain call returns."""
 
     def __init__(self, definition: Definition, registry: Registry, options: Mapping[str, Any] | None = None) -> None:
@@ -59,6 +59,12 @@ class _Function(Generic[P, R, C]):
         NewTask(name=self.name, **both)
         return type(self)(self.definition, self._registry, both)
 
+    @property
+    def queue(self) -> Any:
+        """The queue that its calls go to; ConfigurationError where no queue has included its `Tasks`."""
+        bound: Any = self._registry.bound_to(self.definition)
+        return bound.queue
+
     def __repr__(self) -> str:
         return f"<task function {self.definition.told}>"
 
@@ -67,7 +73,7 @@ class _Function(Generic[P, R, C]):
         return self.definition.function.__qualname__
 
 
-class TaskFunction(_Function[P, R, C]):
+class TaskFunction(Function[P, R, C]):
     """A function made by `@queue.task`: `new` enqueues a call, `call` makes a task of it, `fn` is the function.
 
     A plain call runs the function here and now, which is what its unit tests want.
@@ -83,7 +89,7 @@ class TaskFunction(_Function[P, R, C]):
         return handle
 
 
-class AsyncTaskFunction(_Function[P, R, C]):
+class AsyncTaskFunction(Function[P, R, C]):
     """`TaskFunction` of an `AsyncQueue`: `await welcome.new(42)`."""
 
     def new(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, AsyncTaskHandle[R]]:

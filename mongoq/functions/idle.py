@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from mongoq.core.signals import Interruption
+from mongoq.core.task_progress import Unwritten
 
 
 class _Idle:
@@ -19,6 +20,17 @@ class _Idle:
     def state(self) -> None:
         """None: no worker has opened anything."""
         return None
+
+    @property
+    def unwritten(self) -> Unwritten | None:
+        """None: nothing is stored."""
+        return None
+
+    def progress(self, value: float | None = None, message: str | None = None) -> None:
+        """Nobody asks how far it is."""
+
+    def log(self, text: object) -> None:
+        """Nothing is stored."""
 
     def time_left(self) -> float | None:
         """None: it may take as long as it likes."""

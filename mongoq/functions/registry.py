@@ -88,10 +88,14 @@ class Registry:
 
     def enqueue(self, definition: Definition, task: NewTask) -> Any:
         """Enqueue a call; ConfigurationError where no queue has included these functions."""
+        return self.bound_to(definition)(definition, task)
+
+    def bound_to(self, definition: Definition) -> Enqueue:
+        """Where calls go; ConfigurationError where no queue has included these functions."""
         if not self._bound:
             allowed = "bound to a queue: call queue.include(tasks) first, or enqueue its call by queue.new(...)"
             raise ConfigurationError([Fault(definition.name, "a function of Tasks that no queue includes", allowed)])
-        return self._bound[-1](definition, task)
+        return self._bound[-1]
 
     def _check_free(self, name: str, known: dict[str, Any], function: Any) -> None:
         other = known.get(name)

@@ -14,13 +14,12 @@ from typing import Any, Final
 
 from mongoq.core.errors import ConfigurationError, Fault, InvalidTask
 from mongoq.core.judging.done import Done
-from mongoq.core.modification import Modification
-from mongoq.core.new_task import NewTask
 from mongoq.core.task import Attempt, Task
 from mongoq.core.validation import TAG_NAME, did_you_mean, shortened
-from mongoq.functions.compiling import Compiler, shown
-from mongoq.functions.conversion import Conversion, NoConversion, Unfit
-from mongoq.functions.records import hints_of
+from mongoq.functions.conversions.compiling import Compiler, shown
+from mongoq.functions.conversions.conversion import Conversion, NoConversion, Unfit
+from mongoq.functions.conversions.records import hints_of
+from mongoq.functions.results import is_change, result_in
 
 _KINDS: Final = inspect.Parameter
 _MISSING: Final = object()
@@ -130,7 +129,7 @@ class Signature:
 
     def result(self, stored: Any) -> Any:
         """The result as the function returned it."""
-        if type(stored) is self._returned.exact:
+        if type(stored) is self._returned.exact or is_change(stored):
             return stored
         try:
             return self._returned.decode(stored)
@@ -217,7 +216,7 @@ class Signature:
         )
 
     def _result_conversion(self) -> Conversion:
-        return self._compiled("return", self._hints.get("return", Any))
+        return self._compiled("return", result_in(self._hints.get("return", Any)))
 
     def _compiled(self, name: str, annotation: Any) -> Conversion:
         try:
@@ -229,10 +228,3 @@ class Signature:
     def _refuse(self, name: str, value: str, allowed: str) -> None:
         field = f"the result of {self.name}()" if name == "return" else self._at(name)
         raise ConfigurationError([Fault(field, value, allowed)]) from None
-
-
-def is_change(value: Any) -> bool:
-    """Whether a handler asks for new tasks or another change, instead of returning a result."""
-    if isinstance(value, NewTask | Modification):
-        return True
-    return isinstance(value, list | tuple) and bool(value) and all(isinstance(one, NewTask) for one in value)

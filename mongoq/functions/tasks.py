@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from mongoq.functions.decorator import AsyncTaskDecorator, TaskDecorator
+from mongoq.functions.async_decorator import AsyncTaskDecorator
+from mongoq.functions.decorator import TaskDecorator
 from mongoq.functions.registry import Registry
 from mongoq.scheduling.decorator import AsyncCron, Cron
 

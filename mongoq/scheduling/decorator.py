@@ -8,7 +8,8 @@ from typing import Any, Unpack
 
 from mongoq.core.errors import ConfigurationError, Fault, InvalidTask
 from mongoq.core.validation import UNSET, Duration, Unset
-from mongoq.functions.decorator import AsyncTaskDecorator, TaskDecorator
+from mongoq.functions.async_decorator import AsyncTaskDecorator
+from mongoq.functions.decorator import TaskDecorator
 from mongoq.functions.options import TaskOptions, checked_names
 from mongoq.functions.registry import Registry
 from mongoq.scheduling.given import Given

@@ -13,6 +13,8 @@ from mongoq.core.new_task import NewTask
 from mongoq.core.task import Task
 from mongoq.core.verdict import Raised, Returned, Verdict
 from mongoq.storage.documents.updates import state_after
+from mongoq.worker.handlers.router import Router
+from mongoq.worker.handlers.signature import Handler
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +44,12 @@ class Ran:
         return () if self.modification is None else tuple(self.modification.insert)
 
 
-def ran(task: Task, ending: object, verdict: Verdict) -> Ran:
+def ran(handler: Handler, task: Task, ending: object, verdict: Verdict) -> Ran:
     """What a test is told of an ending and its verdict."""
     return Ran(
         task,
         state_after(verdict),
-        _result(ending.value) if isinstance(ending, Returned) else None,
+        _result(handler, task, ending.value) if isinstance(ending, Returned) else None,
         ending.error if isinstance(ending, Raised) else None,
         verdict.run_at,
         verdict.queue,
@@ -56,5 +58,8 @@ def ran(task: Task, ending: object, verdict: Verdict) -> Ran:
     )
 
 
-def _result(value: object) -> object:
+def _result(handler: Handler, task: Task, value: object) -> object:
+    """What was returned; of a task function that itself, not what is stored of it."""
+    if isinstance(handler.function, Router):
+        value = handler.function.returned(task, value)
     return value.result if isinstance(value, Done) else value

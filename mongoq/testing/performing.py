@@ -7,14 +7,16 @@ from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, ParamSpec, TypeVar, overload
 
+from mongoq.api.starting import chosen
 from mongoq.core.clock import FrozenClock, elapsed
 from mongoq.core.host.keys import KeyMaker
 from mongoq.core.new_task import NewTask
 from mongoq.core.options import Options, checked_options
 from mongoq.core.signals import Interruption
 from mongoq.core.task import Task
+from mongoq.functions.function import Function
 from mongoq.storage.context import Context
 from mongoq.testing.outcome import Ran, ran
 from mongoq.testing.tasks import make_task
@@ -22,6 +24,10 @@ from mongoq.testing.tempo import Made, awaited_outcome, blocking_outcome
 from mongoq.worker.attempt import LiveAttempt
 from mongoq.worker.handlers.signature import Handler, checked_handler
 from mongoq.worker.verdicts import verdict_on
+
+P = ParamSpec("P")
+R = TypeVar("R")
+C = TypeVar("C")
 
 Given = Task | NewTask | Mapping[str, Any] | None
 
@@ -42,10 +48,17 @@ class _Claimed:
         return replace(self._task)
 
 
+@overload
+def perform(handler: Function[P, R, C], /, *args: P.args, **options: P.kwargs) -> Ran: ...
+@overload
 def perform(
-    handler: Callable[..., Any], task: Given = None, *, interruption: Interruption | None = None, **options: Any
-) -> Ran:
-    """Run a handler once on a task, and judge its end as a worker does; nothing is stored.
+    handler: Callable[..., Any], /, task: Given = None, *, interruption: Interruption | None = None, **options: Any
+) -> Ran: ...
+def perform(handler: Any, /, *args: Any, **options: Any) -> Ran:
+    """Run a handler once on a task, or a task function once with arguments, and judge its end as a worker does.
+
+    Nothing is stored. `perform(welcome, 42, template="gold")` calls a task function by way of what would be stored;
+    `perform(welcome, welcome.call(42), interruption=...)` takes the options below.
 
     Args:
         handler: `handler(task)` or `handler(attempt, task)`; a coroutine function is run to its end.
@@ -55,22 +68,42 @@ def perform(
 
     Returns what it returned or raised, and what a worker would make of the task.
     """
-    attempt, checked = _prepared(handler, task, interruption, options)
+    attempt, checked = _prepared(handler, *_given(handler, args, options))
     with closing(asyncio.Runner()) as runner:
-        return _judged(attempt, blocking_outcome(partial(checked, attempt.task), runner))
+        return _judged(checked, attempt, blocking_outcome(partial(checked, attempt.task), runner))
 
 
+@overload
+async def perform_async(handler: Function[P, R, C], /, *args: P.args, **options: P.kwargs) -> Ran: ...
+@overload
 async def perform_async(
-    handler: Callable[..., Any], task: Given = None, *, interruption: Interruption | None = None, **options: Any
-) -> Ran:
+    handler: Callable[..., Any], /, task: Given = None, *, interruption: Interruption | None = None, **options: Any
+) -> Ran: ...
+async def perform_async(handler: Any, /, *args: Any, **options: Any) -> Ran:
     """`perform`, on the loop of who awaits it."""
-    attempt, checked = _prepared(handler, task, interruption, options)
-    return _judged(attempt, await awaited_outcome(partial(checked, attempt.task)))
+    attempt, checked = _prepared(handler, *_given(handler, args, options))
+    return _judged(checked, attempt, await awaited_outcome(partial(checked, attempt.task)))
+
+
+def _given(
+    handler: Any, args: tuple[Any, ...], options: dict[str, Any]
+) -> tuple[Given, Interruption | None, dict[str, Any]]:
+    """The task that a handler is to run on, its interruption and the fields of the task."""
+    if isinstance(handler, Function) and not (len(args) == 1 and isinstance(args[0], NewTask | Task)):
+        return handler.call(*args, **options), None, {}
+    return _of_task(*args, **options)
+
+
+def _of_task(
+    task: Given = None, *, interruption: Interruption | None = None, **options: Any
+) -> tuple[Given, Interruption | None, dict[str, Any]]:
+    return task, interruption, options
 
 
 def _prepared(
     function: Callable[..., Any], given: Given, interruption: Interruption | None, options: Mapping[str, Any]
 ) -> tuple[LiveAttempt, Handler]:
+    function, _ = chosen((), function, None)
     handler, _ = checked_handler(function, None)
     task = given if isinstance(given, Task) else _made(given, options)
     attempt = LiveAttempt(_Claimed(task), _options().policy.over(task.policy), elapsed())
@@ -84,14 +117,15 @@ def _made(given: NewTask | Mapping[str, Any] | None, options: Mapping[str, Any])
     if not isinstance(given, NewTask):
         return make_task(given, **options)
     told = {"key": given.key or "task-1", "queue": given.queue, "priority": given.priority, "payload": given.payload}
+    told["name"] = given.name
     told |= {"unique": given.unique, "expires_at": given.expires_at, "policy": given.carried}
     return make_task(given.tags, **{**told, **options})
 
 
-def _judged(attempt: LiveAttempt, ending: Made) -> Ran:
+def _judged(handler: Handler, attempt: LiveAttempt, ending: Made) -> Ran:
     clock = FrozenClock(attempt.task.read_at)
     context = Context(clock, _options(), KeyMaker())
-    return ran(attempt.task, ending, verdict_on(context, attempt, ending, attempt.task.worker or ""))
+    return ran(handler, attempt.task, ending, verdict_on(context, attempt, ending, attempt.task.worker or ""))
 
 
 def _options() -> Options:

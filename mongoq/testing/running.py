@@ -98,14 +98,14 @@ def _run_all(base: Base, handler: Handler, wanted: ClaimRequest, far: Far, limit
         if len(done) >= limit:
             yield from _release(base, attempt)
             raise AssertionError(_endless(limit, done, attempt))
-        done.append((yield from _attempt(base, attempt, partial(handler, attempt.task))))
+        done.append((yield from _attempt(base, attempt, handler)))
 
 
-def _attempt(base: Base, attempt: LiveAttempt, call: Callable[[], Any]) -> Op[Ran]:
+def _attempt(base: Base, attempt: LiveAttempt, handler: Handler) -> Op[Ran]:
     base.telemetry.emit(Signpost.STARTED, task=attempt.task)
     attempt.start()
     try:
-        ending: Made = yield Entered(call)
+        ending: Made = yield Entered(partial(handler, attempt.task))
     except GeneratorExit:
         raise
     except BaseException:  # the test was interrupted, or failed by pytest.fail: nobody has the task any more
@@ -119,7 +119,7 @@ def _attempt(base: Base, attempt: LiveAttempt, call: Callable[[], Any]) -> Op[Ra
         verdict = yield from _finish(base, attempt, verdict)
     if stop is not None:
         raise stop
-    return ran(attempt.task, ending, verdict)
+    return ran(handler, attempt.task, ending, verdict)
 
 
 def _finish(base: Base, attempt: LiveAttempt, verdict: Verdict) -> Op[Verdict]:

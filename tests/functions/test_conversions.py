@@ -30,7 +30,7 @@ import pytest
 from bson import ObjectId
 from pydantic import BaseModel, Field
 
-from mongoq import ConfigurationError, InvalidTask
+from mongoq import ConfigurationError, Done, InvalidTask, Modification, NewTask
 from mongoq.functions.definition import Definition
 from mongoq.storage.documents.codec import CODEC
 
@@ -140,7 +140,9 @@ BOTH_WAYS: list[tuple[Any, Any]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("annotation, value", BOTH_WAYS, ids=[f"{kind}: {value!r}"[:60] for kind, value in BOTH_WAYS])
+@pytest.mark.parametrize(
+    "annotation, value", BOTH_WAYS, ids=[f"{place} {kind}"[:50] for place, (kind, _) in enumerate(BOTH_WAYS)]
+)
 def test_a_value_is_the_same_on_both_sides(annotation: Any, value: Any) -> None:
     got = through(annotation, value)
     if isinstance(value, Decimal) and value.is_nan():
@@ -292,3 +294,20 @@ def test_positional_and_keyword_parameters_keep_their_kind() -> None:
     ):
         with pytest.raises(InvalidTask, match=told):
             signature.tags(args, kwargs)
+
+
+def test_the_result_is_what_remains_of_an_annotation_with_tasks_that_follow() -> None:
+    for annotation, stored_as in (
+        (Done[date], "2026-08-01"), (Done[date] | None, "2026-08-01"), (date | NewTask, "2026-08-01"),
+        (date | list[NewTask] | Modification, "2026-08-01"),
+    ):  # fmt: skip
+
+        def f() -> None: ...
+
+        f.__annotations__["return"] = annotation
+        signature = Definition(f, {}).signature
+        assert signature.stored_result(date(2026, 8, 1)) == stored_as
+        assert signature.result(stored_as) == date(2026, 8, 1)
+        following = NewTask()
+        assert signature.stored_result(following) is following
+        assert signature.stored_result(Done(date(2026, 8, 1), then=[following])).result == "2026-08-01"

@@ -23,6 +23,7 @@ FLOORS: Final = {
     "mongoq.core": 0,
     "mongoq.events": 1,
     "mongoq.functions": 1,
+    "mongoq.functions.async_decorator": 4,
     "mongoq.functions.binding": 4,
     "mongoq.functions.decorator": 4,
     "mongoq.functions.function": 4,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from mongoq.core.errors import Fault, InvalidTask
 from mongoq.core.modification import Modification
@@ -12,18 +12,20 @@ from mongoq.core.natural import natural_or_same
 from mongoq.core.new_task import NewTask
 from mongoq.core.validation import Checker, shortened
 
+R = TypeVar("R")
+
 __all__ = ["Done", "follow_up_of", "parted"]
 
 
 @dataclass(frozen=True, slots=True)
-class Done:
+class Done(Generic[R]):
     """The result of a task and what follows it: `return Done(receipt, then=[NewTask({"order": 7})])`.
 
     Both are written together with the completion, or the attempt has failed. It is checked when it is made:
     `InvalidTask` lists every fault.
     """
 
-    result: Any = None
+    result: R = None  # type: ignore[assignment] # of a Done without one
     """The result, as a handler may return it by itself."""
     then: NewTask | Iterable[NewTask] | Modification = ()
     """New tasks, or the atomic change to make together with the completion."""

@@ -6,13 +6,19 @@ It is pickled as the names of its functions, so that a child process imports the
 from __future__ import annotations
 
 import asyncio
-import inspect
+import contextvars
+import functools
 import logging
+import weakref
 from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 from mongoq.core.errors import InvalidTask
+from mongoq.core.judging.done import Done
 from mongoq.core.task import Task
+from mongoq.worker.executors.daemon_pool import DaemonPool
 
 log = logging.getLogger("mongoq.worker")
 
@@ -42,6 +48,14 @@ class Router:
         definition = self._found(task)
         return _stored(definition, definition.call(task))
 
+    def returned(self, task: Task, value: Any) -> Any:
+        """What the function of a task has returned, of what is stored of it: for tests."""
+        if isinstance(value, Done):
+            return replace(value, result=self.returned(task, value.result))
+        with suppress(InvalidTask):
+            return self._found(task).signature.result(value)
+        return value
+
     def _found(self, task: Task) -> Any:
         return self._by_name[task.name]  # claims ask for these names only
 
@@ -49,28 +63,22 @@ class Router:
 class AsyncRouter(Router):
     """Runs coroutine functions on the event loop, and plain ones in threads beside it."""
 
+    def __init__(self, functions: Iterable[Any]) -> None:
+        super().__init__(functions)
+        self._pool = DaemonPool()
+        weakref.finalize(self, self._pool.shutdown)
+
     async def __call__(self, task: Task) -> Any:
         """Call the function of a task; what is stored as its result."""
         definition = self._found(task)
         if definition.awaited:
             return _stored(definition, await definition.call(task))
-        return _stored(definition, await _in_thread(definition, task))
-
-
-async def _in_thread(definition: Any, task: Task) -> Any:
-    """Call a plain function beside the loop. Cancelled, it is waited for all the same: it cannot be stopped."""
-    running = asyncio.ensure_future(asyncio.to_thread(definition.call, task))
-    cancelled: asyncio.CancelledError | None = None
-    while not running.done():
-        try:
-            await asyncio.wait([running])
-        except asyncio.CancelledError as error:
-            cancelled = error
-    if cancelled is not None and running.exception() is None and inspect.iscoroutine(running.result()):
-        running.result().close()
-    if cancelled is not None:
-        raise cancelled
-    return running.result()
+        call = functools.partial(contextvars.copy_context().run, definition.call, task)
+        running = asyncio.get_running_loop().run_in_executor(self._pool, call)
+        while not running.done():
+            with suppress(asyncio.CancelledError):  # a thread cannot be stopped: its slot is free when it ends
+                await asyncio.wait([running])
+        return _stored(definition, running.result())
 
 
 def _stored(definition: Any, value: Any) -> Any:

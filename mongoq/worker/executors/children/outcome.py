@@ -55,7 +55,7 @@ def pack_result(value: Any) -> bytes | None:
         return pickle.dumps(_without(value, error))
 
 
-def _without(value: Any, error: Exception) -> Done | Unsent:
+def _without(value: Any, error: Exception) -> Done[Any] | Unsent:
     """What is sent of a result that cannot be pickled. Tasks that follow are never left out: the attempt fails then."""
     if not isinstance(value, Done):
         if follow_up_of(value) is not None:

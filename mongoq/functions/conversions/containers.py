@@ -9,8 +9,8 @@ from enum import Enum
 from typing import Any, Final
 
 from mongoq.core.natural import in_order
-from mongoq.functions.conversion import Conversion, Convert, NoConversion, Unfit, of_type
-from mongoq.functions.scalars import SCALARS, enumerated
+from mongoq.functions.conversions.conversion import Conversion, Convert, NoConversion, Unfit, of_type
+from mongoq.functions.conversions.scalars import SCALARS, enumerated
 
 ARRAYS: Final = (list, tuple)
 

@@ -19,7 +19,7 @@ from enum import Enum
 from pathlib import Path, PurePath, PurePosixPath, PureWindowsPath
 from typing import Any, Final, get_args
 
-from mongoq.functions.conversion import ANYTHING, Conversion, NoConversion, Unfit, checking, of_type
+from mongoq.functions.conversions.conversion import ANYTHING, Conversion, NoConversion, Unfit, checking, of_type
 
 STORED: Final = (bool, int, float, str, bytes, type(None))
 PATHS: Final = (Path, PurePath, PurePosixPath, PureWindowsPath)

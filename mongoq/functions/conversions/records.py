@@ -13,8 +13,8 @@ from dataclasses import MISSING, fields, is_dataclass
 from typing import Any
 
 from mongoq.core.natural import natural
-from mongoq.functions.containers import within
-from mongoq.functions.conversion import Conversion, NoConversion, Unfit, checking, of_type
+from mongoq.functions.conversions.containers import within
+from mongoq.functions.conversions.conversion import Conversion, NoConversion, Unfit, checking, of_type
 
 Compile = Callable[[Any, str], Conversion]
 """Compile the annotation of a field, given its name for errors."""

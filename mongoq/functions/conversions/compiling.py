@@ -10,8 +10,8 @@ from enum import Enum
 from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
 
 from mongoq.core.natural import natural_or_same
-from mongoq.functions import containers, records, scalars
-from mongoq.functions.conversion import ANYTHING, Conversion, NoConversion, Unfit
+from mongoq.functions.conversions import containers, records, scalars
+from mongoq.functions.conversions.conversion import ANYTHING, Conversion, NoConversion, Unfit
 
 _ARRAYS: Final[Mapping[Any, tuple[type, Any, str]]] = {
     list: (list, list, "list"),

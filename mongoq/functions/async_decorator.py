@@ -1,0 +1,72 @@
+"""`@queue.task` of an `AsyncQueue`; `decorator` says what the overloads are for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar, Unpack, overload
+
+from mongoq.core.judging.done import Done
+from mongoq.functions.decorator import Anything, Decorator, Injected
+from mongoq.functions.function import AsyncTaskFunction
+from mongoq.functions.options import TaskOptions
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class AsyncTaskDecorator(Decorator):
+    """`TaskDecorator` of an `AsyncQueue`, whose functions are enqueued by `await function.new(...)`."""
+
+    _kind = AsyncTaskFunction
+
+    @overload
+    def __call__(
+        self, function: Callable[Concatenate[Anything, ...], Coroutine[Any, Any, R]], /
+    ) -> AsyncTaskFunction[..., R, Coroutine[Any, Any, R]]: ...
+    @overload
+    def __call__(self, function: Callable[Concatenate[Anything, ...], R], /) -> AsyncTaskFunction[..., R, R]: ...
+    @overload
+    def __call__(
+        self, function: Injected[P, Coroutine[Any, Any, Done[R]]], /
+    ) -> AsyncTaskFunction[P, R, Coroutine[Any, Any, Done[R]]]: ...
+    @overload
+    def __call__(
+        self, function: Injected[P, Coroutine[Any, Any, R]], /
+    ) -> AsyncTaskFunction[P, R, Coroutine[Any, Any, R]]: ...
+    @overload
+    def __call__(self, function: Injected[P, Done[R]], /) -> AsyncTaskFunction[P, R, Done[R]]: ...
+    @overload
+    def __call__(self, function: Injected[P, R], /) -> AsyncTaskFunction[P, R, R]: ...
+    @overload
+    def __call__(
+        self, function: Callable[P, Coroutine[Any, Any, Done[R]]], /
+    ) -> AsyncTaskFunction[P, R, Coroutine[Any, Any, Done[R]]]: ...
+    @overload
+    def __call__(
+        self, function: Callable[P, Coroutine[Any, Any, R]], /
+    ) -> AsyncTaskFunction[P, R, Coroutine[Any, Any, R]]: ...
+    @overload
+    def __call__(self, function: Callable[P, Done[R]], /) -> AsyncTaskFunction[P, R, Done[R]]: ...
+    @overload
+    def __call__(self, function: Callable[P, R], /) -> AsyncTaskFunction[P, R, R]: ...
+    @overload
+    def __call__(
+        self,
+        *,
+        name: str | None = None,
+        aliases: Sequence[str] = (),
+        revision: int | None = None,
+        **options: Unpack[TaskOptions],
+    ) -> Self: ...
+    def __call__(  # type: ignore[misc] # mypy takes `Unpack` beside positional-only parameters for less than it is
+        self,
+        function: Any = None,
+        /,
+        *,
+        name: str | None = None,
+        aliases: Sequence[str] = (),
+        revision: int | None = None,
+        **options: Unpack[TaskOptions],
+    ) -> Any:
+        """Make a task function, or a decorator with these options; see `TaskDecorator`."""
+        return self._made(function, name, aliases, revision, {**options})
