@@ -73,6 +73,14 @@ class _Common:
         """
         return self._base.hooks.add_middleware(function)
 
+    def context(self, function: F) -> F:
+        """Let a function tell what tasks carry, `@queue.context`: it is called by whoever enqueues, at each call.
+
+        It returns a mapping, such as `{"tenant": tenant.get()}`; handlers find it as `task.context`. What is given by
+        `new(context=...)` outweighs it. What it raises passes on, and nothing is enqueued.
+        """
+        return self._base.hooks.set_context(function)
+
     def lifespan(self, function: F) -> F:
         """Open what handlers share, `@queue.lifespan`: what the generator yields is `attempt.state`.
 

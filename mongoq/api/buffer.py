@@ -9,10 +9,9 @@ from typing import Any, ParamSpec
 from mongoq.api.base import Base
 from mongoq.api.gathering.gathered import gathered
 from mongoq.api.gathering.gatherer import Gatherer
-from mongoq.api.producing import whole
 from mongoq.api.verb import Awaited, Blocking, Promise, future, scope, verb
 from mongoq.core.judging.retrying import RetryOn
-from mongoq.core.new_task import NewTask
+from mongoq.core.new_task import NewTask, whole
 from mongoq.core.task import Task
 from mongoq.core.validation import UNSET, Checker, Duration, Unset
 from mongoq.storage.commands import Op
@@ -37,6 +36,7 @@ def submit(
     run_at: datetime | None = None,
     expires_at: datetime | None = None,
     payload: Any = None,
+    context: Mapping[str, Any] | None = None,
     unique: str | None = None,
     max_retries: int | Unset | None = UNSET,
     backoff: Any = UNSET,
@@ -65,11 +65,11 @@ def submit(
     """
     task = whole(
         tags, key=key, name=name, queue=queue, priority=priority, delay=delay, run_at=run_at,
-        expires_at=expires_at, payload=payload, unique=unique, on_conflict=on_conflict,
+        expires_at=expires_at, payload=payload, context=context, unique=unique, on_conflict=on_conflict,
         max_retries=max_retries, backoff=backoff, deadline=deadline, lease=lease, keep_completed=keep_completed,
         keep_failed=keep_failed, retry_on=retry_on, no_retry_on=no_retry_on, failure_message=failure_message,
     )  # fmt: skip
-    return base.gatherer.submit(task)  # type: ignore[no-any-return]
+    return base.gatherer.submit(base.hooks.fill(task))  # type: ignore[no-any-return]
 
 
 def _like_new(build: Callable[P, NewTask]) -> verb[P, Task]:
@@ -81,7 +81,7 @@ def _like_new(build: Callable[P, NewTask]) -> verb[P, Task]:
         What is wrong with one task is raised in its own call alone; StorageUnavailable in all of its group.
         QueueClosed after the end of the buffer.
         """
-        task = build(*args, **options)
+        task = gatherer.base.hooks.fill(build(*args, **options))
         return (yield from gathered(gatherer, task))
 
     return verb(new)

@@ -61,7 +61,7 @@ class Changing(Generic[Session]):
             DependencyError: refused; `missing`, `claimed` and `collisions` say why, and nothing was written.
             Unsupported: the server stands alone and has no transactions; a replica set of one node is enough.
         """
-        whole = Modification.of(modification, insert, change, delete, depend)
+        whole = base.hooks.fill_change(Modification.of(modification, insert, change, delete, depend))
         if whole.insert:
             base.check_accepting()
         joined = base.joined(session)

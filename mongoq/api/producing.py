@@ -10,11 +10,10 @@ from mongoq.api.base import Base
 from mongoq.api.gathering.gathered import gathered
 from mongoq.api.streaming import stream
 from mongoq.api.verb import verb
-from mongoq.core.errors import InvalidTask
 from mongoq.core.judging.retrying import RetryOn
-from mongoq.core.new_task import NewTask, each
+from mongoq.core.new_task import NewTask, each, whole
 from mongoq.core.task import Task
-from mongoq.core.validation import UNSET, Checker, Duration, Unset
+from mongoq.core.validation import UNSET, Duration, Unset
 from mongoq.storage.commands import Op
 from mongoq.storage.control import Measure
 from mongoq.storage.drivers.sessions import AwaitedSession, BlockingSession, Session
@@ -40,6 +39,7 @@ class Producing(Generic[Session]):
         run_at: datetime | None = None,
         expires_at: datetime | None = None,
         payload: Any = None,
+        context: Mapping[str, Any] | None = None,
         unique: str | None = None,
         max_retries: int | Unset | None = UNSET,
         backoff: Any = UNSET,
@@ -74,6 +74,8 @@ class Producing(Generic[Session]):
             run_at: not before this instant (with a time zone).
             expires_at: it expires if it is not completed by then. Default: `max_age` of the queue.
             payload: any further value that BSON can carry.
+            context: what the handler finds as `task.context`: names and short values, such as trace ids and a tenant.
+                What `@queue.context` tells is added.
             unique: at most one unfinished task has this value.
             session: a ClientSession of the queue's own client with a transaction in progress: the task is seen
                 when you commit it, or never. Default: the session bound in this context, if there is one.
@@ -87,7 +89,7 @@ class Producing(Generic[Session]):
         """
         task = whole(
             tags, key=key, name=name, queue=queue, priority=priority, delay=delay, run_at=run_at,
-            expires_at=expires_at, payload=payload, unique=unique, on_conflict=on_conflict,
+            expires_at=expires_at, payload=payload, context=context, unique=unique, on_conflict=on_conflict,
             max_retries=max_retries, backoff=backoff, deadline=deadline, lease=lease, keep_completed=keep_completed,
             keep_failed=keep_failed, retry_on=retry_on, no_retry_on=no_retry_on, failure_message=failure_message,
         )  # fmt: skip
@@ -104,6 +106,7 @@ class Producing(Generic[Session]):
         delay: Duration | None = None,
         run_at: datetime | None = None,
         expires_at: datetime | None = None,
+        context: Mapping[str, Any] | None = None,
         max_retries: int | Unset | None = UNSET,
         backoff: Any = UNSET,
         deadline: Duration | Unset | None = UNSET,
@@ -133,8 +136,8 @@ class Producing(Generic[Session]):
         """
         options = {
             "on_conflict": on_conflict, "queue": queue, "priority": priority, "delay": delay, "run_at": run_at,
-            "expires_at": expires_at, "max_retries": max_retries, "backoff": backoff, "deadline": deadline,
-            "lease": lease, "keep_completed": keep_completed, "keep_failed": keep_failed,
+            "expires_at": expires_at, "context": context, "max_retries": max_retries, "backoff": backoff,
+            "deadline": deadline, "lease": lease, "keep_completed": keep_completed, "keep_failed": keep_failed,
             "retry_on": retry_on, "no_retry_on": no_retry_on, "failure_message": failure_message,
         }  # fmt: skip
         many: list[Task] = []
@@ -156,6 +159,7 @@ class Producing(Generic[Session]):
         delay: Duration | None = None,
         run_at: datetime | None = None,
         expires_at: datetime | None = None,
+        context: Mapping[str, Any] | None = None,
         max_retries: int | Unset | None = UNSET,
         backoff: Any = UNSET,
         deadline: Duration | Unset | None = UNSET,
@@ -174,8 +178,8 @@ class Producing(Generic[Session]):
         """
         options = {
             "on_conflict": on_conflict, "queue": queue, "priority": priority, "delay": delay, "run_at": run_at,
-            "expires_at": expires_at, "max_retries": max_retries, "backoff": backoff, "deadline": deadline,
-            "lease": lease, "keep_completed": keep_completed, "keep_failed": keep_failed,
+            "expires_at": expires_at, "context": context, "max_retries": max_retries, "backoff": backoff,
+            "deadline": deadline, "lease": lease, "keep_completed": keep_completed, "keep_failed": keep_failed,
             "retry_on": retry_on, "no_retry_on": no_retry_on, "failure_message": failure_message,
         }  # fmt: skip
         count = 0
@@ -192,21 +196,10 @@ blocking: Final = Producing[BlockingSession]()
 awaited: Final = Producing[AwaitedSession]()
 
 
-def whole(tags: Mapping[str, Any] | NewTask | None, **options: Any) -> NewTask:
-    """The task of a call of `new`: of tags and options, or one that was made before."""
-    if not isinstance(tags, NewTask):
-        return NewTask(tags={} if tags is None else tags, **options)
-    if NewTask(**options) != NewTask():
-        checker = Checker(InvalidTask)
-        checker.refuse("tags", tags, "a NewTask beside other options: give these to the NewTask")
-        checker.finish()
-    tags.check_again()
-    return tags
-
-
 def enqueued(base: Base, task: NewTask, session: object = None) -> Op[Task]:
     """Enqueue one task."""
     base.check_accepting()
+    task = base.hooks.fill(task)
     if task.name is not None:
         base.use_names()
     joined = base.joined(session)
@@ -230,6 +223,9 @@ def _streamed(
 ) -> Op[None]:
     """Enqueue chunk after chunk, and hand each to `collect` with what is there instead of some of its drafts."""
     joined = base.joined(session)
+    if base.hooks.context is not None:
+        options = {**options, "context": base.hooks.fill(NewTask(**options)).context}
+        tasks = base.hooks.fill_all(tasks)
 
     def send(chunk: list[Draft]) -> Op[Others]:
         if not base.named and any(one.options.name for one in chunk):

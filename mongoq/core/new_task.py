@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import re
 import sys
@@ -14,6 +15,7 @@ from operator import attrgetter
 from typing import Any, Final
 from uuid import UUID
 
+from mongoq.core.carried_context import checked_context
 from mongoq.core.errors import Fault, InvalidTask
 from mongoq.core.natural import ITSELF, counterpart
 from mongoq.core.options import POLICY_NAMES, carried_of, checked_policy
@@ -50,6 +52,7 @@ class NewTask:
     run_at: datetime | None = None
     expires_at: datetime | None = None
     payload: Any = None
+    context: Mapping[str, Any] | None = None
     unique: str | None = None
     on_conflict: str = "error"
     max_retries: int | Unset | None = UNSET
@@ -71,6 +74,8 @@ class NewTask:
             object.__setattr__(self, "tags", copied(self.tags))
             if self.payload is not None:
                 object.__setattr__(self, "payload", copied(self.payload))
+        if self.context is not None:
+            object.__setattr__(self, "context", checked_context(checker, self.context))
         for name, text in (("key", self.key), ("unique", self.unique)):
             if text is not None:
                 checker.text(name, text, 512)
@@ -103,6 +108,12 @@ class NewTask:
         if self.unique is None and self.on_conflict in MERGING:
             allowed = f"a `unique` value: on_conflict={self.on_conflict!r} changes the task that has it"
             checker.refuse("unique", None, allowed)
+
+    def carrying(self, context: Mapping[str, Any]) -> NewTask:
+        """The same task with this context, which was checked."""
+        other = copy.copy(self)
+        object.__setattr__(other, "context", context)
+        return other
 
     def check_again(self) -> None:
         """InvalidTask where tags or payload were changed since, as a dict or a list can be."""
@@ -144,6 +155,18 @@ def warn_of_option(name: str) -> None:
     while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("mongoq."):
         frame, depth = frame.f_back, depth + 1
     warnings.warn(text, UserWarning, stacklevel=depth)
+
+
+def whole(tags: Mapping[str, Any] | NewTask | None, **options: Any) -> NewTask:
+    """The task of a call of `new`: of tags and options, or one that was made before."""
+    if not isinstance(tags, NewTask):
+        return NewTask(tags={} if tags is None else tags, **options)
+    if NewTask(**options) != NewTask():
+        checker = Checker(InvalidTask)
+        checker.refuse("tags", tags, "a NewTask beside other options: give these to the NewTask")
+        checker.finish()
+    tags.check_again()
+    return tags
 
 
 def each(items: Iterable[Tags | NewTask], common: Mapping[str, Any]) -> Iterator[tuple[NewTask, Tags]]:

@@ -50,6 +50,8 @@ class Task(PartlyRead):
     """Its parameters; read-only."""
     payload: Any
     """A further value of any kind; None: there is none."""
+    context: Mapping[str, Any]
+    """What its producer carries to its handler: trace ids, a tenant; read-only."""
     created_at: datetime
     """When it was enqueued, server time."""
     modified_at: datetime
@@ -123,10 +125,7 @@ class Task(PartlyRead):
 
     @staticmethod
     def new_key() -> str:
-        """Make a key, so that other data can refer to a task before it is enqueued.
-
-        It is unique everywhere and sorts by this host's time, as the generated keys do.
-        """
+        """Make a key, unique everywhere and sorted by this host's time, to refer to a task before it is enqueued."""
         return KeyMaker()(datetime.now(UTC))
 
     @property
@@ -167,7 +166,7 @@ class Task(PartlyRead):
         return self.ref
 
     def again(self, **changes: Any) -> NewTask:
-        """Make a new task with the tags, payload, queue, priority, `unique` value and policy of this one.
+        """Make a new task with tags, payload, context, queue, priority, `unique` value and policy of this one.
 
         `changes` are options of `NewTask`, each in place of the old value: `task.again(priority=9, delay=60)`. The key
         is a fresh one, and it is due now and expires as the queue says, unless `changes` say otherwise. Give it to

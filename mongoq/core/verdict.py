@@ -171,7 +171,7 @@ def _judged(task: Task, outcome: Outcome, policy: Policy, now: datetime, worker:
 def _judge_return(task: Task, value: Any, policy: Policy) -> Verdict:
     if value is None:
         return completed(policy.keep_completed)
-    result, follow_up = parted(value, task.key)
+    result, follow_up = parted(value, task)
     return Verdict(Event.COMPLETE, result=result, keep=policy.keep_completed, modification=follow_up)
 
 

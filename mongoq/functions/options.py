@@ -22,6 +22,7 @@ class TaskOptions(TypedDict, total=False):
     run_at: datetime
     expires_at: datetime
     payload: Any
+    context: Mapping[str, Any]
     unique: str
     max_retries: int | None
     backoff: BackoffLike | Duration

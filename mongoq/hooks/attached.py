@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import replace
 from typing import Any, TypeVar, overload
 
+from mongoq.core.carried_context import ContextHook, filled
 from mongoq.core.events import Telemetry
 from mongoq.core.listening.delivery import Listeners, check_listener
 from mongoq.core.listening.kinds import QueueEvent
+from mongoq.core.modification import Modification
+from mongoq.core.new_task import NewTask
 from mongoq.core.validation import Checker
 
 E = TypeVar("E", bound=QueueEvent)
@@ -23,6 +27,7 @@ class Hooks:
         self.middleware: tuple[Callable[..., Any], ...] = ()
         """The first is the outermost."""
         self.lifespan: Callable[[], Any] | None = None
+        self.context: ContextHook | None = None
 
     def add_middleware(self, function: F) -> F:
         """Run each attempt inside a generator; ConfigurationError where it is none."""
@@ -34,6 +39,33 @@ class Hooks:
         checker.finish()
         self.middleware = (*self.middleware, function)
         return function
+
+    def set_context(self, function: F) -> F:
+        """Let a function tell what tasks carry; ConfigurationError where it is none, or there is one already."""
+        checker = Checker()
+        if not callable(function) or inspect.iscoroutinefunction(function):
+            checker.refuse("context", function, "a plain function that returns a mapping")
+        elif self.context is not None:
+            checker.refuse("context", function, f"the first one: this queue has {self.context!r}")
+        checker.finish()
+        hook: Any = function
+        self.context = hook
+        return function
+
+    def fill(self, task: NewTask) -> NewTask:
+        """A task that is to be enqueued by the calling thread or coroutine, with what it carries."""
+        return task if self.context is None else task.carrying(filled(task.context, self.context))
+
+    def fill_all(self, tasks: Iterable[Any]) -> Iterable[Any]:
+        """The same of each NewTask among these; a collection stays one, which is checked as a whole."""
+        if self.context is None:
+            return tasks
+        each = (self.fill(task) if isinstance(task, NewTask) else task for task in tasks)
+        return list(each) if isinstance(tasks, Collection) else each
+
+    def fill_change(self, change: Modification) -> Modification:
+        """The same of the tasks that an atomic change inserts."""
+        return change if self.context is None else replace(change, insert=tuple(map(self.fill, change.insert)))
 
     def set_lifespan(self, function: F) -> F:
         """Let a generator open what handlers share; ConfigurationError where it is none, or there is one already."""

@@ -118,7 +118,7 @@ def _made(given: NewTask | Mapping[str, Any] | None, options: Mapping[str, Any])
         return make_task(given, **options)
     told = {"key": given.key or "task-1", "queue": given.queue, "priority": given.priority, "payload": given.payload}
     told["name"] = given.name
-    told |= {"unique": given.unique, "expires_at": given.expires_at, "policy": given.carried}
+    told |= {"unique": given.unique, "expires_at": given.expires_at, "policy": given.carried, "context": given.context}
     return make_task(given.tags, **{**told, **options})
 
 

@@ -27,6 +27,7 @@ def make_task(
     state: TaskState | str = TaskState.RUNNING,
     priority: int = 0,
     payload: Any = None,
+    context: Mapping[str, Any] | None = None,
     now: datetime = NOW,
     run_at: datetime | None = None,
     created_at: datetime | None = None,
@@ -64,7 +65,8 @@ def make_task(
     return Task(
         key=key, queue=queue, namespace=namespace, name=name, state=stands, priority=priority,
         tags=ReadOnly(tags or {}),
-        payload=payload, run_at=run_at or now, created_at=created_at or now, modified_at=modified_at or now,
+        payload=payload, context=ReadOnly(context or {}), run_at=run_at or now,
+        created_at=created_at or now, modified_at=modified_at or now,
         started_at=_or(started_at, now if begun else None),
         finished_at=_or(finished_at, now if stands in FINISHED else None),
         expires_at=expires_at, attempts=int(begun) if attempts is None else attempts, uncharged=uncharged,

@@ -24,6 +24,7 @@ from mongoq.core.clock import FrozenClock
 from mongoq.core.errors import IndexMissing, InvalidTask, QueueClosed, StorageRefused, StorageUnavailable
 from mongoq.core.events import Telemetry
 from mongoq.core.new_task import NewTask
+from mongoq.hooks.attached import Hooks
 from mongoq.storage.commands import InsertOne
 from mongoq.storage.context import Context
 from mongoq.storage.control import Hello, ListIndexes
@@ -182,7 +183,9 @@ def writes() -> Iterator[Writes]:
 
 @pytest.fixture
 def gatherer(context: Context, writes: Writes) -> Gatherer:
-    base: Any = SimpleNamespace(context=context, driver=writes, send=lambda op: op, check_accepting=lambda: None)
+    base: Any = SimpleNamespace(
+        context=context, driver=writes, send=lambda op: op, check_accepting=lambda: None, hooks=Hooks(Telemetry())
+    )
     return Gatherer(base, 5.0)
 
 
@@ -400,7 +403,9 @@ def test_what_was_drafted_before_the_clock_was_measured_is_dated_anew_and_stays_
         "_call",
         lambda command, session: {"localTime": None} if isinstance(command, Hello) else answer(command, session),
     )
-    base: Any = SimpleNamespace(context=context, driver=writes, send=lambda op: op, check_accepting=lambda: None)
+    base: Any = SimpleNamespace(
+        context=context, driver=writes, send=lambda op: op, check_accepting=lambda: None, hooks=Hooks(Telemetry())
+    )
     gatherer, before = Gatherer(base), clock.now()
     early = [gatherer.submit(NewTask()) for _ in range(3)]
     writes.answer.set()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
@@ -120,6 +121,25 @@ def test_an_error_of_a_middleware_is_one_of_the_attempt(make_queue: MakeQueue) -
 def test_what_is_no_generator_function_is_refused(queue: Queue, hook: str) -> None:
     with pytest.raises(ConfigurationError, match=f"{hook}: .* is not a generator function"):
         getattr(queue, hook)(lambda task: None)
+
+
+TENANT: contextvars.ContextVar[str] = contextvars.ContextVar("TENANT", default="nobody")
+
+
+def test_what_tasks_carry_is_told_where_submit_a_buffer_and_a_function_are_called(queue: Queue) -> None:
+    queue.context(lambda: {"tenant": TENANT.get()})
+
+    @queue.task
+    def welcome() -> None: ...
+
+    def enqueue() -> list[str]:
+        TENANT.set("acme")
+        with queue.buffer() as buffer:
+            return [buffer.new().key, queue.submit().result(20).key, welcome.new().key]
+
+    for key in contextvars.copy_context().run(enqueue):
+        assert dict(queue.get(key).context) == {"tenant": "acme"}
+    assert dict(queue.new().context) == {"tenant": "nobody"}
 
 
 def test_a_queue_has_one_lifespan(queue: Queue, importable: ModuleType) -> None:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from mongoq.core.errors import Fault, InvalidTask
 from mongoq.core.modification import Modification
 from mongoq.core.natural import natural_or_same
 from mongoq.core.new_task import NewTask
 from mongoq.core.validation import Checker, shortened
+
+if TYPE_CHECKING:
+    from mongoq.core.task import Task
 
 R = TypeVar("R")
 
@@ -46,16 +49,24 @@ class Done(Generic[R]):
         return change if len(change) else None
 
 
-def parted(value: Any, key: str) -> tuple[Any, Modification | None]:
-    """The result in what the handler of the task `key` returned, and the atomic change that it asks for."""
+def parted(value: Any, task: Task) -> tuple[Any, Modification | None]:
+    """The result in what the handler of a task returned, and the atomic change that it asks for."""
     if not isinstance(value, Done):
         follow_up = follow_up_of(value)
-        return (natural_or_same(value) if follow_up is None else None), follow_up
+        return (natural_or_same(value), None) if follow_up is None else (None, _carrying(follow_up, task.context))
     follow_up = value.modification
-    if follow_up is not None and any(ref.key == key for ref in follow_up.given_up):
+    if follow_up is not None and any(ref.key == task.key for ref in follow_up.given_up):
         allowed = "a change of other tasks: one that gives up the handler's own has no place for a result"
         raise InvalidTask([Fault("then", shortened(follow_up), allowed)])
-    return natural_or_same(value.result), follow_up
+    return natural_or_same(value.result), None if follow_up is None else _carrying(follow_up, task.context)
+
+
+def _carrying(change: Modification, context: Mapping[str, Any]) -> Modification:
+    """The change with new tasks that carry on the context of the task that they follow."""
+    if not context or all(new.context is not None for new in change.insert):
+        return change
+    insert = tuple(new.carrying(context) if new.context is None else new for new in change.insert)
+    return replace(change, insert=insert)
 
 
 def follow_up_of(value: Any) -> Modification | None:

@@ -52,7 +52,7 @@ def again(task: Task, changes: Mapping[str, Any]) -> NewTask:
     """A new task with what a producer gave to this one, but for its key and its times."""
     kept = {
         "tags": task.tags, "queue": task.queue, "priority": task.priority, "payload": task.payload,
-        "unique": task.unique, "name": task.name,
+        "unique": task.unique, "name": task.name, "context": task.context or None,
     }  # fmt: skip
     policy = {name: value for name, value in task.policy.items() if name in POLICY_NAMES}
     known = [item.name for item in fields(NewTask) if item.init]

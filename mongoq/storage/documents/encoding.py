@@ -134,7 +134,7 @@ def model_document(
         fields.VERSION: 1,
     }
     optional = (fields.NAME, new.name), (fields.PAYLOAD, new.payload), (fields.UNIQUE, new.unique)
-    for name, value in (*optional, (fields.EXPIRES_AT, expires_at)):
+    for name, value in (*optional, (fields.EXPIRES_AT, expires_at), (fields.CONTEXT, new.context or None)):
         if value is not None:
             document[name] = value
     if carried:
