@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import re
 import threading
 from datetime import timedelta
@@ -74,3 +75,20 @@ def test_keys_for_many_are_in_order_with_each_other_and_with_single_ones(clock: 
     assert all(first < second for first, second in pairwise([before, *many, after]))
     assert all(re.fullmatch("[0-9a-f]{32}", key) for key in many)
     assert len({key[18:] for key in many}) == 200, "each has random digits of its own"
+
+
+def test_a_fork_does_not_make_the_keys_of_its_parent(clock: FrozenClock) -> None:
+    make, now = KeyMaker(), clock.now()
+    make(now)
+    reads, writes = os.pipe()
+    pid = os.fork()
+    if not pid:
+        os.write(writes, make(now).encode())
+        os._exit(0)
+    os.waitpid(pid, 0)
+    theirs = os.read(reads, 100).decode()
+    for end in (reads, writes):
+        os.close(end)
+    ours = make(now)
+    assert theirs[:18] == ours[:18]
+    assert theirs != ours

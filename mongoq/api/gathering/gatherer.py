@@ -98,7 +98,7 @@ class Gatherer:
             begin, wake = self._begins(), self._gathering.due
         if begin:
             self._begin()
-        elif wake:
+        elif wake and not self._news.notified:
             self._news.notify()
         return call
 

@@ -22,10 +22,21 @@ class KeyMaker:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._next = 0
+        self._tails: list[str] = []
+        """Random parts that were drawn and not used yet: to draw each one lets another thread take the interpreter."""
+        self._drawn_by = 0
 
     def __call__(self, now: datetime) -> str:
         """Make a key that sorts after all keys of this object, even if the clock has stepped back."""
-        return f"{self._reserved(now, 1):018x}{os.urandom(RANDOM).hex()}"
+        head = int(now.timestamp() * 1000) << 24
+        with self._lock:
+            head = max(head, self._next)
+            self._next = head + 1
+            if not self._tails or self._drawn_by != os.getpid():  # a fork would use those of its parent
+                drawn = os.urandom(RANDOM * BLOCK).hex()
+                self._tails = [drawn[2 * RANDOM * place : 2 * RANDOM * (place + 1)] for place in range(BLOCK)]
+                self._drawn_by = os.getpid()
+            return f"{head:018x}{self._tails.pop()}"
 
     def endlessly(self, now: datetime) -> Iterator[str]:
         """Make keys for many tasks of one instant, ascending, at 0.6 µs each instead of 1.7."""
