@@ -16,9 +16,10 @@ from mongoq.core.task import Task
 from mongoq.core.validation import UNSET, Duration, Unset
 from mongoq.storage.commands import Op
 from mongoq.storage.control import Measure
+from mongoq.storage.documents import drafting
+from mongoq.storage.documents.drafting import Draft, Others
 from mongoq.storage.drivers.sessions import AwaitedSession, BlockingSession, Session
 from mongoq.storage.operations import enqueue
-from mongoq.storage.operations.enqueue import Draft, Others
 from mongoq.storage.operations.schema import keeping_unique
 
 
@@ -143,7 +144,7 @@ class Producing(Generic[Session]):
         many: list[Task] = []
 
         def collect(drafts: list[Draft], others: Others) -> None:
-            many.extend(enqueue.all_made(base.context, drafts, others))
+            many.extend(drafting.all_made(base.context, drafts, others))
 
         yield from _streamed(base, tasks, options, session, collect)
         return many
@@ -233,9 +234,9 @@ def _streamed(
         if joined is not None:
             return base.send(enqueue.chunk_in_transaction(base.context, chunk, only=only), joined)
         made = enqueue.chunk(base.context, chunk, only=only)
-        return base.send(keeping_unique(base.context, made) if enqueue.any_unique(chunk) else made)
+        return base.send(keeping_unique(base.context, made) if drafting.any_unique(chunk) else made)
 
     base.check_accepting()
     yield Measure()  # the first chunk is drafted before anything else is sent
-    chunks = enqueue.chunks(base.context, each(tasks, options))
+    chunks = drafting.chunks(base.context, each(tasks, options))
     yield from stream(send, chunks, collect, ahead=joined is None)

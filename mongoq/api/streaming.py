@@ -12,13 +12,16 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator
 from operator import itemgetter
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from mongoq.core.errors import MongoqError, StorageError
 from mongoq.storage.commands import Op
-from mongoq.storage.control import Join, Start
-from mongoq.storage.operations.enqueue import CHUNK, Draft, Others
+from mongoq.storage.control import Join, Pause, Start
+from mongoq.storage.documents.drafting import CHUNK, Draft, Others
 
+SENDING: Final = 0.003
+"""Seconds that the next draft waits, so that the chunk is on its way by then: a thread that computes lets another have
+the interpreter every 5 ms only, and the server would have nothing to do meanwhile."""
 Chunk = list[Draft]
 Send = Callable[[Chunk], Op[Others]]
 
@@ -55,7 +58,7 @@ def stream(
             last, sent = sent, None
             if chunk:
                 # A chunk that is not full is mostly the last: there is nothing to draft beside it.
-                handle = (yield Start(send(chunk))) if ahead and len(chunk) == CHUNK else None
+                handle = (yield from _started(send(chunk))) if ahead and len(chunk) == CHUNK else None
                 sent = Sent(chunk, handle)
             if last is not None:
                 done += len(last.chunk)
@@ -72,6 +75,13 @@ def stream(
         with contextlib.suppress(AttributeError, TypeError):  # some have no place for it
             error.enqueued = done  # type: ignore[attr-defined]
         raise
+
+
+def _started(op: Op[Others]) -> Op[Any]:
+    """A handle of an operation that runs beside this one, and has sent what it sends."""
+    handle = yield Start(op)
+    yield Pause(SENDING)
+    return handle
 
 
 def _leaves_open(error: BaseException) -> bool:

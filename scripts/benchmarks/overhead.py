@@ -22,11 +22,11 @@ from mongoq.core.events import Telemetry
 from mongoq.core.host.keys import KeyMaker
 from mongoq.core.options import checked_options
 from mongoq.storage.context import Context
+from mongoq.storage.documents import drafting
 from mongoq.storage.drivers.awaited.connection import AsyncConnection
 from mongoq.storage.drivers.awaited.driver import AsyncDriver
 from mongoq.storage.drivers.blocking import BlockingDriver
 from mongoq.storage.drivers.connection import Connection
-from mongoq.storage.operations import enqueue
 
 OPERATIONS: Final = 5_000
 TAGS: Final = {"user": 42, "template": "welcome"}
@@ -104,7 +104,7 @@ def _made() -> Callable[[Any], Any]:
     context = Ready(BlockingDriver(Connection(AtOnce()), FrozenClock())).context
 
     def make(tags: Any) -> Any:
-        return enqueue.made(context, enqueue.draft(context, NewTask(tags)), None)
+        return drafting.made(context, drafting.draft(context, NewTask(tags)), None)
 
     return make
 

@@ -25,7 +25,7 @@ from mongoq.embedded.server import EmbeddedServer
 from mongoq.storage.commands import Op
 from mongoq.storage.context import Context
 from mongoq.storage.control import Within
-from mongoq.storage.documents import filters
+from mongoq.storage.documents import drafting, filters
 from mongoq.storage.operations import claims, enqueue, finish, queries, schema
 from mongoq.storage.operations.modify import apply
 from tests.storage.drivers import EventLoop, Opened, drivers_of, open_driver
@@ -64,7 +64,7 @@ class Store:
         return made
 
     def new_many(self, tasks: list[NewTask]) -> None:
-        for drafts in enqueue.chunks(self.context, each(tasks, {})):
+        for drafts in drafting.chunks(self.context, each(tasks, {})):
             self.run(enqueue.chunk(self.context, drafts))
 
     def claim(

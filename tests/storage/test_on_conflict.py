@@ -15,6 +15,7 @@ from mongoq.core.new_task import NewTask, each
 from mongoq.core.signals import Fail, Move, Retry
 from mongoq.core.task import Task
 from mongoq.core.verdict import Outcome, Raised, Released, Returned
+from mongoq.storage.documents import drafting
 from mongoq.storage.operations import bulk, enqueue, finish, requeue, sweep
 from mongoq.storage.operations.decide import by_hand, decide
 
@@ -214,9 +215,9 @@ def test_endings_of_tasks_with_and_without_a_request_are_written_together(store:
 
 def test_many_tasks_are_merged_in_their_places(store: Any) -> None:
     tasks = [NewTask({"n": n}, unique=f"u{n % 3}", on_conflict="replace") for n in range(9)]
-    [drafts] = enqueue.chunks(store.context, each(tasks, {}))
+    [drafts] = drafting.chunks(store.context, each(tasks, {}))
     others = store.run(enqueue.chunk(store.context, drafts))
-    made = enqueue.all_made(store.context, drafts, others)
+    made = drafting.all_made(store.context, drafts, others)
     assert [dict(task.tags)["n"] for task in made] == list(range(9))
     assert {task.unique: dict(task.tags)["n"] for task in store.list()} == {"u0": 6, "u1": 7, "u2": 8}
 

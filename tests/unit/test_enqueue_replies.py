@@ -17,10 +17,11 @@ from mongoq.core.new_task import NewTask, each
 from mongoq.storage.commands import Op
 from mongoq.storage.context import Context
 from mongoq.storage.control import Pause
+from mongoq.storage.documents import drafting
+from mongoq.storage.documents.drafting import Draft
 from mongoq.storage.drivers.blocking import BlockingDriver
 from mongoq.storage.drivers.connection import Connection
 from mongoq.storage.operations import enqueue
-from mongoq.storage.operations.enqueue import Draft
 from mongoq.storage.operations.on_conflict import instead
 from mongoq.storage.refusals import KeyTaken, PartlyWritten
 
@@ -29,7 +30,7 @@ Make = Callable[..., dict[str, Any]]
 
 
 def drafted(context: Context, *tasks: NewTask) -> list[Draft]:
-    return [enqueue.draft(context, task) for task in tasks]
+    return [drafting.draft(context, task) for task in tasks]
 
 
 def test_a_taken_key_is_named_or_skipped(drive: Drive, context: Context, make_document: Make) -> None:
@@ -81,31 +82,32 @@ def test_a_unique_value_set_free_meanwhile_is_taken(drive: Drive, context: Conte
 
 def test_many_tasks_go_in_chunks_and_keep_their_order(clock: FrozenClock, context: Context) -> None:
     def tasks() -> Iterator[dict[str, int]]:
-        for number in range(enqueue.CHUNK + 1):
+        for number in range(drafting.CHUNK + 1):
             clock.advance(-0.001)  # a clock that is set back meanwhile
             yield {"n": number}
 
-    first, second = enqueue.chunks(context, each(tasks(), {}))
-    assert [len(first), len(second)] == [enqueue.CHUNK, 1]
-    made = [*enqueue.all_made(context, first, {}), *enqueue.all_made(context, second, {})]
-    assert [task.tags["n"] for task in made] == list(range(enqueue.CHUNK + 1))
+    first, second = drafting.chunks(context, each(tasks(), {}))
+    assert [len(first), len(second)] == [drafting.CHUNK, 1]
+    made = [*drafting.all_made(context, first, {}), *drafting.all_made(context, second, {})]
+    assert [task.tags["n"] for task in made] == list(range(drafting.CHUNK + 1))
+    assert made == [drafting.made(context, one, None) for one in (*first, *second)]
     assert made == sorted(made, key=lambda task: (task.run_at, task.key))
 
 
 def test_large_tasks_go_in_chunks_by_their_size(context: Context) -> None:
     tasks = [NewTask(payload=b"x" * 1_000_000)] * 20
-    assert [len(chunk) for chunk in enqueue.chunks(context, each(tasks, {}))] == [16, 4]
+    assert [len(chunk) for chunk in drafting.chunks(context, each(tasks, {}))] == [16, 4]
 
 
 def test_no_more_is_drawn_than_a_chunk_holds(context: Context) -> None:
-    drawn = iter([{"n": number} for number in range(5 * enqueue.CHUNK)])
-    next(enqueue.chunks(context, each(drawn, {})))
-    assert next(drawn)["n"] == enqueue.CHUNK + 1
+    drawn = iter([{"n": number} for number in range(5 * drafting.CHUNK)])
+    next(drafting.chunks(context, each(drawn, {})))
+    assert next(drawn)["n"] == drafting.CHUNK + 1
 
 
 def test_tasks_that_skip_conflicts_go_in_chunks_of_their_own(context: Context) -> None:
     tasks = [NewTask(key=key, on_conflict="skip" if key in "bc" else "error") for key in "abcd"]
-    drafts = list(enqueue.chunks(context, each(tasks, {})))
+    drafts = list(drafting.chunks(context, each(tasks, {})))
     assert [[one.key for one in chunk] for chunk in drafts] == [["a"], ["b", "c"], ["d"]]
 
 
@@ -115,7 +117,7 @@ def test_the_refused_one_of_many_is_named_and_ends_it(drive: Drive, context: Con
     assert commands[0].ordered
     assert list(others) == [1]
     with pytest.raises(DuplicateTask, match="a task has 'b' already"):
-        enqueue.all_made(context, chunk, others)
+        drafting.all_made(context, chunk, others)
 
 
 def test_conflicts_of_a_chunk_are_looked_up_in_one_trip_for_keys_and_one_for_unique_values(
@@ -130,7 +132,7 @@ def test_conflicts_of_a_chunk_are_looked_up_in_one_trip_for_keys_and_one_for_uni
     assert not commands[0].ordered
     assert sorted(commands[1].where["_id"]["$in"]) == ["k", "l"]
     assert sorted(commands[2].where["unique"]["$in"]) == ["u", "v"]
-    made = [task.key for task in enqueue.all_made(context, chunk, others)]
+    made = [task.key for task in drafting.all_made(context, chunk, others)]
     assert made == ["k", "y", "l", chunk[3].key, "x"]
 
 
@@ -152,7 +154,7 @@ def test_another_refusal_among_taken_keys_is_not_taken_for_one(drive: Drive, con
 
 def chunks_of(context: Context, count: int, *, then: BaseException | None = None) -> Iterator[list[Draft]]:
     """Full chunks, and the end or an error."""
-    yield from enqueue.chunks(context, each([{}] * count * enqueue.CHUNK, {}))
+    yield from drafting.chunks(context, each([{}] * count * drafting.CHUNK, {}))
     if then:
         raise then
 
@@ -160,15 +162,15 @@ def chunks_of(context: Context, count: int, *, then: BaseException | None = None
 class Sending:
     """A server for a stream: what it was sent, and by which thread."""
 
-    def __init__(self, answer: Callable[[int], enqueue.Others]) -> None:
+    def __init__(self, answer: Callable[[int], drafting.Others]) -> None:
         self._answer = answer
         self._driver = BlockingDriver(Connection(SimpleNamespace()), FrozenClock())
         self.chunks: list[list[Draft]] = []
         self.senders: list[tuple[int, int]] = []
         """The value of `LIMIT` and the thread, for each chunk."""
-        self.back: list[tuple[list[Draft], enqueue.Others]] = []
+        self.back: list[tuple[list[Draft], drafting.Others]] = []
 
-    def send(self, chunk: list[Draft]) -> Op[enqueue.Others]:
+    def send(self, chunk: list[Draft]) -> Op[drafting.Others]:
         yield from ()
         self.chunks.append(chunk)
         self.senders.append((LIMIT.get(), threading.get_ident()))
@@ -193,12 +195,12 @@ def test_a_stream_is_drawn_on_in_the_caller_s_thread_and_sent_in_the_caller_s_co
     drawers = set()
 
     def tasks() -> Iterator[dict[str, int]]:
-        for _ in range(3 * enqueue.CHUNK):
+        for _ in range(3 * drafting.CHUNK):
             drawers.add(threading.get_ident())
             yield {}
 
     sending = Sending(lambda _: {})
-    sending.stream(enqueue.chunks(context, each(tasks(), {})))
+    sending.stream(drafting.chunks(context, each(tasks(), {})))
     assert drawers == {threading.get_ident()}
     assert [limit for limit, _ in sending.senders] == [7] * 3
     assert not drawers & {thread for _, thread in sending.senders}, "full chunks go by a helper"
@@ -215,7 +217,7 @@ def test_what_was_sent_before_a_fault_counts(context: Context, fault: BaseExcept
 
 
 def test_one_who_is_interrupted_while_it_waits_for_a_chunk_is_told_what_may_be_there(context: Context) -> None:
-    def answer(number: int) -> enqueue.Others:
+    def answer(number: int) -> drafting.Others:
         if number == 2:
             raise KeyboardInterrupt
         return {}
@@ -226,14 +228,14 @@ def test_one_who_is_interrupted_while_it_waits_for_a_chunk_is_told_what_may_be_t
 
 
 def test_an_error_of_the_server_comes_before_a_later_fault(context: Context) -> None:
-    def answer(number: int) -> enqueue.Others:
+    def answer(number: int) -> drafting.Others:
         if number == 2:
             raise StorageUnavailable("gone", ambiguous=True)
         return {}
 
     with pytest.raises(StorageUnavailable) as caught:
         Sending(answer).stream(chunks_of(context, 2, then=InvalidTask("no")))
-    assert caught.value.enqueued == enqueue.CHUNK
+    assert caught.value.enqueued == drafting.CHUNK
     assert caught.value.__notes__ == ["tasks enqueued before it: 1,000, and perhaps some of the 1,000 after them"]
 
 
@@ -241,5 +243,5 @@ def test_a_refused_one_counts_those_before_it_in_its_chunk(context: Context) -> 
     sending = Sending(lambda number: {7: DuplicateTask("taken")} if number == 2 else {})
     with pytest.raises(DuplicateTask) as caught:
         sending.stream(chunks_of(context, 4))
-    assert caught.value.enqueued == enqueue.CHUNK + 7
+    assert caught.value.enqueued == drafting.CHUNK + 7
     assert len(sending.chunks) == 2, "nothing is sent after it"

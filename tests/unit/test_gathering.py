@@ -28,10 +28,10 @@ from mongoq.hooks.attached import Hooks
 from mongoq.storage.commands import InsertOne
 from mongoq.storage.context import Context
 from mongoq.storage.control import Hello, ListIndexes
+from mongoq.storage.documents.drafting import CHUNK, draft
 from mongoq.storage.drivers.blocking import BlockingDriver
 from mongoq.storage.drivers.connection import Connection
 from mongoq.storage.drivers.steps import Stepper
-from mongoq.storage.operations.enqueue import CHUNK, draft
 from mongoq.storage.refusals import PartlyWritten
 
 Until = Callable[..., None]

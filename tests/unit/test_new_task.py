@@ -13,7 +13,7 @@ from mongoq.core.errors import ConfigurationError, InvalidTask
 from mongoq.core.new_task import MOST_TAGS, NewTask, each
 from mongoq.core.validation import MOST_FAULTS
 from mongoq.storage.context import Context
-from mongoq.storage.documents import decoding, encoding, fields
+from mongoq.storage.documents import decoding, drafting, encoding, fields
 from mongoq.storage.documents.codec import CODEC
 from mongoq.storage.operations import enqueue
 
@@ -154,7 +154,7 @@ def test_a_task_of_more_than_the_limit_is_refused_before_anything_is_sent(contex
 def test_one_task_too_large_keeps_its_chunk_from_being_sent(context: Context) -> None:
     tasks = [NewTask(), NewTask(payload="x" * 2**20)]
     with pytest.raises(InvalidTask, match=r"tasks\[1\].task: 1,048,\d+ bytes is not at most"):
-        next(enqueue.chunks(context, each(tasks, {})))
+        next(drafting.chunks(context, each(tasks, {})))
 
 
 def test_what_only_bson_refuses_is_an_invalid_task_too(context: Context) -> None:

@@ -11,8 +11,7 @@ import pytest
 from mongoq import ConfigurationError, Exponential, InvalidTask, Linear, NewTask
 from mongoq.core.new_task import each
 from mongoq.storage.context import Context
-from mongoq.storage.documents import filters
-from mongoq.storage.operations import enqueue
+from mongoq.storage.documents import drafting, filters
 
 
 @pytest.mark.parametrize("make", [lambda: Exponential(1, max=0), lambda: Linear(10, max=timedelta(0))])
@@ -36,13 +35,13 @@ def test_a_task_that_expires_before_it_may_run_is_refused(
     make_context: Callable[..., Context], options: dict[str, Any]
 ) -> None:
     with pytest.raises(InvalidTask, match="expires_at"):
-        enqueue.draft(make_context(max_age=2), NewTask(**options))
+        drafting.draft(make_context(max_age=2), NewTask(**options))
     with pytest.raises(InvalidTask, match=r"tasks\[1\]\.expires_at"):
-        list(enqueue.chunks(make_context(max_age=2), each([NewTask(), NewTask(**options)], {})))
+        list(drafting.chunks(make_context(max_age=2), each([NewTask(), NewTask(**options)], {})))
 
 
 def test_one_that_may_run_first_is_accepted(make_context: Callable[..., Context]) -> None:
-    assert enqueue.draft(make_context(max_age=2), NewTask(delay=1.9)).model["expires_at"]
+    assert drafting.draft(make_context(max_age=2), NewTask(delay=1.9)).model["expires_at"]
 
 
 def test_one_dict_again_and_again_is_several_tasks(context: Context) -> None:
@@ -52,8 +51,8 @@ def test_one_dict_again_and_again_is_several_tasks(context: Context) -> None:
             row["n"] = row["inner"]["n"][0] = number
             yield row
 
-    [drafts] = enqueue.chunks(context, each(rows(), {}))
-    made = enqueue.all_made(context, drafts, {})
+    [drafts] = drafting.chunks(context, each(rows(), {}))
+    made = drafting.all_made(context, drafts, {})
     assert [(task.tags["n"], task.tags["inner"]["n"]) for task in made] == [(n, [n]) for n in range(5)]
 
 
@@ -70,6 +69,6 @@ def test_what_is_changed_in_a_new_task_is_checked_again(context: Context, change
     new = NewTask({}, payload=[])
     change(new)
     with pytest.raises(InvalidTask, match=r"tasks\[0\]"):
-        list(enqueue.chunks(context, each([new], {})))
+        list(drafting.chunks(context, each([new], {})))
     with pytest.raises(InvalidTask):
-        enqueue.document_of(context, new, context.clock.now())
+        drafting.document_of(context, new, context.clock.now())

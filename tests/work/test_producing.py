@@ -26,7 +26,7 @@ from mongoq import (
     Task,
 )
 from mongoq.embedded.server import EmbeddedServer
-from mongoq.storage.operations.enqueue import CHUNK
+from mongoq.storage.documents.drafting import CHUNK
 
 
 def numbers(queue: Queue) -> list[int]:
@@ -91,7 +91,7 @@ def test_one_bad_task_of_a_list_leaves_nothing_behind(queue: Queue) -> None:
     tasks: list[dict[str, Any]] = [{"n": number} for number in range(2 * CHUNK)]
 
     with pytest.raises(InvalidTask, match=r"tasks\[2000\]\.tags\.n"):
-        queue.new_many([*tasks, {"n": {1}}])
+        queue.new_many([*tasks, {"n": object()}])
     assert queue.size() == 0
 
 
@@ -99,7 +99,7 @@ def test_one_bad_task_of_a_list_leaves_nothing_behind(queue: Queue) -> None:
 def test_one_bad_task_of_a_stream_says_what_was_enqueued_before_it(queue: Queue, verb: str) -> None:
     def tasks() -> Iterator[dict[str, Any]]:
         yield from ({"n": number} for number in range(2 * CHUNK + 3))
-        yield {"n": {1}}
+        yield {"n": object()}
 
     with pytest.raises(InvalidTask, match=r"tasks\[2003\]\.tags\.n") as caught:
         getattr(queue, verb)(tasks())

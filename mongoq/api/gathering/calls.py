@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from mongoq.core.errors import MongoqError, QueueClosed
 from mongoq.storage.context import Context
-from mongoq.storage.operations.enqueue import CHUNK, CHUNK_BYTES, Draft, made
+from mongoq.storage.documents.drafting import CHUNK, CHUNK_BYTES, Draft, made
 
 MOST_CALLS: Final = 10_000
 MOST_BYTES: Final = 2 * CHUNK_BYTES

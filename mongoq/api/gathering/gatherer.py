@@ -16,7 +16,8 @@ from mongoq.core.new_task import NewTask
 from mongoq.core.task import Task
 from mongoq.storage.commands import Op
 from mongoq.storage.control import Join, Measure, Pause, Wait
-from mongoq.storage.operations.enqueue import CHUNK, Others, draft, together
+from mongoq.storage.documents.drafting import CHUNK, Others, draft
+from mongoq.storage.operations.enqueue import together
 from mongoq.storage.operations.schema import keeping_unique
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from mongoq.core.backoff import from_spec
 from mongoq.core.lifecycle import TaskState
 from mongoq.core.options import POLICY_NAMES, checked_policy
 from mongoq.core.read_only import EMPTY, ReadOnly
-from mongoq.core.reading import partly_read, task_of
+from mongoq.core.reading import partly_read, task_like, task_of
 from mongoq.core.task import Failure, Task, TaskError
 from mongoq.core.validation import Checker
 from mongoq.storage.commands import Document
@@ -95,6 +95,23 @@ def task_from(document: Document, namespace: str, now: datetime) -> Task:
         now,
         None,
     )
+
+
+def new_task(model: Document, key: str, tags: Mapping[str, Any], namespace: str, *, partly: bool = False) -> Task:
+    """The task of a model's document that was just enqueued; `partly` for one alone, of which few read but the key.
+
+    Of many tasks that are kept together the whole ones cost less, since each is fewer objects to the garbage collector.
+    """
+
+    def whole() -> Task:
+        return task_from({fields.KEY: key, fields.TAGS: tags, **model}, namespace, model[fields.CREATED_AT])
+
+    return partly_read(key, _tags(tags), None, whole) if partly else whole()
+
+
+def like(task: Task, key: str, tags: Mapping[str, Any]) -> Task:
+    """A new task with the options of another."""
+    return task_like(task, key, _tags(tags))
 
 
 def _tags(stored: Any) -> Mapping[str, Any]:

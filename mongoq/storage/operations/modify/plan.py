@@ -13,7 +13,7 @@ from mongoq.core.new_task import NewTask
 from mongoq.storage.commands import Document
 from mongoq.storage.context import Context
 from mongoq.storage.documents import encoding, fields
-from mongoq.storage.operations.enqueue import document_of
+from mongoq.storage.documents.drafting import document_of
 
 
 class Insertion(NamedTuple):

@@ -16,7 +16,7 @@ from mongoq.storage.operations.recovery.duplicates import is_taken, told, took_u
 from mongoq.storage.refusals import KeyTaken
 
 if TYPE_CHECKING:
-    from mongoq.storage.operations.enqueue import Draft, Others
+    from mongoq.storage.documents.drafting import Draft, Others
 
 SKIPPED_FOR: Final = 10.0
 """Seconds for which a task with a taken `unique` value or key, whose holder is never found, is tried again."""

@@ -15,7 +15,7 @@ from mongoq.storage.operations.recovery.skip_locked import WRITE_LIMIT
 
 if TYPE_CHECKING:
     from mongoq.core.errors import DuplicateTask
-    from mongoq.storage.operations.enqueue import Draft
+    from mongoq.storage.documents.drafting import Draft
 
 ID: Final = "id"
 WITH: Final = "with"

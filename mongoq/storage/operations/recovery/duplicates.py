@@ -9,7 +9,7 @@ from mongoq.storage.documents import fields
 from mongoq.storage.refusals import KeyTaken
 
 if TYPE_CHECKING:
-    from mongoq.storage.operations.enqueue import Draft
+    from mongoq.storage.documents.drafting import Draft
 
 _SKIP: Final = '; on_conflict="skip" returns it instead'
 

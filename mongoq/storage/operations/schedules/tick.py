@@ -29,8 +29,8 @@ from mongoq.storage.commands import WRITE_CONFLICT, Bulk, Changing, Document, Op
 from mongoq.storage.context import Context
 from mongoq.storage.control import Transact
 from mongoq.storage.documents import encoding, fields, filters, schedules
+from mongoq.storage.documents.drafting import Draft
 from mongoq.storage.operations import enqueue
-from mongoq.storage.operations.enqueue import Draft
 from mongoq.storage.operations.schedules.keep import UNREADABLE, next_tick
 from mongoq.storage.operations.sweep import BLOCKED, Swept
 
