@@ -4,7 +4,18 @@ from __future__ import annotations
 
 import pytest
 
-from mongoq.core.fleet import LAST_PLACE, WATCHERS, Idle, chosen, covered, first_to_watch, new_place, sleepers, turn
+from mongoq.core.fleet import (
+    LAST_PLACE,
+    WATCHERS,
+    Idle,
+    chosen,
+    covered,
+    deputy,
+    first_to_watch,
+    new_place,
+    sleepers,
+    turn,
+)
 
 
 def idle(place: int, *, watching: bool = False, workers: int = 1, **more: tuple[str, ...]) -> Idle:
@@ -16,21 +27,23 @@ def places(found: list[Idle]) -> list[int]:
 
 
 def test_those_that_watch_go_on_and_others_follow_by_their_places() -> None:
-    fleet = [idle(1), idle(2), idle(9, watching=True)]
-    assert places(first_to_watch(fleet)) == [9, 1]
-    assert places(sleepers(fleet)) == [2]
+    fleet = [idle(2), idle(1), idle(9, watching=True)]
+    assert places(first_to_watch(fleet)) == [9]
+    assert deputy(fleet) == idle(1)
+    assert places(sleepers(fleet)) == [1, 2]
 
 
 def test_of_too_many_watchers_the_last_ones_sleep() -> None:
     fleet = [idle(place, watching=True) for place in (5, 3, 8, 1)]
-    assert places(first_to_watch(fleet)) == [1, 3]
-    assert places(sleepers(fleet)) == [5, 8]
+    assert places(first_to_watch(fleet)) == [1]
+    assert places(sleepers(fleet)) == [3, 5, 8]
 
 
 def test_few_idle_processes_all_watch() -> None:
     fleet = [idle(place) for place in range(WATCHERS)]
     assert first_to_watch(fleet) == fleet
     assert sleepers(fleet) == []
+    assert deputy(fleet) is None
 
 
 def test_a_queue_is_covered_by_the_watchers_that_take_it_or_hear_of_it() -> None:

@@ -22,8 +22,8 @@ BEAT_EVERY_WATCHING: Final = 3.0
 """The others replace a watcher that is silent for 8 s."""
 LOOK_AGAIN: Final = 0.3
 """Seconds after which a new watcher looks whether others became one at the same moment."""
-STANDBY_LOOKS_EVERY: Final = 3.0
-"""How often the sleeper looks that is the next to watch."""
+DEPUTY_LOOKS_EVERY: Final = 3.0
+"""How often the sleeper looks at the others that is the next to watch."""
 BUSY_AFTER: Final = 0.3
 """Seconds of work after which a watcher hands over to a sleeper; until then it watches on for the others."""
 LINGER: Final = 1.0
@@ -150,7 +150,7 @@ class Presence:
             return NEVER
         if view.part is Part.WATCHING:
             return LOOK_AGAIN if fresh else NEVER
-        return STANDBY_LOOKS_EVERY if view.is_standby else NEVER
+        return DEPUTY_LOOKS_EVERY if view.is_deputy else NEVER
 
     def _look(self, most: int) -> None:
         runtime, view = self._runtime, self._view
@@ -192,7 +192,7 @@ class Presence:
         runtime.run(heartbeat.beat(runtime.context, runtime.worker, {**self._facts(), **facts}))
         self._told = told
         # The jitter keeps a fleet from beating in step.
-        self._next_beat = runtime.elapsed() + self._beat_every() * random.uniform(0.9, 1.0)  # noqa: S311 -- no secret
+        self._next_beat = runtime.elapsed() + self._beat_every() * random.uniform(0.96, 1.0)  # noqa: S311 -- no secret
 
     def _beat_every(self) -> float:
         if self._view.part is Part.WATCHING and not self._view.alone:

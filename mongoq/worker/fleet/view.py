@@ -76,10 +76,9 @@ class FleetView:
         return self.me in watchers or not fleet.covered(self.queues, watchers)
 
     @property
-    def is_standby(self) -> bool:
+    def is_deputy(self) -> bool:
         """Whether this process is the next to watch."""
-        order = fleet.in_order([self.me, *self.others])
-        return self.me in order[: fleet.WATCHERS + 1]
+        return fleet.deputy([self.me, *self.others]) == self.me
 
     @property
     def all_queues(self) -> tuple[str, ...]:

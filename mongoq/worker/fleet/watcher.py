@@ -18,8 +18,12 @@ from mongoq.worker.services.watcher import LONGEST_POLL, LONGEST_POLL_WATCHED, P
 
 LONGEST_POLL_CALLED: Final = 30.0
 """While others watch and call this process, the poll is there for what they and their signals miss."""
+LONGEST_POLL_DEPUTY: Final = 2.0
+"""The same for the next to watch: what a watcher that has just died did not tell waits for so long."""
 FIRST_POLL_WATCHED: Final = 0.5
 """With a stream the first polls need not follow closely: for one task four claims were tried, and two do."""
+UNCALLED: Final = 5.0
+"""Seconds without a call after which the deputy takes what it finds for unknown to the watcher."""
 SWEEP_AGAIN: Final = 5.0
 """Seconds after which a process that leaves the sweeps to others looks whether they are still there."""
 
@@ -54,12 +58,14 @@ class FleetWatcher:
         self._runtime = runtime
         self._view = view
         self._retired = False
+        self._called = called
+        self._called_at = float("-inf")
         self.poll = Poll()
         self._caller = Caller(runtime, view, calm=self._wake("watcher"), wake=self._wake("caller"))
         self._watch = watch = FleetWatch(runtime, view, streams.news, self._caller)
         self._presence = Presence(runtime, view, facts, self._changed, beaten, listens=listens)
         self._sweeper = Sweeper(runtime, watched=lambda: watch.open)
-        tail = Tail(runtime, view, streams.signals(view.place), called=called, ask=self._ask)
+        tail = Tail(runtime, view, streams.signals(view.place), called=self._claim, ask=self._ask)
         clock = runtime.elapsed
         self.loops = {
             "sweeper": Loop("sweeper", self._sweep, health, closed, clock=clock),
@@ -94,16 +100,21 @@ class FleetWatcher:
             if idle and "watcher" in self.loops:
                 self.loops["watcher"].wake()
         if view.rests(self._runtime.elapsed()):
-            return LONGEST_POLL_CALLED
+            return LONGEST_POLL_DEPUTY if view.is_deputy else LONGEST_POLL_CALLED
         if self._watch.open:
             self.poll.skip(FIRST_POLL_WATCHED)
             return LONGEST_POLL_WATCHED
         return LONGEST_POLL
 
     def more(self) -> None:
-        """Note that there is more than one claim took: others may be needed."""
-        if self._view.part is Part.WATCHING:
-            self._caller.look(self._runtime.elapsed(), own=True)
+        """Note that there is more than one claim took: others may be needed.
+
+        A watcher calls them; the deputy does where it was not called itself, so that nobody else seems to know.
+        """
+        view, now = self._view, self._runtime.elapsed()
+        alert = view.part is Part.SLEEPING and now - self._called_at > UNCALLED and view.is_deputy
+        if alert or view.part is Part.WATCHING:
+            self._caller.look(now, own=True)
 
     def took(self, queues: Callable[[], Iterable[str]]) -> None:
         """Note that tasks of these queues were claimed here."""
@@ -118,6 +129,10 @@ class FleetWatcher:
     def leave(self) -> None:
         """Delete the heartbeat."""
         self._presence.leave()
+
+    def _claim(self, signal: Signal) -> None:
+        self._called_at = self._runtime.elapsed()
+        self._called(signal)
 
     def _sweep(self, now: float) -> float | None:
         return SWEEP_AGAIN if self._view.rests(now) else self._sweeper.step(now)

@@ -16,13 +16,12 @@ from mongoq.storage.operations.fleet.heartbeat import Look
 from mongoq.worker.fleet.presence import (
     BEAT_EVERY,
     BEAT_EVERY_IDLE,
-    BEAT_EVERY_WATCHING,
     BUSY_AFTER,
+    DEPUTY_LOOKS_EVERY,
     FEW,
     LINGER,
     LOOK_AGAIN,
     MANY,
-    STANDBY_LOOKS_EVERY,
     Presence,
 )
 from mongoq.worker.fleet.view import FleetView, Part
@@ -87,7 +86,7 @@ def test_a_process_that_is_alone_watches_and_tells_nobody_in_a_hurry(present: Pr
 
 
 def test_one_of_the_first_watches_and_says_so_at_once(present: Present) -> None:
-    present.see(other(10, watching=True), other(60))
+    present.see(other(60), other(70))
     present.step()
     assert present.has(Part.WATCHING)
     assert present.told[-1] == (True, True)
@@ -117,19 +116,19 @@ def test_where_others_watch_it_sleeps_and_beats_rarely(present: Present) -> None
 
 
 def test_the_next_to_watch_looks_more_often(present: Present) -> None:
-    present.see(other(10, watching=True), other(20, watching=True))
+    present.see(other(10, watching=True), other(60))
     present.step()
     assert present.has(Part.SLEEPING)
-    assert present.step() == pytest.approx(STANDBY_LOOKS_EVERY)
-    present.see(other(20, watching=True))
-    present.step(STANDBY_LOOKS_EVERY)
-    assert present.has(Part.WATCHING), "one of the two is gone"
+    assert present.step() == pytest.approx(DEPUTY_LOOKS_EVERY)
+    present.see(other(60))
+    present.step(DEPUTY_LOOKS_EVERY)
+    assert present.has(Part.WATCHING), "the watcher is gone"
 
 
 def test_a_signal_makes_it_look_at_once(present: Present) -> None:
     present.see(other(10, watching=True), other(20, watching=True), other(30))
     present.step()
-    present.see(other(10, watching=True))
+    present.see(other(60))
     present.step(0.1)
     assert present.has(Part.SLEEPING)
     present.presence.ask()
@@ -138,7 +137,7 @@ def test_a_signal_makes_it_look_at_once(present: Present) -> None:
 
 
 def test_a_watcher_that_is_busy_for_a_while_hands_over_to_the_first_sleeper(present: Present) -> None:
-    present.see(other(10, watching=True), other(70), other(60))
+    present.see(other(70), other(60))
     present.step()
     assert present.step(0.01, idle=False) == pytest.approx(BUSY_AFTER)
     assert present.has(Part.WATCHING), "it goes on watching for the others"
@@ -148,7 +147,7 @@ def test_a_watcher_that_is_busy_for_a_while_hands_over_to_the_first_sleeper(pres
 
 
 def test_short_work_changes_nothing(present: Present) -> None:
-    present.see(other(10, watching=True), other(60))
+    present.see(other(60))
     present.step()
     commands = len(present.script.calls)
     for _ in range(10):
@@ -176,15 +175,6 @@ def test_a_sleeper_that_works_sends_nothing_until_its_next_beat(present: Present
     present.step(0.1, idle=False)
     present.step(LINGER, idle=False)
     assert (present.has(Part.NONE), len(present.script.calls)) == (True, commands)
-
-
-def test_a_watcher_that_misses_another_calls_a_sleeper(present: Present) -> None:
-    present.see(other(10, watching=True), other(60))
-    present.step()
-    assert present.signals == []
-    present.see(other(60), other(70))
-    present.step(BEAT_EVERY_WATCHING)
-    assert present.signals == [Signal(SignalKind.WATCH, 60, 60, count=1)]
 
 
 def test_who_can_neither_call_nor_be_called_watches_for_itself_and_is_none_of_the_fleet(present: Present) -> None:
@@ -249,7 +239,7 @@ def test_heartbeats_are_more_frequent_while_tasks_are_held(present: Present, mak
 
 
 def test_a_watcher_that_leaves_has_another_one_watch(present: Present) -> None:
-    present.see(other(10, watching=True), other(60))
+    present.see(other(60), other(70))
     present.step()
     present.presence.leave()
     assert present.script.names[-2:] == ["leave", "send"]
