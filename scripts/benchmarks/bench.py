@@ -13,6 +13,7 @@ from benchmarks.depth import depth
 from benchmarks.drain import drain
 from benchmarks.enqueue import enqueue
 from benchmarks.executors import executors
+from benchmarks.functions import functions
 from benchmarks.idle import idle
 from benchmarks.imports import imports
 from benchmarks.latency import latency
@@ -32,6 +33,7 @@ BENCHMARKS: Final[dict[str, Callable[[Setting], list[Row]]]] = {
     "contention": contention,
     "memory": memory,
     "executors": executors,
+    "functions": functions,
     "import": imports,
     "modify": modify,
     "async": awaited,

@@ -39,6 +39,10 @@ SMOKES: Final[dict[str, tuple[str, set[str]]]] = {
     "contention": ("--tasks 1000", {"contention.2", "contention.4", "contention.8"}),
     "memory": ("--tasks 500", {"memory.idle", "memory.growth"}),
     "executors": ("--tasks 500", {"executors.threads", "executors.asyncio"} | PROCESSES),
+    "functions": (
+        "--tasks 500",
+        {"functions.drain", "functions.drain.50", "functions.new", "functions.many"},
+    ),
     "import": ("", {"import"}),
     "fleet": ("--tasks 600 --processes 3", {"fleet.3", "fleet.3.two"}),
     "fleet.idle": (
