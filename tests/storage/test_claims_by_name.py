@@ -11,7 +11,8 @@ from mongoq.core.errors import IndexMissing
 from mongoq.core.new_task import NewTask
 from mongoq.core.requests import ClaimRequest
 from mongoq.core.verdict import MOST_POISON_WEIGHT
-from mongoq.storage.operations import claims, queries, schema
+from mongoq.storage.commands import Find
+from mongoq.storage.operations import candidates, claims, queries, schema
 
 OTHERS = 100_000
 
@@ -135,3 +136,49 @@ def test_a_document_with_an_odd_name_is_set_aside_and_stops_nobody(named: Any) -
     assert {key: named.get(key).note for key in ("number", "list", "document")} == dict.fromkeys(
         ("number", "list", "document"), "not a task: the field name is missing or of a wrong type"
     )
+
+
+def test_many_names_are_looked_for_among_all_while_nearly_all_are_known(named: Any) -> None:
+    names = tuple(f"name-{n}" for n in range(5))
+    mixture = candidates.Mixture(names)
+    wanted = ClaimRequest(("default",), "w", 100, names=names)
+    hints: list[str | None] = []
+
+    def claimed() -> list[Any]:
+        found: list[Any] = named.run(
+            noting(claims.claim_many(named.context, wanted, poison_budget=16, mixture=mixture))
+        )
+        return found
+
+    def noting(op: Any) -> Any:
+        reply = None
+        while True:
+            try:
+                command = op.send(reply)
+            except StopIteration as done:
+                return done.value.tasks
+            if isinstance(command, Find) and command.limit:
+                hints.append(command.hint)
+            reply = yield command
+
+    named.new_many([NewTask(name=names[n % 5]) for n in range(300)])
+    assert len(claimed()) == len(claimed()) == 100
+    assert hints == ["claim_name", "claim"]
+    named.new_many([NewTask(name="foreign", priority=1) for _ in range(20)])
+    assert {task.name for task in claimed()} <= set(names)
+    assert hints[2:] == ["claim", "claim_name"], "too many are foreign: it finds its own by their names"
+    named.new_many([NewTask(name=names[n % 5]) for n in range(300)])
+    assert len(claimed()) == 100
+    assert hints[4:] == ["claim_name"], "and leaves a scan of all alone for a while"
+
+
+def test_what_is_foreign_never_hides_what_is_known(named: Any) -> None:
+    names = tuple(f"name-{n}" for n in range(5))
+    mixture = candidates.Mixture(names)
+    mixture.deep = True
+    named.new_many([NewTask(name="foreign", priority=1) for _ in range(200)])
+    named.new_many([NewTask(name=names[n]) for n in range(5)])
+    wanted = ClaimRequest(("default",), "w", 100, names=names)
+
+    claim = named.run(claims.claim_many(named.context, wanted, poison_budget=16, mixture=mixture))
+    assert {task.name for task in claim.tasks} == set(names)

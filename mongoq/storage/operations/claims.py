@@ -115,6 +115,7 @@ def claim_many(
     at_head: bool = True,
     skip_keys: Collection[str] = (),
     time_limit: timedelta = WRITE_LIMIT,
+    mixture: candidates.Mixture | None = None,
 ) -> Op[Claim]:
     """Lease up to `wanted.limit` of the most urgent ready tasks, with suspects up to a weight of `poison_budget`.
 
@@ -122,12 +123,13 @@ def claim_many(
 
     `skip` leaves out that many tasks at the head, if they and the whole batch have one priority; otherwise the claim
     is made at the head, or with `at_head=False` not at all. `skip_keys` are tasks to leave alone, because an earlier
-    claim found them blocked. `time_limit` is for each update, before it skips locked tasks.
+    claim found them blocked. `time_limit` is for each update, before it skips locked tasks. `mixture` says how to
+    find the tasks of many names.
     """
-    found = (yield from candidates.behind(context, wanted, skip)) if skip else []
+    found = (yield from candidates.behind(context, wanted, skip, mixture)) if skip else []
     skipped = more = bool(found)
     if not skipped and at_head:
-        found, more = yield from candidates.at_head(context, wanted, poison_budget, skip_keys)
+        found, more = yield from candidates.at_head(context, wanted, poison_budget, skip_keys, mixture)
     elif skip_keys:
         found = [document for document in found if document[fields.KEY] not in skip_keys]
     now = context.clock.latest()

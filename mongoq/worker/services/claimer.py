@@ -12,6 +12,7 @@ from mongoq.core.events import Signpost
 from mongoq.core.requests import ClaimRequest
 from mongoq.core.verdict import MOST_POISON_WEIGHT
 from mongoq.storage.operations import claims
+from mongoq.storage.operations.candidates import Mixture
 from mongoq.storage.operations.recovery import lost_replies, skip_locked
 from mongoq.storage.operations.recovery.skip_locked import BlockedKeys
 from mongoq.worker.attempt import LiveAttempt
@@ -46,6 +47,7 @@ class Claimer:
         self._look_again_at = 0.0
         self._contention = Contention(first=1 if look_ahead else 0)
         self._blocked = BlockedKeys()
+        self._mixture = Mixture(request.names) if request.names else None
 
     def claim(self, wanted: int, *, single: bool = False) -> claims.Claim:
         """Claim at most so many; `single` takes one task in one round trip instead of two."""
@@ -61,6 +63,7 @@ class Claimer:
                 runtime.context, replace(self._request, limit=wanted), token=token,
                 poison_budget=0 if self._look_ahead else MOST_POISON_WEIGHT - runtime.ledger.poison_weight,
                 skip=skip, at_head=not self._look_ahead, skip_keys=self._blocked.keys(sent),
+                mixture=self._mixture,
             )  # fmt: skip
         try:
             claim: claims.Claim = runtime.run(operation)
