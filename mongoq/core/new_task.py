@@ -66,6 +66,8 @@ class NewTask:
     failure_message: str | Unset | None = UNSET
     carried: Mapping[str, Any] = field(init=False, repr=False)
     """The options of its policy that were given, durations as `timedelta`."""
+    like: NewTask | None = field(init=False, default=None, repr=False, compare=False)
+    """The task that it has all options of: those that share one are encoded faster."""
 
     def __post_init__(self) -> None:
         checker = Checker(InvalidTask)
@@ -123,7 +125,7 @@ class NewTask:
 
     def _check_values(self, checker: Checker) -> None:
         if self.tags or type(self.tags) is not dict:
-            _check_tags(checker, self.tags, warn=self.name is None)
+            check_tags(checker, self.tags, warn=self.name is None)
         if self.payload is not None:
             checker.value("payload", self.payload)
 
@@ -189,7 +191,7 @@ def each(items: Iterable[Tags | NewTask], common: Mapping[str, Any]) -> Iterator
             yield item, copied(item.tags)
             continue
         if not at_hand:
-            _check_tags(checker, item)
+            check_tags(checker, item)
             if checker.faults:
                 raise InvalidTask(at(place, checker.faults))
         yield options, copied(item)
@@ -222,7 +224,7 @@ def _check_all(items: Iterable[Tags | NewTask]) -> None:
     checker = Checker(InvalidTask)
     for place, item in enumerate(items):
         if not isinstance(item, NewTask):
-            _check_tags(checker, item)
+            check_tags(checker, item)
             if checker.faults:
                 faults += at(place, checker.faults)
                 checker = Checker(InvalidTask)
@@ -232,7 +234,8 @@ def _check_all(items: Iterable[Tags | NewTask]) -> None:
         raise InvalidTask(faults[:MOST_FAULTS])
 
 
-def _check_tags(checker: Checker, tags: Tags, *, warn: bool = True) -> None:
+def check_tags(checker: Checker, tags: Tags, *, warn: bool = True) -> None:
+    """Check the tags of a task; `warn` where one has the name of an option."""
     checker.tags("tags", tags)
     if type(tags) is not dict and not isinstance(tags, Mapping):
         return

@@ -42,7 +42,8 @@ class Definition:
         """The names of the tasks that it runs; its own first."""
         self.awaited = inspect.iscoroutinefunction(function)
         self.signature = Signature(function, str(own))
-        NewTask(name=self.name, **self.options)  # what is wrong with the options is told now
+        self.model = self.model_with(self.options)
+        """A call without its arguments."""
 
     @property
     def name(self) -> str:
@@ -55,9 +56,9 @@ class Definition:
         queue: str = self.options.get("queue", "default")
         return queue
 
-    def new_task(self, args: tuple[Any, ...], kwargs: Mapping[str, Any], options: Mapping[str, Any]) -> NewTask:
-        """The task that a call stands for; InvalidTask lists all that is wrong with the call."""
-        return NewTask(self.signature.tags(args, kwargs), name=self.name, **options)
+    def model_with(self, options: Mapping[str, Any]) -> NewTask:
+        """A call with these options and without its arguments; InvalidTask where an option is not acceptable."""
+        return NewTask(name=self.name, **options)
 
     @property
     def told(self) -> str:

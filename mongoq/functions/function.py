@@ -8,6 +8,7 @@ from typing import Any, Generic, ParamSpec, Self, TypeVar, Unpack
 
 from mongoq.core.new_task import NewTask
 from mongoq.core.task import Attempt
+from mongoq.functions.calls import with_tags
 from mongoq.functions.definition import Definition
 from mongoq.functions.handle import AsyncTaskHandle, TaskHandle
 from mongoq.functions.idle import IDLE
@@ -27,6 +28,7 @@ class Function(Generic[P, R, C]):
         """Its names, options and signature."""
         self._registry = registry
         self._options = definition.options if options is None else options
+        self._model = definition.model if options is None else definition.model_with(options)
         self.fn: Callable[..., C] = definition.function
         """The function as it was written, with what the worker passes to it."""
         update_wrapper(self, definition.function)
@@ -50,14 +52,12 @@ class Function(Generic[P, R, C]):
 
         Raises InvalidTask where an argument is missing, unknown or of the wrong kind; it lists all of them.
         """
-        return self.definition.new_task(args, kwargs, self._options)
+        return with_tags(self._model, self.definition.signature.tags(args, kwargs))
 
     def options(self, **options: Unpack[TaskOptions]) -> Self:
         """The same function with other options for its calls: `welcome.options(priority=9).new(42)`."""
         checked_names(options, f"{self.name}.options()")
-        both = merged(self._options, options)
-        NewTask(name=self.name, **both)
-        return type(self)(self.definition, self._registry, both)
+        return type(self)(self.definition, self._registry, merged(self._options, options))
 
     @property
     def queue(self) -> Any:

@@ -65,8 +65,8 @@ def chunks(context: Context, tasks: Iterable[tuple[NewTask, Tags]]) -> Iterator[
     model, common, keys = Document(), b"", context.new_key.endlessly(now)
     for place, (task, tags) in enumerate(tasks):
         try:
-            if task is not options:
-                options, model = task, _model(context, task, now)
+            if (task.like or task) is not options:
+                options, model = task.like or task, _model(context, task, now)
                 common = encoding.encoded_model(model, most)
             key = task.key or next(keys)
             one = Draft(task, model, key, tags, encoding.encoded_after(common, key, tags, most))
