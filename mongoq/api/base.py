@@ -11,6 +11,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from mongoq.api.gathering.gatherer import Gatherer
+from mongoq.api.gathering.room import Rooms
 from mongoq.core.clock import Clock, ServerClock, elapsed
 from mongoq.core.errors import IndexMissing, QueueClosed
 from mongoq.core.events import Telemetry
@@ -51,6 +52,8 @@ class Base:
         open_engine: Callable[[], BlockingDriver],
     ) -> None:
         self.context = context
+        most = context.options.max_size
+        self.rooms = None if most is None else Rooms(context, most)
         self.driver = driver
         """Runs operations in the queue's own tempo."""
         self.telemetry = telemetry
@@ -175,19 +178,6 @@ class Base:
         """Note a worker that has started."""
         self.handles = [known for known in self.handles if not known.stopped] + [handle]
 
-    def finish(self, seconds: float) -> bool:
-        """Let the workers end what is ready, for so long at most, and stop them; blocks until they have stopped."""
-        finished: list[bool] = []
-        threads = [
-            threading.Thread(target=lambda one=handle: finished.append(one.finish(seconds)), name="mongoq-finish")
-            for handle in self.handles
-        ]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        return all(finished)
-
     def stop(self) -> None:
         """Stop this object's workers; blocks until they have stopped."""
         for handle in self.handles[1:]:
@@ -230,12 +220,14 @@ def opened(
     claimant: str | None,
     error_queue: bool | Callable[[str], str] | None,
     clock: Clock | None,
+    max_size: int | None,
     **policy: Any,
 ) -> Base:
     """The inside of a new queue object; ConfigurationError lists all that is wrong with its options."""
     options = checked_options(
         namespace=namespace_named() if namespace is None else _stripped(namespace), max_age=max_age, workers=workers,
         grace=grace, max_task_bytes=max_task_bytes, error_queue=error_queue, policy=policy, claimant=claimant,
+        max_size=max_size,
     )  # fmt: skip
     clock = clock or ServerClock()
     telemetry = Telemetry()

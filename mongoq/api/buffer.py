@@ -60,7 +60,7 @@ def submit(
 
     Raises:
         InvalidTask: something is not acceptable; it lists everything.
-        QueueFull: too many wait, on AsyncQueue.
+        QueueFull: too many wait, on AsyncQueue. In a bounded queue without room (`max_size`) the future has it.
         QueueClosed: the queue was closed.
     """
     task = whole(
@@ -82,6 +82,8 @@ def _like_new(build: Callable[P, NewTask]) -> verb[P, Task]:
         QueueClosed after the end of the buffer.
         """
         task = gatherer.base.hooks.fill(build(*args, **options))
+        if gatherer.base.rooms is not None:
+            yield from gatherer.base.rooms.admit(task.queue, 1, 0)
         return (yield from gathered(gatherer, task))
 
     return verb(new)

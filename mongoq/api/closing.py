@@ -66,11 +66,25 @@ def shutdown(*queues: Any, timeout: Duration | None = 30) -> Any:
     return _awaited(queues, seconds) if awaited else _blocking(queues, seconds)
 
 
+def _finish(base: Base, seconds: float) -> bool:
+    """Let all workers end what is ready, for so long at most, and stop; blocks until they have stopped."""
+    finished: list[bool] = []
+    threads = [
+        threading.Thread(target=lambda one=handle: finished.append(one.finish(seconds)), name="mongoq-finish")
+        for handle in base.handles
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return all(finished)
+
+
 def _blocking(queues: tuple[Queue, ...], seconds: float) -> bool:
     finished: list[bool] = []
 
     def end(queue: Queue) -> None:
-        finished.append(queue._base.finish(seconds))  # noqa: SLF001 -- as above
+        finished.append(_finish(queue._base, seconds))  # noqa: SLF001 -- as above
         queue.close()
 
     threads = [threading.Thread(target=end, args=(queue,), name="mongoq-shutdown") for queue in queues]
@@ -84,7 +98,7 @@ def _blocking(queues: tuple[Queue, ...], seconds: float) -> bool:
 async def _awaited(queues: tuple[AsyncQueue, ...], seconds: float) -> bool:
     async def end(queue: AsyncQueue) -> bool:
         base = queue._base  # noqa: SLF001 -- as above
-        finished = await called(lambda: base.finish(seconds))
+        finished = await called(lambda: _finish(base, seconds))
         await queue.close()
         return finished
 

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any, Final, Generic
 
 from mongoq.api.base import Base
-from mongoq.api.gathering.gathered import gathered
-from mongoq.api.streaming import stream
+from mongoq.api.gathering.gathered import enqueued
+from mongoq.api.streaming import streamed
 from mongoq.api.verb import verb
 from mongoq.core.judging.retrying import RetryOn
-from mongoq.core.new_task import NewTask, each, whole
+from mongoq.core.new_task import NewTask, whole
 from mongoq.core.task import Task
 from mongoq.core.validation import UNSET, Duration, Unset
 from mongoq.storage.commands import Op
-from mongoq.storage.control import Measure
 from mongoq.storage.documents import drafting
 from mongoq.storage.documents.drafting import Draft, Others
 from mongoq.storage.drivers.sessions import AwaitedSession, BlockingSession, Session
-from mongoq.storage.operations import enqueue
-from mongoq.storage.operations.schema import keeping_unique
 
 
 class Producing(Generic[Session]):
@@ -52,6 +49,7 @@ class Producing(Generic[Session]):
         no_retry_on: RetryOn | Unset = UNSET,
         failure_message: str | Unset | None = UNSET,
         session: Session | None = None,
+        wait: Duration | None = 0,
     ) -> Op[Task]:
         """Enqueue a task and return it.
 
@@ -80,6 +78,7 @@ class Producing(Generic[Session]):
             unique: at most one unfinished task has this value.
             session: a ClientSession of the queue's own client with a transaction in progress: the task is seen
                 when you commit it, or never. Default: the session bound in this context, if there is one.
+            wait: how long to wait for room, where the queue has a `max_size`. Default: not at all; None: for ever.
 
         The other options are those of `Queue`, for this task alone. Times are kept in whole milliseconds, tuples
         become lists. Encoded, a task is at most `max_task_bytes`.
@@ -87,6 +86,7 @@ class Producing(Generic[Session]):
         Raises:
             InvalidTask: something is not acceptable; it lists everything, and nothing was written.
             DuplicateTask: the key or the `unique` value is taken.
+            QueueFull: `max_size` tasks wait in the queue, and none went within `wait`.
         """
         task = whole(
             tags, key=key, name=name, queue=queue, priority=priority, delay=delay, run_at=run_at,
@@ -94,7 +94,7 @@ class Producing(Generic[Session]):
             max_retries=max_retries, backoff=backoff, deadline=deadline, lease=lease, keep_completed=keep_completed,
             keep_failed=keep_failed, retry_on=retry_on, no_retry_on=no_retry_on, failure_message=failure_message,
         )  # fmt: skip
-        return (yield from enqueued(base, task, session))
+        return (yield from enqueued(base, task, session, wait))
 
     @verb
     def new_many(
@@ -118,6 +118,7 @@ class Producing(Generic[Session]):
         no_retry_on: RetryOn | Unset = UNSET,
         failure_message: str | Unset | None = UNSET,
         session: Session | None = None,
+        wait: Duration | None = 0,
     ) -> Op[list[Task]]:
         """Enqueue many tasks in this order, in one round trip per 1,000 (or 16 MiB), and return them.
 
@@ -128,7 +129,8 @@ class Producing(Generic[Session]):
         A list or another collection is checked before anything is sent, but for its encoded sizes; what another
         iterable brings is checked as it comes. Whatever ends it in the middle, an error's `enqueued` says how
         many tasks, the first ones, exist; where the server was lost, some of the 1,000 after them may. With a
-        `session`, as for `new`, nothing is seen before you commit.
+        `session`, as for `new`, nothing is seen before you commit. Each time that a bounded queue is full, `wait`
+        begins anew.
 
         Raises:
             InvalidTask: something is not acceptable. Its faults name the task's place.
@@ -146,7 +148,7 @@ class Producing(Generic[Session]):
         def collect(drafts: list[Draft], others: Others) -> None:
             many.extend(drafting.all_made(base.context, drafts, others))
 
-        yield from _streamed(base, tasks, options, session, collect)
+        yield from streamed(base, tasks, options, session, collect, wait=wait)
         return many
 
     @verb
@@ -171,6 +173,7 @@ class Producing(Generic[Session]):
         no_retry_on: RetryOn | Unset = UNSET,
         failure_message: str | Unset | None = UNSET,
         session: Session | None = None,
+        wait: Duration | None = 0,
     ) -> Op[int]:
         """Enqueue as `new_many` does, and return only how many were enqueued: for more than fit into memory.
 
@@ -189,54 +192,9 @@ class Producing(Generic[Session]):
             nonlocal count
             count += len(drafts) - len(others)
 
-        yield from _streamed(base, tasks, options, session, collect, only=[])
+        yield from streamed(base, tasks, options, session, collect, wait=wait, only=[])
         return count
 
 
 blocking: Final = Producing[BlockingSession]()
 awaited: Final = Producing[AwaitedSession]()
-
-
-def enqueued(base: Base, task: NewTask, session: object = None) -> Op[Task]:
-    """Enqueue one task."""
-    base.check_accepting()
-    task = base.hooks.fill(task)
-    if task.name is not None:
-        base.use_names()
-    joined = base.joined(session)
-    if joined is None and base.driver.AWAITED:
-        return (yield from gathered(base.gatherer, task))
-    made = (enqueue.new if joined is None else enqueue.new_in_transaction)(base.context, task)
-    if task.unique is not None and joined is None:
-        made = keeping_unique(base.context, made)
-    created: Task = yield from base.send(made, joined)
-    return created
-
-
-def _streamed(
-    base: Base,
-    tasks: Iterable[Mapping[str, Any] | NewTask],
-    options: Mapping[str, Any],
-    session: object,
-    collect: Callable[[list[Draft], Others], None],
-    *,
-    only: list[str] | None = None,
-) -> Op[None]:
-    """Enqueue chunk after chunk, and hand each to `collect` with what is there instead of some of its drafts."""
-    joined = base.joined(session)
-    if base.hooks.context is not None:
-        options = {**options, "context": base.hooks.fill(NewTask(**options)).context}
-        tasks = base.hooks.fill_all(tasks)
-
-    def send(chunk: list[Draft]) -> Op[Others]:
-        if not base.named and any(one.options.name for one in chunk):
-            base.use_names()
-        if joined is not None:
-            return base.send(enqueue.chunk_in_transaction(base.context, chunk, only=only), joined)
-        made = enqueue.chunk(base.context, chunk, only=only)
-        return base.send(keeping_unique(base.context, made) if drafting.any_unique(chunk) else made)
-
-    base.check_accepting()
-    yield Measure()  # the first chunk is drafted before anything else is sent
-    chunks = drafting.chunks(base.context, each(tasks, options))
-    yield from stream(send, chunks, collect, ahead=joined is None)

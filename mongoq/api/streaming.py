@@ -10,14 +10,21 @@ Measured beside sending in turn (20,000 tasks, the best of nine alternating roun
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from operator import itemgetter
 from typing import Any, Final, NamedTuple
 
+from mongoq.api.base import Base
 from mongoq.core.errors import MongoqError, StorageError
+from mongoq.core.new_task import NewTask, each
+from mongoq.core.requests import checked_seconds
+from mongoq.core.validation import Duration
 from mongoq.storage.commands import Op
-from mongoq.storage.control import Join, Pause, Start
+from mongoq.storage.control import Join, Measure, Pause, Start
+from mongoq.storage.documents import drafting
 from mongoq.storage.documents.drafting import CHUNK, Draft, Others
+from mongoq.storage.operations import enqueue
+from mongoq.storage.operations.schema import keeping_unique
 
 SENDING: Final = 0.003
 """Seconds that the next draft waits, so that the chunk is on its way by then: a thread that computes lets another have
@@ -102,3 +109,41 @@ def _refused(others: Others) -> tuple[int, MongoqError] | None:
     """The first place that got an error, and the error."""
     errors = [(place, other) for place, other in others.items() if isinstance(other, MongoqError)]
     return min(errors, key=itemgetter(0), default=None)
+
+
+def streamed(
+    base: Base,
+    tasks: Iterable[Mapping[str, Any] | NewTask],
+    options: Mapping[str, Any],
+    session: object,
+    collect: Callable[[Chunk, Others], None],
+    *,
+    wait: Duration | None,
+    only: list[str] | None = None,
+) -> Op[None]:
+    """Enqueue chunk after chunk, and hand each to `collect` with what is there instead of some of its drafts."""
+    joined, patience, rooms = base.joined(session), checked_seconds("wait", wait), base.rooms
+    if base.hooks.context is not None:
+        options = {**options, "context": base.hooks.fill(NewTask(**options)).context}
+        tasks = base.hooks.fill_all(tasks)
+
+    def send(chunk: Chunk) -> Op[Others]:
+        if not base.named and any(one.options.name for one in chunk):
+            base.use_names()
+        if joined is not None:
+            return base.send(enqueue.chunk_in_transaction(base.context, chunk, only=only), joined)
+        made = enqueue.chunk(base.context, chunk, only=only)
+        return base.send(keeping_unique(base.context, made) if drafting.any_unique(chunk) else made)
+
+    def admitted(chunk: Chunk) -> Op[Others]:
+        if rooms is not None:
+            yield from rooms.admit_all(chunk, patience)
+        return (yield from send(chunk))
+
+    base.check_accepting()
+    yield Measure()  # the first chunk is drafted before anything else is sent
+    chunks = drafting.chunks(base.context, each(tasks, options))
+    if rooms is None:
+        yield from stream(send, chunks, collect, ahead=joined is None)
+    else:
+        yield from stream(admitted, rooms.parts(chunks), collect, ahead=joined is None)

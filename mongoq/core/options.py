@@ -97,6 +97,8 @@ class Options:
     """The options of the policy that differ from the defaults: stored in each new task."""
     claimant: str | None = None
     """The name for claims by hand; None: a name of the host and the process."""
+    max_size: int | None = None
+    """How many tasks may wait in each queue; None: any number."""
 
 
 def checked_options(
@@ -109,6 +111,7 @@ def checked_options(
     error_queue: bool | ErrorQueue | None = None,
     policy: Mapping[str, Any],
     claimant: str | None = None,
+    max_size: int | None = None,
 ) -> Options:
     """Check every option of a queue; raises ConfigurationError with every fault."""
     checker = Checker()
@@ -120,6 +123,8 @@ def checked_options(
     if claimant is not None:
         claimant = setting("claimant", claimant) if isinstance(claimant, str) else claimant
         checker.text("claimant", claimant, LONGEST_CLAIMANT)
+    if max_size is not None:
+        checker.integer("max_size", max_size, 1, 10**9)
     given = checked_policy(checker, policy)
     if not (error_queue is None or isinstance(error_queue, bool) or callable(error_queue)):
         checker.refuse("error_queue", error_queue, "True (for `<queue>/err`), None, or a function of the queue's name")
@@ -134,6 +139,7 @@ def checked_options(
         policy=replace(DEFAULTS, **given),
         carried=carried_of({name: value for name, value in given.items() if value != getattr(DEFAULTS, name)}),
         claimant=claimant,
+        max_size=max_size,
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from mongoq.api.base import Base
-from mongoq.api.producing import enqueued
+from mongoq.api.gathering.gathered import enqueued
 from mongoq.core.errors import ConfigurationError, Fault
 from mongoq.core.new_task import NewTask
 from mongoq.core.validation import shortened

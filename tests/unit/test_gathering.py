@@ -184,7 +184,12 @@ def writes() -> Iterator[Writes]:
 @pytest.fixture
 def gatherer(context: Context, writes: Writes) -> Gatherer:
     base: Any = SimpleNamespace(
-        context=context, driver=writes, send=lambda op: op, check_accepting=lambda: None, hooks=Hooks(Telemetry())
+        context=context,
+        driver=writes,
+        send=lambda op: op,
+        check_accepting=lambda: None,
+        hooks=Hooks(Telemetry()),
+        rooms=None,
     )
     return Gatherer(base, 5.0)
 
@@ -404,7 +409,12 @@ def test_what_was_drafted_before_the_clock_was_measured_is_dated_anew_and_stays_
         lambda command, session: {"localTime": None} if isinstance(command, Hello) else answer(command, session),
     )
     base: Any = SimpleNamespace(
-        context=context, driver=writes, send=lambda op: op, check_accepting=lambda: None, hooks=Hooks(Telemetry())
+        context=context,
+        driver=writes,
+        send=lambda op: op,
+        check_accepting=lambda: None,
+        hooks=Hooks(Telemetry()),
+        rooms=None,
     )
     gatherer, before = Gatherer(base), clock.now()
     early = [gatherer.submit(NewTask()) for _ in range(3)]

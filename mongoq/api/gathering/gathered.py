@@ -2,18 +2,42 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from mongoq.api.gathering.gatherer import Gatherer
 from mongoq.core.new_task import NewTask
+from mongoq.core.requests import checked_seconds
 from mongoq.core.task import Task
+from mongoq.core.validation import Duration
 from mongoq.storage.commands import Op
 from mongoq.storage.drivers.calls import limited
-from mongoq.storage.operations.enqueue import new
+from mongoq.storage.operations.enqueue import new, new_in_transaction
 from mongoq.storage.operations.schema import keeping_unique
+
+if TYPE_CHECKING:
+    from mongoq.api.base import Base
 
 TOGETHER: Final = ("error", "skip")
 """The values of `on_conflict` that one insert of many documents can serve."""
+
+
+def enqueued(base: Base, task: NewTask, session: object = None, wait: Duration | None = 0) -> Op[Task]:
+    """Enqueue one task, once there is room for it."""
+    base.check_accepting()
+    patience = checked_seconds("wait", wait)
+    task = base.hooks.fill(task)
+    if task.name is not None:
+        base.use_names()
+    if base.rooms is not None:
+        yield from base.rooms.admit(task.queue, 1, patience)
+    joined = base.joined(session)
+    if joined is None and base.driver.AWAITED:
+        return (yield from gathered(base.gatherer, task))
+    made = (new if joined is None else new_in_transaction)(base.context, task)
+    if task.unique is not None and joined is None:
+        made = keeping_unique(base.context, made)
+    created: Task = yield from base.send(made, joined)
+    return created
 
 
 def gathered(gatherer: Gatherer, task: NewTask) -> Op[Task]:

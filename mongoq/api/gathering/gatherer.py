@@ -174,9 +174,11 @@ class Gatherer:
         context = self.base.context
         others: dict[int, Any] = {}
         for place, call in enumerate(group):
-            if call.stale_at is None:
-                continue
             try:
+                if self.base.rooms is not None and not call.waited:  # the others have asked before
+                    yield from self.base.rooms.admit(call.draft.options.queue, 1, 0)
+                if call.stale_at is None:
+                    continue
                 ago = elapsed() - call.stale_at
                 call.draft = draft(context, call.draft.options, key=call.draft.key, ago=ago)
             except MongoqError as error:
