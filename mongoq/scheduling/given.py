@@ -18,6 +18,7 @@ from mongoq.scheduling.timing import Timing
 SKIP: Final = "skip"
 QUEUE: Final = "queue"
 OVERLAP: Final = (SKIP, QUEUE)
+ERROR: Final = "error"
 LEAST: Final = timedelta(seconds=1)
 
 
@@ -149,6 +150,10 @@ def _check_task(checker: Checker, task: Any) -> None:
     if not isinstance(task, NewTask):
         checker.refuse("task", task, "a NewTask, or the call of a task function: report.call()")
         return
+    if task.on_conflict not in (ERROR, SKIP):
+        checker.refuse(
+            "task.on_conflict", task.on_conflict, f"{ERROR!r} or {SKIP!r}: what has its `unique` value stays"
+        )
     for field in ("key", "run_at", "delay", "expires_at"):
         if (value := getattr(task, field)) is not None:
             checker.refuse(f"task.{field}", value, "None: each tick enqueues a task with a key and times of its own")

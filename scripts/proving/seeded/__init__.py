@@ -15,6 +15,9 @@ from proving.seeded.fault import Faults
 from proving.seeded.order import FAULTS as ORDER
 from proving.seeded.processes import FAULTS as PROCESSES
 from proving.seeded.protocol import FAULTS as PROTOCOL
+from proving.seeded.scheduling import FAULTS as SCHEDULING
 from proving.seeded.storage import FAULTS as STORAGE
 
-MUTANTS: Final = Faults({**PROTOCOL, **ORDER, **ATOMIC, **STORAGE, **EDGES, **EDGES_OF_STORAGE, **PROCESSES})
+MUTANTS: Final = Faults(
+    {**PROTOCOL, **ORDER, **ATOMIC, **STORAGE, **EDGES, **EDGES_OF_STORAGE, **PROCESSES, **SCHEDULING}
+)

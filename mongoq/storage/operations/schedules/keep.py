@@ -13,11 +13,15 @@ from mongoq.core.errors import InvalidTask, StorageRefused
 from mongoq.core.validation import shortened
 from mongoq.scheduling.given import Given
 from mongoq.scheduling.schedule import Definition, Schedule, ScheduleNotFound
+from mongoq.scheduling.timing import Timing
 from mongoq.storage.commands import Delete, Document, InsertOne, Op, Update, find, find_one, update_many
 from mongoq.storage.context import Context
 from mongoq.storage.control import CreateIndexes, Hello, ListIndexes
-from mongoq.storage.documents import encoding, indexes, schedules
+from mongoq.storage.documents import encoding, indexes
+from mongoq.storage.documents.scheduling import schedules
+from mongoq.storage.documents.scheduling.launches import LAUNCH
 from mongoq.storage.operations.long_work.patience import LOOK_LIMIT
+from mongoq.storage.operations.schedules.launch import finish
 from mongoq.storage.refusals import KeyTaken
 
 UNREADABLE: Final = (KeyError, TypeError, ValueError, InvalidTask, AttributeError, OverflowError)
@@ -28,7 +32,7 @@ def put(context: Context, given: Given) -> Op[Schedule]:
     """Write a schedule, and return it as it is then; one that says the same is left as it is."""
     yield from _ensure_index(context)
     while True:
-        before = yield from find_one(context.schedules, {schedules.NAME: {"$eq": given.name}})
+        before = yield from _settled(context, given.name)
         known = None if before is None or schedules.DELETED in before else _read(before)
         definition = given.over(None if known is None else known.definition, context.clock.now())
         if known is not None and before is not None and schedules.says(before, _encoded(context, definition)):
@@ -48,6 +52,9 @@ def declare(context: Context, definitions: Iterable[Given]) -> Op[None]:
         before = {document[schedules.NAME]: document for document in found}
         for name, given in list(wanted.items()):
             document = before.get(name)
+            if document is not None and LAUNCH in document:
+                yield from finish(context, [document])
+                continue
             known = None if document is None else _read(document)
             definition = given.over(None if known is None else known.definition, context.clock.now())
             code = schedules.fingerprint(definition)
@@ -82,23 +89,36 @@ def resume(context: Context, name: str) -> Op[Schedule]:
         known = yield from get(context, name)
         if not known.paused:
             return known
-        update = schedules.resumed(known.timing.after(context.clock.now()))
+        update = schedules.resumed(_following(context, known.timing, known))
         if (yield from update_many(context.schedules, schedules.at_version(name, known.version), update)):
             return (yield from get(context, name))
 
 
 def delete(context: Context, name: str) -> Op[None]:
     """Delete a schedule. One that the code declares leaves a mark: it stays deleted until the code says otherwise."""
-    document = yield from find_one(context.schedules, schedules.called(name), only=[schedules.CODE])
-    if document is not None and schedules.CODE in document:
-        yield from _change(context, name, schedules.deleted(context.clock.now()))
-    elif not (yield Delete(context.schedules, schedules.called(name))):
-        raise ScheduleNotFound(f"no schedule has the name {shortened(name)}")
+    while True:
+        document = yield from _settled(context, name)
+        if document is not None and schedules.CODE in document:
+            return (yield from _change(context, name, schedules.deleted(context.clock.now())))
+        if (yield Delete(context.schedules, schedules.unmarked(schedules.called(name)))):
+            return None
+        yield from get(context, name)
 
 
 def _change(context: Context, name: str, update: Update) -> Op[None]:
-    if not (yield from update_many(context.schedules, schedules.called(name), update)):
-        raise ScheduleNotFound(f"no schedule has the name {shortened(name)}")
+    """Update a schedule, after the launch that is going on for it."""
+    while not (yield from update_many(context.schedules, schedules.unmarked(schedules.called(name)), update)):
+        yield from get(context, name)
+        yield from _settled(context, name)
+
+
+def _settled(context: Context, name: str) -> Op[Document | None]:
+    """The document of this name, once no launch is going on for it."""
+    while True:
+        document = yield from find_one(context.schedules, {schedules.NAME: {"$eq": name}})
+        if document is None or LAUNCH not in document:
+            return document
+        yield from finish(context, [document])
 
 
 def _write(context: Context, before: Document | None, definition: Definition, code: str | None) -> Op[bool]:
@@ -123,7 +143,13 @@ def _next(before: Document | None, definition: Definition, context: Context) -> 
     known = None if before is None or schedules.DELETED in before else _read(before)
     if known is not None and known.timing == definition.timing and known.next_at is not None:
         return known.next_at
-    return definition.timing.after(context.clock.now())
+    return _following(context, definition.timing, known)
+
+
+def _following(context: Context, timing: Timing, known: Schedule | None) -> datetime | None:
+    """The next tick from now on, and never one again that was enqueued: the clock of a server may step back."""
+    now = context.clock.now()
+    return timing.after(now if known is None or known.last_at is None else max(now, known.last_at))
 
 
 def _encoded(context: Context, definition: Definition) -> Document:

@@ -19,6 +19,7 @@ from mongoq.scheduling.timing import EPOCH
 from mongoq.storage.commands import Document, Filter, Update
 from mongoq.storage.documents import decoding, encoding, fields
 from mongoq.storage.documents.indexes import Indexes
+from mongoq.storage.documents.scheduling.launches import LAUNCH, Standing
 
 NAME: Final = fields.KEY
 CRON: Final = "cron"
@@ -107,12 +108,12 @@ def deleted(now: datetime) -> Update:
     return {"$set": {DELETED: now}, "$unset": {NEXT_AT: ""}, **_COUNTED}
 
 
-def ticked(tick: datetime | None, key: str | None, next_at: datetime | None, skipped: int) -> Update:
-    """Move a schedule on to its next tick, after the last one that was enqueued, if any was."""
-    written = {LAST_AT: tick, LAST_KEY: key, NEXT_AT: next_at}
+def ticked(after: Standing) -> Update:
+    """Move a schedule on to its next tick."""
+    written = {LAST_AT: after.last_at, LAST_KEY: after.last_key, NEXT_AT: after.next_at}
     update: Update = {"$set": {field: value for field, value in written.items() if value is not None}}
-    update["$unset"] = {REFUSAL: ""} | ({NEXT_AT: ""} if next_at is None else {})
-    update["$inc"] = {VERSION: 1} | ({SKIPPED: skipped} if skipped else {})
+    update["$unset"] = {REFUSAL: "", LAUNCH: ""} | ({NEXT_AT: ""} if after.next_at is None else {})
+    update["$inc"] = {VERSION: 1} | ({SKIPPED: after.skipped} if after.skipped else {})
     return {operator: what for operator, what in update.items() if what}
 
 
@@ -127,6 +128,11 @@ _COUNTED: Final[Update] = {"$inc": {VERSION: 1}}
 def called(name: str) -> Filter:
     """The schedule of this name."""
     return {NAME: {"$eq": name}, DELETED: {"$exists": False}}
+
+
+def unmarked(where: Filter) -> Filter:
+    """Those of these that no launch is going on for."""
+    return {**where, LAUNCH: {"$exists": False}}
 
 
 def at_version(name: str, version: Any) -> Filter:
