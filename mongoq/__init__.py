@@ -59,6 +59,7 @@ from mongoq.core.signals import (
 from mongoq.core.stats import Progress, QueueStats, WorkerInfo
 from mongoq.core.task import Attempt, Failure, Task, TaskError
 from mongoq.core.task_progress import LogLine, TaskProgress
+from mongoq.default import default_queue, task
 from mongoq.functions.function import AsyncTaskFunction, TaskFunction
 from mongoq.functions.handle import AsyncTaskHandle, TaskHandle
 from mongoq.functions.tasks import AsyncTasks, Tasks
@@ -143,7 +144,9 @@ __all__ = [
     "WorkerHandle",
     "WorkerInfo",
     "WrongState",
+    "default_queue",
     "shutdown",
+    "task",
 ]
 
 _OF_WORKER: Final = {"Keepalive": "mongoq.worker.manual.keepalive", "WorkerHandle": "mongoq.worker.handle"}

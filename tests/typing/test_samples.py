@@ -15,8 +15,9 @@ from typing import Final
 import pytest
 
 ROOT: Final = Path(__file__).parents[2]
-GOOD: Final = Path(__file__).with_name("good.py")
-BAD: Final = Path(__file__).with_name("bad.py")
+GOOD: Final = [Path(__file__).with_name(name) for name in ("good.py", "good_functions.py")]
+BAD: Final = [Path(__file__).with_name(name) for name in ("bad.py", "bad_functions.py")]
+SAMPLES: Final = [str(path) for path in (*GOOD, *BAD)]
 
 KINDS: Final = {
     "argument": {"arg-type", "dict-item", "reportArgumentType"},
@@ -25,6 +26,8 @@ KINDS: Final = {
     "none": {"union-attr", "reportOptionalMemberAccess"},
     "await": {"unused-coroutine", "reportUnusedCoroutine"},
     "result": {"assignment", "reportAssignmentType"},
+    "overload": {"call-overload", "reportCallIssue"},
+    "call": {"arg-type", "call-arg", "reportCallIssue", "reportArgumentType"},
     "tempo": {"attr-defined", "misc", "reportGeneralTypeIssues", "reportAttributeAccessIssue"},
 }
 """What a mark says, and the codes of both checkers for it. `tempo`: `with` for `async with` and the like."""
@@ -34,15 +37,15 @@ Found = Mapping[str, Mapping[int, set[str]]]
 
 
 def by_mypy() -> Found:
-    command = [sys.executable, "-m", "mypy", "--strict", "--no-error-summary", "--output", "json", str(GOOD), str(BAD)]
+    command = [sys.executable, "-m", "mypy", "--strict", "--no-error-summary", "--output", "json", *SAMPLES]
     told = [json.loads(line) for line in run(command).splitlines()]
     return found((error["file"], error["line"], error["code"]) for error in told if error["severity"] == "error")
 
 
 def by_pyright() -> Found:
-    command = [sys.executable, "-m", "pyright", "--outputjson", "--pythonpath", sys.executable, str(GOOD), str(BAD)]
+    command = [sys.executable, "-m", "pyright", "--outputjson", "--pythonpath", sys.executable, *SAMPLES]
     told = json.loads(run(command))
-    assert told["summary"]["filesAnalyzed"] == 2
+    assert told["summary"]["filesAnalyzed"] == len(SAMPLES)
     return found(
         (error["file"], error["range"]["start"]["line"] + 1, error.get("rule", "syntax"))
         for error in told["generalDiagnostics"]
@@ -63,18 +66,19 @@ def found(errors: Iterable[tuple[str, int, str]]) -> Found:
     return codes
 
 
-def marked() -> dict[int, str]:
-    lines = enumerate(BAD.read_text().splitlines(), 1)
+def marked(path: Path) -> dict[int, str]:
+    lines = enumerate(path.read_text().splitlines(), 1)
     return {number: mark[1] for number, line in lines if (mark := re.search(r"# error: (\w+)$", line))}
 
 
 @pytest.mark.parametrize("check", [by_mypy, by_pyright])
 def test_a_type_checker_finds_the_marked_mistakes_and_no_others(check: Callable[[], Found]) -> None:
     errors = check()
-    marks = marked()
 
-    assert len(marks) > 50, "the marks are read"
-    assert errors.keys() == {BAD.name}, "the good samples are good"
-    assert sorted(errors[BAD.name]) == sorted(marks)
-    for line, codes in errors[BAD.name].items():
-        assert codes <= KINDS[marks[line]], f"line {line}"
+    assert errors.keys() == {path.name for path in BAD}, "the good samples are good"
+    for path in BAD:
+        marks = marked(path)
+        assert len(marks) > 20, "the marks are read"
+        assert sorted(errors[path.name]) == sorted(marks), path.name
+        for line, codes in errors[path.name].items():
+            assert codes <= KINDS[marks[line]], f"{path.name}, line {line}"

@@ -38,6 +38,7 @@ FLOORS: Final = {
     "mongoq.embedded": 2,
     "mongoq.worker": 3,
     "mongoq.api": 4,
+    "mongoq.default": 4,
     "mongoq.queue": 4,
     "mongoq": 4,
     "mongoq.testing": 5,
