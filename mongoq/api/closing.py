@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, overload
 
 from mongoq.api.base import Base
 from mongoq.api.verb import Awaited, Blocking
+from mongoq.core.host.limits import starts
 from mongoq.core.requests import checked_seconds
 from mongoq.core.validation import Checker, Duration
 from mongoq.storage.drivers.awaited.awaiting import called
@@ -73,10 +74,7 @@ def _finish(base: Base, seconds: float) -> bool:
         threading.Thread(target=lambda one=handle: finished.append(one.finish(seconds)), name="mongoq-finish")
         for handle in base.handles
     ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    starts.run_all(threads)
     return all(finished)
 
 
@@ -88,10 +86,7 @@ def _blocking(queues: tuple[Queue, ...], seconds: float) -> bool:
         queue.close()
 
     threads = [threading.Thread(target=end, args=(queue,), name="mongoq-shutdown") for queue in queues]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    starts.run_all(threads)
     return len(finished) == len(queues) and all(finished)
 
 

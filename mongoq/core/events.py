@@ -17,6 +17,8 @@ from contextlib import contextmanager
 from enum import StrEnum
 from typing import Any, Final
 
+from mongoq.core.host.limits import starts
+
 __all__ = ["Listener", "Signpost", "Telemetry", "deferring"]
 
 log = logging.getLogger("mongoq.telemetry")
@@ -139,8 +141,8 @@ class Telemetry:
                 return
             self._waiting.put(item)
             if self._thread is None:
-                self._thread = threading.Thread(target=self._bring, name="mongoq-events", daemon=True)
-                self._thread.start()
+                thread = threading.Thread(target=self._bring, name="mongoq-events", daemon=True)
+                self._thread = thread if starts.begin(thread) else None
 
     def _bring(self) -> None:
         while True:

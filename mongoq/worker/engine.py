@@ -14,6 +14,7 @@ from typing import Any, Final
 from mongoq.core.errors import MongoqError
 from mongoq.core.events import Telemetry, deferring
 from mongoq.core.fleet import Signal
+from mongoq.core.host.limits import Late, starts
 from mongoq.core.signals import Interruption
 from mongoq.storage.context import Context
 from mongoq.worker.attempt import LiveAttempt
@@ -72,22 +73,21 @@ class Engine:
             listens=config.news and not config.burst,
         )  # fmt: skip
         self._fetcher = Fetcher(runtime, config, dispatcher.room, watcher, receive=self._receive, done=self._emptied)
+        self._late = Late()
         steps: dict[str, Step] = {
             "fetcher": self._fetcher.step,
             "look-ahead": self._fetcher.look_ahead,
             "finisher": Finisher(runtime, dispatcher.prefetch, dispatcher.instead).step,
             "renewer": Renewer(runtime, lose=dispatcher.lose).step,
             "reporter": Reporter(runtime).step,
-            "watchdog": Watchdog(self._ledger, dispatcher).step,
+            "watchdog": Watchdog(self._ledger, dispatcher, also=self._late.again).step,
         }
-        clock = runtime.elapsed
         loops = {
-            name: Loop(name, step, health, self._abandon, clock=clock, defers=name in CRITICAL)
+            name: Loop(name, step, health, self._abandon, clock=runtime.elapsed, defers=name in CRITICAL)
             for name, step in steps.items()
         }
         self._loops = loops | self._watcher.loops
-        self._stopping = threading.Lock()
-        """Held while it starts, too."""
+        self._stopping = threading.Lock()  # held while it starts, too
         self._lines = [lines]
         self._empty = threading.Event()
         self.stopped = threading.Event()
@@ -104,9 +104,9 @@ class Engine:
         lines.begin()
         with self._stopping:
             made()
-            self._dispatcher.executor.start()
             for loop in self._loops.values():
                 loop.start()
+            self._dispatcher.executor.start()  # with as many threads as are left
 
     def wake(self, wake: Wake = Wake.WORK) -> None:
         """Wake the service that has something to do now; by default, look for work."""
@@ -173,7 +173,7 @@ class Engine:
             self.error = error
             grace = self._runtime.context.options.grace.total_seconds()
             self._ledger.stop_by = min(self._ledger.stop_by, self._runtime.elapsed() + grace)
-            threading.Thread(target=self.stop, args=(grace,), name="mongoq-stop", daemon=True).start()
+            self._late.begin(threading.Thread(target=self.stop, args=(grace,), name="mongoq-stop", daemon=True))
 
     def _receive(self, attempts: list[LiveAttempt]) -> None:
         self._watcher.took(lambda: [attempt.task.queue for attempt in attempts])
@@ -208,8 +208,8 @@ class Engine:
         if not len(ledger):
             # In a thread of its own: without a server it would wait for one.
             goodbye = threading.Thread(target=self._say_goodbye, name="mongoq-goodbye", daemon=True)
-            goodbye.start()
-            goodbye.join(max(0.0, ledger.stop_by + LAST_WRITES - self._runtime.elapsed()))
+            if starts.begin(goodbye):
+                goodbye.join(max(0.0, ledger.stop_by + LAST_WRITES - self._runtime.elapsed()))
 
     def _end_transactions(self) -> None:
         """Have the server abort the transactions that handlers still have open: they hold the tasks to be released."""

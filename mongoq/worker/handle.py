@@ -12,6 +12,7 @@ from types import FrameType
 from typing import Any, Final
 
 from mongoq.core.clock import elapsed
+from mongoq.core.host.limits import starts
 from mongoq.core.validation import Checker, Duration
 from mongoq.storage.drivers.connection import leave_monitors
 from mongoq.worker import forks
@@ -68,13 +69,16 @@ class WorkerHandle:
             self._engine.stop(seconds)
 
     def stop_soon(self, timeout: Duration | None = None, *, then: Callable[[], object] = lambda: None) -> None:
-        """Do as `stop`, without waiting for it; call `then` when it has stopped."""
+        """Do as `stop`, without waiting for it; call `then` when it has stopped.
+
+        Where there is no thread for that, it waits.
+        """
 
         def stop() -> None:
             self.stop(timeout)
             then()
 
-        threading.Thread(target=stop, name="mongoq-stop", daemon=True).start()
+        starts.begin_or_run(threading.Thread(target=stop, name="mongoq-stop", daemon=True))
 
     def drain(self, timeout: Duration | None = None) -> bool:
         """Claim nothing more, let what runs end, then stop; whether all had ended within `timeout` seconds.

@@ -10,6 +10,7 @@ import sys
 import threading
 from typing import Final
 
+from mongoq.core.host.limits import starts
 from mongoq.worker.log_lines import lines
 
 log = logging.getLogger("mongoq.worker")
@@ -28,8 +29,12 @@ def leave_threads(before: set[threading.Thread]) -> None:
         return
     ending = threading.Event()
     with contextlib.suppress(RuntimeError):  # it is ending already
+        end = threading.Thread(target=_end, args=(ending, before), name="mongoq-end", daemon=True)
+        if not starts.begin(end):
+            ending.set()  # at the end of the process its main thread does it
+            register(end.run)
+            return
         register(ending.set)
-        threading.Thread(target=_end, args=(ending, before), name="mongoq-end", daemon=True).start()
 
 
 def _left(before: set[threading.Thread]) -> list[threading.Thread]:

@@ -14,6 +14,8 @@ import queue
 import threading
 from typing import Any, Final
 
+from mongoq.core.host.limits import starts
+
 LOGGERS: Final = ("mongoq.worker", "mongoq.core.verdict", "mongoq.telemetry", "mongoq.cli")
 MOST: Final = 1_000
 """Lines that may wait."""
@@ -40,8 +42,8 @@ class LogLines(logging.Filter):
         with self._lock:
             self._workers += 1
             if self._thread is None:
-                self._thread = threading.Thread(target=self._write, name="mongoq-log", daemon=True)
-                self._thread.start()
+                thread = threading.Thread(target=self._write, name="mongoq-log", daemon=True)
+                self._thread = thread if starts.begin(thread) else None
             for name in LOGGERS:
                 logging.getLogger(name).addFilter(self)
 
@@ -49,7 +51,7 @@ class LogLines(logging.Filter):
         """A worker has ended: wait a moment until its lines are written."""
         written = threading.Event()
         self._waiting.put(written)
-        in_time = written.wait(LAST_LINES)
+        in_time = self._thread is None or written.wait(LAST_LINES)
         with self._lock:
             self._workers -= 1
             self.stuck = not in_time
@@ -78,7 +80,7 @@ class LogLines(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> Any:
         """Whether the logger goes on with this record at once: only in the thread that writes."""
-        if threading.current_thread() is self._thread:
+        if self._thread in {threading.current_thread(), None}:
             return True
         if self._waiting.qsize() >= self._most:
             self._lost += 1

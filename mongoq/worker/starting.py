@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from mongoq.core.events import Signpost, Telemetry
+from mongoq.core.host.limits import load_unwinder
 from mongoq.core.options import Policy
 from mongoq.core.requests import ClaimRequest
 from mongoq.core.validation import Checker
@@ -103,6 +104,7 @@ def start(
     engine = Engine(context, run, job, streams, telemetry=telemetry, done=done)
     handle = WorkerHandle(engine, context.options.grace.total_seconds())
     crowding.note(handle, client)
+    load_unwinder()
     engine.start(lambda: made(handle))
     telemetry.emit(Signpost.WORKER_STARTED, worker=engine.worker)
     return handle

@@ -16,6 +16,7 @@ from typing import Final, Protocol, TypeVar, runtime_checkable
 from mongoq.core.backoff import Exponential
 from mongoq.core.clock import elapsed
 from mongoq.core.errors import MongoqError, StorageUnavailable
+from mongoq.core.host.limits import starts
 from mongoq.core.signals import Snooze
 from mongoq.core.task import Task
 from mongoq.storage.commands import Op
@@ -124,8 +125,9 @@ def abort_open(attempts: Iterable[LiveAttempt], run: Run, within: float) -> None
     ended = own_transactions.end(list(sessions.values()))
     # In a thread of its own, as a server that does not answer must not keep the process.
     killer = threading.Thread(target=_unless_refused, args=(run, ended), name="mongoq-kill", daemon=True)
-    killer.start()
-    killer.join(within)
+    starts.begin_or_run(killer)
+    if killer.ident is not None:
+        killer.join(within)
     for attempt in sessions:
         if not attempt.committed:
             attempt.end_transaction(committed=False)

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 from mongoq.core.events import Signpost
+from mongoq.core.host.limits import starts
 from mongoq.core.lifecycle import Event, TaskState
 from mongoq.core.listening import kinds
 from mongoq.core.listening.kinds import QueueEvent
@@ -86,8 +87,8 @@ class Listeners:
         with self._lock:
             self._waiting.put(item)
             if self._thread is None:
-                self._thread = threading.Thread(target=self._deliver, name="mongoq-listeners", daemon=True)
-                self._thread.start()
+                thread = threading.Thread(target=self._deliver, name="mongoq-listeners", daemon=True)
+                self._thread = thread if starts.begin(thread) else None
 
     def _deliver(self) -> None:
         while True:

@@ -17,6 +17,7 @@ from pymongo.client_session import ClientSession
 from mongoq.core.clock import Clock
 from mongoq.core.errors import MongoqError, Unsupported
 from mongoq.core.events import Telemetry
+from mongoq.core.host.limits import starts
 from mongoq.storage.commands import Command, Op
 from mongoq.storage.control import (
     Apart,
@@ -44,7 +45,7 @@ from mongoq.storage.drivers.calls import (
     time_limit,
 )
 from mongoq.storage.drivers.connection import Connection
-from mongoq.storage.drivers.errors import RAISED, translated
+from mongoq.storage.drivers.errors import RAISED, check_threads, translated
 from mongoq.storage.drivers.handles import Handles
 from mongoq.storage.drivers.sessions import BOUND, TRANSACTION, joined_session, unbound
 from mongoq.storage.drivers.steps import (
@@ -139,7 +140,7 @@ class BlockingDriver:
                 ended()
 
         context = contextvars.Context()
-        threading.Thread(target=context.run, args=(work,), name="mongoq-writer", daemon=False).start()
+        starts.begin_or_run(threading.Thread(target=context.run, args=(work,), name="mongoq-writer", daemon=False))
 
     def joined(self, given: Any) -> ClientSession | None:
         """The session whose transaction a call takes part in; None where there is none."""
@@ -177,6 +178,9 @@ class BlockingDriver:
                 for pool in pools_of(self.connection.database.client):
                     pool.reset_without_pause()
             raise translated(error, self.connection.where) from error
+        except RuntimeError as error:
+            check_threads(error)
+            raise
 
     def _ask(self, asked: Command | Inner, session: Any) -> Any:  # noqa: C901, PLR0912 -- one line for each command
         if type(asked) in CALLS:

@@ -21,6 +21,7 @@ from mongoq.core.errors import (
     StorageUnavailable,
     Unsupported,
 )
+from mongoq.core.host.limits import NO_DESCRIPTORS, NO_MORE, lacks_descriptor, lacks_thread
 from mongoq.storage.commands import TIME_IS_UP, WRITE_CONFLICT
 from mongoq.storage.refusals import DUPLICATE, KeyTaken, PartlyWritten
 
@@ -98,6 +99,12 @@ def translated(error: Exception, where: str) -> MongoqError:
     return meant
 
 
+def check_threads(error: RuntimeError) -> None:
+    """StorageUnavailable where an error says that no thread can be started, as the driver needs for a new server."""
+    if lacks_thread(error):
+        raise StorageUnavailable(NO_MORE) from error
+
+
 def _without_sessions(error: BaseException) -> bool:
     """Whether the driver met a server that was neither primary nor secondary when the connection was opened.
 
@@ -109,6 +116,8 @@ def _without_sessions(error: BaseException) -> bool:
 def _not_in_service(error: Exception, where: str) -> MongoqError | None:
     """What an error means that has nothing to do with what was asked for; None: it is another."""
     text = str(error)
+    if lacks_descriptor(text):
+        return StorageUnavailable(NO_DESCRIPTORS, ambiguous=not isinstance(error, driver.ServerSelectionTimeoutError))
     if _without_sessions(error):
         return StorageUnavailable(f"the MongoDB at {where} is changing its role just now")
     if isinstance(error, driver.WaitQueueTimeoutError):

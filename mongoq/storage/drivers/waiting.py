@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import pymongo
 from pymongo.client_session import ClientSession
 
+from mongoq.core.host.limits import starts
 from mongoq.core.host.waiter import Waiter
 from mongoq.storage.drivers.steps import ROLLED_BACK_IN
 
@@ -51,5 +52,5 @@ def started(function: Callable[[], T]) -> concurrent.futures.Future[T]:
             future.set_exception(error)
 
     context = contextvars.copy_context()
-    threading.Thread(target=context.run, args=(work,), name="mongoq-beside", daemon=True).start()
+    starts.begin_or_run(threading.Thread(target=context.run, args=(work,), name="mongoq-beside", daemon=True))
     return future

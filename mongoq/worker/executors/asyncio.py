@@ -28,8 +28,9 @@ from mongoq.core.verdict import Outcome, Raised, Returned
 from mongoq.worker import forks
 from mongoq.worker.attempt import FOREVER, LiveAttempt
 from mongoq.worker.executors.base import Reports
-from mongoq.worker.executors.daemon_pool import DaemonPool
+from mongoq.worker.executors.daemon_pool import OF_HANDLER, lend_pool
 from mongoq.worker.executors.frames import place
+from mongoq.worker.executors.own_loop import OwnLoop
 from mongoq.worker.handlers.signature import Handler
 
 log = logging.getLogger("mongoq.worker")
@@ -58,7 +59,7 @@ class AsyncioExecutor:
         self._over = threading.Event()
         """Whether it is closed and no handler runs any more."""
         self._no_more_forks: Callable[[], object] = lambda: None
-        self._own = _OwnLoop() if loop is None else None
+        self._own = OwnLoop() if loop is None else None
         self.loop: asyncio.AbstractEventLoop = loop or self._own.loop  # type: ignore[union-attr] # one of both is there
 
     @property
@@ -72,6 +73,8 @@ class AsyncioExecutor:
         self._no_more_forks = forks.at_fork(lambda: self.loop.call_soon(os._exit, 1))
         if self._own is not None:
             self._own.start(lambda: self._closed and not self._busy)
+        else:
+            self.post(lend_pool, self.loop)
 
     def submit(self, attempts: list[LiveAttempt]) -> None:
         """Run these as soon as there is room for each; suspects before the others."""
@@ -151,6 +154,7 @@ class AsyncioExecutor:
         """Do as `execute` does, for a coroutine."""
         began, generation = time.perf_counter(), forks.generation()
         outcome = None
+        OF_HANDLER.set(True)
         # Not before the first step of the task: one that is cancelled before that never gets here.
         current = asyncio.current_task()
         assert current is not None
@@ -196,42 +200,6 @@ class AsyncioExecutor:
         if reason not in reasons:
             reasons.append(reason)
             task.cancel(reason.value)
-
-
-class _OwnLoop:
-    """An event loop in a daemon thread of its own."""
-
-    def __init__(self) -> None:
-        # With a factory it does not touch the event loop of the thread that is calling.
-        self._runner = asyncio.Runner(loop_factory=asyncio.new_event_loop)
-        self.loop = self._runner.get_loop()
-        self._over: Callable[[], bool] = lambda: False
-        # An empty context: a session that the application bound must not be joined from here.
-        run = contextvars.Context().run
-        self.thread = threading.Thread(target=run, args=(self._serve,), name="mongoq-asyncio", daemon=True)
-
-    def start(self, over: Callable[[], bool]) -> None:
-        """Run the loop until it is stopped and `over` says so."""
-        self._over = over
-        self.loop.set_default_executor(DaemonPool())
-        self.thread.start()
-
-    def join(self, timeout: float) -> None:
-        """Wait for its end, unless that is up to the calling thread."""
-        if threading.current_thread() is not self.thread:
-            self.thread.join(timeout)
-
-    def _serve(self) -> None:
-        try:
-            with self._runner:
-                while not self._over():
-                    try:
-                        self.loop.run_forever()
-                    except BaseException:
-                        # asyncio lets SystemExit and KeyboardInterrupt of a task that a handler made out of the loop.
-                        log.exception("the event loop went on after an exit in a task of a handler's own")
-        except BaseException:
-            log.exception("the event loop of the handlers ended badly")
 
 
 def is_running_here(loop: asyncio.AbstractEventLoop) -> bool:

@@ -23,6 +23,8 @@ PROGRAM: Final = """
 import os, signal, sys
 groups = set()
 for line in sys.stdin:
+    if line[0] == "!":
+        break
     (groups.add if line[0] == "+" else groups.discard)(int(line[1:]))
 for group in groups:
     try:
@@ -52,7 +54,8 @@ class Groups:
         self._tell(b"-%d\n" % group)
 
     def close(self) -> None:
-        """End it; groups that were not removed are killed."""
+        """End it; groups that were not removed are killed. Some other process may hold its pipe open."""
+        self._tell(b"!\n")
         with self._lock:
             process, self._process = self._process, None
         self._no_more_forks()

@@ -23,6 +23,7 @@ from typing import Final
 
 from mongoq.core.backoff import Exponential
 from mongoq.core.clock import elapsed
+from mongoq.core.host.limits import Crew
 from mongoq.core.judging.retrying import RetryRules
 from mongoq.core.verdict import Outcome, Raised, Released
 from mongoq.worker.attempt import FOREVER, LiveAttempt
@@ -66,10 +67,7 @@ class ProcessExecutor:
         """The seconds that handlers take."""
         self._look_at = 0.0
         self._draining = False
-        self._threads = [
-            threading.Thread(target=self._work, name=f"mongoq-child-{number}", daemon=True)
-            for number in range(1, workers + 1)
-        ]
+        self._threads = Crew(self._work, "mongoq-child", workers)
 
     @property
     def ready(self) -> int:
@@ -78,8 +76,7 @@ class ProcessExecutor:
 
     def start(self) -> None:
         """Begin."""
-        for thread in self._threads:
-            thread.start()
+        self._threads.start()
 
     def submit(self, attempts: list[LiveAttempt]) -> None:
         """Run these as soon as there is a child for each; suspects before the others."""
@@ -97,6 +94,7 @@ class ProcessExecutor:
 
     def step(self, now: float) -> float:
         """Tell handlers to stop that should, and kill those that do not; the seconds until the next look."""
+        self._threads.grow()
         delay = min((child.look(now) for child in list(self._children)), default=LOOK)
         if any(child.gone for child in list(self._children)):
             with self._changed:
@@ -118,7 +116,7 @@ class ProcessExecutor:
         for child in list(self._children):
             child.stop()
         last = elapsed() + 2 * LAST_MOMENT
-        for thread in self._threads:
+        for thread in self._threads.threads:
             if thread.ident is not None and thread is not threading.current_thread():
                 thread.join(max(0.0, last - elapsed()))
         self._groups.close()

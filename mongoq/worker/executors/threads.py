@@ -15,6 +15,7 @@ import logging
 import threading
 from typing import Any, Final
 
+from mongoq.core.host.limits import Crew
 from mongoq.core.signals import DeadlineExceeded, Interruption
 from mongoq.core.verdict import NO_RESULT, Outcome, Raised, Returned
 from mongoq.worker.attempt import FOREVER, LiveAttempt
@@ -39,10 +40,7 @@ class ThreadExecutor:
         self._changed = threading.Condition()
         self._injecting = threading.Lock()
         self._closed = False
-        self._threads = [
-            threading.Thread(target=self._work, name=f"mongoq-handler-{number}", daemon=True)
-            for number in range(1, workers + 1)
-        ]
+        self._threads = Crew(self._work, "mongoq-handler", workers)
 
     @property
     def ready(self) -> int:
@@ -54,8 +52,7 @@ class ThreadExecutor:
         patched = patched_by()
         if patched is not None:
             log.warning("%s has patched threads: handlers are told of their deadline, it interrupts none", patched)
-        for thread in self._threads:
-            thread.start()
+        self._threads.start()
 
     def submit(self, attempts: list[LiveAttempt]) -> None:
         """Run these as soon as there is a thread for each; suspects before the others."""
@@ -75,6 +72,7 @@ class ThreadExecutor:
 
     def step(self, now: float) -> float:
         """Interrupt what runs beyond its deadline; the seconds until the next deadline."""
+        self._threads.grow()
         soonest = 1.0
         for ident, attempt in list(self._running.items()):
             left = attempt.deadline_at - now

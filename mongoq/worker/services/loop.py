@@ -19,6 +19,7 @@ from mongoq.core.backoff import Exponential
 from mongoq.core.clock import elapsed
 from mongoq.core.errors import QueueClosed, StorageError
 from mongoq.core.events import Signpost, Telemetry, deferring
+from mongoq.core.host.limits import NO_MORE, OWN_LIMITS, starts
 
 log = logging.getLogger("mongoq.worker")
 
@@ -38,6 +39,8 @@ class Health:
         self._lock = threading.Lock()
         self._lost: set[str] = set()
         self._since: float | None = None
+        self._limit: str | None = None
+        """The limit of this process that has been told of since."""
 
     def ill(self, who: str, error: StorageError) -> None:
         """Note that `who` got no answer."""
@@ -46,8 +49,14 @@ class Health:
             first = self._since is None
             if first:
                 self._since = self._clock()
-        if first:
+            limit = str(error) if str(error) in OWN_LIMITS else None
+            told = limit is None or limit == self._limit
+            self._limit = limit or self._limit
+        if not told:
+            log.error("%s; it goes on trying", error)
+        elif first and limit is None:
             log.warning("MongoDB is not working for this worker: %s; it goes on trying", error)
+        if first:
             self._telemetry.emit(Signpost.STORAGE_LOST, error=error)
 
     def well(self, who: str) -> None:
@@ -59,7 +68,7 @@ class Health:
             since = self._since
             if self._lost or since is None:
                 return
-            self._since = None
+            self._since = self._limit = None
         seconds = self._clock() - since
         log.warning("MongoDB works again after %.1f s", seconds)
         self._telemetry.emit(Signpost.STORAGE_BACK, seconds=seconds)
@@ -98,8 +107,9 @@ class Loop:
         self._thread = threading.Thread(target=run, args=(self._run,), name=f"mongoq-{name}", daemon=True)
 
     def start(self) -> None:
-        """Begin."""
-        self._thread.start()
+        """Begin. RuntimeError where there is no thread for it."""
+        if not starts.begin(self._thread):
+            raise RuntimeError(f"can't start new thread: {NO_MORE}")
 
     def wake(self) -> None:
         """Step now instead of later."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import Final
 
 from mongoq.worker.attempt import LiveAttempt
@@ -26,7 +27,8 @@ LONGEST_WAIT: Final = 1.0
 class Watchdog:
     """The service that looks after deadlines and after what waits."""
 
-    def __init__(self, ledger: Ledger, dispatcher: Dispatcher) -> None:
+    def __init__(self, ledger: Ledger, dispatcher: Dispatcher, *, also: Callable[[], object] = lambda: None) -> None:
+        self._also = also
         self._ledger = ledger
         self._dispatcher = dispatcher
         self._told: set[LiveAttempt] = set()
@@ -37,6 +39,7 @@ class Watchdog:
 
     def step(self, now: float) -> float:
         """Look once; the seconds until the next look is due."""
+        self._also()
         delay = self._dispatcher.executor.step(now)
         if self._ledger.active <= self._dispatcher.room.slots():
             self._ledger.started_at = now

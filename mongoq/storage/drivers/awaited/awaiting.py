@@ -13,6 +13,8 @@ from typing import Any, TypeVar
 
 import pymongo
 
+from mongoq.core.errors import StorageUnavailable
+from mongoq.core.host.limits import NO_MORE, starts
 from mongoq.core.host.waiter import Waiter
 from mongoq.storage.drivers.steps import ROLLED_BACK_IN
 
@@ -49,7 +51,8 @@ async def called(function: Callable[[], T]) -> T:
             future.set_result(result)
 
     future.set_running_or_notify_cancel()  # who waits may go away; the function runs on
-    threading.Thread(target=work, name="mongoq-call", daemon=True).start()
+    if not starts.begin(threading.Thread(target=work, name="mongoq-call", daemon=True)):
+        raise StorageUnavailable(NO_MORE)
     return await asyncio.wrap_future(future)
 
 

@@ -28,7 +28,7 @@ from mongoq.storage.drivers.calls import (
     reply_of,
     time_limit,
 )
-from mongoq.storage.drivers.errors import RAISED, translated
+from mongoq.storage.drivers.errors import RAISED, check_threads, translated
 from mongoq.storage.drivers.handles import Handles
 from mongoq.storage.drivers.sessions import BOUND_ASYNC, TRANSACTION, joined_session, unbound
 from mongoq.storage.drivers.steps import (
@@ -172,6 +172,9 @@ class AsyncDriver:
                     if dropped is not None:  # Motor's pools are those of a blocking client
                         await dropped
             raise translated(error, self.connection.where) from error
+        except RuntimeError as error:
+            check_threads(error)
+            raise
         if task and task.cancelling() > asked_to_end:
             # `asyncio.wait_for` of Python 3.11, which PyMongo sends with, loses a cancellation that meets its result.
             raise asyncio.CancelledError
