@@ -62,6 +62,8 @@ def test_a_lone_call_is_written_by_itself_and_waits_for_nobody(call: Callable[..
     gathering.add(only)
     assert not gathering.begin_alone()
     assert gathering.take(0) == [only]
+    gathering.end(2)
+    assert not gathering.begin_alone(), "those who were written together probably come together again"
 
 
 def test_what_comes_while_one_is_written_is_gathered(call: Callable[..., Call]) -> None:

@@ -106,9 +106,9 @@ class Gathering:
         self._waited += call.waited
 
     def begin_alone(self) -> bool:
-        """Whether a call may be written by itself, since nothing is under way; then it is."""
+        """Whether a call may be written by itself, since nothing is under way and no company to be expected."""
         self.check_open()
-        if self.busy:
+        if self.busy or (self._max_delay and self._expected > 1):
             return False
         self.writing = True
         return True

@@ -139,9 +139,11 @@ class Gatherer:
                     self._writer = None
                     return
             if isinstance(group, list):
-                yield from self._written(group)
-                for _ in range(self._turns):
-                    yield Pause(0)
+                waited = sum(call.waited for call in group)
+                try:
+                    yield from self._written(group, waited)
+                finally:
+                    self._end(waited)
             elif not (yield Wait(self._news, LINGER if group is None else group)) and group is None:
                 with self._lock:
                     if self._gathering.writing or not self._gathering.busy:
@@ -155,8 +157,7 @@ class Gatherer:
         if left:
             self._give_up(StorageUnavailable("who was to write this task was interrupted before"))
 
-    def _written(self, group: Sequence[Call]) -> Op[None]:
-        waited = sum(call.waited for call in group)
+    def _written(self, group: Sequence[Call], waited: int) -> Op[None]:
         wanted = [call for call in group if call.begin()]
         interrupted = StorageUnavailable("who wrote this task was interrupted", ambiguous=True)
         others: Others = {place: own(interrupted, call) for place, call in enumerate(wanted)}
@@ -167,7 +168,8 @@ class Gatherer:
             others = self._failed(error, wanted)
         finally:  # whatever interrupts it: the callers wait for it
             self._answer(wanted, others)
-            self._end(waited)
+        for _ in range(self._turns if waited else 0):
+            yield Pause(0)
 
     def _enqueued(self, group: Sequence[Call]) -> Op[Others]:
         """Enqueue a group; what came of those that were not enqueued, by place."""
