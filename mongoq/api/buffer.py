@@ -47,6 +47,7 @@ def submit(
     retry_on: RetryOn | Unset | None = UNSET,
     no_retry_on: RetryOn | Unset = UNSET,
     failure_message: str | Unset | None = UNSET,
+    on_complete: Any = UNSET,
 ) -> Promise[Task]:
     """Enqueue a task soon, and return its future at once, which is of `concurrent.futures` or of `asyncio`.
 
@@ -68,6 +69,7 @@ def submit(
         expires_at=expires_at, payload=payload, context=context, unique=unique, on_conflict=on_conflict,
         max_retries=max_retries, backoff=backoff, deadline=deadline, lease=lease, keep_completed=keep_completed,
         keep_failed=keep_failed, retry_on=retry_on, no_retry_on=no_retry_on, failure_message=failure_message,
+        on_complete=on_complete,
     )  # fmt: skip
     return base.gatherer.submit(base.hooks.fill(task))  # type: ignore[no-any-return]
 

@@ -48,6 +48,7 @@ class Producing(Generic[Session]):
         retry_on: RetryOn | Unset | None = UNSET,
         no_retry_on: RetryOn | Unset = UNSET,
         failure_message: str | Unset | None = UNSET,
+        on_complete: Any = UNSET,
         session: Session | None = None,
         wait: Duration | None = 0,
     ) -> Op[Task]:
@@ -76,6 +77,8 @@ class Producing(Generic[Session]):
             context: what the handler finds as `task.context`: names and short values, such as trace ids and a tenant.
                 What `@queue.context` tells is added.
             unique: at most one unfinished task has this value.
+            on_complete: what is enqueued together with the end of this task, however it ends: a task function, its
+                call, or a `NewTask` with queue, name, priority and tags. Its payload tells the end.
             session: a ClientSession of the queue's own client with a transaction in progress: the task is seen
                 when you commit it, or never. Default: the session bound in this context, if there is one.
             wait: how long to wait for room, where the queue has a `max_size`. Default: not at all; None: for ever.
@@ -93,6 +96,7 @@ class Producing(Generic[Session]):
             expires_at=expires_at, payload=payload, context=context, unique=unique, on_conflict=on_conflict,
             max_retries=max_retries, backoff=backoff, deadline=deadline, lease=lease, keep_completed=keep_completed,
             keep_failed=keep_failed, retry_on=retry_on, no_retry_on=no_retry_on, failure_message=failure_message,
+            on_complete=on_complete,
         )  # fmt: skip
         return (yield from enqueued(base, task, session, wait))
 
@@ -117,6 +121,7 @@ class Producing(Generic[Session]):
         retry_on: RetryOn | Unset | None = UNSET,
         no_retry_on: RetryOn | Unset = UNSET,
         failure_message: str | Unset | None = UNSET,
+        on_complete: Any = UNSET,
         session: Session | None = None,
         wait: Duration | None = 0,
     ) -> Op[list[Task]]:
@@ -142,6 +147,7 @@ class Producing(Generic[Session]):
             "expires_at": expires_at, "context": context, "max_retries": max_retries, "backoff": backoff,
             "deadline": deadline, "lease": lease, "keep_completed": keep_completed, "keep_failed": keep_failed,
             "retry_on": retry_on, "no_retry_on": no_retry_on, "failure_message": failure_message,
+            "on_complete": on_complete,
         }  # fmt: skip
         many: list[Task] = []
 
@@ -172,6 +178,7 @@ class Producing(Generic[Session]):
         retry_on: RetryOn | Unset | None = UNSET,
         no_retry_on: RetryOn | Unset = UNSET,
         failure_message: str | Unset | None = UNSET,
+        on_complete: Any = UNSET,
         session: Session | None = None,
         wait: Duration | None = 0,
     ) -> Op[int]:
@@ -185,6 +192,7 @@ class Producing(Generic[Session]):
             "expires_at": expires_at, "context": context, "max_retries": max_retries, "backoff": backoff,
             "deadline": deadline, "lease": lease, "keep_completed": keep_completed, "keep_failed": keep_failed,
             "retry_on": retry_on, "no_retry_on": no_retry_on, "failure_message": failure_message,
+            "on_complete": on_complete,
         }  # fmt: skip
         count = 0
 

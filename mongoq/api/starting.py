@@ -43,6 +43,7 @@ def configured(
     from mongoq.worker.config import ON_DEPENDENCY_ERROR  # noqa: PLC0415 -- a producer is spared the worker
     from mongoq.worker.starting import checked_config  # noqa: PLC0415 -- as above
 
+    call_back(base, handler)
     handler, queues = chosen(base.functions, handler, queues, executor)
     wanted = checked_claim(queues, None, base.claimant, where, task_names=names_of(handler))
     checker = Checker()
@@ -67,6 +68,13 @@ def configured(
         middleware=base.hooks.middleware,
         lifespan=base.hooks.lifespan,
     )
+
+
+def call_back(base: Base, handler: Any) -> None:
+    """Have the ends of tasks told to the functions that their task functions name."""
+    functions = [handler] if hasattr(handler, "definition") else base.functions if handler is None else ()
+    definitions = [one.definition for one in functions]
+    base.hooks.call_back({name: one.on_complete for one in definitions if one.on_complete for name in one.names})
 
 
 def chosen(

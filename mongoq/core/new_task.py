@@ -64,6 +64,7 @@ class NewTask:
     retry_on: Any = UNSET
     no_retry_on: Any = UNSET
     failure_message: str | Unset | None = UNSET
+    on_complete: Any = UNSET
     carried: Mapping[str, Any] = field(init=False, repr=False)
     """The options of its policy that were given, durations as `timedelta`."""
     like: NewTask | None = field(init=False, default=None, repr=False, compare=False)

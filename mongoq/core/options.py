@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from mongoq.core.backoff import Backoff, BackoffLike, Linear
 from mongoq.core.host.environment import setting
+from mongoq.core.judging.follow_up import FollowUp, checked_follow_up
 from mongoq.core.judging.retrying import Matcher, RetryRules, checked_matchers, storable
 from mongoq.core.validation import NAMESPACE, QUEUE_NAME, Checker, Duration, Unset
 
@@ -55,6 +56,8 @@ class Policy:
     """The errors that fail the task at once, whatever retries are left."""
     failure_message: str | None = None
     """What the log says first when the task has failed."""
+    on_complete: FollowUp | None = None
+    """What is enqueued when the task has ended, however it ended."""
 
     @property
     def rules(self) -> RetryRules:
@@ -232,5 +235,6 @@ _CHECKS: Final[Mapping[str, _Check]] = {
     "retry_on": _or_none(checked_matchers),
     "no_retry_on": checked_matchers,
     "failure_message": _or_none(_checked_failure_message),
+    "on_complete": _or_none(checked_follow_up),
 }
 """How each option of a policy is checked; the others are durations."""

@@ -12,6 +12,10 @@ from mongoq.core.validation import TASK_NAME, Checker
 from mongoq.functions.signature import Signature
 
 
+def _is_plain(on_complete: Any) -> bool:
+    return callable(on_complete) and not hasattr(on_complete, "definition") and not isinstance(on_complete, type)
+
+
 class Definition:
     """A task function as it was defined."""
 
@@ -34,9 +38,16 @@ class Definition:
             checker.matching(field, one, TASK_NAME)
         if revision is not None:
             checker.integer("revision", revision, 1, 10**9)
+        callback = options.get("on_complete")
+        if inspect.iscoroutinefunction(callback):
+            checker.refuse("on_complete", callback, "a plain function, or a task function that is enqueued at the end")
         checker.finish()
         self.function = function
         self.options = dict(options)
+        self.on_complete: Any = None
+        """A function that is told of the end of each task, in the process that writes it."""
+        if _is_plain(self.options.get("on_complete")):
+            self.on_complete = self.options.pop("on_complete")
         suffix = "" if revision is None else f"@{revision}"
         self.names = tuple(f"{one}{suffix}" for one in (own, *aliases))
         """The names of the tasks that it runs; its own first."""

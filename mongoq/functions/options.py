@@ -33,6 +33,7 @@ class TaskOptions(TypedDict, total=False):
     retry_on: RetryOn | None
     no_retry_on: RetryOn
     failure_message: str | None
+    on_complete: Any
 
 
 def checked_names(options: Mapping[str, Any], where: str) -> None:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, TypeVar, overload
 
 from mongoq.core.carried_context import ContextHook, filled
 from mongoq.core.events import Telemetry
+from mongoq.core.judging.ended import error_of
 from mongoq.core.listening.delivery import Listeners, check_listener
-from mongoq.core.listening.kinds import QueueEvent
+from mongoq.core.listening.kinds import QueueEvent, TaskEnded
 from mongoq.core.modification import Modification
 from mongoq.core.new_task import NewTask
 from mongoq.core.validation import Checker
@@ -28,6 +29,7 @@ class Hooks:
         """The first is the outermost."""
         self.lifespan: Callable[[], Any] | None = None
         self.context: ContextHook | None = None
+        self._callbacks: dict[str, Callable[..., object]] = {}
 
     def add_middleware(self, function: F) -> F:
         """Run each attempt inside a generator; ConfigurationError where it is none."""
@@ -66,6 +68,18 @@ class Hooks:
     def fill_change(self, change: Modification) -> Modification:
         """The same of the tasks that an atomic change inserts."""
         return change if self.context is None else replace(change, insert=tuple(map(self.fill, change.insert)))
+
+    def call_back(self, callbacks: Mapping[str, Callable[..., object]]) -> None:
+        """Tell these functions of the ends of tasks of their names from now on: `callback(task, result, error)`."""
+        if callbacks and not self._callbacks:
+            self.on(TaskEnded, self._ended)
+        self._callbacks |= callbacks
+
+    def _ended(self, event: TaskEnded) -> None:
+        callback = self._callbacks.get(event.task.name or "")
+        if callback is not None:
+            task = event.whole()
+            callback(task, event.result, error_of(task))
 
     def set_lifespan(self, function: F) -> F:
         """Let a generator open what handlers share; ConfigurationError where it is none, or there is one already."""

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any, Final, NamedTuple
 
 from mongoq.api.base import Base
-from mongoq.api.starting import chosen, names_of
+from mongoq.api.starting import call_back, chosen, names_of
 from mongoq.core.clock import elapsed
 from mongoq.core.errors import DependencyError, InvalidTask, StorageRefused
 from mongoq.core.events import Signpost
@@ -32,6 +32,8 @@ from mongoq.worker.handlers.signature import Handler, checked_handler
 from mongoq.worker.verdicts import stop_of, verdict_instead, verdict_on
 
 LIMIT: Final = 1_000
+LISTENERS: Final = 10.0
+"""Seconds for which the listeners of events are waited for."""
 
 
 class Far(NamedTuple):
@@ -77,6 +79,7 @@ def run_due(
         ConfigurationError: an argument is not acceptable, or the queue's clock cannot be moved.
         Stop: a handler raised it, as `queue.run` does; its task is released.
     """
+    call_back(base, handler)
     handler, queues = chosen(base.functions, handler, queues)
     checked, executor = checked_handler(handler, None)
     checked = with_hooks(checked, executor, base.hooks.middleware, base.hooks.lifespan)

@@ -12,6 +12,7 @@ from enum import Enum, StrEnum, auto
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from mongoq.core.verdict import Verdict
+from mongoq.storage.operations.modify.following import follows
 
 if TYPE_CHECKING:
     from mongoq.worker.attempt import LiveAttempt
@@ -84,3 +85,9 @@ class Completion(NamedTuple):
 
     attempt: LiveAttempt
     verdict: Verdict
+
+    @property
+    def changes(self) -> bool:
+        """Whether it takes a transaction: its handler returned a change, or something is to follow the task."""
+        verdict, follow_up = self.verdict, self.attempt.policy.on_complete
+        return verdict.modification is not None or (follow_up is not None and follows(follow_up, verdict))

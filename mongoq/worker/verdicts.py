@@ -6,7 +6,7 @@ import logging
 from dataclasses import replace
 from typing import Final
 
-from mongoq.core.errors import DependencyError, InvalidTask, MongoqError
+from mongoq.core.errors import DependencyError, InvalidTask, MongoqError, StorageRefused, Unsupported
 from mongoq.core.failures import LONGEST_MESSAGE, message_of, text_of
 from mongoq.core.signals import Fail, Interruption, Stop
 from mongoq.core.task import Failure, Task, TaskError
@@ -15,9 +15,14 @@ from mongoq.storage.context import Context
 from mongoq.storage.documents.fields import MOST_ERRORS
 from mongoq.storage.documents.updates import state_after
 from mongoq.storage.operations.decide import check_result, decide, judged
+from mongoq.storage.operations.recovery.malformed import UNFIT
 from mongoq.worker.attempt import LiveAttempt
 
 log = logging.getLogger("mongoq.worker")
+
+BAD_CONTENT: Final = (*UNFIT, 15, 22, 52, 17280)
+"""Codes of a refusal that time will not change: for what is no BSON, too deeply nested, or has names that MongoDB
+reserves, too. Any other (a lost right, a full disk, a killed operation) is the server's affair."""
 
 
 def verdict_on(context: Context, attempt: LiveAttempt, outcome: Outcome, worker: str) -> Verdict:
@@ -127,3 +132,8 @@ _WHY: Final = {
 
 def _told(error: TaskError) -> str:
     return f"{error.type}: {error.message}" if error.message else error.type
+
+
+def concerns_content(error: StorageRefused) -> bool:
+    """Whether a refusal concerns what was to be written, and not the server."""
+    return error.code is None or error.code in BAD_CONTENT or isinstance(error, Unsupported)

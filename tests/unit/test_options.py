@@ -59,7 +59,8 @@ def test_the_queue_s_signature_leaves_the_defaults_to_the_policy() -> None:
     assert given["workers"] is given["max_age"] is given["max_retries"] is given["deadline"] is None
     assert {given[name] for name in ("backoff", "lease", "keep_completed", "keep_failed")} == {UNSET}
     assert (given["namespace"], given["grace"], given["max_task_bytes"]) == (None, 25, 2**20)
-    assert options(**{name: given[name] for name in POLICY_NAMES}).policy == DEFAULTS
+    assert set(POLICY_NAMES) - given.keys() == {"on_complete"}, "of a task alone"
+    assert options(**{name: given[name] for name in POLICY_NAMES if name in given}).policy == DEFAULTS
 
 
 def test_workers_are_left_to_the_executor_unless_told() -> None:

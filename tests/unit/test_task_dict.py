@@ -15,6 +15,7 @@ import pytest
 from bson.regex import Regex
 
 from mongoq import Exponential, InvalidTask, NewTask, Task, TaskError
+from mongoq.core.judging.follow_up import FollowUp
 from mongoq.core.new_task import warn_of_option
 from mongoq.core.options import POLICY_NAMES
 from mongoq.core.validation import UNSET
@@ -121,6 +122,7 @@ def test_again_keeps_every_option_of_a_policy() -> None:
         "retry_on": ("builtins.OSError",),
         "no_retry_on": ("shop.Refused",),
         "failure_message": "not sent",
+        "on_complete": FollowUp("reports", "report", 3, {"for": "ada"}),
     }
     new = make_task(policy=values).again()
     assert {name: getattr(new, name) for name in POLICY_NAMES} == values

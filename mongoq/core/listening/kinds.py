@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -112,6 +112,15 @@ class TaskEnded(QueueEvent):
     """The error of its last attempt, where that failed."""
     failure: Failure | None
     note: str | None
+
+    def whole(self) -> Task:
+        """The task as it has ended."""
+        task, error = self.task, self.error
+        errors = task.errors if error is None else (*task.errors, error)
+        return replace(
+            task, state=self.state, result=self.result, failure=self.failure, note=self.note or task.note,
+            last_error=error or task.last_error, errors=errors, attempt=None,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from mongoq.core.backoff import Backoff, as_spec, from_spec
 from mongoq.core.errors import InvalidTask
+from mongoq.core.judging.follow_up import FollowUp
 from mongoq.core.lifecycle import TaskState
 from mongoq.core.new_task import NewTask
 from mongoq.core.options import POLICY_NAMES, checked_policy
@@ -80,6 +81,8 @@ def _written(value: Any, name: str) -> Any:
 def _written_option(value: Any) -> Any:
     if isinstance(value, timedelta):
         return value.total_seconds()
+    if isinstance(value, FollowUp):
+        return to_plain(value.as_spec(), "on_complete")
     return as_spec(value) if isinstance(value, Backoff) else value
 
 
@@ -118,10 +121,15 @@ def _mapping(value: Mapping[str, Any]) -> ReadOnly:
 
 def _policy(value: Mapping[str, Any]) -> ReadOnly:
     checker = Checker(InvalidTask)
-    given = {name: from_spec(one) if name == "backoff" else one for name, one in value.items() if name in POLICY_NAMES}
+    restored: dict[str, Callable[[Any], Any]] = {"backoff": from_spec, "on_complete": from_plain}
+    given = {name: restored.get(name, _same)(one) for name, one in value.items() if name in POLICY_NAMES}
     checked = checked_policy(checker, given)
     checker.finish()
     return ReadOnly(checked)
+
+
+def _same(value: Any) -> Any:
+    return value
 
 
 def _error(value: Mapping[str, Any]) -> TaskError:

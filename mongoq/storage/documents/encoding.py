@@ -12,6 +12,7 @@ from bson.raw_bson import RawBSONDocument
 
 from mongoq.core.backoff import Backoff, as_spec
 from mongoq.core.errors import Fault, InvalidTask
+from mongoq.core.judging.follow_up import FollowUp
 from mongoq.core.lifecycle import TaskState
 from mongoq.core.new_task import NewTask
 from mongoq.core.task import TaskError
@@ -155,6 +156,8 @@ def policy_document(carried: Mapping[str, Any]) -> Document:
 def _plain(value: Any) -> Any:
     if isinstance(value, timedelta):
         return value.total_seconds()
+    if isinstance(value, FollowUp):
+        return value.as_spec()
     return as_spec(value) if isinstance(value, Backoff) else value
 
 

@@ -20,6 +20,7 @@ from mongoq.storage.context import Context
 from mongoq.storage.documents import decoding, fields, filters, updates
 from mongoq.storage.operations.long_work.patience import patiently
 from mongoq.storage.operations.long_work.tally import Tally
+from mongoq.storage.operations.modify.following import close_each
 from mongoq.storage.operations.queries import get
 
 BATCH: Final = 1_000
@@ -37,14 +38,17 @@ def cancel_all(
     running = {**chosen, **filters.unasked()}
 
     def end(batch: list[Document]) -> Op[int]:
-        groups: dict[timedelta, list[str]] = defaultdict(list)
+        groups: dict[tuple[timedelta, bool], list[str]] = defaultdict(list)
         for document in batch:
             policy = context.options.policy.over(decoding.policy_from(document.get(fields.POLICY)))
-            groups[policy.keep_failed].append(document[fields.KEY])
+            groups[policy.keep_failed, policy.on_complete is not None].append(document[fields.KEY])
         done = 0
-        for keep, keys in groups.items():
-            update = updates.closed(TaskState.CANCELLED, now, keep)
-            done += yield from update_many(context.tasks, {**waiting, **filters.by_keys(keys)}, update)
+        for (keep, followed), keys in groups.items():
+            if followed:
+                done += (yield from close_each(context, keys, waiting, TaskState.CANCELLED, now=now, keep=keep)).updated
+            else:
+                update = updates.closed(TaskState.CANCELLED, now, keep)
+                done += yield from update_many(context.tasks, {**waiting, **filters.by_keys(keys)}, update)
         return done
 
     def ask(batch: list[Document]) -> Op[int]:
@@ -143,9 +147,13 @@ def cancel(context: Context, key: str) -> Op[Task]:
             yield from update_many(context.tasks, where, updates.cancel_requested())
             missed = task.version, task.started_at
         else:
-            keep = context.options.policy.over(task.policy).keep_failed
-            update = updates.closed(TaskState.CANCELLED, context.clock.now(), keep)
-            yield from update_many(context.tasks, filters.cancellable(key), update)
+            policy, now = context.options.policy.over(task.policy), context.clock.now()
+            if policy.on_complete is not None:
+                guard = filters.cancellable(key)
+                yield from close_each(context, [key], guard, TaskState.CANCELLED, now=now, keep=policy.keep_failed)
+            else:
+                update = updates.closed(TaskState.CANCELLED, now, policy.keep_failed)
+                yield from update_many(context.tasks, filters.cancellable(key), update)
 
 
 def delete(context: Context, key: str) -> Op[int]:

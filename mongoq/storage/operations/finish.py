@@ -13,9 +13,8 @@ from collections.abc import Callable, Hashable, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple
 
-from mongoq.core.errors import AlreadyFinished, InvalidTask, LeaseLost, StorageUnavailable
-from mongoq.core.lifecycle import FINISHED, Event
-from mongoq.core.modification import Modification
+from mongoq.core.errors import InvalidTask, LeaseLost, StorageUnavailable
+from mongoq.core.lifecycle import Event
 from mongoq.core.signals import Interruption
 from mongoq.core.task import Task
 from mongoq.core.validation import Checker, shortened
@@ -26,9 +25,10 @@ from mongoq.storage.control import Transact
 from mongoq.storage.documents import encoding, fields, filters
 from mongoq.storage.operations.decide import Ended, by_hand, decide, ended_update
 from mongoq.storage.operations.modify import apply
+from mongoq.storage.operations.modify.following import brings_change, change_with, enqueue_after
 from mongoq.storage.operations.modify.plan import Leaving, Plan, prepared
 from mongoq.storage.operations.on_conflict.again import end_for_one_more, guard_of
-from mongoq.storage.operations.recovery.lost_replies import catch_up, lost_endings
+from mongoq.storage.operations.recovery.lost_replies import catch_up, loss_of, lost_endings
 from mongoq.storage.operations.recovery.skip_locked import (
     MOST_SKIPPED,
     PROBE,
@@ -87,24 +87,21 @@ def settle(context: Context, tasks: Sequence[Task], outcome: Outcome, worker: st
     endings = [
         by_hand(task, decide(context, task, outcome, task.worker or worker), late=_over(task, now)) for task in tasks
     ]
-    if len(endings) == 1 and endings[0].verdict.modification is not None:
-        done = Finished([] if (yield from finish_and_modify(context, endings[0])) else endings, [])
-    else:
+    if len(endings) > 1:
         _refuse_follow_up(endings, "the result of several tasks: complete each by itself, with what follows it")
-        # A single ending may wait for a transaction: no other ending waits behind it.
-        done = yield from finish(context, endings, time_limit=WRITE_LIMIT if len(endings) > 1 else None)
+    lost, plain = [], []
+    for one in endings:
+        if not brings_change(one.task, one.verdict):
+            plain.append(one)
+        elif not (yield from finish_and_modify(context, one)):
+            lost.append(one)
+    # A single ending may wait for a transaction: no other ending waits behind it.
+    done = yield from finish(context, plain, time_limit=WRITE_LIMIT if len(plain) > 1 else None)
     if done.blocked:
         keys = shortened(", ".join(ended.task.key for ended in done.blocked))
         raise StorageUnavailable(f"an open transaction holds {keys}: their endings are not written")
-    if done.lost:
-        raise (yield from _loss_of(context, [ended.task.key for ended in done.lost]))
-
-
-def _loss_of(context: Context, keys: list[str]) -> Op[LeaseLost]:
-    """What is raised for endings that were refused: tasks that were deleted, or went to another, are lost."""
-    found = yield from find(context.tasks, filters.by_keys(keys), only=[fields.STATE], hint="_id_")
-    finished = sum(document[fields.STATE] in FINISHED for document in found)
-    return AlreadyFinished(keys) if finished == len(set(keys)) else LeaseLost(keys)
+    if lost := [*lost, *done.lost]:
+        raise (yield from loss_of(context, [ended.task.key for ended in lost]))
 
 
 def finish_and_modify(context: Context, ending: Ended, *, time_limit: timedelta | None = None) -> Op[bool]:
@@ -112,15 +109,15 @@ def finish_and_modify(context: Context, ending: Ended, *, time_limit: timedelta 
 
     Call it again after an error, as `finish`. Raises DependencyError when the modification was refused.
     """
-    task, verdict = ending.task, ending.verdict
-    plan = prepared(context, verdict.modification or Modification(), Leaving(task.key, ending.token, ending.marks[0]))
+    leaving = Leaving(ending.task.key, ending.token, ending.marks[0])
+    plan = prepared(context, change_with(context, ending.task, ending.verdict), leaving)
     done: bool = yield Transact(lambda: _finish_and_modify(context, ending, plan), time_limit)
     return done
 
 
 def _finish_and_modify(context: Context, ending: Ended, plan: Plan) -> Op[bool]:
     if not (yield from _finish_alone(context, ending, plan)):
-        return not (yield from lost_endings(context, [ending]))
+        return not (yield from lost_endings(context, [ending], within=True))
     yield from apply.carry_out(context, plan)
     return True
 
@@ -149,6 +146,7 @@ def complete_first(context: Context, task: Task, result: Any, worker: str) -> Op
     _refuse_follow_up([ending], "a result in a transaction of your own: enqueue in its block, with its session")
     if not (yield from _finish_one(context, ending)):
         raise LeaseLost([task.key])
+    yield from enqueue_after(context, task, ending.verdict)
 
 
 def _refuse_follow_up(endings: Sequence[Ended], allowed: str) -> None:

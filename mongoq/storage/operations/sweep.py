@@ -17,6 +17,7 @@ from mongoq.storage.commands import Document, Filter, Op, Update, find, find_one
 from mongoq.storage.context import Context
 from mongoq.storage.documents import decoding, fields, filters, indexes, updates
 from mongoq.storage.operations.decide import decide
+from mongoq.storage.operations.modify.following import change_with, close_each, end_with, follows
 from mongoq.storage.operations.on_conflict.again import as_asked, ends, for_one_more
 from mongoq.storage.operations.recovery.malformed import update_well_formed, well_formed
 from mongoq.storage.operations.recovery.skip_locked import NOTHING, PartialWrite
@@ -75,14 +76,17 @@ def expire(context: Context, skip_keys: Collection[str] = ()) -> Op[Swept]:
 
 def close_expired(context: Context, found: list[Document], now: datetime) -> Op[PartialWrite]:
     """Expire these waiting tasks, by one update for each retention among them."""
-    groups: dict[timedelta, list[str]] = defaultdict(list)
+    groups: dict[tuple[timedelta, bool], list[str]] = defaultdict(list)
     for document in found:
         policy = context.options.policy.over(decoding.policy_from(document.get(fields.POLICY)))
-        groups[policy.keep_failed].append(document[fields.KEY])
-    done = NOTHING
-    for keep, keys in groups.items():
-        update = updates.closed(TaskState.EXPIRED, now, keep)
-        done = done.joined((yield from _update(context, keys, filters.overdue(now), update)))
+        groups[policy.keep_failed, policy.on_complete is not None].append(document[fields.KEY])
+    done, guard = NOTHING, filters.overdue(now)
+    for (keep, followed), keys in groups.items():
+        if followed:
+            done = done.joined((yield from close_each(context, keys, guard, TaskState.EXPIRED, now=now, keep=keep)))
+        else:
+            update = updates.closed(TaskState.EXPIRED, now, keep)
+            done = done.joined((yield from _update(context, keys, guard, update)))
     return done
 
 
@@ -166,4 +170,7 @@ def _end(context: Context, document: Document, guard: Filter, verdict: Verdict, 
     update = updates.ended(verdict, None, now, queue=document[fields.QUEUE], attempts=attempts)
     if fields.AGAIN in document and ends(verdict):
         update, guard = for_one_more(document, verdict, None, now), guard | as_asked(document)
+    elif follows(decoding.policy_from(document.get(fields.POLICY)).get(decoding.FOLLOW_UP), verdict):
+        made = lambda task: change_with(context, task, verdict)  # noqa: E731
+        return end_with(context, document[fields.KEY], guard, update, made)
     return _update(context, [document[fields.KEY]], guard, update)

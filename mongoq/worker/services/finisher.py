@@ -13,20 +13,19 @@ from mongoq.core.errors import (
     MongoqError,
     StorageRefused,
     StorageUnavailable,
-    Unsupported,
 )
 from mongoq.core.events import Signpost
 from mongoq.core.verdict import Verdict
 from mongoq.storage.commands import WRITE_CONFLICT
 from mongoq.storage.operations.decide import Ended
 from mongoq.storage.operations.finish import Finished, finish, finish_and_modify
-from mongoq.storage.operations.recovery.malformed import UNFIT
 from mongoq.storage.operations.recovery.skip_locked import PROBE, WRITE_LIMIT
 from mongoq.worker.attempt import LiveAttempt
 from mongoq.worker.ledger import GATHERED
 from mongoq.worker.runtime import Runtime
 from mongoq.worker.services.prefetch import Prefetch
 from mongoq.worker.stages import Completion, Wake
+from mongoq.worker.verdicts import concerns_content
 
 log = logging.getLogger("mongoq.worker")
 
@@ -35,9 +34,6 @@ LONGEST_GATHERING: Final = 0.05
 SHORTEST_GATHERING: Final = 0.005
 """Seconds. Endings that come faster gather while those before them are written."""
 
-BAD_CONTENT: Final = (*UNFIT, 15, 22, 52, 17280)
-"""Codes of a refusal that time will not change: for what is no BSON, too deeply nested, or has names that MongoDB
-reserves, too. Any other (a lost right, a full disk, a killed operation) is the server's affair."""
 
 TELL_EVERY: Final = 10.0
 """Seconds between two log lines about one cause: a user that is gone made 561 lines in 20 s."""
@@ -114,14 +110,14 @@ class Finisher:
 
     def _write_all(self, endings: list[Completion], *, again: bool = False) -> None:
         endings = self._writable(endings)
-        plain = [ending for ending in endings if ending.verdict.modification is None]
+        changing = [ending for ending in endings if ending.changes]
+        plain = [ending for ending in endings if ending not in changing] if changing else endings
         try:
             self._write(plain, again=again)
         except StorageRefused:
             # One of them is the cause: alone, each of the others still gets written.
             for ending in plain:
                 self._write_alone(ending, again=again)
-        changing = [ending for ending in endings if ending.verdict.modification is not None]
         # Each may take its time: of those tried again one, then what is new comes first.
         for ending in changing[:1] if again else changing:
             self._write_alone(ending, again=again)
@@ -167,12 +163,12 @@ class Finisher:
 
     def _write_alone(self, ending: Completion, *, again: bool) -> None:
         try:
-            if ending.verdict.modification is None:
-                self._write([ending], again=again)
-            else:
+            if ending.changes:
                 self._write_with_changes(ending, PROBE if again else WRITE_LIMIT)
+            else:
+                self._write([ending], again=again)
         except StorageRefused as error:
-            if _concerns(error):
+            if concerns_content(error):
                 self._write_failure(ending, error)
             else:
                 self._keep(ending, str(error))
@@ -189,14 +185,27 @@ class Finisher:
             operation = finish_and_modify(self._runtime.context, ended, time_limit=patience)
             done = self._runtime.run(operation)
         except (DependencyError, InvalidTask, StorageRefused) as error:
-            if isinstance(error, StorageRefused) and not _concerns(error):
+            if isinstance(error, StorageRefused) and not concerns_content(error):
                 self._keep(ending, str(error))
                 return
-            self._write([Completion(attempt, self._instead(ending, error))])
+            self._write_instead(ending, error)
             return
         self._decided([ending], [] if done else [attempt])
         if done and self._runtime.telemetry:
             self._runtime.telemetry.emit(Signpost.FINISHED, count=1, endings=[(attempt.task, verdict)])
+
+    def _write_instead(self, ending: Completion, error: MongoqError) -> None:
+        """Write what becomes of a task whose change was refused; where only what follows it was, its ending without."""
+        attempt, verdict = ending
+        if verdict.modification is None:
+            log.error("task %s: what was to follow its end is left out: %s", attempt.key, error)
+            self._write([ending])
+            return
+        instead = Completion(attempt, self._instead(ending, error))
+        if instead.changes:
+            self._write_with_changes(instead, WRITE_LIMIT)
+        else:
+            self._write([instead])
 
     def _write_failure(self, ending: Completion, error: StorageRefused) -> None:
         """Write a failure in place of an ending that no time will make fit into its document."""
@@ -230,8 +239,3 @@ class Finisher:
             tell_lost(self._runtime, attempt)
         for wake in wakes:
             self._runtime.wake(wake)
-
-
-def _concerns(error: StorageRefused) -> bool:
-    """Whether a refusal concerns what was to be written, and not the server."""
-    return error.code is None or error.code in BAD_CONTENT or isinstance(error, Unsupported)

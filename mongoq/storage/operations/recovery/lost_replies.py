@@ -9,14 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mongoq.core.errors import Role
-from mongoq.core.lifecycle import Event
+from mongoq.core.errors import AlreadyFinished, LeaseLost, Role
+from mongoq.core.lifecycle import FINISHED, Event
 from mongoq.core.verdict import Verdict
 from mongoq.storage.commands import Document, Op, find, update_many
 from mongoq.storage.context import Context
 from mongoq.storage.documents import fields, filters, hold, indexes, updates
-from mongoq.storage.documents.decoding import Unread
+from mongoq.storage.documents.decoding import FOLLOW_UP, Unread
 from mongoq.storage.operations.decide import Ended
+from mongoq.storage.operations.modify.following import change_with, end_with, end_within, follows
 from mongoq.storage.operations.on_conflict.again import end_for_one_more
 
 
@@ -49,11 +50,11 @@ def held_under(token: str, found: list[Document]) -> list[Document]:
     return [document for document in found if hold.token(document) == token]
 
 
-def lost_endings(context: Context, endings: list[Ended]) -> Op[list[Ended]]:
+def lost_endings(context: Context, endings: list[Ended], *, within: bool = False) -> Op[list[Ended]]:
     """Find the endings that were refused, among some whose write matched fewer documents than there are endings.
 
     A task that is still held under the token was not written because somebody asked meanwhile for a cancel, or for
-    one more run. It gets that here.
+    one more run. It gets that here. `within` says that this is in a transaction.
     """
     only = [fields.TOKEN, fields.LAST_TOKEN, fields.CANCEL_REQUESTED]
     keys = [ending.task.key for ending in endings]
@@ -69,15 +70,32 @@ def lost_endings(context: Context, endings: list[Ended]) -> Op[list[Ended]]:
             if ending.unique and (yield from end_for_one_more(context, ending)):
                 continue
             # A majority read need not show the cancel request yet, so it is not looked at.
-            keep = context.options.policy.over(ending.task.policy).keep_failed
-            cancel = Verdict(Event.CANCEL, error=ending.verdict.error, keep=keep)
-            where = filters.held([ending.task.key], [ending.token])
-            update = updates.ended(cancel, ending.token, context.clock.now())
-            if not (yield from update_many(context.tasks, where, update)):
+            if not (yield from _cancel(context, ending, within=within)):
                 lost.append(ending)
         elif document.get(fields.LAST_TOKEN) not in ending.marks:
             lost.append(ending)
     return lost
+
+
+def loss_of(context: Context, keys: list[str]) -> Op[LeaseLost]:
+    """What is raised for endings that were refused: tasks that were deleted, or went to another, are lost."""
+    found = yield from find(context.tasks, filters.by_keys(keys), only=[fields.STATE], hint="_id_")
+    finished = sum(document[fields.STATE] in FINISHED for document in found)
+    return AlreadyFinished(keys) if finished == len(set(keys)) else LeaseLost(keys)
+
+
+def _cancel(context: Context, ending: Ended, *, within: bool) -> Op[int]:
+    """Write a cancel in place of an ending, with what follows the task; 0 where it is not held any more."""
+    task = ending.task
+    keep = context.options.policy.over(task.policy).keep_failed
+    cancel = Verdict(Event.CANCEL, error=ending.verdict.error, keep=keep)
+    guard, update = filters.held([task.key], [ending.token]), updates.ended(cancel, ending.token, context.clock.now())
+    if not follows(task.policy.get(FOLLOW_UP), cancel):
+        return (yield from update_many(context.tasks, guard, update))
+    made = lambda _: change_with(context, task, cancel)  # noqa: E731
+    if within:
+        return (yield from end_within(context, task.key, guard, update, made))
+    return (yield from end_with(context, task.key, guard, update, made)).updated
 
 
 def _may_be_missing(ending: Ended) -> bool:
