@@ -36,11 +36,13 @@ def configured(
     prefetch: int | None,
     on_dependency_error: str,
     policy: Mapping[str, Any],
+    wear: tuple[Any, Any] = (None, None),
     burst: bool = False,
     limit: int | None = None,
 ) -> WorkerConfig:
     """What a worker is to do; ConfigurationError lists all that is wrong with it."""
     from mongoq.worker.config import ON_DEPENDENCY_ERROR  # noqa: PLC0415 -- a producer is spared the worker
+    from mongoq.worker.executors.children.wear import checked_wear  # noqa: PLC0415 -- as below
     from mongoq.worker.starting import checked_config  # noqa: PLC0415 -- as above
 
     call_back(base, handler)
@@ -54,6 +56,7 @@ def configured(
         checker.integer("prefetch", prefetch, 0, 10_000)
     checker.one_of("on_dependency_error", on_dependency_error, ON_DEPENDENCY_ERROR)
     overriding = checked_policy(checker, policy)
+    worn = checked_wear(checker, *wear)
     checker.finish()
     return checked_config(
         handler,
@@ -67,6 +70,7 @@ def configured(
         policy=base.context.options.policy.over(overriding),
         middleware=base.hooks.middleware,
         lifespan=base.hooks.lifespan,
+        wear=worn,
     )
 
 

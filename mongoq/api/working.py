@@ -33,6 +33,8 @@ def run(
     burst: bool = False,
     prefetch: int | None = None,
     on_dependency_error: str = "retry",
+    max_tasks_per_child: int | None = None,
+    max_memory_per_child: int | None = None,
     retry_on: RetryOn | Unset | None = UNSET,
     no_retry_on: RetryOn | Unset = UNSET,
     failure_message: str | Unset | None = UNSET,
@@ -69,6 +71,9 @@ def run(
             than that, nor than about 32 MiB (beside a claim under way, of 16 MiB at most). 0: only tasks whose
             handlers are free, which then start strictly by priority across the fleet: none waits here while
             a more urgent one becomes ready. The price is a claim of its own for each task.
+        max_tasks_per_child, max_memory_per_child: of `executor="processes"`: a child that was given so many tasks, or
+            has so many bytes of memory between two of them, ends and another takes its place, which takes 0.4 s; no
+            task is charged. For libraries that leak.
         on_dependency_error: where the change that a handler returned is refused: `"retry"` counts the attempt
             as failed; `"ignore"` completes the task without the change; `"stop"` counts the attempt as failed
             and ends the worker, whose handlers get the grace; the DependencyError is raised here.
@@ -91,6 +96,7 @@ def run(
         prefetch=prefetch,
         on_dependency_error=on_dependency_error,
         policy={"retry_on": retry_on, "no_retry_on": no_retry_on, "failure_message": failure_message},
+        wear=(max_tasks_per_child, max_memory_per_child),
     )
     yield from base.read(schema.hello())  # before signals are taken over: it may wait for a server for 10 s
     yield from _run(base, config)
@@ -108,6 +114,8 @@ def run_once(
     limit: int | None = None,
     prefetch: int | None = None,
     on_dependency_error: str = "retry",
+    max_tasks_per_child: int | None = None,
+    max_memory_per_child: int | None = None,
     retry_on: RetryOn | Unset | None = UNSET,
     no_retry_on: RetryOn | Unset = UNSET,
     failure_message: str | Unset | None = UNSET,
@@ -132,6 +140,7 @@ def run_once(
         prefetch=prefetch,
         on_dependency_error=on_dependency_error,
         policy={"retry_on": retry_on, "no_retry_on": no_retry_on, "failure_message": failure_message},
+        wear=(max_tasks_per_child, max_memory_per_child),
     )
     if limit is None:
         due = yield from base.read(queries.due(base.context, config.queues, config.where, config.names))

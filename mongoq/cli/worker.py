@@ -86,6 +86,12 @@ def worker(
         str,
         typer.Option(metavar="WHAT", help="If the change that a handler returned is refused: retry, ignore or stop."),
     ] = "retry",
+    max_tasks_per_child: Annotated[
+        int | None, typer.Option(min=1, help="With processes: replace a child after so many tasks.")
+    ] = None,
+    max_memory_per_child: Annotated[
+        int | None, typer.Option(min=1, metavar="MIB", help="With processes: replace a child that has more memory.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Run the task functions of MODULE:QUEUE, or MODULE:FUNCTION for each task, until SIGTERM or Ctrl-C.
@@ -114,6 +120,8 @@ def worker(
     running = {
         "queues": None if queues is None else names(queues), "where": tags(where or []), "executor": executor,
         "workers": workers, "burst": burst, "prefetch": prefetch, "on_dependency_error": on_dependency_error,
+        "max_tasks_per_child": max_tasks_per_child,
+        "max_memory_per_child": max_memory_per_child and max_memory_per_child * 2**20,
         **{name: value for name, value in policy.items() if value is not None},
     }  # fmt: skip
     if isinstance(found, Queue | AsyncQueue):

@@ -10,6 +10,7 @@ from typing import Any, Final
 from mongoq.core.options import DEFAULTS, Policy
 from mongoq.worker.executors.asyncio import AsyncioExecutor
 from mongoq.worker.executors.base import Executor, Reports
+from mongoq.worker.executors.children.wear import NO_WEAR, Wear
 from mongoq.worker.executors.opening import Opening
 from mongoq.worker.executors.processes import ProcessExecutor
 from mongoq.worker.executors.threads import ThreadExecutor
@@ -46,6 +47,8 @@ class WorkerConfig:
     """What applies to tasks that do not carry their own: the queue's options, with those of this run."""
     names: tuple[str, ...] = ()
     """The names of the tasks that it knows; without any it takes all tasks."""
+    wear: Wear = NO_WEAR
+    """When children of the process executor are replaced."""
     loop: asyncio.AbstractEventLoop | None = None
     """A running event loop for the coroutines of the asyncio executor; None: a loop of its own."""
 
@@ -59,7 +62,7 @@ class WorkerConfig:
 def executor_for(config: WorkerConfig, reports: Reports) -> Executor:
     """The executor that runs a worker's handlers."""
     if config.executor == PROCESSES:
-        return ProcessExecutor(config.handler, config.workers, reports, config.policy.rules)
+        return ProcessExecutor(config.handler, config.workers, reports, config.policy.rules, config.wear)
     inner: ThreadExecutor | AsyncioExecutor
     if config.executor == ASYNCIO:
         inner = AsyncioExecutor(config.handler, config.workers, reports, loop=config.loop)

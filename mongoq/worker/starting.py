@@ -18,6 +18,7 @@ from mongoq.storage.drivers.streaming.signal_tail import SignalTail
 from mongoq.worker import crowding
 from mongoq.worker.config import WorkerConfig
 from mongoq.worker.engine import Engine
+from mongoq.worker.executors.children.wear import NO_WEAR, Wear, check_no_wear
 from mongoq.worker.fleet.watcher import Streams
 from mongoq.worker.handle import WorkerHandle
 from mongoq.worker.handlers.hooks import with_hooks
@@ -45,6 +46,7 @@ def checked_config(
     policy: Policy,
     middleware: Sequence[Any] = (),
     lifespan: Any = None,
+    wear: Wear = NO_WEAR,
 ) -> WorkerConfig:
     """What a worker is to do; ConfigurationError where the handler and the executor do not fit."""
     handler, chosen = checked_handler(function, executor)
@@ -52,6 +54,8 @@ def checked_config(
         handler = with_hooks(handler, chosen, middleware, lifespan)
     if chosen == PROCESSES:
         _check_predicates(policy)
+    else:
+        check_no_wear(wear, chosen)
     return WorkerConfig(
         handler,
         chosen,
@@ -64,6 +68,7 @@ def checked_config(
         prefetch,
         policy=policy,
         names=wanted.names,
+        wear=wear,
     )
 
 

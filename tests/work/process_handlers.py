@@ -467,3 +467,12 @@ def logs(task: Task) -> None:
         raise OSError("refused")
     except OSError:
         logging.getLogger("shop.other").exception("not sent")
+
+
+def grows(task: Task) -> int:
+    """Keep some memory of each task, as a library that leaks."""
+    KEPT.append(bytearray(os.urandom(task.tags["bytes"])))
+    return os.getpid()
+
+
+KEPT: Final[list[bytearray]] = []

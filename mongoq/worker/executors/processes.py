@@ -18,10 +18,8 @@ from __future__ import annotations
 import logging
 import signal
 import threading
-from datetime import timedelta
 from typing import Final
 
-from mongoq.core.backoff import Exponential
 from mongoq.core.clock import elapsed
 from mongoq.core.host.limits import Crew
 from mongoq.core.judging.retrying import RetryRules
@@ -33,7 +31,9 @@ from mongoq.worker.executors.children.ending import LAST_MOMENT
 from mongoq.worker.executors.children.outcome import Answer
 from mongoq.worker.executors.children.process import ChildProcess
 from mongoq.worker.executors.children.program import SIGNALS
+from mongoq.worker.executors.children.starts import Starts
 from mongoq.worker.executors.children.timing import LOOK, LOOK_FOR_SLOW, SLOW
+from mongoq.worker.executors.children.wear import Wear
 from mongoq.worker.executors.groups import Groups
 from mongoq.worker.handlers.signature import Handler
 
@@ -45,22 +45,21 @@ AHEAD: Final = 0.01
 MOST_AHEAD: Final = 16
 LARGEST_AHEAD: Final = 4_096
 """Bytes of such a task: all must fit into the socket, or child and parent would wait for each other."""
-PAUSE: Final = Exponential(timedelta(milliseconds=200), factor=2, max=timedelta(seconds=10))
-"""After children that could not start."""
 
 
 class ProcessExecutor:
     """Runs attempts, the first submitted first."""
 
-    def __init__(self, handler: Handler, workers: int, reports: Reports, rules: RetryRules) -> None:
+    def __init__(self, handler: Handler, workers: int, reports: Reports, rules: RetryRules, wear: Wear) -> None:
         self._blueprint = Blueprint(handler, rules)
+        self._wear = wear
         self._reports = reports
         self._waiting = reports.waiting
         self._changed = threading.Condition()
         self._closing = threading.Event()
         self._children: list[ChildProcess] = []
         self._groups = Groups()
-        self._failures = 0
+        self._starts = Starts(self._closing)
         self._idle = 0
         """How many children wait for a task."""
         self._mean = FOREVER
@@ -130,7 +129,7 @@ class ProcessExecutor:
             try:
                 child = ChildProcess(self._blueprint, self._reports.look)
             except OSError as error:
-                self._failed(str(error))
+                self._starts.failed(str(error))
                 continue
             self._children.append(child)
             self._groups.add(child.pid)
@@ -149,22 +148,27 @@ class ProcessExecutor:
             child.stop()  # `close` may not have seen it
         trouble = child.greet()
         if trouble is not None:
-            self._failed(trouble)
+            self._starts.failed(trouble)
             return
-        self._failures = 0
+        self._starts.succeeded()
         self._reports.more_ready()
         came: Answer | None = None
+        worn: str | None = None
         while True:
-            if not child.held:
+            worn = worn or self._wear.told(child)
+            if not child.held and not worn:
                 attempt = self._next(child, wait=came is None)
                 if attempt is not None:
                     self._give_first(child, attempt)
                 elif came is None:
                     return
-            if child.held:
+            if child.held and not worn:
                 self._give_more(child)
             if came is not None:
                 self._take(came)
+            if worn and not child.held:
+                log.info("the child process %d is replaced: %s", child.pid, worn)
+                return
             came = self._outcome(child) if child.held else None
 
     def _next(self, child: ChildProcess, *, wait: bool) -> LiveAttempt | None:
@@ -195,6 +199,7 @@ class ProcessExecutor:
         if self._mean > SLOW or self._draining or child.gone:
             return
         room = min(MOST_AHEAD, 1 + int(AHEAD / max(self._mean, 1e-6))) + 1 - child.held
+        room = min(room, self._wear.left(child))
         while room > 0 and len(self._waiting) > self._idle and (attempt := self._waiting.next()) is not None:
             if attempt.size > LARGEST_AHEAD:
                 self._waiting.put_back([attempt])
@@ -235,14 +240,3 @@ class ProcessExecutor:
         except Exception as error:
             log.exception("the process executor could not report the end of task %s", attempt.key)
             self._reports.ended(attempt, Raised(error), 0.0)  # no attempt is left without an end
-
-    def _failed(self, why: str) -> None:
-        """Wait before the next child is tried: without one tasks wait, and none is charged."""
-        if self._closing.is_set():
-            return
-        with self._changed:
-            self._failures += 1
-            failures = self._failures
-        if failures == 1:
-            log.error("a process for the handler does not start; tasks wait, it is tried again. %s", why)
-        self._closing.wait(PAUSE.delay(failures).total_seconds())

@@ -44,11 +44,12 @@ class ChildProcess:
     def __init__(self, blueprint: Blueprint, look_soon: Callable[[], None]) -> None:
         self.ready = False
         """Whether it has imported the handler."""
+        self.weigh_at = 0.0  # when its memory is looked at next
         self._greeting = blueprint.greeting
         self._look_soon = look_soon
         self._lock = threading.RLock()
         """Guards all below."""
-        self._number = 0
+        self.given = 0  # how many tasks: the number of the last one
         self._held: deque[tuple[int, LiveAttempt]] = deque()
         """The tasks that it was given, by number; it runs the first."""
         self._began, self._recalled = 0.0, False
@@ -101,7 +102,7 @@ class ChildProcess:
 
     def give(self, attempt: LiveAttempt) -> Outcome | None:
         """Send a task; its outcome where that cannot be done."""
-        number, deadline = self._number + 1, attempt.policy.deadline
+        number, deadline = self.given + 1, attempt.policy.deadline
         try:
             seconds = deadline and deadline.total_seconds()
             message = pickle.dumps((number, seconds, VALUES(attempt.task)), pickle.HIGHEST_PROTOCOL)
@@ -110,7 +111,7 @@ class ChildProcess:
         with self._lock:
             if self._stopped:
                 return Released()
-            self._number = number
+            self.given = number
             self._held.append((number, attempt))
             if len(self._held) == 1:
                 self._begin(attempt)
@@ -141,7 +142,7 @@ class ChildProcess:
         """Have it return the tasks that wait behind the first."""
         with self._lock:
             if len(self._held) > 1 and not self._recalled:
-                self._recalled = self._say(Down.RECALL, number=self._number)
+                self._recalled = self._say(Down.RECALL, number=self.given)
 
     def look(self, now: float) -> float:
         """Tell the handler to stop where it should, and kill it where it does not; the seconds until the next look."""
@@ -206,7 +207,7 @@ class ChildProcess:
                 crash = Described("WorkerCrashed", f"the process that ran it {how}", "")
                 self._kill(Raised(crash if isinstance(error, GONE) else error))
             # It may have ended the task that it was killed for in the last moment.
-            return (this, self._fate) if attempt is self._victim else (range(number, self._number + 1), None)
+            return (this, self._fate) if attempt is self._victim else (range(number, self.given + 1), None)
 
     def _look(self, attempt: LiveAttempt, now: float) -> float:
         late = now >= attempt.deadline_at
