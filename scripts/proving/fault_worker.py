@@ -19,6 +19,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mongoq import Move, Queue, Snooze, Task
+from mongoq.worker.fleet import watcher
+from mongoq.worker.services import watcher as polls
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,8 @@ class Spec:
     """The event at which it freezes itself, once."""
     clock: float = 0
     """By how many seconds its host's clock is wrong."""
+    rare_polls: bool = False
+    """Whether its polls are as rare at once as they get after a quiet minute."""
 
 
 class Journal:
@@ -107,6 +111,8 @@ def main() -> None:
     if spec.clock:
         right = time.time
         time.time = lambda: right() + spec.clock
+    if spec.rare_polls:
+        vars(polls)["FIRST_POLL"] = vars(watcher)["LONGEST_POLL"] = watcher.LONGEST_POLL_CALLED
     journal = Journal(spec.journal)
     with Queue(namespace=spec.namespace, workers=spec.workers, **spec.options) as queue:
         queue.telemetry.subscribe(listener(journal, spec))

@@ -12,6 +12,7 @@ from mongoq.core.fleet import Idle, Signal, SignalKind
 from mongoq.storage.operations.fleet import heartbeat, signals
 from mongoq.worker.fleet.view import FleetView, Part
 from mongoq.worker.runtime import Runtime
+from mongoq.worker.stages import Wake
 
 BEAT_EVERY: Final = 5.0
 """For people who watch what runs."""
@@ -61,6 +62,7 @@ class Presence:
         """What the last beat said: whether it is idle, whether it watches, and what."""
         self._next_beat = -NEVER
         self._next_look = -NEVER
+        self._deputy = False
         self._timed = False
         """Whether a step will come in time to end the part of a process that works."""
         self._asked = False
@@ -131,6 +133,9 @@ class Presence:
             self._beat()
         if view.part is Part.WATCHING:
             self._call_watchers()
+        before, self._deputy = self._deputy, view.part is Part.SLEEPING and view.is_deputy
+        if self._deputy and not before:
+            self._runtime.wake(Wake.WORK)  # from now on it polls more often
         pause = self._pause(fresh=fresh)
         self._next_look = self._runtime.elapsed() + pause
         return pause

@@ -26,6 +26,7 @@ from mongoq.worker.fleet.presence import (
 )
 from mongoq.worker.fleet.view import FleetView, Part
 from mongoq.worker.runtime import Runtime
+from mongoq.worker.stages import Wake
 
 
 def other(place: int, *, watching: bool = False, queues: tuple[str, ...] = ("default",)) -> Idle:
@@ -39,6 +40,8 @@ class Present:
         self.script, self.timer = script, timer
         self.view = FleetView("w", ("default",), 1, place=50, settled=True, tailing=True)
         self.changes: list[Part] = []
+        self.wakes: list[Wake] = []
+        runtime = replace(runtime, wake=self.wakes.append)
         self.presence = Presence(runtime, self.view, dict, lambda: self.changes.append(self.view.part))
         self.ledger = runtime.ledger
 
@@ -120,6 +123,7 @@ def test_the_next_to_watch_looks_more_often(present: Present) -> None:
     present.step()
     assert present.has(Part.SLEEPING)
     assert present.step() == pytest.approx(DEPUTY_LOOKS_EVERY)
+    assert present.wakes == [Wake.WORK], "its next poll may be far away"
     present.see(other(60))
     present.step(DEPUTY_LOOKS_EVERY)
     assert present.has(Part.WATCHING), "the watcher is gone"
