@@ -128,7 +128,7 @@ class TaskMachine(Compared):
                     raise DroppedError
             found = "made"
         except (LeaseLost, DuplicateTask, DroppedError) as error:
-            found = {LeaseLost: "lost", DuplicateTask: "refused", DroppedError: "dropped"}[type(error)]
+            found = {DuplicateTask: "refused", DroppedError: "dropped"}.get(type(error), "lost")
         self.same("transaction", found, self.model.complete_with(claim, task, commit=commit))
 
     @precondition(lambda self: self.claims)
@@ -143,7 +143,7 @@ class TaskMachine(Compared):
             self.run(finish.settle(self.context, [claim], Returned(whole), "w"))
             found = "made"
         except (LeaseLost, DependencyError) as error:
-            found = {LeaseLost: "lost", DependencyError: "refused"}[type(error)]
+            found = "refused" if isinstance(error, DependencyError) else "lost"
         again = ended_so and not self.model.holds(claim)
         expected = "made" if again else self.model.complete_with(claim, task, mark=whole.id)
         self.same("completion with what follows", found, expected)

@@ -127,7 +127,7 @@ def test_stats_prints_a_row_per_queue_and_the_fleet(mongoq: Cli, queue: Queue, u
     handle = queue.start(lambda task: None, queues=["done", "more"], workers=3)
     until(lambda: queue.stats()["done"].completed and queue.workers(), why="a task is completed and a heartbeat sent")
     header, waiting = (mongoq("stats").out.splitlines()[place].split() for place in (0, 2))
-    assert header == ["QUEUE", *(state.upper() for state in STATES), "OLDEST"]
+    assert header == ["QUEUE", *(state.upper() for state in STATES), "UNHANDLED", "OLDEST"]
     assert waiting[:8] == ["waiting", "1", "1", "0", "0", "0", "0", "0"]
     assert str(os.getpid()) in mongoq("stats").out
     shown = mongoq("stats", "--json").json

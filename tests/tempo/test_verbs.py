@@ -94,7 +94,11 @@ def test_an_iterable_that_breaks_off_tells_how_many_are_enqueued(queue: Face) ->
 
 def declared(kind: type[Any]) -> dict[str, list[tuple[str, Any, Any]]]:
     """The verbs of a class, each with the name, kind and default of its options."""
-    methods = {name: getattr(found, "_blocking", found) for name, found in vars(kind).items() if name[0] != "_"}
+    methods = {
+        name: getattr(found, "_blocking", found)
+        for name, found in vars(kind).items()
+        if name[0] != "_" and not isinstance(found, property)
+    }
     return {
         name: [(one.name, one.kind, one.default) for one in inspect.signature(method).parameters.values()]
         for name, method in methods.items()

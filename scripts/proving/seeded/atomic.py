@@ -103,7 +103,7 @@ def _refusal_unless_skipped(refusal: Any, plan: Any, found: Any, taken: Any) -> 
 
 @FAULTS.function(
     "what was refused is committed as far as it came",
-    "mongoq.storage.drivers.blocking:_roll_back",
+    "mongoq.storage.drivers.waiting:roll_back",
     "work/test_follow_ups.py",
 )
 def _commit_instead(abort: Any, session: Any) -> None:
