@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 from pymongo.read_concern import ReadConcern
 
-from mongoq.core.errors import DependencyError, StorageUnavailable, WrongState
+from mongoq.core.errors import DependencyError, InvalidTask, StorageUnavailable, WrongState
 from mongoq.core.lifecycle import WAITING, TaskState
 from mongoq.core.modification import Change, Modification, Modified
 from mongoq.core.requests import Adjustment, checked_adjustment
@@ -49,7 +49,7 @@ class Machine(TaskMachine):
         try:
             self.run(operations[what]() if what in operations else self._update(key, given))
             done = True
-        except WrongState:
+        except (WrongState, InvalidTask):
             done = False
         match what:
             case "cancel":
@@ -133,7 +133,7 @@ class Machine(TaskMachine):
                 try:
                     self.run(_within(session, apply.modify(self.context, whole)))
                     made.append(session)
-                except (StorageUnavailable, DependencyError):
+                except (StorageUnavailable, DependencyError, InvalidTask):
                     session.abort_transaction()
             for session in made:
                 session.commit_transaction()
@@ -142,7 +142,7 @@ class Machine(TaskMachine):
     def _modify(self, whole: Modification) -> None:
         try:
             done = self.run(apply.modify(self.context, whole))
-        except DependencyError:
+        except (DependencyError, InvalidTask):
             self.same("modified", False, change_model.modify(self.model, whole))
             return
         self.same("modified", True, change_model.modify(self.model, whole))

@@ -46,7 +46,7 @@ def update(
 ) -> bool:
     """Change what waits; whether that was allowed."""
     task = model.tasks[key]
-    if task.state not in WAITING:
+    if task.state not in WAITING or _expires_first(model, task, delay, expires_at):
         return False
     task.priority = task.priority if priority is None else priority
     task.expires_at = expires_at or task.expires_at
@@ -55,6 +55,14 @@ def update(
         task.run_at = model.now + timedelta(seconds=delay)
         task.state = task.ready_by(model.now)
     return True
+
+
+def _expires_first(model: Model, task: Known, delay: int | None, expires_at: datetime | None = None) -> bool:
+    """Whether a change would put the time of a task behind its expiry."""
+    run_at = task.run_at if delay is None else model.now + timedelta(seconds=delay)
+    ends = expires_at or task.expires_at
+    changed = delay is not None or expires_at is not None
+    return changed and ends is not None and model.now < run_at and ends <= run_at
 
 
 # From outside, many
@@ -102,6 +110,8 @@ def modify(model: Model, wanted: Modification) -> bool:
     if refused or any(new.on_conflict != "skip" for new in taken):
         keys = [change.ref.key for change in wanted.change] + [new.key for new in inserts if new.key]
         return any(key in model.tasks and model.tasks[key].mark == wanted.id for key in keys)
+    if any(_expires_first(model, model.tasks[one.ref.key], one.given.get("delay")) for one in wanted.change):
+        return False
     for change in wanted.change:
         task = model.tasks[change.ref.key]
         mine = task.token is not None and task.token == change.ref.token
