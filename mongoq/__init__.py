@@ -63,6 +63,7 @@ from mongoq.default import default_queue, task
 from mongoq.functions.function import AsyncTaskFunction, TaskFunction
 from mongoq.functions.handle import AsyncTaskHandle, TaskHandle
 from mongoq.functions.tasks import AsyncTasks, Tasks
+from mongoq.pausing.pause import Pause, WorkerNotFound
 from mongoq.queue import AsyncQueue, Queue
 from mongoq.scheduling.schedule import Schedule, ScheduleNotFound
 
@@ -111,6 +112,7 @@ __all__ = [
     "Move",
     "NewTask",
     "NewerFormat",
+    "Pause",
     "Progress",
     "Queue",
     "QueueClosed",
@@ -143,6 +145,7 @@ __all__ = [
     "Unsupported",
     "WorkerHandle",
     "WorkerInfo",
+    "WorkerNotFound",
     "WrongState",
     "default_queue",
     "shutdown",

@@ -31,6 +31,7 @@ from mongoq.functions.binding import Binding, registry_of
 from mongoq.functions.decorator import TaskDecorator
 from mongoq.functions.tasks import AsyncTasks, Tasks
 from mongoq.hooks.attached import Listening
+from mongoq.pausing import verbs as pausing
 from mongoq.scheduling import verbs as scheduling
 from mongoq.scheduling.decorator import AsyncCron, Cron
 from mongoq.storage.drivers.connection import AsyncTarget, Target
@@ -228,6 +229,12 @@ class Queue(_Common, Blocking):
     modify = changing.blocking.modify
     transaction = changing.transaction
 
+    # Pauses
+    pause = pausing.pause
+    resume = pausing.resume
+    pauses = pausing.pauses
+    stop_worker = pausing.stop_worker
+
     # Schedules
     schedule = scheduling.schedule
     schedules = scheduling.schedules
@@ -389,6 +396,12 @@ class AsyncQueue(_Common, Awaited):
     # The atomic change
     modify = changing.awaited.modify
     transaction = changing.async_transaction
+
+    # Pauses
+    pause = pausing.pause
+    resume = pausing.resume
+    pauses = pausing.pauses
+    stop_worker = pausing.stop_worker
 
     # Schedules
     schedule = scheduling.schedule

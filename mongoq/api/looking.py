@@ -25,6 +25,7 @@ from mongoq.storage.documents import fields, filters
 from mongoq.storage.documents.filters import selected as matching
 from mongoq.storage.operations import queries, schema
 from mongoq.storage.operations.fleet import heartbeat, unhandled
+from mongoq.storage.operations.namespace import orders
 
 
 @verb
@@ -134,7 +135,10 @@ def stats(
     named = filters.named(checked_names(queues, prefix, limit), prefix)
     ready = {name: row.ready for name, row in found.items()}
     left = yield from base.read(unhandled.unhandled(base.context, named, ready))
-    return {name: replace(row, unhandled=left.get(name, 0)) for name, row in found.items()}
+    ordered = yield from base.read(orders.read(base.context))
+    held = [pause for pause in ordered.pauses if pause.holds(base.context.clock.now())]
+    shut = {name for name in found if any(pause.covers(name) for pause in held)}
+    return {name: replace(row, unhandled=left.get(name, 0), paused=name in shut) for name, row in found.items()}
 
 
 @verb

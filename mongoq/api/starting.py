@@ -15,6 +15,7 @@ from mongoq.core.validation import Checker
 from mongoq.storage.commands import Op
 from mongoq.storage.control import Call, Loop, Wait
 from mongoq.storage.operations import queries, schema
+from mongoq.storage.operations.namespace import orders
 from mongoq.storage.operations.schedules import keep
 
 if TYPE_CHECKING:
@@ -120,6 +121,7 @@ def started(base: Base, config: WorkerConfig, done: Callable[[], None], *, drain
     if config.names:
         base.use_names()
     yield from base.write(schema.hello())
+    yield from base.read(orders.read(base.context))
     with suppress(StorageUnavailable):  # an outage that begins now is one like any other
         # It lacks neither a right nor the index.
         yield from base.write(queries.ready(base.context, config.queues, None, config.names))

@@ -15,6 +15,7 @@ from mongoq.core.validation import UNSET, Unset
 from mongoq.storage.commands import Op
 from mongoq.storage.control import Call, Loop, Wait
 from mongoq.storage.operations import queries, schema
+from mongoq.storage.operations.namespace import orders
 
 if TYPE_CHECKING:
     from mongoq.worker.config import WorkerConfig
@@ -143,6 +144,7 @@ def run_once(
         wear=(max_tasks_per_child, max_memory_per_child),
     )
     if limit is None:
+        yield from base.read(orders.read(base.context))
         due = yield from base.read(queries.due(base.context, config.queues, config.where, config.names))
         config = replace(config, limit=max(1, due))
     yield from _run(base, config, once=True)

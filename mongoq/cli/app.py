@@ -7,7 +7,8 @@ from typing import Annotated, Final
 import typer
 
 from mongoq import __version__
-from mongoq.cli import demo, operating, schedules, server, stats, tasks, worker
+from mongoq.cli import demo, operating, server, stats, tasks, worker
+from mongoq.cli.control import pausing, schedules
 from mongoq.cli.options import Place, warn_of_password
 from mongoq.cli.output import say
 
@@ -74,6 +75,9 @@ for name, function in (
     ("workers", stats.workers),
     ("rerun", operating.rerun),
     ("redrive", operating.redrive),
+    ("pause", pausing.pause),
+    ("resume", pausing.resume),
+    ("stop-worker", pausing.stop_worker),
     ("schedules", schedules.schedules),
     ("worker", worker.worker),
     ("init", server.init),

@@ -12,6 +12,7 @@ from typing import Annotated, Final
 import typer
 
 from mongoq import Queue, StorageUnavailable, TaskState
+from mongoq.cli.control.pausing import sheet as pause_sheet
 from mongoq.cli.options import AsJson, place
 from mongoq.cli.output import Sheet, clean, live, note, print_json, span
 from mongoq.cli.output import show as show_sheets
@@ -54,7 +55,8 @@ def stats(
             if as_json:
                 print_json({"queues": queue.stats(attempts=attempts), "workers": queue.workers()})
             else:
-                draw(sheets(queue, attempts=attempts))
+                held = queue.pauses()
+                draw([*sheets(queue, attempts=attempts), *([pause_sheet(queue, held)] if held else [])])
 
         show()
         if not as_json:
@@ -103,7 +105,7 @@ def sheets(queue: Queue, *, attempts: bool = False) -> list[Sheet]:
     for name, row in queue.stats(attempts=attempts).items():
         most = [row.most_attempts or 0] if attempts else []
         counts = (*(getattr(row, state) for state in STATES), row.unhandled)
-        rows.append((name, *counts, span(row.oldest_ready), *most))
+        rows.append((f"{name} (paused)" if row.paused else name, *counts, span(row.oldest_ready), *most))
     nothing = f"no tasks in the namespace {queue.namespace}"
     columns = ("queue", *STATES, "unhandled", "oldest", *(["most attempts"] if attempts else []))
     return [Sheet(f"queues in {queue.namespace}", columns, rows, empty=nothing, sparse=True), fleet(queue)]

@@ -4,7 +4,7 @@
     ├── ConfigurationError (ValueError)   an option, a target or an argument is not acceptable
     ├── InvalidTask (ValueError)          a task was refused before anything was written
     ├── TaskNotFound (LookupError)        no task has this key
-    ├── ScheduleNotFound (LookupError)    no schedule has this name
+    ├── ScheduleNotFound, WorkerNotFound  no schedule, or no worker process, has this name
     ├── DuplicateTask                     the key, or the `unique` value, is taken
     ├── WrongState                        the task's state does not allow it: nothing was written
     ├── LeaseLost                         the caller no longer holds the task: nothing was written

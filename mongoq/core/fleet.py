@@ -31,6 +31,8 @@ class SignalKind(StrEnum):
 
     WORK = "work"
     """Claim: there are tasks in these queues."""
+    ORDERS = "orders"
+    """Read what an operator has ordered: a pause or its end, or that a worker is to stop."""
     WATCH = "watch"
     """Look at the heartbeats: a watcher has become busy, or is gone."""
 

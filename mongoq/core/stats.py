@@ -29,6 +29,9 @@ class QueueStats:
     """How many ready tasks no live worker of this queue takes: those with a name that none knows, and those without a
     name where all its workers take only names."""
 
+    paused: bool = False
+    """Whether nothing of it is claimed, because it, or everything, is paused: see `queue.pauses()`."""
+
     @property
     def size(self) -> int:
         """The number of unfinished tasks."""

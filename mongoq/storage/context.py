@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from mongoq.core.clock import Clock
 from mongoq.core.host.keys import KeyMaker
 from mongoq.core.options import Options
+from mongoq.pausing.pause import Gate
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +17,8 @@ class Context:
     clock: Clock
     options: Options
     new_key: KeyMaker
+    gate: Gate = field(default_factory=Gate, compare=False)
+    """What is paused, as this process knows it."""
 
     @property
     def namespace(self) -> str:

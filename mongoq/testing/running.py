@@ -22,6 +22,7 @@ from mongoq.storage.documents import fields, filters, indexes
 from mongoq.storage.operations import claims, sweep
 from mongoq.storage.operations.decide import Ended
 from mongoq.storage.operations.finish import finish, finish_and_modify
+from mongoq.storage.operations.namespace import orders
 from mongoq.storage.operations.schedules import keep
 from mongoq.storage.operations.schedules.tick import tick
 from mongoq.testing.outcome import Ran, ran
@@ -146,6 +147,7 @@ def _finish(base: Base, attempt: LiveAttempt, verdict: Verdict) -> Op[Verdict]:
 
 def _claim(base: Base, wanted: ClaimRequest) -> Op[LiveAttempt | None]:
     """The most urgent task that is due, after a sweep."""
+    yield from base.read(orders.read(base.context))
     while (yield from base.write(tick(base.context))).full:
         pass
     yield from base.write(sweep.sweep(base.context))

@@ -28,6 +28,7 @@ from mongoq.worker.services.fetcher import Fetcher
 from mongoq.worker.services.finisher import Finisher
 from mongoq.worker.services.format_check import FormatCheck
 from mongoq.worker.services.loop import Health, Loop, Step
+from mongoq.worker.services.orders import retire
 from mongoq.worker.services.renewer import Renewer
 from mongoq.worker.services.reporter import Reporter
 from mongoq.worker.services.watchdog import Watchdog
@@ -70,7 +71,7 @@ class Engine:
         self._watcher = watcher = FleetWatcher(
             runtime, FleetView(worker, config.queues, config.workers, config.names), streams, health, self._abandon,
             facts=self._facts, called=self._called, beaten=FormatCheck(runtime, self._stop_for).look,
-            listens=config.news and not config.burst,
+            retire=lambda: retire(self), listens=config.news and not config.burst,
         )  # fmt: skip
         self._fetcher = Fetcher(runtime, config, dispatcher.room, watcher, receive=self._receive, done=self._emptied)
         self._late = Late()
@@ -201,7 +202,7 @@ class Engine:
         self._wait(lambda: not any(attempt.open for attempt in ledger.all()), 0)
         for name in ("fetcher", "look-ahead"):
             self._loops[name].join(min(LAST_CLAIM, ledger.stop_by - self._runtime.elapsed()))
-        self._end_transactions()
+        abort_open(ledger.all(), self._runtime.run, LAST_WRITES)  # they hold the tasks to be released
         release(ledger.all())
         self._wait(lambda: not len(ledger), LAST_WRITES)
         self._close()
@@ -210,10 +211,6 @@ class Engine:
             goodbye = threading.Thread(target=self._say_goodbye, name="mongoq-goodbye", daemon=True)
             if starts.begin(goodbye):
                 goodbye.join(max(0.0, ledger.stop_by + LAST_WRITES - self._runtime.elapsed()))
-
-    def _end_transactions(self) -> None:
-        """Have the server abort the transactions that handlers still have open: they hold the tasks to be released."""
-        abort_open(self._ledger.all(), self._runtime.run, LAST_WRITES)
 
     def _abandon(self) -> None:
         """End without a word to the server: the client was closed by its owner, and the leases will run out."""

@@ -30,6 +30,8 @@ FLOORS: Final = {
     "mongoq.functions.handle": 4,
     "mongoq.functions.tasks": 4,
     "mongoq.hooks": 1,
+    "mongoq.pausing": 0,
+    "mongoq.pausing.verbs": 4,
     "mongoq.scheduling": 1,
     "mongoq.scheduling.decorator": 4,
     "mongoq.scheduling.verbs": 4,

@@ -14,7 +14,7 @@ from mongoq.core.lifecycle import WAITING, Event, TaskState, sources
 from mongoq.core.natural import natural
 from mongoq.storage.commands import Filter
 from mongoq.storage.documents import fields, indexes
-from mongoq.storage.documents.names import named_as, of_names
+from mongoq.storage.documents.names import but_names, named_as, of_names
 
 if TYPE_CHECKING:
     from mongoq.core.modification import TaskRef
@@ -53,13 +53,20 @@ def named(queues: Sequence[str] | None = None, prefix: str | None = None) -> Fil
     return {"$or": [exact, begins]} if exact else begins
 
 
-def ready(queues: Sequence[str], where: Mapping[str, Any] | None = None, names: Sequence[str] = ()) -> Filter:
+def ready(
+    queues: Sequence[str],
+    where: Mapping[str, Any] | None = None,
+    names: Sequence[str] = (),
+    without: Sequence[str] = (),
+) -> Filter:
     """Tasks of these queues that may be claimed; the claim index returns them in order, without a sort.
 
     With `names` only tasks of these, by an index of their own. No index covers tags: a claim with `where` reads every
-    ready task that it passes over.
+    ready task that it passes over, and one `without` some names those of these, with whatever revision.
     """
     chosen = {fields.QUEUE: _among(queues), fields.STATE: _state(sources(Event.CLAIM)), **tagged(where)}
+    if without:
+        chosen |= but_names(without)
     return {**chosen, **of_names(names)} if names else chosen
 
 

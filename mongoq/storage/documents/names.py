@@ -14,6 +14,12 @@ def of_names(names: Sequence[str]) -> Filter:
     return {fields.NAME: {**ready_named()[fields.NAME], "$in": list(names)}}
 
 
+def but_names(names: Sequence[str]) -> Filter:
+    """Tasks with none of these names, at whatever revision."""
+    revised = [{fields.NAME: {"$gte": f"{name}@", "$lt": f"{name}A"}} for name in names]
+    return {"$nor": [{fields.NAME: {"$in": list(names)}}, *revised]}
+
+
 def named_as(name: str) -> Filter:
     """Tasks of a function: with this name, at any revision where it names none."""
     if "@" in name:

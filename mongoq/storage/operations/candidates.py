@@ -10,10 +10,11 @@ from typing import Any, Final
 from mongoq.core.clock import elapsed
 from mongoq.core.requests import ClaimRequest
 from mongoq.core.verdict import poison_weight
-from mongoq.storage.commands import Document, Op, find
+from mongoq.storage.commands import Document, Op, find, nothing
 from mongoq.storage.context import Context
 from mongoq.storage.documents import decoding, fields, filters, indexes
 from mongoq.storage.documents.well_formed import malformed_field
+from mongoq.storage.operations.namespace.orders import admitted
 from mongoq.storage.operations.recovery.malformed import well_formed
 
 FIND_LIMIT: Final = timedelta(seconds=10)
@@ -94,7 +95,9 @@ def behind(context: Context, wanted: ClaimRequest, skip: int, mixture: Mixture |
     if len(found) < wanted.limit or any(d.get(fields.LOST_LEASES) or malformed_field(d) for d in found):
         return []
     # The head is read after the batch: no skipped task that is still ready is more urgent than it.
-    where = filters.ready(wanted.queues, wanted.where, wanted.names)
+    where = admitted(context, wanted.queues, wanted.where, wanted.names)
+    if where is None:
+        return []
     head = yield from find(
         context.tasks, where, only=[fields.PRIORITY], sort=indexes.URGENCY, hint=hint_of(wanted.names), limit=1
     )
@@ -199,10 +202,12 @@ def _by_urgency(
 def _find(
     context: Context, wanted: ClaimRequest, names: Sequence[str], limit: int, *, skip: int, unlost: bool
 ) -> Op[list[Document]]:
-    where = filters.ready(wanted.queues, wanted.where, names) | (filters.unlost() if unlost else {})
+    where = admitted(context, wanted.queues, wanted.where, names)
+    if where is None:
+        return nothing([])
     return find(
         context.tasks,
-        where,
+        where | (filters.unlost() if unlost else {}),
         sort=indexes.URGENCY,
         hint=hint_of(names),
         limit=limit,

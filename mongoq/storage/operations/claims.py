@@ -25,6 +25,7 @@ from mongoq.storage.documents.decoding import Unread
 from mongoq.storage.operations import candidates, sweep
 from mongoq.storage.operations.decide import Ended
 from mongoq.storage.operations.finish import finish
+from mongoq.storage.operations.namespace.orders import admitted
 from mongoq.storage.operations.recovery.lost_replies import catch_up, held_under, holders
 from mongoq.storage.operations.recovery.malformed import update_well_formed, well_formed
 from mongoq.storage.operations.recovery.skip_locked import PROBE, WRITE_LIMIT, PartialWrite
@@ -183,7 +184,9 @@ def _sweeping(context: Context, claim: Callable[[], Op[Claim]]) -> Op[Claim]:
 
 def _take_first(context: Context, wanted: ClaimRequest, token: str, now: datetime) -> Op[Document | None]:
     update = updates.claimed(now, token, wanted.claimant, wanted.lease or context.options.policy.lease)
-    ready = filters.ready(wanted.queues, wanted.where, wanted.names)
+    ready = admitted(context, wanted.queues, wanted.where, wanted.names)
+    if ready is None:
+        return None
     hint = candidates.hint_of(wanted.names)
     try:
         document: Document | None = yield FindAndUpdate(

@@ -21,6 +21,7 @@ from mongoq.storage.context import Context
 from mongoq.storage.control import Entered, Transact
 from mongoq.storage.documents import decoding, fields, filters, indexes, key_order
 from mongoq.storage.operations.long_work.patience import How, patiently
+from mongoq.storage.operations.namespace.orders import admitted
 
 T = TypeVar("T")
 
@@ -135,7 +136,7 @@ def stats(context: Context, named: Filter, *, attempts: bool) -> Op[dict[str, Qu
 
     With `attempts` it reads every unfinished task: attempts are in no index, since that would slow every claim.
     """
-    counts: dict[str, dict[str, int]] = defaultdict(dict)
+    counts: dict[str, dict[str, Any]] = defaultdict(dict)
     oldest: dict[str, datetime] = {}
     most: dict[str, int] = {}
     for states, index in _INDEX_OF.items():
@@ -159,14 +160,19 @@ def ready(
     context: Context, queues: Sequence[str], where: Mapping[str, Any] | None, names: Sequence[str] = ()
 ) -> Op[bool]:
     """Whether a claim of these queues would find a task."""
+    chosen = admitted(context, queues, where, names)
+    if chosen is None:
+        return False
     only, hint = [fields.KEY], indexes.CLAIM_NAME if names else indexes.CLAIM
-    return (yield from find_one(context.tasks, filters.ready(queues, where, names), only=only, hint=hint)) is not None
+    return (yield from find_one(context.tasks, chosen, only=only, hint=hint)) is not None
 
 
 def due(context: Context, queues: Sequence[str], where: Mapping[str, Any] | None, names: Sequence[str] = ()) -> Op[int]:
     """How many tasks of these queues a worker could start now: ready, due, or left by a worker that vanished."""
-    now, of_queues = context.clock.now(), filters.ready(queues, where, names)
+    now, of_queues = context.clock.now(), admitted(context, queues, where, names)
     total = 0
+    if of_queues is None:
+        return total
     for chosen, index in (
         (of_queues, indexes.CLAIM_NAME if names else indexes.CLAIM),
         ({**of_queues, **filters.due(now)}, indexes.DUE),

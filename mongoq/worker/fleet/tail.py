@@ -32,6 +32,8 @@ class Signals(Protocol):
 class Tail:
     """The service of the signals: `called` gets those of work in its queues, `ask` those of missing watchers.
 
+    `ordered` is called for those of orders.
+
     After each opening it lets the process look for work, and whether it is to watch: what was signalled before is not
     told again.
     """
@@ -44,12 +46,14 @@ class Tail:
         *,
         called: Callable[[Signal], None],
         ask: Callable[[], None],
+        ordered: Callable[[], None] = lambda: None,
     ) -> None:
         self._runtime = runtime
         self._view = view
         self._cursor = cursor
         self._called = called
         self._ask = ask
+        self._ordered = ordered
         self._possible = True
         self._open_at = float("-inf")
 
@@ -68,6 +72,8 @@ class Tail:
             return 0
         if signal.kind is SignalKind.WATCH:
             self._ask()
+        elif signal.kind is SignalKind.ORDERS:
+            self._ordered()
         elif not self._queues.isdisjoint(signal.queues):
             self._called(signal)
         return 0
@@ -95,6 +101,7 @@ class Tail:
         self._open_at = now + OPEN_EVERY
         self._settle(tailing=True)
         self._runtime.wake(Wake.WORK)
+        self._ordered()
         return 0
 
     def _settle(self, *, tailing: bool) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, Final, NamedTuple
 
 from mongoq.core.fleet import Signal
+from mongoq.storage.operations.namespace.orders import LOOK_EVERY
 from mongoq.worker.fleet.caller import Caller
 from mongoq.worker.fleet.presence import Presence
 from mongoq.worker.fleet.tail import Signals, Tail
@@ -13,6 +14,7 @@ from mongoq.worker.fleet.view import FleetView, Part
 from mongoq.worker.fleet.watch import FleetWatch, QueueStream
 from mongoq.worker.runtime import Runtime
 from mongoq.worker.services.loop import Health, Loop
+from mongoq.worker.services.orders import OrderReader
 from mongoq.worker.services.sweeper import Sweeper
 from mongoq.worker.services.watcher import LONGEST_POLL, LONGEST_POLL_WATCHED, Poll
 
@@ -26,6 +28,9 @@ UNCALLED: Final = 5.0
 """Seconds without a call after which the deputy takes what it finds for unknown to the watcher."""
 SWEEP_AGAIN: Final = 5.0
 """Seconds after which a process that leaves the sweeps to others looks whether they are still there."""
+ORDERS_EVERY: Final = 10.0
+ORDERS_EVERY_RESTING: Final = 60.0
+"""Where signals tell of orders, looks are there for what they miss; one that sleeps does not claim by itself."""
 
 
 class Streams(NamedTuple):
@@ -39,7 +44,8 @@ class Streams(NamedTuple):
 class FleetWatcher:
     """The services by which a worker learns of work. `called` gets the signals that ask it to claim.
 
-    `beaten` is called after each regular heartbeat. Without `listens` it only beats and sweeps, and the fetcher polls.
+    `beaten` is called after each regular heartbeat, `retire` where an operator orders this worker to stop. Without
+    `listens` it only beats and sweeps, and the fetcher polls.
     """
 
     def __init__(
@@ -53,6 +59,7 @@ class FleetWatcher:
         facts: Callable[[], dict[str, Any]],
         called: Callable[[Signal], None],
         beaten: Callable[[], None] = lambda: None,
+        retire: Callable[[], None] = lambda: None,
         listens: bool = True,
     ) -> None:
         self._runtime = runtime
@@ -65,7 +72,9 @@ class FleetWatcher:
         self._watch = watch = FleetWatch(runtime, view, streams.news, self._caller)
         self._presence = Presence(runtime, view, facts, self._changed, beaten, listens=listens)
         self._sweeper = Sweeper(runtime, watched=lambda: watch.open)
-        tail = Tail(runtime, view, streams.signals(view.place), called=self._claim, ask=self._ask)
+        self._orders = OrderReader(runtime, self._orders_every, retire)
+        signals = streams.signals(view.place)
+        tail = Tail(runtime, view, signals, called=self._claim, ask=self._ask, ordered=self._ordered)
         clock = runtime.elapsed
         self.loops = {
             "sweeper": Loop("sweeper", self._sweep, health, closed, clock=clock),
@@ -135,7 +144,18 @@ class FleetWatcher:
         self._called(signal)
 
     def _sweep(self, now: float) -> float | None:
-        return SWEEP_AGAIN if self._view.rests(now) else self._sweeper.step(now)
+        ordered = self._orders.step(now)
+        return min(ordered, SWEEP_AGAIN if self._view.rests(now) else self._sweeper.step(now))
+
+    def _orders_every(self, now: float) -> float:
+        view = self._view
+        if not view.tailing:
+            return LOOK_EVERY
+        return ORDERS_EVERY_RESTING if view.rests(now) else ORDERS_EVERY
+
+    def _ordered(self) -> None:
+        self._orders.ask()
+        self.loops["sweeper"].wake()
 
     def _changed(self) -> None:
         for name in ("sweeper", "watcher"):

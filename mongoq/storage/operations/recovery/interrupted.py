@@ -17,6 +17,7 @@ from mongoq.storage.context import Context
 from mongoq.storage.control import Pause, Start
 from mongoq.storage.operations.claims import new_token
 from mongoq.storage.operations.finish import settle
+from mongoq.storage.operations.namespace.orders import read_if_old
 from mongoq.storage.operations.recovery.lost_replies import recover
 
 LOOKS: Final = (0.0, 0.05, 0.5)
@@ -35,7 +36,11 @@ class Claiming(Protocol[T_co]):
 
 
 def given_back(context: Context, wanted: ClaimRequest, claim: Claiming[T]) -> Op[T]:
-    """The result of `claim`; where it is interrupted, what it took is released in the background."""
+    """The result of `claim`; where it is interrupted, what it took is released in the background.
+
+    What operators have paused is not claimed: that is read again where it was not for a while.
+    """
+    yield from read_if_old(context)
     token = new_token()
     try:
         return (yield from claim(context, wanted, token=token))

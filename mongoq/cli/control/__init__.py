@@ -1,0 +1,1 @@
+"""Commands that steer the whole fleet: schedules, pauses, and the end of single workers."""

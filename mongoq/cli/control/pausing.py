@@ -1,0 +1,125 @@
+"""Commands that hold a fleet up, let it go on, and end single workers: `pause`, `resume`, `stop-worker`."""
+
+from __future__ import annotations
+
+import getpass
+import socket
+from datetime import timedelta
+from typing import Annotated
+
+import typer
+
+from mongoq import Pause, Queue
+from mongoq.cli.options import AsJson, duration, place, refuse
+from mongoq.cli.output import Sheet, clean, note, print_json, say, show, span
+
+Queues = Annotated[list[str] | None, typer.Argument(metavar="[QUEUE...]", show_default=False, help="These queues.")]
+Names = Annotated[list[str] | None, typer.Option("--name", help="Tasks of this name; may be repeated.")]
+All = Annotated[bool, typer.Option("--all", help="Everything in the namespace.")]
+
+
+def pause(
+    context: typer.Context,
+    *,
+    queues: Queues = None,
+    names: Names = None,
+    everything: All = False,
+    reason: Annotated[str | None, typer.Option(help="Why, for whoever looks.")] = None,
+    lasts: Annotated[
+        timedelta | None,
+        typer.Option("--for", parser=duration, metavar="DURATION", help="It ends by itself after this time."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Let nobody claim tasks of these queues or names, or any, until they are resumed; without any, list the pauses.
+
+    What runs goes on. --json prints a list of the pauses.
+    """
+    chosen = _chosen(queues, names, everything=everything)
+    with place(context).open(reading=True) as queue:
+        by = f"{_user()}@{socket.gethostname()}"
+        for one in chosen:
+            queue.pause(one[0], name=one[1], everything=one == (None, None), reason=reason, until=lasts, by=by)
+        found = queue.pauses()
+        if as_json:
+            print_json([_plain(one) for one in found])
+        else:
+            show([sheet(queue, found)])
+
+
+def resume(
+    context: typer.Context,
+    *,
+    queues: Queues = None,
+    names: Names = None,
+    everything: All = False,
+    as_json: AsJson = False,
+) -> None:
+    """Let tasks of these queues or names be claimed again; --all ends the pause of everything.
+
+    The exit code is 1 where one of them was not paused. --json prints {"count": N}.
+    """
+    chosen = _chosen(queues, names, everything=everything)
+    if not chosen:
+        refuse("name queues, or give --name or --all")
+    with place(context).open(reading=True) as queue:
+        count = 0
+        for one in chosen:
+            resumed = queue.resume(one[0], name=one[1], everything=one == (None, None))
+            count += resumed
+            if not resumed:
+                note(f"{clean(one[0] or one[1] or 'everything')} was not paused")
+    if as_json:
+        print_json({"count": count})
+    if count < len(chosen):
+        raise typer.Exit(1)
+
+
+def stop_worker(
+    context: typer.Context,
+    *,
+    worker: Annotated[
+        str, typer.Argument(metavar="HOST:PID", show_default=False, help="The process, as `mongoq workers` lists it.")
+    ],
+    as_json: AsJson = False,
+) -> None:
+    """Let a worker process end, wherever it runs: it claims nothing more and stops when what it runs has ended.
+
+    --json prints the ids of the workers that were asked.
+    """
+    with place(context).open(reading=True) as queue:
+        asked = queue.stop_worker(worker)
+    if as_json:
+        print_json(asked)
+    else:
+        say("\n".join(f"asked to stop: {clean(one)}" for one in asked))
+
+
+def sheet(queue: Queue, found: list[Pause]) -> Sheet:
+    """Make the table of the pauses."""
+    now = queue.time()
+    rows = [
+        (str(one), one.by, f"{span(now - one.at)} ago", span(one.until - now if one.until else None), one.reason or "")
+        for one in found
+    ]
+    return Sheet("pauses", ("paused", "by", "since", "ends in", "reason"), rows, empty="no pauses")
+
+
+def _chosen(
+    queues: list[str] | None, names: list[str] | None, *, everything: bool
+) -> list[tuple[str | None, str | None]]:
+    found: list[tuple[str | None, str | None]] = [(queue, None) for queue in queues or []]
+    found += [(None, name) for name in names or []]
+    return [*found, *([(None, None)] if everything else [])]
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):
+        return "somebody"
+
+
+def _plain(one: Pause) -> dict[str, object]:
+    told = {"queue": one.queue, "name": one.name, "reason": one.reason, "by": one.by}
+    return {**told, "at": one.at, "until": one.until}

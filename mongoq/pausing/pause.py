@@ -1,0 +1,87 @@
+"""What is paused, as a value, and what a process may claim under it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import NamedTuple
+
+from mongoq.core.errors import MongoqError
+
+__all__ = ["Pause", "WorkerNotFound"]
+
+
+class WorkerNotFound(MongoqError, LookupError):
+    """No worker process of this name has sent a heartbeat within the last minute."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """A queue, a name of tasks, or a whole namespace of which nothing is claimed."""
+
+    queue: str | None
+    """The queue that is paused; None where it is not one queue."""
+    name: str | None
+    """The name of the tasks that are paused. Without a queue and a name everything is paused."""
+    reason: str | None
+    by: str
+    """Who paused it."""
+    at: datetime
+    until: datetime | None
+    """When it ends by itself; None: when it is resumed."""
+
+    def holds(self, now: datetime) -> bool:
+        """Whether it is in force."""
+        return self.until is None or now < self.until
+
+    def covers(self, queue: str) -> bool:
+        """Whether nothing of this queue is claimed."""
+        return self.name is None and self.queue in (None, queue)
+
+    def __str__(self) -> str:
+        what = f"queue {self.queue}" if self.queue is not None else f"tasks named {self.name}"
+        return "everything" if self.queue is None and self.name is None else what
+
+
+class Open(NamedTuple):
+    """What may be claimed of what was asked for."""
+
+    queues: Sequence[str]
+    names: Sequence[str]
+    without: Sequence[str]
+    """Names that are paused, where all are asked for."""
+
+
+class Gate:
+    """What is paused, as this process knows it. It is replaced as a whole; any thread may read it."""
+
+    def __init__(self) -> None:
+        self.pauses: tuple[Pause, ...] = ()
+        self.read_at = float("-inf")
+        """When it was read, on `elapsed`."""
+
+    def note(self, pauses: Iterable[Pause], read_at: float) -> None:
+        """Take what was read."""
+        self.pauses, self.read_at = tuple(pauses), read_at
+
+    def admit(self, queues: Sequence[str], names: Sequence[str], now: datetime) -> Open | None:
+        """What may be claimed of these queues and names; None where nothing may."""
+        held = [pause for pause in self.pauses if pause.holds(now)]
+        if not held:
+            return Open(queues, names, ())
+        shut = {pause.name for pause in held if pause.name is not None}
+        open_queues = [queue for queue in queues if not any(pause.covers(queue) for pause in held)]
+        open_names = [name for name in names if name.partition("@")[0] not in shut and name not in shut]
+        if not open_queues or (names and not open_names):
+            return None
+        return Open(open_queues, open_names, () if names else sorted(shut))
+
+    def in_force(self, now: datetime) -> frozenset[Pause]:
+        """The pauses that hold now."""
+        return frozenset(pause for pause in self.pauses if pause.holds(now))
+
+    def next_end(self, now: datetime) -> float:
+        """Seconds until the next pause ends by itself; infinite where none does."""
+        ends = [pause.until for pause in self.pauses if pause.until is not None and pause.until > now]
+        return (min(ends) - now).total_seconds() if ends else float("inf")

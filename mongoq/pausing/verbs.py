@@ -1,0 +1,114 @@
+"""Verbs of operators: pause and resume, and stop a worker from afar."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from mongoq.api.base import Base
+from mongoq.api.verb import verb
+from mongoq.core.validation import QUEUE_NAME, TASK_NAME, Checker, Duration
+from mongoq.pausing.pause import Pause, WorkerNotFound
+from mongoq.storage.commands import Op
+from mongoq.storage.operations.fleet import heartbeat
+from mongoq.storage.operations.namespace import orders
+
+LONGEST_TEXT: Final = 500
+
+
+@verb
+def pause(
+    base: Base,
+    queue: str | None = None,
+    *,
+    name: str | None = None,
+    everything: bool = False,
+    reason: str | None = None,
+    until: datetime | Duration | None = None,
+    by: str | None = None,
+) -> Op[Pause]:
+    """Let nobody claim tasks of a queue, of a name, or any at all, until they are resumed; return the pause.
+
+    It is in force in the whole fleet within 2 s, for workers and for claims by hand (but for `claim(key=...)`), and for
+    workers that start later. What runs goes on, and what a worker has claimed ahead for the next 0.1 s still starts.
+    Tasks are enqueued, cancelled, expired and shown as ever.
+
+    Args:
+        queue: this queue; or
+        name: the tasks of this name, in whatever queue. Workers with a plain handler read those that they pass over;
+            workers with task functions do not.
+        everything: all queues of the namespace.
+        reason: why, for whoever looks.
+        until: when it ends by itself, an instant or a duration from now. Default: never.
+        by: who pauses. Default: `claimant` of this object.
+
+    Raises ConfigurationError where not exactly one of queue, name and everything is given.
+    """
+    checker = Checker()
+    _check_one(checker, queue, name, everything=everything)
+    for field, text in (("reason", reason), ("by", by)):
+        if text is not None:
+            checker.text(field, text, LONGEST_TEXT)
+    end: Any = until
+    if until is not None:
+        end = checker.instant("until", until) if isinstance(until, datetime) else checker.duration("until", until)
+    checker.finish()
+    if isinstance(end, timedelta):
+        end = base.context.clock.now() + end
+    told = {"reason": reason, "until": end, "by": by or base.claimant}
+    return (yield from base.read(orders.pause(base.context, queue, name, told)))
+
+
+@verb
+def resume(base: Base, queue: str | None = None, *, name: str | None = None, everything: bool = False) -> Op[bool]:
+    """Let tasks of a paused queue or name, or all, be claimed again; whether there was such a pause.
+
+    `everything` ends the pause of everything; pauses of single queues and names stay.
+    """
+    checker = Checker()
+    _check_one(checker, queue, name, everything=everything)
+    checker.finish()
+    resumed = yield from base.read(orders.resume(base.context, queue, name))
+    for handle in base.handles:
+        handle.wake()
+    return resumed
+
+
+@verb
+def pauses(base: Base) -> Op[list[Pause]]:
+    """The pauses that are in force."""
+    found = yield from base.read(orders.read(base.context))
+    now = base.context.clock.now()
+    return sorted((one for one in found.pauses if one.holds(now)), key=str)
+
+
+@verb
+def stop_worker(base: Base, worker: str) -> Op[list[str]]:
+    """Let a worker process elsewhere end: it claims nothing more, and stops when what it runs has ended.
+
+    Args:
+        worker: its `id` as `workers()` tells it, or `host:pid`.
+
+    Returns the ids of the workers that were asked, within 2 s of the call; in one process there may be several.
+    Raises WorkerNotFound where there is none.
+    """
+    checker = Checker()
+    checker.text("worker", worker, LONGEST_TEXT)
+    checker.finish()
+    known = yield from base.read(heartbeat.workers(base.context))
+    asked = [one.id for one in known if worker in (one.id, one.id.rpartition(":")[0])]
+    if not asked:
+        raise WorkerNotFound(f"no worker is called {worker!r}; `mongoq workers` lists them as host and pid")
+    for one in asked:
+        yield from base.read(orders.stop(base.context, one, base.claimant))
+    return asked
+
+
+def _check_one(checker: Checker, queue: str | None, name: str | None, *, everything: bool) -> None:
+    if (queue is not None) + (name is not None) + bool(everything) != 1:
+        given = [field for field, value in (("queue", queue), ("name", name), ("everything", everything)) if value]
+        checker.refuse("queue", " and ".join(given) or "nothing", "one of: a queue, name=..., everything=True")
+    if queue is not None:
+        checker.matching("queue", queue, QUEUE_NAME)
+    if name is not None:
+        checker.matching("name", name, TASK_NAME)

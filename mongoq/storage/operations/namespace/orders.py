@@ -1,0 +1,128 @@
+"""What operators order a fleet to do, in `<namespace>.control`: to pause, and single workers to stop.
+
+Each order is one document whose key begins with `order:`. Processes read them all by one range of keys. A signal lets
+them read at once; without signals they look every `LOOK_EVERY`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from datetime import datetime, timedelta
+from typing import Any, Final, NamedTuple
+
+from mongoq.core.clock import elapsed
+from mongoq.core.errors import StorageRefused
+from mongoq.core.fleet import Signal, SignalKind
+from mongoq.pausing.pause import Pause
+from mongoq.storage.commands import Delete, Document, Filter, Op, UpdateMany, find
+from mongoq.storage.context import Context
+from mongoq.storage.documents import fields, filters
+from mongoq.storage.operations.fleet import signals
+
+LOOK_EVERY: Final = 1.5
+"""Seconds: an order is to be in force within 2 s."""
+STOP_KEPT: Final = timedelta(days=1)
+"""An order to a worker that is gone is deleted after so long."""
+_PREFIX: Final = "order:"
+_AFTER: Final = "order;"
+_STOP: Final = f"{_PREFIX}stop:"
+_PAUSE: Final = f"{_PREFIX}pause:"
+_NO_RIGHT: Final = 13
+
+
+class Orders(NamedTuple):
+    """What was read."""
+
+    pauses: list[Pause]
+    stop: bool
+    """Whether this worker is to stop."""
+
+
+def read(context: Context, worker: str | None = None) -> Op[Orders]:
+    """Read the orders, and let the gate of this process know what is paused."""
+    sent = elapsed()
+    try:
+        found = yield from find(context.control, {fields.KEY: {"$gte": _PREFIX, "$lt": _AFTER}})
+    except StorageRefused as error:
+        if error.code != _NO_RIGHT:
+            raise
+        found = []  # whoever may not read them is under none
+    pauses = [pause for document in found if (pause := _pause(document)) is not None]
+    context.gate.note(pauses, sent)
+    stop = worker is not None and any(document[fields.KEY] == f"{_STOP}{worker}" for document in found)
+    return Orders(pauses, stop)
+
+
+def read_if_old(context: Context) -> Op[None]:
+    """Read the orders again where the gate was last read longer than `LOOK_EVERY` ago."""
+    if elapsed() - context.gate.read_at > LOOK_EVERY:
+        yield from read(context)
+
+
+def admitted(
+    context: Context, queues: Sequence[str], where: Mapping[str, Any] | None, names: Sequence[str] = ()
+) -> Filter | None:
+    """The filter of the tasks that may be claimed now; None where all that is asked for is paused."""
+    if not context.gate.pauses:
+        return filters.ready(queues, where, names)
+    free = context.gate.admit(queues, names, context.clock.now())
+    return None if free is None else filters.ready(free.queues, where, free.names, free.without)
+
+
+def pause(context: Context, queue: str | None, name: str | None, told: Mapping[str, Any]) -> Op[Pause]:
+    """Pause a queue, a name, or without both everything; over an earlier pause of the same."""
+    written: Document = {"queue": queue, "name": name, "at": context.clock.now(), **told}
+    yield UpdateMany(context.control, {fields.KEY: _key(queue, name)}, {"$set": written}, upsert=True)
+    yield from _tell(context)
+    done = _pause({fields.KEY: _key(queue, name), **written})
+    assert done is not None
+    return done
+
+
+def resume(context: Context, queue: str | None, name: str | None) -> Op[bool]:
+    """End a pause; whether there was one in force."""
+    now = context.clock.now()
+    found = yield from find(context.control, {fields.KEY: _key(queue, name)})
+    yield Delete(context.control, {fields.KEY: _key(queue, name)})
+    yield from _tell(context)
+    return any(one.holds(now) for document in found if (one := _pause(document)) is not None)
+
+
+def stop(context: Context, worker: str, by: str) -> Op[None]:
+    """Order a worker to stop when what it runs has ended."""
+    now = context.clock.now()
+    order = {"$set": {"by": by, "at": now}}
+    yield UpdateMany(context.control, {fields.KEY: f"{_STOP}{worker}"}, order, upsert=True)
+    old = {fields.KEY: {"$gte": _STOP, "$lt": _STOP[:-1] + ";"}, "at": {"$lt": now - STOP_KEPT}}
+    yield Delete(context.control, old)
+    yield from _tell(context)
+
+
+def taken(context: Context, worker: str) -> Op[None]:
+    """Delete the order to a worker, which carries it out."""
+    yield Delete(context.control, {fields.KEY: f"{_STOP}{worker}"})
+
+
+def _tell(context: Context) -> Op[None]:
+    """Let all processes read the orders; one that gets no signal looks by itself."""
+    yield from read(context)
+    with suppress(StorageRefused):
+        yield from signals.send(context, Signal(SignalKind.ORDERS))
+
+
+def _key(queue: str | None, name: str | None) -> str:
+    if queue is not None:
+        return f"{_PAUSE}queue:{queue}"
+    return f"{_PAUSE}everything" if name is None else f"{_PAUSE}name:{name}"
+
+
+def _pause(document: Document) -> Pause | None:
+    """The pause in a document; None where it is no pause."""
+    get = document.get
+    at, until = get("at"), get("until")
+    if not str(document[fields.KEY]).startswith(_PAUSE) or not isinstance(at, datetime):
+        return None
+    if not (until is None or isinstance(until, datetime)):
+        return None
+    return Pause(get("queue"), get("name"), get("reason"), str(get("by", "")), at, until)

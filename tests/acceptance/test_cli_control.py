@@ -1,0 +1,73 @@
+"""The commands that steer the fleet: schedules, pauses, and the end of single workers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+
+from mongoq import NewTask, Queue
+from tests.acceptance.conftest import Cli, Said
+
+WIDTH = 80
+
+
+def narrow(text: str) -> bool:
+    return all(len(line) <= WIDTH for line in text.splitlines())
+
+
+def test_schedules_are_listed_paused_resumed_and_deleted(mongoq: Cli, queue: Queue) -> None:
+    assert mongoq("schedules") == Said(0, "(no schedules)\n", "")
+    queue.schedule("nightly", "0 3 * * *", NewTask({"n": 1}, queue="reports"), tz="Europe/Zurich")
+    queue.schedule("poll", every=timedelta(minutes=10), task=NewTask())
+    said = mongoq("schedules")
+    assert said.code == 0
+    assert narrow(said.out)
+    heading, nightly, poll = said.out.splitlines()
+    assert heading.split() == ["NAME", "WHEN", "QUEUE", "LAST", "NEXT", "SKIPPED", "NOTE"]
+    assert "0 3 * * * Europe/Zurich" in nightly
+    assert "every 10m" in poll
+
+    said = mongoq("schedules", "pause", "nightly", "--reason", "deploy", "--json")
+    assert [(one["name"], one["next_at"], one["reason"]) for one in said.json] == [("nightly", None, "deploy")]
+    assert "paused" in mongoq("schedules").out
+    assert mongoq("schedules", "resume", "nightly", "--json").json[0]["next_at"] is not None
+    assert mongoq("schedules", "delete", "poll", "--json").json == {"count": 1}
+    assert [one["name"] for one in mongoq("schedules", "--json").json] == ["nightly"]
+
+
+def test_what_is_no_schedule_or_no_action_is_said(mongoq: Cli, queue: Queue) -> None:
+    said = mongoq("schedules", "pause", "nobody")
+    assert (said.code, "no schedule has the name 'nobody'" in said.err) == (1, True)
+    assert mongoq("schedules", "stop", "nightly").code == 2
+    assert mongoq("schedules", "delete").code == 2
+    assert mongoq("schedules", "resume", "nightly", "--reason", "x").code == 2
+
+
+def test_queues_are_paused_and_resumed(mongoq: Cli, queue: Queue, until: Callable[..., None]) -> None:
+    queue.new(queue="payments")
+    assert mongoq("pause") == Said(0, "(no pauses)\n", "")
+    said = mongoq("pause", "payments", "--reason", "the bank is down", "--for", "2h")
+    assert said.code == 0
+    assert "queue payments" in said.out
+    assert "the bank is down" in said.out
+    assert [(one["queue"], one["name"]) for one in mongoq("pause", "--name", "charge", "--json").json] == [
+        ("payments", None),
+        (None, "charge"),
+    ]
+    assert queue.try_claim("payments") is None
+    assert "payments (paused)" in mongoq("stats").out
+    assert mongoq("stats", "--json").json["queues"]["payments"]["paused"] is True
+    assert mongoq("resume", "payments", "--name", "charge", "--json").json == {"count": 2}
+    again = mongoq("resume", "payments")
+    assert (again.code, "payments was not paused" in again.err) == (1, True)
+    assert mongoq("resume").code == 2
+    until(lambda: queue.try_claim("payments"), timeout=3, why="others learn of it within 2 s")
+
+
+def test_a_worker_is_stopped_from_afar(mongoq: Cli, queue: Queue, until: Callable[..., None]) -> None:
+    assert mongoq("stop-worker", "nobody:1").code == 1
+    handle = queue.start(lambda task: None)
+    until(queue.workers, why="its heartbeat is there")
+    said = mongoq("stop-worker", handle.id.rpartition(":")[0], "--json")
+    assert (said.code, said.json) == (0, [handle.id])
+    until(lambda: handle.stopped, timeout=10, why="it has stopped")

@@ -1,0 +1,139 @@
+"""Pauses in both tempos: who claims what while something is paused, and what is told of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from functools import partial
+
+import pytest
+
+from mongoq import ConfigurationError, Queue, Task, WorkerNotFound
+from mongoq.core.clock import FrozenClock
+from mongoq.testing import memory_queue, run_due
+from proving.tempos import Face
+
+Until = Callable[..., None]
+
+
+def test_nothing_of_a_paused_queue_is_claimed_by_hand(queue: Face) -> None:
+    for name in ("a", "b"):
+        queue.new(queue=name, key=name)
+    pause = queue.pause("a", reason="deploy", by="ada")
+    assert (str(pause), pause.reason, pause.by, pause.until) == ("queue a", "deploy", "ada", None)
+    assert queue.try_claim("a") is None
+    assert queue.claim("a", timeout=0.1) is None
+    assert [task.key for task in queue.claim_many(5, ["a", "b"])] == ["b"]
+    assert queue.claim(key="a").key == "a", "who names a task means it"
+    assert [one.queue for one in queue.pauses()] == ["a"]
+    stats = queue.stats()
+    assert (stats["a"].paused, stats["b"].paused) == (True, False)
+
+
+def test_a_worker_leaves_a_paused_queue_alone_and_takes_it_up_again(queue: Face, until: Until) -> None:
+    ran: list[str] = []
+    queue.pause("a")
+    handle = queue.start(lambda task: ran.append(task.key), queues=["a", "b"])
+    queue.new(queue="a", key="a")
+    queue.new(queue="b", key="b")
+    until(lambda: ran == ["b"], why="the other queue is worked on")
+    assert queue.count(queue="a", state="ready") == 1
+    assert queue.resume("a") is True
+    until(lambda: ran == ["b", "a"], timeout=5, why="it is resumed")
+    assert queue.resume("a") is False
+    queue.settled(lambda: handle.stop(0))
+
+
+def test_workers_that_run_already_and_those_elsewhere_hear_of_a_pause(
+    queue: Face, make: Callable[..., Face], until: Until
+) -> None:
+    ran: list[str] = []
+    others = [make(namespace=queue.namespace) for _ in range(2)]
+    handles = [one.start(lambda task: ran.append(task.key)) for one in (queue, *others)]
+    queue.new(key="first")
+    until(lambda: ran == ["first"], why="they work")
+    others[0].pause(everything=True)
+    held = [one.whole._base.context.gate for one in (queue, *others)]
+    until(lambda: all(gate.pauses for gate in held), timeout=3, why="all know it within 2 s, and the machine's second")
+    queue.new(key="second")
+    queue.resume(everything=True)
+    until(lambda: ran == ["first", "second"], timeout=5, why="all were resumed")
+    for one, handle in zip((queue, *others), handles, strict=True):
+        one.settled(partial(handle.stop, 0))
+
+
+def test_a_pause_ends_by_itself(until: Until) -> None:
+    clock = FrozenClock()
+    queue = memory_queue(clock=clock)
+    queue.new()
+    assert queue.pause("default", until=timedelta(minutes=1)).until == clock.now() + timedelta(minutes=1)
+    assert run_due(queue, lambda task: None) == []
+    clock.advance(60)
+    assert queue.pauses() == []
+    assert len(run_due(queue, lambda task: None)) == 1
+
+
+def test_tasks_of_a_paused_name_are_passed_over(queue: Face) -> None:
+    for key, name in (("1", "send"), ("2", "send@3"), ("3", "sender"), ("4", None)):
+        queue.new(key=key, name=name)
+    queue.pause(name="send")
+    assert sorted(task.key for task in queue.claim_many(10)) == ["3", "4"]
+
+
+def test_a_function_whose_name_is_paused_waits_and_others_run(mongoq_queue: Queue) -> None:
+    @mongoq_queue.task
+    def slow() -> str:
+        return "slow"
+
+    @mongoq_queue.task
+    def quick() -> str:
+        return "quick"
+
+    slow.new()
+    quick.new()
+    mongoq_queue.pause(name="slow")
+    assert [ran.result for ran in run_due(mongoq_queue)] == ["quick"]
+    mongoq_queue.resume(name="slow")
+    assert [ran.result for ran in run_due(mongoq_queue)] == ["slow"]
+
+
+def test_a_burst_ends_where_all_that_is_left_is_paused(queue: Face) -> None:
+    queue.new_many([{"n": n} for n in range(3)])
+    queue.new(queue="other")
+    queue.pause("default")
+    queue.run(lambda task: None, queues=["default", "other"], burst=True)
+    assert queue.count(state="ready") == 3
+    assert queue.run_once(lambda task: None) is False
+
+
+def test_what_is_to_be_paused_is_said_once(queue: Face) -> None:
+    for given in ({}, {"queue": "a", "name": "b"}, {"name": "b", "everything": True}):
+        with pytest.raises(ConfigurationError, match="one of: a queue"):
+            queue.pause(**given)
+    with pytest.raises(ConfigurationError, match="until"):
+        queue.pause("a", until=-1)
+    assert queue.pauses() == []
+
+
+def test_a_worker_ordered_to_stop_ends_what_it_runs_and_claims_no_more(
+    queue: Face, make: Callable[..., Face], until: Until
+) -> None:
+    ran: list[str] = []
+
+    def handler(task: Task) -> None:
+        ran.append(task.key)
+        while not other.whole._base.handles[0]._engine._ledger.draining:
+            task.raise_if_cancelled()
+
+    other = make(namespace=queue.namespace)
+    queue.init()
+    handle = other.start(handler, workers=1, prefetch=0)
+    for key in ("a", "b"):
+        queue.new(key=key)
+    until(lambda: ran, why="it runs one")
+    (info,) = [one for one in queue.workers() if one.id == handle.id]
+    assert queue.stop_worker(f"{info.host}:{info.pid}") == [handle.id]
+    until(lambda: handle.stopped, timeout=10, why="it has stopped")
+    assert [queue.count(state=state) for state in ("completed", "ready")] == [1, 1]
+    with pytest.raises(WorkerNotFound, match="nobody:1"):
+        queue.stop_worker("nobody:1")
