@@ -100,6 +100,15 @@ class Options:
     """The options of the policy that differ from the defaults: stored in each new task."""
     claimant: str | None = None
     """The name for claims by hand; None: a name of the host and the process."""
+    local: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """By the name of a task: the options of its function that no task can carry, such as predicates."""
+
+    def policy_of(self, name: str | None, carried: Mapping[str, Any]) -> Policy:
+        """The policy of a task; the functions of its task function outweigh what it carries."""
+        policy = self.policy.over(carried)
+        own = self.local.get(name) if name is not None else None
+        return policy if own is None else policy.over(own)
+
     max_size: int | None = None
     """How many tasks may wait in each queue; None: any number."""
 

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Final
 
 from mongoq.core.new_task import NewTask
+from mongoq.core.options import carried_of, checked_policy
 from mongoq.core.task import Attempt, Task
 from mongoq.core.validation import TASK_NAME, Checker
 from mongoq.functions.signature import Signature
+
+LOCAL: Final = ("backoff", "retry_on", "no_retry_on")
+"""The options that may be functions."""
 
 
 def _is_plain(on_complete: Any) -> bool:
@@ -44,6 +48,8 @@ class Definition:
         checker.finish()
         self.function = function
         self.options = dict(options)
+        self.local = self._taken_out()
+        """The options of its policy that no task can carry: predicates, and a function as backoff."""
         self.on_complete: Any = None
         """A function that is told of the end of each task, in the process that writes it."""
         if _is_plain(self.options.get("on_complete")):
@@ -55,6 +61,16 @@ class Definition:
         self.signature = Signature(function, str(own))
         self.model = self.model_with(self.options)
         """A call without its arguments."""
+
+    def _taken_out(self) -> dict[str, Any]:
+        given: dict[str, Any] = {name: self.options[name] for name in LOCAL if name in self.options}
+        checker = Checker()
+        checked = checked_policy(checker, given)
+        checker.finish()
+        local = {name: value for name, value in checked.items() if name not in carried_of(checked)}
+        for name in local:
+            del self.options[name]
+        return local
 
     @property
     def name(self) -> str:

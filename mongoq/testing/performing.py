@@ -106,7 +106,8 @@ def _prepared(
     function, _ = chosen((), function, None)
     handler, _ = checked_handler(function, None)
     task = given if isinstance(given, Task) else _made(given, options)
-    attempt = LiveAttempt(_Claimed(task), _options().policy.over(task.policy), elapsed())
+    policy = _options().policy.over(task.policy).over(handler.policies.get(task.name or "", {}))
+    attempt = LiveAttempt(_Claimed(task), policy, elapsed())
     attempt.start()
     if interruption is not None:
         attempt.interrupt(interruption)

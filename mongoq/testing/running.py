@@ -94,7 +94,7 @@ def run_due(
 def _run_all(base: Base, handler: Handler, wanted: ClaimRequest, far: Far, limit: int) -> Op[list[Ran]]:
     done: list[Ran] = []
     while True:
-        attempt = yield from _claim(base, wanted)
+        attempt = yield from _claim(base, wanted, handler)
         if attempt is None:
             if not (yield from _advance(base, wanted, far)):
                 return done
@@ -145,7 +145,7 @@ def _finish(base: Base, attempt: LiveAttempt, verdict: Verdict) -> Op[Verdict]:
     return verdict
 
 
-def _claim(base: Base, wanted: ClaimRequest) -> Op[LiveAttempt | None]:
+def _claim(base: Base, wanted: ClaimRequest, handler: Handler) -> Op[LiveAttempt | None]:
     """The most urgent task that is due, after a sweep."""
     yield from base.read(orders.read(base.context))
     while (yield from base.write(tick(base.context))).full:
@@ -155,7 +155,8 @@ def _claim(base: Base, wanted: ClaimRequest) -> Op[LiveAttempt | None]:
     sent = elapsed()
     claim = yield from base.write(claims.claim_many(base.context, wanted, poison_budget=MOST_POISON_WEIGHT))
     for claimed in claim.unread:
-        attempt = LiveAttempt(claimed, base.context.options.policy.over(claimed.carried), sent)
+        policy = base.context.options.policy.over(claimed.carried).over(handler.policies.get(claimed.name or "", {}))
+        attempt = LiveAttempt(claimed, policy, sent)
         base.telemetry.emit(
             Signpost.CLAIMED, tasks=[attempt.task], wanted=1, lost=0, blocked=0, doubtful=False, sent=sent
         )

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from mongoq.core.events import Signpost, Telemetry
 from mongoq.core.host.limits import load_unwinder
+from mongoq.core.judging.retrying import RetryRules
 from mongoq.core.options import Policy
 from mongoq.core.requests import ClaimRequest
 from mongoq.core.validation import Checker
@@ -53,7 +54,7 @@ def checked_config(
     if middleware or lifespan is not None:
         handler = with_hooks(handler, chosen, middleware, lifespan)
     if chosen == PROCESSES:
-        _check_predicates(policy)
+        _check_predicates(policy, handler.policies)
     else:
         check_no_wear(wear, chosen)
     return WorkerConfig(
@@ -72,12 +73,13 @@ def checked_config(
     )
 
 
-def _check_predicates(policy: Policy) -> None:
+def _check_predicates(policy: Policy, local: Mapping[str, Mapping[str, Any]]) -> None:
     checker = Checker()
-    for name, matchers in (("retry_on", policy.retry_on), ("no_retry_on", policy.no_retry_on)):
-        for matcher in matchers or ():
-            if not isinstance(matcher, str) and not importable(matcher):
-                checker.refuse(name, matcher, IMPORTABLE)
+    for rules in (policy.rules, *(RetryRules().over(own) for own in local.values())):
+        for name, matchers in rules._asdict().items():
+            for matcher in matchers or ():
+                if not isinstance(matcher, str) and not importable(matcher):
+                    checker.refuse(name, matcher, IMPORTABLE)
     checker.finish()
 
 
@@ -99,7 +101,7 @@ def start(
     the change stream; `client` is what all of it goes through. Coroutine handlers run on `loop`; None: on one of the
     worker's own.
     """
-    context = replace(context, options=replace(context.options, policy=job.policy))
+    context = replace(context, options=replace(context.options, policy=job.policy, local=job.handler.policies))
     queue_stream = QueueStream(stream_run, context, job.where, job.names)
     streams = Streams(queue_stream, lambda place: SignalTail(stream_run, context, place))
     if not job.burst and crowding.crowded(client):

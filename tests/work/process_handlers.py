@@ -34,6 +34,7 @@ from mongoq import (
     Stop,
     Task,
     TaskRef,
+    Tasks,
 )
 from mongoq.core.clock import elapsed
 
@@ -333,6 +334,28 @@ def fails_by_name(task: Task) -> None:
     if task.tags["error"] == "wrapped":
         raise RuntimeError("outer") from Fail("no use")
     raise errors[task.tags["error"]]
+
+
+TASKS = Tasks()
+
+
+@TASKS.task(no_retry_on=is_for_good, retry_on=Busy)
+def fails(error: str) -> None:
+    """Raise what its argument names, under rules of its own."""
+    raise {"value": ValueError("no"), "busy": Busy("just", "now"), "for good": Busy("for ever", "busy")}[error]
+
+
+@TASKS.task(no_retry_on=is_for_good, retry_on=Busy)
+async def fails_on_a_loop(error: str) -> None:
+    fails.fn(error)
+
+
+LAMBDAS = Tasks()
+
+
+@LAMBDAS.task(no_retry_on=lambda error: True)
+def retries_nothing() -> None:
+    """Has a predicate that children cannot import."""
 
 
 async def fails_by_name_on_a_loop(task: Task) -> None:

@@ -105,3 +105,34 @@ def test_a_task_may_bring_a_failure_message_of_its_own(make_queue: MakeQueue, ca
     queue.run(lambda task: 1 / 0, burst=True)
     assert "by the task: task a of default has failed" in caplog.text
     assert "by the queue" not in caplog.text
+
+
+def test_a_task_function_has_rules_and_predicates_of_its_own_in_every_executor(
+    make_queue: MakeQueue, importable: ModuleType, run: Any, request: pytest.FixtureRequest
+) -> None:
+    queue = make_queue(workers=1, retry_on=ValueError)
+    name = "fails_on_a_loop" if "asyncio" in request.node.name else "fails"
+    queue.include(importable.TASKS)
+    for error in ("value", "busy", "for good"):
+        queue.new({"error": error}, key=error, name=name, retry_on="Busy")
+    run(queue, "fails")
+    assert ended(queue, "busy") == ("scheduled", None)
+    assert ended(queue, "value") == ended(queue, "for good") == ("failed", "not_retried")
+
+
+def test_a_task_function_may_have_a_function_as_its_backoff(make_queue: MakeQueue) -> None:
+    queue = make_queue(workers=1)
+
+    @queue.task(backoff=lambda attempt: 600 * attempt)
+    def fails() -> None:
+        raise ValueError("no")
+
+    key = fails.new().key
+    queue.run(burst=True)
+    assert 500 < (queue.get(key).run_at - queue.time()).total_seconds() <= 600
+
+
+def test_a_predicate_of_a_function_that_children_cannot_import_is_refused(queue: Queue, importable: ModuleType) -> None:
+    queue.include(importable.LAMBDAS)
+    with pytest.raises(ConfigurationError, match=r"no_retry_on: <function .* at the top level of a module"):
+        queue.run(executor="processes")

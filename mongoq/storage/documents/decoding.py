@@ -141,6 +141,12 @@ class Unread:
         self.carried: Mapping[str, Any] = policy_from(policy) if policy else EMPTY
 
     @property
+    def name(self) -> str | None:
+        """The name of the task function that runs it."""
+        name: str | None = self._document.get(fields.NAME)
+        return name
+
+    @property
     def size(self) -> int:
         """The size of its document, in bytes."""
         return size_of(self._document)

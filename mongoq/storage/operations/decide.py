@@ -92,7 +92,7 @@ def judged(
     """
     options = context.options
     if policy is None:
-        policy = options.policy.over(task.policy)
+        policy = options.policy_of(task.name, task.policy)
     now = context.clock.latest()
     verdict = judge(task, outcome, policy, now, worker, cancelled=cancelled, error_queue=options.error_queue)
     if verdict.run_at == now:

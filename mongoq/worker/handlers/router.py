@@ -37,6 +37,11 @@ class Router:
         """The names of the tasks that it runs."""
         return tuple(self._by_name)
 
+    @property
+    def policies(self) -> dict[str, dict[str, Any]]:
+        """By name: what the policy of a function has that its tasks cannot carry."""
+        return {name: definition.local for name, definition in self._by_name.items() if definition.local}
+
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self._functions,)
 

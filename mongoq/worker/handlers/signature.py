@@ -47,6 +47,12 @@ class Handler:
             return (around_awaited if self.awaited else around)(self.middleware, self.plain, task)
         return self.plain(task)
 
+    @property
+    def policies(self) -> dict[str, dict[str, Any]]:
+        """By the name of a task: the options of its policy that it cannot carry."""
+        policies: dict[str, dict[str, Any]] = getattr(self.function, "policies", {})
+        return policies
+
     def plain(self, task: Task) -> Any:
         """Call it outside of its middleware."""
         return self.function(task.attempt, task) if self.takes_attempt else self.function(task)

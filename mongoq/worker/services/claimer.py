@@ -118,11 +118,14 @@ class Claimer:
             self._blocked.free(key for key in keys if key not in held)
 
     def _take(self, claim: claims.Claim, wanted: int, sent: float) -> None:
-        runtime, policy = self._runtime, self._runtime.context.options.policy
+        runtime, options = self._runtime, self._runtime.context.options
         # Equal policies are one object, see `policy_from`: merged once for a batch, not by every task.
         policies = {id(claimed.carried): claimed.carried for claimed in claim.unread}
-        merged = {number: policy.over(carried) for number, carried in policies.items()}
+        merged = {number: options.policy.over(carried) for number, carried in policies.items()}
         attempts = [LiveAttempt(claimed, merged[id(claimed.carried)], sent) for claimed in claim.unread]
+        if options.local:
+            for attempt, claimed in zip(attempts, claim.unread, strict=True):
+                attempt.policy = attempt.policy.over(options.local.get(claimed.name or "", {}))
         if claim.doubtful:  # a write that shortens a lease may still be on its way
             for attempt in attempts:
                 attempt.extended = self

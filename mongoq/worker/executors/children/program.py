@@ -93,11 +93,13 @@ class ChildProgram:
         return 0
 
     def _run_all(self, handler: Handler, rules: RetryRules) -> None:
+        local = handler.policies
         while (message := self._next()) is not None:
             number, deadline, values = message
             if self._may_start(number):
                 task = Task(*values)
-                self._run(handler, rules.over(task.policy), ChildAttempt(number, deadline, self._send, task.key), task)
+                own = rules.over(task.policy).over(local.get(task.name or "", {}))
+                self._run(handler, own, ChildAttempt(number, deadline, self._send, task.key), task)
 
     def _key(self) -> str | None:
         attempt = self._running
