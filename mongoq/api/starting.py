@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from mongoq.api.base import Base
 from mongoq.core.errors import ConfigurationError, Fault, StorageUnavailable
@@ -23,7 +23,11 @@ if TYPE_CHECKING:
     from mongoq.worker.handle import WorkerHandle
     from mongoq.worker.handlers.signature import Function
 
+T = TypeVar("T")
+
 ASYNCIO: Final = "asyncio"
+TRIES: Final = 3
+"""So often a worker asks for what it has to know before it claims; the driver repeats each read once by itself."""
 
 
 def configured(
@@ -110,6 +114,14 @@ def names_of(handler: Any) -> tuple[str, ...]:
     return names
 
 
+def _tried(make: Callable[[], Op[T]]) -> Op[T]:
+    """Run what a worker has to know before it claims, again where an outage begins just then."""
+    for _ in range(TRIES - 1):
+        with suppress(StorageUnavailable):
+            return (yield from make())
+    return (yield from make())
+
+
 def started(base: Base, config: WorkerConfig, done: Callable[[], None], *, drains: bool = False) -> Op[WorkerHandle]:
     """Start a worker in threads of its own, once the server has answered; it calls `done` when it has ended.
 
@@ -121,11 +133,11 @@ def started(base: Base, config: WorkerConfig, done: Callable[[], None], *, drain
     if config.names:
         base.use_names()
     yield from base.write(schema.hello())
-    yield from base.read(orders.read(base.context))
+    yield from _tried(lambda: base.read(orders.read(base.context)))
     with suppress(StorageUnavailable):  # an outage that begins now is one like any other
         # It lacks neither a right nor the index.
         yield from base.write(queries.ready(base.context, config.queues, None, config.names))
-    yield from base.write(keep.declare(base.context, base.functions.schedules().values()))
+    yield from _tried(lambda: base.write(keep.declare(base.context, base.functions.schedules().values())))
     loop = yield Loop()
 
     handles: list[WorkerHandle] = []

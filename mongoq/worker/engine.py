@@ -22,6 +22,7 @@ from mongoq.worker.config import WorkerConfig
 from mongoq.worker.dispatcher import Dispatcher
 from mongoq.worker.fleet.view import FleetView
 from mongoq.worker.fleet.watcher import FleetWatcher, Streams
+from mongoq.worker.handlers.signature import ASYNCIO
 from mongoq.worker.log_lines import lines
 from mongoq.worker.runtime import Run, Runtime
 from mongoq.worker.services.fetcher import Fetcher
@@ -105,9 +106,11 @@ class Engine:
         lines.begin()
         with self._stopping:
             made()
-            for loop in self._loops.values():
-                loop.start()
-            self._dispatcher.executor.start()  # with as many threads as are left
+            begins = [self._dispatcher.executor.start, *(loop.start for loop in self._loops.values())]
+            if self._config.executor != ASYNCIO:  # which prepares its event loop before the first handler
+                begins.append(begins.pop(0))  # with as many threads as are left
+            for begin in begins:
+                begin()
 
     def wake(self, wake: Wake = Wake.WORK) -> None:
         """Wake the service that has something to do now; by default, look for work."""

@@ -112,6 +112,10 @@ def start(
     handle = WorkerHandle(engine, context.options.grace.total_seconds())
     crowding.note(handle, client)
     load_unwinder()
-    engine.start(lambda: made(handle))
-    telemetry.emit(Signpost.WORKER_STARTED, worker=engine.worker)
+
+    def begin() -> None:
+        made(handle)
+        telemetry.emit(Signpost.WORKER_STARTED, worker=engine.worker)  # before its first attempt starts
+
+    engine.start(begin)
     return handle

@@ -81,7 +81,6 @@ UNSTORABLE: dict[str, Any] = {
     "a lone surrogate": SURROGATE,
     "a naive datetime": datetime(2030, 1, 1),  # noqa: DTZ001 -- that is the fault
     "a datetime without an offset": datetime(2030, 1, 1, tzinfo=NoOffset()),
-    "a timedelta": timedelta(1),
     "100 levels": nested(100),
     "200 levels": nested(200),
     "200 levels of lists": nested(200, lists=True),

@@ -97,7 +97,7 @@ def checked_follow_up(checker: Checker, field: str, given: Any) -> FollowUp | No
 
 
 def _check_options(checker: Checker, field: str, new: Any) -> None:
-    allowed = {"tags", "carried", *GIVEN}
+    allowed = {"tags", "carried", "like", *GIVEN}
     plain = type(new)()
     for name in type(new).__dataclass_fields__:
         if name not in allowed and getattr(new, name) != getattr(plain, name) and len(checker.faults) < MOST_FAULTS:

@@ -87,7 +87,7 @@ def _always_conflicting(conflicting: Any, *given: Any) -> Any:
 
 @FAULTS.function(
     "every refusal of a follow-up is its own fault",
-    "mongoq.worker.services.finisher:_concerns",
+    "mongoq.worker.verdicts:concerns_content",
     "unit/worker/test_finisher.py",
 )
 def _concerns_always(concerns: Any, error: Any) -> Any:
@@ -121,10 +121,10 @@ def _get_by_one_server(get: Any, context: Any, key: Any, **options: Any) -> Any:
 
 @FAULTS.function(
     "a stopped worker leaves its handlers' transactions open",
-    "mongoq.worker.engine:Engine._end_transactions",
+    "mongoq.worker.task_transaction:abort_open",
     "work/test_own_transaction.py",
 )
-def _leave_transactions(end_transactions: Any, engine: Any) -> None:
+def _leave_transactions(abort_open: Any, *given: Any) -> None:
     return None
 
 
