@@ -142,7 +142,10 @@ def test_a_demo_that_is_interrupted_leaves_no_task_that_waits(
     until(lambda: any(row.completed for row in queue.stats().values()), timeout=30, why="tasks are completed")
     demo.send_signal(signal.SIGINT)
     _, err = demo.communicate(timeout=30)
-    assert (demo.returncode, err) == (130, "")
+    assert demo.returncode == 130
+    assert not err or err.startswith("mongoq: interrupted; tasks enqueued before it: "), (
+        "it may be enqueueing just then"
+    )
     assert queue.size() == 0
     assert queue.workers() == []
 

@@ -16,6 +16,8 @@ import pytest
 from mongoq import Queue
 from mongoq.embedded.server import EmbeddedServer
 
+pytestmark = pytest.mark.long  # it looks at the clock while many processes share the machine
+
 PROGRAM: Final = Path(__file__).with_name("filler.py")
 PROCESSES: Final = 8
 FILLING: Final = 2.0

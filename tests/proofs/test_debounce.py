@@ -18,6 +18,8 @@ import pytest
 from mongoq import Queue, Task
 from mongoq.embedded.server import EmbeddedServer
 
+pytestmark = pytest.mark.long  # it looks at the clock while many processes share the machine
+
 PROGRAM: Final = Path(__file__).with_name("debouncer.py")
 PROCESSES: Final = 8
 
