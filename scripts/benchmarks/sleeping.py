@@ -23,7 +23,7 @@ from benchmarks.worker import Spec
 SETTLING = 60.0
 """Seconds after which the polls of sleepers are as rare as they get."""
 COMMANDS, CPU, CLAIMS, ALL_WORK = 0.3, 0.05, 3.0, 300.0
-INSERTS = 20_000
+INSERTS = 50_000
 EACH = 10
 """Tasks for each process, all at once."""
 NAP = 2.0
@@ -63,18 +63,17 @@ def _idle(setting: Setting, size: int) -> tuple[float, float, float, float, floa
     """Commands/s of the median process and of the mean, the server's CPU in % for each, inserts with and without."""
     seconds = setting.duration(60)
     base = _busy(setting, lambda: time.sleep(min(10, seconds))) / min(10, seconds)
-    alone = _insert(setting)
+    alone = _insert(setting, base)
     with setting.place() as place, Fleet(setting.uri, [Spec(place.queue.namespace, watch=True)] * size) as fleet:
         place.queue.new()  # they have worked once, as any worker has
         fleet.go()
         time.sleep(min(SETTLING, seconds))
         began, before = time.monotonic(), _commands(fleet.all_facts())
-        spent = _busy(setting, lambda: time.sleep(seconds))
+        spent = _busy(setting, lambda: time.sleep(seconds)) / seconds
         took, after = time.monotonic() - began, _commands(fleet.all_facts())
-        insert = _insert(setting)
+        insert = _insert(setting, spent)
     sent = [(after[process] - before[process]) / took for process in before]
-    each = 100 * max(0.0, spent / seconds - base) / size
-    return statistics.median(sent), statistics.mean(sent), each, insert, alone
+    return statistics.median(sent), statistics.mean(sent), 100 * max(0.0, spent - base) / size, insert, alone
 
 
 def _commands(facts: list[dict[str, Any]]) -> dict[int, int]:
@@ -88,14 +87,19 @@ def _busy(setting: Setting, wait: Callable[[], object]) -> float:
     return cpu_seconds(setting.client) - before
 
 
-def _insert(setting: Setting) -> float:
-    """The mongod's CPU time for one task of an insert in bulk, into a namespace without workers; in us."""
+def _insert(setting: Setting, idle: float) -> float:
+    """The mongod's CPU time for one task of an insert in bulk, into a namespace without workers; in us.
+
+    `idle` is what the server uses meanwhile for all else, in CPU seconds a second.
+    """
     count = setting.count(INSERTS)
     with setting.place() as place:
         made = list(filling.documents(place.tasks, place.queue, count))
         chunks = [made[first : first + 1_000] for first in range(0, count, 1_000)]
+        began = time.monotonic()
         spent = _busy(setting, lambda: [place.tasks.insert_many(chunk) for chunk in chunks])
-    return spent / count * 1e6
+        took = time.monotonic() - began
+    return max(0.0, spent - idle * took) / count * 1e6
 
 
 def _woken(setting: Setting, size: int) -> tuple[float, float, float, float]:

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable
 from typing import Final, Protocol
 
-from mongoq.core.errors import StorageError, StorageRefused
+from mongoq.core.errors import StorageError
 from mongoq.core.fleet import Signal, SignalKind
 from mongoq.storage.operations.fleet.signals import NO_TAIL
 from mongoq.worker.fleet.view import FleetView
@@ -61,13 +61,9 @@ class Tail:
         """Wait for one signal."""
         if not self._possible:
             return None
-        try:
-            if not self._cursor.open:
-                return self._begin(now)
-            signal = self._cursor.next()
-        except StorageError:
-            self._settle(tailing=False)
-            raise
+        if not self._cursor.open:
+            return self._begin(now)
+        signal = self._cursor.next()
         if signal is None:
             return 0
         if signal.kind is SignalKind.WATCH:
@@ -91,12 +87,13 @@ class Tail:
             return self._open_at - now
         try:
             self._cursor.begin()
-        except StorageRefused as error:
+        except StorageError as error:
+            # A cursor that breaks off is opened anew at once, so nobody needs another part before that has failed.
+            self._settle(tailing=False)
             if error.code not in NO_TAIL:
                 raise
             log.info("no signals can be read here (code %s): this worker watches for work by itself", error.code)
             self._possible = False
-            self._settle(tailing=False)
             return None
         self._open_at = now + OPEN_EVERY
         self._settle(tailing=True)

@@ -94,14 +94,19 @@ def test_a_cursor_that_died_is_opened_anew_and_what_was_missed_is_looked_for(lis
     assert (listening.signals.begun, listening.wakes, listening.asked) == (2, [Wake.WORK] * 2, 2)
 
 
-def test_while_the_server_is_away_nobody_counts_on_being_called(listening: Listening) -> None:
-    listening.signals.brings = [StorageUnavailable("gone")]
+def test_a_cursor_that_breaks_off_costs_nobody_its_part_unless_no_other_can_be_opened(listening: Listening) -> None:
+    listening.signals.brings = [StorageUnavailable("lost")]
     listening.tail.step(0)
     with pytest.raises(StorageUnavailable):
         listening.tail.step(0)
-    assert (listening.view.settled, listening.view.tailing, listening.asked) == (True, False, 2)
-    listening.tail.step(OPEN_EVERY)
     assert listening.view.tailing
+    listening.signals.refuses = StorageUnavailable("gone")
+    with pytest.raises(StorageUnavailable):
+        listening.tail.step(OPEN_EVERY)
+    assert (listening.view.settled, listening.view.tailing, listening.asked) == (True, False, 2)
+    listening.signals.refuses = None
+    listening.tail.step(2 * OPEN_EVERY)
+    assert (listening.view.tailing, listening.asked) == (True, 3)
 
 
 def test_where_there_can_be_no_signals_it_is_known_and_not_tried_again(listening: Listening) -> None:
