@@ -33,6 +33,8 @@ class SignalKind(StrEnum):
     """Claim: there are tasks in these queues."""
     ORDERS = "orders"
     """Read what an operator has ordered: a pause or its end, or that a worker is to stop."""
+    SCHEDULES = "schedules"
+    """Look for the next tick: a schedule was written."""
     WATCH = "watch"
     """Look at the heartbeats: a watcher has become busy, or is gone."""
 

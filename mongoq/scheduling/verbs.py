@@ -7,11 +7,13 @@ from typing import Final
 
 from mongoq.api.base import Base
 from mongoq.api.verb import verb
+from mongoq.core.fleet import SignalKind
 from mongoq.core.new_task import NewTask
 from mongoq.core.validation import TASK_NAME, UNSET, Checker, Duration, Unset
 from mongoq.scheduling.given import Given
 from mongoq.scheduling.schedule import Schedule
 from mongoq.storage.commands import Op
+from mongoq.storage.operations.fleet import signals
 from mongoq.storage.operations.schedules import keep
 
 LONGEST_REASON: Final = 500
@@ -32,7 +34,7 @@ def schedule(
 ) -> Op[Schedule]:
     """Enqueue a task at each tick of a schedule, from any worker process, and return the schedule.
 
-    It is kept in the database under its name, and in force in the whole fleet within 10 s. With a `task` the call says
+    It is kept in the database under its name, and in force in the whole fleet at once. With a `task` the call says
     all of the schedule, and takes the place of the one of this name; without one it changes that, and what is not given
     stays. One that says the same changes nothing; a paused schedule stays paused.
 
@@ -99,6 +101,7 @@ def delete_schedule(base: Base, name: str) -> Op[None]:
 def _told(base: Base, op: Op[Schedule]) -> Op[Schedule]:
     """Write a schedule, and let this object's own workers look at it."""
     written = yield from base.write(op)
+    yield from base.read(signals.hint(base.context, SignalKind.SCHEDULES))
     for handle in base.handles:
         handle.tick()
     return written

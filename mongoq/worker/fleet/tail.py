@@ -32,7 +32,7 @@ class Signals(Protocol):
 class Tail:
     """The service of the signals: `called` gets those of work in its queues, `ask` those of missing watchers.
 
-    `ordered` is called for those of orders.
+    `ordered` is called for those of orders, `scheduled` for those of schedules.
 
     After each opening it lets the process look for work, and whether it is to watch: what was signalled before is not
     told again.
@@ -47,6 +47,7 @@ class Tail:
         called: Callable[[Signal], None],
         ask: Callable[[], None],
         ordered: Callable[[], None] = lambda: None,
+        scheduled: Callable[[], None] = lambda: None,
     ) -> None:
         self._runtime = runtime
         self._view = view
@@ -54,6 +55,7 @@ class Tail:
         self._called = called
         self._ask = ask
         self._ordered = ordered
+        self._scheduled = scheduled
         self._possible = True
         self._open_at = float("-inf")
 
@@ -70,6 +72,8 @@ class Tail:
             self._ask()
         elif signal.kind is SignalKind.ORDERS:
             self._ordered()
+        elif signal.kind is SignalKind.SCHEDULES:
+            self._scheduled()
         elif not self._queues.isdisjoint(signal.queues):
             self._called(signal)
         return 0
@@ -99,6 +103,7 @@ class Tail:
         self._settle(tailing=True)
         self._runtime.wake(Wake.WORK)
         self._ordered()
+        self._scheduled()
         return 0
 
     def _settle(self, *, tailing: bool) -> None:

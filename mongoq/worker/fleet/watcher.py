@@ -28,9 +28,8 @@ UNCALLED: Final = 5.0
 """Seconds without a call after which the deputy takes what it finds for unknown to the watcher."""
 SWEEP_AGAIN: Final = 5.0
 """Seconds after which a process that leaves the sweeps to others looks whether they are still there."""
-ORDERS_EVERY: Final = 10.0
-ORDERS_EVERY_RESTING: Final = 60.0
-"""Where signals tell of orders, looks are there for what they miss; one that sleeps does not claim by itself."""
+ORDERS_EVERY: Final = 30.0
+"""Where signals tell of orders, looks are there for what they miss."""
 
 
 class Streams(NamedTuple):
@@ -71,10 +70,13 @@ class FleetWatcher:
         self._caller = Caller(runtime, view, calm=self._wake("watcher"), wake=self._wake("caller"))
         self._watch = watch = FleetWatch(runtime, view, streams.news, self._caller)
         self._presence = Presence(runtime, view, facts, self._changed, beaten, listens=listens)
-        self._sweeper = Sweeper(runtime, watched=lambda: watch.open)
+        self._sweeper = Sweeper(runtime, watched=lambda: watch.open, told=lambda: view.tailing)
         self._orders = OrderReader(runtime, self._orders_every, retire)
         signals = streams.signals(view.place)
-        tail = Tail(runtime, view, signals, called=self._claim, ask=self._ask, ordered=self._ordered)
+        tail = Tail(
+            runtime, view, signals, called=self._claim, ask=self._ask, ordered=self._ordered,
+            scheduled=lambda: self.look_ahead(schedules=True),
+        )  # fmt: skip
         clock = runtime.elapsed
         self.loops = {
             "sweeper": Loop("sweeper", self._sweep, health, closed, clock=clock),
@@ -148,10 +150,9 @@ class FleetWatcher:
         return min(ordered, SWEEP_AGAIN if self._view.rests(now) else self._sweeper.step(now))
 
     def _orders_every(self, now: float) -> float:
-        view = self._view
-        if not view.tailing:
+        if not self._view.tailing:
             return LOOK_EVERY
-        return ORDERS_EVERY_RESTING if view.rests(now) else ORDERS_EVERY
+        return ORDERS_EVERY * (2 if self._view.rests(now) else 1)  # one that sleeps does not claim by itself
 
     def _ordered(self) -> None:
         self._orders.ask()

@@ -40,6 +40,9 @@ EXPIRE_EVERY: Final = 30.0
 TICK_EVERY: Final = 10.0
 """As often as an idle worker's heartbeat: what is written for sooner than the known ticks is late by this at most."""
 
+TICK_EVERY_TOLD: Final = 30.0
+"""Where a signal tells of each schedule that is written."""
+
 
 class Pace:
     """How often to look for lost leases: rarely, and for a while as often as the shortest lease that was seen.
@@ -73,11 +76,17 @@ class Pace:
 
 
 class Sweeper:
-    """The service that sweeps; it wakes by `Wake.WORK` where it has made tasks ready."""
+    """The service that sweeps; it wakes by `Wake.WORK` where it has made tasks ready.
 
-    def __init__(self, runtime: Runtime, *, watched: Callable[[], bool]) -> None:
+    `watched` says whether news of scheduled tasks comes by itself, `told` whether news of schedules does.
+    """
+
+    def __init__(
+        self, runtime: Runtime, *, watched: Callable[[], bool], told: Callable[[], bool] = lambda: False
+    ) -> None:
         self._runtime = runtime
         self._watched = watched
+        self._told = told
         self._next = dict.fromkeys(SWEEPS, 0.0)
         self._woken = self._rescheduled = False
         self._blocked = BlockedKeys()
@@ -125,4 +134,6 @@ class Sweeper:
             return PROMOTE_EVERY_WATCHED if self._watched() else PROMOTE_EVERY
         if name == "rescued":
             return self._pace.pause(now)
-        return TICK_EVERY if name == "ticked" else EXPIRE_EVERY
+        if name == "ticked":
+            return TICK_EVERY_TOLD if self._told() else TICK_EVERY
+        return EXPIRE_EVERY

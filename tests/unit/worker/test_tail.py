@@ -52,9 +52,13 @@ class Listening:
         self.wakes: list[Wake] = []
         self.called: list[Signal] = []
         self.asked = 0
+        self.told: list[str] = []
         runtime = Runtime(context, lambda _: None, "w", Telemetry(), self.wakes.append)
         self.view = FleetView("w", ("a", "b"), 1)
-        self.tail = Tail(runtime, self.view, self.signals, called=self.called.append, ask=self._ask)
+        self.tail = Tail(
+            runtime, self.view, self.signals, called=self.called.append, ask=self._ask,
+            ordered=lambda: self.told.append("orders"), scheduled=lambda: self.told.append("schedules"),
+        )  # fmt: skip
 
     def _ask(self) -> None:
         self.asked += 1
@@ -82,6 +86,16 @@ def test_calls_for_its_queues_reach_the_fetcher_and_a_missing_watcher_its_presen
         listening.tail.step(0)
     assert listening.called == [WORK]
     assert listening.asked == 2, "when it was opened, and by the signal"
+
+
+def test_news_of_orders_and_of_schedules_is_passed_on_and_looked_for_once_signals_come(listening: Listening) -> None:
+    listening.tail.step(0)
+    assert sorted(listening.told) == ["orders", "schedules"], "what was signalled before is not told again"
+    listening.signals.brings = [Signal(SignalKind.SCHEDULES), Signal(SignalKind.ORDERS)]
+    listening.tail.step(0)
+    listening.tail.step(0)
+    assert listening.told[2:] == ["schedules", "orders"]
+    assert listening.called == []
 
 
 def test_a_cursor_that_died_is_opened_anew_and_what_was_missed_is_looked_for(listening: Listening) -> None:

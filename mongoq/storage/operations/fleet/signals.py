@@ -11,10 +11,11 @@ the cursor stands. A cursor ends when its collection is dropped or has rolled ov
 from __future__ import annotations
 
 import random
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any, Final
 
-from mongoq.core.errors import StorageRefused
+from mongoq.core.errors import StorageError, StorageRefused
 from mongoq.core.fleet import Signal, SignalKind
 from mongoq.storage.commands import Document, InsertOne, Op
 from mongoq.storage.context import Context
@@ -62,6 +63,15 @@ def send(context: Context, signal: Signal) -> Op[None]:
         "count": signal.count,
     }
     yield InsertOne(context.signals, document)
+
+
+def hint(context: Context, kind: SignalKind) -> Op[None]:
+    """Let all processes know of something that also stands in the database, where they look for it more rarely.
+
+    It never fails: what it tells of has been written.
+    """
+    with suppress(StorageError):
+        yield from send(context, Signal(kind))
 
 
 def open_tail(context: Context, place: int) -> Op[Any]:

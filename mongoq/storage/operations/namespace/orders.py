@@ -7,13 +7,12 @@ them read at once; without signals they look every `LOOK_EVERY`.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple
 
 from mongoq.core.clock import elapsed
 from mongoq.core.errors import StorageRefused
-from mongoq.core.fleet import Signal, SignalKind
+from mongoq.core.fleet import SignalKind
 from mongoq.pausing.pause import Pause
 from mongoq.storage.commands import Delete, Document, Filter, Op, UpdateMany, find
 from mongoq.storage.context import Context
@@ -107,8 +106,7 @@ def taken(context: Context, worker: str) -> Op[None]:
 def _tell(context: Context) -> Op[None]:
     """Let all processes read the orders; one that gets no signal looks by itself."""
     yield from read(context)
-    with suppress(StorageRefused):
-        yield from signals.send(context, Signal(SignalKind.ORDERS))
+    yield from signals.hint(context, SignalKind.ORDERS)
 
 
 def _key(queue: str | None, name: str | None) -> str:

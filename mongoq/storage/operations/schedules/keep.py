@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from mongoq.core.errors import InvalidTask, StorageRefused
+from mongoq.core.fleet import SignalKind
 from mongoq.core.validation import shortened
 from mongoq.scheduling.given import Given
 from mongoq.scheduling.schedule import Definition, Schedule, ScheduleNotFound
@@ -20,6 +21,7 @@ from mongoq.storage.control import CreateIndexes, Hello, ListIndexes
 from mongoq.storage.documents import encoding, indexes
 from mongoq.storage.documents.scheduling import schedules
 from mongoq.storage.documents.scheduling.launches import LAUNCH
+from mongoq.storage.operations.fleet.signals import hint
 from mongoq.storage.operations.long_work.patience import LOOK_LIMIT
 from mongoq.storage.operations.schedules.launch import finish
 from mongoq.storage.refusals import KeyTaken
@@ -47,6 +49,7 @@ def declare(context: Context, definitions: Iterable[Given]) -> Op[None]:
     if not wanted:
         return
     yield from _ensure_index(context)
+    written = False
     while wanted:
         found = yield from find(context.schedules, {schedules.NAME: {"$in": list(wanted)}})
         before = {document[schedules.NAME]: document for document in found}
@@ -58,9 +61,13 @@ def declare(context: Context, definitions: Iterable[Given]) -> Op[None]:
             known = None if document is None else _read(document)
             definition = given.over(None if known is None else known.definition, context.clock.now())
             code = schedules.fingerprint(definition)
-            same = document is not None and document.get(schedules.CODE) == code
-            if same or (yield from _write(context, document, definition, code)):
+            if document is not None and document.get(schedules.CODE) == code:
                 del wanted[name]
+            elif (yield from _write(context, document, definition, code)):
+                written = True
+                del wanted[name]
+    if written:
+        yield from hint(context, SignalKind.SCHEDULES)
 
 
 def get(context: Context, name: str) -> Op[Schedule]:
