@@ -25,6 +25,10 @@ FIRST_PAUSE: Final = 0.01
 LONGEST_PAUSE: Final = 0.25
 WHILE_COUNTED: Final = 1.0
 """Seconds for which even one who does not wait lets another process finish its count."""
+UNTIL_COUNTED: Final = 0.15
+"""Seconds for which even one who does not wait lets a count grow old enough for the next one. What was claimed since
+that count made room; the pause between two is 50 ms where a count is quick."""
+PATIENCE: Final = {Counted.NOW: 0.0, Counted.LATELY: UNTIL_COUNTED, Counted.ELSEWHERE: WHILE_COUNTED}
 A_MOMENT: Final = 0.001
 
 
@@ -92,7 +96,7 @@ class Rooms:
             finally:
                 grant.end()
             waited = elapsed() - began
-            if state is not None and waited >= max(wait, WHILE_COUNTED if state is Counted.ELSEWHERE else 0.0):
+            if state is not None and waited >= max(wait, PATIENCE[state]):
                 raise QueueFull(self._told(queue, waited))
             if state is not None:
                 yield Pause(random.uniform(pause / 2, pause))  # noqa: S311 -- no secret
