@@ -10,7 +10,7 @@ from mongoq.api.base import Base
 from mongoq.core.errors import ConfigurationError, Fault, StorageUnavailable
 from mongoq.core.host.waiter import Waiter
 from mongoq.core.options import checked_policy, checked_workers
-from mongoq.core.requests import checked_claim
+from mongoq.core.requests import MOST_SERVED, checked_claim
 from mongoq.core.validation import Checker
 from mongoq.storage.commands import Op
 from mongoq.storage.control import Call, Loop, Wait
@@ -52,7 +52,7 @@ def configured(
 
     call_back(base, handler)
     handler, queues = chosen(base.functions, handler, queues, executor)
-    wanted = checked_claim(queues, None, base.claimant, where, task_names=names_of(handler))
+    wanted = checked_claim(queues, None, base.claimant, where, task_names=names_of(handler), most=MOST_SERVED)
     checker = Checker()
     count = checked_workers(checker, workers)
     if limit is not None:

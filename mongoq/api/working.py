@@ -56,7 +56,7 @@ def run(
     Args:
         handler: a function or a coroutine function for all tasks; at most `workers` of them run at once. Default: the
             task functions of this queue, each for the tasks of its name. One of them runs only its own.
-        queues: up to 100 names. The order of claims is by priority across all of them. Default: `"default"`; of task
+        queues: up to 10,000 names. The order of claims is by priority across all of them. Default: `"default"`; of task
             functions the queues that they name.
         where: only tasks with these tags, by equality as MongoDB has it: None is also a tag that is missing, 1
             also a list that holds it. Tags lie in no index: each claim, also of an idle worker, reads the ready

@@ -164,11 +164,11 @@ def checked_workers(checker: Checker, workers: int | None) -> int | None:
     return None if workers is None else checker.integer("workers", workers, 1, 10_000)
 
 
-def checked_queues(checker: Checker, queues: str | Sequence[str]) -> tuple[str, ...]:
+def checked_queues(checker: Checker, queues: str | Sequence[str], most: int = 100) -> tuple[str, ...]:
     """Check the names of queues, and return each once."""
     names = list(queues) if isinstance(queues, Iterable) and not isinstance(queues, str) else [queues]
-    if not 1 <= len(names) <= 100:
-        checker.refuse("queues", names, "a list of 1 to 100 queue names")
+    if not 1 <= len(names) <= most:
+        checker.refuse("queues", names, f"a list of 1 to {most:,} queue names")
     for name in names:
         checker.matching("queues", name, QUEUE_NAME)
     return tuple(dict.fromkeys(name for name in names if isinstance(name, str)))

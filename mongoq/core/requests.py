@@ -14,6 +14,10 @@ from mongoq.core.options import LONGEST_CLAIMANT, SHORTEST_LEASE, checked_queues
 from mongoq.core.task import Task
 from mongoq.core.validation import QUEUE_NAME, UNSET, Checker, Duration, Unset
 
+MOST_CLAIMED: Final = 100
+"""Queues that one claim may name; each is a scan of an index."""
+MOST_SERVED: Final = 10_000
+"""Queues that one worker may serve."""
 MOST_SCANS: Final = 200
 """Queues times names of one find: `internalQueryMaxScansToExplode` of the server, beyond which it sorts in memory."""
 
@@ -31,6 +35,8 @@ class ClaimRequest:
     """Tags that a task must have, by equality."""
     names: tuple[str, ...] = ()
     """The names that a task may have; without any, all tasks are meant, named or not."""
+    least: int | None = None
+    """The least priority that a task may have; None: any."""
 
     @property
     def parts(self) -> list[tuple[str, ...]]:
@@ -75,10 +81,11 @@ def checked_claim(
     limit: int = 1,
     *,
     task_names: Sequence[str] = (),
+    most: int = MOST_CLAIMED,
 ) -> ClaimRequest:
     """Check the arguments of a claim; raises ConfigurationError with every fault."""
     checker = Checker()
-    names = checked_queues(checker, queues)
+    names = checked_queues(checker, queues, most)
     length = checked_lease(checker, lease)
     checker.text("claimant", claimant, LONGEST_CLAIMANT)
     if where is not None:

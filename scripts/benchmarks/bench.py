@@ -19,6 +19,7 @@ from benchmarks.imports import imports
 from benchmarks.latency import latency
 from benchmarks.memory import memory
 from benchmarks.modify import modify
+from benchmarks.queues import queues
 from benchmarks.report import Row
 from benchmarks.setting import Setting
 from benchmarks.sleeping import fleet_idle, fleet_one
@@ -36,6 +37,7 @@ BENCHMARKS: Final[dict[str, Callable[[Setting], list[Row]]]] = {
     "functions": functions,
     "import": imports,
     "modify": modify,
+    "queues": queues,
     "async": awaited,
     "fleet": fleet,
     "fleet.idle": fleet_idle,

@@ -53,6 +53,7 @@ SMOKES: Final[dict[str, tuple[str, set[str]]]] = {
         "--tasks 3 --seconds 4 --processes 3",
         {"fleet.one.claims", "fleet.one.p50", "fleet.one.burst"},
     ),
+    "queues": ("--tasks 2000", {"queues.1000", "queues.10000", "queues.all"}),
     "modify": ("--tasks 20", {"modify.1", "modify.10", "modify.100"}),
     "async": (
         "--tasks 100",

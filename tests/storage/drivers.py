@@ -32,6 +32,7 @@ MEMORY: Final = (MONGOMOCK, MONGOMOCK_AWAITED)
 
 CANNOT_RUN: Final[dict[str, tuple[tuple[str, ...], str]]] = {
     "test_claim_plan::*": (AWAITED + MEMORY, "it asks the server for its plan, which is the same for all drivers"),
+    "test_many_queues::test_a_look_*": (AWAITED + MEMORY, "as above"),
     "test_claims_by_name::test_ready_tasks_*": (AWAITED + MEMORY, "as above"),
     "test_claims_by_name::test_a_namespace_*": (MEMORY, "it heeds no hints"),
     "test_enqueueing::*_found_by_the_index": (MEMORY, "there are no plans"),

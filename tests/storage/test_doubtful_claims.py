@@ -13,6 +13,7 @@ from mongoq.core.lifecycle import TaskState
 from mongoq.core.requests import ClaimRequest
 from mongoq.core.verdict import Raised, Returned
 from mongoq.worker.attempt import LiveAttempt
+from mongoq.worker.fleet.rotation import Rotation
 from mongoq.worker.runtime import Runtime
 from mongoq.worker.services.claimer import Claimer
 
@@ -36,11 +37,8 @@ class Wire:
 
 def claimer_of(store: Any, wire: Wire) -> tuple[Claimer, list[LiveAttempt]]:
     received: list[LiveAttempt] = []
-    claimer = Claimer(
-        Runtime(store.context, wire, "w", Telemetry()),
-        ClaimRequest(("default",), "w"),
-        received.extend,
-    )
+    runtime = Runtime(store.context, wire, "w", Telemetry())
+    claimer = Claimer(runtime, Rotation(runtime, ClaimRequest(("default",), "w")), received.extend)
     return claimer, received
 
 

@@ -19,6 +19,7 @@ from mongoq.storage.operations import claims, finish, leases, sweep
 from mongoq.storage.operations.decide import Ended
 from mongoq.storage.operations.recovery import skip_locked
 from mongoq.storage.operations.recovery.skip_locked import LOOK_AGAIN_EVERY
+from mongoq.worker.fleet.rotation import Rotation
 from mongoq.worker.runtime import Runtime
 from mongoq.worker.services.claimer import Claimer
 
@@ -196,8 +197,8 @@ def test_what_a_transaction_held_is_claimed_as_soon_as_it_has_ended(store: Any) 
     got: list[str] = []
     now = [1000.0]
     runtime = Runtime(store.context, store.run, "w", Telemetry(), elapsed=lambda: now[0])
-    request = ClaimRequest(("default",), "w")
-    claimer = Claimer(runtime, request, lambda attempts: got.extend(attempt.key for attempt in attempts))
+    rotation = Rotation(runtime, ClaimRequest(("default",), "w"))
+    claimer = Claimer(runtime, rotation, lambda attempts: got.extend(attempt.key for attempt in attempts))
     with held_by_a_transaction(store, "urgent"):
         for _ in range(3):
             claimer.claim(1)

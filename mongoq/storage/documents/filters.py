@@ -58,6 +58,7 @@ def ready(
     where: Mapping[str, Any] | None = None,
     names: Sequence[str] = (),
     without: Sequence[str] = (),
+    least: int | None = None,
 ) -> Filter:
     """Tasks of these queues that may be claimed; the claim index returns them in order, without a sort.
 
@@ -65,9 +66,8 @@ def ready(
     ready task that it passes over, and one `without` some names those of these, with whatever revision.
     """
     chosen = {fields.QUEUE: _among(queues), fields.STATE: _state(sources(Event.CLAIM)), **tagged(where)}
-    if without:
-        chosen |= but_names(without)
-    return {**chosen, **of_names(names)} if names else chosen
+    chosen |= {} if least is None else {fields.PRIORITY: {"$gte": least}}
+    return chosen | (but_names(without) if without else {}) | (of_names(names) if names else {})
 
 
 def unlost() -> Filter:

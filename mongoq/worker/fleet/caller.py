@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
 from mongoq.core import fleet
 from mongoq.core.events import Signpost
 from mongoq.core.fleet import Idle, Signal, SignalKind
+from mongoq.core.requests import MOST_CLAIMED
 from mongoq.storage.operations.fleet import signals
+from mongoq.storage.operations.namespace.heads import heads
 from mongoq.storage.operations.watch import News, ready_count
 from mongoq.worker.fleet.view import FleetView
 from mongoq.worker.runtime import Runtime
@@ -28,6 +30,10 @@ ROUNDS: Final = 4
 """Looks at tasks that nobody takes: they are held by a transaction, or have tags that nobody here wants."""
 FLOOD: Final = 100
 """News of one queue between two looks. Beyond, the stream is closed until all are called or the queue is empty."""
+
+
+ANY: Final = ""
+"""Stands for all queues, where these are many: no queue has this name."""
 
 
 @dataclass(slots=True)
@@ -72,15 +78,15 @@ class Caller:
             elif queue is not None:
                 self._note([queue], now + (TURN * turn or TRIED_WITHIN))
             else:
-                self._note(view.queues, now + (TURN * turn or TRIED_WITHIN))
-                self._note(set(view.all_queues).difference(view.queues), now + TRIED_WITHIN)
+                self._note_all(view.queues, now + (TURN * turn or TRIED_WITHIN))
+                self._note_all(set(view.all_queues).difference(view.queues), now + TRIED_WITHIN)
         if mine and view.idle and not turn:
             self._runtime.wake(Wake.NEWS)
 
     def look(self, now: float, *, own: bool = False) -> None:
         """See whether there is work for others: in all queues, or there is more than one claim of this process took."""
         if self._view.sleepers:
-            self._note(self._view.queues if own else self._view.all_queues, now)
+            self._note_all(self._view.queues if own else self._view.all_queues, now)
 
     def took(self, queues: Iterable[str]) -> None:
         """Note tasks that this process has claimed, by their queues."""
@@ -103,6 +109,10 @@ class Caller:
             left = [wave.due for wave in self._waves.values()]
         return max(0.0, min(left) - self._runtime.elapsed()) if left else None
 
+    def _note_all(self, queues: Collection[str], due: float) -> None:
+        """Note that any of these may have work; of many, those that have are looked up first."""
+        self._note(queues if len(queues) <= MOST_CLAIMED else [ANY], due)
+
     def _note(self, queues: Iterable[str], due: float) -> None:
         sooner = False
         with self._lock:
@@ -118,6 +128,9 @@ class Caller:
     def _go_on(self, queue: str, wave: Wave, now: float) -> bool:
         """Call those who are needed for what is ready in a queue; whether to look again later."""
         runtime, view = self._runtime, self._view
+        if queue == ANY:
+            self._note([head.queue for head in runtime.run(heads(runtime.context, set(view.all_queues)))], now)
+            return False
         if wave.taken >= wave.news:
             return False
         own = view.idle and queue in view.queues

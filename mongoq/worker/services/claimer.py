@@ -9,13 +9,13 @@ from typing import Final
 
 from mongoq.core.errors import StorageUnavailable
 from mongoq.core.events import Signpost
-from mongoq.core.requests import ClaimRequest
 from mongoq.core.verdict import MOST_POISON_WEIGHT
 from mongoq.storage.operations import claims
 from mongoq.storage.operations.candidates import Mixture
 from mongoq.storage.operations.recovery import lost_replies, skip_locked
 from mongoq.storage.operations.recovery.skip_locked import BlockedKeys
 from mongoq.worker.attempt import LiveAttempt
+from mongoq.worker.fleet.rotation import Rotation
 from mongoq.worker.runtime import Runtime
 from mongoq.worker.services.contention import Contention
 
@@ -33,13 +33,13 @@ class Claimer:
     def __init__(
         self,
         runtime: Runtime,
-        request: ClaimRequest,
+        rotation: Rotation,
         receive: Callable[[list[LiveAttempt]], None],
         *,
         look_ahead: bool = False,
     ) -> None:
         self._runtime = runtime
-        self._request = request
+        self._rotation = rotation
         self._receive = receive
         self._look_ahead = look_ahead
         self._doubts: dict[str, float] = {}
@@ -47,26 +47,29 @@ class Claimer:
         self._look_again_at = 0.0
         self._contention = Contention(first=1 if look_ahead else 0)
         self._blocked = BlockedKeys()
-        self._mixture = Mixture(request.names) if request.names else None
+        self._mixture = Mixture(rotation.names) if rotation.names else None
 
     def claim(self, wanted: int, *, single: bool = False) -> claims.Claim:
         """Claim at most so many; `single` takes one task in one round trip instead of two."""
         runtime = self._runtime
         self._look_at_blocked(runtime.elapsed())
+        request = self._rotation.request(fresh=single)
+        if request is None:
+            return claims.Claim([], more=False, lost=0)
         sent = runtime.elapsed()
         token = claims.new_token()
         skip = 0 if single else self._contention.place(sent) * wanted
         if single:
-            operation = claims.claim_first(runtime.context, self._request, token=token)
+            operation = claims.claim_first(runtime.context, request, token=token)
         else:
             operation = claims.claim_many(
-                runtime.context, replace(self._request, limit=wanted), token=token,
+                runtime.context, replace(request, limit=wanted), token=token,
                 poison_budget=0 if self._look_ahead else MOST_POISON_WEIGHT - runtime.ledger.poison_weight,
                 skip=skip, at_head=not self._look_ahead, skip_keys=self._blocked.keys(sent),
                 mixture=self._mixture,
             )  # fmt: skip
         try:
-            claim: claims.Claim = runtime.run(operation)
+            claim = self._rotation.note(request, runtime.run(operation))
         except StorageUnavailable:
             self._doubts[token] = sent
             raise

@@ -11,6 +11,7 @@ from mongoq.storage.operations import queries, sweep
 from mongoq.storage.operations.claims import Claim
 from mongoq.worker.attempt import LiveAttempt
 from mongoq.worker.config import WorkerConfig
+from mongoq.worker.fleet.rotation import Rotation
 from mongoq.worker.runtime import Runtime
 from mongoq.worker.services.claimer import Claimer
 from mongoq.worker.services.prefetch import BATCH, Room
@@ -58,8 +59,8 @@ class Fetcher:
         self._room = room
         self._watcher = watcher
         self._done = done
-        self._head = Claimer(runtime, request, receive)
-        self._ahead = Claimer(runtime, request, receive, look_ahead=True)
+        self._head = Claimer(runtime, Rotation(runtime, request), receive)
+        self._ahead = Claimer(runtime, Rotation(runtime, request), receive, look_ahead=True)
         self._left = config.limit
         self.burst = config.burst
         """Whether `done` is called when nothing is ready any more and nothing runs; may be set at any time."""

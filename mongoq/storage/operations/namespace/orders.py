@@ -60,13 +60,17 @@ def read_if_old(context: Context) -> Op[None]:
 
 
 def admitted(
-    context: Context, queues: Sequence[str], where: Mapping[str, Any] | None, names: Sequence[str] = ()
+    context: Context,
+    queues: Sequence[str],
+    where: Mapping[str, Any] | None,
+    names: Sequence[str] = (),
+    least: int | None = None,
 ) -> Filter | None:
     """The filter of the tasks that may be claimed now; None where all that is asked for is paused."""
     if not context.gate.pauses:
-        return filters.ready(queues, where, names)
+        return filters.ready(queues, where, names, least=least)
     free = context.gate.admit(queues, names, context.clock.now())
-    return None if free is None else filters.ready(free.queues, where, free.names, free.without)
+    return None if free is None else filters.ready(free.queues, where, free.names, free.without, least)
 
 
 def pause(context: Context, queue: str | None, name: str | None, told: Mapping[str, Any]) -> Op[Pause]:
