@@ -14,6 +14,9 @@ from mongoq import Queue
 from mongoq.embedded.server import EmbeddedServer, open_embedded
 from proving.cluster import Cluster
 
+HEEDED = (signal.SIGTERM, signal.SIGINT)
+"""What workers, and the commands that run them, have handlers for."""
+
 
 def pytest_configure() -> None:
     """Heed Ctrl-C, and let all children heed it, where this run was started with SIGINT ignored.
@@ -23,6 +26,26 @@ def pytest_configure() -> None:
     """
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(autouse=True)
+def same_signals(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fail where a test leaves another handler for a signal, or a blocked one: forks of later tests would inherit it.
+
+    The commands of `mongoq` may: each takes a process's signals for as long as that lives.
+    """
+    before = _signals()
+    yield
+    after = _signals()
+    if after != before:
+        for number, handler in zip(HEEDED, before[0], strict=True):
+            signal.signal(number, handler)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before[1])
+    assert after == before or "mongoq" in request.fixturenames
+
+
+def _signals() -> tuple[list[Any], set[signal.Signals | int]]:
+    return [signal.getsignal(number) for number in HEEDED], signal.pthread_sigmask(signal.SIG_BLOCK, ())
 
 
 @pytest.fixture(scope="session")

@@ -54,7 +54,8 @@ def test_a_cancelled_run_lets_its_handlers_end_and_releases_the_rest(serve: Call
         working.cancel()
 
         async def released() -> bool:
-            return await queue.count(state="ready") == 3
+            [handle] = queue._base.handles
+            return handle._engine._ledger.stopping and await queue.count(state="ready") == 3
 
         await eventually(released, "the rest is released while two run")
         assert not working.done()
