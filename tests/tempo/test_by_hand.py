@@ -80,20 +80,20 @@ def test_an_ending_after_another_one_says_that_the_task_has_finished(queue: Face
     assert {task.state for task in queue.tasks()} == {TaskState.COMPLETED}
 
 
-ENDED: dict[str, tuple[Callable[[Face, Any], Any], type[TaskNotCompleted], str]] = {
-    "fail": (lambda queue, task: queue.fail(task, ValueError("no")), TaskFailed, "1 attempt: ValueError: no"),
-    "retries": (lambda queue, task: queue.retry(task, "no"), MaxRetriesExceeded, "1 attempt: Retry: no"),
-    "cancel": (lambda queue, task: queue.cancel(task.key) and queue.release(task), TaskCancelled, "was cancelled"),
-    "expire": (lambda queue, task: let_expire(queue, task), TaskExpired, "has expired at 20"),
-}
-
-
 def let_expire(queue: Face, task: Any) -> None:
     """Release it, and look for work when its time is over."""
     queue.release(task)
     queue.update(task.key, expires_at=datetime.now(UTC) + timedelta(seconds=0.2))
     assert queue.wait(task.key, timeout=0.5) is None, "nobody has looked"
     assert queue.try_claim() is None
+
+
+ENDED: dict[str, tuple[Callable[[Face, Any], Any], type[TaskNotCompleted], str]] = {
+    "fail": (lambda queue, task: queue.fail(task, ValueError("no")), TaskFailed, "1 attempt: ValueError: no"),
+    "retries": (lambda queue, task: queue.retry(task, "no"), MaxRetriesExceeded, "1 attempt: Retry: no"),
+    "cancel": (lambda queue, task: queue.cancel(task.key) and queue.release(task), TaskCancelled, "was cancelled"),
+    "expire": (let_expire, TaskExpired, "has expired at 20"),
+}
 
 
 @pytest.mark.parametrize("how", ENDED)
