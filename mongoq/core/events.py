@@ -9,15 +9,14 @@ part of this module.
 from __future__ import annotations
 
 import logging
-import queue
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any
 
-from mongoq.core.host.limits import starts
+from mongoq.core.listening.thread import DeliveryThread
 
 __all__ = ["Listener", "Signpost", "Telemetry", "deferring"]
 
@@ -25,10 +24,6 @@ log = logging.getLogger("mongoq.telemetry")
 
 Listener = Callable[[str, Mapping[str, Any]], None]
 
-MOST: Final = 1_000
-"""Events that may wait for a listener; those beyond are lost, and a log line tells how many."""
-IDLE: Final = 5.0
-"""Seconds after which the thread that brings events ends."""
 _here = threading.local()
 
 
@@ -94,10 +89,7 @@ class Telemetry:
     def __init__(self) -> None:
         self._listeners: tuple[Listener, ...] = ()
         self._quick: tuple[tuple[Listener, Callable[[float], bool]], ...] = ()
-        self._lock = threading.Lock()
-        self._waiting: queue.Queue[tuple[Signpost, Mapping[str, Any]] | threading.Event] = queue.Queue()
-        self._thread: threading.Thread | None = None
-        self._lost = 0
+        self._thread = DeliveryThread("mongoq-events", self._tell)
 
     def __bool__(self) -> bool:
         return bool(self._listeners or self._quick)
@@ -119,48 +111,15 @@ class Telemetry:
         for listener, _ in self._quick:
             listener(name.value, fields)
         if self._listeners and getattr(_here, "deferring", False):
-            self._defer((name, fields))
+            self._thread.put(name, fields)
         else:
             self._tell(name, fields)
 
     def settle(self, timeout: float) -> bool:
         """Wait until the events so far were brought; whether they were in time."""
         until = time.monotonic() + timeout
-        brought = threading.Event()
-        if self._thread is None:
-            brought.set()
-        else:
-            self._defer(brought)
         in_time = [settle(max(0.0, until - time.monotonic())) for _, settle in self._quick]
-        return brought.wait(max(0.0, until - time.monotonic())) and all(in_time)
-
-    def _defer(self, item: tuple[Signpost, Mapping[str, Any]] | threading.Event) -> None:
-        with self._lock:
-            if self._waiting.qsize() >= MOST:
-                self._lost += 1
-                return
-            self._waiting.put(item)
-            if self._thread is None:
-                thread = threading.Thread(target=self._bring, name="mongoq-events", daemon=True)
-                self._thread = thread if starts.begin(thread) else None
-
-    def _bring(self) -> None:
-        while True:
-            try:
-                item = self._waiting.get(timeout=IDLE)
-            except queue.Empty:
-                with self._lock:
-                    if not self._waiting.empty():
-                        continue
-                    self._thread = None
-                    return
-            if isinstance(item, threading.Event):
-                item.set()
-                continue
-            self._tell(*item)
-            lost, self._lost = self._lost, 0
-            if lost:
-                log.warning("%d events were lost: a listener was too slow for them", lost)
+        return self._thread.settle(max(0.0, until - time.monotonic())) and all(in_time)
 
     def _tell(self, name: Signpost, fields: Mapping[str, Any]) -> None:
         for listener in self._listeners:

@@ -16,7 +16,7 @@ from mongoq.core import errors
 from mongoq.core.events import Signpost, Telemetry, deferring
 from mongoq.core.judging import ended
 from mongoq.core.lifecycle import Event
-from mongoq.core.listening import delivery, kinds
+from mongoq.core.listening import kinds, thread
 from mongoq.core.listening.delivery import Listeners, check_listener
 from mongoq.core.verdict import Verdict
 from mongoq.testing import make_task
@@ -99,7 +99,7 @@ def test_listeners_run_in_a_thread_of_their_own_whoever_emits() -> None:
 def test_a_stuck_listener_holds_up_nobody_and_the_newest_events_are_lost(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(delivery, "MOST", 3)
+    monkeypatch.setattr(thread, "MOST", 3)
     telemetry, listeners, heard = listening()
     go_on, stuck = threading.Event(), threading.Event()
 

@@ -1,33 +1,27 @@
 """Bring typed events to listeners, in a thread of their own.
 
 The threads of a worker only note an event: a listener that is slow, stuck or broken holds no handler, no renewal and no
-stop. Events are delivered in order, one at a time. Where listeners are too slow the newest events are lost, and a log
-line tells how many. Without a listener of its kind an event costs one look-up.
+stop. Without a listener of its kind an event costs one look-up.
 """
 
 from __future__ import annotations
 
 import inspect
 import logging
-import queue
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 from mongoq.core.events import Signpost
-from mongoq.core.host.limits import starts
 from mongoq.core.lifecycle import Event, TaskState
 from mongoq.core.listening import kinds
 from mongoq.core.listening.kinds import QueueEvent
+from mongoq.core.listening.thread import DeliveryThread
 from mongoq.core.validation import Checker
 from mongoq.core.verdict import Verdict
 
 log = logging.getLogger("mongoq.telemetry")
 
-MOST: Final = 10_000
-"""Events that may wait: some 20 MB of small tasks."""
-IDLE: Final = 5.0
-"""Seconds after which the thread that delivers ends."""
 FINAL: Final[Mapping[Event, TaskState]] = {
     Event.COMPLETE: TaskState.COMPLETED,
     Event.FAIL: TaskState.FAILED,
@@ -45,9 +39,9 @@ class Listeners:
     def __init__(self) -> None:
         self._listeners: tuple[tuple[type[QueueEvent], Listener], ...] = ()
         self._lock = threading.Lock()
-        self._waiting: queue.Queue[QueueEvent | threading.Event] = queue.Queue()
-        self._thread: threading.Thread | None = None
-        self._lost = 0
+        self._thread = DeliveryThread("mongoq-listeners", self._tell)
+        self.settle = self._thread.settle
+        """`settle(timeout)`: wait until the events so far were delivered; whether they were in time."""
 
     def __bool__(self) -> bool:
         return bool(self._listeners)
@@ -66,47 +60,11 @@ class Listeners:
             return
         for made in make(fields):
             if any(isinstance(made, kind) for kind, _ in self._listeners):
-                self._put(made)
-
-    def settle(self, timeout: float) -> bool:
-        """Wait until the events so far were delivered; whether they were in time."""
-        if self._thread is None or self._thread is threading.current_thread():
-            return True
-        delivered = threading.Event()
-        self._put(delivered)
-        return delivered.wait(timeout)
+                self._thread.put(made)
 
     def _remove(self, entry: tuple[type[QueueEvent], Listener]) -> None:
         with self._lock:
             self._listeners = tuple(known for known in self._listeners if known is not entry)
-
-    def _put(self, item: QueueEvent | threading.Event) -> None:
-        if self._waiting.qsize() >= MOST and isinstance(item, QueueEvent):
-            self._lost += 1
-            return
-        with self._lock:
-            self._waiting.put(item)
-            if self._thread is None:
-                thread = threading.Thread(target=self._deliver, name="mongoq-listeners", daemon=True)
-                self._thread = thread if starts.begin(thread) else None
-
-    def _deliver(self) -> None:
-        while True:
-            try:
-                item = self._waiting.get(timeout=IDLE)
-            except queue.Empty:
-                with self._lock:
-                    if not self._waiting.empty():
-                        continue
-                    self._thread = None
-                    return
-            if isinstance(item, threading.Event):
-                item.set()
-                continue
-            self._tell(item)
-            lost, self._lost = self._lost, 0
-            if lost:
-                log.warning("%d events were lost: listeners were too slow for them", lost)
 
     def _tell(self, event: QueueEvent) -> None:
         for kind, listener in self._listeners:
