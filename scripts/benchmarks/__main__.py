@@ -6,15 +6,19 @@ import argparse
 import contextlib
 import signal
 import sys
-from typing import Any
+from dataclasses import replace
+from typing import Any, Final
 
 from pymongo import MongoClient
 
 from benchmarks import compare
 from benchmarks.bench import BENCHMARKS
+from benchmarks.plan import PLAN
 from benchmarks.report import show
 from benchmarks.server import embedded
 from benchmarks.setting import Setting
+
+ALL: Final = "all"
 
 
 def main() -> None:
@@ -27,7 +31,9 @@ def main() -> None:
         prog="./scripts/bench",
         description="Measure mongoq beside bare pymongo. 'compare' instead of a NAME sets two revisions side by side.",
     )
-    parser.add_argument("names", nargs="+", metavar="NAME", choices=BENCHMARKS, help=", ".join(BENCHMARKS))
+    choices = [ALL, *BENCHMARKS]
+    named = f"{', '.join(BENCHMARKS)}; {ALL}: every row of docs/performance.md, each with a size that tells enough"
+    parser.add_argument("names", nargs="+", metavar="NAME", choices=choices, help=named)
     parser.add_argument("--uri", help="a MongoDB to measure on; default: an embedded one in a temporary folder")
     parser.add_argument("--json", action="store_true", help="print one JSON object per benchmark")
     parser.add_argument("--repeat", type=_positive, help="rounds; the median counts (default: 5; churn: 1)")
@@ -40,7 +46,24 @@ def main() -> None:
         client: MongoClient[Any] = stack.enter_context(MongoClient(uri, tz_aware=True))
         setting = Setting(uri, client, arguments.repeat, arguments.tasks, arguments.seconds, arguments.processes)
         for name in arguments.names:
-            show(name, BENCHMARKS[name](setting), as_json=arguments.json)
+            for one, sized in planned(setting) if name == ALL else [(name, setting)]:
+                show(one, BENCHMARKS[one](sized), as_json=arguments.json)
+
+
+def planned(setting: Setting) -> list[tuple[str, Setting]]:
+    """Every benchmark of the plan in its order, with its sizes where the command line gives none."""
+    return [
+        (
+            name,
+            replace(
+                setting,
+                repeat=setting.repeat or size.repeat,
+                tasks=setting.tasks or size.tasks,
+                seconds=setting.seconds or size.seconds,
+            ),
+        )
+        for name, size in PLAN.items()
+    ]
 
 
 def _positive(text: str) -> int:

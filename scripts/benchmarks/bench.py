@@ -8,6 +8,7 @@ from typing import Final
 from benchmarks.awaited import awaited
 from benchmarks.churn import churn
 from benchmarks.contention import contention
+from benchmarks.cost import cost
 from benchmarks.crowd import fleet
 from benchmarks.depth import depth
 from benchmarks.drain import drain
@@ -16,9 +17,11 @@ from benchmarks.executors import executors
 from benchmarks.functions import functions
 from benchmarks.idle import idle
 from benchmarks.imports import imports
+from benchmarks.installed import installed
 from benchmarks.latency import latency
 from benchmarks.memory import memory
 from benchmarks.modify import modify
+from benchmarks.payload import payload
 from benchmarks.queues import queues
 from benchmarks.report import Row
 from benchmarks.setting import Setting
@@ -26,6 +29,7 @@ from benchmarks.sleeping import fleet_idle, fleet_one
 
 BENCHMARKS: Final[dict[str, Callable[[Setting], list[Row]]]] = {
     "drain": drain,
+    "drain.default": installed,
     "enqueue": enqueue,
     "latency": latency,
     "idle": idle,
@@ -38,6 +42,8 @@ BENCHMARKS: Final[dict[str, Callable[[Setting], list[Row]]]] = {
     "import": imports,
     "modify": modify,
     "queues": queues,
+    "cost": cost,
+    "payload": payload,
     "async": awaited,
     "fleet": fleet,
     "fleet.idle": fleet_idle,

@@ -4,44 +4,23 @@ from __future__ import annotations
 
 import argparse
 import json
+import statistics
 import sys
 import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.comparing import WORSE, Compared, Round, benchmark_of, is_wanted, lacking, pair, readings
+from benchmarks.comparing import GUARDED, WORSE, Compared, Round, lacking, pair, readings
+from benchmarks.plan import PLAN, ROWS, Size, benchmark_of, is_wanted
 from benchmarks.server import embedded
 from benchmarks.trees import Tree, trees
 
-ROWS: Final = (
-    "drain.delete",
-    "drain.keep",
-    "enqueue.one",
-    "enqueue.many",
-    "latency.p50",
-    "executors.threads",
-    "executors.asyncio",
-    "executors.processes.1ms",
-    "executors.processes.noop",
-    "contention.8",
-    "modify.100",
-)
-"""What is compared where nothing else is asked for: 20 to 25 minutes on 2 cores."""
-TASKS: Final[dict[str, int]] = {
-    "drain": 20_000,
-    "enqueue": 20_000,
-    "latency": 40,
-    "executors": 10_000,
-    "contention": 20_000,
-    "modify": 2_000,
-}
-"""Tasks per round, such that a round of each takes 10 to 20 s on 2 cores; others take their own defaults."""
 WIDTH: Final = 110
 EPILOG: Final = """
 REV needs its own benchmarks, so it is 91c7e79 or later. A row that REV's benchmarks lack is left out. Where the
@@ -83,7 +62,8 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--uri", help="a MongoDB to measure on; default: an embedded one in a temporary folder")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--rounds", type=int, default=7, help="rounds of each revision (default: 7)")
-    parser.add_argument("--tasks", type=int, help=f"tasks per round (default: {TASKS})")
+    parser.add_argument("--tasks", type=int, help="tasks per round (default: those of `all`)")
+    parser.add_argument("--guard", action="store_true", help=f"fail where a row is below {GUARDED} of REV's")
     parser.add_argument(
         "--benchmarks",
         choices=["own", "here"],
@@ -119,13 +99,16 @@ def _run(asked: argparse.Namespace) -> None:
     else:
         _show(rows, old, asked.rounds)
         _say_left_out(left_out, absent)
+    if asked.guard and (worse := [row.name for row in rows if statistics.median(row.ratios) < GUARDED]):
+        sys.exit(f"worse than {old.name}: {', '.join(worse)}")
 
 
 def _shared(old: Tree, new: Tree, wanted: Sequence[str]) -> tuple[list[str], list[str]]:
     """The benchmarks to run, and those that one revision lacks. Raises ValueError where neither has one."""
     olds, news = old.benchmarks(), new.benchmarks()
-    names = list(dict.fromkeys(benchmark_of(name) for name in wanted))
-    if unknown := [name for name in names if name not in (*olds, *news)]:
+    known = {*olds, *news}
+    names = list(dict.fromkeys(benchmark_of(name, known) for name in wanted))
+    if unknown := [name for name in names if name not in known]:
         raise ValueError(f"there is no benchmark {', '.join(unknown)}; there are {', '.join(news)}")
     shared = [name for name in names if name in olds and name in news]
     return shared, [name for name in names if name not in shared]
@@ -135,9 +118,11 @@ def _compare(name: str, plan: Plan) -> Result:
     """Run one benchmark by turns; who begins changes every round."""
     told: tuple[list[Round], list[Round]] = ([], [])
     rows: list[Compared] = []
+    size = PLAN.get(name, Size(1))
+    size = size if plan.tasks is None else replace(size, tasks=plan.tasks)
     for number in range(plan.rounds):
         for side in (0, 1) if number % 2 == 0 else (1, 0):
-            said = plan.sides[side].run(name, plan.uri, plan.tasks or TASKS.get(name))
+            said = plan.sides[side].run(name, plan.uri, size.arguments())
             told[side].append(readings(said))
         rows = [row for row in pair(*told) if is_wanted(row.name, plan.wanted)]
         so_far = ", ".join(f"{row.name} {row.ratios[-1]:.2f}" for row in rows)

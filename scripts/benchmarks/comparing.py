@@ -7,11 +7,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-MORE_IS_BETTER: Final = frozenset({"tasks/s"})
-LESS_IS_BETTER: Final = frozenset({"ms", "µs", "MB", "%", "1/s", "threads"})
-"""`1/s` is what an idle worker sends."""
+from benchmarks.plan import is_wanted
+
+MORE_IS_BETTER: Final = frozenset({"tasks/s", "MB/s"})
+LESS_IS_BETTER: Final = frozenset({"ms", "µs", "MB", "%", "1/s", "threads", "claims", "bytes", "per 1,000"})
+"""`1/s` is what an idle worker sends, `per 1,000` the commands for so many tasks."""
 WORSE: Final = 0.97
 """A row whose ratio is below this is marked."""
+GUARDED: Final = 0.95
+"""With `--guard`, a row whose ratio is below this fails the comparison."""
 
 Reading = tuple[float, str]
 """A figure and its unit."""
@@ -83,13 +87,3 @@ def lacking(old: Sequence[Round], new: Sequence[Round], wanted: Sequence[str]) -
     """The wanted rows that were measured in one revision alone."""
     seen = {name for measured in (*old, *new) for name in measured if is_wanted(name, wanted)}
     return sorted(seen - {row.name for row in pair(old, new)})
-
-
-def is_wanted(row: str, wanted: Sequence[str]) -> bool:
-    """Whether one of the names is this row or its benchmark."""
-    return row in wanted or benchmark_of(row) in wanted
-
-
-def benchmark_of(name: str) -> str:
-    """The benchmark that measures a row: the part before the first dot."""
-    return name.partition(".")[0]

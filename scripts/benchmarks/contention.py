@@ -1,4 +1,7 @@
-"""`contention`: the drain rate of 2, 4 and 8 worker processes together; of one process in the same rounds."""
+"""`contention`: the drain rate of 2, 4 and 8 worker processes together; of as many raw loops in the same rounds.
+
+`contention.N.alone` sets the same figure beside one worker process.
+"""
 
 from __future__ import annotations
 
@@ -15,21 +18,29 @@ FLEETS = (2, 4, 8)
 
 def contention(setting: Setting) -> list[Row]:
     """Measure every size of fleet on a backlog of its own."""
-    measures = [partial(_together, setting, size) for size in (1, *FLEETS)]
-    alone, *figures = rounds(setting.rounds(), *measures)
-    return [Row(f"contention.{size}", "tasks/s", row, alone) for size, row in zip(FLEETS, figures, strict=True)]
+    measures = [partial(_together, setting, size, loop) for size in FLEETS for loop in ("", "delete")]
+    alone, *figures = rounds(setting.rounds(), partial(_together, setting, 1, ""), *measures)
+    rows = []
+    for number, size in enumerate(FLEETS):
+        ours, bare = figures[2 * number : 2 * number + 2]
+        rows += [
+            Row(f"contention.{size}", "tasks/s", ours, bare),
+            Row(f"contention.{size}.alone", "tasks/s", ours, alone),
+        ]
+    return rows
 
 
-def _together(setting: Setting, size: int) -> float:
+def _together(setting: Setting, size: int, loop: str) -> float:
     with setting.place() as place:
         place.fill(setting.count(100_000))
         before = _conflicts(setting)
-        with Fleet(setting.uri, [Spec(place.queue.namespace, burst=True)] * size) as fleet:
+        with Fleet(setting.uri, [Spec(place.queue.namespace, burst=True, raw=loop)] * size) as fleet:
             fleet.go()
             rate = overall([fleet.hear() for _ in range(size)])
         expect_empty(place.queue)
         each = (_conflicts(setting) - before) / setting.count(100_000)
-        setting.note(f"contention.{size}: {each:.2f} write conflicts per task, by the server's own count")
+        whose = "raw loops" if loop else "workers"
+        setting.note(f"contention.{size}, {whose}: {each:.2f} write conflicts per task, by the server's own count")
         return rate
 
 

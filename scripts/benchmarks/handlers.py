@@ -7,6 +7,10 @@ import time
 from typing import Any
 
 
+def no_op(_task: Any) -> None:
+    """Do nothing."""
+
+
 def spin(task: Any) -> None:
     """Compute in pure Python, as many steps as the task says."""
     compute(task.tags["steps"])

@@ -40,7 +40,7 @@ def fleet_idle(setting: Setting) -> list[Row]:
             Row(f"{name}.commands", "1/s", median, [COMMANDS] * len(measured)),
             Row(f"{name}.all", "1/s", mean, [COMMANDS] * len(measured)),
             Row(f"{name}.cpu", "%", cpu, [CPU] * len(measured)),
-            Row(f"{name}.insert", "us", insert, alone),
+            Row(f"{name}.insert", "µs", insert, alone),
         ]
     return rows
 
@@ -52,7 +52,7 @@ def fleet_one(setting: Setting) -> list[Row]:
         measured = [_woken(setting, size) for _ in range(setting.rounds(3))]
         claims, many, one, burst = zip(*measured, strict=True)
         rows += [
-            Row("fleet.one.claims", "", claims, [CLAIMS] * len(measured)),
+            Row("fleet.one.claims", "claims", claims, [CLAIMS] * len(measured)),
             Row("fleet.one.p50", "ms", many, one),
             Row("fleet.one.burst", "ms", burst, [ALL_WORK] * len(measured)),
         ]
@@ -88,7 +88,7 @@ def _busy(setting: Setting, wait: Callable[[], object]) -> float:
 
 
 def _insert(setting: Setting, idle: float) -> float:
-    """The mongod's CPU time for one task of an insert in bulk, into a namespace without workers; in us.
+    """The mongod's CPU time for one task of an insert in bulk, into a namespace without workers; in µs.
 
     `idle` is what the server uses meanwhile for all else, in CPU seconds a second.
     """

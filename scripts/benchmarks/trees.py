@@ -48,13 +48,12 @@ class Tree:
                 raise RuntimeError(f"{self.name} would be measured with {file}, which is not under {folder}")
         return list(names)
 
-    def run(self, benchmark: str, uri: str, tasks: int | None) -> dict[str, Any]:
+    def run(self, benchmark: str, uri: str, size: Sequence[str]) -> dict[str, Any]:
         """Run one round of a benchmark in a process of its own and return what it prints as JSON.
 
         Raises RuntimeError with the end of its stderr where it fails.
         """
-        command = [sys.executable, "-m", "benchmarks", benchmark, "--repeat", "1", "--json", "--uri", uri]
-        command += [] if tasks is None else ["--tasks", str(tasks)]
+        command = [sys.executable, "-m", "benchmarks", benchmark, "--repeat", "1", "--json", "--uri", uri, *size]
         process = subprocess.Popen(
             command,
             cwd=self.root,

@@ -53,6 +53,10 @@ class Spec:
     """Tell how long claims took since it was last asked."""
     bare: bool = False
     """No worker of mongoq's: a change stream, and a `find_one_and_update` for each task that it tells of."""
+    raw: str = ""
+    """No worker of mongoq's: the bare driver's pipelined loop, which ends tasks by `delete` or `keep`."""
+    keep: float = 0
+    """Seconds for which completed tasks are kept."""
     steps: int = 0
     """No worker at all: compute so many steps `times` times."""
     times: int = 0
@@ -152,17 +156,17 @@ def work(spec: Spec) -> None:
         figures |= {"process": os.getpid(), "threads": threading.active_count(), "claims_took": timed.taken()}
         return {"now": time.monotonic(), "cpu": time.process_time(), **figures}
 
-    with Queue(os.environ["MONGOQ_URI"], namespace=spec.namespace, keep_completed=0) as queue:
+    with Queue(os.environ["MONGOQ_URI"], namespace=spec.namespace, keep_completed=spec.keep) as queue:
         say(at=queue.time().timestamp())
         if os.read(0, 1) != GO:
             return
         threading.Thread(target=answer, args=(facts,), daemon=True).start()
         if spec.time_claims:
             queue.telemetry.subscribe(timed)
-        began = time.monotonic()
+        began, cpu = time.monotonic(), time.process_time()
         queue.run(stamp if spec.stamp else no_op, queues=spec.queues, burst=spec.burst, workers=spec.workers)
         if spec.burst:
-            say(began=began, ended=time.monotonic(), done=seen(done))
+            say(began=began, ended=time.monotonic(), done=seen(done), cpu=time.process_time() - cpu)
 
 
 def watch(spec: Spec) -> None:
@@ -183,6 +187,20 @@ def watch(spec: Spec) -> None:
                 say(at=time.monotonic(), number=number)
 
 
+def pipe(spec: Spec) -> None:
+    """Drain the queue by the bare driver."""
+    from benchmarks import raw  # noqa: PLC0415 -- the memory of a worker is measured
+
+    with MongoClient[Any](os.environ["MONGOQ_URI"], tz_aware=True) as client:
+        tasks = raw.collection(client.get_default_database("mongoq"), f"{spec.namespace}.tasks")
+        tasks.find_one()
+        say(at=time.monotonic())
+        if os.read(0, 1) == GO:
+            began, cpu = time.monotonic(), time.process_time()
+            done = raw.ended(tasks, {"delete": raw.delete, "keep": raw.keep}[spec.raw])
+            say(began=began, ended=time.monotonic(), done=done, cpu=time.process_time() - cpu)
+
+
 def labour(spec: Spec) -> None:
     """Compute, as a process that knows nothing of queues."""
     say(at=time.monotonic())
@@ -195,4 +213,5 @@ def labour(spec: Spec) -> None:
 
 if __name__ == "__main__":
     asked = Spec(**json.loads(sys.argv[1]))
-    labour(asked) if asked.times else watch(asked) if asked.bare else work(asked)
+    run = labour if asked.times else pipe if asked.raw else watch if asked.bare else work
+    run(asked)

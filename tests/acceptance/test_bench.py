@@ -15,6 +15,7 @@ from typing import Any, Final
 import pytest
 from pymongo import MongoClient
 
+from benchmarks.cost import UNITS
 from mongoq.embedded.server import EmbeddedServer
 
 SCRIPTS: Final = Path(__file__).parents[2] / "scripts"
@@ -36,7 +37,16 @@ SMOKES: Final[dict[str, tuple[str, set[str]]]] = {
     "idle": ("--seconds 0.5", {"idle.commands", "idle.cpu"}),
     "depth": ("--tasks 1000", {"depth.100000", "depth.1000000", "depth.beside"}),
     "churn": ("--seconds 1 --tasks 2000", {"churn", "churn.small"}),
-    "contention": ("--tasks 1000", {"contention.2", "contention.4", "contention.8"}),
+    "contention": (
+        "--tasks 1000",
+        {f"contention.{size}{beside}" for size in (2, 4, 8) for beside in ("", ".alone")},
+    ),
+    "cost": (
+        "--tasks 1000",
+        {f"cost.{how}.{what}" for how in ("delete", "keep") for what in UNITS},
+    ),
+    "payload": ("--tasks 10", {f"payload.{size}{what}" for size in (1, 10, 100) for what in ("", ".result")}),
+    "drain.default": ("--tasks 500", {"drain.default"}),
     "memory": ("--tasks 500", {"memory.idle", "memory.growth"}),
     "executors": ("--tasks 500", {"executors.threads", "executors.asyncio"} | PROCESSES),
     "functions": (
@@ -161,14 +171,7 @@ def test_compare_sets_the_working_tree_beside_a_revision(server: EmbeddedServer,
         "--benchmarks",
         whose,
     ]
-    ended = subprocess.run(
-        [sys.executable, "-m", "benchmarks", "compare", *asked, "--uri", server.uri, "--json"],
-        env={**os.environ, "PYTHONPATH": str(SCRIPTS)},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    ended = compared(server, *asked)
     assert ended.returncode == 0, ended.stderr
     told = json.loads(ended.stdout)
     assert [row["name"] for row in told["rows"]] == ["import", "drain.delete"]
@@ -176,6 +179,27 @@ def test_compare_sets_the_working_tree_beside_a_revision(server: EmbeddedServer,
     for row in told["rows"]:
         assert 0 < row["minimum"] <= row["ratio"] <= row["maximum"]
     assert not namespaces(server.uri)
+
+
+@pytest.mark.skipif(not (SCRIPTS.parent / ".git").exists(), reason="this tree has no history")
+def test_a_guarded_comparison_fails_where_a_row_is_worse(server: EmbeddedServer) -> None:
+    ended = compared(server, "HEAD", "modify.1", "--rounds", "1", "--tasks", "20", "--benchmarks", "here", "--guard")
+    (row,) = json.loads(ended.stdout)["rows"]
+    assert ended.returncode == (row["ratio"] < 0.95), ended.stderr
+    assert ("worse than HEAD" in ended.stderr) is (row["ratio"] < 0.95)
+    assert not namespaces(server.uri)
+
+
+def compared(server: EmbeddedServer, *asked: str) -> subprocess.CompletedProcess[str]:
+    """Run a comparison on the server of this run."""
+    return subprocess.run(
+        [sys.executable, "-m", "benchmarks", "compare", *asked, "--uri", server.uri, "--json"],
+        env={**os.environ, "PYTHONPATH": str(SCRIPTS)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
 
 
 def test_unknown_benchmark_is_a_usage_error(bench: Bench) -> None:

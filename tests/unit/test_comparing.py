@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -11,7 +12,10 @@ from pathlib import Path
 import pytest
 
 from benchmarks import comparing
+from benchmarks.bench import BENCHMARKS
 from benchmarks.comparing import Compared
+from benchmarks.cost import UNITS
+from benchmarks.plan import PLAN, ROWS, benchmark_of, is_wanted
 from benchmarks.trees import HERE, Tree, trees
 
 MEASURED = {"drain.delete": (100.0, "tasks/s"), "latency.p50": (5.0, "ms")}
@@ -33,9 +37,10 @@ def test_a_unit_of_which_nobody_said_what_is_better_is_refused() -> None:
 def test_every_unit_of_the_benchmarks_is_known() -> None:
     texts = "".join(file.read_text() for file in (HERE / "scripts/benchmarks").glob("*.py"))
     assert '"tasks/s"' in texts
-    assert {"ms", "µs", "MB", "%", "1/s", "threads"} == comparing.LESS_IS_BETTER
-    for unit in comparing.LESS_IS_BETTER:
-        assert f', "{unit}", ' in texts
+    found = {unit for text in texts.split("Row(")[1:] for unit in re.findall(r'^[^"]*f?"[^"]+", "([^"]+)", ', text)}
+    known = comparing.MORE_IS_BETTER | comparing.LESS_IS_BETTER
+    assert {"tasks/s", "MB/s", "ms", "claims"} <= found <= known
+    assert set(UNITS.values()) <= known
 
 
 def test_the_ratio_of_a_row_is_the_median_of_its_rounds_and_not_that_of_the_medians() -> None:
@@ -57,6 +62,17 @@ def test_a_row_below_the_limit_is_marked(new: float, worse: bool) -> None:
     assert Compared("drain.delete", "tasks/s", [100] * 3, [new] * 3).is_worse is worse
 
 
+def test_a_row_belongs_to_the_benchmark_that_bears_most_of_its_name() -> None:
+    names = ["drain.default", "drain.keep", "fleet.one.p50", "fleet.8", "fleet", "import", "nobody.knows.it"]
+    of = ["drain.default", "drain", "fleet.one", "fleet", "fleet", "import", "nobody"]
+    assert [benchmark_of(name) for name in names] == of
+
+
+def test_every_planned_benchmark_is_there_and_every_guarded_row_is_planned() -> None:
+    assert PLAN.keys() <= BENCHMARKS.keys()
+    assert {benchmark_of(row) for row in ROWS} <= PLAN.keys()
+
+
 def test_rows_are_paired_by_name_and_round() -> None:
     later = {"latency.p50": (4.0, "ms"), "drain.delete": (110.0, "tasks/s")}
     rows = comparing.pair([MEASURED, MEASURED], [later, MEASURED])
@@ -74,9 +90,9 @@ def test_a_row_that_one_revision_lacks_is_left_out_and_named_where_it_was_wanted
 
 
 def test_a_row_is_wanted_by_its_own_name_or_its_benchmark_s() -> None:
-    assert comparing.is_wanted("latency.8.p50", ["latency"])
-    assert comparing.is_wanted("latency.8.p50", ["latency.8.p50"])
-    assert not comparing.is_wanted("latency.8.p50", ["latency.p50", "drain"])
+    assert is_wanted("latency.8.p50", ["latency"])
+    assert is_wanted("latency.8.p50", ["latency.8.p50"])
+    assert not is_wanted("latency.8.p50", ["latency.p50", "drain"])
 
 
 def test_what_a_benchmark_prints_is_read() -> None:
