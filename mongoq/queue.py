@@ -13,13 +13,13 @@ from mongoq.api import (
     closing,
     ending,
     looking,
-    operating,
     producing,
     running,
     waiting,
     working,
 )
 from mongoq.api.base import Base, opened
+from mongoq.api.operators import acting, rerunning
 from mongoq.api.verb import Awaited, Blocking
 from mongoq.core.backoff import BackoffLike
 from mongoq.core.clock import Clock
@@ -259,17 +259,17 @@ class Queue(_Common, Blocking):
     standalone = looking.standalone
 
     # Operating
-    cancel = operating.cancel
-    cancel_all = operating.cancel_all
-    delete = operating.delete
-    delete_all = operating.delete_all
-    move_all = operating.move_all
-    purge = operating.purge
-    update = operating.update
-    rerun = operating.rerun
-    rerun_all = operating.rerun_all
-    redrive = operating.redrive
-    init = operating.init
+    cancel = acting.cancel
+    cancel_all = acting.cancel_all
+    delete = acting.delete
+    delete_all = acting.delete_all
+    move_all = acting.move_all
+    purge = acting.purge
+    update = acting.update
+    rerun = rerunning.rerun
+    rerun_all = rerunning.rerun_all
+    redrive = rerunning.redrive
+    init = acting.init
 
     def close(self) -> None:
         """Stop this object's workers, write what was submitted, close what it opened; a client handed in stays open."""
@@ -427,17 +427,17 @@ class AsyncQueue(_Common, Awaited):
     standalone = looking.standalone
 
     # Operating
-    cancel = operating.cancel
-    cancel_all = operating.cancel_all
-    delete = operating.delete
-    delete_all = operating.delete_all
-    move_all = operating.move_all
-    purge = operating.purge
-    update = operating.update
-    rerun = operating.rerun
-    rerun_all = operating.rerun_all
-    redrive = operating.redrive
-    init = operating.init
+    cancel = acting.cancel
+    cancel_all = acting.cancel_all
+    delete = acting.delete
+    delete_all = acting.delete_all
+    move_all = acting.move_all
+    purge = acting.purge
+    update = acting.update
+    rerun = rerunning.rerun
+    rerun_all = rerunning.rerun_all
+    redrive = rerunning.redrive
+    init = acting.init
 
     async def close(self) -> None:
         """Stop this object's workers, write what was submitted, close what it opened; a client handed in stays open.

@@ -148,13 +148,13 @@ def redrive(
     keys: Annotated[
         list[str] | None, typer.Argument(metavar="[KEY...]", show_default=False, help="Only these tasks.")
     ] = None,
+    rate: Annotated[float | None, typer.Option(help="At most so many a second.", show_default="all at once")] = None,
     yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
-    """Move the dead letters of an error queue back to their own queues, with a fresh count of attempts.
+    """Move the dead letters of an error queue, all or only KEY..., back to their own queues, with fresh attempts.
 
-    `mongoq redrive mail/err` moves all of them, or only KEY... The exit code is 1 when a KEY was given and could not
-    be moved. --json prints {"count": N}.
+    The exit code is 1 when a KEY was given and could not be moved. --json prints {"count": N}.
     """
 
     def one(line: Queue, key: str) -> int:
@@ -166,7 +166,7 @@ def redrive(
         return done
 
     choice = _Choice("redrive", queue, None, None, (TaskState.FAILED, *WAITING))
-    many: Callable[..., int] = lambda line, on_progress, **_: line.redrive(queue, on_progress=on_progress)  # noqa: E731
+    many: Callable[..., int] = lambda line, on_progress, **_: line.redrive(queue, rate=rate, on_progress=on_progress)  # noqa: E731
     _act(context, choice, keys, one, many, yes=yes, as_json=as_json)
 
 

@@ -193,7 +193,10 @@ def test_rerun_runs_failed_tasks_again_and_redrive_sends_dead_letters_back(mongo
     assert mongoq("redrive", "default/err", "b").out == "redrive: 1 task\n"
     assert "b is no task that was sent to default/err" in mongoq("redrive", "default/err", "b").err
     assert mongoq("redrive", "default/err").code == 2
-    assert mongoq("redrive", "default/err", "--yes").out == "redrive: 1 task\n"
+    said = mongoq("redrive", "default/err", "--yes", "--rate", "0")
+    assert (said.code, said.out) == (2, "")
+    assert "rate: 0.0 is not a number of tasks a second, more than 0" in said.err
+    assert mongoq("redrive", "default/err", "--yes", "--rate", "50").out == "redrive: 1 task\n"
     assert queue.queues() == {"default": 2}
 
 

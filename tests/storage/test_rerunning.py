@@ -11,6 +11,7 @@ from mongoq.core.lifecycle import TaskState
 from mongoq.core.signals import Fail, Move, Retry
 from mongoq.core.verdict import Raised
 from mongoq.storage.commands import Command, Find, Op, UpdateMany
+from mongoq.storage.control import Pause
 from mongoq.storage.operations import bulk, queries, requeue, sweep
 
 ERROR = Raised(ValueError("no"))
@@ -231,6 +232,35 @@ def test_what_fails_again_meanwhile_is_not_run_a_second_time(store: Any, monkeyp
             store.collection.update_many({"state": "ready"}, {"$set": again})
 
     assert store.run(watched(requeue.rerun_all(store.context, None, None, TaskState.FAILED), work)) == 5
+
+
+@pytest.mark.parametrize("rate, pauses", [(None, []), (3, [1, 1]), (3.9, [3 / 3.9] * 2), (0.5, [2] * 6)])
+def test_dead_letters_go_home_at_a_rate(store: Any, rate: float | None, pauses: list[float]) -> None:
+    for number in range(7):
+        store.new(queue="mail", key=str(number))
+    for task in store.claim(7, queues=("mail",)):
+        store.end(task, Raised(Move("err")))
+    paused: list[float] = []
+
+    def without_pauses(op: Op[Any]) -> Op[Any]:
+        reply: Any = None
+        while True:
+            try:
+                command = op.send(reply)
+            except StopIteration as done:
+                return done.value
+            if isinstance(command, Pause):
+                paused.append(command.seconds)
+                reply = None
+            else:
+                reply = yield command
+
+    heard: list[int] = []
+    redrive = requeue.redrive(store.context, "err", None, rate, lambda progress: heard.append(progress.done))
+    assert store.run(without_pauses(redrive)) == 7
+    assert paused == pauses
+    size = 7 if rate is None else max(1, int(rate))
+    assert heard == [*range(size, 7, size), 7]
 
 
 def test_tasks_of_an_error_queue_go_home(store: Any) -> None:

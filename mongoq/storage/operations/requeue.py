@@ -6,7 +6,7 @@ statement each: an update of many stops at the first refusal and does not say ho
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from mongoq.core.errors import DuplicateTask, WrongState
@@ -15,6 +15,7 @@ from mongoq.core.stats import OnProgress
 from mongoq.core.task import Task
 from mongoq.storage.commands import Bulk, Changing, Document, Filter, Find, Op, Update, update_many
 from mongoq.storage.context import Context
+from mongoq.storage.control import Pause
 from mongoq.storage.documents import fields, filters, updates
 from mongoq.storage.operations.long_work.patience import patiently
 from mongoq.storage.operations.long_work.tally import Tally
@@ -57,66 +58,88 @@ def rerun_all(
     on_progress: OnProgress | None = None,
 ) -> Op[int]:
     """Make finished tasks ready again; returns the number."""
-    now = context.clock.latest()
     chosen = {**filters.finished_as(state, queue), **filters.matching(where=where, name=name)}
     with Tally("rerun", on_progress) as tally:
-        yield from _rerun(context, chosen, keys, updates.rerun(now), tally)
+        yield from _Requeue(context, chosen, tally).all(keys)
     return tally.done
 
 
-def redrive(context: Context, queue: str, keys: Sequence[str] | None, on_progress: OnProgress | None = None) -> Op[int]:
-    """Move the tasks of an error queue back to the queues that they came from, ready; returns the number."""
-    now = context.clock.latest()
+def redrive(
+    context: Context,
+    queue: str,
+    keys: Sequence[str] | None,
+    rate: float | None = None,
+    on_progress: OnProgress | None = None,
+) -> Op[int]:
+    """Move the tasks of an error queue back to the queues that they came from, ready; returns the number.
+
+    `rate`: at most so many a second, by pauses between small batches.
+    """
     with Tally("redrive", on_progress) as tally:
-        yield from _rerun(context, filters.away(queue), keys, updates.rerun(now, home=True), tally)
+        yield from _Requeue(context, filters.away(queue), tally, home=True, rate=rate).all(keys)
     return tally.done
 
 
-def _rerun(context: Context, guard: Filter, keys: Sequence[str] | None, update: list[Update], tally: Tally) -> Op[None]:
-    if keys is None:
-        yield from _rerun_all(context, guard, update, tally)
-        return
-    for start in range(0, len(keys), BATCH):
-        # The tasks were not read: any of them may have a `unique` value.
-        batch = keys[start : start + BATCH]
-        yield from tally.write(batch, _rerun_each(context, guard, batch, update))
+class _Requeue:
+    """Makes tasks that pass a filter ready again, in batches, at most `rate` a second."""
 
+    def __init__(
+        self, context: Context, guard: Filter, tally: Tally, *, home: bool = False, rate: float | None = None
+    ) -> None:
+        self._context = context
+        self._guard = guard
+        self._tally = tally
+        self._home = home
+        self._rate = rate
+        self._size = BATCH if rate is None else max(1, min(BATCH, int(rate)))
 
-def _rerun_all(context: Context, guard: Filter, update: list[Update], tally: Tally) -> Op[None]:
-    """Requeue in portions; tasks that were left out are found again, so the next portion is larger by their number."""
-    now = context.clock.latest()
-    left_out = 0
-    only = [fields.KEY, fields.UNIQUE]
-    while True:
-        most = MOST_READ + left_out
-        found: list[Document] = yield from patiently(Find(context.tasks, guard, only=only, most=most))
-        before = tally.done
-        for start in range(0, len(found), BATCH):
-            batch = found[start : start + BATCH]
-            yield from tally.write(batch, _rerun_batch(context, guard, batch, update))
-        if len(found) < most:
+    def all(self, keys: Sequence[str] | None) -> Op[None]:
+        """Requeue those with these keys; None: all, in portions."""
+        if keys is not None:
+            # The tasks were not read: any of them may have a `unique` value.
+            yield from self._batches(keys, self._each)
             return
-        left_out = len(found) - (tally.done - before)
-        guard = {**guard, **filters.not_since(now)}  # a task that has failed again is not requeued twice
+        since = self._context.clock.latest()
+        guard, left_out = self._guard, 0
+        only = [fields.KEY, fields.UNIQUE]
+        while True:
+            most = MOST_READ + left_out  # those that were left out are found again
+            found: list[Document] = yield from patiently(Find(self._context.tasks, guard, only=only, most=most))
+            before = self._tally.done
+            yield from self._batches(found, self._batch)
+            if len(found) < most:
+                return
+            left_out = len(found) - (self._tally.done - before)
+            # A task that has failed again is not requeued twice.
+            guard = self._guard = {**guard, **filters.not_since(since)}
 
+    def _batches(self, found: Sequence[Any], write: Callable[[Sequence[Any]], Op[int]]) -> Op[None]:
+        for start in range(0, len(found), self._size):
+            if start and self._rate is not None:
+                yield Pause(self._size / self._rate)
+            batch = found[start : start + self._size]
+            yield from self._tally.write(batch, write(batch))
 
-def _rerun_batch(context: Context, guard: Filter, batch: list[Document], update: list[Update]) -> Op[int]:
-    plain = [document[fields.KEY] for document in batch if fields.UNIQUE not in document]
-    unique = [document[fields.KEY] for document in batch if fields.UNIQUE in document]
-    done = (yield from update_many(context.tasks, filters.guarded(plain, guard), update)) if plain else 0
-    if unique:
-        done += yield from _rerun_each(context, guard, unique, update)
-    return done
+    def _batch(self, batch: Sequence[Document]) -> Op[int]:
+        plain = [document[fields.KEY] for document in batch if fields.UNIQUE not in document]
+        unique = [document[fields.KEY] for document in batch if fields.UNIQUE in document]
+        guard = filters.guarded(plain, self._guard)
+        done = (yield from update_many(self._context.tasks, guard, self._update())) if plain else 0
+        if unique:
+            done += yield from self._each(unique)
+        return done
 
+    def _each(self, keys: Sequence[str]) -> Op[int]:
+        update = self._update()
+        changes = [Changing(filters.guarded([key], self._guard), update) for key in keys]
+        try:
+            matched: int = yield Bulk(self._context.tasks, changes, ordered=False)
+        except PartlyWritten as partly:
+            for error in partly.errors.values():
+                if not isinstance(error, KeyTaken):
+                    raise error from partly
+            return partly.matched
+        return matched
 
-def _rerun_each(context: Context, guard: Filter, keys: Sequence[str], update: list[Update]) -> Op[int]:
-    try:
-        matched: int = yield Bulk(
-            context.tasks, [Changing(filters.guarded([key], guard), update) for key in keys], ordered=False
-        )
-    except PartlyWritten as partly:
-        for error in partly.errors.values():
-            if not isinstance(error, KeyTaken):
-                raise error from partly
-        return partly.matched
-    return matched
+    def _update(self) -> list[Update]:
+        return updates.rerun(self._context.clock.latest(), home=self._home)

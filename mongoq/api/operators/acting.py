@@ -1,15 +1,14 @@
-"""Verbs of operators: change one task by its key, or all that match."""
+"""Change one task by its key, or all that match."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
 from mongoq.api.base import Base
 from mongoq.api.verb import verb
-from mongoq.core.lifecycle import Event, TaskState, sources
-from mongoq.core.options import checked_keys
+from mongoq.core.lifecycle import TaskState
 from mongoq.core.requests import (
     Adjustment,
     checked_adjustment,
@@ -22,10 +21,10 @@ from mongoq.core.requests import (
 )
 from mongoq.core.stats import OnProgress
 from mongoq.core.task import Task
-from mongoq.core.validation import QUEUE_NAME, UNSET, Checker, Duration, Unset
+from mongoq.core.validation import UNSET, Duration, Unset
 from mongoq.storage.commands import Op
 from mongoq.storage.documents.filters import selected as matching
-from mongoq.storage.operations import adjust, bulk, requeue, schema
+from mongoq.storage.operations import adjust, bulk, schema
 
 
 @verb
@@ -172,64 +171,6 @@ def update(
     """
     given = Adjustment(priority, delay, run_at, expires_at, tags, payload, if_version)
     return (yield from base.write(adjust.adjust(base.context, key, checked_adjustment(key, given))))
-
-
-@verb
-def rerun(base: Base, key: str) -> Op[Task]:
-    """Run a failed, cancelled or expired task again, with a fresh count of attempts, and return it as it is then.
-
-    It is due now: its `run_at` is the present, so it stands behind what waits with its priority. An expiry that has
-    passed is taken away.
-
-    Raises:
-        TaskNotFound: no task has this key.
-        WrongState: the task is not finished, or has completed.
-        DuplicateTask: an unfinished task has its `unique` value by now.
-    """
-    return (yield from base.send(requeue.rerun(base.context, checked_key(key))))
-
-
-@verb
-def rerun_all(
-    base: Base,
-    *,
-    keys: Sequence[str] | None = None,
-    queue: str | None = None,
-    state: TaskState | str = TaskState.FAILED,
-    name: str | None = None,
-    where: Mapping[str, Any] | None = None,
-    on_progress: OnProgress | None = None,
-) -> Op[int]:
-    """Run failed tasks again as `rerun` does: by keys, queue, name of a function or tags, or all; how many.
-
-    `state` chooses cancelled or expired ones instead. Those whose `unique` value an unfinished task has by now are left
-    alone, like those in another state. `on_progress` hears of each batch of 1,000.
-    """
-    checker = Checker()
-    checked_keys(checker, keys)
-    checker.one_of("state", state, [one.value for one in sources(Event.RERUN)])
-    checker.finish()
-    checked_selection(queue=queue, name=name, where=where)
-    checked_listener(on_progress)
-    op = requeue.rerun_all(base.context, keys, queue, TaskState(state), where, name=name, on_progress=on_progress)
-    return (yield from base.send(op))
-
-
-@verb
-def redrive(
-    base: Base, queue: str, keys: Sequence[str] | None = None, *, on_progress: OnProgress | None = None
-) -> Op[int]:
-    """Send the tasks of an error queue back to where they came from (`moved_from`); how many were.
-
-    All that are ready, scheduled or failed there, or only those with these keys. They are ready at once, with a
-    fresh count of attempts, and keep their errors. `on_progress` hears of each batch of 1,000.
-    """
-    checker = Checker()
-    checker.matching("queue", queue, QUEUE_NAME)
-    checked_keys(checker, keys)
-    checker.finish()
-    checked_listener(on_progress)
-    return (yield from base.send(requeue.redrive(base.context, queue, keys, on_progress)))
 
 
 @verb
