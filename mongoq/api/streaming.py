@@ -26,7 +26,7 @@ from mongoq.storage.documents.drafting import CHUNK, Draft, Others
 from mongoq.storage.operations import enqueue
 from mongoq.storage.operations.schema import keeping_unique
 
-SENDING: Final = 0.003
+SENDING: Final = 0.002
 """Seconds that the next draft waits, so that the chunk is on its way by then: a thread that computes lets another have
 the interpreter every 5 ms only, and the server would have nothing to do meanwhile."""
 Chunk = list[Draft]

@@ -15,7 +15,7 @@ from mongoq.core.backoff import from_spec
 from mongoq.core.lifecycle import TaskState
 from mongoq.core.options import POLICY_NAMES, checked_policy
 from mongoq.core.read_only import EMPTY, ReadOnly
-from mongoq.core.reading import partly_read, task_like, task_of
+from mongoq.core.reading import partly_read, task_of
 from mongoq.core.task import Failure, Task, TaskError
 from mongoq.core.validation import Checker
 from mongoq.storage.commands import Document
@@ -67,7 +67,7 @@ def task_from(document: Document, namespace: str, now: datetime) -> Task:
         _STATES.get(document[fields.STATE]) or TaskState(document[fields.STATE]),
         document[fields.PRIORITY],
         document[fields.RUN_AT],
-        _tags(get(fields.TAGS)),
+        tags_shown(get(fields.TAGS)),
         get(fields.PAYLOAD),
         ReadOnly(carried) if (carried := get(fields.CONTEXT)).__class__ is dict else EMPTY,
         get(fields.CREATED_AT, LONG_AGO),
@@ -107,15 +107,11 @@ def new_task(model: Document, key: str, tags: Mapping[str, Any], namespace: str,
     def whole() -> Task:
         return task_from({fields.KEY: key, fields.TAGS: tags, **model}, namespace, model[fields.CREATED_AT])
 
-    return partly_read(key, _tags(tags), None, whole) if partly else whole()
+    return partly_read(key, tags_shown(tags), None, whole) if partly else whole()
 
 
-def like(task: Task, key: str, tags: Mapping[str, Any]) -> Task:
-    """A new task with the options of another."""
-    return task_like(task, key, _tags(tags))
-
-
-def _tags(stored: Any) -> Mapping[str, Any]:
+def tags_shown(stored: Any) -> Mapping[str, Any]:
+    """Tags as a task shows them, which nobody can change."""
     return ReadOnly(stored) if stored.__class__ is dict else stored or EMPTY
 
 
@@ -154,7 +150,7 @@ class Unread:
     def read(self) -> Task:
         """Decode the task: its tags now, most of it when that is read."""
         tags = self._document.get(fields.TAGS)
-        return partly_read(self.key, _tags(made_aware(tags)), self.token, self._whole)
+        return partly_read(self.key, tags_shown(made_aware(tags)), self.token, self._whole)
 
     def _whole(self) -> Task:
         return task_from(made_aware(self._document), self._namespace, self._read_at)

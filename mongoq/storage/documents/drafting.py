@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple
 
 from mongoq.core.errors import InvalidTask, MongoqError
 from mongoq.core.new_task import NewTask, Tags, at
+from mongoq.core.reading import likeness
 from mongoq.core.task import Task
 from mongoq.core.validation import whole_milliseconds
 from mongoq.storage.commands import Document
@@ -74,7 +75,7 @@ def chunks(context: Context, tasks: Iterable[tuple[NewTask, Tags]]) -> Iterator[
             raise InvalidTask(at(place, error.faults)) from error.__cause__
         length = len(one.body.raw)
         full = len(drafts) == CHUNK or size + length > CHUNK_BYTES
-        if drafts and (full or task.lenient is not drafts[0].lenient):
+        if drafts and (full or (task is not drafts[0].options and task.lenient is not drafts[0].lenient)):
             yield drafts
             drafts, size, now, options = [], 0, max(now, context.clock.now()), None
             keys = context.new_key.endlessly(now)
@@ -101,15 +102,15 @@ def made(context: Context, one: Draft, other: Document | MongoqError | None) -> 
 def all_made(context: Context, drafts: Sequence[Draft], others: Others) -> list[Task]:
     """The tasks of these drafts, in their order."""
     tasks: list[Task] = []
-    first: Task | None = None
+    like: Callable[[str, Tags], Task] | None = None
     model: Document | None = None
     for place, one in enumerate(drafts):
-        if first is None or one.model is not model or place in others:
-            tasks.append(made(context, one, others.get(place)))
-            if place not in others:
-                first, model = tasks[-1], one.model
-        else:
-            tasks.append(decoding.like(first, one.key, one.tags))
+        if like is not None and one.model is model and place not in others:
+            tasks.append(like(one.key, decoding.tags_shown(one.tags)))
+            continue
+        tasks.append(made(context, one, others.get(place)))
+        if place not in others:
+            like, model = likeness(tasks[-1]), one.model
     return tasks
 
 
