@@ -135,6 +135,7 @@ class Queue(_Common, Blocking):
             name of its queue to another. It is ready there, with its errors, `moved_from` and a fresh count of
             attempts; what fails there has failed, and so has what comes from a queue whose name leaves no room for
             `/err` (124 characters at most). Default: failed tasks stay where they are.
+        clock: a clock of your own, for tests: `mongoq.testing.FrozenClock`. Default: the server's.
         max_size: how many tasks may wait (ready or scheduled) in each queue: more are refused with QueueFull, or wait
             for room by `new(..., wait=5)`. Give the same to all who enqueue. It is held within 5 % without a count for
             each enqueue; follow-ups of handlers, moves, reruns and `modify` are not refused. Default: any number.

@@ -1,0 +1,87 @@
+"""The verbs of a queue by family, and the other names of `mongoq`, from their signatures and docstrings."""
+
+from __future__ import annotations
+
+import enum
+import inspect
+import re
+from collections.abc import Iterator
+from dataclasses import fields, is_dataclass
+from typing import Any
+
+import mongoq
+from docsite.text import Doc, doc_of, signature_of
+from mongoq import Queue, queue
+
+
+def verbs() -> str:
+    """The verbs of `Queue`, by the families under which its class lists them."""
+    parts: list[str] = []
+    for family, names in _families():
+        parts.append(f"## {family}")
+        parts += [_function(f"queue.{name}", getattr(Queue, name), f"### {name}") for name in names]
+    return "\n\n".join(parts)
+
+
+def _families() -> Iterator[tuple[str, list[str]]]:
+    family, names = "", list[str]()
+    common = [name for name in vars(queue._Common) if not name.startswith("_")]  # noqa: SLF001 -- no name of its own
+    for line in inspect.getsource(Queue).splitlines():
+        if found := re.match(r"    # ([A-Z].*)$", line):
+            if names:
+                yield family, names
+            family, names = found[1], []
+        elif family and (found := re.match(r"    (?:def )?([a-z]\w*)(?: = |\()", line)):
+            names.append(found[1])
+    if names:
+        yield family, names
+    yield "Hooks and the object itself", common
+
+
+def _function(name: str, thing: Any, heading: str) -> str:
+    said = doc_of(thing)
+    call = f"```python\n{signature_of(name, thing)}\n```\n\n" if callable(thing) else ""
+    return f"{heading}\n\n{call}{_described(said)}"
+
+
+def _described(said: Doc) -> str:
+    parts = [said.text]
+    if said.args:
+        parts.append("\n".join(f"- `{name}`: {text}" for name, text in said.args.items()))
+    if said.raises:
+        parts.append("Raises:\n\n" + "\n".join(f"- `{name}`: {text}" for name, text in said.raises.items()))
+    return "\n\n".join(parts)
+
+
+def others() -> str:
+    """The other public names; errors and signals have pages of their own."""
+    skipped = (mongoq.MongoqError, mongoq.Signal, mongoq.Interrupted, Queue)
+    parts: list[str] = []
+    for name in mongoq.__all__:
+        thing = getattr(mongoq, name)
+        if inspect.isclass(thing) and issubclass(thing, skipped):
+            continue
+        if inspect.isclass(thing):
+            parts.append(_class(name, thing))
+        elif callable(thing):
+            parts.append(_function(f"mongoq.{name}", thing, f"## {name}"))
+    return "\n\n".join(parts)
+
+
+def _class(name: str, kind: type) -> str:
+    parts = [f"## {name}", _described(doc_of(kind))]
+    if kind is mongoq.AsyncQueue:
+        return "\n\n".join(parts)
+    if issubclass(kind, enum.Enum):
+        parts.append(", ".join(f"`{member.value}`" for member in kind))
+    elif is_dataclass(kind):
+        shown = [f"`{one.name}`" for one in fields(kind) if not one.name.startswith("_")]
+        parts.append(f"Fields: {', '.join(shown)}.")
+    for member, thing in vars(kind).items():
+        if member.startswith("_") or not (inspect.isroutine(thing) or isinstance(thing, property)):
+            continue
+        bound = getattr(kind, member) if not isinstance(thing, property) else thing
+        first = doc_of(bound).text.partition("\n\n")[0].replace("\n", " ")
+        call = " ".join(signature_of(member, bound).split()) if callable(bound) else member
+        parts.append(f"- `{call}`: {first}")
+    return "\n\n".join(parts)
