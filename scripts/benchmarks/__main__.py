@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from pymongo import MongoClient
 
-from benchmarks import compare
+from benchmarks import compare, document
 from benchmarks.bench import BENCHMARKS
 from benchmarks.plan import PLAN
 from benchmarks.report import show
@@ -26,6 +26,9 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that workers and namespaces are cleared away
     if sys.argv[1:2] == ["compare"]:
         compare.main(sys.argv[2:])
+        return
+    if sys.argv[1:2] == ["document"]:
+        document.main(sys.argv[2:])
         return
     parser = argparse.ArgumentParser(
         prog="./scripts/bench",

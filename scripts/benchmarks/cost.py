@@ -1,8 +1,11 @@
 """`cost`: what one task costs from its claim to its end, deleted and kept: commands, bytes, CPU of client and server.
 
 The limit is the least that the protocol needs: the bare driver's pipelined loop over the same tasks, in a process of
-its own as the worker is. The server counts commands and bytes (`network.numRequests`, `bytesIn`, `bytesOut`, the
-entries of its oplog), and the operating system the CPU time; what the server does for nobody is taken off.
+its own as the worker is. `cost.single` is that of tasks which come one by one, by `new` in this process, to an idle
+worker, with that of `new`; it has no limit.
+
+The server counts commands and bytes (`network.numRequests`, `bytesIn`, `bytesOut`, the entries of its oplog), and the
+operating system the CPU time; what the server does for nobody is taken off.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ from typing import Any, NamedTuple
 
 from bson import Timestamp
 
+from benchmarks import filling
 from benchmarks.drain import expect_empty
 from benchmarks.fleet import Fleet
 from benchmarks.report import Row
@@ -23,6 +27,9 @@ from benchmarks.worker import Spec
 
 KEPT = 3_600
 QUIET = 1.0
+PAUSE = 0.02
+"""Seconds between two tasks that come one by one: the worker is idle again."""
+PATIENCE = 30.0
 
 
 class Cost(NamedTuple):
@@ -49,7 +56,10 @@ def cost(setting: Setting) -> list[Row]:
         for field, unit in UNITS.items():
             figures, limits = ([getattr(pair[side], field) for pair in measured] for side in (0, 1))
             rows.append(Row(f"cost.{how}.{field}", unit, figures, limits))
-    return rows
+    singles = [_single(setting) for _ in range(setting.rounds())]
+    return rows + [
+        Row(f"cost.single.{field}", unit, [getattr(one, field) for one in singles]) for field, unit in UNITS.items()
+    ]
 
 
 def _cost(setting: Setting, keep: float, loop: str) -> Cost:
@@ -69,12 +79,48 @@ def _cost(setting: Setting, keep: float, loop: str) -> Cost:
     if told["done"] != count:
         raise AssertionError(f"{told['done']} of {count} tasks were done")
     beside = quiet[3] / QUIET * (told["ended"] - told["began"])
+    return _of_each(count, spent, told["cpu"], beside)
+
+
+def _single(setting: Setting) -> Cost:
+    count = max(1, setting.count(50_000) // 100)
+    with setting.place() as place, Fleet(setting.uri, [Spec(place.queue.namespace)]) as fleet:
+        fleet.go()
+        place.queue.new()
+        _come(fleet, 1)
+        time.sleep(QUIET)
+        quiet = _spent(setting, lambda: time.sleep(QUIET))
+        before = fleet.facts()
+
+        def work() -> None:
+            for tags in filling.tags(count):
+                time.sleep(PAUSE)
+                place.queue.new(tags)
+            _come(fleet, 1 + count)
+
+        spent = _spent(setting, work)
+        after = fleet.facts()
+    beside = quiet[3] / QUIET * (after["now"] - before["now"])
+    return _of_each(count, spent, after["cpu"] - before["cpu"], beside)
+
+
+def _come(fleet: Fleet, count: int) -> None:
+    """Return once so many tasks have been run."""
+    deadline = time.monotonic() + PATIENCE
+    while fleet.facts()["done"] < count:
+        if time.monotonic() > deadline:
+            raise AssertionError("a task has not come to the worker")
+        time.sleep(0.05)
+
+
+def _of_each(count: int, spent: tuple[float, float, float, float], client: float, beside: float) -> Cost:
+    """What one task costs, without what the server uses beside."""
     commands, wire, oplog, server = spent
     return Cost(
         commands / count * 1_000,
         wire / count,
         oplog / count,
-        told["cpu"] / count * 1e6,
+        client / count * 1e6,
         max(0.0, server - beside) / count * 1e6,
     )
 

@@ -23,9 +23,9 @@ class Size:
 
 
 PLAN: Final[dict[str, Size]] = {
-    "drain": Size(5, 50_000),
-    "drain.default": Size(5, 40_000),
-    "contention": Size(3, 40_000),
+    "drain": Size(5, 30_000),
+    "drain.default": Size(5, 30_000),
+    "contention": Size(3, 25_000),
     "enqueue": Size(5, 20_000),
     "async": Size(3),
     "latency": Size(3, 100),

@@ -28,6 +28,7 @@ WITHOUT_LIMIT: Final = (
         "executors.threads",
         "executors.processes.noop",
     }
+    | {f"cost.single.{what}" for what in UNITS}
 )
 PROCESSES: Final = {f"executors.processes{work}" for work in ("", ".1ms", ".noop")}
 SMOKES: Final[dict[str, tuple[str, set[str]]]] = {
@@ -43,7 +44,7 @@ SMOKES: Final[dict[str, tuple[str, set[str]]]] = {
     ),
     "cost": (
         "--tasks 1000",
-        {f"cost.{how}.{what}" for how in ("delete", "keep") for what in UNITS},
+        {f"cost.{how}.{what}" for how in ("delete", "keep", "single") for what in UNITS},
     ),
     "payload": ("--tasks 10", {f"payload.{size}{what}" for size in (1, 10, 100) for what in ("", ".result")}),
     "drain.default": ("--tasks 500", {"drain.default"}),

@@ -1,0 +1,94 @@
+"""`document FILE`: put what `all --json` measured into docs/performance.md and the README, for what stood there."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import re
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+from benchmarks.goals import GOALS, Goal
+from benchmarks.trees import HERE
+
+PAGE: Final = HERE / "docs" / "performance.md"
+README: Final = HERE / "README.md"
+BEGIN, END = "<!-- figures: ./scripts/bench document FILE writes them -->\n", "<!-- end of the figures -->\n"
+HOSTS: Final = (10, 100, 1_000)
+HEADLINES: Final = (
+    "drain.delete", "drain.keep", "drain.default", "contention.8", "enqueue.one", "enqueue.many", "enqueue.submit",
+    "enqueue.buffer", "async.gather", "latency.p50", "latency.p99", "executors.processes", "fleet.idle.64.commands",
+)  # fmt: skip
+"""The rows of the README."""
+Rows = Mapping[str, Mapping[str, Any]]
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Read the figures, and replace those on the page."""
+    parser = argparse.ArgumentParser(prog="./scripts/bench document", description=__doc__)
+    parser.add_argument("file", type=Path, help="what ./scripts/bench all --json has printed")
+    told = [json.loads(line) for line in parser.parse_args(arguments).file.read_text().splitlines()]
+    rows = {row["name"]: row for bench in told for row in bench["rows"]}
+    machine = f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}"
+    when = f"Measured {datetime.now(UTC):%-d %B %Y} on {machine}.\n\n"
+    headlines = [goal for goal in GOALS if goal.row in HEADLINES]
+    PAGE.write_text(replaced(PAGE.read_text(), f"{when}{table(rows)}{fleets(rows)}"))
+    README.write_text(replaced(README.read_text(), f"{when}{table(rows, headlines)}"))
+
+
+def replaced(page: str, text: str) -> str:
+    """The page with these figures. Raises ValueError where it has no place for them."""
+    done, count = re.subn(f"{re.escape(BEGIN)}.*{re.escape(END)}", lambda _: BEGIN + text + END, page, flags=re.DOTALL)
+    if count != 1:
+        raise ValueError("the page has no place for the figures")
+    return done
+
+
+def table(rows: Rows, goals: Sequence[Goal] = GOALS) -> str:
+    """The table of these rows; a ratio that misses its target is bold."""
+    lines = ["| row | what | figure | beside | ratio | target |", "|---|---|---|---|---|---|"]
+    for goal in goals:
+        row = rows.get(goal.row)
+        figure = "not measured" if row is None else f"{_short(row['figure'])} {row['unit']}"
+        beside, ratio = goal.beside, ""
+        if row is not None and row["ratio"] is not None:
+            beside = f"{_short(row['limit'])}: {goal.beside}" if goal.beside[:1].isalpha() else goal.beside
+            ratio = f"{row['ratio']:.3g}"
+            ratio = f"**{ratio}**" if goal.missed(row["ratio"]) else ratio
+        lines.append(f"| `{goal.row}` | {goal.what} | {figure} | {beside} | {ratio} | {goal.told} |")
+    return "\n".join(lines) + "\n"
+
+
+def fleets(rows: Rows) -> str:
+    """What fleets cost the server, from the costs of one process and of one task; empty where these are missing."""
+    try:
+        commands, cpu = rows["fleet.idle.256.all"]["figure"], rows["fleet.idle.256.cpu"]["figure"]
+        watched = rows["fleet.idle.256.insert"]["figure"] - rows["fleet.idle.256.insert"]["limit"]
+        single, batch = rows["cost.single.server"]["figure"], rows["cost.delete.server"]["figure"]
+        insert = rows["fleet.idle.256.insert"]["limit"]
+    except KeyError:
+        return ""
+    lines = [
+        "| processes | idle: commands/s, CPU of mongod | 1 task/s each, one by one | 10 tasks/s each, in batches |",
+        "|---|---|---|---|",
+    ]
+    for hosts in HOSTS:
+        load = f"{hosts:,} tasks/s: {_cores(hosts * single)} | {10 * hosts:,} tasks/s: "
+        load += f"{_cores(10 * hosts * (batch + insert))}"
+        lines.append(f"| {hosts:,} | {_short(hosts * commands)}/s, {_cores(hosts * cpu * 1e4)} | {load} |")
+    return (
+        f"\nCalculated from the rows above, in cores of mongod; the stream of the one watcher adds {watched:.1f} µs to "
+        "each document that is written anywhere in the replica set.\n\n" + "\n".join(lines) + "\n"
+    )
+
+
+def _cores(microseconds: float) -> str:
+    return f"{microseconds / 1e6:.3g} cores"
+
+
+def _short(figure: float) -> str:
+    return f"{figure:,.0f}" if abs(figure) >= 100 else f"{figure:.3g}"
