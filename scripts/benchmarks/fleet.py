@@ -15,18 +15,22 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from benchmarks.worker import FACTS, GO, Spec
+from benchmarks.worker import FACTS, GO
 
 PATIENCE = 60.0
 """Seconds without a word after which a fleet is given up."""
 
 
 class Fleet:
-    """Processes of `benchmarks.worker`. All of them write to one pipe: a line is one JSON object, whole."""
+    """Processes of `benchmarks.worker`, or of another `program` like it, each told by a dataclass what to do.
 
-    def __init__(self, uri: str, specs: Sequence[Spec]) -> None:
+    All of them write to one pipe: a line is one JSON object, whole.
+    """
+
+    def __init__(self, uri: str, specs: Sequence[Any], program: str = "benchmarks.worker") -> None:
         self._uri = uri
         self._specs = specs
+        self._program = program
         self._processes: list[subprocess.Popen[bytes]] = []
         self._hears, self._says = os.pipe()
         self._heard = b""
@@ -47,10 +51,10 @@ class Fleet:
     ) -> None:
         self.close()
 
-    def _start(self, spec: Spec) -> None:
+    def _start(self, spec: Any) -> None:
         path = os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
         process = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.worker", json.dumps(asdict(spec))],
+            [sys.executable, "-m", self._program, json.dumps(asdict(spec))],
             env={**os.environ, "MONGOQ_URI": self._uri, "PYTHONPATH": path},  # `ps` would show a password
             bufsize=0,
             stdin=subprocess.PIPE,

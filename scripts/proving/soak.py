@@ -1,8 +1,10 @@
-"""Soak: what grows while nothing should. A worker process and a producer under a steady load, watched for long.
+"""Soak: what grows while nothing should. Workers of each executor and a producer under a steady load, watched for long.
 
-`./scripts/soak --minutes 60`. Finished tasks are kept for seconds, so deletion works all the time. Every few
-seconds a sample is taken; in the end each figure has a slope per hour: least squares over the second half, because a
-process and its server take their time to settle.
+`./scripts/soak --minutes 60`. A tenth of the handlers fails, half of these by a group of errors; a twentieth outruns
+its deadline; others fork, start processes and programs, steer their task from within a group, or snooze
+(`soak_handlers`). Finished tasks are kept for seconds, so deletion works all the time. Every few seconds a sample is
+taken; in the end each figure has a slope per hour: least squares over the second half, because a process and its
+server take their time to settle. Then every task must end.
 """
 
 from __future__ import annotations
@@ -27,7 +29,11 @@ from benchmarks.fleet import Fleet
 from benchmarks.report import Row, show
 from benchmarks.server import embedded
 from benchmarks.setting import Place, Setting
-from benchmarks.worker import Spec
+from mongoq import NewTask
+from mongoq.core import lifecycle
+from mongoq.core.validation import UNSET
+from proving import soak_handlers
+from proving.soak_worker import SoakSpec
 
 KEEP: Final = 5.0
 """Seconds for which completed tasks are kept."""
@@ -35,9 +41,17 @@ RATE: Final = 200.0
 RAMP: Final = 60.0
 """Seconds before the first sample that counts; a tenth of a shorter run."""
 TTL: Final = "ttlMonitorSleepSecs"
+SHARES: Final = {"threads": 9, "asyncio": 9, "processes": 2}
+"""How many of 20 tasks each executor gets: a deadline costs the processes a child, which takes 0.4 s to start."""
+WORKERS: Final = {"threads": 10, "asyncio": 100, "processes": 4}
+"""Handlers at once."""
+LEFT_FOR: Final = 60.0
+"""Seconds within which all that was enqueued has ended, once nothing is added."""
+LIVE: Final = [state.value for state in lifecycle.LIVE]
 UNITS: Final = {
-    "memory": "MB",
-    "threads": "",
+    **dict.fromkeys([f"memory.{executor}" for executor in SHARES], "MB"),
+    **dict.fromkeys(["threads", "descriptors", "children"], ""),
+    "oldest": "s",
     "claim.p99": "ms",
     "rate": "tasks/s",
     "connections": "",
@@ -70,17 +84,52 @@ def watch(setting: Setting, seconds: float, rate: float, every: float) -> list[d
     with contextlib.ExitStack() as stack:
         stack.enter_context(_frequent_deletion(setting))
         place = stack.enter_context(setting.place(keep=KEEP))
-        fleet = stack.enter_context(Fleet(setting.uri, [Spec(place.queue.namespace, time_claims=True)]))
-        stack.enter_context(_producer(place, rate))
+        specs = [SoakSpec(place.queue.namespace, executor, KEEP, WORKERS[executor]) for executor in SHARES]
+        fleet = stack.enter_context(Fleet(setting.uri, specs, "proving.soak_worker"))
         fleet.go()
-        began = time.monotonic()
-        before, samples = fleet.facts(), []
-        while time.monotonic() - began < seconds:
-            time.sleep(every)
-            now = fleet.facts()
-            samples.append({"at": now["now"] - began, **_sample(setting, place, before, now)})
-            before = now
+        with _producer(place, rate):
+            samples = _samples(setting, place, fleet, seconds, every)
+        _all_end(place)
         return samples
+
+
+def _samples(setting: Setting, place: Place, fleet: Fleet, seconds: float, every: float) -> list[dict[str, float]]:
+    began = time.monotonic()
+    before, samples = _facts(fleet), []
+    while time.monotonic() - began < seconds:
+        time.sleep(every)
+        now = _facts(fleet)
+        samples.append({"at": now["now"] - began, **_sample(setting, place, before, now)})
+        before = now
+    return samples
+
+
+def _facts(fleet: Fleet) -> dict[str, Any]:
+    """The figures of the workers together, but for the memory."""
+    found = fleet.all_facts()
+    whole = {name: sum(one[name] for one in found) for name in ("done", "threads", "descriptors", "children")}
+    memory = {f"memory.{one['executor']}": one["rss"] for one in found}
+    return (
+        {"now": time.monotonic(), "claims_took": [took for one in found for took in one["claims_took"]]}
+        | whole
+        | memory
+    )
+
+
+def _oldest(place: Place) -> float:
+    """The age of the oldest task that has not ended, in seconds."""
+    found = place.tasks.find_one({"state": {"$in": LIVE}}, {"created_at": 1}, sort=[("created_at", 1)])
+    return (place.queue.time() - found["created_at"]).total_seconds() if found else 0.0
+
+
+def _all_end(place: Place) -> None:
+    """Wait until every task has ended; AssertionError with some that have not."""
+    until = time.monotonic() + LEFT_FOR
+    while _oldest(place):
+        if time.monotonic() > until:
+            left = list(place.tasks.find({"state": {"$in": LIVE}}, {"state": 1, "queue": 1, "tags": 1}).limit(10))
+            raise AssertionError(f"{place.queue.size()} tasks have not ended, among them {left}")
+        time.sleep(0.2)
 
 
 def rows(samples: list[dict[str, float]], seconds: float) -> list[Row]:
@@ -118,8 +167,8 @@ def _sample(setting: Setting, place: Place, before: dict[str, Any], now: dict[st
     stats = place.tasks.database.command("collStats", place.tasks.name)
     took = sorted(now["claims_took"]) or [0.0]
     return {
-        "memory": now["rss"],
-        "threads": now["threads"],
+        **{name: now[name] for name in UNITS if name in now},
+        "oldest": _oldest(place),
         "claim.p99": 1000 * took[math.ceil(0.99 * len(took)) - 1],
         "rate": (now["done"] - before["done"]) / (now["now"] - before["now"]),
         "connections": status["connections"]["current"],
@@ -128,6 +177,14 @@ def _sample(setting: Setting, place: Place, before: dict[str, Any], now: dict[st
         "size": stats["storageSize"] / 2**20,
         "indexes": stats["totalIndexSize"] / 2**20,
     }
+
+
+def task(number: int) -> NewTask:
+    """The task of this number: each executor gets its share, and each of them all kinds."""
+    places = [executor for executor, share in SHARES.items() for _ in range(share)]
+    kind = soak_handlers.ROUND[number // len(places) % len(soak_handlers.ROUND)]
+    deadline = soak_handlers.DEADLINE if kind == "late" else UNSET
+    return NewTask({"user": number, "kind": kind}, queue=places[number % len(places)], deadline=deadline)
 
 
 @contextlib.contextmanager
@@ -141,7 +198,7 @@ def _producer(place: Place, rate: float) -> Iterator[None]:
         while not over.wait(0.1):
             due = int((time.monotonic() - began) * rate)
             try:
-                place.queue.new_many({"user": number, "template": "welcome"} for number in range(made, due))
+                place.queue.new_many(task(number) for number in range(made, due))
             except BaseException as error:  # noqa: BLE001 -- told below
                 failed.append(error)
                 return

@@ -7,6 +7,7 @@ import math
 import os
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,8 +15,9 @@ import pytest
 from pymongo import MongoClient
 
 from benchmarks.report import Row
+from mongoq.core.validation import UNSET
 from mongoq.embedded.server import EmbeddedServer
-from proving import load, soak
+from proving import load, soak, soak_handlers
 from proving.soak import UNITS
 
 SCRIPTS: Final = Path(__file__).parents[2] / "scripts"
@@ -63,8 +65,19 @@ def test_soak_tells_each_figure_and_its_slope(server: EmbeddedServer) -> None:
     assert ended.returncode == 0, ended.stderr
     told = {row["name"]: row["figure"] for row in json.loads(ended.stdout)["rows"]}
     assert told.keys() == {f"soak.{name}{end}" for name in UNITS for end in ("", ".slope")}
-    assert told["soak.memory"] > 10
+    assert told["soak.memory.threads"] > 10
     assert told["soak.rate"] > 0
+
+
+def test_of_a_soaks_tasks_a_tenth_fails_and_a_twentieth_is_late_on_each_executor() -> None:
+    number = 20 * len(soak_handlers.ROUND)
+    for executor, share in soak.SHARES.items():
+        tasks = [task for task in map(soak.task, range(number)) if task.queue == executor]
+        kinds = Counter(task.tags["kind"] for task in tasks)
+        assert len(tasks) == share * len(soak_handlers.ROUND)
+        assert kinds["fail"] + kinds["group"] + kinds["steer"] >= len(tasks) / 10 >= kinds["fail"] + kinds["group"]
+        assert kinds["late"] == sum(task.deadline is not UNSET for task in tasks) == len(tasks) / 20
+        assert kinds.keys() == soak_handlers.ACTS.keys()
 
 
 def test_people_get_tables(capsys: pytest.CaptureFixture[str]) -> None:
@@ -78,9 +91,9 @@ def test_people_get_tables(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_a_slope_is_per_hour_and_that_of_the_settled_half() -> None:
     def sample(at: float, memory: float) -> dict[str, float]:
-        return {"at": at, **dict.fromkeys(UNITS, 1.0), "memory": memory}
+        return {"at": at, **dict.fromkeys(UNITS, 1.0), "memory.threads": memory}
 
     samples = [sample(1799, 500), *(sample(at, 40 + at / 360) for at in range(1800, 3600, 60))]
     told = {row.name: row.figures[0] for row in soak.rows(samples, 3600) if row.name.endswith(".slope")}
-    assert told["soak.memory.slope"] == pytest.approx(10)
+    assert told["soak.memory.threads.slope"] == pytest.approx(10)
     assert told["soak.threads.slope"] == pytest.approx(0)
