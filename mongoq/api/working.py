@@ -15,7 +15,7 @@ from mongoq.core.validation import UNSET, Unset
 from mongoq.storage.commands import Op
 from mongoq.storage.control import Call, Loop, Wait
 from mongoq.storage.operations import queries, schema
-from mongoq.storage.operations.namespace import orders
+from mongoq.storage.operations.namespace import due, orders
 
 if TYPE_CHECKING:
     from mongoq.worker.config import WorkerConfig
@@ -121,10 +121,11 @@ def run_once(
     no_retry_on: RetryOn | Unset = UNSET,
     failure_message: str | Unset | None = UNSET,
 ) -> Op[bool]:
-    """Run as many tasks as are due now, at most `limit`, then return whether more is ready.
+    """Run the tasks that are due now, then return whether more is ready.
 
-    What handlers enqueue, and what fails and is due at once, counts among them by its priority, but makes them no more.
-    The other arguments are those of `run`.
+    Each of them runs once: what fails and is due again at once, what falls due meanwhile and what handlers enqueue is
+    for the next call. With `limit` at most so many tasks run, the most urgent first, whenever they came. The other
+    arguments are those of `run`.
 
     SIGTERM or SIGINT end it as they end `run`, and then do what they would have done without it: a handler of the
     caller's is called, KeyboardInterrupt or else SystemExit is raised. `while queue.run_once(...)` ends, too.
@@ -145,8 +146,7 @@ def run_once(
     )
     if limit is None:
         yield from base.read(orders.read(base.context))
-        due = yield from base.read(queries.due(base.context, config.queues, config.where, config.names))
-        config = replace(config, limit=max(1, due))
+        config = replace(config, due_by=(yield from base.read(due.by_now(base.context))))
     yield from _run(base, config, once=True)
     return (yield from base.read(queries.ready(base.context, config.queues, config.where, config.names)))
 

@@ -37,6 +37,8 @@ class ClaimRequest:
     """The names that a task may have; without any, all tasks are meant, named or not."""
     least: int | None = None
     """The least priority that a task may have; None: any."""
+    due_by: datetime | None = None
+    """Only what was due then and was not claimed since; None: whatever is ready."""
 
     @property
     def parts(self) -> list[tuple[str, ...]]:
@@ -168,12 +170,10 @@ def checked_adjustment(key: str, change: Adjustment) -> Adjustment:
         checker.integer("if_version", change.if_version, 0, 2**63 - 1)
     delay = None if change.delay is None else checker.duration("delay", change.delay)
     run_at = None if change.run_at is None else checker.instant("run_at", change.run_at)
-    expires_at = change.expires_at
-    if not (expires_at is None or expires_at is UNSET):
-        expires_at = checker.instant("expires_at", expires_at)
+    expiry = change.expires_at
+    expires_at = expiry if expiry is None or expiry is UNSET else checker.instant("expires_at", expiry)
     checker.finish()
-    tags = natural(change.tags)
-    payload = UNSET if change.payload is UNSET else natural(change.payload)
+    tags, payload = natural(change.tags), UNSET if change.payload is UNSET else natural(change.payload)
     return replace(change, delay=delay, run_at=run_at, expires_at=expires_at, tags=tags, payload=payload)
 
 

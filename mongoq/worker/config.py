@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Final
 
 from mongoq.core.options import DEFAULTS, Policy
@@ -51,6 +52,8 @@ class WorkerConfig:
     """When children of the process executor are replaced."""
     loop: asyncio.AbstractEventLoop | None = None
     """A running event loop for the coroutines of the asyncio executor; None: a loop of its own."""
+    due_by: datetime | None = None
+    """Run only what was due then, each task once."""
 
     @property
     def facts(self) -> dict[str, Any]:

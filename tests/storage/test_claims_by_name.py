@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -13,6 +13,7 @@ from mongoq.core.requests import ClaimRequest
 from mongoq.core.verdict import MOST_POISON_WEIGHT
 from mongoq.storage.commands import Find
 from mongoq.storage.operations import candidates, claims, queries, schema
+from mongoq.storage.operations.namespace import due
 
 OTHERS = 100_000
 
@@ -101,14 +102,23 @@ def test_more_names_than_one_find_may_ask_for_keep_the_order(named: Any) -> None
     assert [task.priority for task in one] == [8]
 
 
-def test_what_is_ready_and_due_is_counted_by_name(named: Any) -> None:
-    named.new(name="a")
+def test_what_is_ready_and_due_is_found_by_name(named: Any) -> None:
+    then = named.clock.now()
     named.new(name="a", delay=60)
     named.new(name="other")
     named.new()
-    named.clock.advance(61)
 
-    assert named.run(queries.due(named.context, ["default"], None, ["a"])) == 2
+    def left(name: str, by: datetime) -> bool:
+        return bool(named.run(due.left(named.context, ["default"], None, [name], by)))
+
+    assert not left("a", then)
+    assert left("other", then)
+    named.clock.advance(61)
+    assert left("a", named.clock.now())
+    assert not left("a", then)
+    assert not left("nobody", named.clock.now())
+    named.new(name="a")
+
     assert named.run(queries.ready(named.context, ["default"], None, ["a"]))
     assert not named.run(queries.ready(named.context, ["default"], None, ["nobody"]))
 

@@ -6,11 +6,14 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from mongoq import Queue, Task
+from mongoq import Move, NewTask, Queue, Snooze, Task
+
+LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 
 
 @pytest.fixture
@@ -82,21 +85,91 @@ def test_a_run_that_another_signals_handler_leaves_claims_no_more(
     until(ended, timeout=20, why="nothing claims any more")
 
 
-@pytest.mark.parametrize("how", ["enqueues", "fails"])
-def test_run_once_without_a_limit_returns(make_queue: Callable[..., Queue], how: str) -> None:
-    queue = make_queue(backoff=0, workers=1)
-    queue.load({} for _ in range(3))
+@pytest.mark.parametrize("many", [False, True])
+@pytest.mark.parametrize("executor", ["threads", "asyncio"])
+@pytest.mark.parametrize("how", ["enqueues", "enqueues the past", "fails", "snoozes", "moves", "moves round"])
+def test_run_once_without_a_limit_runs_what_was_due_and_returns(
+    make_queue: Callable[..., Queue], how: str, executor: str, many: bool
+) -> None:
+    queue = make_queue(backoff=0, workers=2, max_retries=None)
+    queues = ["default", "other", *(f"q{number}" for number in range(150 if many else 0))]
+    due = [queue.new(queue=queues[number % 2]).key for number in range(4)]
     ran: list[str] = []
 
-    def work(task: Task) -> None:
+    def work(task: Task) -> NewTask | None:
         ran.append(task.key)
         assert len(ran) < 100
-        if how == "fails":
-            raise ValueError("again")
-        queue.new()
+        match how:
+            case "fails":
+                raise ValueError("again")
+            case "snoozes":
+                raise Snooze(0)
+            case "moves":
+                raise Move("other")
+            case "moves round":
+                raise Move("other" if task.queue == "default" else "default")
+            case "enqueues":
+                queue.new(priority=9)
+                return NewTask(priority=9)
+        return NewTask(run_at=LONG_AGO, priority=9)
 
-    assert queue.run_once(work)
-    assert len(ran) == 3
+    async def work_on_a_loop(task: Task) -> NewTask | None:
+        return work(task)
+
+    handler = work_on_a_loop if executor == "asyncio" else work
+    assert queue.run_once(handler, queues=queues, executor=executor)
+    assert sorted(ran) == sorted(due)
+
+
+def test_run_once_leaves_what_falls_due_while_it_runs(queue: Queue, until: Callable[..., None]) -> None:
+    queue.new({"n": 1})
+    queue.new({"n": 2}, delay=0.3, priority=9)
+    ran: list[int] = []
+
+    def work(task: Task) -> None:
+        ran.append(task.tags["n"])
+        until(
+            lambda: queue.try_claim("none") or queue.count(state="ready") or len(ran) > 1, timeout=30, why="it is due"
+        )
+
+    assert queue.run_once(work, workers=1)
+    assert ran == [1]
+    assert not queue.run_once(work, workers=1)
+    assert ran == [1, 2]
+
+
+def test_run_once_takes_what_a_vanished_worker_left(
+    make_queue: Callable[..., Queue], until: Callable[..., None]
+) -> None:
+    queue = make_queue(lease=1)
+    queue.new()
+    left = queue.try_claim()
+    assert left is not None
+    until(
+        lambda: queue.time() - (left.started_at or LONG_AGO) > timedelta(seconds=2.1),
+        timeout=30,
+        why="its lease has run out",
+    )
+    ran: list[str] = []
+    assert not queue.run_once(lambda task: ran.append(task.key))
+    assert ran == [left.key]
+
+
+def test_run_once_returns_while_tasks_of_others_fall_due_without_end(queue: Queue) -> None:
+    queue.new()
+    over = threading.Event()
+
+    def produce() -> None:
+        while not over.is_set():
+            queue.new(queue="elsewhere", delay=0.001)
+
+    thread = threading.Thread(target=produce)
+    thread.start()
+    try:
+        assert not queue.run_once(lambda _: None)
+    finally:
+        over.set()
+        thread.join()
 
 
 def test_run_once_does_what_is_scheduled_and_due(queue: Queue) -> None:

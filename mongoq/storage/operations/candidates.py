@@ -95,7 +95,7 @@ def behind(context: Context, wanted: ClaimRequest, skip: int, mixture: Mixture |
     if len(found) < wanted.limit or any(d.get(fields.LOST_LEASES) or malformed_field(d) for d in found):
         return []
     # The head is read after the batch: no skipped task that is still ready is more urgent than it.
-    where = admitted(context, wanted.queues, wanted.where, wanted.names, wanted.least)
+    where = admitted(context, wanted.queues, wanted.where, wanted.names, least=wanted.least, due_by=wanted.due_by)
     if where is None:
         return []
     head = yield from find(
@@ -202,7 +202,7 @@ def _by_urgency(
 def _find(
     context: Context, wanted: ClaimRequest, names: Sequence[str], limit: int, *, skip: int, unlost: bool
 ) -> Op[list[Document]]:
-    where = admitted(context, wanted.queues, wanted.where, names, wanted.least)
+    where = admitted(context, wanted.queues, wanted.where, names, least=wanted.least, due_by=wanted.due_by)
     if where is None:
         return nothing([])
     return find(

@@ -184,7 +184,7 @@ def _sweeping(context: Context, claim: Callable[[], Op[Claim]]) -> Op[Claim]:
 
 def _take_first(context: Context, wanted: ClaimRequest, token: str, now: datetime) -> Op[Document | None]:
     update = updates.claimed(now, token, wanted.claimant, wanted.lease or context.options.policy.lease)
-    ready = admitted(context, wanted.queues, wanted.where, wanted.names, wanted.least)
+    ready = admitted(context, wanted.queues, wanted.where, wanted.names, least=wanted.least, due_by=wanted.due_by)
     if ready is None:
         return None
     hint = candidates.hint_of(wanted.names)

@@ -167,21 +167,6 @@ def ready(
     return (yield from find_one(context.tasks, chosen, only=only, hint=hint)) is not None
 
 
-def due(context: Context, queues: Sequence[str], where: Mapping[str, Any] | None, names: Sequence[str] = ()) -> Op[int]:
-    """How many tasks of these queues a worker could start now: ready, due, or left by a worker that vanished."""
-    now, of_queues = context.clock.now(), admitted(context, queues, where, names)
-    total = 0
-    if of_queues is None:
-        return total
-    for chosen, index in (
-        (of_queues, indexes.CLAIM_NAME if names else indexes.CLAIM),
-        ({**of_queues, **filters.due(now)}, indexes.DUE),
-        ({**of_queues, **filters.lease_over(now)}, indexes.LEASE),
-    ):
-        total += yield from patiently(Count(context.tasks, chosen, hint=index))
-    return total
-
-
 def size(context: Context, queue: str | None, states: Sequence[TaskState]) -> Op[int]:
     """Count the tasks in these states, in one snapshot."""
     return (yield from _at_once(lambda how: _size(context, queue, states, how)))

@@ -34,7 +34,7 @@ class Rotation:
         self._request = request
         self._queues = frozenset(request.queues)
         self._many = len(request.queues) > MOST_CLAIMED
-        self._picky = bool(request.names or request.where)
+        self._picky = bool(request.names or request.where or request.due_by)
         """Whether it may leave ready tasks alone."""
         self._chosen: ClaimRequest | None = None
         self._look_at = 0.0

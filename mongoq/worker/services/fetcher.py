@@ -9,6 +9,7 @@ from typing import Final, Protocol
 from mongoq.core.requests import ClaimRequest
 from mongoq.storage.operations import queries, sweep
 from mongoq.storage.operations.claims import Claim
+from mongoq.storage.operations.namespace import due
 from mongoq.worker.attempt import LiveAttempt
 from mongoq.worker.config import WorkerConfig
 from mongoq.worker.fleet.rotation import Rotation
@@ -52,7 +53,9 @@ class Fetcher:
         receive: Callable[[list[LiveAttempt]], None],
         done: Callable[[], None],
     ) -> None:
-        request = ClaimRequest(config.queues, runtime.worker, where=config.where, names=config.names)
+        request = ClaimRequest(
+            config.queues, runtime.worker, where=config.where, names=config.names, due_by=config.due_by
+        )
         self._runtime = runtime
         self._ledger = runtime.ledger
         self._config = config
@@ -164,8 +167,9 @@ class Fetcher:
         return None
 
     def _more_to_do(self) -> bool:
-        run, context = self._runtime.run, self._runtime.context
+        run, context, config = self._runtime.run, self._runtime.context, self._config
         moved, _ = run(sweep.sweep(context))
+        if config.due_by is not None:  # whatever fell due since then, or was moved for others, is none of its business
+            return bool(run(due.left(context, config.queues, config.where, config.names, config.due_by)))
         # The sweeper, or another process, may have made a task ready since the claim that found nothing.
-        config = self._config
         return bool(moved or run(queries.ready(context, config.queues, config.where, config.names)))

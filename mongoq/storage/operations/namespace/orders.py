@@ -59,18 +59,33 @@ def read_if_old(context: Context) -> Op[None]:
         yield from read(context)
 
 
+def _due_at(instant: datetime) -> Filter:
+    """Tasks that were there and due at this instant, and that nobody has claimed since.
+
+    The index of claims holds `run_at`, so what was enqueued later costs a scan one of its keys and no document.
+    """
+    return {
+        fields.RUN_AT: {"$lte": instant},
+        **filters.created_by(instant),
+        fields.STARTED_AT: {"$not": {"$gt": instant}},
+    }
+
+
 def admitted(
     context: Context,
     queues: Sequence[str],
     where: Mapping[str, Any] | None,
     names: Sequence[str] = (),
+    *,
     least: int | None = None,
+    due_by: datetime | None = None,
 ) -> Filter | None:
     """The filter of the tasks that may be claimed now; None where all that is asked for is paused."""
+    then = {} if due_by is None else _due_at(due_by)
     if not context.gate.pauses:
-        return filters.ready(queues, where, names, least=least)
+        return filters.ready(queues, where, names, least=least) | then
     free = context.gate.admit(queues, names, context.clock.now())
-    return None if free is None else filters.ready(free.queues, where, free.names, free.without, least)
+    return None if free is None else filters.ready(free.queues, where, free.names, free.without, least) | then
 
 
 def pause(context: Context, queue: str | None, name: str | None, told: Mapping[str, Any]) -> Op[Pause]:
