@@ -26,6 +26,7 @@ from mongoq.core.clock import Clock
 from mongoq.core.events import Telemetry
 from mongoq.core.judging.retrying import RetryOn
 from mongoq.core.validation import UNSET, Duration, Unset, suggesting
+from mongoq.flow import verbs as flow
 from mongoq.functions.async_decorator import AsyncTaskDecorator
 from mongoq.functions.binding import Binding, registry_of
 from mongoq.functions.decorator import TaskDecorator
@@ -230,6 +231,11 @@ class Queue(_Common, Blocking):
     modify = changing.blocking.modify
     transaction = changing.transaction
 
+    # Flow
+    batch = flow.blocking.batch
+    close_batch = flow.close_batch
+    get_batch = flow.get_batch
+
     # Pauses
     pause = pausing.pause
     resume = pausing.resume
@@ -397,6 +403,11 @@ class AsyncQueue(_Common, Awaited):
     # The atomic change
     modify = changing.awaited.modify
     transaction = changing.async_transaction
+
+    # Flow
+    batch = flow.awaited.batch
+    close_batch = flow.close_batch
+    get_batch = flow.get_batch
 
     # Pauses
     pause = pausing.pause

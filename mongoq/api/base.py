@@ -17,6 +17,7 @@ from mongoq.core.errors import IndexMissing, QueueClosed
 from mongoq.core.events import Telemetry
 from mongoq.core.host.environment import namespace_named, setting
 from mongoq.core.host.keys import KeyMaker
+from mongoq.core.new_task import NewTask
 from mongoq.core.options import checked_options
 from mongoq.core.validation import Duration
 from mongoq.functions.registry import Registry
@@ -27,7 +28,7 @@ from mongoq.storage.control import Call, Measure, Within
 from mongoq.storage.drivers.blocking import BlockingDriver
 from mongoq.storage.drivers.opening import open_driver
 from mongoq.storage.operations import schema
-from mongoq.storage.operations.namespace import format_version
+from mongoq.storage.operations.namespace import format_version, orders
 
 if TYPE_CHECKING:
     from mongoq.worker.handle import WorkerHandle
@@ -70,6 +71,8 @@ class Base:
         self.hooks = Hooks(telemetry)
         self.named = False
         """Whether tasks with names are known to be here: claims by name have an index of their own."""
+        self.flow = False
+        """The same of tasks with parents or batches."""
         self._open_engine = open_engine
         self._engine: BlockingDriver | None = None
         self._hand: ByHand | None = None
@@ -114,7 +117,9 @@ class Base:
             self._look_again_at = elapsed() + LOOK_AGAIN
         try:
             yield from self.read(format_version.check(self.context))
-            yield from self.read(schema.ensure(self.context, named=self.named))
+            if self.flow:
+                yield from self.read(orders.use_flow(self.context))
+            yield from self.read(schema.ensure(self.context, named=self.named, flow=self.flow))
             self._ready = self._was_ready = True
             self._missing = None
         except IndexMissing as error:
@@ -173,6 +178,13 @@ class Base:
         """Note that tasks have names: the index for claims by name is made before the next write."""
         if not self.named:
             self.named, self._ready, self._look_again_at = True, False, 0.0
+
+    def use(self, task: NewTask) -> None:
+        """Note which indexes this task needs: they are made before the next write."""
+        if task.name is not None:
+            self.use_names()
+        if task.flows and not self.flow:
+            self.flow, self._ready, self._look_again_at = True, False, 0.0
 
     def note(self, handle: WorkerHandle) -> None:
         """Note a worker that has started."""

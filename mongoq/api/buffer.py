@@ -14,6 +14,7 @@ from mongoq.core.judging.retrying import RetryOn
 from mongoq.core.new_task import NewTask, whole
 from mongoq.core.task import Task
 from mongoq.core.validation import UNSET, Checker, Duration, Unset
+from mongoq.flow.given import After, BatchLike
 from mongoq.storage.commands import Op
 from mongoq.storage.control import Entered
 
@@ -48,6 +49,9 @@ def submit(
     no_retry_on: RetryOn | Unset = UNSET,
     failure_message: str | Unset | None = UNSET,
     on_complete: Any = UNSET,
+    after: After = (),
+    on_parent_failure: str = "cancel",
+    batch: BatchLike | None = None,
 ) -> Promise[Task]:
     """Enqueue a task soon, and return its future at once, which is of `concurrent.futures` or of `asyncio`.
 
@@ -69,8 +73,9 @@ def submit(
         expires_at=expires_at, payload=payload, context=context, unique=unique, on_conflict=on_conflict,
         max_retries=max_retries, backoff=backoff, deadline=deadline, lease=lease, keep_completed=keep_completed,
         keep_failed=keep_failed, retry_on=retry_on, no_retry_on=no_retry_on, failure_message=failure_message,
-        on_complete=on_complete,
+        on_complete=on_complete, after=after, on_parent_failure=on_parent_failure, batch=batch,
     )  # fmt: skip
+    base.use(task)
     return base.gatherer.submit(base.hooks.fill(task))  # type: ignore[no-any-return]
 
 

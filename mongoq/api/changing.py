@@ -62,8 +62,9 @@ class Changing(Generic[Session]):
             Unsupported: the server stands alone and has no transactions; a replica set of one node is enough.
         """
         whole = base.hooks.fill_change(Modification.of(modification, insert, change, delete, depend))
-        if whole.insert:
+        for new in whole.insert:
             base.check_accepting()
+            base.use(new)
         joined = base.joined(session)
         # What the caller's own transaction takes from a keepalive is only told by its commit, which is not seen here.
         with base.ending(whole.given_up if joined is None else []):

@@ -14,6 +14,7 @@ from mongoq.core.judging.retrying import RetryOn
 from mongoq.core.new_task import NewTask, whole
 from mongoq.core.task import Task
 from mongoq.core.validation import UNSET, Duration, Unset
+from mongoq.flow.given import After, BatchLike
 from mongoq.storage.commands import Op
 from mongoq.storage.documents import drafting
 from mongoq.storage.documents.drafting import Draft, Others
@@ -49,6 +50,9 @@ class Producing(Generic[Session]):
         no_retry_on: RetryOn | Unset = UNSET,
         failure_message: str | Unset | None = UNSET,
         on_complete: Any = UNSET,
+        after: After = (),
+        on_parent_failure: str = "cancel",
+        batch: BatchLike | None = None,
         session: Session | None = None,
         wait: Duration | None = 0,
     ) -> Op[Task]:
@@ -79,6 +83,10 @@ class Producing(Generic[Session]):
             unique: at most one unfinished task has this value.
             on_complete: what is enqueued together with the end of this task, however it ends: a task function, its
                 call, or a `NewTask` with queue, name, priority and tags. Its payload tells the end.
+            after: tasks, or their keys, that must have completed before it runs; at most 1,000. It waits, parked.
+            on_parent_failure: what becomes of it when one of these ends otherwise, or is missing: `"cancel"` cancels
+                it, `"run"` runs it anyway, `"wait"` lets it wait for a rerun.
+            batch: the batch, or its key, that it is to be a member of.
             session: a ClientSession of the queue's own client with a transaction in progress: the task is seen
                 when you commit it, or never. Default: the session bound in this context, if there is one.
             wait: how long to wait for room, where the queue has a `max_size`. Default: not at all; None: for ever.
@@ -96,7 +104,7 @@ class Producing(Generic[Session]):
             expires_at=expires_at, payload=payload, context=context, unique=unique, on_conflict=on_conflict,
             max_retries=max_retries, backoff=backoff, deadline=deadline, lease=lease, keep_completed=keep_completed,
             keep_failed=keep_failed, retry_on=retry_on, no_retry_on=no_retry_on, failure_message=failure_message,
-            on_complete=on_complete,
+            on_complete=on_complete, after=after, on_parent_failure=on_parent_failure, batch=batch,
         )  # fmt: skip
         return (yield from enqueued(base, task, session, wait))
 
@@ -122,6 +130,9 @@ class Producing(Generic[Session]):
         no_retry_on: RetryOn | Unset = UNSET,
         failure_message: str | Unset | None = UNSET,
         on_complete: Any = UNSET,
+        after: After = (),
+        on_parent_failure: str = "cancel",
+        batch: BatchLike | None = None,
         session: Session | None = None,
         wait: Duration | None = 0,
     ) -> Op[list[Task]]:
@@ -147,7 +158,7 @@ class Producing(Generic[Session]):
             "expires_at": expires_at, "context": context, "max_retries": max_retries, "backoff": backoff,
             "deadline": deadline, "lease": lease, "keep_completed": keep_completed, "keep_failed": keep_failed,
             "retry_on": retry_on, "no_retry_on": no_retry_on, "failure_message": failure_message,
-            "on_complete": on_complete,
+            "on_complete": on_complete, "after": after, "on_parent_failure": on_parent_failure, "batch": batch,
         }  # fmt: skip
         many: list[Task] = []
 
@@ -179,6 +190,9 @@ class Producing(Generic[Session]):
         no_retry_on: RetryOn | Unset = UNSET,
         failure_message: str | Unset | None = UNSET,
         on_complete: Any = UNSET,
+        after: After = (),
+        on_parent_failure: str = "cancel",
+        batch: BatchLike | None = None,
         session: Session | None = None,
         wait: Duration | None = 0,
     ) -> Op[int]:
@@ -192,7 +206,7 @@ class Producing(Generic[Session]):
             "expires_at": expires_at, "context": context, "max_retries": max_retries, "backoff": backoff,
             "deadline": deadline, "lease": lease, "keep_completed": keep_completed, "keep_failed": keep_failed,
             "retry_on": retry_on, "no_retry_on": no_retry_on, "failure_message": failure_message,
-            "on_complete": on_complete,
+            "on_complete": on_complete, "after": after, "on_parent_failure": on_parent_failure, "batch": batch,
         }  # fmt: skip
         count = 0
 

@@ -16,7 +16,8 @@ from typing import Any, Final, NamedTuple
 
 from mongoq.api.base import Base
 from mongoq.core.errors import MongoqError, StorageError
-from mongoq.core.new_task import NewTask, each
+from mongoq.core.new_task import NewTask
+from mongoq.core.new_tasks import each
 from mongoq.core.requests import checked_seconds
 from mongoq.core.validation import Duration
 from mongoq.storage.commands import Op
@@ -128,8 +129,9 @@ def streamed(
         tasks = base.hooks.fill_all(tasks)
 
     def send(chunk: Chunk) -> Op[Others]:
-        if not base.named and any(one.options.name for one in chunk):
-            base.use_names()
+        if not (base.named and base.flow):
+            for options in {id(one.options): one.options for one in chunk}.values():
+                base.use(options)
         if joined is not None:
             return base.send(enqueue.chunk_in_transaction(base.context, chunk, only=only), joined)
         made = enqueue.chunk(base.context, chunk, only=only)

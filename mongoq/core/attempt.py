@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from mongoq.core.signals import Interruption
 from mongoq.core.task_progress import Unwritten
+
+if TYPE_CHECKING:
+    from mongoq.core.task import Task
 
 __all__ = ["Attempt", "Failure", "TaskError"]
 
@@ -75,6 +79,14 @@ class Attempt(Protocol):
         """Add a line to the log that is stored with the task: its last 100 lines, at most 16 KiB of them.
 
         A line has at most 1,000 characters. It is stored as `progress` is. Each attempt begins a log of its own.
+        """
+
+    @property
+    def parents(self) -> Mapping[str, Task]:
+        """The tasks that this one ran after, as they had ended, by key in the order of `after`, with their results.
+
+        One that was deleted or purged meanwhile is missing. They are read at the claim, in one find for all tasks
+        that are claimed together.
         """
 
     @property

@@ -15,7 +15,7 @@ class TaskState(StrEnum):
     """The state of a task."""
 
     PARKED = "parked"
-    """It waits for something else than time. Reserved: nothing parks a task yet."""
+    """It waits for something else than time: for its parents, or as the callback of a batch for the members."""
     SCHEDULED = "scheduled"
     """It waits for its `run_at`."""
     READY = "ready"
@@ -50,6 +50,7 @@ class Event(StrEnum):
     CANCEL = "cancel"
     CHANGE = "change"
     RERUN = "rerun"
+    UNPARK = "unpark"
 
 
 class Transition(NamedTuple):
@@ -65,6 +66,10 @@ _S = TaskState
 TRANSITIONS: Final = (
     Transition(Event.NEW, (), _S.READY, "due now"),
     Transition(Event.NEW, (), _S.SCHEDULED, "delayed"),
+    Transition(Event.NEW, (), _S.PARKED, "it waits for others"),
+    Transition(Event.UNPARK, (_S.PARKED,), _S.READY, "its parents have ended, due now"),
+    Transition(Event.UNPARK, (_S.PARKED,), _S.SCHEDULED, "its parents have ended, delayed"),
+    Transition(Event.UNPARK, (_S.PARKED,), _S.COMPLETED, "a batch that needs no callback has ended"),
     Transition(Event.PROMOTE, (_S.SCHEDULED,), _S.READY, "run_at has come"),
     Transition(Event.CLAIM, (_S.READY,), _S.RUNNING, "a worker takes it"),
     Transition(Event.RENEW, (_S.RUNNING,), _S.RUNNING, "its worker lives"),
@@ -81,6 +86,7 @@ TRANSITIONS: Final = (
     Transition(Event.CANCEL, (_S.PARKED, _S.SCHEDULED, _S.READY, _S.RUNNING), _S.CANCELLED, "somebody asked"),
     Transition(Event.CHANGE, (_S.SCHEDULED, _S.RUNNING), _S.READY, "modify, due now"),
     Transition(Event.CHANGE, (_S.READY, _S.RUNNING), _S.SCHEDULED, "modify, put off"),
+    Transition(Event.RERUN, (_S.CANCELLED,), _S.PARKED, "its parent is run again"),
     Transition(Event.RERUN, (_S.FAILED, _S.CANCELLED, _S.EXPIRED), _S.READY, "an operator tries again"),
 )
 
@@ -101,10 +107,9 @@ def targets(event: Event) -> tuple[TaskState, ...]:
 
 
 def diagram() -> str:
-    """The table as a Mermaid state diagram, for the README; without the state that nothing leads to yet."""
+    """The table as a Mermaid state diagram, for the README."""
     lines = ["stateDiagram-v2"]
     for row in TRANSITIONS:
-        shown = [source for source in row.sources or ("[*]",) if source != _S.PARKED]
-        lines += [f"    {source} --> {row.target}: {row.event}, {row.when}" for source in shown]
+        lines += [f"    {source} --> {row.target}: {row.event}, {row.when}" for source in row.sources or ("[*]",)]
     lines += [f"    {state} --> [*]" for state in FINISHED]
     return "\n".join(lines)

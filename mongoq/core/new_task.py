@@ -7,7 +7,7 @@ import functools
 import re
 import sys
 import warnings
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from datetime import datetime
 from decimal import Decimal
@@ -16,10 +16,11 @@ from typing import Any, Final
 from uuid import UUID
 
 from mongoq.core.carried_context import checked_context
-from mongoq.core.errors import Fault, InvalidTask
+from mongoq.core.errors import InvalidTask
 from mongoq.core.natural import ITSELF, counterpart
 from mongoq.core.options import POLICY_NAMES, carried_of, checked_policy
-from mongoq.core.validation import MOST_FAULTS, QUEUE_NAME, TASK_NAME, UNSET, Checker, Duration, Unset
+from mongoq.core.validation import QUEUE_NAME, TASK_NAME, UNSET, Checker, Duration, Unset
+from mongoq.flow.given import CANCEL, check_flow
 
 __all__ = ["NewTask"]
 
@@ -55,6 +56,9 @@ class NewTask:
     context: Mapping[str, Any] | None = None
     unique: str | None = None
     on_conflict: str = "error"
+    after: Any = ()
+    on_parent_failure: str = CANCEL
+    batch: Any = None
     max_retries: int | Unset | None = UNSET
     backoff: Any = UNSET
     deadline: Duration | Unset | None = UNSET
@@ -84,6 +88,8 @@ class NewTask:
                 checker.text(name, text, 512)
         if self.on_conflict != ERROR:
             self._check_conflict(checker)
+        if self.flows or self.on_parent_failure != CANCEL:
+            check_flow(checker, self)
         checker.matching("queue", self.queue, QUEUE_NAME)
         if self.name is not None:
             checker.matching("name", self.name, STORED_NAME)
@@ -100,6 +106,11 @@ class NewTask:
     def lenient(self) -> bool:
         """Whether a taken `unique` value, or key, leads to another task instead of an error."""
         return self.on_conflict != ERROR
+
+    @property
+    def flows(self) -> bool:
+        """Whether it has parents, or is a member of a batch."""
+        return self.batch is not None or self.after != ()
 
     @property
     def merges(self) -> bool:
@@ -172,32 +183,6 @@ def whole(tags: Mapping[str, Any] | NewTask | None, **options: Any) -> NewTask:
     return tags
 
 
-def each(items: Iterable[Tags | NewTask], common: Mapping[str, Any]) -> Iterator[tuple[NewTask, Tags]]:
-    """Check the items, and yield the options and tags of each; `common` are the options of items that are tags only.
-
-    A collection is checked as a whole before the first item is yielded (1 µs each), any other iterable item by item.
-    Raises InvalidTask with the place of each fault, such as `tasks[7].tags.user`.
-    """
-    options = NewTask(**common)
-    at_hand = isinstance(items, Collection)
-    if at_hand:
-        _check_all(items)
-    checker = Checker(InvalidTask)
-    for place, item in enumerate(items):
-        if isinstance(item, NewTask):
-            try:
-                item.check_again()
-            except InvalidTask as error:
-                raise InvalidTask(at(place, error.faults)) from None
-            yield item, copied(item.tags)
-            continue
-        if not at_hand:
-            check_tags(checker, item)
-            if checker.faults:
-                raise InvalidTask(at(place, checker.faults))
-        yield options, copied(item)
-
-
 def copied(value: Any) -> Any:
     """A value as it is stored, whose containers are its own: a caller may go on to change those that it gave."""
     kind = type(value)
@@ -213,26 +198,6 @@ def copied(value: Any) -> Any:
         return [copied(inner) for inner in value]
     other = counterpart(value)
     return value if other is ITSELF else copied(other)
-
-
-def at(place: int, faults: Iterable[Fault]) -> list[Fault]:
-    """Give the faults of one item the place of that item."""
-    return [fault._replace(field=f"tasks[{place}].{fault.field}") for fault in faults]
-
-
-def _check_all(items: Iterable[Tags | NewTask]) -> None:
-    faults: list[Fault] = []
-    checker = Checker(InvalidTask)
-    for place, item in enumerate(items):
-        if not isinstance(item, NewTask):
-            check_tags(checker, item)
-            if checker.faults:
-                faults += at(place, checker.faults)
-                checker = Checker(InvalidTask)
-                if len(faults) >= MOST_FAULTS:
-                    break
-    if faults:
-        raise InvalidTask(faults[:MOST_FAULTS])
 
 
 def check_tags(checker: Checker, tags: Tags, *, warn: bool = True) -> None:

@@ -84,6 +84,12 @@ class Task(PartlyRead):
     """The queue that it was moved from."""
     unique: str | None
     """A value that at most one unfinished task has."""
+    parents: tuple[str, ...]
+    """The keys of the tasks that it was enqueued to run after."""
+    children: bool
+    """Whether tasks were enqueued to run after it."""
+    batch: str | None
+    """The key of the batch that it is a member of."""
     policy: Mapping[str, Any]
     """The options of its attempts that differ from the library's defaults."""
     worker: str | None

@@ -9,6 +9,7 @@ from typing import Any, TypedDict
 from mongoq.core.backoff import BackoffLike
 from mongoq.core.judging.retrying import RetryOn
 from mongoq.core.validation import Duration, did_you_mean
+from mongoq.flow.given import After, BatchLike
 
 
 class TaskOptions(TypedDict, total=False):
@@ -34,6 +35,9 @@ class TaskOptions(TypedDict, total=False):
     no_retry_on: RetryOn
     failure_message: str | None
     on_complete: Any
+    after: After
+    on_parent_failure: str
+    batch: BatchLike | None
 
 
 def checked_names(options: Mapping[str, Any], where: str) -> None:

@@ -60,10 +60,13 @@ class Gate:
         self.pauses: tuple[Pause, ...] = ()
         self.read_at = float("-inf")
         """When it was read, on `elapsed`."""
+        self.flow = False
+        """Whether tasks have parents or batches in this namespace."""
 
-    def note(self, pauses: Iterable[Pause], read_at: float) -> None:
+    def note(self, pauses: Iterable[Pause], read_at: float, *, flow: bool = False) -> None:
         """Take what was read."""
         self.pauses, self.read_at = tuple(pauses), read_at
+        self.flow |= flow
 
     def admit(self, queues: Sequence[str], names: Sequence[str], now: datetime) -> Open | None:
         """What may be claimed of these queues and names; None where nothing may."""

@@ -42,6 +42,8 @@ class _Claimed:
         self.lost_leases = task.lost_leases
         self.size = 0
         self.unique = task.unique is not None
+        self.awaited = task.children
+        self.batch = task.batch
 
     def read(self) -> Task:
         """A task of its own, as the attempt is written into it."""

@@ -13,15 +13,17 @@ from mongoq.core.clock import elapsed
 from mongoq.core.errors import DependencyError, InvalidTask, StorageRefused
 from mongoq.core.events import Signpost
 from mongoq.core.lifecycle import Event
+from mongoq.core.read_only import ReadOnly
 from mongoq.core.requests import ClaimRequest, checked_claim, checked_seconds
 from mongoq.core.validation import Checker, Duration
 from mongoq.core.verdict import MOST_POISON_WEIGHT, Raised, Released, Verdict
 from mongoq.storage.commands import Op, find_one
 from mongoq.storage.control import Entered
 from mongoq.storage.documents import fields, filters, indexes
-from mongoq.storage.operations import claims, sweep
+from mongoq.storage.operations import claims, queries, sweep
 from mongoq.storage.operations.decide import Ended
 from mongoq.storage.operations.finish import finish, finish_and_modify
+from mongoq.storage.operations.flow.undone import sweep_flow
 from mongoq.storage.operations.namespace import orders
 from mongoq.storage.operations.schedules import keep
 from mongoq.storage.operations.schedules.tick import tick
@@ -152,11 +154,16 @@ def _claim(base: Base, wanted: ClaimRequest, handler: Handler) -> Op[LiveAttempt
         pass
     yield from base.write(sweep.sweep(base.context))
     yield from base.write(sweep.expire(base.context))
+    yield from base.write(sweep_flow(base.context))
     sent = elapsed()
     claim = yield from base.write(claims.claim_many(base.context, wanted, poison_budget=MOST_POISON_WEIGHT))
     for claimed in claim.unread:
         policy = base.context.options.policy.over(claimed.carried).over(handler.policies.get(claimed.name or "", {}))
         attempt = LiveAttempt(claimed, policy, sent)
+        if claimed.parents:
+            found = yield from base.read(queries.with_keys(base.context, claimed.parents))
+            by_key = {task.key: task for task in found}
+            attempt.parents = ReadOnly({key: by_key[key] for key in claimed.parents if key in by_key})
         base.telemetry.emit(
             Signpost.CLAIMED, tasks=[attempt.task], wanted=1, lost=0, blocked=0, doubtful=False, sent=sent
         )
@@ -165,7 +172,8 @@ def _claim(base: Base, wanted: ClaimRequest, handler: Handler) -> Op[LiveAttempt
 
 
 def _ended(attempt: LiveAttempt, verdict: Verdict) -> Ended:
-    return Ended(attempt.task, verdict, unwritten=attempt.unwritten, unique=attempt.unique)
+    how = attempt.unwritten, attempt.unique, attempt.awaited, attempt.batch
+    return Ended(attempt.task, verdict, False, *how)  # noqa: FBT003 -- it is not late
 
 
 def _release(base: Base, attempt: LiveAttempt) -> Op[None]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final, Protocol
 
 from mongoq.core.clock import elapsed
 from mongoq.core.judging.steering import effective_error
 from mongoq.core.options import Policy
+from mongoq.core.read_only import EMPTY
 from mongoq.core.signals import Interruption, Snooze
 from mongoq.core.task import Task
 from mongoq.core.task_progress import Unwritten, checked_progress
@@ -35,6 +36,10 @@ class Readable(Protocol):
     def size(self) -> int: ...  # noqa: D102
     @property
     def unique(self) -> bool: ...  # noqa: D102
+    @property
+    def awaited(self) -> bool: ...  # noqa: D102
+    @property
+    def batch(self) -> str | None: ...  # noqa: D102
     def read(self) -> Task: ...  # noqa: D102
 
 
@@ -47,8 +52,8 @@ class LiveAttempt:
 
     __slots__ = (
         "_ended_as", "_interruption", "_late", "_lease_before", "_limit", "_open", "_reached", "_retry_as", "_task",
-        "_transaction_until", "_unread", "claimed_at", "deadline_at", "deadline_raised", "extended", "key", "lease",
-        "lease_until", "lost_leases", "on_interrupt", "policy", "report", "session_id", "state", "token", "unique",
+        "_transaction_until", "_unread", "awaited", "batch", "claimed_at", "deadline_at", "deadline_raised", "extended", "key", "lease",
+        "lease_until", "lost_leases", "on_interrupt", "parents", "policy", "report", "session_id", "state", "token", "unique",
     )  # fmt: skip
 
     def __init__(self, claimed: Readable, policy: Policy, sent: float) -> None:
@@ -57,6 +62,10 @@ class LiveAttempt:
         """The proof of the claim; never empty, so what was not claimed matches nothing."""
         self.lost_leases = claimed.lost_leases
         self.unique = claimed.unique
+        self.awaited = claimed.awaited
+        self.batch = claimed.batch
+        self.parents: Mapping[str, Task] = EMPTY
+        """Its parents as they had ended when it was claimed, by key."""
         self._unread = claimed
         self._task: Task | None = None
         self.policy = policy

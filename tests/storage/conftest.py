@@ -16,7 +16,8 @@ from mongoq.core.clock import FrozenClock
 from mongoq.core.events import Telemetry
 from mongoq.core.host.keys import KeyMaker
 from mongoq.core.modification import Modification, Modified
-from mongoq.core.new_task import NewTask, each
+from mongoq.core.new_task import NewTask
+from mongoq.core.new_tasks import each
 from mongoq.core.options import Options, checked_options
 from mongoq.core.requests import ClaimRequest
 from mongoq.core.task import Task

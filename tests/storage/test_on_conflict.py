@@ -11,7 +11,8 @@ import pytest
 from mongoq.core.errors import DuplicateTask, InvalidTask, MongoqError
 from mongoq.core.lifecycle import TaskState
 from mongoq.core.modification import Modification
-from mongoq.core.new_task import NewTask, each
+from mongoq.core.new_task import NewTask
+from mongoq.core.new_tasks import each
 from mongoq.core.signals import Fail, Move, Retry
 from mongoq.core.task import Task
 from mongoq.core.verdict import Outcome, Raised, Released, Returned

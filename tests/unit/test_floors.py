@@ -22,6 +22,8 @@ PACKAGE: Final = Path(mongoq.__file__).parent
 FLOORS: Final = {
     "mongoq.core": 0,
     "mongoq.events": 1,
+    "mongoq.flow": 0,
+    "mongoq.flow.verbs": 4,
     "mongoq.functions": 1,
     "mongoq.functions.async_decorator": 4,
     "mongoq.functions.binding": 4,

@@ -10,7 +10,8 @@ import pytest
 
 from mongoq.core.backoff import Linear
 from mongoq.core.errors import ConfigurationError, InvalidTask
-from mongoq.core.new_task import MOST_TAGS, NewTask, each
+from mongoq.core.new_task import MOST_TAGS, NewTask
+from mongoq.core.new_tasks import each
 from mongoq.core.validation import MOST_FAULTS
 from mongoq.storage.context import Context
 from mongoq.storage.documents import decoding, drafting, encoding, fields

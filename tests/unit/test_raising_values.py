@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from mongoq import ConfigurationError, InvalidTask, Linear, NewTask
-from mongoq.core.new_task import each
+from mongoq.core.new_tasks import each
 from mongoq.storage.context import Context
 from mongoq.storage.documents.encoding import checked_result
 

@@ -26,8 +26,7 @@ def enqueued(base: Base, task: NewTask, session: object = None, wait: Duration |
     base.check_accepting()
     patience = checked_seconds("wait", wait)
     task = base.hooks.fill(task)
-    if task.name is not None:
-        base.use_names()
+    base.use(task)
     if base.rooms is not None:
         yield from base.rooms.admit(task.queue, 1, patience)
     joined = base.joined(session)

@@ -71,7 +71,7 @@ def _written(value: Any, name: str) -> Any:
     if isinstance(value, TaskProgress):
         lines = [{"at": instant(line.at), "text": line.text} for line in value.log]
         return {**asdict(value), "at": instant(value.at), "log": lines}
-    if isinstance(value, tuple):  # the errors
+    if isinstance(value, tuple):  # the errors, and the keys of parents
         return [_written(error, name) for error in value]
     if name == "policy":
         return {option: _written_option(one) for option, one in value.items()}
@@ -143,6 +143,7 @@ def _progress(value: Mapping[str, Any]) -> TaskProgress:
 
 _MISSING: Final[Mapping[str, Any]] = {
     "int": 0, "bool": False, "Any": None, "Mapping[str, Any]": EMPTY, "tuple[TaskError, ...]": (),
+    "tuple[str, ...]": (),
 }  # fmt: skip
 """By the type of a field: its value where a dict has none."""
 _KINDS: Final[Mapping[str, tuple[Callable[[Any], Any], str]]] = {
@@ -156,6 +157,7 @@ _KINDS: Final[Mapping[str, tuple[Callable[[Any], Any], str]]] = {
     "Mapping[str, Any]": (_mapping, "a mapping"),
     "TaskError": (_error, "an error of task.to_dict()"),
     "TaskProgress": (_progress, "the progress of task.to_dict()"),
+    "tuple[str, ...]": (lambda value: tuple(map(_exactly(str), value)), "a list of strings"),
     "tuple[TaskError, ...]": (lambda value: tuple(map(_error, value)), "a list of errors of task.to_dict()"),
 }
 """By the type of a field: how it is restored, and what is accepted."""

@@ -7,7 +7,7 @@ thread that runs the handler. Reads by `get` and `tasks` must never fail: `task_
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -29,7 +29,7 @@ FOLLOW_UP: Final = "on_complete"
 _FAILURES: Final[Mapping[str, Failure]] = {failure.value: failure for failure in Failure}
 LONG_AGO: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _LEAST: Final[Document] = {fields.QUEUE: "", fields.PRIORITY: 0, fields.RUN_AT: LONG_AGO, fields.VERSION: 0}
-_TEXTS: Final = (fields.QUEUE, fields.NAME, fields.NOTE, fields.UNIQUE, fields.MOVED_FROM)
+_TEXTS: Final = (fields.QUEUE, fields.NAME, fields.NOTE, fields.UNIQUE, fields.MOVED_FROM, fields.BATCH)
 _INSTANTS: Final = (fields.RUN_AT, fields.CREATED_AT, fields.MODIFIED_AT, fields.FINISHED_AT, fields.EXPIRES_AT)
 _SHOWN: Final[Mapping[str, Any]] = {
     **dict.fromkeys(_TEXTS, str),
@@ -42,6 +42,7 @@ _SHOWN: Final[Mapping[str, Any]] = {
     fields.ERRORS: list,
     fields.HOLD: dict,
     fields.PROGRESS: dict,
+    fields.PARENTS: list,
 }
 """The type that a field must have to be shown."""
 
@@ -86,6 +87,9 @@ def task_from(document: Document, namespace: str, now: datetime) -> Task:
         progress.read(said) if (said := get(fields.PROGRESS)) else None,
         get(fields.MOVED_FROM),
         get(fields.UNIQUE),
+        tuple(parents) if (parents := get(fields.PARENTS)) else (),
+        fields.CHILDREN in document,
+        get(fields.BATCH),
         policy_from(policy) if policy else EMPTY,
         worker,
         token,
@@ -141,6 +145,23 @@ class Unread:
         """The name of the task function that runs it."""
         name: str | None = self._document.get(fields.NAME)
         return name
+
+    @property
+    def parents(self) -> Sequence[str]:
+        """The keys of its parents."""
+        parents = self._document.get(fields.PARENTS)
+        return parents if isinstance(parents, list) else ()
+
+    @property
+    def awaited(self) -> bool:
+        """Whether it has children."""
+        return fields.CHILDREN in self._document
+
+    @property
+    def batch(self) -> str | None:
+        """The batch that it is a member of."""
+        batch = self._document.get(fields.BATCH)
+        return batch if isinstance(batch, str) else None
 
     @property
     def size(self) -> int:

@@ -7,7 +7,8 @@ from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple
 
 from mongoq.core.errors import InvalidTask, MongoqError
-from mongoq.core.new_task import NewTask, Tags, at
+from mongoq.core.new_task import NewTask, Tags
+from mongoq.core.new_tasks import at
 from mongoq.core.reading import likeness
 from mongoq.core.task import Task
 from mongoq.core.validation import whole_milliseconds

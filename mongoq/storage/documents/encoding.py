@@ -18,7 +18,7 @@ from mongoq.core.new_task import NewTask
 from mongoq.core.task import TaskError
 from mongoq.core.validation import Checker, shortened, whole_milliseconds
 from mongoq.storage.commands import Document, Update
-from mongoq.storage.documents import fields
+from mongoq.storage.documents import fields, flow
 from mongoq.storage.documents.codec import CODEC
 
 _READY: Final = TaskState.READY.value
@@ -138,6 +138,8 @@ def model_document(
     for name, value in (*optional, (fields.EXPIRES_AT, expires_at), (fields.CONTEXT, new.context or None)):
         if value is not None:
             document[name] = value
+    if new.flows:
+        flow.join(document, new, now)
     if carried:
         document[fields.POLICY] = policy_document(carried)
     return document

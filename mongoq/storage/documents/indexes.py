@@ -26,6 +26,11 @@ FINISHED_AT: Final = "finished"
 PURGE: Final = "purge"
 UNIQUE: Final = "unique"
 SEEN: Final = "seen"
+PARENTS: Final = "parents"
+UNSETTLED: Final = "unsettled"
+UNCHECKED: Final = "unchecked"
+BATCH: Final = "batch"
+LOOK_AT: Final = "look_at"
 
 URGENCY: Final[Keys] = [(fields.PRIORITY, -1), (fields.RUN_AT, 1), (fields.KEY, 1)]
 """The order of claims: the higher priority first, then the earlier `run_at`, then the key."""
@@ -71,6 +76,22 @@ NAMED: Final[Indexes] = {
     ),
 }
 """Built at the first task with a name, or the first worker that asks for names: every insert and claim pays for it."""
+
+FLOW: Final[Indexes] = {
+    PARENTS: ([(fields.PARENTS, 1), (fields.STATE, 1)], {"partialFilterExpression": {fields.PARENTS: {"$exists": True}}}),
+    # The next two are all but empty: what they hold waits for one step of who has just ended or enqueued it.
+    UNSETTLED: (
+        [(fields.CHILDREN, 1), (fields.STATE, 1)],
+        {"partialFilterExpression": {**_states(*FINISHED), fields.CHILDREN: "awaited"}},
+    ),
+    UNCHECKED: ([(fields.UNCHECKED, 1)], {"partialFilterExpression": {fields.UNCHECKED: {"$type": "date"}}}),
+    BATCH: (
+        [(fields.BATCH, 1), (fields.STATE, 1)],
+        {"partialFilterExpression": {fields.BATCH: {"$type": "string"}}},
+    ),
+    LOOK_AT: ([("callback.look_at", 1)], {"partialFilterExpression": {"callback.look_at": {"$type": "date"}}}),
+}
+"""Built at the first task with parents, or the first batch: no other task pays for them."""
 
 LIMITING: Final = ("unique", "sparse", "partialFilterExpression", "expireAfterSeconds")
 """The options that decide which documents an index holds, refuses or deletes."""

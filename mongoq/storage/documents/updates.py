@@ -9,7 +9,7 @@ from mongoq.core.attempt import Failure
 from mongoq.core.lifecycle import FINISHED, Event, TaskState
 from mongoq.core.validation import whole_milliseconds
 from mongoq.storage.commands import Document, Update
-from mongoq.storage.documents import encoding, fields, hold
+from mongoq.storage.documents import encoding, fields, flow, hold
 
 if TYPE_CHECKING:
     from mongoq.core.modification import Change
@@ -110,9 +110,9 @@ def promoted(now: datetime) -> Update:
     return {"$set": {fields.STATE: TaskState.READY.value, fields.MODIFIED_AT: now}, "$inc": {fields.VERSION: 1}}
 
 
-def closed(target: TaskState, now: datetime, keep: timedelta) -> Update:
-    """End a task that did not run: expired or cancelled."""
-    return {
+def closed(target: TaskState, now: datetime, keep: timedelta, *, awaited: bool = False) -> Update:
+    """End a task that did not run: expired or cancelled; `awaited` where others wait for it, or it is in a batch."""
+    update: Update = {
         "$set": {
             fields.STATE: target.value,
             fields.MODIFIED_AT: now,
@@ -121,6 +121,7 @@ def closed(target: TaskState, now: datetime, keep: timedelta) -> Update:
         },
         "$inc": {fields.VERSION: 1},
     }
+    return flow.kept(update, now, keep) if awaited else update
 
 
 def set_aside(field: str, why: str, now: datetime, keep: timedelta) -> Update:
@@ -217,6 +218,8 @@ def rerun(now: datetime, *, home: bool = False) -> list[Update]:
         fields.UNCHARGED: {"$ifNull": [f"${fields.ATTEMPTS}", 0]},
         fields.VERSION: {"$add": [f"${fields.VERSION}", 1]},
         # Remove a past expiry, which would end the task at its next claim. A missing one is less than any date.
+        # Whoever has run again is awaited again by those who wait for him to complete.
+        fields.CHILDREN: {"$cond": [{"$ifNull": [f"${fields.CHILDREN}", False]}, flow.AWAITED, "$$REMOVE"]},
         fields.EXPIRES_AT: {"$cond": [{"$lte": [f"${fields.EXPIRES_AT}", now]}, "$$REMOVE", f"${fields.EXPIRES_AT}"]},
     }
     removed = [
@@ -226,6 +229,7 @@ def rerun(now: datetime, *, home: bool = False) -> list[Update]:
         fields.AGAIN,
         fields.CANCEL_REQUESTED,
         fields.FAILURE,
+        fields.KEEP,
     ]
     if home:
         written[fields.QUEUE] = f"${fields.MOVED_FROM}"

@@ -17,7 +17,9 @@ from mongoq.core.stats import OnProgress
 from mongoq.core.task import Task
 from mongoq.storage.commands import Delete, Document, Filter, Find, Op, nothing, update_many
 from mongoq.storage.context import Context
-from mongoq.storage.documents import decoding, fields, filters, updates
+from mongoq.storage.documents import decoding, fields, filters, flow, updates
+from mongoq.storage.operations.flow import batches
+from mongoq.storage.operations.flow.ending import follow_closed, follow_task, part_with
 from mongoq.storage.operations.long_work.patience import patiently
 from mongoq.storage.operations.long_work.tally import Tally
 from mongoq.storage.operations.modify.following import close_each
@@ -38,17 +40,20 @@ def cancel_all(
     running = {**chosen, **filters.unasked()}
 
     def end(batch: list[Document]) -> Op[int]:
-        groups: dict[tuple[timedelta, bool], list[str]] = defaultdict(list)
+        groups: dict[tuple[timedelta, bool, bool], list[str]] = defaultdict(list)
         for document in batch:
             policy = context.options.policy.over(decoding.policy_from(document.get(fields.POLICY)))
-            groups[policy.keep_failed, policy.on_complete is not None].append(document[fields.KEY])
+            kind = policy.keep_failed, policy.on_complete is not None, flow.is_awaited(document)
+            groups[kind].append(document[fields.KEY])
         done = 0
-        for (keep, followed), keys in groups.items():
+        for (keep, followed, awaited), keys in groups.items():
             if followed:
-                done += (yield from close_each(context, keys, waiting, TaskState.CANCELLED, now=now, keep=keep)).updated
+                close = close_each(context, keys, waiting, TaskState.CANCELLED, now=now, keep=keep, awaited=awaited)
+                done += (yield from close).updated
             else:
-                update = updates.closed(TaskState.CANCELLED, now, keep)
+                update = updates.closed(TaskState.CANCELLED, now, keep, awaited=awaited)
                 done += yield from update_many(context.tasks, {**waiting, **filters.by_keys(keys)}, update)
+        yield from follow_closed(context, batch)
         return done
 
     def ask(batch: list[Document]) -> Op[int]:
@@ -64,7 +69,7 @@ def cancel_all(
 
     with Tally("cancel", on_progress) as tally:
         if states:
-            yield from _each(context, waiting, [fields.KEY, fields.POLICY], end, tally)
+            yield from _each(context, waiting, [fields.KEY, fields.POLICY, fields.CHILDREN, fields.BATCH], end, tally)
         if state in (None, TaskState.RUNNING):
             yield from _each(context, running, [fields.KEY, fields.VERSION], ask, tally)
     return tally.done
@@ -86,12 +91,18 @@ def delete_all(
         where |= filters.finished_by(clock.earliest() - older_than if older_than else clock.latest())
 
     def delete(batch: list[Document]) -> Op[int]:
+        parted = yield from part_with(context, batch)
         guard = {**where, **filters.by_keys(_keys(batch))}
         deleted: int = yield Delete(context.tasks, guard, hint="_id_")
+        if parted:  # they are cancelled now, whatever state was asked for
+            guard = {**filters.by_keys(parted), **filters.in_states([TaskState.CANCELLED])}
+            deleted += yield Delete(context.tasks, guard, hint="_id_")
+        yield from batches.look(context, sorted({one[fields.BATCH] for one in batch if fields.BATCH in one}))
         return deleted
 
     with Tally("delete" if older_than is None else "purge", on_progress) as tally:
-        yield from _each(context, where, [fields.KEY], delete, tally) if states else nothing(0)
+        only = [fields.KEY, fields.CHILDREN, fields.BATCH]
+        yield from _each(context, where, only, delete, tally) if states else nothing(0)
     return tally.done
 
 
@@ -148,12 +159,16 @@ def cancel(context: Context, key: str) -> Op[Task]:
             missed = task.version, task.started_at
         else:
             policy, now = context.options.policy.over(task.policy), context.clock.now()
+            awaited = task.children or task.batch is not None
             if policy.on_complete is not None:
                 guard = filters.cancellable(key)
-                yield from close_each(context, [key], guard, TaskState.CANCELLED, now=now, keep=policy.keep_failed)
+                keep = policy.keep_failed
+                yield from close_each(context, [key], guard, TaskState.CANCELLED, now=now, keep=keep, awaited=awaited)
             else:
-                update = updates.closed(TaskState.CANCELLED, now, policy.keep_failed)
+                update = updates.closed(TaskState.CANCELLED, now, policy.keep_failed, awaited=awaited)
                 yield from update_many(context.tasks, filters.cancellable(key), update)
+            if awaited:
+                yield from follow_task(context, task)
 
 
 def delete(context: Context, key: str) -> Op[int]:

@@ -17,7 +17,7 @@ from mongoq.core.task_progress import Unwritten
 from mongoq.core.verdict import Outcome, Verdict, judge
 from mongoq.storage.commands import Update
 from mongoq.storage.context import Context
-from mongoq.storage.documents import encoding, progress, updates
+from mongoq.storage.documents import encoding, flow, progress, updates
 
 
 class Ended(NamedTuple):
@@ -31,6 +31,20 @@ class Ended(NamedTuple):
     """What its handler has said of its progress and is not stored yet."""
     unique: bool = False
     """Whether it has a `unique` value, by which somebody may have asked for one more run."""
+    awaited: bool = False
+    """Whether it had children when it was read; it may have got some since."""
+    batch: str | None = None
+    """The batch that it is a member of."""
+
+    @property
+    def kept(self) -> bool:
+        """Whether it is kept until those who wait for it have been told."""
+        return self.awaited or self.batch is not None
+
+    @property
+    def deletes(self) -> bool:
+        """Whether its ending is a deletion."""
+        return self.verdict.deletes and not self.kept
 
     @property
     def token(self) -> str:
@@ -49,6 +63,8 @@ def ended_update(ending: Ended, now: datetime) -> Update:
     # To read more than the key of a task is to decode it.
     queue, attempts = (task.queue, task.attempts) if verdict.event is Event.MOVE else ("", 0)
     update = updates.ended(verdict, ending.token, now, queue=queue, attempts=attempts)
+    if ending.kept and verdict.keep is not None:
+        update = flow.kept(update, now, verdict.keep)
     if ending.unwritten is not None:
         update["$set"] |= progress.written(ending.unwritten, task.attempts, now)
     return update
@@ -57,7 +73,7 @@ def ended_update(ending: Ended, now: datetime) -> Update:
 def by_hand(task: Task, verdict: Verdict, *, late: bool = False) -> Ended:
     """The ending of a task that was claimed by hand, with what was said of it while it was kept alive."""
     unwritten = None if task.attempt is None else task.attempt.unwritten
-    return Ended(task, verdict, late, unwritten, unique=task.unique is not None)
+    return Ended(task, verdict, late, unwritten, task.unique is not None, task.children, task.batch)
 
 
 def decide(

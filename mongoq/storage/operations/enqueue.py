@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from mongoq.core.errors import MongoqError, StorageUnavailable
@@ -12,6 +13,7 @@ from mongoq.storage.commands import Document, InsertMany, InsertOne, Op
 from mongoq.storage.context import Context
 from mongoq.storage.documents import decoding, encoding
 from mongoq.storage.documents.drafting import Draft, Others, draft, made
+from mongoq.storage.operations.flow.inserting import inserting
 from mongoq.storage.operations.on_conflict.instead import instead_of
 from mongoq.storage.operations.on_conflict.merge import merged
 from mongoq.storage.operations.queries import by_key_or_unique
@@ -22,6 +24,9 @@ from mongoq.storage.refusals import KeyTaken, PartlyWritten
 def new(context: Context, task: NewTask) -> Op[Task]:
     """Enqueue one task; when its key or `unique` value is taken, `on_conflict` decides."""
     one = draft(context, task)
+    if task.flows:
+        others = yield from inserting(context, [one], lambda: _alone(context, one))
+        return made(context, one, others.get(0))
     try:
         yield InsertOne(context.tasks, one.body)
     except KeyTaken as taken:
@@ -39,13 +44,26 @@ def chunk(context: Context, drafts: Sequence[Draft], *, only: Sequence[str] | No
 
     `only` names the fields to read of existing tasks.
     """
+    if any(one.options.flows for one in drafts):
+        lenient = drafts[0].lenient
+        insert = partial(together, context, drafts, only=only) if lenient else partial(_in_order, context, drafts)
+        return (yield from inserting(context, drafts, insert))
     if drafts[0].lenient:
         return (yield from together(context, drafts, only=only))
+    return (yield from _in_order(context, drafts))
+
+
+def _in_order(context: Context, drafts: Sequence[Draft]) -> Op[Others]:
     try:
         yield InsertMany(context.tasks, [one.body for one in drafts])
     except PartlyWritten as partly:
         return {place: told(drafts[place], error) for place, error in partly.errors.items()}
     return {}
+
+
+def _alone(context: Context, one: Draft) -> Op[Others]:
+    refused = yield from _insert(context, [one.body])
+    return (yield from instead_of(context, [one], refused, _insert)) if refused else {}
 
 
 def together(context: Context, drafts: Sequence[Draft], *, only: Sequence[str] | None = None) -> Op[Others]:
@@ -89,8 +107,15 @@ def chunk_in_transaction(context: Context, drafts: Sequence[Draft], *, only: Seq
         else:
             return dict.fromkeys(range(len(drafts)), duplicate(one, by_unique=one.key not in by_key))
     if fresh:
-        yield InsertMany(context.tasks, fresh)
+        insert = partial(_all, context, fresh)
+        flows = any(one.options.flows for one in drafts)
+        yield from inserting(context, drafts, insert, without=others, within=True) if flows else insert()
     return others
+
+
+def _all(context: Context, bodies: list[Any]) -> Op[Others]:
+    yield InsertMany(context.tasks, bodies)
+    return {}
 
 
 def _merged_in_transaction(context: Context, one: Draft, *, by_key: bool) -> Op[Document | MongoqError]:

@@ -23,11 +23,14 @@ from mongoq.storage.commands import Bulk, Changing, Delete, Filter, Op, Removing
 from mongoq.storage.context import Context
 from mongoq.storage.control import Transact
 from mongoq.storage.documents import encoding, fields, filters
+from mongoq.storage.operations import schema
 from mongoq.storage.operations.decide import Ended, by_hand, decide, ended_update
+from mongoq.storage.operations.endings.grouping import SLOWEST, alike, guarded, kind, size
+from mongoq.storage.operations.flow.ending import become_parents, follow
 from mongoq.storage.operations.modify import apply
 from mongoq.storage.operations.modify.following import brings_change, change_with, enqueue_after
 from mongoq.storage.operations.modify.plan import Leaving, Plan, prepared
-from mongoq.storage.operations.on_conflict.again import end_for_one_more, guard_of
+from mongoq.storage.operations.on_conflict.again import end_for_one_more
 from mongoq.storage.operations.recovery.lost_replies import catch_up, loss_of, lost_endings
 from mongoq.storage.operations.recovery.skip_locked import (
     MOST_SKIPPED,
@@ -36,10 +39,6 @@ from mongoq.storage.operations.recovery.skip_locked import (
     PartialWrite,
     write_skipping_locked,
 )
-
-SLOWEST: Final = 2**20
-"""The slowest network that is expected, in bytes per second: a large result extends the time limit of its write."""
-
 
 class Finished(NamedTuple):
     """The endings that were not written."""
@@ -63,17 +62,23 @@ def finish(
         time_limit = PROBE
     if not endings:
         return Finished([], [])
-    write = _finish_group if _alike(endings) else _finish_groups
+    write = _finish_group if alike(endings) else _finish_groups
     most = 0 if again else MOST_SKIPPED
     written = yield from _write_skipping_locked(context, list(endings), write, time_limit, most=most)
     skipped = set(written.skipped)
     blocked = [ending for ending in endings if ending.task.key in skipped]
     if not written.doubtful and written.updated >= len(endings):
+        yield from follow(context, endings, sure=True)
         return Finished([], blocked)
     unsure = [ending for ending in endings if ending.task.key not in skipped]
     if written.doubtful and unsure:
         yield from catch_up(context, unsure[0].token)
-    return Finished((yield from lost_endings(context, unsure)) if unsure else [], blocked)
+    late = yield from become_parents(context, unsure)
+    if late:
+        yield from _finish_groups(context, late, time_limit)
+    lost = (yield from lost_endings(context, unsure)) if unsure else []
+    yield from follow(context, [*unsure, *late], sure=False)
+    return Finished(lost, blocked)
 
 
 def settle(context: Context, tasks: Sequence[Task], outcome: Outcome, worker: str) -> Op[None]:
@@ -110,7 +115,10 @@ def finish_and_modify(context: Context, ending: Ended, *, time_limit: timedelta 
     Call it again after an error, as `finish`. Raises DependencyError when the modification was refused.
     """
     leaving = Leaving(ending.task.key, ending.token, ending.marks[0])
-    plan = prepared(context, change_with(context, ending.task, ending.verdict), leaving)
+    change = change_with(context, ending.task, ending.verdict)
+    if any(new.flows for new in change.insert):
+        yield from schema.ensure_flow(context)
+    plan = prepared(context, change, leaving)
     done: bool = yield Transact(lambda: _finish_and_modify(context, ending, plan), time_limit)
     return done
 
@@ -133,6 +141,10 @@ def _finish_alone(context: Context, ending: Ended, plan: Plan) -> Op[int]:
 def _finish_one(context: Context, ending: Ended) -> Op[int]:
     """Write an ending within a transaction, also of a task that is to run once more; 0 where it is not held."""
     done = yield from _finish_group(context, [ending])
+    if not done and (late := (yield from become_parents(context, [ending]))):
+        ending, done = late[0], (yield from _finish_group(context, late))
+    if done:
+        yield from follow(context, [ending], sure=True, within=True)
     return done or int(ending.unique and (yield from end_for_one_more(context, ending)))
 
 
@@ -171,23 +183,6 @@ def _over(task: Task, now: datetime) -> bool:
 _Write = Callable[[Context, list[Ended], timedelta | None], Op[int]]
 
 
-def _alike(endings: Sequence[Ended]) -> bool:
-    """Whether one update can write all of these."""
-    kind, verdict, token = _kind(endings[0]), endings[0].verdict, endings[0].token
-    same = ((one.verdict is verdict and one.token == token) or _kind(one) == kind for one in endings)
-    return kind is not None and all(same) and not any(one.unwritten for one in endings)
-
-
-def _kind(ending: Ended) -> tuple[Hashable, ...] | None:
-    """What endings must share to be written by one update; None for an ending with an update of its own."""
-    verdict = ending.verdict
-    if verdict.error or verdict.note or verdict.event is Event.MOVE or ending.unwritten:
-        return None
-    if verdict.result is not None and not verdict.deletes:
-        return None
-    return ending.token, verdict.event, verdict.keep, verdict.run_at, verdict.charged, verdict.lease_lost
-
-
 def _write_skipping_locked(
     context: Context, group: list[Ended], write: _Write, time_limit: timedelta | None, *, most: int
 ) -> Op[PartialWrite]:
@@ -210,8 +205,8 @@ def _write_skipping_locked(
 def _finish_group(context: Context, group: list[Ended], limit: timedelta | None = None) -> Op[int]:
     """Write endings of one kind by one command; how many were accepted."""
     first = group[0]
-    where = filters.held([ending.task.key for ending in group], [first.token]) | guard_of(group)
-    if first.verdict.deletes:
+    where = guarded(group)
+    if first.deletes:
         deleted: int = yield Delete(context.tasks, where, hint="_id_", timeout=limit)
         return deleted
     update = ended_update(first, context.clock.now())
@@ -226,23 +221,17 @@ def _finish_groups(context: Context, endings: list[Ended], limit: timedelta | No
     now = context.clock.now()
     groups: dict[Hashable, list[Ended]] = defaultdict(list)
     for ending in endings:
-        groups[_kind(ending) or (ending.token, ending.task.key)].append(ending)
+        groups[kind(ending) or (ending.token, ending.task.key)].append(ending)
     writes: list[Changing | Removing] = []
-    size = 0
+    length = 0
     for group in groups.values():
         verdict = group[0].verdict
-        where = filters.held([ending.task.key for ending in group], [group[0].token]) | guard_of(group)
-        if verdict.deletes:
+        where = guarded(group)
+        if group[0].deletes:
             writes.append(Removing(where, many=len(group) > 1))
         else:
             writes.append(Changing(where, ended_update(group[0], now), many=len(group) > 1))
-            size += _size(verdict)
-    limit = limit and limit + timedelta(seconds=size / SLOWEST)
+            length += size(verdict)
+    limit = limit and limit + timedelta(seconds=length / SLOWEST)
     accepted: int = yield Bulk(context.tasks, writes, ordered=False, timeout=limit)
     return accepted
-
-
-def _size(verdict: Verdict) -> int:
-    """Estimate the bytes of a verdict by its large parts; encoding all of it would double the cost of an ending."""
-    size = 0 if verdict.error is None else len(verdict.error.traceback)
-    return size if verdict.result is None else size + encoding.size_of({fields.RESULT: verdict.result})

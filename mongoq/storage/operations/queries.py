@@ -63,6 +63,12 @@ def tasks(
     return _shown(context, found)
 
 
+def with_keys(context: Context, keys: Sequence[str]) -> Op[list[Task]]:
+    """Read the tasks with these keys that are there, without their tokens."""
+    found = yield from find(context.tasks, filters.by_keys(keys), without=fields.PROOFS, hint="_id_")
+    return _shown(context, found)
+
+
 def scan(context: Context, chosen: Filter, after: Any, *, limit: int | None, hidden: Sequence[str]) -> Op[Task]:
     """Enter with the matching tasks after this key (UNSET: with all), one by one, by pages.
 

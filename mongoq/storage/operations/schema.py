@@ -23,6 +23,7 @@ from mongoq.storage.documents import fields, indexes
 from mongoq.storage.documents.indexes import Indexes
 from mongoq.storage.operations.long_work.builds import Patience, build
 from mongoq.storage.operations.long_work.patience import patiently
+from mongoq.storage.operations.namespace import orders
 from mongoq.storage.refusals import KeyTaken
 
 T = TypeVar("T")
@@ -47,14 +48,14 @@ def server_time() -> Op[datetime]:
     return time
 
 
-def ensure(context: Context, *, named: bool = False) -> Op[None]:
+def ensure(context: Context, *, named: bool = False, flow: bool = False) -> Op[None]:
     """Build the missing indexes of a collection that is not large; IndexMissing where some are missing afterwards.
 
-    With `named` that for claims by name as well.
+    With `named` that for claims by name as well, with `flow` those for parents and batches.
     Raises StorageRefused where the collection is of a kind that cannot hold tasks.
     """
     faults: list[str] = []
-    for collection, wanted in _wanted(context, named=named):
+    for collection, wanted in _wanted(context, named=named, flow=flow):
         existing = yield from _indexes_of(collection)
         lacking = indexes.missing(wanted, existing)
         if not lacking:
@@ -68,6 +69,13 @@ def ensure(context: Context, *, named: bool = False) -> Op[None]:
         faults += refused
     if faults:
         raise IndexMissing("; ".join(faults))
+
+
+def ensure_flow(context: Context) -> Op[None]:
+    """Build the indexes for parents and batches, where this process does not know yet that tasks have some here."""
+    if not context.gate.flow:
+        yield from orders.use_flow(context)
+        yield from ensure(context, flow=True)
 
 
 def keeping_unique(context: Context, op: Op[T]) -> Op[T]:
@@ -101,7 +109,8 @@ def init(context: Context, on_progress: OnProgress | None = None) -> Op[list[str
     made: list[str] = []
     faults: list[str] = []
     has_names = yield from find_one(context.tasks, {fields.NAME: {"$type": "string"}}, only=[fields.KEY])
-    for collection, wanted in _wanted(context, named=has_names is not None):
+    flow = yield from orders.uses_flow(context)
+    for collection, wanted in _wanted(context, named=has_names is not None, flow=flow):
         existing = yield from _indexes_of(collection)
         lacking = indexes.missing(wanted, existing)
         if lacking:
@@ -125,8 +134,9 @@ def namespaces() -> Op[list[str]]:
     return found
 
 
-def _wanted(context: Context, *, named: bool) -> tuple[tuple[str, Indexes], ...]:
-    return (context.tasks, indexes.TASKS | (indexes.NAMED if named else {})), (context.workers, indexes.WORKERS)
+def _wanted(context: Context, *, named: bool, flow: bool) -> tuple[tuple[str, Indexes], ...]:
+    tasks = indexes.TASKS | (indexes.NAMED if named else {}) | (indexes.FLOW if flow else {})
+    return (context.tasks, tasks), (context.workers, indexes.WORKERS)
 
 
 def _indexes_of(collection: str) -> Op[dict[str, Any]]:

@@ -15,8 +15,9 @@ from mongoq.core.lifecycle import TaskState
 from mongoq.core.verdict import Lost, Verdict
 from mongoq.storage.commands import Document, Filter, Op, Update, find, find_one
 from mongoq.storage.context import Context
-from mongoq.storage.documents import decoding, fields, filters, indexes, updates
+from mongoq.storage.documents import decoding, fields, filters, flow, indexes, updates
 from mongoq.storage.operations.decide import decide
+from mongoq.storage.operations.flow.ending import follow_closed
 from mongoq.storage.operations.modify.following import change_with, close_each, end_with, follows
 from mongoq.storage.operations.on_conflict.again import as_asked, ends, for_one_more
 from mongoq.storage.operations.recovery.malformed import update_well_formed, well_formed
@@ -30,6 +31,7 @@ _JUDGED: Final = [
     fields.QUEUE, fields.STATE, fields.PRIORITY, fields.RUN_AT, fields.VERSION, fields.ATTEMPTS,
     fields.UNCHARGED, fields.LOST_LEASES, fields.EXPIRES_AT, fields.POLICY, fields.TOKEN,
     fields.WORKER, fields.CANCEL_REQUESTED, fields.MOVED_FROM, fields.AGAIN,
+    fields.CHILDREN, fields.BATCH,
 ]  # fmt: skip
 
 
@@ -68,7 +70,7 @@ def expire(context: Context, skip_keys: Collection[str] = ()) -> Op[Swept]:
     soonest = yield from _wait(context, filters.first_expirable(), fields.EXPIRES_AT, indexes.EXPIRY, now)
     if soonest is None or soonest > timedelta(0):
         return Swept(0, soonest)
-    only = [fields.KEY, fields.POLICY]
+    only = [fields.KEY, fields.POLICY, fields.CHILDREN, fields.BATCH]
     guard = filters.overdue(now)
     found = yield from _batch(context, guard, skip_keys, only=only, by=fields.EXPIRES_AT, hint=indexes.EXPIRY)
     return _swept((yield from close_expired(context, found, now)), found)
@@ -76,17 +78,20 @@ def expire(context: Context, skip_keys: Collection[str] = ()) -> Op[Swept]:
 
 def close_expired(context: Context, found: list[Document], now: datetime) -> Op[PartialWrite]:
     """Expire these waiting tasks, by one update for each retention among them."""
-    groups: dict[tuple[timedelta, bool], list[str]] = defaultdict(list)
+    groups: dict[tuple[timedelta, bool, bool], list[str]] = defaultdict(list)
     for document in found:
         policy = context.options.policy.over(decoding.policy_from(document.get(fields.POLICY)))
-        groups[policy.keep_failed, policy.on_complete is not None].append(document[fields.KEY])
+        kind = policy.keep_failed, policy.on_complete is not None, flow.is_awaited(document)
+        groups[kind].append(document[fields.KEY])
     done, guard = NOTHING, filters.overdue(now)
-    for (keep, followed), keys in groups.items():
+    for (keep, followed, awaited), keys in groups.items():
         if followed:
-            done = done.joined((yield from close_each(context, keys, guard, TaskState.EXPIRED, now=now, keep=keep)))
+            close = close_each(context, keys, guard, TaskState.EXPIRED, now=now, keep=keep, awaited=awaited)
+            done = done.joined((yield from close))
         else:
-            update = updates.closed(TaskState.EXPIRED, now, keep)
+            update = updates.closed(TaskState.EXPIRED, now, keep, awaited=awaited)
             done = done.joined((yield from _update(context, keys, guard, update)))
+    yield from follow_closed(context, found)
     return done
 
 
@@ -168,6 +173,16 @@ def _end(context: Context, document: Document, guard: Filter, verdict: Verdict, 
     """Write the verdict on one lost task, if it still passes the guard."""
     attempts = document.get(fields.ATTEMPTS, 0)
     update = updates.ended(verdict, None, now, queue=document[fields.QUEUE], attempts=attempts)
+    if verdict.keep is not None and flow.is_awaited(document):
+        update = flow.kept(update, now, verdict.keep)
+    done = yield from _write_end(context, document, guard, update, verdict, now)
+    yield from follow_closed(context, [document] if verdict.keep is not None else [])
+    return done
+
+
+def _write_end(
+    context: Context, document: Document, guard: Filter, update: Update, verdict: Verdict, now: datetime
+) -> Op[PartialWrite]:
     if fields.AGAIN in document and ends(verdict):
         update, guard = for_one_more(document, verdict, None, now), guard | as_asked(document)
     elif follows(decoding.policy_from(document.get(fields.POLICY)).get(decoding.FOLLOW_UP), verdict):

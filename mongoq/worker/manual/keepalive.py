@@ -57,6 +57,16 @@ class Read:
         return self.task.unique is not None
 
     @property
+    def awaited(self) -> bool:
+        """Whether it has children."""
+        return self.task.children
+
+    @property
+    def batch(self) -> str | None:
+        """The batch that it is a member of."""
+        return self.task.batch
+
+    @property
     def size(self) -> int:
         """Nothing: it is its owner who holds it."""
         return 0

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Final
 
 from mongoq.core.errors import StorageUnavailable
 from mongoq.core.events import Signpost
+from mongoq.core.read_only import ReadOnly
 from mongoq.core.verdict import MOST_POISON_WEIGHT
-from mongoq.storage.operations import claims
+from mongoq.storage.documents.decoding import Unread
+from mongoq.storage.operations import claims, queries
 from mongoq.storage.operations.candidates import Mixture
 from mongoq.storage.operations.recovery import lost_replies, skip_locked
 from mongoq.storage.operations.recovery.skip_locked import BlockedKeys
@@ -22,6 +24,18 @@ from mongoq.worker.services.contention import Contention
 log = logging.getLogger("mongoq.worker")
 
 RECOVER_EVERY: Final = 1.0
+
+
+def bear_parents(runtime: Runtime, attempts: Sequence[LiveAttempt], unread: Sequence[Unread]) -> None:
+    """Read the parents of claimed tasks, where some have any."""
+    children = {one.key: one.parents for one in unread if one.parents}
+    if not children:
+        return
+    wanted = list(dict.fromkeys(key for parents in children.values() for key in parents))
+    found = {task.key: task for task in runtime.run(queries.with_keys(runtime.context, wanted))}
+    for attempt in attempts:
+        if keys := children.get(attempt.key):
+            attempt.parents = ReadOnly({key: found[key] for key in keys if key in found})
 
 
 class Claimer:
@@ -129,6 +143,7 @@ class Claimer:
         if options.local:
             for attempt, claimed in zip(attempts, claim.unread, strict=True):
                 attempt.policy = attempt.policy.over(options.local.get(claimed.name or "", {}))
+        bear_parents(runtime, attempts, claim.unread)
         if claim.doubtful:  # a write that shortens a lease may still be on its way
             for attempt in attempts:
                 attempt.extended = self

@@ -144,7 +144,7 @@ class Finisher:
         """Write these together, and keep what somebody's open transaction holds."""
         if not endings:
             return
-        ended = [Ended(one.task, verdict, one.late, one.unwritten, one.unique) for one, verdict in endings]
+        ended = [Ended(one.task, verdict, one.late, one.unwritten, one.unique, one.awaited, one.batch) for one, verdict in endings]
         finished: Finished = self._runtime.run(finish(self._runtime.context, ended, again=again))
         if finished.blocked:
             blocked = {(one.task.key, one.token) for one in finished.blocked}
@@ -181,7 +181,8 @@ class Finisher:
         """Write an ending and its modification in one transaction; where that is refused, what then becomes of it."""
         attempt, verdict = ending
         try:
-            ended = Ended(attempt.task, verdict, attempt.late, attempt.unwritten, attempt.unique)
+            how = attempt.late, attempt.unwritten, attempt.unique, attempt.awaited, attempt.batch
+            ended = Ended(attempt.task, verdict, *how)
             operation = finish_and_modify(self._runtime.context, ended, time_limit=patience)
             done = self._runtime.run(operation)
         except (DependencyError, InvalidTask, StorageRefused) as error:

@@ -23,6 +23,8 @@ from mongoq.storage.commands import Bulk, Changing, Document, InsertMany, Op, Re
 from mongoq.storage.context import Context
 from mongoq.storage.control import Transact
 from mongoq.storage.documents import decoding, encoding, fields, filters, hold, updates
+from mongoq.storage.operations.flow import batches, inserting
+from mongoq.storage.operations.flow.release import Parent, release
 from mongoq.storage.operations.modify import conflicts
 from mongoq.storage.operations.modify.plan import Insertion, Plan, prepared
 from mongoq.storage.refusals import KeyTaken, PartlyWritten
@@ -60,6 +62,7 @@ def carry_out(context: Context, plan: Plan) -> Op[Modified]:
     insertions = _free(plan.insertions, taken)
     if insertions:
         yield from _insert(context, insertions)
+    yield from _tell_children(context, plan, found)
     after = [updates.applied(document, update) for (_, document), update in zip(changes, written, strict=True)]
     return _modified(context, plan, [insertion.document for insertion in insertions], after)
 
@@ -70,6 +73,25 @@ def _free(insertions: list[Insertion], taken: Collection[str]) -> list[Insertion
 
 
 def _insert(context: Context, insertions: list[Insertion]) -> Op[None]:
+    flowing = [one.document for one in insertions if one.new.flows]
+    if flowing:
+        yield from inserting.prepare(context, flowing, within=True)
+    yield from _insert_all(context, insertions)
+    if flowing:
+        yield from inserting.looked_after(context, flowing, within=True)
+
+
+def _tell_children(context: Context, plan: Plan, found: dict[str, Document]) -> Op[None]:
+    """Release or cancel the children of tasks that the change deletes, and look at their batches."""
+    gone = [found[ref.key] for role, ref in plan.named if role is Role.DELETE]
+    parents = [Parent(one[fields.KEY], completed=False, missing=True) for one in gone if fields.CHILDREN in one]
+    touched = {one[fields.BATCH] for one in gone if fields.BATCH in one}
+    if parents:
+        touched |= yield from release(context, parents, within=True)
+    yield from batches.look(context, sorted(touched))
+
+
+def _insert_all(context: Context, insertions: list[Insertion]) -> Op[None]:
     try:
         yield InsertMany(context.tasks, [insertion.body for insertion in insertions])
     except PartlyWritten as partly:

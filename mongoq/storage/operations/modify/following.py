@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, Final
 
 from mongoq.core.errors import InvalidTask, StorageRefused, StorageUnavailable
@@ -63,18 +64,27 @@ def enqueue_after(context: Context, task: Task, verdict: Verdict) -> Op[None]:
 
 
 def close_each(
-    context: Context, keys: Sequence[str], guard: Filter, state: TaskState, *, now: datetime, keep: timedelta
+    context: Context,
+    keys: Sequence[str],
+    guard: Filter,
+    state: TaskState,
+    *,
+    now: datetime,
+    keep: timedelta,
+    awaited: bool = False,
 ) -> Op[PartialWrite]:
     """End these waiting tasks, each with what follows it, if it still passes the guard."""
-    update = updates.closed(state, now, keep)
-
-    def made(task: Task) -> Modification:
-        return Modification(insert=[_made(context, task.policy[decoding.FOLLOW_UP], task, Ending(state))])
-
+    update = updates.closed(state, now, keep, awaited=awaited)
+    made = partial(made_at_close, context, state=state)
     done = NOTHING
     for key in keys:
         done = done.joined((yield from end_with(context, key, guard, update, made)))
     return done
+
+
+def made_at_close(context: Context, task: Task, *, state: TaskState) -> Modification:
+    """What follows a task that ends in this state without having run."""
+    return Modification(insert=[_made(context, task.policy[decoding.FOLLOW_UP], task, Ending(state))])
 
 
 def end_with(context: Context, key: str, guard: Filter, update: Update, made: Made) -> Op[PartialWrite]:

@@ -27,6 +27,7 @@ _PREFIX: Final = "order:"
 _AFTER: Final = "order;"
 _STOP: Final = f"{_PREFIX}stop:"
 _PAUSE: Final = f"{_PREFIX}pause:"
+_FLOW: Final = f"{_PREFIX}flow"
 _NO_RIGHT: Final = 13
 
 
@@ -48,7 +49,7 @@ def read(context: Context, worker: str | None = None) -> Op[Orders]:
             raise
         found = []  # whoever may not read them is under none
     pauses = [pause for document in found if (pause := _pause(document)) is not None]
-    context.gate.note(pauses, sent)
+    context.gate.note(pauses, sent, flow=any(document[fields.KEY] == _FLOW for document in found))
     stop = worker is not None and any(document[fields.KEY] == f"{_STOP}{worker}" for document in found)
     return Orders(pauses, stop)
 
@@ -120,6 +121,21 @@ def stop(context: Context, worker: str, by: str) -> Op[None]:
 def taken(context: Context, worker: str) -> Op[None]:
     """Delete the order to a worker, which carries it out."""
     yield Delete(context.control, {fields.KEY: f"{_STOP}{worker}"})
+
+
+def use_flow(context: Context) -> Op[None]:
+    """Let all processes know that tasks have parents or batches here: they sweep for them from now on."""
+    if context.gate.flow:
+        return
+    written = {"$setOnInsert": {"at": context.clock.now()}}
+    yield UpdateMany(context.control, {fields.KEY: _FLOW}, written, upsert=True)
+    yield from _tell(context)
+
+
+def uses_flow(context: Context) -> Op[bool]:
+    """Whether tasks have parents or batches here, as far as somebody has noted it."""
+    yield from read(context)
+    return context.gate.flow
 
 
 def _tell(context: Context) -> Op[None]:

@@ -16,7 +16,7 @@ from mongoq.storage.commands import Document, Op, find, update_many
 from mongoq.storage.context import Context
 from mongoq.storage.documents import fields, filters, hold, indexes, updates
 from mongoq.storage.documents.decoding import FOLLOW_UP, Unread
-from mongoq.storage.operations.decide import Ended
+from mongoq.storage.operations.decide import Ended, ended_update
 from mongoq.storage.operations.modify.following import change_with, end_with, end_within, follows
 from mongoq.storage.operations.on_conflict.again import end_for_one_more
 
@@ -89,7 +89,7 @@ def _cancel(context: Context, ending: Ended, *, within: bool) -> Op[int]:
     task = ending.task
     keep = context.options.policy.over(task.policy).keep_failed
     cancel = Verdict(Event.CANCEL, error=ending.verdict.error, keep=keep)
-    guard, update = filters.held([task.key], [ending.token]), updates.ended(cancel, ending.token, context.clock.now())
+    guard, update = filters.held([task.key], [ending.token]), ended_update(ending._replace(verdict=cancel, unwritten=None), context.clock.now())
     if not follows(task.policy.get(FOLLOW_UP), cancel):
         return (yield from update_many(context.tasks, guard, update))
     made = lambda _: change_with(context, task, cancel)  # noqa: E731
@@ -104,4 +104,4 @@ def _may_be_missing(ending: Ended) -> bool:
         return False
     change = ending.verdict.modification
     named = () if change is None else change.named
-    return ending.verdict.deletes or any(role is Role.DELETE and ref.key == ending.task.key for role, ref in named)
+    return ending.deletes or any(role is Role.DELETE and ref.key == ending.task.key for role, ref in named)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import fields
 from enum import IntEnum
 from operator import attrgetter
@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from mongoq.core.clock import elapsed
 from mongoq.core.judging.steering import effective_error
+from mongoq.core.read_only import EMPTY, ReadOnly
 from mongoq.core.signals import Interruption, Snooze
 from mongoq.core.task import Task
 from mongoq.core.task_progress import LONGEST_LINE, checked_progress, shown
@@ -20,6 +21,17 @@ GONE: Final = (OSError, EOFError, pickle.UnpicklingError)
 """What reading from a child raises where it has ended, also in the middle of a message."""
 # All that a task has but its live side, which stays here.
 VALUES: Final = attrgetter(*[field.name for field in fields(Task) if field.name != "attempt"])
+
+
+def sent(attempt: LiveAttempt) -> tuple[Any, ...]:
+    """What a child needs of an attempt: the values of its task, and those of its parents."""
+    return VALUES(attempt.task), [VALUES(parent) for parent in attempt.parents.values()]
+
+
+def received(values: tuple[Any, ...], parents: list[tuple[Any, ...]]) -> tuple[Task, Mapping[str, Task]]:
+    """The task and its parents, in the child."""
+    tasks = [Task(*parent) for parent in parents]
+    return Task(*values), ReadOnly({one.key: one for one in tasks}) if tasks else EMPTY
 
 
 class Down(IntEnum):
@@ -70,11 +82,14 @@ class ChildAttempt:
         "deadline_raised",
         "key",
         "number",
+        "parents",
         "state",
     )
 
     def __init__(self, number: int, deadline: float | None, send: Callable[..., None], key: str = "") -> None:
         self.key = key
+        self.parents: Mapping[str, Task] = EMPTY
+        """The tasks that it ran after."""
         self.state: Any = None
         """What the queue's lifespan has yielded in this child."""
         self.number = number

@@ -29,7 +29,7 @@ from mongoq.worker.attempt import FOREVER, LiveAttempt
 from mongoq.worker.executors.children.blueprint import Blueprint
 from mongoq.worker.executors.children.ending import error_at, has_company, kill_group, wait_for_end
 from mongoq.worker.executors.children.logs import received
-from mongoq.worker.executors.children.messages import GONE, VALUES, Down, Up, heard
+from mongoq.worker.executors.children.messages import GONE, Down, Up, heard, sent
 from mongoq.worker.executors.children.outcome import Answer, unpack_error, unpack_result
 from mongoq.worker.executors.children.timing import LOOK, LOOK_FOR_SLOW, LOOK_OFTEN, MOMENT, SLOW
 from mongoq.worker.log_lines import lines
@@ -105,7 +105,7 @@ class ChildProcess:
         number, deadline = self.given + 1, attempt.policy.deadline
         try:
             seconds = deadline and deadline.total_seconds()
-            message = pickle.dumps((number, seconds, VALUES(attempt.task)), pickle.HIGHEST_PROTOCOL)
+            message = pickle.dumps((number, seconds, *sent(attempt)), pickle.HIGHEST_PROTOCOL)
         except Exception as error:  # noqa: BLE001 -- whatever a task's values raise when they are pickled
             return Raised(error)
         with self._lock:

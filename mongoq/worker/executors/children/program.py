@@ -32,7 +32,7 @@ from mongoq.core.verdict import Raised, Returned
 from mongoq.worker import forks
 from mongoq.worker.executors.children.ending import BROKE
 from mongoq.worker.executors.children.logs import Sender
-from mongoq.worker.executors.children.messages import ChildAttempt, Down, Up
+from mongoq.worker.executors.children.messages import ChildAttempt, Down, Up, received
 from mongoq.worker.executors.children.outcome import NO_MEMORY, pack_error, pack_result
 from mongoq.worker.executors.frames import may_strike
 from mongoq.worker.handlers.signature import Handler
@@ -95,19 +95,21 @@ class ChildProgram:
     def _run_all(self, handler: Handler, rules: RetryRules) -> None:
         local = handler.policies
         while (message := self._next()) is not None:
-            number, deadline, values = message
+            number, deadline, *values = message
             if self._may_start(number):
-                task = Task(*values)
+                task, parents = received(*values)
                 own = rules.over(task.policy).over(local.get(task.name or "", {}))
-                self._run(handler, own, ChildAttempt(number, deadline, self._send, task.key), task)
+                attempt = ChildAttempt(number, deadline, self._send, task.key)
+                attempt.parents = parents
+                self._run(handler, own, attempt, task)
 
     def _key(self) -> str | None:
         attempt = self._running
         return None if attempt is None else attempt.key
 
-    def _next(self) -> tuple[int, float | None, tuple[Any, ...]] | None:
+    def _next(self) -> tuple[Any, ...] | None:
         try:
-            message: tuple[int, float | None, tuple[Any, ...]] = pickle.load(self._source)  # noqa: S301 -- our parent's
+            message: tuple[Any, ...] = pickle.load(self._source)  # noqa: S301 -- our parent's
         except (EOFError, ConnectionError):
             return None
         return message

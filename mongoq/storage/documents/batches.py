@@ -1,0 +1,147 @@
+"""The document of a batch: its callback, a task that stays parked until the last member has ended.
+
+So a batch is called back by one update of one document, which asks that it is parked: once, whatever is repeated. And
+the callback of a nested batch is a member of the batch around it, which therefore waits for it.
+
+In the field `callback` stand: `open`; `then` and `on_failure`, the tasks that it may become; `look_at`, when a sweep
+looks at it; `seal`, the mark of who is about to call it back: then it takes no members; and `called_at`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from mongoq.core.judging.follow_up import FollowUp
+from mongoq.core.lifecycle import FINISHED, LIVE, TaskState
+from mongoq.flow.batch import Batch
+from mongoq.storage.commands import Document, Filter, Update
+from mongoq.storage.documents import fields, flow
+
+LOOK_EVERY: Final = timedelta(seconds=30)
+"""A batch whose last member's end was not followed by a look, because of a crash, is late by this at most."""
+LOOK_AT: Final = f"{fields.CALLBACK}.look_at"
+_OPEN: Final = f"{fields.CALLBACK}.open"
+_SEAL: Final = f"{fields.CALLBACK}.seal"
+_CALLED_AT: Final = f"{fields.CALLBACK}.called_at"
+_PARKED: Final = {fields.STATE: TaskState.PARKED.value}
+ONE: Final = "one"
+MEMBERS: Final = "members"
+_LIVE: Final = {"$in": [state.value for state in LIVE]}
+
+
+def opened(model: Document, then: FollowUp | None, on_failure: FollowUp | None, now: datetime) -> Document:
+    """Make the document of a new task that of a batch."""
+    what = {"then": then and then.as_spec(), "on_failure": on_failure and on_failure.as_spec()}
+    callback = {"open": True, "look_at": now + LOOK_EVERY} | {name: spec for name, spec in what.items() if spec}
+    return {**model, **_PARKED, fields.CALLBACK: callback}
+
+
+def called(key: str) -> Filter:
+    """The batch of this key."""
+    return {fields.KEY: {"$eq": key}, fields.CALLBACK: {"$exists": True}}
+
+
+def taking(key: str) -> Filter:
+    """This batch, if it takes new members."""
+    return {**called(key), **_PARKED, _SEAL: None}
+
+
+def is_open(key: str) -> Filter:
+    """This batch, if it is open."""
+    return {**called(key), **_PARKED, _OPEN: True}
+
+
+def closed() -> Update:
+    """Close a batch."""
+    return {"$set": {_OPEN: False}}
+
+
+def joined(mark: str) -> Update:
+    """Write to a batch, so that a transaction that adds members and one that calls back do not both commit."""
+    return {"$set": {f"{fields.CALLBACK}.joined": mark}}
+
+
+def sealing(key: str, seal: str) -> tuple[Filter, Update]:
+    """Seal a closed batch that has not been called back."""
+    return {**called(key), **_PARKED, _OPEN: False}, {"$set": {_SEAL: seal}}
+
+
+def unsealing(key: str, seal: str) -> tuple[Filter, Update]:
+    """Take this seal away."""
+    return {**called(key), **_PARKED, _SEAL: seal}, {"$unset": {_SEAL: ""}}
+
+
+def sealed(key: str, seal: str) -> Filter:
+    """This batch under this seal, not called back yet."""
+    return {**called(key), **_PARKED, _OPEN: False, _SEAL: seal}
+
+
+def becoming(callback: FollowUp, payload: Mapping[str, Any], now: datetime) -> Update:
+    """Make the callback of a batch ready."""
+    written = {
+        fields.STATE: TaskState.READY.value, fields.QUEUE: callback.queue, fields.PRIORITY: callback.priority,
+        fields.TAGS: dict(callback.tags), fields.PAYLOAD: dict(payload), fields.RUN_AT: now, fields.MODIFIED_AT: now,
+        _CALLED_AT: now, LOOK_AT: now,
+    }  # fmt: skip
+    if callback.name is not None:
+        written[fields.NAME] = callback.name
+    return {"$set": written, "$inc": {fields.VERSION: 1}}
+
+
+def uncalled(update: Update, payload: Mapping[str, Any], now: datetime) -> Update:
+    """End the callback of a batch that has none for the way it ended."""
+    return {**update, "$set": {**update["$set"], fields.PAYLOAD: dict(payload), _CALLED_AT: now, LOOK_AT: now}}
+
+
+def due(now: datetime) -> Filter:
+    """Batches to look at, called back or not."""
+    return {LOOK_AT: {"$lte": now, "$type": "date"}}
+
+
+def live_members(key: str) -> Filter:
+    """The members of a batch that have not ended."""
+    return {fields.BATCH: {"$eq": key}, fields.STATE: _LIVE}
+
+
+def counting(key: str) -> list[Document]:
+    """Count the members of a batch by their states, in its index alone."""
+    return [
+        {"$match": {fields.BATCH: {"$eq": key}}},
+        {"$group": {"_id": f"${fields.STATE}", MEMBERS: {"$sum": 1}}},
+    ]
+
+
+def keeps(key: str) -> list[Document]:
+    """For how long members are to be kept, whose days are not counted yet."""
+    return [
+        {"$match": {**_dateless(key), fields.KEEP: {"$exists": True}}},
+        {"$group": {"_id": f"${fields.KEEP}", MEMBERS: {"$sum": 1}}},
+    ]
+
+
+def dating(key: str, keep: float, now: datetime) -> tuple[Filter, Update]:
+    """Count the days of the members that are to be kept for so long."""
+    purge_at = now + timedelta(seconds=keep)
+    update = {"$set": {fields.PURGE_AT: purge_at}, "$unset": {fields.KEEP: ""}}
+    return {**_dateless(key), fields.KEEP: keep}, update
+
+
+def _dateless(key: str) -> Filter:
+    finished = {"$in": [state.value for state in FINISHED]}
+    return {fields.BATCH: {"$eq": key}, fields.STATE: finished, fields.CHILDREN: {"$ne": flow.AWAITED}}
+
+
+def batch_from(document: Document, counts: Mapping[str, int]) -> Batch:
+    """A batch as it stands."""
+    known: Any = document[fields.CALLBACK]
+    called_at = known.get("called_at")
+    runs = called_at is not None and fields.NOTE not in document
+    of = {state: counts.get(state.value, 0) for state in TaskState}
+    return Batch(
+        document[fields.KEY], bool(known.get("open")), document.get(fields.BATCH), document[fields.CREATED_AT],
+        called_at, document[fields.KEY] if runs else None,
+        of[TaskState.READY] + of[TaskState.SCHEDULED] + of[TaskState.PARKED], of[TaskState.RUNNING],
+        of[TaskState.COMPLETED], of[TaskState.FAILED], of[TaskState.CANCELLED], of[TaskState.EXPIRED],
+    )  # fmt: skip

@@ -1,0 +1,1 @@
+"""How endings are written together."""

@@ -1,0 +1,26 @@
+"""The sweep of flow: what somebody left undone, who crashed, or who does not know of children and batches."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from mongoq.storage.commands import Op, nothing
+from mongoq.storage.context import Context
+from mongoq.storage.operations.flow import batches
+from mongoq.storage.operations.flow.check import check_forgotten
+from mongoq.storage.operations.flow.release import settle
+from mongoq.storage.operations.sweep import BLOCKED, Swept
+
+
+def sweep_flow(context: Context, skip_keys: Collection[str] = ()) -> Op[Swept]:
+    """Tell children of the ends of their parents, look at forgotten ones, and at batches that are due."""
+    del skip_keys
+    if not context.gate.flow:
+        return (yield from nothing(Swept(0, None)))
+    settled, touched = yield from settle(context)
+    checked, also = yield from check_forgotten(context)
+    looked, called = yield from batches.look_at_due(context)
+    if touched | also:
+        called |= yield from batches.look(context, sorted(touched | also))
+    moved = settled + checked + int(called)
+    return Swept(moved, BLOCKED if moved or looked == batches.LOOKED_AT else None)
