@@ -60,6 +60,8 @@ from mongoq.core.stats import Progress, QueueStats, WorkerInfo
 from mongoq.core.task import Attempt, Failure, Task, TaskError
 from mongoq.core.task_progress import LogLine, TaskProgress
 from mongoq.default import default_queue, task
+from mongoq.flow.batch import Batch, BatchFinished, BatchNotFound
+from mongoq.flow.verbs import AsyncOpenBatch, OpenBatch
 from mongoq.functions.function import AsyncTaskFunction, TaskFunction
 from mongoq.functions.handle import AsyncTaskHandle, TaskHandle
 from mongoq.functions.tasks import AsyncTasks, Tasks
@@ -76,12 +78,16 @@ __version__ = "0.1.0"
 __all__ = [
     "AlreadyFinished",
     "AsyncBuffer",
+    "AsyncOpenBatch",
     "AsyncQueue",
     "AsyncTaskFunction",
     "AsyncTaskHandle",
     "AsyncTasks",
     "AsyncWorkerHandle",
     "Attempt",
+    "Batch",
+    "BatchFinished",
+    "BatchNotFound",
     "Buffer",
     "Cancel",
     "Change",
@@ -112,6 +118,7 @@ __all__ = [
     "Move",
     "NewTask",
     "NewerFormat",
+    "OpenBatch",
     "Pause",
     "Progress",
     "Queue",

@@ -62,8 +62,7 @@ class Base:
         self.closed = False
         self.shutting_down = False
         """Whether it takes no new tasks any more."""
-        self.closing: Any = None
-        """Of an awaited queue: what closes it, as a future."""
+        self.closing: Any = None  # of an awaited queue: what closes it, as a future
         self.handles: list[WorkerHandle] = []
         self.functions = Registry()
         """The task functions of this queue."""
@@ -71,8 +70,7 @@ class Base:
         self.hooks = Hooks(telemetry)
         self.named = False
         """Whether tasks with names are known to be here: claims by name have an index of their own."""
-        self.flow = False
-        """The same of tasks with parents or batches."""
+        self.flow = False  # as `named`
         self._open_engine = open_engine
         self._engine: BlockingDriver | None = None
         self._hand: ByHand | None = None
@@ -180,7 +178,7 @@ class Base:
             self.named, self._ready, self._look_again_at = True, False, 0.0
 
     def use(self, task: NewTask) -> None:
-        """Note which indexes this task needs: they are made before the next write."""
+        """Note which indexes this task needs."""
         if task.name is not None:
             self.use_names()
         if task.flows and not self.flow:

@@ -5,6 +5,7 @@
     ├── InvalidTask (ValueError)          a task was refused before anything was written
     ├── TaskNotFound (LookupError)        no task has this key
     ├── ScheduleNotFound, WorkerNotFound  no schedule, or no worker process, has this name
+    ├── BatchNotFound, BatchFinished      no batch has this key, or it takes no new members
     ├── DuplicateTask                     the key, or the `unique` value, is taken
     ├── WrongState                        the task's state does not allow it: nothing was written
     ├── LeaseLost                         the caller no longer holds the task: nothing was written

@@ -86,6 +86,7 @@ TRANSITIONS: Final = (
     Transition(Event.CANCEL, (_S.PARKED, _S.SCHEDULED, _S.READY, _S.RUNNING), _S.CANCELLED, "somebody asked"),
     Transition(Event.CHANGE, (_S.SCHEDULED, _S.RUNNING), _S.READY, "modify, due now"),
     Transition(Event.CHANGE, (_S.READY, _S.RUNNING), _S.SCHEDULED, "modify, put off"),
+    Transition(Event.CHANGE, (_S.PARKED,), _S.PARKED, "modify, it waits on"),
     Transition(Event.RERUN, (_S.CANCELLED,), _S.PARKED, "its parent is run again"),
     Transition(Event.RERUN, (_S.FAILED, _S.CANCELLED, _S.EXPIRED), _S.READY, "an operator tries again"),
 )

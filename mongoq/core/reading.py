@@ -5,9 +5,31 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import fields, make_dataclass
 from operator import attrgetter
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
-from mongoq.core.task import PartlyRead, Task
+from mongoq.core.read_only import PartlyRead
+from mongoq.core.task import Task
+
+
+class Readable(Protocol):
+    """A claimed task: what its holder needs at once, and the way to the rest."""
+
+    @property
+    def key(self) -> str: ...  # noqa: D102
+    @property
+    def token(self) -> str | None: ...  # noqa: D102
+    @property
+    def lost_leases(self) -> int: ...  # noqa: D102
+    @property
+    def size(self) -> int: ...  # noqa: D102
+    @property
+    def unique(self) -> bool: ...  # noqa: D102
+    @property
+    def awaited(self) -> bool: ...  # noqa: D102
+    @property
+    def batch(self) -> str | None: ...  # noqa: D102
+    def read(self) -> Task: ...  # noqa: D102
+
 
 _Draft = make_dataclass(
     "_Draft", [item.name for item in fields(Task)], bases=(PartlyRead,), slots=True, eq=False, repr=False

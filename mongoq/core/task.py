@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from mongoq.core.attempt import Attempt, Failure, TaskError
 from mongoq.core.host.keys import KeyMaker
 from mongoq.core.lifecycle import FINISHED, TaskState
+from mongoq.core.read_only import PartlyRead
 from mongoq.core.signals import DeadlineExceeded, Interrupted, Interruption
 from mongoq.core.task_progress import TaskProgress
 from mongoq.core.validation import UNSET, Duration, Unset, shortened, suggesting
@@ -19,13 +20,6 @@ if TYPE_CHECKING:
     from mongoq.core.new_task import NewTask
 
 __all__ = ["Attempt", "Failure", "Task", "TaskError", "TaskState"]
-
-
-class PartlyRead:
-    """A place beside the fields of a task, for what reads those that were not read yet."""
-
-    __slots__ = ("_read_rest",)
-    _read_rest: Callable[[Task], None]
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -26,6 +26,8 @@ from mongoq.storage.drivers.sessions import AwaitedSession, BlockingSession, Ses
 from mongoq.storage.operations.flow import batches
 
 LONGEST_KEY: Final = 400
+MEMBER: Final = NewTask(batch="a batch")
+"""Stands for the members of any batch."""
 P = ParamSpec("P")
 H = TypeVar("H", bound="_Open")
 
@@ -137,7 +139,7 @@ class Batching(Generic[Session, H]):
         task, *callbacks = _checked(then, on_failure, key, batch)
         joined = base.joined(session)
         base.check_accepting()
-        base.use(task)
+        base.use(MEMBER)
         opening = batches.open_batch(base.context, task, *callbacks, within=joined is not None)
         inside = _Inside(base, (yield from base.write(opening, joined)), joined)
         opened: Any = (AsyncOpenBatch if base.driver.AWAITED else OpenBatch)(inside)
@@ -153,7 +155,7 @@ def close_batch(base: Base, key: BatchLike) -> Op[None]:
 
     Raises BatchNotFound where there is none of this key.
     """
-    base.use(NewTask(batch=key))
+    base.use(MEMBER)
     yield from base.send(batches.close(base.context, checked_key(getattr(key, "key", key))))
 
 

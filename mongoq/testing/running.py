@@ -173,7 +173,7 @@ def _claim(base: Base, wanted: ClaimRequest, handler: Handler) -> Op[LiveAttempt
 
 def _ended(attempt: LiveAttempt, verdict: Verdict) -> Ended:
     how = attempt.unwritten, attempt.unique, attempt.awaited, attempt.batch
-    return Ended(attempt.task, verdict, False, *how)  # noqa: FBT003 -- it is not late
+    return Ended(attempt.task, verdict, False, *how)
 
 
 def _release(base: Base, attempt: LiveAttempt) -> Op[None]:

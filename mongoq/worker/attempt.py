@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from mongoq.core.clock import elapsed
 from mongoq.core.judging.steering import effective_error
 from mongoq.core.options import Policy
 from mongoq.core.read_only import EMPTY
+from mongoq.core.reading import Readable
 from mongoq.core.signals import Interruption, Snooze
 from mongoq.core.task import Task
 from mongoq.core.task_progress import Unwritten, checked_progress
@@ -23,26 +24,6 @@ LONGEST_TRANSACTION: Final = 100.0
 it live by default, and 30 s after which the server looks for transactions that lived too long."""
 
 
-class Readable(Protocol):
-    """A claimed task: what its holder needs at once, and the way to the rest."""
-
-    @property
-    def key(self) -> str: ...  # noqa: D102
-    @property
-    def token(self) -> str | None: ...  # noqa: D102
-    @property
-    def lost_leases(self) -> int: ...  # noqa: D102
-    @property
-    def size(self) -> int: ...  # noqa: D102
-    @property
-    def unique(self) -> bool: ...  # noqa: D102
-    @property
-    def awaited(self) -> bool: ...  # noqa: D102
-    @property
-    def batch(self) -> str | None: ...  # noqa: D102
-    def read(self) -> Task: ...  # noqa: D102
-
-
 class LiveAttempt:
     """One claim of one task, from the claim to its ending. Implements `core.task.Attempt`.
 
@@ -52,8 +33,9 @@ class LiveAttempt:
 
     __slots__ = (
         "_ended_as", "_interruption", "_late", "_lease_before", "_limit", "_open", "_reached", "_retry_as", "_task",
-        "_transaction_until", "_unread", "awaited", "batch", "claimed_at", "deadline_at", "deadline_raised", "extended", "key", "lease",
-        "lease_until", "lost_leases", "on_interrupt", "parents", "policy", "report", "session_id", "state", "token", "unique",
+        "_transaction_until", "_unread", "awaited", "batch", "claimed_at", "deadline_at", "deadline_raised",
+        "extended", "key", "lease", "lease_until", "lost_leases", "on_interrupt", "parents", "policy", "report",
+        "session_id", "state", "token", "unique",
     )  # fmt: skip
 
     def __init__(self, claimed: Readable, policy: Policy, sent: float) -> None:

@@ -168,7 +168,7 @@ def test_state_names_are_written_only_in_the_lifecycle() -> None:
 # Words of the task's document that are nothing else as well: not a keyword of the API, not a worker's fact.
 FIELDS: Final = {
     value for name, value in vars(fields).items() if name.isupper() and isinstance(value, str) and "_" in name
-} - {fields.RUN_AT, fields.EXPIRES_AT, fields.STARTED_AT}
+} - {fields.RUN_AT, fields.EXPIRES_AT, fields.STARTED_AT, fields.ON_PARENT_FAILURE}
 OUTER_FIELDS: Final = FIELDS | {fields.ATTEMPTS, fields.UNCHARGED, fields.RETRIES, fields.LOST_LEASES}
 
 

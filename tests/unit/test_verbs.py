@@ -18,7 +18,7 @@ OWN = ("close", "buffer", "transaction", "start")
 FUNCTIONS = ("task", "cron", "include")
 """What is no verb: it makes task functions, and awaits nothing."""
 SHARED = [name for name in vars(Queue) if not name.startswith("_") and name not in (*OWN, *FUNCTIONS)]
-SCOPES = ["buffer", "keepalive", "transaction"]
+SCOPES = ["batch", "buffer", "keepalive", "transaction"]
 STREAMS = ["claims", "scan"]
 FUTURES = ["submit"]
 

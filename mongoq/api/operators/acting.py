@@ -25,18 +25,24 @@ from mongoq.core.validation import UNSET, Duration, Unset
 from mongoq.storage.commands import Op
 from mongoq.storage.documents.filters import selected as matching
 from mongoq.storage.operations import adjust, bulk, schema
+from mongoq.storage.operations.flow import graph
 
 
 @verb
-def cancel(base: Base, key: str) -> Op[Task]:
+def cancel(base: Base, key: str, *, children: bool = False) -> Op[Task]:
     """Cancel a waiting task now, or ask the handler of a running one to stop, and return it as it stands then.
 
-    The handler learns of it within 2 s. A finished task is left as it is.
+    The handler learns of it within 2 s. A finished task is left as it is. Tasks that were to run after it do what
+    their `on_parent_failure` says.
+
+    Args:
+        children: cancel all that waits for its end as well, and what waits for that, whatever they say.
 
     Raises:
         TaskNotFound: no task has this key.
     """
-    return (yield from base.write(bulk.cancel(base.context, checked_key(key))))
+    operation = graph.cancel_with_children if children else bulk.cancel
+    return (yield from base.write(operation(base.context, checked_key(key))))
 
 
 @verb

@@ -16,21 +16,26 @@ from mongoq.core.task import Task
 from mongoq.core.validation import QUEUE_NAME, Checker
 from mongoq.storage.commands import Op
 from mongoq.storage.operations import requeue
+from mongoq.storage.operations.flow import graph
 
 
 @verb
-def rerun(base: Base, key: str) -> Op[Task]:
+def rerun(base: Base, key: str, *, children: bool = False) -> Op[Task]:
     """Run a failed, cancelled or expired task again, with a fresh count of attempts, and return it as it is then.
 
     It is due now: its `run_at` is the present, so it stands behind what waits with its priority. An expiry that has
     passed is taken away.
+
+    Args:
+        children: the tasks that were cancelled because it did not complete wait for it once more, and theirs for them.
 
     Raises:
         TaskNotFound: no task has this key.
         WrongState: the task is not finished, or has completed.
         DuplicateTask: an unfinished task has its `unique` value by now.
     """
-    return (yield from base.send(requeue.rerun(base.context, checked_key(key))))
+    operation = graph.rerun_with_children if children else requeue.rerun
+    return (yield from base.send(operation(base.context, checked_key(key))))
 
 
 @verb

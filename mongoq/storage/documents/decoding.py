@@ -126,7 +126,9 @@ class Unread:
     handler reads more than tags and key.
     """
 
-    __slots__ = ("_document", "_namespace", "_read_at", "carried", "key", "lost_leases", "token", "unique")
+    __slots__ = (
+        "_document", "_namespace", "_read_at", "awaited", "batch", "carried", "key", "lost_leases", "token", "unique",
+    )  # fmt: skip
 
     def __init__(self, document: Document, namespace: str, now: datetime) -> None:
         get = document.get
@@ -138,6 +140,8 @@ class Unread:
         self.token: str | None = hold.token(document)
         self.lost_leases: int = get(fields.LOST_LEASES, 0)
         self.unique = fields.UNIQUE in document
+        self.awaited = fields.CHILDREN in document
+        self.batch: str | None = get(fields.BATCH)
         self.carried: Mapping[str, Any] = policy_from(policy) if policy else EMPTY
 
     @property
@@ -149,19 +153,7 @@ class Unread:
     @property
     def parents(self) -> Sequence[str]:
         """The keys of its parents."""
-        parents = self._document.get(fields.PARENTS)
-        return parents if isinstance(parents, list) else ()
-
-    @property
-    def awaited(self) -> bool:
-        """Whether it has children."""
-        return fields.CHILDREN in self._document
-
-    @property
-    def batch(self) -> str | None:
-        """The batch that it is a member of."""
-        batch = self._document.get(fields.BATCH)
-        return batch if isinstance(batch, str) else None
+        return self._document.get(fields.PARENTS) or ()
 
     @property
     def size(self) -> int:

@@ -93,16 +93,21 @@ def runs_anyway() -> Filter:
     return {fields.ON_PARENT_FAILURE: RUN}
 
 
-def released(now: datetime, *, due: bool) -> tuple[Filter, Update]:
-    """The children that wait for nobody any more, due or not; and how they are released."""
+def is_due(child: Document, now: datetime) -> bool:
+    """Whether a child may run when its parents have ended; one that was due when it was enqueued is, by any clock."""
+    run_at = child[fields.RUN_AT]
+    return bool(run_at <= now or run_at <= child.get(fields.CREATED_AT, now))
+
+
+def released(keys: Sequence[str], now: datetime, *, due: bool) -> tuple[Filter, Update]:
+    """Those of these children that wait for nobody any more; and how they are released."""
     state = TaskState.READY if due else TaskState.SCHEDULED
-    run_at = {"$lte": now} if due else {"$gt": now}
     update: Update = {
         "$set": {fields.STATE: state.value, fields.MODIFIED_AT: now},
         "$unset": {fields.AFTER: "", fields.UNCHECKED: ""},
         "$inc": {fields.VERSION: 1},
     }
-    return {fields.AFTER: {"$size": 0}, fields.RUN_AT: run_at}, update
+    return parked(keys, **{fields.AFTER: {"$size": 0}}), update
 
 
 def settled(now: datetime, keep: float | None, *, free: bool) -> Update:

@@ -78,7 +78,10 @@ NAMED: Final[Indexes] = {
 """Built at the first task with a name, or the first worker that asks for names: every insert and claim pays for it."""
 
 FLOW: Final[Indexes] = {
-    PARENTS: ([(fields.PARENTS, 1), (fields.STATE, 1)], {"partialFilterExpression": {fields.PARENTS: {"$exists": True}}}),
+    PARENTS: (
+        [(fields.PARENTS, 1), (fields.STATE, 1)],
+        {"partialFilterExpression": {fields.PARENTS: {"$exists": True}}},
+    ),
     # The next two are all but empty: what they hold waits for one step of who has just ended or enqueued it.
     UNSETTLED: (
         [(fields.CHILDREN, 1), (fields.STATE, 1)],

@@ -169,7 +169,8 @@ def changed(
         # An unchanged value is not written, so that tasks moved alike share one update.
         if run_at != document[fields.RUN_AT]:
             written[fields.RUN_AT] = run_at
-        written[fields.STATE] = (TaskState.READY if run_at <= now else TaskState.SCHEDULED).value
+        if document[fields.STATE] != TaskState.PARKED:
+            written[fields.STATE] = (TaskState.READY if run_at <= now else TaskState.SCHEDULED).value
     if fields.QUEUE in given and given[fields.QUEUE] != document[fields.QUEUE]:
         written[fields.MOVED_FROM] = document[fields.QUEUE]
     if give_up:
@@ -218,7 +219,6 @@ def rerun(now: datetime, *, home: bool = False) -> list[Update]:
         fields.UNCHARGED: {"$ifNull": [f"${fields.ATTEMPTS}", 0]},
         fields.VERSION: {"$add": [f"${fields.VERSION}", 1]},
         # Remove a past expiry, which would end the task at its next claim. A missing one is less than any date.
-        # Whoever has run again is awaited again by those who wait for him to complete.
         fields.CHILDREN: {"$cond": [{"$ifNull": [f"${fields.CHILDREN}", False]}, flow.AWAITED, "$$REMOVE"]},
         fields.EXPIRES_AT: {"$cond": [{"$lte": [f"${fields.EXPIRES_AT}", now]}, "$$REMOVE", f"${fields.EXPIRES_AT}"]},
     }

@@ -17,6 +17,7 @@ _TYPES: Final[Mapping[str, Any]] = {
     fields.EXPIRES_AT: datetime,
     fields.ERRORS: list,
     fields.NAME: str,
+    fields.PARENTS: list,
 }
 COUNTS: Final = (fields.ATTEMPTS, fields.UNCHARGED, fields.RETRIES, fields.LOST_LEASES)
 _MOST: Final = 2**62
@@ -62,7 +63,7 @@ def _malformed_field(document: Document) -> str | None:
     for name in COUNTS:
         if name in document and not _is_count(document[name]):
             return name
-    for name in (fields.EXPIRES_AT, fields.ERRORS, fields.NAME):
+    for name in (fields.EXPIRES_AT, fields.ERRORS, fields.NAME, fields.PARENTS):
         if name in document and not isinstance(document[name], _TYPES[name]):
             return name
     unfit = fields.HOLD in document and not hold.well_formed(document[fields.HOLD])

@@ -65,7 +65,7 @@ def adjusted(change: Adjustment, document: Document, now: datetime, latest: date
         fields.PAYLOAD: change.payload,
     }
     written = {name: value for name, value in given.items() if not (value is UNSET or value is None)}
-    if run_at is not None:
+    if run_at is not None and document.get(fields.STATE) != TaskState.PARKED:
         written[fields.STATE] = (TaskState.READY if run_at <= now else TaskState.SCHEDULED).value
     removed = {name: "" for name, value in given.items() if value is None}
     update: Update = {"$set": {**written, fields.MODIFIED_AT: now}, "$inc": {fields.VERSION: 1}}

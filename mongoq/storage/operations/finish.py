@@ -11,27 +11,26 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Sequence
 from datetime import datetime, timedelta
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 from mongoq.core.errors import InvalidTask, LeaseLost, StorageUnavailable
-from mongoq.core.lifecycle import Event
 from mongoq.core.signals import Interruption
 from mongoq.core.task import Task
 from mongoq.core.validation import Checker, shortened
-from mongoq.core.verdict import Outcome, Returned, Verdict
+from mongoq.core.verdict import Outcome, Returned
 from mongoq.storage.commands import Bulk, Changing, Delete, Filter, Op, Removing, find, update_many
 from mongoq.storage.context import Context
 from mongoq.storage.control import Transact
-from mongoq.storage.documents import encoding, fields, filters
+from mongoq.storage.documents import fields, filters
 from mongoq.storage.operations import schema
 from mongoq.storage.operations.decide import Ended, by_hand, decide, ended_update
 from mongoq.storage.operations.endings.grouping import SLOWEST, alike, guarded, kind, size
-from mongoq.storage.operations.flow.ending import become_parents, follow
+from mongoq.storage.operations.flow.ending import follow
 from mongoq.storage.operations.modify import apply
 from mongoq.storage.operations.modify.following import brings_change, change_with, enqueue_after
 from mongoq.storage.operations.modify.plan import Leaving, Plan, prepared
 from mongoq.storage.operations.on_conflict.again import end_for_one_more
-from mongoq.storage.operations.recovery.lost_replies import catch_up, loss_of, lost_endings
+from mongoq.storage.operations.recovery.lost_replies import catch_up, end_as_parent, loss_of, lost_endings
 from mongoq.storage.operations.recovery.skip_locked import (
     MOST_SKIPPED,
     PROBE,
@@ -39,6 +38,7 @@ from mongoq.storage.operations.recovery.skip_locked import (
     PartialWrite,
     write_skipping_locked,
 )
+
 
 class Finished(NamedTuple):
     """The endings that were not written."""
@@ -73,11 +73,8 @@ def finish(
     unsure = [ending for ending in endings if ending.task.key not in skipped]
     if written.doubtful and unsure:
         yield from catch_up(context, unsure[0].token)
-    late = yield from become_parents(context, unsure)
-    if late:
-        yield from _finish_groups(context, late, time_limit)
     lost = (yield from lost_endings(context, unsure)) if unsure else []
-    yield from follow(context, [*unsure, *late], sure=False)
+    yield from follow(context, unsure, sure=False)
     return Finished(lost, blocked)
 
 
@@ -141,10 +138,9 @@ def _finish_alone(context: Context, ending: Ended, plan: Plan) -> Op[int]:
 def _finish_one(context: Context, ending: Ended) -> Op[int]:
     """Write an ending within a transaction, also of a task that is to run once more; 0 where it is not held."""
     done = yield from _finish_group(context, [ending])
-    if not done and (late := (yield from become_parents(context, [ending]))):
-        ending, done = late[0], (yield from _finish_group(context, late))
     if done:
         yield from follow(context, [ending], sure=True, within=True)
+    done = done or int((yield from end_as_parent(context, ending, within=True)))
     return done or int(ending.unique and (yield from end_for_one_more(context, ending)))
 
 

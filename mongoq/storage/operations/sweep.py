@@ -175,14 +175,13 @@ def _end(context: Context, document: Document, guard: Filter, verdict: Verdict, 
     update = updates.ended(verdict, None, now, queue=document[fields.QUEUE], attempts=attempts)
     if verdict.keep is not None and flow.is_awaited(document):
         update = flow.kept(update, now, verdict.keep)
-    done = yield from _write_end(context, document, guard, update, verdict, now)
+    done = yield from _write_end(context, document, guard, (verdict, update))
     yield from follow_closed(context, [document] if verdict.keep is not None else [])
     return done
 
 
-def _write_end(
-    context: Context, document: Document, guard: Filter, update: Update, verdict: Verdict, now: datetime
-) -> Op[PartialWrite]:
+def _write_end(context: Context, document: Document, guard: Filter, ending: tuple[Verdict, Update]) -> Op[PartialWrite]:
+    (verdict, update), now = ending, context.clock.earliest()
     if fields.AGAIN in document and ends(verdict):
         update, guard = for_one_more(document, verdict, None, now), guard | as_asked(document)
     elif follows(decoding.policy_from(document.get(fields.POLICY)).get(decoding.FOLLOW_UP), verdict):

@@ -48,6 +48,10 @@ def tell_lost(runtime: Runtime, attempt: LiveAttempt) -> None:
     runtime.telemetry.emit(Signpost.LEASE_LOST, key=attempt.key)
 
 
+def _ended(one: LiveAttempt, verdict: Verdict) -> Ended:
+    return Ended(one.task, verdict, one.late, one.unwritten, one.unique, one.awaited, one.batch)
+
+
 class Finisher:
     """The service that writes endings."""
 
@@ -144,7 +148,7 @@ class Finisher:
         """Write these together, and keep what somebody's open transaction holds."""
         if not endings:
             return
-        ended = [Ended(one.task, verdict, one.late, one.unwritten, one.unique, one.awaited, one.batch) for one, verdict in endings]
+        ended = [_ended(one, verdict) for one, verdict in endings]
         finished: Finished = self._runtime.run(finish(self._runtime.context, ended, again=again))
         if finished.blocked:
             blocked = {(one.task.key, one.token) for one in finished.blocked}
@@ -181,9 +185,7 @@ class Finisher:
         """Write an ending and its modification in one transaction; where that is refused, what then becomes of it."""
         attempt, verdict = ending
         try:
-            how = attempt.late, attempt.unwritten, attempt.unique, attempt.awaited, attempt.batch
-            ended = Ended(attempt.task, verdict, *how)
-            operation = finish_and_modify(self._runtime.context, ended, time_limit=patience)
+            operation = finish_and_modify(self._runtime.context, _ended(attempt, verdict), time_limit=patience)
             done = self._runtime.run(operation)
         except (DependencyError, InvalidTask, StorageRefused) as error:
             if isinstance(error, StorageRefused) and not concerns_content(error):

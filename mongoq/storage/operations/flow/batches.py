@@ -20,7 +20,7 @@ from typing import Any, Final
 
 from mongoq.core.errors import DuplicateTask, InvalidTask
 from mongoq.core.judging.follow_up import FollowUp, checked_follow_up
-from mongoq.core.lifecycle import LIVE, TaskState
+from mongoq.core.lifecycle import FINISHED, LIVE, TaskState
 from mongoq.core.new_task import NewTask
 from mongoq.core.validation import Checker
 from mongoq.flow.batch import Batch, BatchFinished, BatchNotFound
@@ -37,7 +37,8 @@ from mongoq.storage.commands import (
     update_many,
 )
 from mongoq.storage.context import Context
-from mongoq.storage.documents import batches, encoding, fields, filters, flow, indexes, updates
+from mongoq.storage.documents import encoding, fields, filters, flow, indexes, updates
+from mongoq.storage.documents.batching import batches
 from mongoq.storage.operations.flow.release import settle
 from mongoq.storage.operations.recovery.skip_locked import WRITE_LIMIT
 from mongoq.storage.refusals import KeyTaken
@@ -153,11 +154,8 @@ def _call_back(context: Context, key: str) -> Op[bool]:
 def _become(context: Context, document: Document, seal: str, counts: Counter[str]) -> Op[int]:
     """Make the callback ready that this end of the batch asks for; without one, complete it unrun."""
     now, key = context.clock.earliest(), document[fields.KEY]
-    told: dict[str, Any] = {
-        "batch": key, "completed": counts[TaskState.COMPLETED], "failed": counts[TaskState.FAILED],
-        "cancelled": counts[TaskState.CANCELLED], "expired": counts[TaskState.EXPIRED],
-    }  # fmt: skip
-    well = told["completed"] == sum(counts.values())
+    told: dict[str, Any] = {fields.BATCH: key} | {state.value: counts[state] for state in FINISHED}
+    well = counts[TaskState.COMPLETED] == counts.total()
     callback = _callback(document[fields.CALLBACK], well=well)
     if callback is not None:
         return (yield from update_many(context.tasks, batches.sealed(key, seal), batches.becoming(callback, told, now)))

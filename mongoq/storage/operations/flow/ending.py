@@ -7,7 +7,7 @@ from typing import Final
 
 from mongoq.core.lifecycle import WAITING, Event, TaskState
 from mongoq.core.task import Task
-from mongoq.storage.commands import Document, Filter, Op, find, update_many
+from mongoq.storage.commands import Document, Filter, Op, update_many
 from mongoq.storage.context import Context
 from mongoq.storage.documents import fields, filters, flow, updates
 from mongoq.storage.operations.decide import Ended
@@ -21,17 +21,6 @@ def unawaited(group: Sequence[Ended]) -> Filter:
     """The guard of endings of tasks that had no children when they were claimed: they may have some now."""
     first = group[0]
     return {} if first.awaited or first.verdict.event not in FINAL else {fields.CHILDREN: None}
-
-
-def become_parents(context: Context, endings: Sequence[Ended]) -> Op[list[Ended]]:
-    """Of endings that were not written: those of tasks that got children while they ran."""
-    asked = [one for one in endings if not one.awaited and one.verdict.event in FINAL]
-    if not asked:
-        return []
-    where = filters.held([one.task.key for one in asked], {one.token for one in asked})
-    found = yield from find(context.tasks, {**where, fields.CHILDREN: flow.AWAITED}, only=[fields.KEY], hint="_id_")
-    keys = {one[fields.KEY] for one in found}
-    return [one._replace(awaited=True) for one in asked if one.task.key in keys]
 
 
 def follow(context: Context, endings: Sequence[Ended], *, sure: bool, within: bool = False) -> Op[None]:

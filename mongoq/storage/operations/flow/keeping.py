@@ -46,7 +46,12 @@ def others_to_date(context: Context, children: Sequence[Document], ended: Collec
     if not others:
         return
     finished = {"$in": [state.value for state in FINISHED]}
-    where = {**filters.by_keys(sorted(others)), fields.STATE: finished, fields.KEEP: {"$exists": True}, fields.BATCH: None}
+    where = {
+        **filters.by_keys(sorted(others)),
+        fields.STATE: finished,
+        fields.KEEP: {"$exists": True},
+        fields.BATCH: None,
+    }
     found = yield from find(context.tasks, where, only=[fields.KEEP], hint="_id_")
     keeps = {one[fields.KEY]: one[fields.KEEP] for one in found}
     if not keeps:

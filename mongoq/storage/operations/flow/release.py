@@ -23,7 +23,7 @@ from mongoq.storage.operations.flow.keeping import free_parents, others_to_date
 MOST: Final = 1_000
 _READ: Final = [
     fields.KEY, fields.AFTER, fields.PARENTS, fields.ON_PARENT_FAILURE, fields.POLICY, fields.CHILDREN, fields.BATCH,
-    fields.EXPIRES_AT,
+    fields.RUN_AT, fields.CREATED_AT,
 ]  # fmt: skip
 
 
@@ -127,9 +127,9 @@ def _step(
         writes.append(Changing(flow.parked(going), flow.told(completed), many=True))
     if failed and (anyway := [c[fields.KEY] for c in found if c.get(fields.ON_PARENT_FAILURE) == RUN]):
         writes.append(Changing({**flow.parked(anyway), **flow.runs_anyway()}, flow.told(failed), many=True))
-    for due in (True, False) if going else ():
-        free, update = flow.released(now, due=due)
-        writes.append(Changing({**flow.parked(going), **free}, update, many=True))
+    due = [child[fields.KEY] for child in found if child[fields.KEY] not in stopping and flow.is_due(child, now)]
+    late = list(set(going).difference(due))
+    writes += [Changing(*flow.released(some, now, due=some is due), many=True) for some in (due, late) if some]
     followed = [child for child in stopped if _policy(context, child).on_complete is not None]
     plain = [child for child in stopped if child not in followed]
     writes += _cancelling(context, plain, failed, now)

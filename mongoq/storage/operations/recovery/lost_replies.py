@@ -14,9 +14,11 @@ from mongoq.core.lifecycle import FINISHED, Event
 from mongoq.core.verdict import Verdict
 from mongoq.storage.commands import Document, Op, find, update_many
 from mongoq.storage.context import Context
-from mongoq.storage.documents import fields, filters, hold, indexes, updates
+from mongoq.storage.documents import fields, filters, flow, hold, indexes, updates
 from mongoq.storage.documents.decoding import FOLLOW_UP, Unread
 from mongoq.storage.operations.decide import Ended, ended_update
+from mongoq.storage.operations.endings.grouping import guarded
+from mongoq.storage.operations.flow.ending import FINAL, follow
 from mongoq.storage.operations.modify.following import change_with, end_with, end_within, follows
 from mongoq.storage.operations.on_conflict.again import end_for_one_more
 
@@ -67,6 +69,8 @@ def lost_endings(context: Context, endings: list[Ended], *, within: bool = False
             if not _may_be_missing(ending):
                 lost.append(ending)
         elif hold.token(document) == ending.token:
+            if (yield from end_as_parent(context, ending, within=within)):
+                continue
             if ending.unique and (yield from end_for_one_more(context, ending)):
                 continue
             # A majority read need not show the cancel request yet, so it is not looked at.
@@ -75,6 +79,18 @@ def lost_endings(context: Context, endings: list[Ended], *, within: bool = False
         elif document.get(fields.LAST_TOKEN) not in ending.marks:
             lost.append(ending)
     return lost
+
+
+def end_as_parent(context: Context, ending: Ended, *, within: bool) -> Op[bool]:
+    """Write an ending of a task that has got children while it ran; False where it has not, or is not held."""
+    if ending.awaited or ending.verdict.event not in FINAL:
+        return False
+    parent = ending._replace(awaited=True)
+    where = guarded([parent]) | {fields.CHILDREN: flow.AWAITED}
+    done = yield from update_many(context.tasks, where, ended_update(parent, context.clock.now()))
+    if done:
+        yield from follow(context, [parent], sure=True, within=within)
+    return bool(done)
 
 
 def loss_of(context: Context, keys: list[str]) -> Op[LeaseLost]:
@@ -89,7 +105,8 @@ def _cancel(context: Context, ending: Ended, *, within: bool) -> Op[int]:
     task = ending.task
     keep = context.options.policy.over(task.policy).keep_failed
     cancel = Verdict(Event.CANCEL, error=ending.verdict.error, keep=keep)
-    guard, update = filters.held([task.key], [ending.token]), ended_update(ending._replace(verdict=cancel, unwritten=None), context.clock.now())
+    guard = filters.held([task.key], [ending.token])
+    update = ended_update(ending._replace(verdict=cancel, unwritten=None), context.clock.now())
     if not follows(task.policy.get(FOLLOW_UP), cancel):
         return (yield from update_many(context.tasks, guard, update))
     made = lambda _: change_with(context, task, cancel)  # noqa: E731

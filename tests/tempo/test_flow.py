@@ -1,0 +1,298 @@
+"""Tasks that run after others, and batches that call back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from mongoq import BatchFinished, BatchNotFound, InvalidTask, NewTask, TaskState
+from proving.tempos import Face
+
+CALLBACK = NewTask({"callback": True})
+OTHERWISE = NewTask({"otherwise": True})
+
+
+def state(queue: Face, key: str) -> str:
+    return str(queue.get(key).state)
+
+
+@contextmanager
+def opened(queue: Face, **options: Any) -> Iterator[Face]:
+    """An open batch whose verbs block."""
+    with queue.within(queue.whole.batch(**options)) as batch:
+        yield Face(batch, queue.loop)
+
+
+def end(queue: Face, result: Any = None, *, fail: bool = False) -> str:
+    """Claim the next task and end it; its key."""
+    task = queue.try_claim()
+    assert task is not None
+    if fail:
+        queue.fail(task, "no")
+    else:
+        queue.complete(task, result)
+    return str(task.key)
+
+
+def test_a_task_runs_after_its_parents_have_completed(queue: Face) -> None:
+    first, second = queue.new(key="a"), queue.new(key="b")
+    child = queue.new(key="c", after=[first, "b"])
+    assert child.state == TaskState.PARKED
+    assert child.parents == ("a", "b")
+
+    assert end(queue) == "a"
+    assert state(queue, "c") == "parked"
+    assert end(queue) == second.key
+    assert state(queue, "c") == "ready"
+    assert end(queue) == "c"
+
+
+def test_a_delay_of_a_child_still_holds_when_its_parent_has_ended(queue: Face) -> None:
+    queue.new(key="a")
+    queue.new(key="c", after="a", delay=3600)
+    end(queue)
+    assert state(queue, "c") == "scheduled"
+
+
+@pytest.mark.parametrize("how", ["failed", "cancelled", "deleted", "failed before", "missing"])
+def test_what_becomes_of_children_whose_parent_does_not_complete(queue: Face, how: str) -> None:
+    rules = {"cancel": "cancelled", "run": "ready", "wait": "parked"}
+    if how != "missing":
+        queue.new(key="a", max_retries=0)
+    if how == "failed before":
+        end(queue, fail=True)
+    queue.new_many([NewTask(key=rule, after=["a"], on_parent_failure=rule) for rule in rules])
+    queue.new(key="after cancel", after=["cancel"], on_parent_failure="run")
+    queue.new(key="after wait", after=["wait"])
+    if how == "failed":
+        end(queue, fail=True)
+    elif how == "cancelled":
+        queue.cancel("a")
+    elif how == "deleted":
+        queue.delete("a")
+
+    assert {rule: state(queue, rule) for rule in rules} == rules
+    assert state(queue, "after cancel") == "ready"
+    assert state(queue, "after wait") == "parked"
+    assert "its parent a" in queue.get("cancel").note
+
+
+def test_a_child_is_changed_and_moved_while_it_is_parked(queue: Face) -> None:
+    queue.new(key="a")
+    queue.new(key="c", after=["a"])
+    queue.update("c", delay=3600, priority=7)
+    queue.modify(change=[queue.get("c").as_change(queue="other", tags={"n": 1})])
+    child = queue.get("c")
+    assert (child.state, child.queue, child.priority, child.tags) == ("parked", "other", 7, {"n": 1})
+    end(queue)
+    assert state(queue, "c") == "scheduled"
+
+
+def test_a_child_of_a_completed_parent_runs_at_once(queue: Face) -> None:
+    queue.new(key="a")
+    end(queue)
+    queue.new(key="c", after=["a"])
+    assert state(queue, "c") == "ready"
+
+
+def test_a_task_may_get_children_while_it_runs(queue: Face) -> None:
+    queue.new(key="a")
+    parent = queue.claim()
+    queue.new(key="c", after=["a"])
+    queue.complete(parent)
+    assert state(queue, "c") == "ready"
+
+
+def test_a_parent_that_is_not_kept_is_kept_for_its_children(queue: Face) -> None:
+    queue.new(key="a", keep_completed=0)
+    queue.new(key="b")
+    queue.new(key="c", after=["a", "b"])
+    end(queue, {"n": 1})
+    assert queue.get("a").result == {"n": 1}
+
+
+def test_children_of_a_parent_that_was_released_wait_on(queue: Face) -> None:
+    queue.new(key="a")
+    queue.new(key="c", after=["a"])
+    queue.release(queue.claim())
+    assert state(queue, "c") == "parked"
+
+
+def test_many_children_of_one_and_many_parents_of_one(queue: Face) -> None:
+    root = queue.new(key="a")
+    middle = queue.new_many([{"n": n} for n in range(300)])
+    children = queue.new_many([{"c": n} for n in range(1_200)], after=[root])
+    queue.new(key="z", after=[task.key for task in middle])
+    end(queue)
+    assert {task.state for task in queue.tasks(keys=[one.key for one in children], limit=None)} == {"ready"}
+    queue.cancel_all(where={"c": 7})
+    left = [task for task in queue.claim_many(1_000) if "n" in task.tags]
+    for start in range(0, 300, 100):
+        assert state(queue, "z") == "parked"
+        queue.complete(left[start : start + 100])
+    assert state(queue, "z") == "ready"
+
+
+def test_a_circle_is_refused_in_one_call_and_over_several(queue: Face) -> None:
+    with pytest.raises(InvalidTask, match="itself"):
+        NewTask(key="a", after=["a"])
+    with pytest.raises(InvalidTask, match="after"):
+        queue.new_many([NewTask(key="a", after=["b"]), NewTask(key="b", after=["a"])])
+    queue.new(key="d", after=["c"], on_parent_failure="wait")
+    queue.new(key="e", after=["d"], on_parent_failure="wait")
+    with pytest.raises(InvalidTask, match="c after e after d after c"):
+        queue.new(key="c", after=["e"])
+    assert queue.count() == 2
+
+
+def test_a_graph_is_cancelled_as_a_whole_where_asked(queue: Face) -> None:
+    queue.new(key="a")
+    queue.new(key="b", after=["a"], on_parent_failure="run")
+    queue.new(key="c", after=["b"], on_parent_failure="wait")
+    queue.cancel("a", children=True)
+    assert [state(queue, key) for key in "abc"] == ["cancelled"] * 3
+
+
+def test_a_parent_that_is_run_again_sets_its_cancelled_children_going_where_asked(queue: Face) -> None:
+    queue.new(key="a", max_retries=0)
+    queue.new(key="b", after=["a"])
+    queue.new(key="c", after=["b"])
+    queue.new(key="w", after=["a"], on_parent_failure="wait")
+    end(queue, fail=True)
+    assert [state(queue, key) for key in "bcw"] == ["cancelled", "cancelled", "parked"]
+
+    queue.rerun("a", children=True)
+    assert [state(queue, key) for key in "abcw"] == ["ready", "parked", "parked", "parked"]
+    assert end(queue) == "a"
+    assert [state(queue, key) for key in "bcw"] == ["ready", "parked", "ready"]
+
+
+def test_a_change_enqueues_children_with_their_parents(queue: Face) -> None:
+    queue.new(key="p")
+    held = queue.claim()
+    queue.modify(insert=[NewTask(key="a"), NewTask(key="b", after=["a", "p"])])
+    assert state(queue, "b") == "parked"
+    queue.complete(held)
+    assert end(queue) == "a"
+    assert state(queue, "b") == "ready"
+    with pytest.raises(InvalidTask):
+        queue.modify(insert=[NewTask(key="x", after=["y"]), NewTask(key="y", after=["x"])])
+    assert queue.count() == 3
+
+
+def test_a_change_that_deletes_a_parent_cancels_its_children(queue: Face) -> None:
+    parent = queue.new(key="a")
+    queue.new(key="c", after=[parent])
+    queue.modify(delete=[queue.get("a")])
+    assert state(queue, "c") == "cancelled"
+
+
+def test_a_batch_calls_back_once_with_its_counts(queue: Face) -> None:
+    with opened(queue, then=CALLBACK) as batch:
+        batch.new({"n": 0})
+        batch.new_many([{"n": n} for n in range(1, 4)])
+        end(queue)
+        assert not queue.get_batch(batch).finished, "it is open"
+    for _ in range(3):
+        assert queue.get(batch.key).state == "parked"
+        end(queue)
+    callback = queue.claim()
+    assert callback.key == batch.key
+    assert callback.tags == {"callback": True}
+    assert callback.payload == {"batch": batch.key, "completed": 4, "failed": 0, "cancelled": 0, "expired": 0}
+    known = queue.get_batch(batch)
+    assert (known.finished, known.open, known.total, known.completed) == (True, False, 4, 4)
+    with pytest.raises(BatchFinished):
+        queue.new(batch=batch)
+
+
+def test_a_batch_with_a_failure_calls_back_otherwise(queue: Face) -> None:
+    with opened(queue, then=CALLBACK, on_failure=OTHERWISE) as batch:
+        batch.new({"n": 0}, max_retries=0)
+        batch.new({"n": 1}, key="gone")
+    queue.cancel("gone")
+    end(queue, fail=True)
+    callback = queue.claim()
+    assert callback.tags == {"otherwise": True}
+    assert (callback.payload["failed"], callback.payload["cancelled"]) == (1, 1)
+
+
+def test_a_batch_without_members_calls_back_when_it_is_closed(queue: Face) -> None:
+    with opened(queue, then=CALLBACK) as batch:
+        pass
+    assert end(queue) == batch.key
+
+
+def test_a_batch_without_a_callback_for_its_end_completes(queue: Face) -> None:
+    with opened(queue, on_failure=OTHERWISE, key="whole") as batch:
+        batch.new()
+    end(queue)
+    assert state(queue, "whole") == "completed"
+    assert queue.get_batch(batch).callback is None
+
+
+def test_members_add_members(queue: Face) -> None:
+    with opened(queue, then=CALLBACK) as batch:
+        batch.new(key="first")
+    member = queue.claim()
+    assert member.batch == batch.key
+    queue.new(key="second", batch=member.batch)
+    queue.complete(member)
+    assert end(queue) == "second"
+    assert end(queue) == batch.key
+
+
+def test_a_batch_waits_for_the_callback_of_one_inside_it(queue: Face) -> None:
+    with opened(queue, then=CALLBACK) as outer, opened(queue, then=OTHERWISE, batch=outer) as inner:
+        inner.new(key="member")
+    assert end(queue) == "member"
+    assert state(queue, outer.key) == "parked"
+    assert end(queue) == inner.key
+    assert end(queue) == outer.key
+
+
+def test_a_block_that_raises_leaves_its_batch_open(queue: Face) -> None:
+    with pytest.raises(ZeroDivisionError), opened(queue, then=CALLBACK, key="half") as batch:
+        batch.new()
+        raise ZeroDivisionError
+    end(queue)
+    assert queue.get_batch("half").open
+    queue.close_batch("half")
+    assert end(queue) == "half"
+    with pytest.raises(BatchNotFound):
+        queue.close_batch("none")
+    with pytest.raises(BatchNotFound):
+        queue.new(batch="none")
+
+
+def test_children_wait_for_a_batch(queue: Face) -> None:
+    with opened(queue, then=CALLBACK) as batch:
+        batch.new()
+    queue.new(key="c", after=[batch])
+    end(queue)
+    assert state(queue, "c") == "parked"
+    end(queue)
+    assert state(queue, "c") == "ready"
+
+
+def test_members_are_kept_until_the_callback_counts_them(queue: Face) -> None:
+    with opened(queue, then=CALLBACK) as batch:
+        batch.new_many([{"n": n} for n in range(3)], keep_completed=0)
+    for _ in range(3):
+        end(queue)
+    assert queue.claim().payload["completed"] == 3
+
+
+def test_what_is_wrong_with_flow_is_told_before_anything_is_sent(queue: Face) -> None:
+    for wrong in (
+        {"after": 7}, {"after": [7]}, {"after": [""]}, {"on_parent_failure": "ignore"}, {"batch": 7},
+        {"after": ["a"] * 2 + [str(n) for n in range(1_001)]},
+        {"after": ["a"], "unique": "u", "on_conflict": "replace"},
+    ):  # fmt: skip
+        with pytest.raises(InvalidTask, match=next(iter(wrong)) if len(wrong) == 1 else "on_conflict"):
+            queue.new(**wrong)
+    with pytest.raises(InvalidTask, match="then"), opened(queue, then=7):
+        pass
