@@ -4,8 +4,7 @@
     ├── ConfigurationError (ValueError)   an option, a target or an argument is not acceptable
     ├── InvalidTask (ValueError)          a task was refused before anything was written
     ├── TaskNotFound (LookupError)        no task has this key
-    ├── ScheduleNotFound, WorkerNotFound  no schedule, or no worker process, has this name
-    ├── BatchNotFound, BatchFinished      no batch has this key, or it takes no new members
+    ├── ScheduleNotFound, WorkerNotFound, BatchNotFound, BatchFinished    none of this name; no room for members
     ├── DuplicateTask                     the key, or the `unique` value, is taken
     ├── WrongState                        the task's state does not allow it: nothing was written
     ├── LeaseLost                         the caller no longer holds the task: nothing was written
