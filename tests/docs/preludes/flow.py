@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from mongoq import NewTask, Queue, Task
 
+__all__ = ["NewTask"]
 queue = Queue(namespace="flow", grace=1)
 url = "https://example.org"
 pages = ["a", "b", "c"]
@@ -28,4 +29,3 @@ def check() -> None:
     known = queue.get_batch(globals()["batch"])
     assert (known.completed, known.finished) == (4, True)
     assert queue.get(globals()["parse"].key).state == "completed"
-    assert NewTask
