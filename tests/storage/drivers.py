@@ -36,6 +36,7 @@ CANNOT_RUN: Final[dict[str, tuple[tuple[str, ...], str]]] = {
     "test_claims_by_name::test_ready_tasks_*": (AWAITED + MEMORY, "as above"),
     "test_claims_by_name::test_a_namespace_*": (MEMORY, "it heeds no hints"),
     "test_enqueueing::*_found_by_the_index": (MEMORY, "there are no plans"),
+    "test_flow::*any_command*": ((*AWAITED, MONGOMOCK), "it kills the operation, which is the same for all drivers"),
     "test_driver::*": (MEMORY, "there are no time limits"),
     "test_marks::test_every_read_asks_the_primary": (AWAITED + MEMORY, "it looks at the handles, not at a driver"),
     "test_concurrent_changes::test_two_changes_*": (AWAITED + MEMORY, "its sessions are those of a blocking client"),

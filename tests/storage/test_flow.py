@@ -1,0 +1,271 @@
+"""Children and batches where a process is killed or freezes at any command, and where the look-ups have their limits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any, Final
+
+import pytest
+
+from mongoq import NewTask, TaskState
+from mongoq.core.judging.follow_up import FollowUp
+from mongoq.core.task import Task
+from mongoq.core.verdict import Returned
+from mongoq.storage.commands import Op
+from mongoq.storage.documents import flow
+from mongoq.storage.operations import enqueue, finish, schema, sweep
+from mongoq.storage.operations.flow import batches, check, release
+from mongoq.storage.operations.flow.undone import sweep_flow
+from tests.storage.conftest import Store
+from tests.storage.test_ticking import Killed, Meddler
+
+THEN: Final = FollowUp("default", None, 0, {"callback": True})
+
+
+@pytest.fixture
+def flowing(make_store: Callable[..., Store]) -> Callable[[], Store]:
+    """Give `flowing()`: a store whose indexes for flow are there."""
+
+    def made() -> Store:
+        store = make_store()
+        store.run(schema.ensure_flow(store.context))
+        return store
+
+    return made
+
+
+def state(store: Store, key: str) -> str:
+    return str(store.get(key).state)
+
+
+def swept(store: Store) -> None:
+    """Sweep as workers do, as long as there is something to do, when a lease and a look are over."""
+    store.clock.advance(61)
+    for _ in range(20):
+        moved = store.run(sweep.rescue(store.context)).moved
+        moved += store.run(sweep.promote(store.context)).moved
+        moved += store.run(sweep_flow(store.context)).moved
+        if not moved:
+            return
+    raise AssertionError("it never comes to rest")
+
+
+def killed_at(store: Store, number: int, op: Op[Any]) -> bool:
+    """Run an operation and kill it before this command; whether it came so far."""
+
+    def kill(count: int) -> None:
+        if count == number:
+            raise Killed
+
+    try:
+        store.run(Meddler(kill)(op))
+    except Killed:
+        return True
+    return False
+
+
+def opened(store: Store, members: int = 2) -> str:
+    key: str = store.run(batches.open_batch(store.context, NewTask(), THEN, None, within=False))
+    for number in range(members):
+        store.new(key=f"m{number}", batch=key)
+    return key
+
+
+def ended(store: Store, tasks: list[Task]) -> Op[None]:
+    return finish.settle(store.context, tasks, Returned(None), "w")
+
+
+def done(store: Store, chosen: str) -> None:
+    """End what is claimed until nothing is left that may be; `chosen` must be among it once."""
+    ran: list[str] = []
+    while task := store.claim_one():
+        store.end(task, Returned(None))
+        ran.append(task.key)
+    assert ran.count(chosen) == 1, ran
+
+
+def test_a_child_is_released_though_its_parents_holder_is_killed_at_any_command(flowing: Callable[[], Store]) -> None:
+    for number in range(1, 20):
+        store = flowing()
+        store.new(key="a")
+        store.new(key="c", after=["a"])
+        store.new(key="d", after=["c", "a"])
+        reached = killed_at(store, number, ended(store, store.claim()))
+        swept(store)
+        done(store, "d")
+        assert [state(store, key) for key in "acd"] == ["completed"] * 3
+        assert store.document("a")["children"] == flow.SETTLED
+        if not reached:
+            return
+    raise AssertionError("it never came to its end")
+
+
+def test_a_child_does_not_wait_for_ever_though_its_producer_is_killed_at_any_command(
+    flowing: Callable[[], Store],
+) -> None:
+    for number in range(1, 20):
+        store = flowing()
+        store.new(key="a")
+        store.new(key="b")
+        store.end(store.claim()[0], Returned(None))
+        reached = killed_at(store, number, enqueue.new(store.context, NewTask(key="c", after=["a", "b"])))
+        there = store.collection.count_documents({"_id": "c"})
+        swept(store)
+        done(store, "c" if there else "b")
+        assert not store.collection.count_documents({"state": TaskState.PARKED})
+        assert not store.collection.count_documents({"unchecked": {"$exists": True}})
+        if not reached:
+            return
+    raise AssertionError("it never came to its end")
+
+
+def test_a_parent_that_ends_at_any_command_of_the_producer_releases_the_child(flowing: Callable[[], Store]) -> None:
+    for number in range(1, 20):
+        store = flowing()
+        store.new(key="a")
+        (parent,) = store.claim()
+        looks = Meddler(lambda count: store.end(parent, Returned(None)) if count == number else None)  # noqa: B023
+        store.run(looks(enqueue.new(store.context, NewTask(key="c", after=["a"]))))
+        if looks.count < number:
+            return
+        assert state(store, "c") == "ready", f"at command {number}, without a sweep"
+    raise AssertionError("it never came to its end")
+
+
+def test_a_child_that_comes_at_any_command_of_the_ending_is_released(flowing: Callable[[], Store]) -> None:
+    for number in range(1, 20):
+        store = flowing()
+        store.new(key="a")
+        store.new(key="b", after=["a"])
+        (parent,) = store.claim()
+        looks = Meddler(lambda count: store.new(key="c", after=["a"]) if count == number else None)  # noqa: B023
+        store.run(looks(ended(store, [parent])))
+        if looks.count < number:
+            return
+        assert [state(store, key) for key in "bc"] == ["ready", "ready"], f"at command {number}"
+    raise AssertionError("it never came to its end")
+
+
+def test_two_who_end_the_two_parents_of_one_child_release_it_once(flowing: Callable[[], Store]) -> None:
+    for number in range(1, 20):
+        store = flowing()
+        store.new(key="a")
+        store.new(key="b")
+        store.new(key="c", after=["a", "b"])
+        first, second = store.claim(2)
+        looks = Meddler(lambda count: store.end(second, Returned(None)) if count == number else None)  # noqa: B023
+        store.run(looks(ended(store, [first])))
+        if looks.count < number:
+            return
+        assert state(store, "c") == "ready", f"at command {number}"
+        assert store.document("c")["version"] == 2
+    raise AssertionError("it never came to its end")
+
+
+def test_a_batch_calls_back_once_though_who_ends_its_members_is_killed_at_any_command(
+    flowing: Callable[[], Store],
+) -> None:
+    for number in range(1, 30):
+        store = flowing()
+        key = opened(store)
+        store.run(batches.close(store.context, key))
+        store.end(store.claim()[0], Returned(None))
+        reached = killed_at(store, number, ended(store, store.claim()))
+        swept(store)
+        ran = []
+        while task := store.claim_one():
+            store.end(task, Returned(None))
+            ran.append(task)
+            swept(store)
+        assert [task.key for task in ran].count(key) == 1, "it is called back once"
+        assert ran[-1].payload == {"batch": key, "completed": 2, "failed": 0, "cancelled": 0, "expired": 0}
+        assert store.document("m0")["purge_at"] - store.clock.now() < timedelta(hours=2), "its days are counted"
+        if not reached:
+            return
+    raise AssertionError("it never came to its end")
+
+
+def test_a_callback_that_was_purged_is_not_made_again(flowing: Callable[[], Store]) -> None:
+    for number in range(1, 30):
+        store = flowing()
+        key = opened(store, members=1)
+        store.run(batches.close(store.context, key))
+        reached = killed_at(store, number, ended(store, store.claim()))
+        if state(store, key) == "ready":
+            store.end(store.claim()[0], Returned(None))
+            store.collection.delete_one({"_id": key})
+            swept(store)
+            assert store.claim() == []
+        if not reached:
+            return
+    raise AssertionError("it never came to its end")
+
+
+def test_a_member_that_comes_at_any_command_of_the_call_is_counted_or_refused(flowing: Callable[[], Store]) -> None:
+    for number in range(1, 30):
+        store = flowing()
+        key = opened(store, members=1)
+        store.run(batches.close(store.context, key))
+        (member,) = store.claim()
+        refused: list[bool] = []
+
+        def add(count: int) -> None:
+            if count == number:  # noqa: B023
+                try:
+                    store.new(key="late", batch=key)  # noqa: B023
+                except batches.BatchFinished:
+                    refused.append(True)  # noqa: B023
+
+        looks = Meddler(add)
+        store.run(looks(ended(store, [member])))
+        if looks.count < number:
+            return
+        late = store.collection.count_documents({"_id": "late"})
+        assert late == (not refused)
+        assert state(store, key) == ("parked" if late else "ready"), f"at command {number}"
+        if late:
+            store.end(store.claim()[0], Returned(None))
+            assert store.claim()[0].payload["completed"] == 2
+    raise AssertionError("it never came to its end")
+
+
+def test_an_ending_of_plain_tasks_looks_for_nothing(flowing: Callable[[], Store]) -> None:
+    store = flowing()
+    store.new(key="a")
+    looks = Meddler(lambda _: None)
+    store.run(looks(ended(store, store.claim())))
+    assert looks.count == 1
+
+
+def test_a_flush_with_parents_takes_two_commands_more_and_one_with_members_one(flowing: Callable[[], Store]) -> None:
+    store = flowing()
+    for number in range(10):
+        store.new(key=f"p{number}")
+        store.new(key=f"c{number}", after=[f"p{number}"])
+    looks = Meddler(lambda _: None)
+    store.run(looks(ended(store, store.claim(10))))
+    assert looks.count == 3
+    store.collection.delete_many({})
+    opened(store, members=20)
+    looks = Meddler(lambda _: None)
+    store.run(looks(ended(store, store.claim(10))))
+    assert looks.count == 2
+
+
+def test_a_sweep_of_a_namespace_without_flow_asks_for_nothing(store: Store) -> None:
+    looks = Meddler(lambda _: None)
+    store.run(looks(sweep_flow(store.context)))
+    assert looks.count == 0
+
+
+def test_more_children_than_one_look_brings_are_all_released(
+    flowing: Callable[[], Store], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(release, "MOST", 7)
+    monkeypatch.setattr(check, "TOGETHER", 7)
+    store = flowing()
+    store.new(key="a")
+    store.new_many([NewTask(key=f"c{number:02}", after=["a"]) for number in range(30)])
+    store.end(store.claim()[0], Returned(None))
+    assert store.collection.count_documents({"state": TaskState.READY}) == 30
