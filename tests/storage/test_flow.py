@@ -1,4 +1,4 @@
-"""Children and batches where a process is killed or freezes at any command, and where the look-ups have their limits."""
+"""Children and batches where a process is killed or freezes at any command, and what an ending of theirs costs."""
 
 from __future__ import annotations
 
