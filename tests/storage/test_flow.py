@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import pytest
 
-from mongoq import NewTask, TaskState
+from mongoq import BatchFinished, NewTask, TaskState
 from mongoq.core.judging.follow_up import FollowUp
 from mongoq.core.task import Task
 from mongoq.core.verdict import Returned
@@ -214,7 +214,7 @@ def test_a_member_that_comes_at_any_command_of_the_call_is_counted_or_refused(fl
             if count == number:  # noqa: B023
                 try:
                     store.new(key="late", batch=key)  # noqa: B023
-                except batches.BatchFinished:
+                except BatchFinished:
                     refused.append(True)  # noqa: B023
 
         looks = Meddler(add)
