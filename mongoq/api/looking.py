@@ -20,8 +20,9 @@ from mongoq.core.requests import (
 from mongoq.core.stats import QueueStats, WorkerInfo
 from mongoq.core.task import Task
 from mongoq.core.validation import UNSET, Unset
+from mongoq.flow.given import BatchLike
 from mongoq.storage.commands import Op
-from mongoq.storage.documents import fields, filters
+from mongoq.storage.documents import fields, filters, flow
 from mongoq.storage.documents.filters import selected as matching
 from mongoq.storage.operations import queries, schema
 from mongoq.storage.operations.fleet import heartbeat, unhandled
@@ -45,6 +46,8 @@ def tasks(
     where: Mapping[str, Any] | None = None,
     claimant: str | None = None,
     mine: bool = False,
+    parent: str | None = None,
+    batch: BatchLike | None = None,
     payload: bool = True,
     limit: int | None = 100,
 ) -> Op[list[Task]]:
@@ -53,7 +56,8 @@ def tasks(
     `name` is that of a task function, at any revision where it names none (`welcome`, `welcome@2`). `where` asks for
     tags as in `run`; `claimant` for what is held under this name, `mine` for what is held
     under the name of this object, with the proofs of their claims: what was claimed under the same name before
-    a restart can so be gone on with. `payload=False` leaves payloads out. Without a queue, keys or a claimant it
+    a restart can so be gone on with. `parent` asks for the children of a task, `batch` for the members of a batch.
+    `payload=False` leaves payloads out. Without a queue, keys or a claimant it
     reads the whole collection. `scan` gives any number one by one.
     """
     holder = checked_claimant(claimant, base.claimant, mine=mine)
@@ -61,7 +65,12 @@ def tasks(
         queue=queue, state=state, keys=keys, where=where, claimant=holder, limit=limit, name=name
     )
     hidden = [*(() if mine else fields.PROOFS), *(() if payload else (fields.PAYLOAD,))]
-    found = queries.tasks(base.context, matching(chosen), claimant=holder, limit=limit or 0, hidden=hidden)
+    related = flow.related(
+        None if parent is None else checked_key(parent),
+        None if batch is None else checked_key(getattr(batch, "key", batch)),
+    )
+    where = {**matching(chosen), **related}
+    found = queries.tasks(base.context, where, claimant=holder, limit=limit or 0, hidden=hidden)
     return (yield from base.read(found))
 
 

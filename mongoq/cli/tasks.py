@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import fields
 from datetime import timedelta
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 
-from mongoq import Task, TaskError, TaskProgress, TaskState
+from mongoq import BatchNotFound, Queue, Task, TaskError, TaskProgress, TaskState
 from mongoq.cli.options import AsJson, place, refuse, span_option, tags
 from mongoq.cli.output import (
     KEPT_TO_ITSELF,
@@ -24,6 +25,9 @@ from mongoq.cli.output import (
     show_rows,
     span,
 )
+
+MOST_CHILDREN: Final = 20
+"""So many children of a task are listed."""
 
 
 def new(
@@ -107,15 +111,33 @@ def show(
     key: Annotated[str, typer.Argument(metavar="KEY", show_default=False, help="The task's key.")],
     as_json: AsJson = False,
 ) -> None:
-    """Show a task with the errors of its attempts and the last traceback."""
+    """Show a task with the errors of its attempts, what it waits for and what waits for it, and a batch's counts."""
     if not key:
         refuse("a key is never empty")
     with place(context).open(reading=True) as line:
         task = line.get(key)
+        around = [] if as_json else list(_around(line, task))
     if as_json:
         print_json(task)
     else:
-        say("\n".join(_described(task)))
+        say("\n".join([*_described(task), *around]))
+
+
+def _around(line: Queue, task: Task) -> Iterator[str]:
+    """The parents and children of a task, each with its state, and the counts of the batch that it calls back for."""
+    parents = {one.key: one for one in line.tasks(keys=task.parents, limit=None)} if task.parents else {}
+    for key in task.parents:
+        yield _row("parent", clean(f"{key} ({parents[key].state if key in parents else 'gone'})"))
+    children = line.tasks(parent=task.key, payload=False, limit=MOST_CHILDREN + 1) if task.children else []
+    for child in children[:MOST_CHILDREN]:
+        yield _row("child", clean(f"{child.key} ({child.state})"))
+    if len(children) > MOST_CHILDREN:
+        yield _row("child", "and more")
+    with suppress(BatchNotFound):
+        known = line.get_batch(task.key)
+        counts = {item.name: getattr(known, item.name) for item in fields(known) if item.type == "int"}
+        yield _row("members", ", ".join(f"{count:,} {name}" for name, count in counts.items() if count) or "none")
+        yield _row("batch is", "open" if known.open else "called back" if known.finished else "closed")
 
 
 def _described(task: Task) -> Iterator[str]:

@@ -15,7 +15,7 @@ class Keyed(Protocol):
     """What has a key: a task, the handle of a call, a batch."""
 
     @property
-    def key(self) -> str: ...  # noqa: D102
+    def key(self) -> str | None: ...  # noqa: D102
 
 
 After: TypeAlias = str | Keyed | Iterable[str | Keyed]
@@ -55,7 +55,7 @@ def _checked_parents(checker: Checker, after: Any, own: str | None) -> tuple[str
     for place, parent in enumerate(after):
         key = getattr(parent, "key", parent)
         if not isinstance(key, str):
-            checker.refuse(f"after[{place}]", parent, "a task, or the key of a task")
+            checker.refuse(f"after[{place}]", parent, "a task with a key, or the key of a task")
             return ()
         checker.text(f"after[{place}]", key, LONGEST_KEY)
         keys[key] = None

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from mongoq import Attempt, Queue, Task, TaskState
+from mongoq import Attempt, NewTask, Queue, Task, TaskState
 from mongoq.cli.stats import STATES
 from mongoq.embedded.server import EmbeddedServer
 from tests.acceptance.conftest import Cli, Said
@@ -105,6 +105,19 @@ def test_show_prints_everything_with_the_last_traceback(mongoq: Cli, queue: Queu
     assert shown["last_error"]["type"] == "ValueError"
     assert "in failing" in shown["last_error"]["traceback"]
     assert len(shown["errors"]) == 1
+
+
+def test_show_prints_what_a_task_waits_for_and_how_far_a_batch_is(mongoq: Cli, queue: Queue) -> None:
+    parent = queue.new()
+    child = queue.new(after=[parent, "gone"], on_parent_failure="wait")
+    assert f"child               {child.key} (parked)" in mongoq("show", parent.key).out
+    said = mongoq("show", child.key).out
+    assert f"parent              {parent.key} (ready)\nparent              gone (gone)" in said
+    with queue.batch(then=NewTask()) as batch:
+        batch.new_many([{}, {}])
+        assert "members             2 waiting\nbatch is            open" in mongoq("show", batch.key).out
+    queue.run(lambda task: None, burst=True)
+    assert "members             2 completed\nbatch is            called back" in mongoq("show", batch.key).out
 
 
 def test_control_characters_of_tasks_never_reach_the_terminal(mongoq: Cli, queue: Queue) -> None:

@@ -53,6 +53,12 @@ def is_awaited(document: Document) -> bool:
     return fields.CHILDREN in document or fields.BATCH in document
 
 
+def related(parent: str | None, batch: str | None) -> Filter:
+    """The children of a task, and the members of a batch, where one is given."""
+    chosen = {fields.PARENTS: parent, fields.BATCH: batch}
+    return {name: {"$eq": key} for name, key in chosen.items() if key is not None}
+
+
 def live(keys: Sequence[str]) -> Filter:
     """Those of these tasks that have not ended."""
     return {fields.KEY: {"$in": list(keys)}, fields.STATE: _LIVE}

@@ -12,6 +12,7 @@ from proving.seeded.atomic import FAULTS as ATOMIC
 from proving.seeded.edges import FAULTS as EDGES
 from proving.seeded.edges_of_storage import FAULTS as EDGES_OF_STORAGE
 from proving.seeded.fault import Faults
+from proving.seeded.flow import FAULTS as FLOW
 from proving.seeded.order import FAULTS as ORDER
 from proving.seeded.processes import FAULTS as PROCESSES
 from proving.seeded.protocol import FAULTS as PROTOCOL
@@ -19,5 +20,5 @@ from proving.seeded.scheduling import FAULTS as SCHEDULING
 from proving.seeded.storage import FAULTS as STORAGE
 
 MUTANTS: Final = Faults(
-    {**PROTOCOL, **ORDER, **ATOMIC, **STORAGE, **EDGES, **EDGES_OF_STORAGE, **PROCESSES, **SCHEDULING}
+    {**PROTOCOL, **ORDER, **ATOMIC, **STORAGE, **EDGES, **EDGES_OF_STORAGE, **PROCESSES, **SCHEDULING, **FLOW}
 )

@@ -1,0 +1,63 @@
+"""The faults of parents and batches."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from proving.seeded.fault import Faults, answered, without
+
+FAULTS: Final = Faults()
+FLOW: Final = "storage/test_flow.py"
+VERBS: Final = "tempo/test_flow.py"
+
+
+@FAULTS.function("nobody looks again after a child was parked", "mongoq.storage.operations.flow.check:check", FLOW)
+def _no_second_look(check: Any, context: Any, children: Any, *, within: bool = False) -> Any:
+    return answered(set())
+
+
+@FAULTS.function(
+    "an ending does not see that its task has got children", "mongoq.storage.operations.flow.ending:unawaited", FLOW
+)
+def _unseen(unawaited: Any, group: Any) -> Any:
+    return {}
+
+
+@FAULTS.function("a child is released by the first of its parents", "mongoq.storage.documents.flow:released", VERBS)
+def _released_early(released: Any, keys: Any, now: Any, *, due: bool) -> Any:
+    where, update = released(keys, now, due=due)
+    return without(where, "after"), update
+
+
+@FAULTS.function("a batch is not sealed before it is counted", "mongoq.storage.documents.batching.batches:taking", FLOW)
+def _always_taking(taking: Any, key: str) -> Any:
+    return without(without(taking(key), "callback.seal"), "state")
+
+
+@FAULTS.function(
+    "a batch is called back whatever has become of its callback",
+    "mongoq.storage.documents.batching.batches:sealed",
+    FLOW,
+)
+def _called_again(sealed: Any, key: str, seal: str) -> Any:
+    return without(without(sealed(key, seal), "state"), "callback.seal")
+
+
+@FAULTS.function("the sweep forgets the batches", "mongoq.storage.operations.flow.batches:look_at_due", FLOW)
+def _forgotten(look_at_due: Any, context: Any) -> Any:
+    return answered((0, False))
+
+
+@FAULTS.function("a crash leaves children behind", "mongoq.storage.operations.flow.release:settle", FLOW)
+def _unsettled(settle: Any, context: Any, keys: Any = None) -> Any:
+    return settle(context, keys) if keys is not None else answered((0, set()))
+
+
+@FAULTS.function("members are not kept for the callback", "mongoq.storage.documents.flow:kept", VERBS)
+def _not_kept(kept: Any, update: Any, now: Any, keep: Any) -> Any:
+    return update
+
+
+@FAULTS.function("circles are not seen", "mongoq.flow.given:cycle_among", VERBS)
+def _no_circles(cycle_among: Any, parents: Any) -> Any:
+    return []
