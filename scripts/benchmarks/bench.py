@@ -14,6 +14,7 @@ from benchmarks.depth import depth
 from benchmarks.drain import drain
 from benchmarks.enqueue import enqueue
 from benchmarks.executors import executors
+from benchmarks.flow import flow
 from benchmarks.functions import functions
 from benchmarks.idle import idle
 from benchmarks.imports import imports
@@ -41,6 +42,7 @@ BENCHMARKS: Final[dict[str, Callable[[Setting], list[Row]]]] = {
     "functions": functions,
     "import": imports,
     "modify": modify,
+    "flow": flow,
     "queues": queues,
     "cost": cost,
     "payload": payload,

@@ -230,6 +230,29 @@ def test_a_member_that_comes_at_any_command_of_the_call_is_counted_or_refused(fl
     raise AssertionError("it never came to its end")
 
 
+def test_one_who_freezes_at_any_command_of_the_call_does_not_call_back_again(flowing: Callable[[], Store]) -> None:
+    for number in range(2, 30):
+        store = flowing()
+        key = opened(store, members=1)
+        store.run(batches.close(store.context, key))
+        (member,) = store.claim()
+
+        def thaw(count: int) -> None:
+            if count == number:  # noqa: B023
+                store.run(batches.look(store.context, [key]))  # noqa: B023
+                for callback in store.claim():  # noqa: B023
+                    store.end(callback, Returned(None))  # noqa: B023
+
+        looks = Meddler(thaw)
+        store.run(looks(ended(store, [member])))
+        if looks.count < number:
+            return
+        left = store.claim()
+        assert [task.attempts for task in left] == [1] * len(left), f"called again at command {number}"
+        assert store.document(key)["attempts"] == 1
+    raise AssertionError("it never came to its end")
+
+
 def test_an_ending_of_plain_tasks_looks_for_nothing(flowing: Callable[[], Store]) -> None:
     store = flowing()
     store.new(key="a")
