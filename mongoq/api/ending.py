@@ -7,6 +7,7 @@ from typing import Any
 
 from mongoq.api.base import Base
 from mongoq.api.verb import verb
+from mongoq.core.failures import message_of
 from mongoq.core.requests import checked_target, checked_tasks
 from mongoq.core.signals import Fail, Move, Retry, Snooze
 from mongoq.core.task import Task
@@ -29,7 +30,7 @@ def complete(base: Base, tasks: Task | Iterable[Task], result: Any = None) -> Op
 @verb
 def fail(base: Base, tasks: Task | Iterable[Task], error: BaseException | str) -> Op[None]:
     """End a claimed task, or several, as failed, whatever retries are left."""
-    signal = Fail(str(error))
+    signal = Fail(message_of(error))
     signal.__cause__ = error if isinstance(error, BaseException) else None
     yield from _end(base, tasks, Raised(signal))
 
@@ -37,7 +38,7 @@ def fail(base: Base, tasks: Task | Iterable[Task], error: BaseException | str) -
 @verb
 def retry(base: Base, task: Task, error: BaseException | str, *, delay: Duration | None = None) -> Op[None]:
     """Count the attempt as failed: run the task again after `delay` or its backoff, or fail it if used up."""
-    signal = Retry(str(error), delay=delay)
+    signal = Retry(message_of(error), delay=delay)
     signal.__cause__ = error if isinstance(error, BaseException) else None
     yield from _end(base, task, Raised(signal))
 

@@ -148,7 +148,9 @@ def run_once(
         yield from base.read(orders.read(base.context))
         config = replace(config, due_by=(yield from base.read(due.by_now(base.context))))
     yield from _run(base, config, once=True)
-    return (yield from base.read(queries.ready(base.context, config.queues, config.where, config.names)))
+    return (
+        yield from base.read(queries.ready(base.context, config.queues, config.where, config.names, config.stubborn))
+    )
 
 
 def _run(base: Base, config: WorkerConfig, *, once: bool = False) -> Op[None]:

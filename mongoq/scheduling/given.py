@@ -130,7 +130,7 @@ def _checked_cron(checker: Checker, cron: Any) -> str | None:
 
 
 def _checked_zone(checker: Checker, tz: Any) -> str:
-    name = getattr(tz, "key", "UTC" if tz == UTC else tz)
+    name = getattr(tz, "key", "UTC" if tz is UTC else tz)
     try:
         timing.zone_of(name)
     except (LookupError, ValueError, TypeError, OSError, AttributeError):

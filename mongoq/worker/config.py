@@ -54,6 +54,8 @@ class WorkerConfig:
     """A running event loop for the coroutines of the asyncio executor; None: a loop of its own."""
     due_by: datetime | None = None
     """Run only what was due then, each task once."""
+    stubborn: set[str] = field(default_factory=set)
+    """The keys of tasks that its claims found to take no write: a burst does not wait for them."""
 
     @property
     def facts(self) -> dict[str, Any]:

@@ -51,6 +51,27 @@ def test_the_others_run_and_it_is_named(
     assert {queue.get(key).state for key in stubborn} == {TaskState.READY}
 
 
+@pytest.mark.parametrize("how", ["once", "burst", "finish"])
+@pytest.mark.parametrize("keep", [by_validator, by_index])
+def test_a_worker_that_ends_by_itself_does_not_wait_for_it(
+    queue: Queue, collection: Any, keep: Any, how: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    stubborn = queue.new(priority=9).key
+    keep(collection, [stubborn])
+    good = {queue.new().key for _ in range(3)}
+    done: list[str] = []
+    caplog.set_level(logging.WARNING, "mongoq.worker")
+    handler = lambda task: done.append(task.key)  # noqa: E731
+    if how == "once":
+        assert not queue.run_once(handler), "`while queue.run_once(...)` would never end"
+    elif how == "burst":
+        queue.run(handler, burst=True)
+    else:
+        assert queue.start(handler).finish(30)
+    assert set(done) == good
+    assert sum(stubborn in message for message in caplog.messages) == 1
+
+
 @pytest.mark.parametrize("keep", [by_validator, by_index])
 def test_a_claim_by_hand_passes_it_and_says_why_where_there_is_no_other(
     queue: Queue, collection: Any, keep: Any

@@ -10,6 +10,7 @@ import pytest
 
 from mongoq import ConfigurationError, InvalidTask, Linear, NewTask
 from mongoq.core.new_tasks import each
+from mongoq.core.requests import checked_selection
 from mongoq.storage.context import Context
 from mongoq.storage.documents.encoding import checked_result
 
@@ -52,6 +53,18 @@ class Odd(int):
     __ge__ = __lt__ = __gt__ = __le__
 
 
+class NoTruth:
+    """As a numpy.ndarray of two: it is neither equal to anything nor true or false."""
+
+    def __eq__(self, other: object) -> bool:
+        raise ValueError("the truth value of an array is ambiguous")
+
+    def __bool__(self) -> bool:
+        raise ValueError("the truth value of an array is ambiguous")
+
+    __hash__ = None  # type: ignore[assignment]
+
+
 NAT = NotATime(2020, 1, 1)
 WRONG: dict[str, Any] = {
     "not a time": NAT,
@@ -80,3 +93,21 @@ def test_options_do_as_well(context: Context) -> None:
         NewTask(priority=Odd(5))
     with pytest.raises(ConfigurationError, match=r"backoff\.step"):
         Linear(Odd(5))
+
+
+@pytest.mark.parametrize(
+    "name", ["max_retries", "backoff", "deadline", "lease", "keep_completed", "keep_failed", "failure_message"]
+)
+def test_an_option_that_equals_nothing_is_named(name: str) -> None:
+    options: dict[str, Any] = {name: NoTruth()}
+    with pytest.raises((InvalidTask, ConfigurationError), match=rf"^{name}"):
+        NewTask(**options)
+
+
+def test_a_choice_that_equals_nothing_is_named() -> None:
+    with pytest.raises(InvalidTask, match=r"^on_conflict: .* is not one of"):
+        NewTask(on_conflict=NoTruth())  # type: ignore[arg-type]
+    with pytest.raises(ConfigurationError, match=r"^state: .* is not one of"):
+        checked_selection(state=NoTruth())  # type: ignore[arg-type]
+    with pytest.raises(InvalidTask, match=r"^tags"):
+        NewTask(NoTruth())  # type: ignore[arg-type]

@@ -499,3 +499,46 @@ def grows(task: Task) -> int:
 
 
 KEPT: Final[list[bytearray]] = []
+
+
+class OddError(Exception):
+    """An error whose own attributes raise, as those of a proxy to something that is gone."""
+
+    def __getattribute__(self, name: str) -> Any:
+        raise ReferenceError(name)
+
+
+class OddCauseError(Exception):
+    @property
+    def __cause__(self) -> BaseException:  # type: ignore[override]
+        raise ReferenceError("cause")
+
+
+class OddGroupError(ExceptionGroup[Exception]):
+    @property
+    def exceptions(self) -> Any:
+        raise ReferenceError("exceptions")
+
+
+def nested(inner: BaseException) -> BaseException:
+    for _ in range(2_000):
+        inner = BaseExceptionGroup("one more", [inner])
+    return inner
+
+
+def raises_what_is_odd(task: Task) -> None:
+    error = ODD[task.tags["odd"]]()
+    raise error
+
+
+async def raises_what_is_odd_on_a_loop(task: Task) -> None:
+    raises_what_is_odd(task)
+
+
+ODD: Final[dict[str, Callable[[], BaseException]]] = {
+    "OddError": OddError,
+    "OddCauseError": lambda: OddCauseError("why"),
+    "OddGroupError": lambda: OddGroupError("why", [ValueError()]),
+    "ExceptionGroup": lambda: nested(ValueError("why")),
+    "Fail": lambda: nested(Fail("why")),
+}

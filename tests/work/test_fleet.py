@@ -181,3 +181,24 @@ def test_signals_that_were_lost_come_again(
     fleet.gate.clear()
     producer.new_many({"n": n} for n in range(WATCHERS + 1))
     until(lambda: len(fleet.started) == WATCHERS + 1, timeout=30, why="the sleeper was called")
+
+
+ODD_HEARTBEATS: list[dict[str, Any]] = [
+    {"_id": "note", "text": "somebody else's"},
+    {"_id": 7, "seen_at": None, "started_at": None},
+    {"place": float(1), "idle": True, "queues": 5, "covers": "all", "names": {"a": 1}, "workers": "many", "host": 9},
+]
+
+
+def test_documents_of_others_among_the_heartbeats_stop_nobody(
+    queue: Queue, collection: Any, until: Callable[..., None]
+) -> None:
+    heartbeats = collection.database[f"{queue.namespace}.workers"]
+    now = queue.time()
+    for odd in ODD_HEARTBEATS:
+        heartbeats.insert_one({"seen_at": now, "started_at": now, **odd})
+    handles = [queue.start(lambda task: None) for _ in range(2)]
+    until(lambda: len(queue.workers()) == 3, timeout=30, why="both are listed, beside the one that is nearly one")
+    assert {handle.id for handle in handles} < {one.id for one in queue.workers()}
+    keys = [queue.new().key for _ in range(5)]
+    until(lambda: all(queue.get(key).finished for key in keys), timeout=30, why="all are done")

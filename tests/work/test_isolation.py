@@ -80,3 +80,18 @@ def test_an_interruption_in_a_group_charges_nothing(
     stopper.join()
     task = queue.get(key)
     assert (task.state, task.charged, task.last_error) == (TaskState.READY, 0, None)
+
+
+@pytest.mark.parametrize("odd", ["OddError", "OddCauseError", "OddGroupError", "ExceptionGroup", "Fail"])
+def test_an_error_that_cannot_be_read_is_one_of_its_own_attempt_only(
+    make_queue: Callable[..., Queue], run: Callable[..., None], odd: str
+) -> None:
+    """Its own attributes raise, or its groups are nested deeper than Python calls: no child dies of it."""
+    queue = make_queue(max_retries=0)
+    key = queue.new({"odd": odd}).key
+    run(queue, "raises_what_is_odd")
+    task = queue.get(key)
+    assert (task.state, task.attempts) == (TaskState.FAILED, 1)
+    assert task.last_error is not None
+    assert task.last_error.type == odd
+    assert task.note == ("why" if odd == "Fail" else None)

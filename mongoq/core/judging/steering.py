@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from datetime import timedelta
 from typing import Final
 
+from mongoq.core.failures import in_words
+from mongoq.core.host.tracebacks import cause_of, parts_of
 from mongoq.core.signals import Cancel, Fail, Interrupted, Interruption, Move, Retry, Signal, Snooze, Stop
 
 __all__ = ["effective_error", "is_interruption", "leaves", "links", "strongest"]
@@ -22,9 +24,14 @@ STRONGEST: Final = (Stop, Fail, Cancel, Move, Interrupted, Retry, BaseException,
 
 def leaves(error: BaseException) -> list[BaseException]:
     """The error, or what an exception group holds at any depth."""
-    if not isinstance(error, BaseExceptionGroup):
-        return [error]
-    return [leaf for part in error.exceptions for leaf in leaves(part)]
+    found, stack = [], [error]
+    while stack:
+        one = stack.pop()
+        parts = parts_of(one)
+        stack += reversed(parts)
+        if not parts:
+            found.append(one)
+    return found
 
 
 def links(error: BaseException, seen: set[int] | None = None) -> Iterator[BaseException]:
@@ -34,7 +41,7 @@ def links(error: BaseException, seen: set[int] | None = None) -> Iterator[BaseEx
     while link is not None and id(link) not in seen:
         seen.add(id(link))
         yield link
-        link = link.__cause__
+        link = cause_of(link)
 
 
 def strongest(error: BaseException) -> BaseException:
@@ -54,8 +61,8 @@ def is_interruption(error: BaseException) -> bool:
 def _steering(error: BaseException, seen: set[int]) -> BaseException:
     for link in links(error, seen):
         found = link
-        if isinstance(link, BaseExceptionGroup):
-            parts = [_steering(part, seen) for part in link.exceptions]
+        if held := parts_of(link):
+            parts = [_steering(part, seen) for part in held]
             found = min(parts, key=lambda part: (_rank(part), -_delay(part)))
         if link is error and isinstance(found, Signal | Interrupted):
             return found
@@ -80,10 +87,19 @@ def effective_error(error: BaseException, retry_as: Snooze | None) -> BaseExcept
     Beside the error of an aborted transaction a group may hold others, raised because of it: only a signal that ends
     the task or the worker outweighs `retry_as`.
     """
-    found = strongest(error)
+    try:
+        found = strongest(error)
+    except Exception:  # noqa: BLE001 -- its own attributes raise, or its groups are nested deeper than Python calls
+        return _by_its_leaves(error)
     if retry_as is None or not any(leaf is retry_as.__cause__ for leaf in leaves(error)):
         return found
     return found if isinstance(found, Stop | Fail | Cancel | Move) and found is not error else retry_as
+
+
+def _by_its_leaves(error: BaseException) -> BaseException:
+    """The strongest signal that a group holds; else the error in words, which ask nothing of it any more."""
+    signals = [leaf for leaf in leaves(error) if issubclass(type(leaf), Signal | Interrupted)]
+    return min(signals, key=_rank) if signals else in_words(error)
 
 
 def _rank(error: BaseException) -> int:

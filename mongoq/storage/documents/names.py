@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from mongoq.storage.commands import Filter
 from mongoq.storage.documents import fields, indexes
@@ -30,3 +30,8 @@ def named_as(name: str) -> Filter:
 def ready_named() -> Filter:
     """All tasks with a name that may be claimed."""
     return dict(indexes.NAMED[indexes.CLAIM_NAME][1]["partialFilterExpression"])
+
+
+def but_keys(keys: Collection[str]) -> Filter:
+    """All but the tasks with these keys."""
+    return {fields.KEY: {"$nin": list(keys)}} if keys else {}

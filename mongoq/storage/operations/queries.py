@@ -20,6 +20,7 @@ from mongoq.storage.commands import Aggregate, Count, Document, Filter, Find, Op
 from mongoq.storage.context import Context
 from mongoq.storage.control import Entered, Transact
 from mongoq.storage.documents import decoding, fields, filters, indexes, key_order
+from mongoq.storage.documents.names import but_keys
 from mongoq.storage.operations.long_work.patience import How, patiently
 from mongoq.storage.operations.namespace.orders import admitted
 
@@ -163,14 +164,18 @@ def stats(context: Context, named: Filter, *, attempts: bool) -> Op[dict[str, Qu
 
 
 def ready(
-    context: Context, queues: Sequence[str], where: Mapping[str, Any] | None, names: Sequence[str] = ()
+    context: Context,
+    queues: Sequence[str],
+    where: Mapping[str, Any] | None,
+    names: Sequence[str] = (),
+    but: Collection[str] = (),
 ) -> Op[bool]:
-    """Whether a claim of these queues would find a task."""
+    """Whether a claim of these queues would find a task, other than those with the keys `but`."""
     chosen = admitted(context, queues, where, names)
     if chosen is None:
         return False
     only, hint = [fields.KEY], indexes.CLAIM_NAME if names else indexes.CLAIM
-    return (yield from find_one(context.tasks, chosen, only=only, hint=hint)) is not None
+    return (yield from find_one(context.tasks, chosen | but_keys(but), only=only, hint=hint)) is not None
 
 
 def size(context: Context, queue: str | None, states: Sequence[TaskState]) -> Op[int]:

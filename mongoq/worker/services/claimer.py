@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Final
 
-from mongoq.core.errors import StorageUnavailable
+from mongoq.core.errors import StorageRefused, StorageUnavailable
 from mongoq.core.events import Signpost
 from mongoq.core.read_only import ReadOnly
 from mongoq.core.verdict import MOST_POISON_WEIGHT
@@ -24,6 +24,7 @@ from mongoq.worker.services.contention import Contention
 log = logging.getLogger("mongoq.worker")
 
 RECOVER_EVERY: Final = 1.0
+TOLD_FOR: Final = 60.0
 
 
 def bear_parents(runtime: Runtime, attempts: Sequence[LiveAttempt], unread: Sequence[Unread]) -> None:
@@ -59,6 +60,8 @@ class Claimer:
         self._doubts: dict[str, float] = {}
         """Tokens of claims of which no reply came, and when each was sent."""
         self._look_again_at = 0.0
+        self._told: dict[str, float] = {}
+        """Why claims were refused, and when that was told."""
         self._contention = Contention(first=1 if look_ahead else 0)
         self._blocked = BlockedKeys()
         self._mixture = Mixture(rotation.names) if rotation.names else None
@@ -93,11 +96,17 @@ class Claimer:
             self._contention.claimed(len(claim.unread) + claim.lost, claim.lost)
         self._blocked.add(claim.blocked, runtime.elapsed())
         if claim.refusal is not None:
-            log.warning("cannot be claimed: %s", claim.refusal)
+            self._tell(claim.refusal, sent)
         self._take(claim, wanted, sent)
         if claim.doubtful:  # only now: a look back by another thread would take for new what is taken here
             self._doubts[token] = sent
         return claim
+
+    def _tell(self, refusal: StorageRefused, now: float) -> None:
+        """One line for each task that takes no write, and again after `TOLD_FOR`."""
+        self._told = {text: at for text, at in self._told.items() if now - at < TOLD_FOR}
+        if self._told.setdefault(str(refusal), now) == now:
+            log.warning("cannot be claimed: %s", refusal)
 
     def spread(self, count: int) -> None:
         """Make the next claim somewhere in the first `count` batches: as many processes claim at this moment."""

@@ -122,9 +122,12 @@ class Fetcher:
             return None
         asking[name] = min(room, BATCH)
         try:
-            return claimer.claim(asking[name], single=single)
+            claim = claimer.claim(asking[name], single=single)
         finally:
             asking[name] = 0
+        if claim.refusal is not None:
+            self._config.stubborn.update(claim.blocked)
+        return claim
 
     def _look_back(self, now: float, *, at_once: bool = False) -> bool:
         """Take what claims got whose replies were lost, those of both claimers; whether there was any."""
@@ -170,6 +173,7 @@ class Fetcher:
         run, context, config = self._runtime.run, self._runtime.context, self._config
         moved, _ = run(sweep.sweep(context))
         if config.due_by is not None:  # whatever fell due since then, or was moved for others, is none of its business
-            return bool(run(due.left(context, config.queues, config.where, config.names, config.due_by)))
+            chosen = config.queues, config.where, config.names, config.due_by
+            return bool(run(due.left(context, *chosen, but=config.stubborn)))
         # The sweeper, or another process, may have made a task ready since the claim that found nothing.
-        return bool(moved or run(queries.ready(context, config.queues, config.where, config.names)))
+        return bool(moved or run(queries.ready(context, config.queues, config.where, config.names, config.stubborn)))

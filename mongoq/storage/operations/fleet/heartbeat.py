@@ -71,24 +71,39 @@ def read_others(context: Context, worker: str, most: int) -> Op[Look]:
 def workers(context: Context) -> Op[list[WorkerInfo]]:
     """List the workers that sent a heartbeat within the last minute."""
     found = yield from find(context.workers, {}, sort=[("_id", 1)])
-    return [_info(document) for document in found]
+    return [info for document in found if (info := _info(document)) is not None]
 
 
 def _idle(row: Document) -> Idle:
-    queues, covers, names = (tuple(row.get(field, ())) for field in ("queues", "covers", "names"))
+    queues, covers, names = (_texts(row, field) for field in ("queues", "covers", "names"))
     watching = bool(row.get("watching"))
-    return Idle(row["_id"], row["place"], queues, row.get("workers", 1), watching, covers, names)
+    return Idle(row["_id"], row["place"], queues, _count(row, "workers", 1), watching, covers, names)
 
 
-def _info(document: Document) -> WorkerInfo:
+def _info(document: Document) -> WorkerInfo | None:
+    """The worker of a heartbeat; None where somebody else's document is none."""
+    key, started_at, seen_at = (document.get(name) for name in ("_id", "started_at", "seen_at"))
+    if not (isinstance(key, str) and isinstance(started_at, datetime) and isinstance(seen_at, datetime)):
+        return None
+    host = document.get("host")
     return WorkerInfo(
-        id=document["_id"],
-        host=document.get("host", ""),
-        pid=document.get("pid", 0),
-        queues=tuple(document.get("queues", ())),
-        workers=document.get("workers", 0),
-        running=document.get("running", 0),
-        names=tuple(document.get("names", ())),
-        started_at=document["started_at"],
-        seen_at=document["seen_at"],
+        id=key,
+        host=host if isinstance(host, str) else "",
+        pid=_count(document, "pid"),
+        queues=_texts(document, "queues"),
+        workers=_count(document, "workers"),
+        running=_count(document, "running"),
+        names=_texts(document, "names"),
+        started_at=started_at,
+        seen_at=seen_at,
     )
+
+
+def _texts(document: Document, field: str) -> tuple[str, ...]:
+    found = document.get(field)
+    return tuple(one for one in found if isinstance(one, str)) if isinstance(found, list) else ()
+
+
+def _count(document: Document, field: str, default: int = 0) -> int:
+    found = document.get(field)
+    return found if isinstance(found, int) else default

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -10,6 +10,7 @@ from mongoq.storage.commands import Filter, Op, find_one
 from mongoq.storage.context import Context
 from mongoq.storage.control import Pause
 from mongoq.storage.documents import fields, filters, indexes
+from mongoq.storage.documents.names import but_keys
 from mongoq.storage.operations.namespace.orders import admitted
 
 MARGIN: Final = timedelta(milliseconds=20)
@@ -27,7 +28,13 @@ def by_now(context: Context) -> Op[datetime]:
 
 
 def left(
-    context: Context, queues: Sequence[str], where: Mapping[str, Any] | None, names: Sequence[str], due_by: datetime
+    context: Context,
+    queues: Sequence[str],
+    where: Mapping[str, Any] | None,
+    names: Sequence[str],
+    due_by: datetime,
+    *,
+    but: Collection[str] = (),
 ) -> Op[bool]:
     """Whether any task that was due then can still be started: it is ready, due, or left by a worker that vanished."""
     chosen = admitted(context, queues, where, names, due_by=due_by)
@@ -39,6 +46,8 @@ def left(
         (filters.lease_over(due_by), indexes.LEASE),
     ]
     for more, index in finds:
-        if (yield from find_one(context.tasks, {**chosen, **more}, only=[fields.KEY], hint=index)) is not None:
+        if (
+            yield from find_one(context.tasks, {**chosen, **more, **but_keys(but)}, only=[fields.KEY], hint=index)
+        ) is not None:
             return True
     return False
