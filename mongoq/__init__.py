@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from mongoq.api.buffer import AsyncBuffer, Buffer
 from mongoq.api.closing import shutdown
 from mongoq.api.running import AsyncWorkerHandle
+from mongoq.auditing.entry import AuditEntry
 from mongoq.core.backoff import Constant, Exponential, Ladder, Linear
 from mongoq.core.errors import (
     AlreadyFinished,
@@ -65,6 +66,7 @@ from mongoq.flow.verbs import AsyncOpenBatch, OpenBatch
 from mongoq.functions.function import AsyncTaskFunction, TaskFunction
 from mongoq.functions.handle import AsyncTaskHandle, TaskHandle
 from mongoq.functions.tasks import AsyncTasks, Tasks
+from mongoq.paging.page import TaskPage
 from mongoq.pausing.pause import Pause, WorkerNotFound
 from mongoq.queue import AsyncQueue, Queue
 from mongoq.scheduling.schedule import Schedule, ScheduleNotFound
@@ -85,6 +87,7 @@ __all__ = [
     "AsyncTasks",
     "AsyncWorkerHandle",
     "Attempt",
+    "AuditEntry",
     "Batch",
     "BatchFinished",
     "BatchNotFound",
@@ -145,6 +148,7 @@ __all__ = [
     "TaskHandle",
     "TaskNotCompleted",
     "TaskNotFound",
+    "TaskPage",
     "TaskProgress",
     "TaskRef",
     "TaskState",

@@ -21,6 +21,7 @@ from mongoq.api import (
 from mongoq.api.base import Base, opened
 from mongoq.api.operators import acting, rerunning
 from mongoq.api.verb import Awaited, Blocking
+from mongoq.auditing import verbs as auditing
 from mongoq.core.backoff import BackoffLike
 from mongoq.core.clock import Clock
 from mongoq.core.events import Telemetry
@@ -32,6 +33,7 @@ from mongoq.functions.binding import Binding, registry_of
 from mongoq.functions.decorator import TaskDecorator
 from mongoq.functions.tasks import AsyncTasks, Tasks
 from mongoq.hooks.attached import Listening
+from mongoq.paging import verbs as paging
 from mongoq.pausing import verbs as pausing
 from mongoq.scheduling import verbs as scheduling
 from mongoq.scheduling.decorator import AsyncCron, Cron
@@ -253,6 +255,7 @@ class Queue(_Common, Blocking):
     get = looking.get
     tasks = looking.tasks
     scan = looking.scan
+    page = paging.page
     count = looking.count
     size = looking.size
     empty = looking.empty
@@ -276,6 +279,10 @@ class Queue(_Common, Blocking):
     rerun = rerunning.rerun
     rerun_all = rerunning.rerun_all
     redrive = rerunning.redrive
+    audit_begin = auditing.audit_begin
+    audit_count = auditing.audit_count
+    audit_end = auditing.audit_end
+    audits = auditing.audits
     init = acting.init
 
     def close(self) -> None:
@@ -426,6 +433,7 @@ class AsyncQueue(_Common, Awaited):
     get = looking.get
     tasks = looking.tasks
     scan = looking.scan
+    page = paging.page
     count = looking.count
     size = looking.size
     empty = looking.empty
@@ -449,6 +457,10 @@ class AsyncQueue(_Common, Awaited):
     rerun = rerunning.rerun
     rerun_all = rerunning.rerun_all
     redrive = rerunning.redrive
+    audit_begin = auditing.audit_begin
+    audit_count = auditing.audit_count
+    audit_end = auditing.audit_end
+    audits = auditing.audits
     init = acting.init
 
     async def close(self) -> None:

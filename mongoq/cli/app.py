@@ -8,7 +8,7 @@ import typer
 
 from mongoq import __version__
 from mongoq.cli import demo, operating, server, stats, tasks, worker
-from mongoq.cli.control import pausing, schedules
+from mongoq.cli.control import dashboard, pausing, schedules
 from mongoq.cli.options import Place, warn_of_password
 from mongoq.cli.output import say
 
@@ -79,6 +79,7 @@ for name, function in (
     ("resume", pausing.resume),
     ("stop-worker", pausing.stop_worker),
     ("schedules", schedules.schedules),
+    ("dashboard", dashboard.dashboard),
     ("worker", worker.worker),
     ("init", server.init),
     ("time", server.server_time),

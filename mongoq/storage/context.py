@@ -49,3 +49,8 @@ class Context:
     def schedules(self) -> str:
         """The collection of the schedules."""
         return f"{self.options.namespace}.schedules"
+
+    @property
+    def audit(self) -> str:
+        """The collection of what operators did."""
+        return f"{self.options.namespace}.audit"

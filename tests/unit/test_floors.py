@@ -32,6 +32,10 @@ FLOORS: Final = {
     "mongoq.functions.handle": 4,
     "mongoq.functions.tasks": 4,
     "mongoq.hooks": 1,
+    "mongoq.auditing": 0,
+    "mongoq.auditing.verbs": 4,
+    "mongoq.paging": 0,
+    "mongoq.paging.verbs": 4,
     "mongoq.pausing": 0,
     "mongoq.pausing.verbs": 4,
     "mongoq.scheduling": 1,
@@ -46,6 +50,7 @@ FLOORS: Final = {
     "mongoq.queue": 4,
     "mongoq": 4,
     "mongoq.testing": 5,
+    "mongoq.dashboard": 5,
     "mongoq.cli": 5,
     "mongoq.__main__": 5,
 }
@@ -204,8 +209,17 @@ def test_the_command_line_uses_the_public_api() -> None:
         if module.startswith(("mongoq.cli", "mongoq.__main__")):
             for imported, _ in imports_of(tree):
                 if imported.startswith("mongoq") and not imported.startswith("mongoq.cli"):
-                    public = imported in ("mongoq", "mongoq.embedded.server") or imported.startswith("mongoq.core.")
+                    public = imported in ("mongoq", "mongoq.embedded.server", "mongoq.dashboard")
+                    public = public or imported.startswith("mongoq.core.")
                     assert public, f"{module} imports {imported}"
+
+
+def test_the_dashboard_uses_the_public_api() -> None:
+    for module, tree in MODULES.items():
+        if module.startswith("mongoq.dashboard"):
+            for imported, _ in imports_of(tree):
+                if imported.startswith("mongoq") and not imported.startswith("mongoq.dashboard"):
+                    assert imported == "mongoq" or imported.startswith("mongoq.core."), f"{module} imports {imported}"
 
 
 def members(kind: type[Any]) -> Iterator[tuple[str, object]]:

@@ -1,0 +1,1 @@
+"""Make HTML of what the service has read. Nothing here decides who may do what."""

@@ -1,0 +1,137 @@
+"""The pages of the whole fleet: overview, queues, names, workers, schedules, failures and the audit."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from mongoq import Task, TaskState
+from mongoq.dashboard.access.rights import Right, User
+from mongoq.dashboard.pages.site import Site, render
+from mongoq.dashboard.service.snapshot import problems
+from mongoq.dashboard.service.view import View
+
+ROWS: Final = 100
+GROUPED: Final = 4
+"""Pages of failed tasks that are grouped."""
+
+
+async def overview(request: Request, site: Site, user: User) -> Response:
+    """Whether anything is wrong, whether it is getting better, and who is doing it."""
+    now = await site.live.snapshot()
+    found = problems(now, site.oldest)
+    worst = found[0].level if found else "good"
+    busiest = sorted(now.stats.values(), key=lambda row: (-row.ready, -row.running, row.queue))[:12]
+    return render(
+        request, site, user, "overview.html", now=now, problems=found, worst=worst, busiest=busiest, title="Overview"
+    )
+
+
+async def queues(request: Request, site: Site, user: User) -> Response:
+    """All queues by name, or those whose names begin so."""
+    now = await site.live.snapshot()
+    prefix, after = request.query_params.get("prefix", ""), request.query_params.get("after", "")
+    rows = [row for name, row in sorted(now.stats.items()) if name.startswith(prefix) and name > after]
+    served: dict[str, int] = defaultdict(int)
+    for worker in now.workers:
+        for queue in worker.queues:
+            served[queue] += worker.workers
+    more = rows[ROWS - 1].queue if len(rows) > ROWS else None
+    pauses = [one for one in now.pauses if one.queue is None or one.queue not in now.stats]
+    return render(
+        request, site, user, "queues.html", now=now, rows=rows[:ROWS], prefix=prefix, more=more, served=served,
+        pauses=pauses, title="Queues",
+    )  # fmt: skip
+
+
+async def names(request: Request, site: Site, user: User) -> Response:
+    """The names of task functions that workers know, and who takes them."""
+    now = await site.live.snapshot()
+    known: dict[str, list[Any]] = defaultdict(list)
+    for worker in now.workers:
+        for name in worker.names:
+            known[name.partition("@")[0]].append(worker)
+    paused = {pause.name: pause for pause in now.pauses if pause.name is not None}
+    rows = {name: known.get(name, []) for name in sorted({*known, *paused})}
+    return render(request, site, user, "names.html", now=now, rows=rows, paused=paused, title="Names")
+
+
+async def workers(request: Request, site: Site, user: User) -> Response:
+    """The worker processes, by host."""
+    now = await site.live.snapshot()
+    rows = sorted(now.workers, key=lambda worker: (worker.host, worker.pid, worker.id))
+    return render(request, site, user, "workers.html", now=now, rows=rows, title="Workers")
+
+
+async def schedules(request: Request, site: Site, user: User) -> Response:
+    """The schedules by name."""
+    now = await site.live.snapshot()
+    return render(request, site, user, "schedules.html", now=now, rows=now.schedules, title="Schedules")
+
+
+@dataclass(slots=True)
+class Group:
+    """Failed tasks with the same kind of error."""
+
+    kind: str
+    message: str
+    """Of the newest one."""
+    newest: Task
+    count: int
+    first: datetime
+    last: datetime
+    names: set[str]
+
+
+async def failures(request: Request, site: Site, user: User) -> Response:
+    """Failed tasks, grouped by their errors, with what numbers in the messages apart."""
+    groups: dict[tuple[str, str], Group] = {}
+    view, looked, after = View(TaskState.FAILED, limit=150), 0, ""
+    for _ in range(GROUPED):
+        found = await site.service.page(user, View(TaskState.FAILED, after=after, limit=150))
+        looked += len(found.tasks)
+        for task in found.tasks:
+            _add(groups, task)
+        after = found.after or ""
+        if not after:
+            break
+    rows = sorted(groups.values(), key=lambda group: -group.count)
+    now = await site.live.snapshot()
+    return render(
+        request, site, user, "failures.html", rows=rows, looked=looked, complete=not after, view=view, now=now,
+        title="Failures",
+    )  # fmt: skip
+
+
+async def audit(request: Request, site: Site, user: User) -> Response:
+    """Who did what."""
+    rows = await site.service.audits(user, request.query_params.get("after") or None)
+    now = await site.live.snapshot()
+    return render(request, site, user, "audit.html", rows=rows, now=now, title="Audit")
+
+
+def _add(groups: dict[tuple[str, str], Group], task: Task) -> None:
+    error = task.last_error
+    kind, message = (error.type, error.message) if error else ("without an error", task.note or "")
+    alike = (kind, re.sub(r"0x[0-9a-fA-F]+|\d+|'[^']*'|\"[^\"]*\"", "…", message.split("\n", 1)[0])[:120])
+    at = task.finished_at or task.modified_at
+    group = groups.get(alike)
+    if group is None:
+        group = groups[alike] = Group(kind, message, task, 0, at, at, set())
+    group.count += 1
+    group.first, group.last = min(group.first, at), max(group.last, at)
+    group.names.add(task.name or task.queue)
+
+
+PAGES: Final = {
+    "/": (overview, Right.LOOK), "/queues": (queues, Right.LOOK), "/names": (names, Right.LOOK),
+    "/workers": (workers, Right.LOOK), "/schedules": (schedules, Right.LOOK), "/failures": (failures, Right.LOOK),
+    "/audit": (audit, Right.AUDIT),
+}  # fmt: skip
+"""By their paths, with the right that each takes."""

@@ -1,0 +1,90 @@
+// Live figures, keys and nothing else: every page works without this file.
+const base = document.body.dataset.base;
+const live = document.getElementById("live");
+const mark = document.querySelector(".mark");
+const PAGES = { o: "/", t: "/tasks", f: "/failures", q: "/queues", n: "/names", w: "/workers", s: "/schedules", a: "/audit" };
+let source = null;
+let fetching = false;
+
+function say(text, away) {
+  live.hidden = false;
+  live.textContent = text;
+  live.classList.toggle("away", Boolean(away));
+}
+
+// Whether somebody reads or types in the part that would be replaced.
+function inUse(part) {
+  const active = document.activeElement;
+  return part.contains(active) && active.matches("input, button, summary, a") || String(getSelection()).length > 0;
+}
+
+// The server has read the fleet anew: it makes this page of what it has read, and asks the database nothing more.
+async function refresh() {
+  const part = document.querySelector("[data-live]");
+  if (!part || fetching || inUse(part)) return;
+  fetching = true;
+  try {
+    const answer = await fetch(location.href, { headers: { "x-live": "1" } });
+    if (!answer.ok) return;
+    const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+    const fresh = page.querySelector("[data-live]");
+    if (!fresh || inUse(part)) return;
+    const kept = part.querySelector("[data-chart]");
+    part.querySelectorAll("details").forEach((one, number) => {
+      const same = fresh.querySelectorAll("details")[number];
+      if (same) same.open = one.open;
+    });
+    part.replaceWith(fresh);
+    if (kept) document.dispatchEvent(new CustomEvent("mongoq:fresh"));
+    const footer = page.querySelector("footer time");
+    if (footer) document.querySelector("footer time").textContent = footer.textContent;
+  } catch {
+    // the event source says that the server is away
+  } finally {
+    fetching = false;
+  }
+}
+
+function open() {
+  if (source) return;
+  source = new EventSource(`${base}/events`);
+  source.addEventListener("tick", (event) => {
+    say("live");
+    mark.className = `mark ${event.data}`;
+    refresh();
+  });
+  source.addEventListener("away", () => say("database away", true));
+  source.addEventListener("error", () => say("reconnecting", true));
+}
+
+function close() {
+  source?.close();
+  source = null;
+}
+
+document.addEventListener("visibilitychange", () => (document.hidden ? close() : open()));
+addEventListener("pagehide", close);
+if (!document.hidden) open();
+
+let going = false;
+document.addEventListener("keydown", (event) => {
+  if (event.ctrlKey || event.metaKey || event.altKey || event.target.matches("input, textarea, select")) return;
+  if (going) {
+    going = false;
+    if (PAGES[event.key]) location.href = base + PAGES[event.key];
+    return;
+  }
+  if (event.key === "g") going = true;
+  else if (event.key === "/") {
+    event.preventDefault();
+    document.getElementById("find").focus();
+  } else if (event.key === "?") document.querySelector(".keys").scrollIntoView();
+  else if (event.key === "j" || event.key === "k") move(event.key === "j" ? 1 : -1);
+});
+
+function move(step) {
+  const links = [...document.querySelectorAll("table.rows tbody th a, .fault .button:first-child")];
+  if (!links.length) return;
+  const at = links.indexOf(document.activeElement);
+  links[Math.min(links.length - 1, Math.max(0, at < 0 ? 0 : at + step))].focus();
+}

@@ -1,0 +1,1 @@
+"""What operators look at: pages of tasks, and who did what."""
