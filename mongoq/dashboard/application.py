@@ -21,7 +21,7 @@ from mongoq.dashboard.pages.acting import act
 from mongoq.dashboard.pages.events import events
 from mongoq.dashboard.pages.looking import PAGES
 from mongoq.dashboard.pages.site import Site, page, templates
-from mongoq.dashboard.pages.tasks import task, tasks
+from mongoq.dashboard.pages.tasks import batch, task, tasks
 from mongoq.dashboard.service.hiding import NAMES, Hiding, Redact
 from mongoq.dashboard.service.service import Service
 
@@ -75,6 +75,7 @@ def _routes() -> list[BaseRoute]:
         *looking,
         Route("/tasks", page(tasks), methods=["GET"]),
         Route("/task", page(task), methods=["GET"]),
+        Route("/batch", page(batch), methods=["GET"]),
         Route("/act", page(act), methods=["POST"]),
         Route("/events", page(events), methods=["GET"]),
         Route("/health", _health, methods=["GET"]),

@@ -41,7 +41,8 @@ def page(
 
     The order is that of an index: ready tasks as they will be claimed, scheduled ones by `run_at`, running ones by
     the end of their lease, finished ones with the newest first; without a state by key, the newest first, and of one
-    queue state by state: running, ready, scheduled, failed, expired, cancelled, completed.
+    queue state by state: running, ready, scheduled, failed, expired, cancelled, completed. Parked ones are found
+    by `state="parked"` alone.
 
     Args:
         queue: of this queue.

@@ -25,7 +25,7 @@ async def tasks(request: Request, site: Site, user: User) -> Response:
     now = await site.live.snapshot()
     rows = [(task, site.service.arguments(user, dict(task.tags))) for task in found.tasks]
     return render(
-        request, site, user, "tasks.html", view=view, found=found, rows=rows, now=now, states=list(TaskState)[1:],
+        request, site, user, "tasks.html", view=view, found=found, rows=rows, now=now, states=list(TaskState),
         queues=sorted(now.stats)[:500], title="Tasks",
     )  # fmt: skip
 
@@ -46,6 +46,13 @@ async def task(request: Request, site: Site, user: User) -> Response:
         request, site, user, "task.html", task=found, now=now, shown=shown, errors=errors, steps=steps(found),
         why=await site.service.why(user, found), can=_can(found), title=f"Task {found.key}", S=TaskState,
     )  # fmt: skip
+
+
+async def batch(request: Request, site: Site, user: User) -> Response:
+    """One batch, with the counts of its members."""
+    found = await site.service.batch(user, request.query_params.get("key", "").strip())
+    now = await site.live.snapshot()
+    return render(request, site, user, "batch.html", batch=found, now=now, title=f"Batch {found.key}")
 
 
 class Step(NamedTuple):

@@ -6,7 +6,7 @@ import asyncio
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from mongoq import AsyncQueue, AuditEntry, MongoqError, Queue, Task, TaskPage
+from mongoq import AsyncQueue, AuditEntry, Batch, MongoqError, Queue, Task, TaskPage
 from mongoq.core.clock import elapsed
 from mongoq.dashboard.access.rights import Right, User
 from mongoq.dashboard.service.acts import ACTS, Values
@@ -40,6 +40,12 @@ class Service:
         """One task."""
         user.check(Right.LOOK)
         found: Task = await self.gateway.ask("get", key)
+        return found
+
+    async def batch(self, user: User, key: str) -> Batch:
+        """One batch."""
+        user.check(Right.LOOK)
+        found: Batch = await self.gateway.ask("get_batch", key)
         return found
 
     async def why(self, user: User, task: Task) -> str | None:

@@ -12,7 +12,8 @@ def why(task: Task, workers: Sequence[WorkerInfo], pauses: Sequence[Pause]) -> s
     if task.state is TaskState.SCHEDULED:
         return f"It is scheduled: it becomes ready at {task.run_at:%Y-%m-%d %H:%M:%S} UTC."
     if task.state is TaskState.PARKED:
-        return "It is parked: it waits for something else than time."
+        parents = f" ({', '.join(task.parents[:3])})" if task.parents else ""
+        return f"It is parked: it waits for the end of its parents{parents}, or for something else than time."
     if task.state is not TaskState.READY:
         return None
     return _paused(task, pauses) or _unserved(task, workers) or _crowded(task, workers)

@@ -52,9 +52,9 @@ class Walk:
 
 def walks(wanted: PageRequest) -> list[Walk]:
     """The walks whose tasks a page shows, one after the other."""
-    if wanted.state is not None:
+    if wanted.state is not None and wanted.state is not TaskState.PARKED:
         return [_of_state(wanted, wanted.state)]
-    if wanted.queue is not None:
+    if wanted.queue is not None and wanted.state is None:
         return [_of_state(wanted, state) for state in CASCADE]
     prefix = wanted.prefix or ""
     keys = {"$gte": prefix, **({"$lt": f"{prefix}\U0010ffff"} if prefix else {})}
@@ -64,6 +64,8 @@ def walks(wanted: PageRequest) -> list[Walk]:
 def rest(wanted: PageRequest) -> Filter:
     """What no index knows of what is asked for."""
     found = filters.tagged(wanted.where)
+    if wanted.state is TaskState.PARKED:  # no index has them in any order
+        found |= filters.matching(queue=wanted.queue, state=wanted.state)
     if wanted.name is not None:
         found |= named_as(wanted.name)
     if wanted.error is not None:
@@ -94,7 +96,7 @@ def _of_state(wanted: PageRequest, state: TaskState) -> Walk:
         where[fields.QUEUE] = {"$eq": wanted.queue}
     if state in FINISHED:
         return _finished(wanted, where)
-    index, order = _LIVE.get(state, _LIVE[TaskState.READY])
+    index, order = _LIVE[state]
     if state is TaskState.READY and wanted.queue is None:
         order = (*_BY_QUEUE, *order)
     return Walk(index, where, order, total=state is TaskState.READY)
