@@ -18,7 +18,8 @@ from mongoq.api import (
     waiting,
     working,
 )
-from mongoq.api.base import Base, opened
+from mongoq.api.base import Base
+from mongoq.api.opening import opened
 from mongoq.api.operators import acting, rerunning
 from mongoq.api.verb import Awaited, Blocking
 from mongoq.auditing import verbs as auditing
@@ -26,6 +27,7 @@ from mongoq.core.backoff import BackoffLike
 from mongoq.core.clock import Clock
 from mongoq.core.events import Telemetry
 from mongoq.core.judging.retrying import RetryOn
+from mongoq.core.sealing import Codec
 from mongoq.core.validation import UNSET, Duration, Unset, suggesting
 from mongoq.flow import verbs as flow
 from mongoq.functions.async_decorator import AsyncTaskDecorator
@@ -142,6 +144,9 @@ class Queue(_Common, Blocking):
         max_size: how many tasks may wait (ready or scheduled) in each queue: more are refused with QueueFull, or wait
             for room by `new(..., wait=5)`. Give the same to all who enqueue. It is held within 5 % without a count for
             each enqueue; follow-ups of handlers, moves, reruns and `modify` are not refused. Default: any number.
+        codec: a pair of functions that encrypt and decrypt payloads, results, texts of errors and secret tags at rest:
+            `encrypt(data) -> (key id, data)`, `decrypt(key id, data) -> data`; see `mongoq.encryption.fernet_codec`.
+            Give it to all who enqueue and work.
 
     Durations are `timedelta` or seconds. A task carries `max_retries backoff deadline lease keep_completed keep_failed
     retry_on no_retry_on failure_message` where the queue that enqueues it sets them otherwise than
@@ -176,12 +181,13 @@ class Queue(_Common, Blocking):
         error_queue: bool | Callable[[str], str] | None = None,
         clock: Clock | None = None,
         max_size: int | None = None,
+        codec: Codec | None = None,
     ) -> None:
         self._base = opened(
             target, namespace=namespace, max_age=max_age, max_retries=max_retries, workers=workers, deadline=deadline,
             backoff=backoff, lease=lease, keep_completed=keep_completed, keep_failed=keep_failed, grace=grace,
             max_task_bytes=max_task_bytes, claimant=claimant, error_queue=error_queue, clock=clock, retry_on=retry_on,
-            no_retry_on=no_retry_on, failure_message=failure_message, max_size=max_size,
+            no_retry_on=no_retry_on, failure_message=failure_message, max_size=max_size, codec=codec,
         )  # fmt: skip
         self._base.functions.bind(Binding(self, self._base, awaited=False))
 
@@ -353,13 +359,14 @@ class AsyncQueue(_Common, Awaited):
         error_queue: bool | Callable[[str], str] | None = None,
         clock: Clock | None = None,
         max_size: int | None = None,
+        codec: Codec | None = None,
     ) -> None:
         self._base = opened(
             target, awaited=True, blocking=blocking,
             namespace=namespace, max_age=max_age, max_retries=max_retries, workers=workers, deadline=deadline,
             backoff=backoff, lease=lease, keep_completed=keep_completed, keep_failed=keep_failed, grace=grace,
             max_task_bytes=max_task_bytes, claimant=claimant, error_queue=error_queue, clock=clock, retry_on=retry_on,
-            no_retry_on=no_retry_on, failure_message=failure_message, max_size=max_size,
+            no_retry_on=no_retry_on, failure_message=failure_message, max_size=max_size, codec=codec,
         )  # fmt: skip
         self._base.functions.bind(Binding(self, self._base, awaited=True))
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import secrets
-import socket
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -12,21 +9,16 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from mongoq.api.gathering.gatherer import Gatherer
 from mongoq.api.gathering.room import Rooms
-from mongoq.core.clock import Clock, ServerClock, elapsed
+from mongoq.core.clock import elapsed
 from mongoq.core.errors import IndexMissing, QueueClosed
 from mongoq.core.events import Telemetry
-from mongoq.core.host.environment import namespace_named, setting
-from mongoq.core.host.keys import KeyMaker
 from mongoq.core.new_task import NewTask
-from mongoq.core.options import checked_options
-from mongoq.core.validation import Duration
 from mongoq.functions.registry import Registry
 from mongoq.hooks.attached import Hooks
 from mongoq.storage.commands import Op
 from mongoq.storage.context import Context
 from mongoq.storage.control import Call, Measure, Within
 from mongoq.storage.drivers.blocking import BlockingDriver
-from mongoq.storage.drivers.opening import open_driver
 from mongoq.storage.operations import schema
 from mongoq.storage.operations.namespace import format_version, orders
 
@@ -66,6 +58,7 @@ class Base:
         self.handles: list[WorkerHandle] = []
         self.functions = Registry()
         """The task functions of this queue."""
+        self.sealed = False  # whether secrets are encrypted
         self.gatherer = Gatherer(self)
         self.hooks = Hooks(telemetry)
         self.named = False
@@ -175,6 +168,7 @@ class Base:
     def use_names(self) -> None:
         """Note that tasks have names: the index for claims by name is made before the next write."""
         if not self.named:
+            self.functions.check_secrets(sealed=self.sealed)
             self.named, self._ready, self._look_again_at = True, False, 0.0
 
     def use(self, task: NewTask) -> None:
@@ -215,36 +209,3 @@ class Base:
         with self._making:
             if self._hand is None:
                 self._hand = ByHand(self.context, engine.run, self.run, self.claimant, telemetry=self.telemetry)
-
-
-def opened(
-    target: Any,
-    *,
-    awaited: bool = False,
-    blocking: Any = None,
-    namespace: str | None,
-    max_age: Duration | None,
-    workers: int | None,
-    grace: Duration,
-    max_task_bytes: int,
-    claimant: str | None,
-    error_queue: bool | Callable[[str], str] | None,
-    clock: Clock | None,
-    max_size: int | None,
-    **policy: Any,
-) -> Base:
-    """The inside of a new queue object; ConfigurationError lists all that is wrong with its options."""
-    options = checked_options(
-        namespace=namespace_named() if namespace is None else _stripped(namespace), max_age=max_age, workers=workers,
-        grace=grace, max_task_bytes=max_task_bytes, error_queue=error_queue, policy=policy, claimant=claimant,
-        max_size=max_size,
-    )  # fmt: skip
-    clock = clock or ServerClock()
-    telemetry = Telemetry()
-    driver, open_engine = open_driver(target, clock, telemetry, awaited=awaited, blocking=blocking)
-    claimant = options.claimant or f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(3)}"
-    return Base(Context(clock, options, KeyMaker()), driver, telemetry, claimant, open_engine)
-
-
-def _stripped(namespace: Any) -> Any:
-    return setting("namespace", namespace) if isinstance(namespace, str) else namespace

@@ -11,6 +11,7 @@ from mongoq.core.errors import ConfigurationError, Fault, StorageUnavailable
 from mongoq.core.host.waiter import Waiter
 from mongoq.core.options import checked_policy, checked_workers
 from mongoq.core.requests import MOST_SERVED, checked_claim
+from mongoq.core.sealing import check_filter
 from mongoq.core.validation import Checker
 from mongoq.storage.commands import Op
 from mongoq.storage.control import Call, Loop, Wait
@@ -51,6 +52,7 @@ def configured(
     from mongoq.worker.starting import checked_config  # noqa: PLC0415 -- as above
 
     call_back(base, handler)
+    check_filter(where or (), base.functions.secret_tags())
     handler, queues = chosen(base.functions, handler, queues, executor)
     wanted = checked_claim(queues, None, base.claimant, where, task_names=names_of(handler), most=MOST_SERVED)
     checker = Checker()

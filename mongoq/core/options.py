@@ -16,6 +16,7 @@ from mongoq.core.backoff import Backoff, BackoffLike, Linear
 from mongoq.core.host.environment import setting
 from mongoq.core.judging.follow_up import FollowUp, checked_follow_up
 from mongoq.core.judging.retrying import Matcher, RetryRules, checked_matchers, storable
+from mongoq.core.sealing import check_codec
 from mongoq.core.validation import NAMESPACE, QUEUE_NAME, Checker, Duration, Unset
 
 __all__ = ["Options", "Policy"]
@@ -80,6 +81,7 @@ def _over(policy: Policy, carried: tuple[tuple[str, Any], ...]) -> Policy:
 
 
 DEFAULTS: Final = Policy()
+BESIDE: Final = "{}/err".format
 POLICY_NAMES: Final = tuple(item.name for item in fields(Policy))
 
 
@@ -102,15 +104,14 @@ class Options:
     """The name for claims by hand; None: a name of the host and the process."""
     local: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """By the name of a task: the options of its function that no task can carry, such as predicates."""
+    max_size: int | None = None
+    """How many tasks may wait in each queue; None: any number."""
 
     def policy_of(self, name: str | None, carried: Mapping[str, Any]) -> Policy:
         """The policy of a task; the functions of its task function outweigh what it carries."""
         policy = self.policy.over(carried)
         own = self.local.get(name) if name is not None else None
         return policy if own is None else policy.over(own)
-
-    max_size: int | None = None
-    """How many tasks may wait in each queue; None: any number."""
 
 
 def checked_options(
@@ -124,6 +125,7 @@ def checked_options(
     policy: Mapping[str, Any],
     claimant: str | None = None,
     max_size: int | None = None,
+    codec: Any = None,
 ) -> Options:
     """Check every option of a queue; raises ConfigurationError with every fault."""
     checker = Checker()
@@ -137,6 +139,7 @@ def checked_options(
         checker.text("claimant", claimant, LONGEST_CLAIMANT)
     if max_size is not None:
         checker.integer("max_size", max_size, 1, 10**9)
+    check_codec(checker, codec)
     given = checked_policy(checker, policy)
     if not (error_queue is None or isinstance(error_queue, bool) or callable(error_queue)):
         checker.refuse("error_queue", error_queue, "True (for `<queue>/err`), None, or a function of the queue's name")
@@ -147,16 +150,12 @@ def checked_options(
         workers=count,
         grace=checked_grace or timedelta(0),
         max_task_bytes=max_task_bytes,
-        error_queue=_beside if error_queue is True else error_queue or None,
+        error_queue=BESIDE if error_queue is True else error_queue or None,
         policy=replace(DEFAULTS, **given),
         carried=carried_of({name: value for name, value in given.items() if value != getattr(DEFAULTS, name)}),
         claimant=claimant,
         max_size=max_size,
     )
-
-
-def _beside(queue: str) -> str:
-    return f"{queue}/err"
 
 
 def checked_workers(checker: Checker, workers: int | None) -> int | None:

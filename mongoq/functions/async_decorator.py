@@ -56,6 +56,7 @@ class AsyncTaskDecorator(Decorator):
         name: str | None = None,
         aliases: Sequence[str] = (),
         revision: int | None = None,
+        secret: Sequence[str] = (),
         **options: Unpack[TaskOptions],
     ) -> Self: ...
     def __call__(  # type: ignore[misc] # mypy takes `Unpack` beside positional-only parameters for less than it is
@@ -66,7 +67,8 @@ class AsyncTaskDecorator(Decorator):
         name: str | None = None,
         aliases: Sequence[str] = (),
         revision: int | None = None,
+        secret: Sequence[str] = (),
         **options: Unpack[TaskOptions],
     ) -> Any:
         """Make a task function, or a decorator with these options; see `TaskDecorator`."""
-        return self._made(function, name, aliases, revision, {**options})
+        return self._made(function, name, aliases, revision, {**options}, secret=secret)

@@ -46,8 +46,10 @@ class Decorator:
         aliases: Sequence[str],
         revision: int | None,
         options: dict[str, Any],
+        *,
+        secret: Sequence[str] = (),
     ) -> Any:
-        given = {"name": name, "aliases": tuple(aliases), "revision": revision, "options": options}
+        given = {"name": name, "aliases": tuple(aliases), "revision": revision, "options": options, "secret": secret}
         if function is None:
             checked_names(options, "task()")
             return type(self)(self._registry, given)
@@ -64,6 +66,8 @@ class TaskDecorator(Decorator):
             renamed function or a moved module.
         aliases: further names whose tasks it runs: what it was called before.
         revision: a number; tasks then run only on workers that have the function at this revision.
+        secret: the names of arguments that are stored encrypted, which takes a queue with `codec=`. No filter finds a
+            task by them.
 
     The others are those of `Queue.new`, for all its tasks.
     """
@@ -107,6 +111,7 @@ class TaskDecorator(Decorator):
         name: str | None = None,
         aliases: Sequence[str] = (),
         revision: int | None = None,
+        secret: Sequence[str] = (),
         **options: Unpack[TaskOptions],
     ) -> Self: ...
     def __call__(  # type: ignore[misc] # mypy takes `Unpack` beside positional-only parameters for less than it is
@@ -117,6 +122,7 @@ class TaskDecorator(Decorator):
         name: str | None = None,
         aliases: Sequence[str] = (),
         revision: int | None = None,
+        secret: Sequence[str] = (),
         **options: Unpack[TaskOptions],
     ) -> Any:
         """Make a task function, or a decorator with these options.
@@ -124,4 +130,4 @@ class TaskDecorator(Decorator):
         Raises ConfigurationError where the function has a parameter or a result that cannot be stored, or its name is
         taken.
         """
-        return self._made(function, name, aliases, revision, {**options})
+        return self._made(function, name, aliases, revision, {**options}, secret=secret)

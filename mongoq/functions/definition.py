@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 from mongoq.core.new_task import NewTask
@@ -31,6 +31,7 @@ class Definition:
         name: str | None = None,
         aliases: tuple[str, ...] = (),
         revision: int | None = None,
+        secret: Any = (),
     ) -> None:
         checker = Checker()
         if not callable(function) or isinstance(function, type):
@@ -59,6 +60,8 @@ class Definition:
         """The names of the tasks that it runs; its own first."""
         self.awaited = inspect.iscoroutinefunction(function)
         self.signature = Signature(function, str(own))
+        self.secret = self._checked_secret(secret)
+        """The arguments that are stored encrypted."""
         self.model = self.model_with(self.options)
         """A call without its arguments."""
 
@@ -82,6 +85,15 @@ class Definition:
         """The queue of its tasks, where a call says nothing else."""
         queue: str = self.options.get("queue", "default")
         return queue
+
+    def _checked_secret(self, secret: Any) -> frozenset[str]:
+        checker = Checker()
+        given = list(inspect.signature(self.function).parameters)
+        names = None if isinstance(secret, str) or not isinstance(secret, Iterable) else list(secret)
+        if names is None or any(name not in given for name in names):
+            checker.refuse("secret", secret, f"a list of arguments of {self.name} ({', '.join(given)})")
+        checker.finish()
+        return frozenset(names or ())
 
     def model_with(self, options: Mapping[str, Any]) -> NewTask:
         """A call with these options and without its arguments; InvalidTask where an option is not acceptable."""

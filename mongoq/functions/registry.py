@@ -82,6 +82,16 @@ class Registry:
             found |= other.by_name()
         return found
 
+    def secret_tags(self) -> set[str]:
+        """The arguments that functions mark as secret."""
+        return {name for function in self for name in function.definition.secret}
+
+    def check_secrets(self, *, sealed: bool) -> None:
+        """ConfigurationError where a function has secrets and its queue does not encrypt them."""
+        if not sealed and (secret := self.secret_tags()):
+            allowed = "possible on a queue without codec=, which encrypts them"
+            raise ConfigurationError([Fault("secret", ", ".join(sorted(secret)), allowed)])
+
     def __iter__(self) -> Iterator[Any]:
         """Every function once."""
         return iter(dict.fromkeys(self.by_name().values()))

@@ -22,8 +22,8 @@ class CronDecorator(TaskDecorator):
         super().__init__(registry, settings)
         self._timing = timing
 
-    def _made(self, function: Any, *given: Any) -> Any:
-        made = _known(function, self._settings) or super()._made(function, *given)
+    def _made(self, function: Any, *given: Any, **more: Any) -> Any:
+        made = _known(function, self._settings) or super()._made(function, *given, **more)
         _declare(self._registry, made, self._timing)
         return made
 
@@ -35,8 +35,8 @@ class AsyncCronDecorator(AsyncTaskDecorator):
         super().__init__(registry, settings)
         self._timing = timing
 
-    def _made(self, function: Any, *given: Any) -> Any:
-        made = _known(function, self._settings) or super()._made(function, *given)
+    def _made(self, function: Any, *given: Any, **more: Any) -> Any:
+        made = _known(function, self._settings) or super()._made(function, *given, **more)
         _declare(self._registry, made, self._timing)
         return made
 

@@ -19,6 +19,8 @@ class Context:
     new_key: KeyMaker
     gate: Gate = field(default_factory=Gate, compare=False)
     """What is paused, as this process knows it."""
+    lacking: set[str] = field(default_factory=set, compare=False)
+    """The keys of secrets that this process lacks: it has met tasks that need them."""
 
     @property
     def namespace(self) -> str:

@@ -15,7 +15,8 @@ from mongoq.core.validation import whole_milliseconds
 from mongoq.storage.commands import Document, Filter
 from mongoq.storage.documents import fields
 
-_VALUE, _MESSAGE, _AT, _NUMBER, _LOG, _TEXT = "value", "message", "at", "n", "log", "text"
+MESSAGE, LOG = "message", "log"
+_VALUE, _AT, _NUMBER, _TEXT = "value", "at", "n", "text"
 _BITS: Final = 32
 _IN_ONE_ATTEMPT: Final = 2**_BITS
 
@@ -28,11 +29,11 @@ def older(unwritten: Unwritten, attempt: int) -> Filter:
 def written(unwritten: Unwritten, attempt: int, now: datetime) -> Document:
     """The fields to set."""
     said: Document = {_NUMBER: _number(unwritten, attempt), _AT: now}
-    for name, value in ((_VALUE, unwritten.value), (_MESSAGE, unwritten.message)):
+    for name, value in ((_VALUE, unwritten.value), (MESSAGE, unwritten.message)):
         if value is not None:
             said[name] = value
     if unwritten.lines is not None:
-        said[_LOG] = [
+        said[LOG] = [
             {_AT: whole_milliseconds(now - timedelta(seconds=ago)), _TEXT: text} for ago, text in unwritten.lines
         ]
     if unwritten.whole:
@@ -44,10 +45,10 @@ def read(document: Any) -> TaskProgress | None:
     """What a document says, as far as it can be read; None where it says nothing."""
     if not isinstance(document, Mapping):
         return None
-    value, message, at, number = (document.get(name) for name in (_VALUE, _MESSAGE, _AT, _NUMBER))
+    value, message, at, number = (document.get(name) for name in (_VALUE, MESSAGE, _AT, _NUMBER))
     if not isinstance(at, datetime):
         return None
-    found = document.get(_LOG)
+    found = document.get(LOG)
     return TaskProgress(
         float(value) if isinstance(value, int | float) else None,
         message if isinstance(message, str) else None,

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final
 
+from mongoq.core.sealing import key_of
 from mongoq.storage.commands import Document
 from mongoq.storage.documents import fields, hold
 from mongoq.storage.documents.unreadable import Unreadable
@@ -33,7 +34,8 @@ _USUAL: Final = frozenset({
 def malformed_field(document: Document) -> str | None:
     """The first field that is missing or of a wrong type, or None for a well-formed document.
 
-    Called before a claim: a claimed document that cannot be decoded would stop its whole queue.
+    Called before a claim: a claimed document that cannot be decoded would stop its whole queue. `sealed` stands for
+    what is encrypted with a key that is not known here: the task is for others.
     """
     get = document.get
     if (
@@ -46,7 +48,8 @@ def malformed_field(document: Document) -> str | None:
         and 0 <= document[fields.VERSION] < _MOST
     ):
         return None
-    return _malformed_field(document)
+    sealed = fields.SEALED in document and unreadable_key(document) is not None
+    return _malformed_field(document) or (fields.SEALED if sealed else None)
 
 
 def _malformed_field(document: Document) -> str | None:
@@ -68,6 +71,13 @@ def _malformed_field(document: Document) -> str | None:
             return name
     unfit = fields.HOLD in document and not hold.well_formed(document[fields.HOLD])
     return fields.HOLD if unfit else None
+
+
+def unreadable_key(document: Document) -> str | None:
+    """The identifier of the key with which its payload or one of its tags is encrypted; None where none is."""
+    tags = document.get(fields.TAGS)
+    values = (document.get(fields.PAYLOAD), *(tags.values() if isinstance(tags, dict) else ()))
+    return next((key for key in map(key_of, values) if key is not None), None)
 
 
 def _is_count(value: Any) -> bool:

@@ -11,12 +11,26 @@ from mongoq.storage.drivers.awaited.connection import connect_async
 from mongoq.storage.drivers.awaited.driver import AsyncDriver
 from mongoq.storage.drivers.blocking import BlockingDriver
 from mongoq.storage.drivers.connection import connect
+from mongoq.storage.drivers.sealing import Sealer
 
 Opened = tuple[Any, Callable[[], BlockingDriver]]
 
 
-def open_driver(target: Any, clock: Clock, telemetry: Telemetry, *, awaited: bool, blocking: Any) -> Opened:
-    """The driver of a target, and what opens the blocking driver of the worker's threads.
+def open_driver(
+    target: Any, clock: Clock, telemetry: Telemetry, *, awaited: bool, blocking: Any, sealer: Sealer | None = None
+) -> Opened:
+    """The driver of a target, and what opens the blocking driver of the worker's threads; both use the sealer."""
+    driver, open_engine = _opened(target, clock, telemetry, awaited=awaited, blocking=blocking)
+
+    def sealing(opened: Any) -> Any:
+        opened._stepper.sealer = sealer  # noqa: SLF001 -- no driver is open yet
+        return opened
+
+    return sealing(driver), lambda: sealing(open_engine())
+
+
+def _opened(target: Any, clock: Clock, telemetry: Telemetry, *, awaited: bool, blocking: Any) -> Opened:
+    """The drivers, without a sealer.
 
     The libraries of Motor and mongomock are imported only where a client of theirs is handed in.
     """

@@ -23,6 +23,7 @@ from mongoq.core.events import Signpost, Telemetry
 from mongoq.storage.commands import WRITE_CONFLICT, Command, Op
 from mongoq.storage.control import Abort, Commit, Hello, Measure, OpenTransaction, Pause, Transact, Within
 from mongoq.storage.drivers.errors import TRANSIENT, UNKNOWN_COMMIT, has_label
+from mongoq.storage.drivers.sealing import Sealer
 
 T = TypeVar("T")
 
@@ -94,6 +95,8 @@ class Stepper:
     def __init__(self, clock: Clock, telemetry: Telemetry) -> None:
         self._clock = clock
         self._telemetry = telemetry
+        self.sealer: Sealer | None = None
+        """Encrypts what is sent, and decrypts what comes."""
 
     def steps(self, op: Op[T]) -> Steps[T]:
         """The steps of an operation."""
@@ -114,7 +117,10 @@ class Stepper:
                 reply = error = None
                 try:
                     if type(asked) not in MADE_OF_OTHERS:
-                        reply = yield asked, session
+                        if self.sealer is None:
+                            reply = yield asked, session
+                        else:
+                            reply = self.sealer.opened(asked, (yield self.sealer.sealed(asked), session))
                     elif type(asked) is not Measure or self._clock.wants_measuring():
                         reply = yield from self._answer(asked, session)
                 except GeneratorExit:

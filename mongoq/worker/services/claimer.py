@@ -64,6 +64,8 @@ class Claimer:
         """Why claims were refused, and when that was told."""
         self._contention = Contention(first=1 if look_ahead else 0)
         self._blocked = BlockedKeys()
+        self._lacking: set[str] = set()
+        """The keys of secrets of which the log tells already."""
         self._mixture = Mixture(rotation.names) if rotation.names else None
 
     def claim(self, wanted: int, *, single: bool = False) -> claims.Claim:
@@ -97,6 +99,9 @@ class Claimer:
         self._blocked.add(claim.blocked, runtime.elapsed())
         if claim.refusal is not None:
             self._tell(claim.refusal, sent)
+        for key in runtime.context.lacking - self._lacking:
+            self._lacking.add(key)
+            log.warning("tasks have secrets of the key %r, which this process lacks: it runs none of them", key)
         self._take(claim, wanted, sent)
         if claim.doubtful:  # only now: a look back by another thread would take for new what is taken here
             self._doubts[token] = sent

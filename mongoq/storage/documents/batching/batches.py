@@ -21,6 +21,8 @@ from mongoq.storage.documents import fields, flow
 
 LOOK_EVERY: Final = timedelta(seconds=30)
 """A batch whose last member's end was not followed by a look, because of a crash, is late by this at most."""
+BECOMES: Final = ("then", "on_failure")
+"""The fields of `callback` with what it may become."""
 LOOK_AT: Final = f"{fields.CALLBACK}.look_at"
 _OPEN: Final = f"{fields.CALLBACK}.open"
 _SEAL: Final = f"{fields.CALLBACK}.seal"

@@ -12,12 +12,13 @@ from datetime import timedelta
 from typing import Final
 
 from mongoq.core.errors import StorageRefused
+from mongoq.core.lifecycle import TaskState
 from mongoq.core.validation import shortened
 from mongoq.storage.commands import Document, Op, Update, find_one, update_many
 from mongoq.storage.context import Context
-from mongoq.storage.documents import fields, filters, updates
+from mongoq.storage.documents import fields, filters, hold, updates
 from mongoq.storage.documents.unreadable import Unreadable
-from mongoq.storage.documents.well_formed import malformed_field
+from mongoq.storage.documents.well_formed import malformed_field, unreadable_key
 from mongoq.storage.operations.recovery.skip_locked import (
     NOTHING,
     WRITE_LIMIT,
@@ -26,6 +27,7 @@ from mongoq.storage.operations.recovery.skip_locked import (
     update_skipping_locked,
 )
 
+PUT_OFF: Final = timedelta(seconds=10)
 UNFIT: Final = (2, 14, 10334, 17419)
 """Error codes of the server for a count that is not a number or too large, and for a document without room."""
 
@@ -71,9 +73,22 @@ def well_formed(context: Context, found: list[Document]) -> Op[list[Document]]:
         field = malformed_field(document)
         if field is None:
             selected.append(document)
+        elif field == fields.SEALED:
+            yield from put_off(context, document)
         else:
             yield from set_aside(context, document, field)
     return selected
+
+
+def put_off(context: Context, document: Document) -> Op[None]:
+    """Leave a task to those who can decrypt it, and look again in a while: a key may be on its way to this process."""
+    context.lacking.add(unreadable_key(document) or "")
+    where = {**filters.by_keys([document[fields.KEY]]), fields.STATE: document[fields.STATE]}
+    where |= {fields.VERSION: document[fields.VERSION], fields.TOKEN: hold.token(document)}
+    written = {fields.STATE: TaskState.SCHEDULED.value, fields.RUN_AT: context.clock.latest() + PUT_OFF}
+    grown = {fields.VERSION: 1} | ({fields.UNCHARGED: 1} if document[fields.STATE] == TaskState.RUNNING else {})
+    update = {"$set": written, "$inc": grown, "$unset": {fields.TOKEN: "", fields.LEASE_UNTIL: ""}}
+    yield from update_many(context.tasks, where, update)
 
 
 def set_aside(context: Context, document: Document, field: str) -> Op[None]:
