@@ -9,6 +9,7 @@ from benchmarks.awaited import awaited
 from benchmarks.churn import churn
 from benchmarks.contention import contention
 from benchmarks.cost import cost
+from benchmarks.cron import cron
 from benchmarks.crowd import fleet
 from benchmarks.depth import depth
 from benchmarks.drain import drain
@@ -43,6 +44,7 @@ BENCHMARKS: Final[dict[str, Callable[[Setting], list[Row]]]] = {
     "import": imports,
     "modify": modify,
     "flow": flow,
+    "cron": cron,
     "queues": queues,
     "cost": cost,
     "payload": payload,
