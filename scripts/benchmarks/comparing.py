@@ -10,11 +10,9 @@ from typing import Any, Final
 from benchmarks.plan import is_wanted
 
 MORE_IS_BETTER: Final = frozenset({"tasks/s", "MB/s"})
-LESS_IS_BETTER: Final = frozenset(
-    {"commands", "ticks", "ms", "µs", "MB", "%", "1/s", "threads", "claims", "bytes", "per 1,000"}
-)
-    {"commands", "ticks", "ms", "µs", "MB", "%", "1/s", "threads", "claims", "bytes", "per 1,000"}
-)
+LESS_IS_BETTER: Final = frozenset({
+    "commands", "ticks", "ms", "µs", "MB", "%", "1/s", "threads", "claims", "bytes", "per 1,000",
+})  # fmt: skip
 """`1/s` is what an idle worker sends, `per 1,000` the commands for so many tasks."""
 WORSE: Final = 0.97
 """A row whose ratio is below this is marked."""

@@ -91,6 +91,11 @@ def any_unique(drafts: Iterable[Draft]) -> bool:
     return any(one.options.unique is not None for one in drafts)
 
 
+def any_flows(drafts: Iterable[Draft]) -> bool:
+    """Whether one of these has parents, or is a member of a batch; of tags with common options it asks once."""
+    return any(options.flows for options in {id(one.options): one.options for one in drafts}.values())
+
+
 def made(context: Context, one: Draft, other: Document | MongoqError | None) -> Task:
     """The task of a draft: the new one, or the existing one; raises the error of a refused draft."""
     if isinstance(other, MongoqError):

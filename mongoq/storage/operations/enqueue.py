@@ -12,7 +12,7 @@ from mongoq.core.task import Task
 from mongoq.storage.commands import Document, InsertMany, InsertOne, Op
 from mongoq.storage.context import Context
 from mongoq.storage.documents import decoding, encoding
-from mongoq.storage.documents.drafting import Draft, Others, draft, made
+from mongoq.storage.documents.drafting import Draft, Others, any_flows, draft, made
 from mongoq.storage.operations.flow.inserting import inserting
 from mongoq.storage.operations.on_conflict.instead import instead_of
 from mongoq.storage.operations.on_conflict.merge import merged
@@ -44,7 +44,7 @@ def chunk(context: Context, drafts: Sequence[Draft], *, only: Sequence[str] | No
 
     `only` names the fields to read of existing tasks.
     """
-    if any(one.options.flows for one in drafts):
+    if any_flows(drafts):
         lenient = drafts[0].lenient
         insert = partial(together, context, drafts, only=only) if lenient else partial(_in_order, context, drafts)
         return (yield from inserting(context, drafts, insert))
@@ -108,7 +108,7 @@ def chunk_in_transaction(context: Context, drafts: Sequence[Draft], *, only: Seq
             return dict.fromkeys(range(len(drafts)), duplicate(one, by_unique=one.key not in by_key))
     if fresh:
         insert = partial(_all, context, fresh)
-        flows = any(one.options.flows for one in drafts)
+        flows = any_flows(drafts)
         yield from inserting(context, drafts, insert, without=others, within=True) if flows else insert()
     return others
 
