@@ -139,3 +139,17 @@ def test_progress_is_told_to_a_function(server: Any) -> None:
         for act in acts:
             with pytest.raises(ConfigurationError, match="on_progress: 'me' is not a function"):
                 act(on_progress="me")
+
+
+@pytest.mark.parametrize("act", ACTS)
+def test_no_write_of_an_act_reaches_more_than_a_thousand_tasks(store: Any, act: str) -> None:
+    """A longer one outlives the time limit of its connection, and is watched by nobody."""
+    store.new_many([NewTask() for _ in range(1_001)])
+    reached: list[int] = []
+
+    def note(command: Any) -> None:
+        if isinstance(command, UpdateMany | Delete):
+            reached.append(len(command.where["_id"]["$in"]) if "$in" in command.where["_id"] else 1)
+
+    assert store.run(interposed(ACTS[act](store.context), note)) == 1_001
+    assert reached == [1_000, 1]

@@ -13,12 +13,26 @@ from proving.seeded.edges import FAULTS as EDGES
 from proving.seeded.edges_of_storage import FAULTS as EDGES_OF_STORAGE
 from proving.seeded.fault import Faults
 from proving.seeded.flow import FAULTS as FLOW
+from proving.seeded.long_work import FAULTS as LONG_WORK
 from proving.seeded.order import FAULTS as ORDER
 from proving.seeded.processes import FAULTS as PROCESSES
 from proving.seeded.protocol import FAULTS as PROTOCOL
 from proving.seeded.scheduling import FAULTS as SCHEDULING
 from proving.seeded.storage import FAULTS as STORAGE
+from proving.seeded.surroundings import FAULTS as SURROUNDINGS
 
 MUTANTS: Final = Faults(
-    {**PROTOCOL, **ORDER, **ATOMIC, **STORAGE, **EDGES, **EDGES_OF_STORAGE, **PROCESSES, **SCHEDULING, **FLOW}
+    {
+        **PROTOCOL,
+        **ORDER,
+        **ATOMIC,
+        **STORAGE,
+        **EDGES,
+        **EDGES_OF_STORAGE,
+        **PROCESSES,
+        **SCHEDULING,
+        **FLOW,
+        **LONG_WORK,
+        **SURROUNDINGS,
+    }
 )
