@@ -80,6 +80,7 @@ def scan(
     *,
     queue: str | None = None,
     state: TaskState | str | None = None,
+    name: str | None = None,
     where: Mapping[str, Any] | None = None,
     payload: bool = True,
     after: str | Unset = UNSET,
@@ -91,7 +92,7 @@ def scan(
     tasks and 16 MiB. Each page is read when it is needed: a task that changes meanwhile is shown as it is then.
     `after` goes on behind the task with this key.
     """
-    chosen = matching(checked_selection(queue=queue, state=state, where=where, limit=limit))
+    chosen = matching(checked_selection(queue=queue, state=state, name=name, where=where, limit=limit))
     hidden = [*fields.PROOFS, *(() if payload else (fields.PAYLOAD,))]
     last = after if after is UNSET else checked_key(after)
     return (yield from base.read(queries.scan(base.context, chosen, last, limit=limit, hidden=hidden)))

@@ -11,20 +11,12 @@ from typing import Annotated, Any, Final, Self
 import typer
 
 from mongoq import DuplicateTask, Queue, TaskNotFound, TaskState, WrongState
-from mongoq.cli.options import AsJson, place, refuse, span_option, tags
+from mongoq.cli.options import AsJson, InState, Keys, OfName, OfQueue, Where, Yes, place, refuse, span_option, tags
 from mongoq.cli.output import clean, note, print_json, say
 from mongoq.cli.progress import progress_line
 from mongoq.core.lifecycle import FINISHED, LIVE, WAITING, Event, sources
 
 DELETABLE: Final = (*WAITING, *FINISHED)
-
-Keys = Annotated[list[str] | None, typer.Argument(metavar="[KEY...]", show_default=False, help="These tasks.")]
-OfQueue = Annotated[str | None, typer.Option("--queue", help="Those of this queue.")]
-InState = Annotated[TaskState | None, typer.Option("--state", help="Those in this state.")]
-Where = Annotated[
-    list[str] | None, typer.Option("--where", metavar="KEY=VALUE", help="Those with this tag; may be repeated.")
-]
-Yes = Annotated[bool, typer.Option("--yes", help="Do not ask before many tasks are changed.")]
 
 
 def cancel(
@@ -32,6 +24,7 @@ def cancel(
     *,
     keys: Keys = None,
     queue: OfQueue = None,
+    name: OfName = None,
     state: InState = None,
     where: Where = None,
     yes: Yes = False,
@@ -39,7 +32,7 @@ def cancel(
 ) -> None:
     """Cancel tasks: waiting ones at once; running ones are asked to stop.
 
-    Give keys, or choose by --queue, --state and --where. --json prints {"count": N}.
+    Give keys, or choose by --queue, --name, --state and --where. --json prints {"count": N}.
     """
 
     def one(line: Queue, key: str) -> int:
@@ -49,7 +42,7 @@ def cancel(
             return 0
         return 1
 
-    choice = _Choice("cancel", queue, state, where, LIVE).instead_of(keys)
+    choice = _Choice("cancel", queue, state, where, LIVE, name).instead_of(keys)
     _act(context, choice, keys, one, lambda line, **chosen: line.cancel_all(**chosen), yes=yes, as_json=as_json)
 
 
@@ -58,6 +51,7 @@ def delete(
     *,
     keys: Keys = None,
     queue: OfQueue = None,
+    name: OfName = None,
     state: InState = None,
     where: Where = None,
     yes: Yes = False,
@@ -65,9 +59,9 @@ def delete(
 ) -> None:
     """Delete tasks that are not running; cancel running ones first.
 
-    Give keys, or choose by --queue, --state and --where. --json prints {"count": N}.
+    Give keys, or choose by --queue, --name, --state and --where. --json prints {"count": N}.
     """
-    choice = _Choice("delete", queue, state, where, DELETABLE).instead_of(keys)
+    choice = _Choice("delete", queue, state, where, DELETABLE, name).instead_of(keys)
     one: Callable[[Queue, str], int] = lambda line, key: line.delete(key)  # noqa: E731
     _act(context, choice, keys, one, lambda line, **chosen: line.delete_all(**chosen), yes=yes, as_json=as_json)
 
@@ -78,6 +72,7 @@ def move(
     keys: Keys = None,
     to: Annotated[str, typer.Option(metavar="QUEUE", show_default=False, help="The queue to move to.")],
     queue: OfQueue = None,
+    name: OfName = None,
     state: InState = None,
     where: Where = None,
     yes: Yes = False,
@@ -85,9 +80,9 @@ def move(
 ) -> None:
     """Move waiting tasks to another queue, with a fresh count of attempts there.
 
-    Give keys, or choose by --queue, --state and --where. --json prints {"count": N}.
+    Give keys, or choose by --queue, --name, --state and --where. --json prints {"count": N}.
     """
-    choice = _Choice("move", queue, state, where, WAITING).instead_of(keys)
+    choice = _Choice("move", queue, state, where, WAITING, name).instead_of(keys)
     one: Callable[[Queue, str], int] = lambda line, key: line.move(key, to)  # noqa: E731
     _act(context, choice, keys, one, lambda line, **chosen: line.move_all(to, **chosen), yes=yes, as_json=as_json)
 
@@ -96,17 +91,18 @@ def purge(
     context: typer.Context,
     *,
     queue: OfQueue = None,
+    name: OfName = None,
     state: InState = None,
     older_than: Annotated[timedelta | None, span_option("Only those that finished longer ago.")] = None,
     yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
     """Delete finished tasks now instead of at the end of their retention. --json prints {"count": N}."""
-    choice = _Choice("purge", queue, state, None, FINISHED)
+    choice = _Choice("purge", queue, state, None, FINISHED, name)
     with place(context).open(reading=True) as line:
         if count := _agreed(line, choice, yes=yes):
             with progress_line(quiet=as_json, total=count) as draw:
-                count = line.purge(queue=queue, state=state, older_than=older_than or 0, on_progress=draw)
+                count = line.purge(queue=queue, name=name, state=state, older_than=older_than or 0, on_progress=draw)
     _report("purge", count, as_json=as_json)
 
 
@@ -115,17 +111,18 @@ def rerun(
     *,
     keys: Keys = None,
     queue: OfQueue = None,
+    name: OfName = None,
     state: Annotated[TaskState, typer.Option("--state", help="Those in this state.")] = TaskState.FAILED,
     yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
     """Run failed tasks again with a fresh count of attempts; with --state cancelled or expired ones.
 
-    Give keys (of tasks in any of these states), or --queue. The exit code is 1 when a KEY was given and could not be
-    run again. --json prints {"count": N}.
+    Give keys (of tasks in any of these states), or --queue or --name. The exit code is 1 when a KEY
+    was given and could not be run again. --json prints {"count": N}.
     """
-    if bool(keys) == (queue is not None):
-        refuse("give keys, or --queue, but not both")
+    if bool(keys) == (queue is not None or name is not None):
+        refuse("give keys, or --queue or --name, but not both")
     if state not in sources(Event.RERUN):
         refuse(f"--state {state}: only {', '.join(sources(Event.RERUN))} tasks can be run again")
 
@@ -137,7 +134,7 @@ def rerun(
             return 0
         return 1
 
-    choice = _Choice("rerun", queue, state, None, (state,))
+    choice = _Choice("rerun", queue, state, None, (state,), name)
     _act(context, choice, keys, one, lambda line, **chosen: line.rerun_all(**chosen), yes=yes, as_json=as_json)
 
 
@@ -180,16 +177,19 @@ class _Choice:
     where: list[str] | None
     touched: Sequence[TaskState]
     """The states in which the command changes a task."""
+    name: str | None = None
 
     @property
     def options(self) -> dict[str, Any]:
         """The selection as arguments of the API."""
-        return {"queue": self.queue, "state": self.state, "where": tags(self.where or []) or None}
+        return {
+            "queue": self.queue, "name": self.name, "state": self.state, "where": tags(self.where or []) or None,
+        }  # fmt: skip
 
     def instead_of(self, keys: list[str] | None) -> Self:
         """Return the selection; refuse when both it and keys are given, or neither is."""
         if bool(keys) == any(value is not None for value in self.options.values()):
-            refuse("give keys, or choose by --queue, --state and --where, but not both")
+            refuse("give keys, or choose by --queue, --name, --state and --where, but not both")
         return self
 
     def count(self, queue: Queue) -> int:

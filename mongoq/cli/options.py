@@ -12,7 +12,7 @@ from typing import Annotated, Any, Final, NoReturn
 
 import typer
 
-from mongoq import ConfigurationError, Queue
+from mongoq import ConfigurationError, Queue, TaskState
 from mongoq.cli.output import note
 from mongoq.core.host.environment import namespace_named, uri_named
 from mongoq.embedded.server import holds_server
@@ -122,6 +122,14 @@ def refuse(reason: str) -> NoReturn:
     raise typer.BadParameter(reason)
 
 
+Keys = Annotated[list[str] | None, typer.Argument(metavar="[KEY...]", show_default=False, help="These tasks.")]
+OfQueue = Annotated[str | None, typer.Option("--queue", help="Those of this queue.")]
+InState = Annotated[TaskState | None, typer.Option("--state", help="Those in this state.")]
+OfName = Annotated[str | None, typer.Option("--name", help="Those of this task function: NAME, or NAME@REVISION.")]
+Where = Annotated[
+    list[str] | None, typer.Option("--where", metavar="KEY=VALUE", help="Those with this tag; may be repeated.")
+]
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask before many tasks are changed.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 

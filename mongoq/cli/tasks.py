@@ -38,6 +38,7 @@ def new(
         typer.Argument(metavar="KEY=VALUE...", show_default=False, help="Tags. A VALUE that is JSON is parsed."),
     ] = None,
     queue: Annotated[str, typer.Option(help="The queue of the task.")] = "default",
+    name: Annotated[str | None, typer.Option(help="The task function that is to run it.")] = None,
     priority: Annotated[int, typer.Option(help="Higher priorities are claimed first.")] = 0,
     delay: Annotated[timedelta | None, span_option("It is not claimed before this time from now.")] = None,
     expires_in: Annotated[timedelta | None, span_option("It expires if it is not completed within this time.")] = None,
@@ -66,8 +67,8 @@ def new(
     chosen = tags(pairs_ or [])
     with place(context).open() as line:
         task = line.new(
-            chosen, queue=queue, priority=priority, delay=delay, key=key, unique=unique, on_conflict=on_conflict,
-            expires_at=None if expires_in is None else line.time() + expires_in, **policy,
+            chosen, queue=queue, name=name, priority=priority, delay=delay, key=key, unique=unique,
+            on_conflict=on_conflict, expires_at=None if expires_in is None else line.time() + expires_in, **policy,
         )  # fmt: skip
     if as_json:
         print_json(task)
@@ -79,6 +80,7 @@ def ls(
     context: typer.Context,
     *,
     queue: Annotated[str | None, typer.Option(help="Only tasks of this queue.")] = None,
+    name: Annotated[str | None, typer.Option(help="Only tasks of this function: NAME, or NAME@REVISION.")] = None,
     state: Annotated[TaskState | None, typer.Option(help="Only tasks in this state.")] = None,
     where: Annotated[
         list[str] | None, typer.Option(metavar="KEY=VALUE", help="Only tasks with this tag; may be repeated.")
@@ -89,11 +91,11 @@ def ls(
     """List tasks by key; generated keys sort from the oldest to the newest. --json prints a list."""
     wanted = tags(where or [])
     with place(context).open(reading=True) as line:
-        found = line.scan(queue=queue, state=state, where=wanted or None, limit=limit, payload=as_json)
+        found = line.scan(queue=queue, name=name, state=state, where=wanted or None, limit=limit, payload=as_json)
         if as_json:
             print_json_list(found)
             return
-        columns = ("key", "queue", "state", "priority", "age", "attempt", "error", "tags")
+        columns = ("key", "queue", "state", "name", "priority", "age", "attempt", "error", "tags")
         count = show_rows(Sheet("tasks", columns, [], empty="no such tasks"), map(_listed, found))
     if count == limit:
         note(f"these are the first {limit:,}; --limit shows more")
@@ -101,7 +103,7 @@ def ls(
 
 def _listed(task: Task) -> tuple[object, ...]:
     return (
-        task.key, task.queue, task.state, task.priority, span(task.age), task.attempts,
+        task.key, task.queue, task.state, task.name or "-", task.priority, span(task.age), task.attempts,
         task.last_error.type if task.last_error else "-", pairs(task.tags),
     )  # fmt: skip
 

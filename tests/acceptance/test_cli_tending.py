@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from mongoq import Queue, StorageUnavailable, TaskState
+from mongoq import NewTask, Queue, StorageUnavailable, TaskState
 from mongoq.cli import drawing, stats
 from mongoq.cli.entry import hoisted
 from mongoq.cli.output import Sheet
@@ -54,6 +54,22 @@ def test_many_are_changed_only_after_a_yes(mongoq: Cli, queue: Queue, monkeypatc
     assert (said.code, said.json) == (0, {"count": 3})
     assert mongoq(*command) == Said(0, "cancel: 0 tasks\n", "")
     assert queue.count(state="ready") == 1
+
+
+def test_tasks_are_chosen_by_the_name_of_their_function(mongoq: Cli, queue: Queue) -> None:
+    assert mongoq("new", "user=1", "--name", "welcome", "--key", "a") == Said(0, "a\n", "")
+    queue.new_many(NewTask({"n": number}, name="welcome@2") for number in range(2))
+    queue.new({"n": 3}, name="charge", key="other")
+    listed = mongoq("ls", "--name", "welcome")
+    assert len(listed.out.splitlines()) == 4
+    assert listed.out.splitlines()[3].split()[:4] == ["a", "default", "ready", "welcome"]
+    assert [task["key"] for task in mongoq("ls", "--name", "charge", "--json").json] == ["other"]
+    assert mongoq("move", "--name", "welcome@2", "--to", "bulk", "--yes", "--json").json == {"count": 2}
+    assert mongoq("cancel", "--name", "welcome", "--yes", "--json").json == {"count": 3}
+    assert mongoq("rerun", "--name", "welcome@2", "--state", "cancelled", "--yes", "--json").json == {"count": 2}
+    assert mongoq("purge", "--name", "welcome", "--yes", "--json").json == {"count": 1}
+    assert mongoq("delete", "--name", "welcome", "--yes", "--json").json == {"count": 2}
+    assert queue.get("other").state == "ready"
 
 
 def test_delete_leaves_what_runs_alone(mongoq: Cli, queue: Queue) -> None:
