@@ -171,6 +171,8 @@ def test_a_batch_calls_back_once_though_who_ends_its_members_is_killed_at_any_co
         key = opened(store)
         store.run(batches.close(store.context, key))
         store.end(store.claim()[0], Returned(None))
+        purge_at = store.document("m0")["purge_at"]
+        assert purge_at > store.clock.now() + timedelta(days=1), "it is kept for the count"
         reached = killed_at(store, number, ended(store, store.claim()))
         swept(store)
         ran = []

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import secrets
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import pytest
+from pymongo import MongoClient
 
-from mongoq import BatchFinished, BatchNotFound, InvalidTask, NewTask, TaskState
+from mongoq import BatchFinished, BatchNotFound, InvalidTask, NewTask, Queue, Task, TaskState
 from proving.tempos import Face
 
 CALLBACK = NewTask({"callback": True})
@@ -284,6 +286,41 @@ def test_members_are_kept_until_the_callback_counts_them(queue: Face) -> None:
     for _ in range(3):
         end(queue)
     assert queue.claim().payload["completed"] == 3
+
+
+def test_a_batch_of_a_transaction_is_there_with_its_commit_or_never(uri: str) -> None:
+    with (
+        MongoClient[dict[str, Any]](uri) as client,
+        Queue(client, namespace=f"t-{secrets.token_hex(4)}", grace=0) as queue,
+        client.start_session() as session,
+    ):
+        for end_it in (session.abort_transaction, session.commit_transaction):
+            session.start_transaction()
+            with queue.batch(then=CALLBACK, session=session, key="batch") as batch:
+                batch.new(key="member")
+                batch.new_many([{"n": 1}])
+                queue.new(key="child", after=["member"], session=session)
+            assert queue.count() == 0
+            end_it()
+        assert queue.count(state="parked") == 2
+        queue.run(lambda task: None, burst=True)
+        assert queue.count(state="completed") == 4
+        assert queue.get_batch("batch").completed == 2
+
+
+def test_a_handler_returns_parents_with_their_children(make_queue: Callable[..., Queue]) -> None:
+    queue = make_queue()
+    queue.new(key="root")
+    following = [NewTask(key="x"), NewTask(key="y", after=["x", "root"])]
+    ran: list[str] = []
+
+    def handler(task: Task) -> Any:
+        ran.append(task.key)
+        return following if task.key == "root" else [*task.attempt.parents] if task.attempt else None
+
+    queue.run(handler, burst=True)
+    assert ran == ["root", "x", "y"]
+    assert queue.get("y").result == ["x", "root"]
 
 
 def test_what_is_wrong_with_flow_is_told_before_anything_is_sent(queue: Face) -> None:

@@ -53,7 +53,7 @@ def _unsettled(settle: Any, context: Any, keys: Any = None) -> Any:
     return settle(context, keys) if keys is not None else answered((0, set()))
 
 
-@FAULTS.function("members are not kept for the callback", "mongoq.storage.documents.flow:kept", VERBS)
+@FAULTS.function("members are not kept for the callback", "mongoq.storage.documents.flow:kept", FLOW)
 def _not_kept(kept: Any, update: Any, now: Any, keep: Any) -> Any:
     return update
 

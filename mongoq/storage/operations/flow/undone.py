@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from mongoq.core.errors import IndexMissing
 from mongoq.storage.commands import Op, nothing
 from mongoq.storage.context import Context
 from mongoq.storage.operations.flow import batches
@@ -13,10 +14,18 @@ from mongoq.storage.operations.sweep import BLOCKED, Swept
 
 
 def sweep_flow(context: Context, skip_keys: Collection[str] = ()) -> Op[Swept]:
-    """Tell children of the ends of their parents, look at forgotten ones, and at batches that are due."""
+    """Tell children of the ends of their parents, look at forgotten ones, and at batches that are due.
+
+    Where its indexes are not there yet, as their first user is about to build them, it does nothing.
+    """
     del skip_keys
-    if not context.gate.flow:
-        return (yield from nothing(Swept(0, None)))
+    try:
+        return (yield from _swept(context) if context.gate.flow else nothing(Swept(0, None)))
+    except IndexMissing:
+        return Swept(0, None)
+
+
+def _swept(context: Context) -> Op[Swept]:
     settled, touched = yield from settle(context)
     checked, also = yield from check_forgotten(context)
     looked, called = yield from batches.look_at_due(context)
