@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from mongoq import MongoqError
@@ -40,6 +41,11 @@ class Live:
     def watchers(self) -> int:
         """How many tabs watch."""
         return len(self._watchers)
+
+    @property
+    def time(self) -> datetime:
+        """The server's time, as far as it is known."""
+        return datetime.now(UTC) - timedelta(seconds=0 if self._snapshot is None else self._snapshot.skew)
 
     async def snapshot(self, fresh: float | None = None) -> Snapshot:
         """What the fleet looks like: as it was read a moment ago, or as it is now."""

@@ -94,6 +94,7 @@ def render(request: Request, site: Site, user: User, template: str, status: int 
     text = site.templates.get_template(template).render(
         base=base_of(request), user=user, R=Right, token=token, site=site, path=request.url.path,
         said=unquote(request.cookies.get(SAID, "")), back=_here(request), namespace=site.service.gateway.namespace,
+        at=site.live.time,
         **values,
     )  # fmt: skip
     response = HTMLResponse(text, status, HEADERS)

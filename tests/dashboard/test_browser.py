@@ -1,0 +1,187 @@
+"""The dashboard in a real Chromium, on a server of its own with a working fleet. Skipped where there is no browser."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+import uvicorn
+
+from mongoq import NewTask, Queue
+from mongoq.dashboard import app
+from mongoq.dashboard.access.rights import user
+from mongoq.dashboard.pages.looking import PAGES
+
+api: Any = pytest.importorskip("playwright.sync_api")
+CHROMIUM: Final = shutil.which("chromium") or shutil.which("google-chrome")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium here")
+
+
+class Served:
+    """A dashboard behind a socket, which can be lost and come back."""
+
+    def __init__(self, queue: Queue) -> None:
+        self.role = "admin"
+        self.queue = queue
+        self.made = app(queue, auth=lambda _: user("ann", self.role), every=0.2)
+        self.port = 0
+        self.start()
+
+    def start(self) -> None:
+        config = uvicorn.Config(
+            self.made, host="127.0.0.1", port=self.port, log_config=None, lifespan="off", timeout_graceful_shutdown=1
+        )
+        listening = config.bind_socket()
+        self.port = listening.getsockname()[1]
+        self.server = uvicorn.Server(config)
+        self.thread = threading.Thread(target=self.server.run, args=([listening],))
+        self.thread.start()
+
+    def stop(self) -> None:
+        self.server.should_exit = True
+        self.thread.join(30)
+        assert not self.thread.is_alive()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+
+@pytest.fixture
+def served(queue: Queue) -> Iterator[Served]:
+    served = Served(queue)
+    yield served
+    served.stop()
+
+
+@pytest.fixture
+def chromium() -> Iterator[Any]:
+    with api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(chromium: Any) -> Iterator[Any]:
+    """Give a page that complains of nothing: no error of a script, nothing that the content policy has blocked."""
+    page = chromium.new_page(viewport={"width": 1280, "height": 900})
+    page.set_default_timeout(30_000)
+    heard: list[str] = []
+    page.on("pageerror", lambda error: heard.append(str(error)))
+    page.on("console", lambda told: heard.append(told.text) if "Content Security Policy" in told.text else None)
+    yield page
+    assert heard == []
+
+
+def test_an_operator_finds_retries_and_cancels(queue: Queue, served: Served, page: Any) -> None:
+    def handler(_: Any) -> None:
+        raise KeyError("user")
+
+    queue.new_many(NewTask({"n": n}, queue="mail", max_retries=0) for n in range(3))
+    queue.run(handler, queues=["mail"], burst=True)
+    queue.new_many(NewTask({"n": n}, queue="bulk") for n in range(4))
+    page.goto(served.url)
+    page.get_by_role("link", name="3 tasks failed within the last hour").click()
+    page.get_by_role("link", name="Newest").click()
+    page.get_by_role("button", name="Retry").click()
+    page.get_by_role("status").wait_for()
+    assert queue.count(state="ready", queue="mail") == 1
+    page.goto(f"{served.url}/tasks?queue=bulk&state=ready")
+    page.get_by_role("button", name="Cancel all…").click()
+    page.get_by_text("4 tasks match").wait_for()
+    page.get_by_role("button", name="Yes").click()
+    page.get_by_text("4 tasks cancelled").wait_for()
+    assert queue.count(state="cancelled") == 4
+    served.role = "viewer"
+    page.goto(f"{served.url}/tasks?queue=mail&state=failed")
+    assert page.get_by_role("button").all_inner_texts() == ["Filter"]
+
+
+def test_figures_move_and_the_server_is_lost_and_back(
+    queue: Queue, served: Served, page: Any, until: Callable[..., None]
+) -> None:
+    page.goto(served.url)
+    page.get_by_text("All is well").wait_for()
+    page.locator("#live", has_text="live").wait_for()
+    queue.new_many(NewTask(queue="mail") for _ in range(12))
+    page.get_by_text("No worker serves mail").wait_for()
+    assert page.locator(".tiles a").first.locator("b").inner_text() == "12"
+    served.stop()
+    page.locator("#live.away").wait_for()
+    queue.cancel_all(queue="mail")
+    served.start()
+    page.get_by_text("All is well").wait_for()
+
+
+def test_one_reader_serves_many_tabs_and_rests_when_nobody_looks(
+    served: Served, chromium: Any, until: Callable[..., None]
+) -> None:
+    live = served.made.state.site.live
+    tabs = [chromium.new_page() for _ in range(4)]
+    for tab in tabs:
+        tab.goto(served.url)
+    until(lambda: live.watchers == 4, timeout=30, why="each tab watches")
+    before = live.reads
+    until(lambda: live.reads >= before + 2, timeout=30, why="the fleet is read")
+    for tab in tabs:
+        tab.close()
+    until(lambda: live.watchers == 0, timeout=30, why="closed tabs are gone")
+
+
+def test_keys_lead_to_the_pages(served: Served, page: Any) -> None:
+    page.goto(served.url)
+    page.keyboard.press("g")
+    page.keyboard.press("q")
+    page.wait_for_url("**/queues")
+    page.keyboard.press("/")
+    page.keyboard.type("some-key")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/task?key=some-key")
+    page.get_by_role("alert").wait_for()
+
+
+@pytest.fixture(scope="session")
+def axe(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Give the source of axe-core, fetched for this test alone: its licence keeps it out of this repository."""
+    if shutil.which("npm") is None:
+        pytest.skip("there is no npm to fetch axe-core with")
+    folder = tmp_path_factory.mktemp("axe")
+    fetched = subprocess.run(
+        ["npm", "install", "--silent", "--no-save", "--prefix", str(folder), "axe-core@4"],  # noqa: S607 -- of the path
+        check=False, capture_output=True, timeout=120,
+    )  # fmt: skip
+    source = folder / "node_modules/axe-core/axe.min.js"
+    if fetched.returncode or not source.exists():
+        pytest.skip("axe-core could not be fetched")
+    return Path(source).read_text()
+
+
+def test_every_page_is_accessible_and_fits_a_narrow_screen(
+    queue: Queue, served: Served, chromium: Any, axe: str
+) -> None:
+    def handler(task: Any) -> None:
+        raise KeyError("user")
+
+    failed = queue.new({"user": 42}, queue="mail", max_retries=0)
+    queue.run_once(handler, queues=["mail"])
+    queue.new_many(NewTask(queue=f"q{n}") for n in range(3))
+    queue.pause("q1", reason="deploy")
+    queue.schedule("nightly", "0 3 * * *", NewTask(queue="mail"))
+    for scheme, width in (("light", 390), ("dark", 1280)):
+        context = chromium.new_context(
+            viewport={"width": width, "height": 900}, color_scheme=scheme, bypass_csp=True  # axe is put into the page
+        )  # fmt: skip
+        page = context.new_page()
+        for path in [*PAGES, "/tasks", "/tasks?state=failed", f"/task?key={failed.key}"]:
+            page.goto(f"{served.url}{path}")
+            page.evaluate(axe)
+            found = page.evaluate("axe.run()")["violations"]
+            assert [(path, scheme, one["id"], [node["target"] for node in one["nodes"]]) for one in found] == []
+            assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), f"{path} is too wide"
+        context.close()
