@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Final, NamedTuple
 
 from mongoq import MongoqError
 from mongoq.core.clock import elapsed
@@ -20,7 +21,18 @@ from mongoq.dashboard.service.snapshot import Snapshot, read
 EVERY: Final = 5.0
 SHARE: Final = 20
 """It waits so many times as long as it has read."""
+TREND: Final = 720
+"""Samples that are kept: an hour of them at the usual pace."""
 logger = logging.getLogger("mongoq.dashboard")
+
+
+class Sample(NamedTuple):
+    """The figures of all queues at one moment."""
+
+    at: datetime
+    ready: int
+    running: int
+    failed: int
 
 
 class Live:
@@ -34,6 +46,8 @@ class Live:
         self._reading: asyncio.Lock | None = None
         self._watchers: set[asyncio.Queue[Snapshot | None]] = set()
         self._task: asyncio.Task[None] | None = None
+        self.trend: deque[Sample] = deque(maxlen=TREND)
+        """What was read since somebody watches, the oldest first."""
         self.reads = 0
         """How often it has read so far."""
 
@@ -55,6 +69,8 @@ class Live:
             if self._snapshot is None or elapsed() - self._read_at > max(fresh, SHARE * self._snapshot.took):
                 self._snapshot = await read(self._gateway)
                 self.reads += 1
+                sums = self._snapshot.sums
+                self.trend.append(Sample(self._snapshot.at, sums.ready, sums.running, sums.failed))
                 self._read_at = elapsed()
             return self._snapshot
 

@@ -112,6 +112,8 @@ def test_figures_move_and_the_server_is_lost_and_back(
     queue.new_many(NewTask(queue="mail") for _ in range(12))
     page.get_by_text("No worker serves mail").wait_for()
     assert page.locator(".tiles a").first.locator("b").inner_text() == "12"
+    page.get_by_text("more come than are taken").wait_for()
+    page.locator("[data-chart] canvas").wait_for()
     served.stop()
     page.locator("#live.away").wait_for()
     queue.cancel_all(queue="mail")

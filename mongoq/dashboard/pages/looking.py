@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from starlette.requests import Request
@@ -13,11 +15,13 @@ from starlette.responses import Response
 
 from mongoq import Task, TaskState
 from mongoq.dashboard.access.rights import Right, User
+from mongoq.dashboard.live import Sample
 from mongoq.dashboard.pages.site import Site, render
 from mongoq.dashboard.service.snapshot import problems
 from mongoq.dashboard.service.view import View
 
 ROWS: Final = 100
+COMPARED: Final = timedelta(minutes=5)
 GROUPED: Final = 4
 """Pages of failed tasks that are grouped."""
 
@@ -28,9 +32,19 @@ async def overview(request: Request, site: Site, user: User) -> Response:
     found = problems(now, site.oldest)
     worst = found[0].level if found else "good"
     busiest = sorted(now.stats.values(), key=lambda row: (-row.ready, -row.running, row.queue))[:12]
+    trend = list(site.live.trend)
+    lines = [[one.at.timestamp() for one in trend], *([one[field] for one in trend] for field in (1, 2, 3))]
     return render(
-        request, site, user, "overview.html", now=now, problems=found, worst=worst, busiest=busiest, title="Overview"
-    )
+        request, site, user, "overview.html", now=now, problems=found, worst=worst, busiest=busiest, title="Overview",
+        trend=trend, before=earlier(trend), lines=json.dumps(lines),
+    )  # fmt: skip
+
+
+def earlier(trend: Sequence[Sample]) -> Sample | None:
+    """The sample that the newest is compared with: of 5 minutes before, or the first; None where there is only one."""
+    if len(trend) < 2:
+        return None
+    return next(one for one in trend if one.at >= trend[-1].at - COMPARED)
 
 
 async def queues(request: Request, site: Site, user: User) -> Response:

@@ -29,13 +29,12 @@ async function refresh() {
     const page = new DOMParser().parseFromString(await answer.text(), "text/html");
     const fresh = page.querySelector("[data-live]");
     if (!fresh || inUse(part)) return;
-    const kept = part.querySelector("[data-chart]");
     part.querySelectorAll("details").forEach((one, number) => {
       const same = fresh.querySelectorAll("details")[number];
       if (same) same.open = one.open;
     });
     part.replaceWith(fresh);
-    if (kept) document.dispatchEvent(new CustomEvent("mongoq:fresh"));
+    draw();
     const footer = page.querySelector("footer time");
     if (footer) document.querySelector("footer time").textContent = footer.textContent;
   } catch {
@@ -44,6 +43,24 @@ async function refresh() {
     fetching = false;
   }
 }
+
+// Lines over time; what they say stands above them in words.
+function draw() {
+  const place = document.querySelector("[data-chart]");
+  if (!place || !globalThis.uPlot) return;
+  const ink = getComputedStyle(document.documentElement);
+  const colour = (name) => ink.getPropertyValue(`--${name}`).trim();
+  const axis = { stroke: colour("dim"), grid: { stroke: colour("line"), width: 1 }, ticks: { stroke: colour("line") } };
+  const line = (label, name) => ({ label, stroke: colour(name), width: 2, points: { show: false } });
+  const series = [{}, line("Ready", "link"), line("Running", "info"), line("Failed", "bad")];
+  new uPlot({ width: place.clientWidth, height: 200, series, axes: [axis, { ...axis, size: 60 }] }, JSON.parse(place.dataset.chart), place);
+}
+
+draw();
+addEventListener("resize", () => {
+  document.querySelector("[data-chart]")?.replaceChildren();
+  draw();
+});
 
 function open() {
   if (source) return;
