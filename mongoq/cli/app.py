@@ -7,7 +7,7 @@ from typing import Annotated, Final
 import typer
 
 from mongoq import __version__
-from mongoq.cli import demo, operating, server, stats, tasks, worker
+from mongoq.cli import demo, doctor, operating, server, stats, tasks, worker
 from mongoq.cli.control import dashboard, pausing, schedules
 from mongoq.cli.options import Place, warn_of_password
 from mongoq.cli.output import say
@@ -71,6 +71,7 @@ for name, function in (
     ("delete", operating.delete),
     ("move", operating.move),
     ("purge", operating.purge),
+    ("doctor", doctor.doctor),
     ("queues", stats.queues),
     ("workers", stats.workers),
     ("rerun", operating.rerun),
