@@ -19,7 +19,7 @@ def forks_and_terminates(task: Task) -> int | None:
     child = multiprocessing.get_context("fork").Process(target=time.sleep, args=(60,))
     child.start()
     child.terminate()
-    child.join(10)
+    child.join(60)
     code = child.exitcode
     child.kill()
     child.join()
@@ -75,6 +75,6 @@ def in_a_fork(question: Callable[[], bool | None]) -> int:
     """Ask in a fork of this process: 1 for no."""
     child = os.fork()
     if child == 0:
-        signal.alarm(20)
+        signal.alarm(60)
         os._exit(1 if question() is False else 0)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])

@@ -45,17 +45,6 @@ def _leave_none(leave: Any, before: Any) -> None:
 
 
 @FAULTS.function(
-    "a child without memory for its result says nothing",
-    "mongoq.worker.executors.children.program:ChildProgram._return",
-    "work/test_broken_children.py",
-)
-def _return_as_it_is(return_: Any, program: Any, packed: Any) -> None:
-    from mongoq.worker.executors.children.messages import Up
-
-    program._send(Up.RETURNED, packed)  # noqa: SLF001 -- what the original calls
-
-
-@FAULTS.function(
     "whatever ends a child, memory ran out",
     "mongoq.worker.executors.children.ending:how_it_ended",
     "work/test_broken_children.py",
@@ -83,15 +72,6 @@ def _all_at_once(show_rows: Any, sheet: Any, rows: Any) -> Any:
 @FAULTS.function("odd errors are read like any other", "mongoq.core.host.tracebacks:parts_of", "work/test_isolation.py")
 def _parts_as_they_say(parts_of: Any, error: Any) -> Any:
     return error.exceptions if isinstance(error, BaseExceptionGroup) else ()
-
-
-@FAULTS.function(
-    "somebody else's document is a heartbeat",
-    "mongoq.storage.operations.fleet.heartbeat:_texts",
-    "work/test_fleet.py::test_documents_of_others_among_the_heartbeats_stop_nobody",
-)
-def _whatever_it_is(texts: Any, document: Any, field: Any) -> Any:
-    return tuple(document.get(field, ()))
 
 
 @FAULTS.function(
