@@ -44,13 +44,22 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, help="how long idle and churn watch (default: 20 and 300)")
     parser.add_argument("--processes", type=_positive, help="of how many the fleets are (default: 8 to 256)")
     arguments = parser.parse_args()
+    failed: list[str] = []
     with contextlib.ExitStack() as stack:
         uri = arguments.uri or stack.enter_context(embedded())
         client: MongoClient[Any] = stack.enter_context(MongoClient(uri, tz_aware=True))
         setting = Setting(uri, client, arguments.repeat, arguments.tasks, arguments.seconds, arguments.processes)
         for name in arguments.names:
             for one, sized in planned(setting) if name == ALL else [(name, setting)]:
-                show(one, BENCHMARKS[one](sized), as_json=arguments.json)
+                try:
+                    show(one, BENCHMARKS[one](sized), as_json=arguments.json)
+                except (RuntimeError, AssertionError) as error:
+                    if name != ALL:
+                        raise
+                    failed.append(one)
+                    setting.note(f"{one} has failed, and the others go on: {error}")
+    if failed:
+        sys.exit(f"error: no figures of {', '.join(failed)}")
 
 
 def planned(setting: Setting) -> list[tuple[str, Setting]]:

@@ -17,7 +17,7 @@ from typing import Any, Self
 
 from benchmarks.worker import FACTS, GO
 
-PATIENCE = 60.0
+PATIENCE = 180.0
 """Seconds without a word after which a fleet is given up."""
 
 
