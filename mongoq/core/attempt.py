@@ -54,6 +54,10 @@ class Attempt(Protocol):
     """The live side of a task that a handler is running."""
 
     @property
+    def task(self) -> Task:
+        """The task: its key, how many attempts it had, its errors. LookupError in a plain call, which has none."""
+
+    @property
     def interruption(self) -> Interruption | None:
         """Why the handler should stop; None: it should not."""
 

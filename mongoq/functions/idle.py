@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Final, NoReturn
 
 from mongoq.core.signals import Interruption
+from mongoq.core.task import Task
 from mongoq.core.task_progress import Unwritten
 
 
 class _Idle:
     """Implements `Attempt` where no worker runs the function."""
+
+    @property
+    def task(self) -> NoReturn:
+        """LookupError: a plain call has no task."""
+        raise LookupError("a plain call of a function has no task: mongoq.testing.perform(function, ...) makes one")
+
+    @property
+    def parents(self) -> Mapping[str, Task]:
+        """None."""
+        return {}
 
     @property
     def interruption(self) -> Interruption | None:

@@ -64,6 +64,9 @@ def test_a_plain_call_runs_the_function_here(queue: Queue) -> None:
     @queue.task
     def double(attempt: Attempt, number: int) -> int:
         assert attempt.time_left() is None
+        assert attempt.parents == {}
+        with pytest.raises(LookupError, match="a plain call of a function has no task"):
+            _ = attempt.task
         return number * 2
 
     assert double(21) == 42
@@ -75,7 +78,7 @@ def test_the_attempt_and_the_task_are_passed_by_the_worker(queue: Queue) -> None
 
     @queue.task(deadline=60)
     def live(attempt: Attempt, number: int) -> None:
-        seen.append((attempt.time_left() or 0) > 1)
+        seen.append((attempt.time_left() or 0) > 1 and attempt.task.tags == {"number": number})
 
     @queue.task
     def whole(task: Task, number: int) -> None:

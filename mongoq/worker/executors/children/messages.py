@@ -84,7 +84,10 @@ class ChildAttempt:
         "number",
         "parents",
         "state",
+        "task",
     )
+    task: Task
+    """The task, while its handler runs."""
 
     def __init__(self, number: int, deadline: float | None, send: Callable[..., None], key: str = "") -> None:
         self.key = key

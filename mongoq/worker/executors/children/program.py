@@ -130,6 +130,7 @@ class ChildProgram:
 
     def _run(self, handler: Handler, rules: RetryRules, attempt: ChildAttempt, task: Task) -> None:
         object.__setattr__(task, "attempt", attempt)
+        attempt.task = task
         generation = forks.generation()
         try:
             self._running = attempt
@@ -137,6 +138,7 @@ class ChildProgram:
                 value = contextvars.Context().run(handler, task)  # an empty one each, as in threads
             finally:
                 self._running = None
+                del attempt.task  # which refers to it: the collector would keep both for a while
             if forks.generation() != generation:
                 forks.leave(Returned())
             packed = pack_result(value)
