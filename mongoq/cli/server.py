@@ -42,8 +42,17 @@ def dev(
                 raise typer.Exit(1)
 
 
-def init(context: typer.Context, as_json: AsJson = False) -> None:
-    """Build the indexes that a namespace lacks.
+def init(
+    context: typer.Context,
+    validator: Annotated[
+        bool | None,
+        typer.Option(
+            "--validator/--no-validator", help="Let the server refuse documents that are no tasks. Default: as it is."
+        ),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Build the indexes that a namespace lacks, and with --validator install the schema of tasks.
 
     A new namespace gets its indexes at its first use; this is for one that already holds tasks. It may take minutes
     for millions of tasks; workers keep running meanwhile. A terminal shows how far it is. Where it is broken off the
@@ -51,7 +60,7 @@ def init(context: typer.Context, as_json: AsJson = False) -> None:
     """
     with place(context).open() as queue:
         with progress_line(quiet=as_json) as draw:
-            made = queue.init(on_progress=draw)
+            made = queue.init(on_progress=draw, validator=validator)
         warn_of_standalone(queue)
     if as_json:
         print_json({"made": made})

@@ -16,6 +16,7 @@ from mongoq.storage.control import (
     Abort,
     Apart,
     Call,
+    ChangeCollection,
     Commit,
     CreateCapped,
     CreateIndexes,
@@ -36,7 +37,6 @@ from mongoq.storage.control import (
     Start,
     Tail,
     Transact,
-    Unhide,
     Unwatch,
     Wait,
     Watch,
@@ -198,9 +198,9 @@ class Bulk:
 
 Command: TypeAlias = (
     Find | Count | Aggregate | InsertOne | InsertMany | UpdateMany | FindAndUpdate | Delete | Bulk | Hello | Measure
-    | ListCollections | DescribeCollection | ListIndexes | CurrentOps | CreateIndexes | Unhide | Transact | Within
-    | OpenTransaction | Commit | Abort | KillSessions | Pause | Wait | Call | Loop | Apart | Start | Join | Leave
-    | Watch | Tail | Next | Unwatch | CreateCapped | Entered
+    | ListCollections | DescribeCollection | ListIndexes | CurrentOps | CreateIndexes | ChangeCollection | Transact
+    | Within | OpenTransaction | Commit | Abort | KillSessions | Pause | Wait | Call | Loop | Apart | Start | Join
+    | Leave | Watch | Tail | Next | Unwatch | CreateCapped | Entered
 )  # fmt: skip
 
 Op: TypeAlias = Generator[Command, Any, T]

@@ -39,11 +39,11 @@ class DescribeCollection:
 
 
 @dataclass(frozen=True, slots=True)
-class Unhide:
-    """Nothing, after a hidden index was made visible to queries."""
+class ChangeCollection:
+    """Nothing, after a collection was given these options, as the server's `collMod` takes them."""
 
     collection: str
-    index: str
+    options: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,8 @@ class Block(NamedTuple):
     """A block of code of a page."""
 
     language: str
+    title: str | None
+    """The file that it is a part of."""
     line: int
     """The number of its first line."""
     code: str
@@ -30,9 +32,14 @@ def name_of(page: Path) -> str:
 def blocks(page: Path, *languages: str) -> list[Block]:
     """The blocks of a page in these languages."""
     text = page.read_text()
-    found = re.finditer(r"^( *)```(\w+)[^\n]*\n(.*?)^\1```", text, re.DOTALL | re.MULTILINE)
+    found = re.finditer(r"^( *)```(\w+)([^\n]*)\n(.*?)^\1```", text, re.DOTALL | re.MULTILINE)
     return [
-        Block(one[2], text[: one.start(3)].count("\n") + 1, re.sub(rf"^{one[1]}", "", one[3], flags=re.MULTILINE))
+        Block(
+            one[2],
+            title[1] if (title := re.search(r'title="([^"]+)"', one[3])) else None,
+            text[: one.start(4)].count("\n") + 1,
+            re.sub(rf"^{one[1]}", "", one[4], flags=re.MULTILINE),
+        )
         for one in found
         if one[2] in languages
     ]

@@ -1,7 +1,8 @@
 """The Python blocks of a page run, one after the other, as one program on the tests' server.
 
 What a page presumes stands in `preludes/`, in a file of the page's name: names that its blocks use, and `check`, which
-is called in the end. `queue.run(...)` is run as a burst; all else runs as it is printed.
+is called in the end. `queue.run(...)` is run as a burst; all else runs as it is printed. A block with a title is a part
+of the file of that name: it lies in the current folder, and `check` does with it what the page says.
 """
 
 from __future__ import annotations
@@ -44,6 +45,10 @@ def test_the_blocks_of_a_page_run(
     monkeypatch.syspath_prepend(tmp_path)
     program = tmp_path / f"{name}.py"
     program.write_text(_program(page, uri))
+    for block in blocks(page, "python"):
+        if block.title is not None:
+            with (tmp_path / block.title).open("a") as file:
+                file.write(block.code + "\n\n")
     spec = importlib.util.spec_from_file_location(name, program)
     assert spec
     assert spec.loader
@@ -63,7 +68,7 @@ def test_the_blocks_of_a_page_run(
 def _program(page: Path, uri: str) -> str:
     prelude = prelude_of(page)
     parts = [prelude.read_text() if prelude.exists() else ""]
-    parts += [block.code for block in blocks(page, "python")]
+    parts += [block.code for block in blocks(page, "python") if block.title is None]
     code = "\n".join(parts)
     futures = "from __future__ import annotations\n"
     code = futures + code.replace(futures, "") if futures in code else code

@@ -26,6 +26,7 @@ from mongoq.storage.commands import Op
 from mongoq.storage.documents.filters import selected as matching
 from mongoq.storage.operations import adjust, bulk, schema
 from mongoq.storage.operations.flow import graph
+from mongoq.storage.operations.namespace.validator import validated
 
 
 @verb
@@ -180,16 +181,20 @@ def update(
 
 
 @verb
-def init(base: Base, *, on_progress: OnProgress | None = None) -> Op[list[str]]:
+def init(base: Base, *, on_progress: OnProgress | None = None, validator: bool | None = None) -> Op[list[str]]:
     """Make the indexes that are missing, and return their names; wait for those that are being built.
 
     A new namespace gets them at first use; this is for a collection that has been filled without them. It outlives
     fail-overs and connections that fall silent; where it is broken off the builds go on, and another call waits for
-    them. `on_progress` hears every second how many documents the server has read.
+    them. `on_progress` hears every second how many documents the server has read. `validator=True` also lets the
+    server refuse documents that are no tasks, from whatever program, False ends that; default: it stays as it is.
 
     Raises:
         IndexMissing: some cannot be built, and why.
         StorageUnavailable: no primary answered for 40 s.
     """
     checked_listener(on_progress)
-    return (yield from base.read(schema.init(base.context, on_progress)))
+    made = yield from base.read(schema.init(base.context, on_progress))
+    if validator is not None and (yield from base.read(validated(base.context, on=validator))):
+        made.append(f"{base.context.tasks}.validator")
+    return made

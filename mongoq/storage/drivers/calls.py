@@ -26,6 +26,7 @@ from mongoq.storage.commands import (
     UpdateMany,
 )
 from mongoq.storage.control import (
+    ChangeCollection,
     CreateCapped,
     CreateIndexes,
     CurrentOps,
@@ -34,7 +35,6 @@ from mongoq.storage.control import (
     KillSessions,
     ListCollections,
     ListIndexes,
-    Unhide,
 )
 from mongoq.storage.documents.codec import CODEC, NAIVE
 from mongoq.storage.drivers.call_options import as_model, hint_of, options_of_find
@@ -155,7 +155,7 @@ CALLS: Final[dict[type, Callable[[Handles, Any, Own], Any]]] = {
     ListIndexes: lambda handles, command, own: handles.indexes(command.collection, own),
     CurrentOps: lambda handles, command, _own: handles.operations(command.where, everybody=command.everybody),
     CreateIndexes: _create_indexes,
-    Unhide: lambda handles, command, _own: handles.unhide(command.collection, command.index),
+    ChangeCollection: lambda handles, command, _own: handles.change(command.collection, command.options),
     CreateCapped: lambda handles, command, _own: handles.create_capped(
         command.collection, command.size, convert=command.convert
     ),

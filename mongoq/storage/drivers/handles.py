@@ -81,9 +81,9 @@ class Handles:
         admin = self._database.client.admin.with_options(read_preference=ReadPreference.PRIMARY)
         return admin.command("aggregate", 1, pipeline=stages, cursor={}, codec_options=CODEC)
 
-    def unhide(self, name: str, index: str) -> Any:
-        """Make a hidden index visible."""
-        return self._primary().command("collMod", name, index={"name": index, "hidden": False})
+    def change(self, name: str, options: dict[str, Any]) -> Any:
+        """Give a collection other options."""
+        return self._primary().command("collMod", name, **options, writeConcern=self._concern.document)
 
     def create_capped(self, name: str, size: int, *, convert: bool) -> Any:
         """Make a capped collection of so many bytes, or make a collection that is there one."""

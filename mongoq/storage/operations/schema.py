@@ -18,7 +18,7 @@ from mongoq.core.stats import OnProgress
 from mongoq.core.validation import shortened
 from mongoq.storage.commands import Aggregate, Document, Op, find_one
 from mongoq.storage.context import Context
-from mongoq.storage.control import DescribeCollection, Hello, ListCollections, ListIndexes, Unhide
+from mongoq.storage.control import ChangeCollection, DescribeCollection, Hello, ListCollections, ListIndexes
 from mongoq.storage.documents import fields, indexes
 from mongoq.storage.documents.indexes import Indexes
 from mongoq.storage.operations.long_work.builds import Patience, build
@@ -192,7 +192,7 @@ def _build(
         where = f"the index {name} of {collection}"
         try:
             if name in hidden:
-                yield Unhide(collection, name)
+                yield ChangeCollection(collection, {"index": {"name": name, "hidden": False}})
             else:
                 yield from build(collection, {name: wanted[name]}, quorum, patience)
             made.append(name)

@@ -1,0 +1,1 @@
+"""What programs in other languages may rely on: the shape of a task's document."""
