@@ -61,6 +61,11 @@ class Live:
         """The server's time, as far as it is known."""
         return datetime.now(UTC) - timedelta(seconds=0 if self._snapshot is None else self._snapshot.skew)
 
+    @property
+    def queues(self) -> list[str]:
+        """Names of queues to choose from, as far as they are known: no page of tasks waits until all are counted."""
+        return [] if self._snapshot is None else sorted(self._snapshot.stats)[:500]
+
     async def snapshot(self, fresh: float | None = None) -> Snapshot:
         """What the fleet looks like: as it was read a moment ago, or as it is now."""
         self._reading = self._reading or asyncio.Lock()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from typing import Annotated, Any, Final
 
 import typer
@@ -58,8 +59,10 @@ def dashboard(
             proxy_headers=False, server_header=False, timeout_graceful_shutdown=3,
         )  # fmt: skip
         listening = config.bind_socket()
+        listening.listen(128)  # whoever reads the URL may connect at once
         where = f"http://{host}:{listening.getsockname()[1]}{prefix}/"
         print_json({"url": where}) if as_json else say(f"The dashboard of {queue.namespace}: {where}")
+        sys.stdout.flush()  # whoever waits for the URL reads a pipe
         uvicorn.Server(config).run([listening])
 
 

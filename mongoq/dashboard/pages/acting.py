@@ -32,7 +32,7 @@ async def act(request: Request, site: Site, user: User) -> Response:
         count = await site.service.tally(user, view_from(values)) if known.many else None
         return render(
             request, site, user, "sure.html", act=name, question=known.asks, values=values, count=count, where=back,
-            title="Are you sure?", now=await site.live.snapshot(),
+            title="Are you sure?",
         )  # fmt: skip
     count_done = await site.service.act(user, name, values)
     await site.live.forget()

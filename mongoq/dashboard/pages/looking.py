@@ -116,18 +116,15 @@ async def failures(request: Request, site: Site, user: User) -> Response:
         if not after:
             break
     rows = sorted(groups.values(), key=lambda group: -group.count)
-    now = await site.live.snapshot()
     return render(
-        request, site, user, "failures.html", rows=rows, looked=looked, complete=not after, view=view, now=now,
-        title="Failures",
-    )  # fmt: skip
+        request, site, user, "failures.html", rows=rows, looked=looked, complete=not after, view=view, title="Failures"
+    )
 
 
 async def audit(request: Request, site: Site, user: User) -> Response:
     """Who did what."""
     rows = await site.service.audits(user, request.query_params.get("after") or None)
-    now = await site.live.snapshot()
-    return render(request, site, user, "audit.html", rows=rows, now=now, title="Audit")
+    return render(request, site, user, "audit.html", rows=rows, title="Audit")
 
 
 def _add(groups: dict[tuple[str, str], Group], task: Task) -> None:

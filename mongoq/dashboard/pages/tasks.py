@@ -22,11 +22,10 @@ async def tasks(request: Request, site: Site, user: User) -> Response:
     if key:
         return RedirectResponse(f"{base_of(request)}/task?{request.url.query}", 303)
     found = await site.service.page(user, view)
-    now = await site.live.snapshot()
     rows = [(task, site.service.arguments(user, dict(task.tags))) for task in found.tasks]
     return render(
-        request, site, user, "tasks.html", view=view, found=found, rows=rows, now=now, states=list(TaskState),
-        queues=sorted(now.stats)[:500], title="Tasks",
+        request, site, user, "tasks.html", view=view, found=found, rows=rows, states=list(TaskState),
+        queues=site.live.queues, title="Tasks",
     )  # fmt: skip
 
 
@@ -36,14 +35,13 @@ async def task(request: Request, site: Site, user: User) -> Response:
     if not key:
         raise ConfigurationError("key: nothing is given")
     found = await site.service.task(user, key)
-    now = await site.live.snapshot()
     values = {
         "tags": dict(found.tags), "payload": found.payload, "result": found.result, "context": dict(found.context),
     }  # fmt: skip
     shown = {name: site.service.arguments(user, value) for name, value in values.items()}
     errors = [(error, folded(error.traceback) if error.traceback else []) for error in reversed(found.errors)]
     return render(
-        request, site, user, "task.html", task=found, now=now, shown=shown, errors=errors, steps=steps(found),
+        request, site, user, "task.html", task=found, shown=shown, errors=errors, steps=steps(found),
         why=await site.service.why(user, found), can=_can(found), title=f"Task {found.key}", S=TaskState,
     )  # fmt: skip
 
@@ -51,8 +49,7 @@ async def task(request: Request, site: Site, user: User) -> Response:
 async def batch(request: Request, site: Site, user: User) -> Response:
     """One batch, with the counts of its members."""
     found = await site.service.batch(user, request.query_params.get("key", "").strip())
-    now = await site.live.snapshot()
-    return render(request, site, user, "batch.html", batch=found, now=now, title=f"Batch {found.key}")
+    return render(request, site, user, "batch.html", batch=found, title=f"Batch {found.key}")
 
 
 class Step(NamedTuple):
