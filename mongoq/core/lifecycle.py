@@ -1,4 +1,4 @@
-"""The life of a task as a table; filters, tests and the diagram in the README are made from it.
+"""The life of a task as a table; filters, tests and the diagram in the docs are made from it.
 
 No other module spells the name of a state.
 """

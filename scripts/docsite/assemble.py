@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from docsite.generated import GENERATED
+from mongoq.storage.documents.contract import schema
 
 ROOT: Final = Path(__file__).parents[2]
 MOVED: Final = {
@@ -19,6 +21,8 @@ MOVED: Final = {
     "SECURITY.md": "security-policy.md",
 }
 """Pages of the repository's root, and their places on the site."""
+SCHEMA: Final = "schema.json"
+"""A file of the site that is made from the code."""
 MARKER: Final = re.compile(r"^<!-- generated: ([\w-]+) -->$", re.MULTILINE)
 FENCE: Final = re.compile(r"^( *)(`{3,})[^\n]*\n.*?^\1\2 *$", re.MULTILINE | re.DOTALL)
 CODE: Final = re.compile(r"(`+)(?!`).*?(?<!`)\1(?!`)", re.DOTALL)
@@ -50,6 +54,7 @@ def assemble(target: Path) -> Path:
     for file in (ROOT / "docs").rglob("*"):
         if file.is_file() and file.suffix not in {".md", ".toml"}:
             _write(source / file.relative_to(ROOT / "docs"), file.read_bytes())
+    _write(source / SCHEMA, json.dumps(schema.json_schema(), indent=2) + "\n")
     settings = target / "zensical.toml"
     settings.write_text((ROOT / "docs" / "site.toml").read_text())
     return settings
@@ -85,7 +90,7 @@ def _link(found: re.Match[str], name: str, place: str, places: dict[str, str], f
         return found[0]
     wanted = os.path.normpath((Path(name).parent / path).as_posix())
     if wanted not in places:
-        if not (ROOT / wanted).is_file():
+        if not (ROOT / wanted).is_file() and wanted != f"docs/{SCHEMA}":
             raise BrokenLink(f"{name}: {found[2]}")
         if not wanted.startswith("docs/"):
             files.add(wanted)

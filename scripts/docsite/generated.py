@@ -16,6 +16,7 @@ from mongoq import Queue, events
 from mongoq.cli.app import app
 from mongoq.core import errors
 from mongoq.core.lifecycle import diagram
+from mongoq.storage.documents.contract import schema
 
 
 def options() -> str:
@@ -101,6 +102,18 @@ def _command(name: str, command: Any) -> str:
     return f"### mongoq {name}\n\n```text\n{context.get_help()}\n```"
 
 
+def document() -> str:
+    """The fields of a task's document: those of a producer, and those that mongoq writes."""
+    parts = []
+    for title, of in (("Those that a producer writes", schema.PRODUCED), ("Those that mongoq writes", schema.WRITTEN)):
+        rows = [("field", "type", "meaning")]
+        for name, field in of.items():
+            needed = " (needed)" if name in schema.REQUIRED else ""
+            rows.append((f"`{name}`{needed}", " or ".join(field.types) or "any", field.meaning))
+        parts.append(f"### {title}\n\n{table(*rows)}")
+    return "\n\n".join(parts)
+
+
 GENERATED: Final[dict[str, Callable[[], str]]] = {
     "options": options,
     "options-of-new": options_of_new,
@@ -109,6 +122,7 @@ GENERATED: Final[dict[str, Callable[[], str]]] = {
     "signals": signals,
     "events": events_,
     "cli": cli,
+    "document": document,
     "queue": interface.verbs,
     "other": interface.others,
     "lifecycle": lambda: f"```mermaid\n{diagram()}\n```",

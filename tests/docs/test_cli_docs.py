@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import Any
 
 import pytest
 import typer
 
+from docsite.generated import cli
 from mongoq.cli.app import app
 
-README = Path(__file__).parents[2] / "README.md"
 COMMANDS: dict[str, Any] = getattr(typer.main.get_command(app), "commands")  # noqa: B009 -- of whichever click it is
 
 
@@ -34,7 +33,7 @@ def test_every_command_has_json(name: str) -> None:
     assert any("--json" in parameter.opts for parameter in COMMANDS[name].params)
 
 
-def test_the_readme_names_exactly_the_commands_that_exist() -> None:
-    assert README.exists(), "the README holds the table of commands"
-    named = re.findall(r"^\| `mongoq ([a-z-]+)", README.read_text(), re.MULTILINE)
-    assert sorted(named) == sorted(COMMANDS)
+def test_the_page_names_exactly_the_commands_that_exist_with_their_help() -> None:
+    named = re.findall(r"^\| \[`mongoq ([a-z-]+)`\]", cli(), re.MULTILINE)
+    assert named == list(COMMANDS)
+    assert all(f"### mongoq {name}\n\n```text\nUsage: mongoq {name} " in cli() for name in named)

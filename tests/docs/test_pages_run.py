@@ -23,8 +23,10 @@ from tests.docs.pages import ROOT, blocks, name_of
 
 FOLDER: Final = Path(__file__).parent / "preludes"
 PROGRAMS: Final = [page for page in sorted((ROOT / "docs").rglob("*.md")) if blocks(page, "python")]
+ONE_BY_ONE: Final = ("asyncio", "claims", "enqueueing", "workers", "concepts/transactions")
 NOT_RUN: Final = {
     "docs/testing.md": "tests of an application: tests/testing runs the like",
+    **{f"docs/{name}.md": "test_readme.py runs each block by itself" for name in ONE_BY_ONE},
 }
 """Pages whose blocks do not run, and why."""
 

@@ -1,4 +1,4 @@
-"""The README cannot drift: its diagram, tables and blocks are checked against the code, and its blocks run."""
+"""The README and the pages cannot drift: promises, options and blocks are checked against the code, and blocks run."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import re
 import secrets
 import subprocess
 import sys
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -15,15 +16,15 @@ import pytest
 from bson import json_util
 from pymongo import MongoClient
 
+from docsite.generated import options, options_of_new, options_of_run
+from docsite.interface import verbs
 from mongoq import NewTask, Queue, TaskState
-from mongoq.core.lifecycle import diagram
 from mongoq.core.options import DEFAULTS
 from mongoq.embedded.server import EmbeddedServer
+from tests.docs.pages import PAGES, ROOT
 
-ROOT = Path(__file__).parents[2]
-PAGES = (ROOT / "README.md",)
-"""Where the documentation lies that is checked here. A block or table may stand on any of these pages."""
 README = "\n".join(page.read_text() for page in PAGES)
+"""The text of all pages, the README first: a block or table may stand on any of them."""
 
 
 def block(language: str, containing: str) -> str:
@@ -32,41 +33,37 @@ def block(language: str, containing: str) -> str:
     return next(found for found in blocks if containing in found)
 
 
-def names_in_table(heading: str) -> set[str]:
-    """The names in backticks in the first column of the table under a heading line."""
-    rows = README.partition(heading)[2].partition("\n\n")[0].splitlines()[1:]
-    return {name for row in rows for name in re.findall(r"`(\w+)`", row.split("|")[1])}
-
-
-def test_the_diagram_is_drawn_from_the_lifecycle_table() -> None:
-    assert block("mermaid", "stateDiagram").strip() == diagram()
-
-
 @pytest.mark.parametrize(
-    "heading, function",
-    [("| option | default | meaning |", Queue.__init__), ("| for one task:", Queue.new)],
-    ids=["Queue", "new"],
+    "rows, function",
+    [(options, Queue.__init__), (options_of_new, Queue.new), (options_of_run, Queue.run)],
+    ids=["Queue", "new", "run"],
 )
-def test_a_table_names_every_option(heading: str, function: object) -> None:
-    assert callable(function)
-    options = set(inspect.signature(function).parameters) - {"self", "target", "tags"}
-    assert names_in_table(heading) == options
+def test_a_table_names_every_option(rows: Callable[[], str], function: Callable[..., Any]) -> None:
+    named = {name for row in rows().splitlines()[2:] for name in re.findall(r"`(\w+)`", row.split("|")[1])}
+    assert named == set(inspect.signature(function).parameters) - {"self", "target", "tags", "handler"}
 
 
 def test_the_defaults_are_those_of_the_code() -> None:
-    told = {
-        row.split("|")[1].strip(" `"): row.split("|")[2].strip() for row in README.splitlines() if row.count("|") == 4
-    }
+    told = {row.split("|")[1].strip(" `"): row.split("|")[2] for row in options().splitlines()}
     seconds = {"lease": "30 s", "keep_completed": "1 hour", "keep_failed": "30 days", "deadline": "none"}
     units = {"s": 1, "hour": 3600, "days": 86400}
     for name, text in seconds.items():
-        assert told[name] == text
+        assert f"Default: {text}" in told[name]
         value = getattr(DEFAULTS, name)
         if text != "none":
             number, unit = text.split()
             assert value.total_seconds() == float(number) * units[unit]
         else:
             assert value is None
+
+
+def test_the_readme_is_short_and_makes_five_promises_that_the_page_of_guarantees_has_too() -> None:
+    front = (ROOT / "README.md").read_text()
+    guarantees = (ROOT / "docs" / "concepts" / "guarantees.md").read_text()
+    promised = re.findall(r"\| `-k (test_\w+)` \|", front)
+    assert len(promised) == 5
+    assert [name for name in promised if f"`-k {name}`" not in guarantees] == []
+    assert len(front.splitlines()) <= 170
 
 
 def test_every_promise_has_a_test_of_its_name() -> None:
@@ -92,7 +89,7 @@ def test_every_word_of_the_fault_table_selects_a_test() -> None:
 
 def test_every_public_method_is_named() -> None:
     methods = {name for name, _ in inspect.getmembers(Queue, inspect.isfunction) if not name.startswith("_")}
-    assert {name for name in methods if not re.search(rf"\b{name}\b", README)} == set()
+    assert {name for name in methods if f"### {name}\n" not in verbs()} == set()
 
 
 def test_the_producer_and_worker_run_as_printed(server: EmbeddedServer) -> None:
@@ -142,7 +139,9 @@ def test_a_handler_of_two_arguments_runs_in_children_as_printed(server: Embedded
     namespace = f"t-{secrets.token_hex(4)}"
     program = tmp_path / "program.py"
     opened = f"queue = Queue({server.uri!r}, namespace={namespace!r})"
-    printed = block("python", "def render").replace('"acme"}', '"acme"}, burst=True').replace("workers=8", "workers=1")
+    printed = (
+        block("python", "queue.run(render").replace('"acme"}', '"acme"}, burst=True').replace("workers=8", "workers=1")
+    )
     program.write_text(f"from mongoq import Attempt, Queue, Task\n\n{opened}\n\n\n{printed}")
     with Queue(server.uri, namespace=namespace) as queue:
         queue.new({"pages": 1, "tenant": "acme"}, queue="bulk", key="ours")

@@ -1,4 +1,4 @@
-"""The rights that the README says are enough are enough, on a mongod with --auth."""
+"""The rights that docs/security.md says are enough are enough, on a mongod with --auth."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pymongo import MongoClient
 from mongoq import NewTask, Queue, StorageRefused
 from mongoq.embedded.server import find_mongod
 
-README = (Path(__file__).parents[2] / "README.md").read_text()
+PAGE = (Path(__file__).parents[2] / "docs" / "security.md").read_text()
 WHO = ("producer", "worker", "viewer", "operator", "init")
 ACTION = re.compile(r"\b(find|insert|update|remove|listIndexes|createIndex|changeStream)\b")
 
@@ -23,8 +23,8 @@ Open = Callable[[str], Queue]
 
 
 def rights() -> dict[str, list[dict[str, Any]]]:
-    """The privileges of each who, as the table of the README has them; what only some calls need is left out."""
-    rows = README.partition("| who | actions on")[2].splitlines()[2:7]
+    """The privileges of each who, as the table of the page has them; what only some calls need is left out."""
+    rows = PAGE.partition("| who | actions on")[2].splitlines()[2:7]
     found = {}
     for who, row in zip(WHO, rows, strict=True):
         name, tasks, workers = row.strip("|").split("|")

@@ -1,8 +1,8 @@
 """The field names of a task's document; no other module spells them.
 
-Producers in other languages write this document as the README describes it, so fields are only ever added. `queue`,
-`state`, `priority`, `run_at` and `version` are always stored, the others only when they have a value. A document that
-another program wrote may lack any field but these five.
+Producers in other languages write this document as docs/producers.md describes it, so fields are only ever added.
+`queue`, `state`, `priority`, `run_at` and `version` are always stored, the others only when they have a value. A
+document that another program wrote may lack any field but these five.
 """
 
 from __future__ import annotations
