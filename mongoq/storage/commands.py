@@ -7,7 +7,7 @@ values, so the operations import neither pymongo nor bson.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final, TypeAlias, TypeVar
@@ -173,6 +173,8 @@ class Changing:
     where: Filter
     update: Update | Sequence[Update]
     many: bool = False
+    values: tuple[str, Mapping[str, Any]] | None = None
+    """A field that differs from document to document, and its value for each key."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from typing import Any
 import pymongo
 
 from mongoq.storage.commands import Aggregate, Changing, Count, Delete, Find, Removing, UpdateMany
+from mongoq.storage.operations.endings.by_key import piped
 
 
 def hint_of(command: UpdateMany | Delete | Count | Aggregate) -> dict[str, Any]:
@@ -44,4 +45,8 @@ def as_model(statement: Changing | Removing) -> Any:
     if isinstance(statement, Removing):
         return (pymongo.DeleteMany if statement.many else pymongo.DeleteOne)(statement.where, hint="_id_")
     kind: Any = pymongo.UpdateMany if statement.many else pymongo.UpdateOne
-    return kind(statement.where, statement.update, hint="_id_")
+    update = statement.update
+    if statement.values is not None:
+        assert isinstance(update, dict)
+        update = piped(update, *statement.values)
+    return kind(statement.where, update, hint="_id_")

@@ -24,7 +24,15 @@ from mongoq.storage.control import Transact
 from mongoq.storage.documents import fields, filters
 from mongoq.storage.operations import schema
 from mongoq.storage.operations.decide import Ended, by_hand, decide, ended_update
-from mongoq.storage.operations.endings.grouping import SLOWEST, alike, guarded, kind, size
+from mongoq.storage.operations.endings.grouping import (
+    SLOWEST,
+    alike,
+    guarded,
+    kind,
+    kind_but_result,
+    results,
+    statements,
+)
 from mongoq.storage.operations.flow.ending import follow
 from mongoq.storage.operations.modify import apply
 from mongoq.storage.operations.modify.following import brings_change, change_with, enqueue_after
@@ -217,17 +225,15 @@ def _finish_groups(context: Context, endings: list[Ended], limit: timedelta | No
     now = context.clock.now()
     groups: dict[Hashable, list[Ended]] = defaultdict(list)
     for ending in endings:
-        groups[kind(ending) or (ending.token, ending.task.key)].append(ending)
+        groups[kind(ending) or kind_but_result(ending) or (ending.token, ending.task.key)].append(ending)
     writes: list[Changing | Removing] = []
     length = 0
-    for group in groups.values():
-        verdict = group[0].verdict
-        where = guarded(group)
-        if group[0].deletes:
-            writes.append(Removing(where, many=len(group) > 1))
+    for some, large in (statement for group in groups.values() for statement in statements(group)):
+        where, many, length = guarded(some), len(some) > 1, length + large
+        if some[0].deletes:
+            writes.append(Removing(where, many=many))
         else:
-            writes.append(Changing(where, ended_update(group[0], now), many=len(group) > 1))
-            length += size(verdict)
+            writes.append(Changing(where, ended_update(some[0], now), many=many, values=results(some)))
     limit = limit and limit + timedelta(seconds=length / SLOWEST)
     accepted: int = yield Bulk(context.tasks, writes, ordered=False, timeout=limit)
     return accepted

@@ -35,6 +35,7 @@ from mongoq.storage.commands import (
 from mongoq.storage.control import CreateIndexes, DescribeCollection, ListCollections, ListIndexes
 from mongoq.storage.documents.codec import CODEC, NAIVE
 from mongoq.storage.drivers.decoding import decoded_bytes
+from mongoq.storage.operations.endings.by_key import apart
 from mongoq.storage.refusals import KeyTaken, PartlyWritten
 
 Undo = list[Callable[[], object]]
@@ -90,7 +91,7 @@ class Memory:
             case Delete(name, where):
                 return self._delete(name, where, undo)
             case Bulk(name, writes, ordered):
-                return self._each(writes, lambda one: self._write(name, one, undo), ordered=ordered)
+                return self._each([*apart(writes)], lambda one: self._write(name, one, undo), ordered=ordered)
             case ListCollections():
                 return self._database.list_collection_names()
             case ListIndexes(name):
