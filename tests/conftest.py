@@ -17,6 +17,9 @@ from proving.cluster import Cluster
 HEEDED = (signal.SIGTERM, signal.SIGINT)
 """What workers, and the commands that run them, have handlers for."""
 
+COMMANDS = {"mongoq", "everything"}
+"""The fixtures of tests that run commands in this process."""
+
 
 def pytest_configure() -> None:
     """Heed Ctrl-C, and let all children heed it, where this run was started with SIGINT ignored.
@@ -41,7 +44,7 @@ def same_signals(request: pytest.FixtureRequest) -> Iterator[None]:
         for number, handler in zip(HEEDED, before[0], strict=True):
             signal.signal(number, handler)
         signal.pthread_sigmask(signal.SIG_SETMASK, before[1])
-    assert after == before or "mongoq" in request.fixturenames
+    assert after == before or COMMANDS & set(request.fixturenames)
 
 
 def _signals() -> tuple[list[Any], set[signal.Signals | int]]:

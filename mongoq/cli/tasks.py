@@ -95,15 +95,16 @@ def ls(
         if as_json:
             print_json_list(found)
             return
-        columns = ("key", "queue", "state", "name", "priority", "age", "attempt", "error", "tags")
+        columns = ("key", "queue", "state", "priority", "age", "attempt", "error", "tags")
         count = show_rows(Sheet("tasks", columns, [], empty="no such tasks"), map(_listed, found))
     if count == limit:
         note(f"these are the first {limit:,}; --limit shows more")
 
 
 def _listed(task: Task) -> tuple[object, ...]:
+    queue = task.queue if task.name is None else f"{task.queue} {task.name}"  # a column of its own fits no 80 columns
     return (
-        task.key, task.queue, task.state, task.name or "-", task.priority, span(task.age), task.attempts,
+        task.key, queue, task.state, task.priority, span(task.age), task.attempts,
         task.last_error.type if task.last_error else "-", pairs(task.tags),
     )  # fmt: skip
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from mongoq.core.lifecycle import FINISHED, WAITING, TaskState
 from mongoq.core.modification import Modification, TaskRef
+from mongoq.storage.documents.fields import MOST_MARKS
 from proving.known_task import Known
 from proving.task_model import Model
 
@@ -109,14 +110,14 @@ def modify(model: Model, wanted: Modification) -> bool:
     refused = any(not _unchanged(model, ref, live=role == "change") for role, ref in wanted.named)
     if refused or any(new.on_conflict != "skip" for new in taken):
         keys = [change.ref.key for change in wanted.change] + [new.key for new in inserts if new.key]
-        return any(key in model.tasks and model.tasks[key].mark == wanted.id for key in keys)
+        return any(key in model.tasks and wanted.id in model.tasks[key].marks for key in keys)
     if any(_expires_first(model, model.tasks[one.ref.key], one.given.get("delay")) for one in wanted.change):
         return False
     for change in wanted.change:
         task = model.tasks[change.ref.key]
         mine = task.token is not None and task.token == change.ref.token
         _change(model, task, change.given, mine=mine)
-        task.mark = wanted.id
+        task.marks = (*task.marks, wanted.id)[-1 - MOST_MARKS :]
     for key in deleted:
         del model.tasks[key]
     for new in inserts:

@@ -35,12 +35,12 @@ class Known:
     moved_from: str | None = None
     ended: tuple[str, Event] | None = field(default=None, metadata={"hidden": True})
     """Whose ending was accepted last, and as what: repeated, it is accepted again."""
-    mark: str | None = None
-    """The modification that wrote it last."""
+    marks: tuple[str, ...] = ()
+    """The modifications that wrote it, the last one at the end."""
 
     def shown(self) -> dict[str, Any]:
         """What can be compared with a real task."""
-        return {name: value for name, value in asdict(self).items() if name not in ("ended", "mark")}
+        return {name: value for name, value in asdict(self).items() if name not in ("ended", "marks")}
 
     def lapsed(self, now: datetime) -> bool:
         """Whether its holder did not renew, and more than a moment ago."""

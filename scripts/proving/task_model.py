@@ -57,7 +57,7 @@ class Model:
         task = Known(
             new.key, new.queue, TaskState.READY, new.priority, run_at, dict(new.tags), new.unique, new.expires_at
         )
-        task.state, task.mark = task.ready_by(self.now), mark
+        task.state, task.marks = task.ready_by(self.now), (mark,) if mark else ()
         self.tasks[new.key] = task
 
     # Claiming

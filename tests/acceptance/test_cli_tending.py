@@ -62,7 +62,7 @@ def test_tasks_are_chosen_by_the_name_of_their_function(mongoq: Cli, queue: Queu
     queue.new({"n": 3}, name="charge", key="other")
     listed = mongoq("ls", "--name", "welcome")
     assert len(listed.out.splitlines()) == 4
-    assert listed.out.splitlines()[3].split()[:4] == ["a", "default", "ready", "welcome"]
+    assert listed.out.splitlines()[3].split()[:4] == ["a", "default", "welcome", "ready"]
     assert [task["key"] for task in mongoq("ls", "--name", "charge", "--json").json] == ["other"]
     assert mongoq("move", "--name", "welcome@2", "--to", "bulk", "--yes", "--json").json == {"count": 2}
     assert mongoq("cancel", "--name", "welcome", "--yes", "--json").json == {"count": 3}
