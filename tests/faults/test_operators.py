@@ -163,7 +163,7 @@ def test_a_frozen_primary_costs_a_command_5_seconds(cluster: Cluster, mongoq: Cl
     took = time.monotonic() - began
     figure("F8", f"`mongoq new` with a frozen primary: exit {code} after {took:.1f} s")
     assert code == 0
-    assert took <= 7.5  # 5 s, and what the interpreter and a late election take on a busy machine
+    assert took < 15, "half of the 30 s for which PyMongo would wait; 5 s, the interpreter and an election are expected"
 
 
 def test_a_missing_index_is_made_again_while_a_member_is_down(
