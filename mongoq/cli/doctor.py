@@ -29,12 +29,15 @@ class Finding:
     about: str
     problem: str
     advice: str
+    wanted: bool = False
+    """Whether somebody wants it so: a pause is told, and is no fault."""
 
 
 def doctor(context: typer.Context, as_json: AsJson = False) -> None:
     """Look for what keeps tasks from running: names that no worker knows, queues without one, silent workers, clocks.
 
-    The exit code is 1 where something was found. --json prints a list of {"about", "problem", "advice"}.
+    The exit code is 1 where something is to be mended: a pause is told, and is wanted. --json prints a list of
+    {"about", "problem", "advice", "wanted"}.
     """
     with place(context).open(reading=True) as queue:
         found = list(_findings(queue))
@@ -43,7 +46,7 @@ def doctor(context: typer.Context, as_json: AsJson = False) -> None:
     else:
         rows = [(one.about, one.problem, one.advice) for one in found]
         show([Sheet("findings", ("about", "problem", "advice"), rows, empty="nothing was found")])
-    if found:
+    if not all(one.wanted for one in found):
         raise typer.Exit(1)
 
 
@@ -71,7 +74,8 @@ def _of_the_server(queue: Queue) -> Iterator[Finding]:
 
 def _of_a_queue(queue: Queue, row: QueueStats, workers: Sequence[WorkerInfo]) -> Iterator[Finding]:
     if row.paused:
-        yield Finding(row.queue, f"{row.ready:,} ready tasks wait: it is paused", "mongoq resume, when it may go on")
+        problem = f"{row.ready:,} ready tasks wait: it is paused"
+        yield Finding(row.queue, problem, "mongoq resume, when it may go on", wanted=True)
     elif not workers:
         advice = "start a worker of this queue, or move its tasks"
         yield Finding(row.queue, f"{row.ready:,} ready tasks, and no worker of this queue", advice)

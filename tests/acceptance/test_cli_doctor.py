@@ -33,9 +33,10 @@ def test_names_that_no_worker_knows_are_named(mongoq: Cli, queue: Queue, until: 
 
 
 def test_queues_without_a_worker_or_with_a_pause_are_told(mongoq: Cli, queue: Queue) -> None:
-    queue.new(queue="bulk")
     queue.new(queue="payments")
     queue.pause("payments")
+    assert mongoq("doctor").code == 0, "a pause is wanted"
+    queue.new(queue="bulk")
     said = mongoq("doctor")
     assert said.code == 1
     assert "1 ready tasks, and no worker of this queue" in said.out
