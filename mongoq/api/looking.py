@@ -114,7 +114,7 @@ def count(
 
 @verb
 def size(base: Base, queue: str | None = None) -> Op[int]:
-    """How many tasks of one queue, or of all, are not finished: ready, scheduled or running, at one moment.
+    """How many tasks of one queue, or of all, are not finished: ready, scheduled, running or parked, at one moment.
 
     On a standalone server the states are counted one after the other.
     """

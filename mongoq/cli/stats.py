@@ -21,6 +21,7 @@ STATES: Final = (
     TaskState.READY,
     TaskState.SCHEDULED,
     TaskState.RUNNING,
+    TaskState.PARKED,
     TaskState.COMPLETED,
     TaskState.FAILED,
     TaskState.EXPIRED,

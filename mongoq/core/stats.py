@@ -17,6 +17,8 @@ class QueueStats:
     ready: int = 0
     scheduled: int = 0
     running: int = 0
+    parked: int = 0
+    """Those that wait for parents, or are a batch whose members have not all ended."""
     completed: int = 0
     failed: int = 0
     expired: int = 0
@@ -35,7 +37,7 @@ class QueueStats:
     @property
     def size(self) -> int:
         """The number of unfinished tasks."""
-        return self.ready + self.scheduled + self.running
+        return self.ready + self.scheduled + self.running + self.parked
 
 
 @dataclass(frozen=True, slots=True)

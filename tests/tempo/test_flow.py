@@ -52,6 +52,23 @@ def test_a_task_runs_after_its_parents_have_completed(queue: Face) -> None:
     assert end(queue) == "c"
 
 
+def test_what_is_parked_is_unfinished_for_all_who_count_or_wait(queue: Face, make: Callable[..., Face]) -> None:
+    queue.new(key="a")
+    queue.new(key="c", after="a")
+    held = queue.try_claim()
+    with opened(queue, key="batch", then=CALLBACK) as batch:
+        for other in (queue, make(namespace=queue.whole.namespace)):
+            assert (other.size(), other.size("default"), other.empty()) == (3, 3, False)
+            counted = other.stats()["default"]
+            assert (counted.running, counted.parked, counted.size) == (1, 2, 3)
+            assert not other.join(timeout=0)
+        assert batch.key == "batch"
+    queue.complete(held)
+    assert {end(queue), end(queue)} == {"c", "batch"}
+    assert queue.join(timeout=10)
+    assert (queue.size(), queue.stats()["default"].parked) == (0, 0)
+
+
 def test_a_delay_of_a_child_still_holds_when_its_parent_has_ended(queue: Face) -> None:
     queue.new(key="a")
     queue.new(key="c", after="a", delay=3600)

@@ -156,6 +156,7 @@ def _summed(stats: dict[str, QueueStats]) -> QueueStats:
         ready=sum(row.ready for row in rows),
         scheduled=sum(row.scheduled for row in rows),
         running=sum(row.running for row in rows),
+        parked=sum(row.parked for row in rows),
         completed=sum(row.completed for row in rows),
         failed=sum(row.failed for row in rows),
         expired=sum(row.expired for row in rows),

@@ -27,6 +27,7 @@ PURGE: Final = "purge"
 UNIQUE: Final = "unique"
 SEEN: Final = "seen"
 PARENTS: Final = "parents"
+PARKED: Final = "parked_tasks"
 UNSETTLED: Final = "unsettled"
 UNCHECKED: Final = "unchecked"
 BATCH: Final = "batch"
@@ -78,6 +79,11 @@ NAMED: Final[Indexes] = {
 """Built at the first task with a name, or the first worker that asks for names: every insert and claim pays for it."""
 
 FLOW: Final[Indexes] = {
+    # To count what waits for parents or members, and to see whether anything does.
+    PARKED: (
+        [(fields.QUEUE, 1), (fields.STATE, 1)],
+        {"partialFilterExpression": _states(TaskState.PARKED)},
+    ),
     PARENTS: (
         [(fields.PARENTS, 1), (fields.STATE, 1)],
         {"partialFilterExpression": {fields.PARENTS: {"$exists": True}}},

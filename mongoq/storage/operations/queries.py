@@ -22,7 +22,7 @@ from mongoq.storage.control import Entered, Transact
 from mongoq.storage.documents import decoding, fields, filters, indexes, key_order
 from mongoq.storage.documents.names import but_keys
 from mongoq.storage.operations.long_work.patience import How, patiently
-from mongoq.storage.operations.namespace.orders import admitted
+from mongoq.storage.operations.namespace.orders import admitted, read_if_old
 
 T = TypeVar("T")
 
@@ -126,11 +126,12 @@ def count(context: Context, chosen: Filter) -> Op[int]:
 
 def empty(context: Context, named: Filter) -> Op[bool]:
     """Whether no task of these queues is unfinished, in one snapshot."""
+    yield from read_if_old(context)
     return (yield from _at_once(lambda how: _empty(context, named, how)))
 
 
 def _empty(context: Context, named: Filter, how: How) -> Op[bool]:
-    for states, index in _INDEX_OF.items():
+    for states, index in _indexes_of(context).items():
         if states != FINISHED:
             where = {**named, **filters.in_states(states)}
             if (yield Find(context.tasks, where, only=[fields.KEY], hint=index, limit=1, **how)):
@@ -146,7 +147,8 @@ def stats(context: Context, named: Filter, *, attempts: bool) -> Op[dict[str, Qu
     counts: dict[str, dict[str, Any]] = defaultdict(dict)
     oldest: dict[str, datetime] = {}
     most: dict[str, int] = {}
-    for states, index in _INDEX_OF.items():
+    yield from read_if_old(context)
+    for states, index in _indexes_of(context).items():
         rows = yield from _grouped(context, {**named, **filters.in_states(states)}, index, attempts=attempts)
         for row in rows:
             queue, state = str(row[fields.KEY].get(fields.QUEUE)), row[fields.KEY][fields.STATE]
@@ -180,12 +182,13 @@ def ready(
 
 def size(context: Context, queue: str | None, states: Sequence[TaskState]) -> Op[int]:
     """Count the tasks in these states, in one snapshot."""
+    yield from read_if_old(context)
     return (yield from _at_once(lambda how: _size(context, queue, states, how)))
 
 
 def _size(context: Context, queue: str | None, states: Sequence[TaskState], how: How) -> Op[int]:
     total = 0
-    for group, index in _INDEX_OF.items():
+    for group, index in _indexes_of(context).items():
         wanted = [state for state in group if state in states]
         if wanted:
             where: Document = {fields.STATE: {"$in": [state.value for state in wanted]}}
@@ -195,6 +198,11 @@ def _size(context: Context, queue: str | None, states: Sequence[TaskState], how:
                 where[fields.QUEUE] = {"$eq": queue}
             total += yield Count(context.tasks, where, hint=index, **how)
     return total
+
+
+def _indexes_of(context: Context) -> Mapping[tuple[TaskState, ...], str]:
+    """The states that are counted together, and the index for each; parked tasks have one where there can be any."""
+    return {(TaskState.PARKED,): indexes.PARKED, **_INDEX_OF} if context.gate.flow else _INDEX_OF
 
 
 def _at_once(body: Callable[[How], Op[T]]) -> Op[T]:
