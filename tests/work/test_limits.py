@@ -138,6 +138,7 @@ def test_a_worker_starts_with_as_many_handlers_as_there_are_threads(queue: Queue
     worker = starved("threads", "plain", "60", "40")
     assert worker.hear() == "started", worker.log()
     until(lambda: completed(queue) == 5, timeout=60, why="it works")
+    until(lambda: NO_MORE in worker.log(), timeout=60, why="it says what is lacking")
     assert worker.log().count(NO_MORE) == 1
     tasks = Path(f"/proc/{worker.process.pid}/task")
     assert len(list(tasks.iterdir())) < 60
