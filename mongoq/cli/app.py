@@ -9,10 +9,13 @@ import typer
 from mongoq import __version__
 from mongoq.cli import demo, doctor, operating, server, stats, tasks, worker
 from mongoq.cli.control import dashboard, pausing, schedules
+from mongoq.cli.looking import listing
 from mongoq.cli.options import Place, warn_of_password
 from mongoq.cli.output import say
 
 EVERYWHERE: Final = "--uri and --namespace may follow the command too: see mongoq --help."
+HARMFUL: Final = frozenset({"cancel", "delete", "move", "purge", "stop-worker"})
+"""Commands that are never proposed for one that was misspelt."""
 
 app = typer.Typer(
     help="A task queue on MongoDB: workers, tasks and statistics.",
@@ -65,7 +68,7 @@ for name, function in (
     ("demo", demo.demo),
     ("stats", stats.stats),
     ("new", tasks.new),
-    ("ls", tasks.ls),
+    ("ls", listing.ls),
     ("show", tasks.show),
     ("cancel", operating.cancel),
     ("delete", operating.delete),

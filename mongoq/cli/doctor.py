@@ -13,7 +13,7 @@ import typer
 from mongoq import Queue, QueueStats, TaskState, WorkerInfo
 from mongoq.cli.options import AsJson, place
 from mongoq.cli.output import Sheet, print_json, show, span
-from mongoq.cli.stats import SILENT
+from mongoq.core.fleet import SILENT
 
 SAMPLE: Final = 1_000
 """So many ready tasks of a queue are read for the names that nobody knows."""

@@ -1,34 +1,29 @@
-"""Tables on a terminal, drawn by rich. Imported only for a terminal.
-
-A table that is printed once is never cut: the last column, which may hold long texts, takes several lines, and the
-terminal wraps what is wider still. A live table is cut to fit.
-"""
+"""Tables on a terminal, in rich's colours. Imported only for a terminal."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Final
+from dataclasses import replace
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, Group
 from rich.live import Live
-from rich.table import Table
 from rich.text import Text
 
-from mongoq.cli.output import Sheet, cells, clean
-
-WIDEST_KEY: Final = 40
-"""A generated key has 32 characters; a longer key takes several lines."""
-NARROWEST_TEXT: Final = 20
-"""The least width of the last column."""
+from mongoq.cli.output import Sheet, clean
+from mongoq.cli.printing.fitting import fitted
+from mongoq.cli.printing.width import cut, room
 
 
 def draw(sheets: Sequence[Sheet]) -> None:
     """Print tables one after the other."""
-    room = Console().width
-    for sheet in sheets:
-        table, width = drawn(sheet, room)
-        Console(highlight=False, width=max(width, room)).print(table, "", sep="\n")
+    wide = room() or Console().width
+    console = Console(highlight=False, width=wide)
+    for place, sheet in enumerate(sheets):
+        if place:
+            console.print()
+        for line in drawn(sheet, wide):
+            console.print(line, soft_wrap=True)
 
 
 @contextmanager
@@ -37,28 +32,15 @@ def live() -> Iterator[Callable[[Sequence[Sheet]], None]]:
     console = Console(highlight=False)
     with Live(console=console, auto_refresh=False, vertical_overflow="visible") as screen:
         yield lambda sheets: screen.update(
-            Group(*(Group(drawn(sheet, console.width)[0], "") for sheet in sheets)), refresh=True
+            Group(*(line for sheet in sheets for line in [*drawn(replace(sheet, cut=True), console.width), Text("")])),
+            refresh=True,
         )
 
 
-def drawn(sheet: Sheet, room: int) -> tuple[RenderableType, int]:
-    """Make the table for rich; returns it and its width."""
+def drawn(sheet: Sheet, width: int) -> list[Text]:
+    """The lines of a table, none wider than `width`."""
     if not sheet.rows:
-        return Text(f"({clean(sheet.empty)})", style="dim"), 0
-    texts = [[f"{cell:,}" if isinstance(cell, int) else clean(cell) for cell in row] for row in sheet.rows]
-    widths = [max(map(cells, column)) for column in zip(sheet.columns, *texts, strict=True)]
-    widths[0] = min(widths[0], WIDEST_KEY)
-    gaps = len(widths) - 1
-    if sheet.sparse and sum(widths) + gaps > room:
-        return drawn(sheet.without_zeros(), room)
-    gap = 2 if sum(widths) + 2 * gaps <= room else 1
-    widths[-1] = min(widths[-1], max(NARROWEST_TEXT, room - sum(widths[:-1]) - gap * gaps))
-    table = Table(
-        title=clean(sheet.title), title_justify="left", title_style="bold", header_style="dim",
-        box=None, padding=(0, gap, 0, 0), pad_edge=False,
-    )  # fmt: skip
-    for name, width, right in zip(sheet.columns, widths, sheet.right(), strict=True):
-        table.add_column(name, width=width, justify="right" if right else "left", overflow="fold")
-    for row in texts:
-        table.add_row(*map(Text, row))  # Text, because rich reads markup in plain strings
-    return table, sum(widths) + gap * gaps
+        return [Text(cut(f"({clean(sheet.empty)})", width), style="dim")]
+    title = [Text(cut(clean(sheet.title), width), style="bold")] if sheet.title else []
+    head, *rows = fitted(sheet, width)
+    return [*title, Text(head, style="dim"), *map(Text, rows)]  # Text, because rich reads markup in plain strings

@@ -15,8 +15,9 @@ from typing import Any, Final
 import typer
 
 from mongoq import ConfigurationError, InvalidTask, MongoqError, Stop, StorageUnavailable
-from mongoq.cli.app import app
+from mongoq.cli.app import HARMFUL, app
 from mongoq.cli.output import note
+from mongoq.core.validation import did_you_mean, shortened
 
 FAILED: Final = 1
 USAGE: Final = 2
@@ -78,6 +79,17 @@ def hoisted(arguments: Sequence[str]) -> list[str]:
     return [*moved, *others]
 
 
+def command_of(arguments: Sequence[str]) -> str | None:
+    """The command among hoisted arguments; None: there is none."""
+    rest = iter(arguments)
+    for argument in rest:
+        if argument in ANYWHERE:
+            next(rest, None)
+        elif not argument.startswith("-"):
+            return argument
+    return None
+
+
 def notes_of(error: BaseException) -> str:
     """What mongoq noted on an error: how far the work had come, or under which key to call again."""
     return "".join(f"; {told}" for told in getattr(error, "__notes__", ()))
@@ -108,6 +120,13 @@ def explained(error: Exception) -> tuple[int, str]:
 def _run(arguments: list[str]) -> int:
     # Not app(): it handles a broken pipe and Ctrl-C itself, with other exit codes.
     command = typer.main.get_command(app)
+    known: dict[str, Any] = command.commands  # type: ignore[attr-defined]  # of whichever click it is
+    wanted = command_of(arguments)
+    if wanted is not None and wanted not in known:
+        # Not the suggestion of typer: it knows nothing of harm, and answered `pause` with `purge`.
+        offered = [name for name in known if name not in HARMFUL and not known[name].hidden]
+        note(f"no such command {shortened(wanted)}{did_you_mean(wanted, offered)} (see mongoq --help)")
+        return USAGE
     try:
         with command.make_context("mongoq", arguments) as context:
             command.invoke(context)

@@ -7,7 +7,7 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Final, NoReturn
 
 import typer
@@ -90,6 +90,25 @@ def duration(text: str) -> timedelta:
         refuse(f"{text!r} is too long a duration")
 
 
+def moment(text: str) -> datetime | timedelta:
+    """Parse an instant: ISO 8601 (in UTC where it names no zone), or how long ago as `duration` reads it."""
+    if DURATION.fullmatch(text.strip()):
+        return duration(text)
+    try:
+        read = datetime.fromisoformat(text.strip())
+    except ValueError:
+        refuse(f"{text!r} is no time: give 2026-08-01T12:30, or 15m, 2h, 1d for so long ago")
+    return read if read.tzinfo else read.replace(tzinfo=UTC)
+
+
+def resolved(when: datetime | timedelta | None, now: datetime) -> datetime | None:
+    """The instant that was typed, seen from `now`."""
+    try:
+        return now - when if isinstance(when, timedelta) else when
+    except OverflowError:
+        refuse("so long ago there was no time")
+
+
 def parsed(text: str) -> Any:
     """Parse a value as JSON; what is not JSON is the text itself."""
     try:
@@ -131,6 +150,22 @@ Where = Annotated[
 ]
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask before many tasks are changed.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+WithError = Annotated[
+    str | None, typer.Option("--error", metavar="TYPE", help="Those whose last attempt failed with this type of error.")
+]
+
+
+def moment_option(text: str, *names: str) -> Any:
+    """Declare an option that takes an instant."""
+    return typer.Option(*names, parser=moment, metavar="WHEN", help=text)
+
+
+Since = Annotated[
+    Any, moment_option("Those since then: 15m (ago), 2h, 1d, or 2026-08-01T12:30. Finished ones by their end.")
+]
+Until = Annotated[Any, moment_option("Those before then.")]
 
 
 def span_option(text: str) -> Any:

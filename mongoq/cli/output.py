@@ -1,6 +1,6 @@
 """Print text, JSON and tables; text from tasks is made harmless first.
 
-On a terminal rich draws the tables. Elsewhere they are plain columns of any width, so that a pipe gets all of it.
+On a terminal tables fit its width. Elsewhere they are plain columns of any width, so that a pipe gets all of it.
 """
 
 from __future__ import annotations
@@ -13,15 +13,18 @@ import sys
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import date, datetime, timedelta
 from typing import Any, Final
 
 from mongoq import LogLine, QueueStats, Task, TaskError, TaskProgress, WorkerInfo
+from mongoq.cli.printing.width import cells, hanging, padded, room
 
 UNSAFE: Final = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 """Categories of control characters, invisible formatting, lone surrogates and line separators."""
 FIRST_PAGE: Final = 100
+NOTHING: Final = (0, "", "-")
+"""Cells that say nothing."""
 PAGE: Final = 1_000
 """How many rows a table that comes row by row shows at a time."""
 KEPT_TO_ITSELF: Final = frozenset({"attempt", "token"})
@@ -41,9 +44,10 @@ def clean(value: object, *, lines: bool = False) -> str:
 
 
 def note(text: str) -> None:
-    """Print one line on stderr."""
-    with suppress(OSError):
-        sys.stderr.write(f"mongoq: {clean(' '.join(text.split()))}\n")
+    """Print one line on stderr; on a terminal as many as it takes."""
+    with suppress(OSError, ValueError):
+        lines = hanging(f"mongoq: {clean(' '.join(text.split()))}", room(sys.stderr), 8)
+        sys.stderr.write("".join(f"{line}\n" for line in lines))
 
 
 def say(text: str = "") -> None:
@@ -89,6 +93,15 @@ def jsonable(value: Any) -> Any:
     return value.isoformat() if isinstance(value, datetime | date) else str(value)
 
 
+def brief(duration: timedelta) -> str:
+    """Format a duration with one unit, such as `45s`, `3m`, `2h` or `4d`."""
+    seconds = max(0, int(duration.total_seconds()))
+    for unit, size in (("d", 86_400), ("h", 3_600), ("m", 60)):
+        if seconds >= 2 * size or (unit == "m" and seconds >= size):
+            return f"{seconds // size}{unit}"
+    return f"{seconds}s"
+
+
 def in_words(value: Any) -> str:
     """Format a value in one line, as a user would type it: strings bare, other values as JSON."""
     return clean(value if isinstance(value, str) else json.dumps(jsonable(value), ensure_ascii=False))
@@ -122,13 +135,25 @@ class Sheet:
     empty: str
     """The text instead of a table without rows."""
     sparse: bool = False
-    """Whether columns of zeros are left out when the terminal is too narrow."""
+    """Whether columns that say nothing (0, `-` or nothing) are left out when the terminal is too narrow."""
+    cut: bool = False
+    """Whether texts are cut on a terminal that is too narrow; else they take several lines."""
+    least: Mapping[str, int] = field(default_factory=dict)
+    """Widths below which a column's texts are not cut as long as another column can be left out; default 12."""
+    drops: Sequence[str] = ()
+    """Columns that are left out when the terminal is too narrow, the first first."""
 
     def without_zeros(self) -> Sheet:
-        """The table without its columns of zeros."""
-        kept = [place for place, column in enumerate(zip(*self.rows, strict=True)) if any(cell != 0 for cell in column)]
+        """The table without the columns that say nothing."""
+        columns = zip(self.columns, zip(*self.rows, strict=True), strict=True)
+        empty = [name for name, column in columns if all(cell in NOTHING for cell in column)]
+        return replace(self.without(empty[: len(self.columns) - 1]), sparse=False)
+
+    def without(self, names: Sequence[str]) -> Sheet:
+        """The table without these columns."""
+        kept = [place for place, name in enumerate(self.columns) if name not in names]
         rows = [[row[place] for place in kept] for row in self.rows]
-        return replace(self, columns=[self.columns[place] for place in kept], rows=rows, sparse=False)
+        return replace(self, columns=[self.columns[place] for place in kept], rows=rows)
 
     def plain(self, widths: list[int] | None = None) -> Iterator[str]:
         """Yield its lines, with columns as wide as their widest cells.
@@ -147,24 +172,12 @@ class Sheet:
         widths[:] = [max(width, *map(cells, column)) for width, column in zip(widths, columns, strict=True)]
         rights = self.right()  # once: it reads all rows
         for row in texts:
-            line = [
-                " " * (width - cells(text)) + text if right else text + " " * (width - cells(text))
-                for text, width, right in zip(row, widths, rights, strict=True)
-            ]
+            line = [padded(text, width, right=right) for text, width, right in zip(row, widths, rights, strict=True)]
             yield "  ".join(line).rstrip()
 
     def right(self) -> list[bool]:
         """Whether each column holds only numbers, and is aligned to the right."""
         return [all(isinstance(cell, int) for cell in column) for column in zip(*self.rows, strict=True)]
-
-
-def cells(text: str) -> int:
-    """The width of a text in columns of a terminal."""
-    if text.isascii():
-        return len(text)
-    return sum(
-        0 if unicodedata.combining(one) else 1 + (unicodedata.east_asian_width(one) in {"W", "F"}) for one in text
-    )
 
 
 def show(sheets: Sequence[Sheet]) -> None:

@@ -16,6 +16,7 @@ from mongoq.cli.control.pausing import sheet as pause_sheet
 from mongoq.cli.options import AsJson, place
 from mongoq.cli.output import Sheet, clean, live, note, print_json, span
 from mongoq.cli.output import show as show_sheets
+from mongoq.core.fleet import SILENT
 
 STATES: Final = (
     TaskState.READY,
@@ -27,10 +28,6 @@ STATES: Final = (
     TaskState.EXPIRED,
     TaskState.CANCELLED,
 )
-
-
-SILENT: Final = timedelta(seconds=25)
-"""After this time without a heartbeat a worker may be dead: an idle one sends a heartbeat every 10 s."""
 
 
 def stats(

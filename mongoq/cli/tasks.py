@@ -1,4 +1,4 @@
-"""Commands about tasks: `new`, `ls`, `show`."""
+"""Commands about one task: `new`, `show`."""
 
 from __future__ import annotations
 
@@ -10,19 +10,14 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from mongoq import BatchNotFound, Queue, Task, TaskError, TaskProgress, TaskState
+from mongoq import BatchNotFound, Queue, Task, TaskError, TaskProgress
 from mongoq.cli.options import AsJson, place, refuse, span_option, tags
 from mongoq.cli.output import (
     KEPT_TO_ITSELF,
-    Sheet,
     clean,
     in_words,
-    note,
-    pairs,
     print_json,
-    print_json_list,
     say,
-    show_rows,
     span,
 )
 
@@ -74,39 +69,6 @@ def new(
         print_json(task)
     else:
         say(clean(task.key))
-
-
-def ls(
-    context: typer.Context,
-    *,
-    queue: Annotated[str | None, typer.Option(help="Only tasks of this queue.")] = None,
-    name: Annotated[str | None, typer.Option(help="Only tasks of this function: NAME, or NAME@REVISION.")] = None,
-    state: Annotated[TaskState | None, typer.Option(help="Only tasks in this state.")] = None,
-    where: Annotated[
-        list[str] | None, typer.Option(metavar="KEY=VALUE", help="Only tasks with this tag; may be repeated.")
-    ] = None,
-    limit: Annotated[int, typer.Option(min=1, max=1_000_000, help="At most this many.")] = 100,
-    as_json: AsJson = False,
-) -> None:
-    """List tasks by key; generated keys sort from the oldest to the newest. --json prints a list."""
-    wanted = tags(where or [])
-    with place(context).open(reading=True) as line:
-        found = line.scan(queue=queue, name=name, state=state, where=wanted or None, limit=limit, payload=as_json)
-        if as_json:
-            print_json_list(found)
-            return
-        columns = ("key", "queue", "state", "priority", "age", "attempt", "error", "tags")
-        count = show_rows(Sheet("tasks", columns, [], empty="no such tasks"), map(_listed, found))
-    if count == limit:
-        note(f"these are the first {limit:,}; --limit shows more")
-
-
-def _listed(task: Task) -> tuple[object, ...]:
-    queue = task.queue if task.name is None else f"{task.queue} {task.name}"  # a column of its own fits no 80 columns
-    return (
-        task.key, queue, task.state, task.priority, span(task.age), task.attempts,
-        task.last_error.type if task.last_error else "-", pairs(task.tags),
-    )  # fmt: skip
 
 
 def show(

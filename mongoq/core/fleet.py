@@ -14,6 +14,7 @@ import hashlib
 import secrets
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from enum import StrEnum
 from typing import Final
 
@@ -24,6 +25,8 @@ The next in the order is the deputy, which looks for work every two seconds: the
 until it is replaced. With two watchers it would cost nothing, and every write of the replica set half as much again.
 """
 LAST_PLACE: Final = 2**31 - 1
+SILENT: Final = timedelta(seconds=25)
+"""A process may be dead without a heartbeat for so long: an idle one beats every 10 s, and one may be late or lost."""
 
 
 class SignalKind(StrEnum):

@@ -58,7 +58,7 @@ def test_ls_lists_tasks_by_queue_state_and_tags(mongoq: Cli, queue: Queue) -> No
         queue.new({"n": number, "kind": "a"}, key=f"key-{number}", queue="q")
     queue.new({"n": 1}, key="other", delay=60)
     assert mongoq("ls", "--where", "n=1", "--where", "kind=a").out.splitlines()[1].split()[:3] == [
-        "key-1", "q", TaskState.READY,
+        "key-1", TaskState.READY, "q",
     ]  # fmt: skip
     assert [task["key"] for task in mongoq("ls", "--queue", "q", "--json").json] == ["key-0", "key-1", "key-2"]
     assert [task["key"] for task in mongoq("ls", "--state", "scheduled", "--json").json] == ["other"]

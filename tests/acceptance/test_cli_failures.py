@@ -151,7 +151,7 @@ def test_a_missing_index_is_exit_code_1_and_names_init(
 @pytest.mark.parametrize(
     "command, hint",
     [
-        (["nonsense"], "No such command"),
+        (["nonsense"], "no such command"),
         (["new", "--nonsense"], "--nonsense"),
         (["new", "no-equals"], "is not KEY=VALUE"),
         (["new", "a=1", "a=2"], "given twice"),

@@ -184,7 +184,7 @@ def test_a_terminal_gets_colour_and_never_the_control_characters_of_a_task(start
     os.close(master)
     listing.communicate(timeout=15)
     assert listing.returncode == 0
-    assert b"\x1b[1m" in drawn
+    assert b"\x1b[2m" in drawn
     assert b"evil\\x1b[2Jkey" in drawn
     assert b"evil=[red]\\x1b[31m\\x07" in drawn
     assert b"\x1b[31m" not in drawn

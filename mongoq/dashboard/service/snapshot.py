@@ -8,9 +8,9 @@ from typing import Final
 
 from mongoq import Pause, QueueStats, Schedule, TaskPage, TaskState, WorkerInfo
 from mongoq.core.clock import elapsed
+from mongoq.core.fleet import SILENT
 from mongoq.dashboard.service.gateway import Gateway
 
-SILENT: Final = timedelta(seconds=25)
 LATE: Final = timedelta(seconds=90)
 SKEW: Final = 1.0
 RECENT: Final = timedelta(hours=1)

@@ -10,15 +10,13 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple
 
-from mongoq.core.fleet import Idle
+from mongoq.core.fleet import SILENT, Idle
 from mongoq.core.stats import WorkerInfo
 from mongoq.storage.commands import Aggregate, Delete, Document, Op, UpdateMany, find
 from mongoq.storage.context import Context
 from mongoq.storage.documents import filters
 from mongoq.storage.refusals import KeyTaken
 
-SILENT: Final = timedelta(seconds=25)
-"""An idle process beats every 10 s: one beat may be late or lost."""
 SILENT_WATCHER: Final = timedelta(seconds=8)
 """A watcher beats every 3 s. One that is silent for so long is replaced."""
 _SHOWN: Final = ("place", "queues", "workers", "idle", "watching", "covers", "names", "seen_at")

@@ -1,0 +1,1 @@
+"""Commands that look at tasks: at many, at one, and at what failed."""

@@ -1,0 +1,1 @@
+"""Make text fit a terminal: tables of any width, and long lines."""
