@@ -19,7 +19,7 @@ _EVER: Final = datetime.min.replace(tzinfo=UTC)
 SORTS: Final[dict[str, Callable[[Task], Any]]] = {
     "newest": lambda task: _EVER - (task.finished_at or task.created_at),
     "oldest": lambda task: task.finished_at or task.created_at,
-    "running": lambda task: task.started_at if task.state is TaskState.RUNNING and task.started_at else _NEVER,
+    "started": lambda task: task.started_at if task.state is TaskState.RUNNING and task.started_at else _NEVER,
     "error": lambda task: _EVER - (task.last_error.at if task.last_error else _EVER),
     "attempts": lambda task: -task.attempts,
     "priority": lambda task: -task.priority,
@@ -68,7 +68,7 @@ def _own_sort(wanted: dict[str, Any]) -> str | None:
     """How a state is sorted where nothing else is asked for; None: the order of the index is the one that is meant."""
     state = wanted.get("state")
     if state is TaskState.RUNNING:
-        return "running"
+        return "started"
     searched = any(wanted.get(name) for name in ("name", "error", "where"))
     # A search goes through the queues by name, and through each from its newest task.
     return "newest" if state in FINISHED and searched and wanted.get("queue") is None else None
