@@ -14,9 +14,9 @@ from mongoq.cli.options import AsJson, Since, Until, WithError, place, refuse, r
 from mongoq.cli.output import Sheet, brief, note, pairs, print_json_list, show_rows
 from mongoq.cli.printing.width import rows
 
-COLUMNS: Final = ("key", "state", "queue", "name", "priority", "age", "since", "attempts", "erred", "error", "tags")
+COLUMNS: Final = ("key", "state", "queue", "name", "priority", "age", "since", "attempt", "erred", "error", "tags")
 LEAST: Final = {"key": 36, "error": 26}
-DROPS: Final = ("priority", "age", "erred", "attempts", "tags", "queue")
+DROPS: Final = ("priority", "age", "erred", "attempt", "tags", "queue")
 """What a narrow terminal does without, after what was asked for and is the same in all rows."""
 PIPED: Final = 100
 

@@ -21,7 +21,7 @@ SORTS: Final[dict[str, Callable[[Task], Any]]] = {
     "oldest": lambda task: task.finished_at or task.created_at,
     "started": lambda task: task.started_at if task.state is TaskState.RUNNING and task.started_at else _NEVER,
     "error": lambda task: _EVER - (task.last_error.at if task.last_error else _EVER),
-    "attempts": lambda task: -task.attempts,
+    "attempt": lambda task: -task.attempts,
     "priority": lambda task: -task.priority,
     "queue": lambda task: task.queue,
     "name": lambda task: task.name or "",
