@@ -51,6 +51,7 @@ FLOORS: Final = {
     "mongoq": 4,
     "mongoq.testing": 5,
     "mongoq.dashboard": 5,
+    "mongoq.contrib": 5,
     "mongoq.encryption": 5,
     "mongoq.cli": 5,
     "mongoq.__main__": 5,
