@@ -10,22 +10,18 @@ from typing import Any
 
 from mongoq.api.base import Base
 from mongoq.api.verb import stream, verb
+from mongoq.core.choosing.selection import checked_selection
 from mongoq.core.lifecycle import LIVE, TaskState
-from mongoq.core.requests import (
-    checked_claimant,
-    checked_key,
-    checked_names,
-    checked_selection,
-)
+from mongoq.core.requests import checked_claimant, checked_key, checked_names
 from mongoq.core.stats import QueueStats, WorkerInfo
 from mongoq.core.task import Task
 from mongoq.core.validation import UNSET, Unset
 from mongoq.flow.given import BatchLike
 from mongoq.storage.commands import Op
 from mongoq.storage.documents import fields, filters, flow
-from mongoq.storage.documents.filters import selected as matching
 from mongoq.storage.operations import queries, schema
 from mongoq.storage.operations.fleet import heartbeat, unhandled
+from mongoq.storage.operations.looking.selecting import selected as matching
 from mongoq.storage.operations.namespace import orders
 
 
@@ -82,6 +78,9 @@ def scan(
     state: TaskState | str | None = None,
     name: str | None = None,
     where: Mapping[str, Any] | None = None,
+    error: str | None = None,
+    since: datetime | None = None,
+    until: datetime | None = None,
     payload: bool = True,
     after: str | Unset = UNSET,
     limit: int | None = None,
@@ -90,9 +89,13 @@ def scan(
 
     It reads a page when the loop asks for its first task, so any number takes the memory of one page: at most 1,000
     tasks and 16 MiB. Each page is read when it is needed: a task that changes meanwhile is shown as it is then.
-    `after` goes on behind the task with this key.
+    `after` goes on behind the task with this key. `error`, `since` and `until` choose as for `page`.
     """
-    chosen = matching(checked_selection(queue=queue, state=state, name=name, where=where, limit=limit))
+    chosen = matching(
+        checked_selection(
+            queue=queue, state=state, name=name, where=where, error=error, since=since, until=until, limit=limit
+        )
+    )
     hidden = [*fields.PROOFS, *(() if payload else (fields.PAYLOAD,))]
     last = after if after is UNSET else checked_key(after)
     return (yield from base.read(queries.scan(base.context, chosen, last, limit=limit, hidden=hidden)))
@@ -106,9 +109,15 @@ def count(
     state: TaskState | str | None = None,
     name: str | None = None,
     where: Mapping[str, Any] | None = None,
+    error: str | None = None,
+    since: datetime | None = None,
+    until: datetime | None = None,
 ) -> Op[int]:
-    """How many tasks match. Without a queue and a state, or with a name or tags, it reads the tasks it counts."""
-    chosen = checked_selection(queue=queue, state=state, where=where, name=name)
+    """How many tasks match. Without a queue and a state, or with a name or tags, it reads the tasks it counts.
+
+    `error`, `since` and `until` choose as for `page`.
+    """
+    chosen = checked_selection(queue=queue, state=state, where=where, name=name, error=error, since=since, until=until)
     return (yield from base.read(queries.count(base.context, matching(chosen))))
 
 

@@ -9,7 +9,7 @@ import typer
 from mongoq import __version__
 from mongoq.cli import demo, doctor, operating, server, stats, tasks, worker
 from mongoq.cli.control import dashboard, pausing, schedules
-from mongoq.cli.looking import listing
+from mongoq.cli.looking import failing, listing, showing
 from mongoq.cli.options import Place, warn_of_password
 from mongoq.cli.output import say
 
@@ -69,11 +69,13 @@ for name, function in (
     ("stats", stats.stats),
     ("new", tasks.new),
     ("ls", listing.ls),
-    ("show", tasks.show),
+    ("show", showing.show),
+    ("why", showing.why),
     ("cancel", operating.cancel),
     ("delete", operating.delete),
     ("move", operating.move),
     ("purge", operating.purge),
+    ("failures", failing.failures),
     ("doctor", doctor.doctor),
     ("queues", stats.queues),
     ("workers", stats.workers),

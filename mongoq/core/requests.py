@@ -8,7 +8,6 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from mongoq.core.errors import ConfigurationError
-from mongoq.core.lifecycle import TaskState
 from mongoq.core.natural import natural
 from mongoq.core.options import LONGEST_CLAIMANT, SHORTEST_LEASE, checked_queues
 from mongoq.core.task import Task
@@ -45,17 +44,6 @@ class ClaimRequest:
         """The names by which each find may ask: the server merges at most 200 scans of an index without a sort."""
         most = max(1, MOST_SCANS // len(self.queues))
         return [self.names[place : place + most] for place in range(0, max(1, len(self.names)), most)]
-
-
-@dataclass(frozen=True, slots=True)
-class TaskFilter:
-    """Which tasks an operator selects."""
-
-    queue: str | None
-    state: TaskState | None
-    keys: tuple[str, ...] | None
-    where: Mapping[str, Any]
-    name: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,46 +163,6 @@ def checked_adjustment(key: str, change: Adjustment) -> Adjustment:
     checker.finish()
     tags, payload = natural(change.tags), UNSET if change.payload is UNSET else natural(change.payload)
     return replace(change, delay=delay, run_at=run_at, expires_at=expires_at, tags=tags, payload=payload)
-
-
-def checked_selection(
-    *,
-    queue: str | None = None,
-    state: TaskState | str | None = None,
-    keys: Sequence[str] | None = None,
-    where: Mapping[str, Any] | None = None,
-    claimant: str | None = None,
-    limit: int | None = None,
-    name: str | None = None,
-) -> TaskFilter:
-    """Check the arguments that select tasks."""
-    checker = Checker()
-    if queue is not None:
-        checker.text("queue", queue, 512)
-    if state is not None:
-        checker.one_of("state", state, [known.value for known in TaskState])
-    if name is not None:
-        checker.text("name", name, 512)
-    if isinstance(keys, str):
-        checker.refuse("keys", keys, "a list of keys")
-    if where is not None:
-        checker.tags("where", where)
-    if claimant is not None:
-        checker.text("claimant", claimant, LONGEST_CLAIMANT)
-    if limit is not None:
-        checker.integer("limit", limit, 1, 10**9)
-    checker.finish()
-    chosen = None if state is None else TaskState(state)
-    return TaskFilter(queue, chosen, None if keys is None else tuple(keys), dict(where or {}), name)
-
-
-def checked_choice(
-    queue: str | None, state: TaskState | str | None, where: Mapping[str, Any] | None, name: str | None = None
-) -> TaskFilter:
-    """Check the arguments that select tasks to be changed; raises ConfigurationError when none is given."""
-    if queue is None and state is None and name is None and not where:
-        raise ConfigurationError("choose by queue, state, name or where: nothing is given")
-    return checked_selection(queue=queue, state=state, where=where, name=name)
 
 
 def checked_listener(on_progress: Any) -> None:

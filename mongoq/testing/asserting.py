@@ -8,14 +8,14 @@ from typing import Any, Final, NamedTuple, Protocol, TypeVar, overload
 
 from mongoq.api.base import Base
 from mongoq.api.verb import Awaited, Blocking
+from mongoq.core.choosing.selection import checked_selection
 from mongoq.core.lifecycle import FINISHED
-from mongoq.core.requests import checked_selection
 from mongoq.core.task import Task
 from mongoq.core.validation import shortened
 from mongoq.functions.function import AsyncTaskFunction, Function, TaskFunction
 from mongoq.storage.commands import Op
-from mongoq.storage.documents import filters
 from mongoq.storage.operations import queries
+from mongoq.storage.operations.looking.selecting import selected
 from mongoq.testing.tempo import helper
 
 T = TypeVar("T")
@@ -96,7 +96,7 @@ def refute_enqueued(base: Base, wanted: Wanted) -> Op[None]:
 
 
 def _unfinished(base: Base, wanted: Wanted) -> Op[list[Task]]:
-    chosen = filters.selected(checked_selection(queue=wanted.queue, where=wanted.where, name=wanted.name))
+    chosen = selected(checked_selection(queue=wanted.queue, where=wanted.where, name=wanted.name))
     found: list[Task] = yield from base.read(queries.tasks(base.context, chosen, claimant=None, limit=0))
     return [task for task in found if task.state not in FINISHED]
 

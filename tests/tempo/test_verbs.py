@@ -216,6 +216,27 @@ def test_operating_on_all_that_match(queue: Face) -> None:
     assert queue.size() == 1
 
 
+def test_operating_on_tasks_by_their_error_and_by_time(queue: Face) -> None:
+    """Finished tasks go by their end, others by when they were enqueued; `until` is not included."""
+    queue.new_many([{"n": n} for n in range(4)], max_retries=0)
+    for task in queue.claim_many(3):
+        queue.fail(task, ValueError("no") if task.tags["n"] else KeyError("n"))
+    failed = sorted(queue.tasks(state="failed"), key=lambda task: task.finished_at)
+    first, last = failed[0].finished_at, failed[-1].finished_at
+    assert queue.count(state="failed", error="ValueError") == 2
+    assert queue.count(state="failed", since=first, until=last + timedelta(milliseconds=1)) == 3
+    assert queue.count(state="failed", until=first) == 0
+    assert queue.rerun_all(error="OSError") == 0
+    assert queue.rerun_all(since=last + timedelta(milliseconds=1)) == 0
+    assert queue.rerun_all(error="KeyError", since=first) == 1
+    assert queue.count(error="KeyError") == 1
+    assert queue.cancel_all(error="KeyError") == 1
+    assert queue.move_all("other", since=failed[0].created_at) == 1
+    assert queue.delete_all(error="ValueError") == 2
+    with pytest.raises(ConfigurationError, match="since"):
+        queue.cancel_all(since="yesterday")
+
+
 def test_redriving(make: Make) -> None:
     queue = make(error_queue=True)
     queue.new()

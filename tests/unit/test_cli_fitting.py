@@ -27,7 +27,8 @@ class Terminal(io.StringIO):
 
 
 @pytest.mark.parametrize(
-    "text, width", [("a\u0301", 1), ("e\u20dd", 1), ("鍵", 2), ("👍", 2), ("❤️", 2), ("🇨🇭", 2), ("שלום", 4), ("abc", 3)]
+    "text, width",
+    [("a\u0301", 1), ("e\u20dd", 1), ("鍵", 2), ("👍", 2), ("❤️", 2), ("👍🏽", 4), ("שלום", 4), ("abc", 3)],
 )
 def test_marks_take_no_column_and_emoji_take_two(text: str, width: int) -> None:
     assert cells(text) == width

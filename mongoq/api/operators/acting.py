@@ -8,24 +8,23 @@ from typing import Any
 
 from mongoq.api.base import Base
 from mongoq.api.verb import verb
+from mongoq.core.choosing.selection import checked_choice, checked_selection
 from mongoq.core.lifecycle import TaskState
 from mongoq.core.requests import (
     Adjustment,
     checked_adjustment,
-    checked_choice,
     checked_key,
     checked_listener,
     checked_seconds,
-    checked_selection,
     checked_target,
 )
 from mongoq.core.stats import OnProgress
 from mongoq.core.task import Task
 from mongoq.core.validation import UNSET, Duration, Unset
 from mongoq.storage.commands import Op
-from mongoq.storage.documents.filters import selected as matching
 from mongoq.storage.operations import adjust, bulk, schema
 from mongoq.storage.operations.flow import graph
+from mongoq.storage.operations.looking.selecting import selected as matching
 from mongoq.storage.operations.namespace.validator import validated
 
 
@@ -54,17 +53,20 @@ def cancel_all(
     state: TaskState | str | None = None,
     name: str | None = None,
     where: Mapping[str, Any] | None = None,
+    error: str | None = None,
+    since: datetime | None = None,
+    until: datetime | None = None,
     on_progress: OnProgress | None = None,
 ) -> Op[int]:
     """Cancel the waiting tasks that match, and ask the handlers of running ones to stop; how many were.
 
     In batches of 1,000; `on_progress` hears of each, and what breaks it off bears a note of how many were. Handlers
-    learn of it within 2 s.
+    learn of it within 2 s. `error`, `since` and `until` choose as for `page`.
 
     Raises:
         ConfigurationError: nothing is given to choose by.
     """
-    chosen = checked_choice(queue, state, where, name)
+    chosen = checked_choice(queue, state, where, name, error=error, since=since, until=until)
     checked_listener(on_progress)
     return (yield from base.write(bulk.cancel_all(base.context, matching(chosen), chosen.state, on_progress)))
 
@@ -88,16 +90,20 @@ def delete_all(
     state: TaskState | str | None = None,
     name: str | None = None,
     where: Mapping[str, Any] | None = None,
+    error: str | None = None,
+    since: datetime | None = None,
+    until: datetime | None = None,
     on_progress: OnProgress | None = None,
 ) -> Op[int]:
     """Delete the tasks that match and do not run, in batches of 1,000; how many were.
 
-    `on_progress` hears of each batch, and what breaks it off bears a note of how many were.
+    `on_progress` hears of each batch, and what breaks it off bears a note of how many were. `error`, `since` and
+    `until` choose as for `page`.
 
     Raises:
         ConfigurationError: nothing is given to choose by.
     """
-    chosen = checked_choice(queue, state, where, name)
+    chosen = checked_choice(queue, state, where, name, error=error, since=since, until=until)
     checked_listener(on_progress)
     return (yield from base.write(bulk.delete_all(base.context, matching(chosen), chosen.state, on_progress)))
 
@@ -111,18 +117,21 @@ def move_all(
     state: TaskState | str | None = None,
     name: str | None = None,
     where: Mapping[str, Any] | None = None,
+    error: str | None = None,
+    since: datetime | None = None,
+    until: datetime | None = None,
     on_progress: OnProgress | None = None,
 ) -> Op[int]:
     """Put the waiting tasks that match into the queue `to`, each with a fresh count of attempts; how many were.
 
     In batches of 1,000; `on_progress` hears of each, and what breaks it off bears a note of how many were. Their
-    `run_at` stays.
+    `run_at` stays. `error`, `since` and `until` choose as for `page`.
 
     Raises:
         ConfigurationError: nothing is given to choose by.
     """
     checked_target(to)
-    chosen = checked_choice(queue, state, where, name)
+    chosen = checked_choice(queue, state, where, name, error=error, since=since, until=until)
     checked_listener(on_progress)
     return (yield from base.write(bulk.move_all(base.context, matching(chosen), chosen.state, to, on_progress)))
 

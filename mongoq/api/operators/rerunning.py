@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from math import inf
 from typing import Any
 
 from mongoq.api.base import Base
 from mongoq.api.verb import verb
+from mongoq.core.choosing.selection import checked_selection
 from mongoq.core.lifecycle import Event, TaskState, sources
 from mongoq.core.options import checked_keys
-from mongoq.core.requests import checked_key, checked_listener, checked_selection
+from mongoq.core.requests import checked_key, checked_listener
 from mongoq.core.stats import OnProgress
 from mongoq.core.task import Task
 from mongoq.core.validation import QUEUE_NAME, Checker
@@ -47,20 +49,30 @@ def rerun_all(
     state: TaskState | str = TaskState.FAILED,
     name: str | None = None,
     where: Mapping[str, Any] | None = None,
+    error: str | None = None,
+    since: datetime | None = None,
+    until: datetime | None = None,
     on_progress: OnProgress | None = None,
 ) -> Op[int]:
-    """Run failed tasks again as `rerun` does: by keys, queue, name of a function or tags, or all; how many.
+    """Run failed tasks again as `rerun` does: by keys, queue, name of a function, tags or error, or all; how many.
 
     `state` chooses cancelled or expired ones instead. Those whose `unique` value an unfinished task has by now are left
     alone, like those in another state. `on_progress` hears of each batch of 1,000.
+
+    Args:
+        error: whose last attempt failed with this type of error, such as `"TimeoutError"`.
+        since, until: that ended from then on, and before then.
     """
     checker = Checker()
     checked_keys(checker, keys)
     checker.one_of("state", state, [one.value for one in sources(Event.RERUN)])
     checker.finish()
-    checked_selection(queue=queue, name=name, where=where)
+    chosen = checked_selection(queue=queue, state=state, name=name, where=where, error=error, since=since, until=until)
     checked_listener(on_progress)
-    op = requeue.rerun_all(base.context, keys, queue, TaskState(state), where, name=name, on_progress=on_progress)
+    op = requeue.rerun_all(
+        base.context, keys, queue, TaskState(state), where, name=name, error=chosen.error, since=chosen.since,
+        until=chosen.until, on_progress=on_progress,
+    )  # fmt: skip
     return (yield from base.send(op))
 
 

@@ -1,7 +1,8 @@
 """The width of texts in columns of a terminal, and texts cut or folded to a width.
 
 Combining marks take no column, East Asian characters and emoji take two: rich knows the tables of Unicode. It is
-imported for other texts than ASCII alone, as it takes 10 ms.
+imported for other texts than ASCII alone, as it takes 10 ms. An emoji of several characters counts as its parts: tmux
+3.3 shows a thumb with a skin tone in four columns, other terminals in two, and too wide a line would wrap.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ import textwrap
 from typing import Final, TextIO
 
 ELLIPSIS: Final = "…"
+LOOSE: Final = {"\ufe0f": 1, **dict.fromkeys("\U0001f3fb\U0001f3fc\U0001f3fd\U0001f3fe\U0001f3ff", 2)}
+"""The selector of the emoji form, which may widen the character before it, and skin tones, which may stand alone."""
 NARROWEST: Final = 20
 """Narrower terminals are written to as if they had so many columns."""
 
@@ -28,12 +31,8 @@ def rows() -> int:
 
 
 def cells(text: str) -> int:
-    """The width of a text in columns of a terminal."""
-    if text.isascii():
-        return len(text)
-    from rich.cells import cell_len  # noqa: PLC0415 -- see above
-
-    return cell_len(text)
+    """The most columns of a terminal that a text takes."""
+    return len(text) if text.isascii() else sum(_widths(text))
 
 
 def cut(text: str, width: int) -> str:
@@ -65,10 +64,11 @@ def hanging(text: str, width: int | None, indent: int) -> list[str]:
     """The lines of a text that is wider than the terminal; all but the first are indented. None: any width fits."""
     if width is None or cells(text) <= width:
         return [text]
-    room = max(NARROWEST // 2, width - indent)
-    begun = fold(text, width)[0]
-    rest = text[len(begun) :].lstrip()
-    return [begun, *(" " * indent + line for line in fold(rest, room) if line)]
+    bare = text.lstrip(" ")
+    begin, indent = min(len(text) - len(bare), width // 2), min(indent, width // 2)
+    begun = fold(bare, width - begin)[0]
+    rest = bare[len(begun) :].lstrip(" ")
+    return [" " * begin + begun, *(" " * indent + line for line in (fold(rest, width - indent) if rest else ()))]
 
 
 def padded(text: str, width: int, *, right: bool) -> str:
@@ -78,8 +78,19 @@ def padded(text: str, width: int, *, right: bool) -> str:
 
 
 def _chopped(text: str, width: int) -> list[str]:
+    """The text in pieces, none of them wider; marks stay with the character that they belong to."""
     if text.isascii():
         return [text[place : place + width] for place in range(0, len(text), width)] or [""]
-    from rich.cells import chop_cells  # noqa: PLC0415 -- see above
+    pieces, piece, taken = [], "", 0
+    for one, wide in zip(text, _widths(text), strict=True):
+        if taken + wide > width and piece:
+            pieces.append(piece)
+            piece, taken = "", 0
+        piece, taken = piece + one, taken + wide
+    return [*pieces, piece]
 
-    return chop_cells(text, width) or [""]
+
+def _widths(text: str) -> list[int]:
+    from rich.cells import get_character_cell_size  # noqa: PLC0415 -- see above
+
+    return [LOOSE[one] if one in LOOSE else get_character_cell_size(one) for one in text]

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import json
-import re
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any, Final
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from mongoq import Task, TaskState
+from mongoq.core.explaining.grouping import grouped
 from mongoq.dashboard.access.rights import Right, User
 from mongoq.dashboard.live import Sample
 from mongoq.dashboard.pages.site import Site, render
@@ -89,33 +88,17 @@ async def schedules(request: Request, site: Site, user: User) -> Response:
     return render(request, site, user, "schedules.html", now=now, rows=now.schedules, title="Schedules")
 
 
-@dataclass(slots=True)
-class Group:
-    """Failed tasks with the same kind of error."""
-
-    kind: str
-    message: str
-    """Of the newest one."""
-    newest: Task
-    count: int
-    first: datetime
-    last: datetime
-    names: set[str]
-
-
 async def failures(request: Request, site: Site, user: User) -> Response:
     """Failed tasks, grouped by their errors, with what numbers in the messages apart."""
-    groups: dict[tuple[str, str], Group] = {}
-    view, looked, after = View(TaskState.FAILED, limit=150), 0, ""
+    found: list[Task] = []
+    view, after = View(TaskState.FAILED, limit=150), ""
     for _ in range(GROUPED):
-        found = await site.service.page(user, View(TaskState.FAILED, after=after, limit=150))
-        looked += len(found.tasks)
-        for task in found.tasks:
-            _add(groups, task)
-        after = found.after or ""
+        page = await site.service.page(user, View(TaskState.FAILED, after=after, limit=150))
+        found += page.tasks
+        after = page.after or ""
         if not after:
             break
-    rows = sorted(groups.values(), key=lambda group: -group.count)
+    rows, looked = grouped(found), len(found)
     return render(
         request, site, user, "failures.html", rows=rows, looked=looked, complete=not after, view=view, title="Failures"
     )
@@ -125,19 +108,6 @@ async def audit(request: Request, site: Site, user: User) -> Response:
     """Who did what."""
     rows = await site.service.audits(user, request.query_params.get("after") or None)
     return render(request, site, user, "audit.html", rows=rows, title="Audit")
-
-
-def _add(groups: dict[tuple[str, str], Group], task: Task) -> None:
-    error = task.last_error
-    kind, message = (error.type, error.message) if error else ("without an error", task.note or "")
-    alike = (kind, re.sub(r"0x[0-9a-fA-F]+|\d+|'[^']*'|\"[^\"]*\"", "…", message.split("\n", 1)[0])[:120])
-    at = task.finished_at or task.modified_at
-    group = groups.get(alike)
-    if group is None:
-        group = groups[alike] = Group(kind, message, task, 0, at, at, set())
-    group.count += 1
-    group.first, group.last = min(group.first, at), max(group.last, at)
-    group.names.add(task.name or task.queue)
 
 
 PAGES: Final = {

@@ -9,9 +9,9 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from mongoq import ConfigurationError, Task, TaskState
+from mongoq.core.explaining.frames import folded
 from mongoq.dashboard.access.rights import User
 from mongoq.dashboard.pages.site import Site, base_of, render
-from mongoq.dashboard.service.tracebacks import folded
 from mongoq.dashboard.service.view import view_from
 
 

@@ -8,12 +8,12 @@ from typing import Any, Final
 
 from mongoq import AsyncQueue, AuditEntry, Batch, MongoqError, Queue, Task, TaskPage
 from mongoq.core.clock import elapsed
+from mongoq.core.explaining.why import why
 from mongoq.dashboard.access.rights import Right, User
 from mongoq.dashboard.service.acts import ACTS, Values
 from mongoq.dashboard.service.gateway import Gateway
 from mongoq.dashboard.service.hiding import Hiding
 from mongoq.dashboard.service.view import View
-from mongoq.dashboard.service.why import why
 
 TALLY_FOR: Final = 1.5
 """Seconds for which tasks are counted before an act on many of them."""

@@ -18,7 +18,6 @@ from mongoq.storage.documents.names import but_names, named_as, of_names
 
 if TYPE_CHECKING:
     from mongoq.core.modification import TaskRef
-    from mongoq.core.requests import TaskFilter
 
 SKEW: Final = timedelta(seconds=1)
 """How long a rescue waits after the end of a lease: the tolerance for clock skew."""
@@ -121,11 +120,6 @@ def by_unique(values: Collection[str]) -> Filter:
     return {**guard, fields.UNIQUE: {**guard[fields.UNIQUE], **_among(values)}}
 
 
-def finished_as(state: TaskState, queue: str | None) -> Filter:
-    """The finished tasks in this state, of one queue or of all."""
-    return {fields.STATE: state.value} | ({} if queue is None else {fields.QUEUE: {"$eq": queue}})
-
-
 def away(queue: str) -> Filter:
     """The tasks of an error queue that were moved there and are not running."""
     states = _state([TaskState.FAILED, *WAITING])
@@ -213,11 +207,6 @@ def matching(
         # `$in` would match by a compiled pattern; a key is never one.
         chosen[fields.KEY] = {"$in": [key for key in keys if not hasattr(key, "pattern")]}
     return chosen
-
-
-def selected(chosen: TaskFilter) -> Filter:
-    """The tasks that an operator means."""
-    return matching(queue=chosen.queue, state=chosen.state, keys=chosen.keys, where=chosen.where, name=chosen.name)
 
 
 def held_by(claimant: str) -> Filter:

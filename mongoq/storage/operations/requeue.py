@@ -7,8 +7,10 @@ statement each: an update of many stops at the first refusal and does not say ho
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from typing import Any, Final
 
+from mongoq.core.choosing.selection import TaskFilter
 from mongoq.core.errors import DuplicateTask, WrongState
 from mongoq.core.lifecycle import Event, TaskState, sources
 from mongoq.core.stats import OnProgress
@@ -19,6 +21,7 @@ from mongoq.storage.control import Pause
 from mongoq.storage.documents import fields, filters, updates
 from mongoq.storage.operations.long_work.patience import patiently
 from mongoq.storage.operations.long_work.tally import Tally
+from mongoq.storage.operations.looking.selecting import selected
 from mongoq.storage.operations.queries import get
 from mongoq.storage.refusals import KeyTaken, PartlyWritten
 
@@ -55,10 +58,13 @@ def rerun_all(
     where: Mapping[str, Any] | None = None,
     *,
     name: str | None = None,
+    error: str | None = None,
+    since: datetime | None = None,
+    until: datetime | None = None,
     on_progress: OnProgress | None = None,
 ) -> Op[int]:
     """Make finished tasks ready again; returns the number."""
-    chosen = {**filters.finished_as(state, queue), **filters.matching(where=where, name=name)}
+    chosen = selected(TaskFilter(queue, state, None, where, name, error, since, until))
     with Tally("rerun", on_progress) as tally:
         yield from _Requeue(context, chosen, tally).all(keys)
     return tally.done

@@ -15,6 +15,7 @@ from mongoq.paging.page import PageRequest
 from mongoq.storage.commands import Document, Filter
 from mongoq.storage.documents import fields, filters, indexes
 from mongoq.storage.documents.names import named_as
+from mongoq.storage.operations.looking.selecting import between, failed_with
 
 Order = tuple[tuple[str, int], ...]
 CASCADE: Final = (
@@ -69,8 +70,8 @@ def rest(wanted: PageRequest) -> Filter:
     if wanted.name is not None:
         found |= named_as(wanted.name)
     if wanted.error is not None:
-        found[f"{fields.LAST_ERROR}.type"] = {"$eq": wanted.error}
-    if (times := _times(wanted)) and wanted.state not in FINISHED:
+        found |= failed_with(wanted.error)
+    if (times := between(wanted.since, wanted.until)) and wanted.state not in FINISHED:
         found[fields.CREATED_AT] = times
     return found
 
@@ -103,7 +104,7 @@ def _of_state(wanted: PageRequest, state: TaskState) -> Walk:
 
 
 def _finished(wanted: PageRequest, where: Filter) -> Walk:
-    if (times := _times(wanted)) and wanted.state in FINISHED:
+    if (times := between(wanted.since, wanted.until)) and wanted.state in FINISHED:
         where[fields.FINISHED_AT] = times
     newest: Order = ((fields.FINISHED_AT, -1),)
     if wanted.queue is not None:
@@ -111,8 +112,3 @@ def _finished(wanted: PageRequest, where: Filter) -> Walk:
     if rest(wanted):
         return Walk(indexes.FINISHED_AT, where, (*_BY_QUEUE, *newest))
     return Walk(indexes.FINISHED_AT, where, newest, merged=True)
-
-
-def _times(wanted: PageRequest) -> Filter:
-    found: Filter = {} if wanted.since is None else {"$gte": wanted.since}
-    return found if wanted.until is None else {**found, "$lt": wanted.until}

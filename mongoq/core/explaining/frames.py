@@ -8,7 +8,7 @@ from typing import Final
 
 FRAME: Final = re.compile(r'^  File "(?P<file>[^"]+)", line \d+')
 FOREIGN: Final = re.compile(
-    r"[/\\](site-packages|dist-packages|lib[/\\]python3|mongoq[/\\](worker|functions|api|storage))"
+    r"[/\\](site-packages|dist-packages|lib[/\\]python3|mongoq[/\\](worker|functions|api|storage|hooks|testing))"
 )
 
 

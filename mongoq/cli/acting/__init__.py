@@ -1,0 +1,1 @@
+"""Commands that change tasks, and what they share."""

@@ -1,0 +1,1 @@
+"""Which tasks an operator means."""
