@@ -11,13 +11,10 @@ from mongoq import Task, TaskError, TaskProgress
 from mongoq.cli.output import KEPT_TO_ITSELF, brief, clean, in_words, span
 from mongoq.core.explaining.frames import folded
 
-FIRST: Final = (
-    "key", "state", "failure", "last_error", "progress", "queue", "name", "parents", "errors", "tags", "policy",
-    "read_at", "cancel_requested",
-)  # fmt: skip
+FIRST: Final = ("key", "state", "failure", "queue", "name", "parents", "errors", "tags", "policy", "age", "read_at")
 """Fields that have a place of their own."""
 NOTHING: Final[tuple[object, ...]] = (None, {}, (), 0)
-"""Values that say nothing, `False` among them."""
+"""Values that say nothing."""
 LONGEST: Final = 4_000
 """So many characters of a value are shown; --json prints all of them."""
 
@@ -44,7 +41,9 @@ def described(task: Task, *, frames: bool) -> Iterator[str]:
     """The rest of what is known, then what the handler logged, the errors and the last traceback."""
     for item in fields(task):
         value = getattr(task, item.name)
-        if item.name not in KEPT_TO_ITSELF and item.name not in FIRST and value not in NOTHING:
+        if item.name in KEPT_TO_ITSELF or item.name in FIRST or isinstance(value, TaskError | TaskProgress | bool):
+            continue
+        if value not in NOTHING:
             yield row(item.name, _when(value, task.read_at) if isinstance(value, datetime) else _shortened(value))
     yield from (row(f"policy.{name}", in_words(value)) for name, value in task.policy.items())
     if task.progress and task.progress.log:
