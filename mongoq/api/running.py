@@ -152,6 +152,8 @@ class Starting(Generic[Handle]):
         executor: str | None = None,
         prefetch: int | None = None,
         on_dependency_error: str = "retry",
+        batch: int | None = None,
+        wait: Duration | None = None,
         max_tasks_per_child: int | None = None,
         max_memory_per_child: int | None = None,
         retry_on: RetryOn | Unset | None = UNSET,
@@ -175,6 +177,7 @@ class Starting(Generic[Handle]):
             on_dependency_error=on_dependency_error,
             policy={"retry_on": retry_on, "no_retry_on": no_retry_on, "failure_message": failure_message},
             wear=(max_tasks_per_child, max_memory_per_child),
+            batch=(batch, wait),
         )
         ended = Ended()
         handle: Any = yield from started(base, config, ended.notify)

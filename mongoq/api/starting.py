@@ -43,6 +43,7 @@ def configured(
     on_dependency_error: str,
     policy: Mapping[str, Any],
     wear: tuple[Any, Any] = (None, None),
+    batch: tuple[Any, Any] = (None, None),
     burst: bool = False,
     limit: int | None = None,
 ) -> WorkerConfig:
@@ -78,6 +79,7 @@ def configured(
         middleware=base.hooks.middleware,
         lifespan=base.hooks.lifespan,
         wear=worn,
+        batch=batch,
     )
 
 

@@ -11,7 +11,7 @@ from mongoq.api.starting import configured, drained, started
 from mongoq.api.verb import verb
 from mongoq.core.host.waiter import Waiter
 from mongoq.core.judging.retrying import RetryOn
-from mongoq.core.validation import UNSET, Unset
+from mongoq.core.validation import UNSET, Duration, Unset
 from mongoq.storage.commands import Op
 from mongoq.storage.control import Call, Loop, Wait
 from mongoq.storage.operations import queries, schema
@@ -34,6 +34,8 @@ def run(
     burst: bool = False,
     prefetch: int | None = None,
     on_dependency_error: str = "retry",
+    batch: int | None = None,
+    wait: Duration | None = None,
     max_tasks_per_child: int | None = None,
     max_memory_per_child: int | None = None,
     retry_on: RetryOn | Unset | None = UNSET,
@@ -72,6 +74,10 @@ def run(
             than that, nor than about 32 MiB (beside a claim under way, of 16 MiB at most). 0: only tasks whose
             handlers are free, which then start strictly by priority across the fleet: none waits here while
             a more urgent one becomes ready. The price is a claim of its own for each task.
+        batch: the handler takes a list of at most so many tasks, from 1 to 1,000. It returns None, which completes all
+            of them, or a list with an entry for each task: its result, or an exception, as if it was raised for that
+            task alone. What it raises counts for each task. Not with `executor="processes"`.
+        wait: the seconds, from 0.01 to 3,600, for which the first task of a batch waits for the others; default: 0.5.
         max_tasks_per_child, max_memory_per_child: of `executor="processes"`: a child that was given so many tasks, or
             has so many bytes of memory between two of them, ends and another takes its place, which takes 0.4 s; no
             task is charged. For libraries that leak.
@@ -98,6 +104,7 @@ def run(
         on_dependency_error=on_dependency_error,
         policy={"retry_on": retry_on, "no_retry_on": no_retry_on, "failure_message": failure_message},
         wear=(max_tasks_per_child, max_memory_per_child),
+        batch=(batch, wait),
     )
     yield from base.read(schema.hello())  # before signals are taken over: it may wait for a server for 10 s
     yield from _run(base, config)
@@ -115,6 +122,8 @@ def run_once(
     limit: int | None = None,
     prefetch: int | None = None,
     on_dependency_error: str = "retry",
+    batch: int | None = None,
+    wait: Duration | None = None,
     max_tasks_per_child: int | None = None,
     max_memory_per_child: int | None = None,
     retry_on: RetryOn | Unset | None = UNSET,
@@ -143,6 +152,7 @@ def run_once(
         on_dependency_error=on_dependency_error,
         policy={"retry_on": retry_on, "no_retry_on": no_retry_on, "failure_message": failure_message},
         wear=(max_tasks_per_child, max_memory_per_child),
+        batch=(batch, wait),
     )
     if limit is None:
         yield from base.read(orders.read(base.context))

@@ -6,9 +6,11 @@ from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar, Unpack, overload
 
 from mongoq.core.judging.done import Done
+from mongoq.core.validation import Duration
+from mongoq.functions.batch_decorator import AsyncBatchDecorator
 from mongoq.functions.decorator import Anything, Decorator, Injected
 from mongoq.functions.function import AsyncTaskFunction
-from mongoq.functions.options import TaskOptions
+from mongoq.functions.options import FunctionOptions
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -53,11 +55,23 @@ class AsyncTaskDecorator(Decorator):
     def __call__(
         self,
         *,
+        batch: int,
+        wait: Duration | None = None,
         name: str | None = None,
         aliases: Sequence[str] = (),
         revision: int | None = None,
         secret: Sequence[str] = (),
-        **options: Unpack[TaskOptions],
+        **options: Unpack[FunctionOptions],
+    ) -> AsyncBatchDecorator: ...
+    @overload
+    def __call__(
+        self,
+        *,
+        name: str | None = None,
+        aliases: Sequence[str] = (),
+        revision: int | None = None,
+        secret: Sequence[str] = (),
+        **options: Unpack[FunctionOptions],
     ) -> Self: ...
     def __call__(  # type: ignore[misc] # mypy takes `Unpack` beside positional-only parameters for less than it is
         self,
@@ -68,7 +82,9 @@ class AsyncTaskDecorator(Decorator):
         aliases: Sequence[str] = (),
         revision: int | None = None,
         secret: Sequence[str] = (),
-        **options: Unpack[TaskOptions],
+        batch: int | None = None,
+        wait: Duration | None = None,
+        **options: Unpack[FunctionOptions],
     ) -> Any:
         """Make a task function, or a decorator with these options; see `TaskDecorator`."""
-        return self._made(function, name, aliases, revision, {**options}, secret=secret)
+        return self._made(function, name, aliases, revision, {**options}, secret=secret, batch=batch, wait=wait)

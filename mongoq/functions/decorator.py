@@ -12,9 +12,11 @@ from typing import Any, Concatenate, ParamSpec, Self, TypeVar, Unpack, overload
 
 from mongoq.core.judging.done import Done
 from mongoq.core.task import Attempt, Task
+from mongoq.core.validation import Duration
+from mongoq.functions.batch_decorator import BatchDecorator
 from mongoq.functions.definition import Definition
 from mongoq.functions.function import TaskFunction
-from mongoq.functions.options import TaskOptions, checked_names
+from mongoq.functions.options import FunctionOptions, checked_names
 from mongoq.functions.registry import Registry
 
 P = ParamSpec("P")
@@ -46,10 +48,9 @@ class Decorator:
         aliases: Sequence[str],
         revision: int | None,
         options: dict[str, Any],
-        *,
-        secret: Sequence[str] = (),
+        **more: Any,
     ) -> Any:
-        given = {"name": name, "aliases": tuple(aliases), "revision": revision, "options": options, "secret": secret}
+        given = {"name": name, "aliases": tuple(aliases), "revision": revision, "options": options, **more}
         if function is None:
             checked_names(options, "task()")
             return type(self)(self._registry, given)
@@ -68,6 +69,9 @@ class TaskDecorator(Decorator):
         revision: a number; tasks then run only on workers that have the function at this revision.
         secret: the names of arguments that are stored encrypted, which takes a queue with `codec=`. No filter finds a
             task by them.
+        batch: so many calls at most, from 1 to 1,000, are one call of the function: each of its parameters is a list,
+            with an element for each call, as is what it returns; see `BatchDecorator`.
+        wait: the seconds, from 0.01 to 3,600, for which the first call of a batch waits for the others; default: 0.5.
 
     The others are those of `Queue.new`, for all its tasks.
     """
@@ -108,11 +112,23 @@ class TaskDecorator(Decorator):
     def __call__(
         self,
         *,
+        batch: int,
+        wait: Duration | None = None,
         name: str | None = None,
         aliases: Sequence[str] = (),
         revision: int | None = None,
         secret: Sequence[str] = (),
-        **options: Unpack[TaskOptions],
+        **options: Unpack[FunctionOptions],
+    ) -> BatchDecorator: ...
+    @overload
+    def __call__(
+        self,
+        *,
+        name: str | None = None,
+        aliases: Sequence[str] = (),
+        revision: int | None = None,
+        secret: Sequence[str] = (),
+        **options: Unpack[FunctionOptions],
     ) -> Self: ...
     def __call__(  # type: ignore[misc] # mypy takes `Unpack` beside positional-only parameters for less than it is
         self,
@@ -123,11 +139,13 @@ class TaskDecorator(Decorator):
         aliases: Sequence[str] = (),
         revision: int | None = None,
         secret: Sequence[str] = (),
-        **options: Unpack[TaskOptions],
+        batch: int | None = None,
+        wait: Duration | None = None,
+        **options: Unpack[FunctionOptions],
     ) -> Any:
         """Make a task function, or a decorator with these options.
 
         Raises ConfigurationError where the function has a parameter or a result that cannot be stored, or its name is
         taken.
         """
-        return self._made(function, name, aliases, revision, {**options}, secret=secret)
+        return self._made(function, name, aliases, revision, {**options}, secret=secret, batch=batch, wait=wait)

@@ -6,10 +6,13 @@ import inspect
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
+from mongoq.core.batching import BatchRule, checked_batch, outcomes_of
+from mongoq.core.errors import InvalidTask
 from mongoq.core.new_task import NewTask
 from mongoq.core.options import carried_of, checked_policy
 from mongoq.core.task import Attempt, Task
-from mongoq.core.validation import TASK_NAME, Checker
+from mongoq.core.validation import TASK_NAME, Checker, Duration
+from mongoq.core.verdict import Outcome, Raised
 from mongoq.functions.signature import Signature
 
 LOCAL: Final = ("backoff", "retry_on", "no_retry_on")
@@ -32,8 +35,11 @@ class Definition:
         aliases: tuple[str, ...] = (),
         revision: int | None = None,
         secret: Any = (),
+        batch: Any = None,
+        wait: Duration | None = None,
     ) -> None:
         checker = Checker()
+        taken = checked_batch(checker, batch, wait)
         if not callable(function) or isinstance(function, type):
             checker.refuse("function", function, "a function or a coroutine function")
         elif inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
@@ -59,7 +65,9 @@ class Definition:
         self.names = tuple(f"{one}{suffix}" for one in (own, *aliases))
         """The names of the tasks that it runs; its own first."""
         self.awaited = inspect.iscoroutinefunction(function)
-        self.signature = Signature(function, str(own))
+        self.rule = None if taken is None else BatchRule(*taken, self.names)
+        """How many calls it takes together; None: one at a time."""
+        self.signature = Signature(function, str(own), lists=self.rule is not None)
         self.secret = self._checked_secret(secret)
         """The arguments that are stored encrypted."""
         self.model = self.model_with(self.options)
@@ -116,3 +124,46 @@ class Definition:
         if injected is None:
             return self.function(*positional, **named)
         return self.function(task.attempt if injected is Attempt else task, *positional, **named)
+
+    def calls(self, tasks: list[Task]) -> Calls:
+        """The call of a batch function for several tasks."""
+        return Calls(self, tasks)
+
+
+class Calls:
+    """One call of a batch function for several tasks: a list for each of its parameters."""
+
+    def __init__(self, definition: Definition, tasks: list[Task]) -> None:
+        self.definition = definition
+        self._unfit: dict[int, InvalidTask] = {}
+        """By place: tasks whose tags are no call; the function does not get them."""
+        self._tasks: list[Task] = []
+        self._rows: list[list[Any]] = []
+        self._count = len(tasks)
+        for place, task in enumerate(tasks):
+            try:
+                positional, named = definition.signature.arguments(task.tags)
+            except InvalidTask as error:
+                self._unfit[place] = error
+            else:
+                self._tasks.append(task)
+                self._rows.append([*positional, *named.values()])
+
+    def make(self) -> Any:
+        """Call the function; what it returns, or the coroutine that it is."""
+        if not self._rows:
+            return _nothing() if self.definition.awaited else None
+        columns = [list(column) for column in zip(*self._rows, strict=True)]
+        injected = self.definition.signature.injected
+        first = [] if injected is None else [[one.attempt if injected is Attempt else one for one in self._tasks]]
+        return self.definition.function(*first, *columns)
+
+    def outcomes(self, returned: Any) -> list[Outcome]:
+        """What each task came to."""
+        outcomes = iter(outcomes_of(returned, len(self._tasks), self.definition.name))
+        unfit = self._unfit
+        return [Raised(unfit[place]) if place in unfit else next(outcomes) for place in range(self._count)]
+
+
+async def _nothing() -> None:
+    """Nothing is called: no task of a batch fits the function."""

@@ -6,8 +6,10 @@ from collections.abc import Callable, Coroutine, Mapping
 from functools import update_wrapper
 from typing import Any, Generic, ParamSpec, Self, TypeVar, Unpack
 
+from mongoq.core.batching import only, only_awaited, outcomes_of
 from mongoq.core.new_task import NewTask
 from mongoq.core.task import Attempt
+from mongoq.core.verdict import Outcome
 from mongoq.functions.calls import with_tags
 from mongoq.functions.definition import Definition
 from mongoq.functions.handle import AsyncTaskHandle, TaskHandle
@@ -40,12 +42,28 @@ class Function(Generic[P, R, C]):
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> C:
         """Call the plain function here and now; one that takes an `Attempt` gets one that never asks it to stop."""
+        if self.definition.rule is not None:
+            alone: C = self._alone(args, kwargs)
+            return alone
         injected = self.definition.signature.injected
         if injected is None:
             return self.fn(*args, **kwargs)
-        if injected is not Attempt:
+        return self.fn(self._idle(), *args, **kwargs)
+
+    def _alone(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+        """Call a batch function for one call."""
+        lists = [[one] for one in args]
+        first = [] if self.definition.signature.injected is None else [[self._idle()]]
+        returned: Any = self.fn(*first, *lists, **{name: [one] for name, one in kwargs.items()})
+        return only_awaited(returned, self._parted) if self.definition.awaited else only(self._parted(returned))
+
+    def _parted(self, value: Any) -> list[Outcome]:
+        return outcomes_of(value, 1, self.name)
+
+    def _idle(self) -> Any:
+        if self.definition.signature.injected is not Attempt:
             raise TypeError(f"{self.name} takes its Task: call {self.name}.fn(task, ...), or use testing.perform")
-        return self.fn(IDLE, *args, **kwargs)
+        return IDLE
 
     def call(self, *args: P.args, **kwargs: P.kwargs) -> NewTask:
         """A call as a task that is yet to be enqueued: for `new_many`, follow-ups and `modify(insert=[...])`.

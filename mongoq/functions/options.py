@@ -12,8 +12,8 @@ from mongoq.core.validation import Duration, did_you_mean
 from mongoq.flow.given import After, BatchLike
 
 
-class TaskOptions(TypedDict, total=False):
-    """The options of `Queue.new`, but for tags and session."""
+class FunctionOptions(TypedDict, total=False):
+    """The options of `Queue.new` that a function may have for all its calls."""
 
     key: str
     on_conflict: str
@@ -37,12 +37,17 @@ class TaskOptions(TypedDict, total=False):
     on_complete: Any
     after: After
     on_parent_failure: str
+
+
+class TaskOptions(FunctionOptions, total=False):
+    """The options of `Queue.new`, but for tags and session."""
+
     batch: BatchLike | None
 
 
 def checked_names(options: Mapping[str, Any], where: str) -> None:
     """TypeError where an option is misspelt, with the one that was probably meant."""
-    known = list(TaskOptions.__annotations__)
+    known = [*FunctionOptions.__annotations__, *TaskOptions.__annotations__]
     for name in options:
         if name not in known:
             raise TypeError(f"{where} has no option {name!r}{did_you_mean(name, known)}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import operator
+from collections.abc import Sequence
 from types import UnionType
 from typing import Any, Union, get_args, get_origin
 
@@ -23,6 +24,33 @@ def result_in(annotation: Any) -> Any:
     if get_origin(annotation) in (Union, UnionType):
         return functools.reduce(operator.or_, (result_in(arm) for arm in get_args(annotation)))
     return annotation
+
+
+def element_of(annotation: Any) -> Any:
+    """The annotation of an element of a list; None where the annotation is no list."""
+    if annotation is Any or annotation is list:
+        return Any
+    if get_origin(annotation) in (list, Sequence):
+        return get_args(annotation)[0]
+    return None
+
+
+def entry_in(annotation: Any) -> Any:
+    """The annotation of one result, where a batch function is annotated to return a list of them, or None.
+
+    An entry that is an exception is no result.
+    """
+    elements = [element_of(arm) for arm in _arms(annotation) if arm not in (None, type(None))]
+    kinds = [kind for element in elements for kind in _arms(element) if not _is_error(kind)]
+    return functools.reduce(operator.or_, kinds) if kinds else None
+
+
+def _arms(annotation: Any) -> tuple[Any, ...]:
+    return get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,)
+
+
+def _is_error(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, BaseException)
 
 
 def is_change(value: Any) -> bool:

@@ -19,7 +19,7 @@ from mongoq.core.validation import TAG_NAME, did_you_mean, shortened
 from mongoq.functions.conversions.compiling import Compiler, shown
 from mongoq.functions.conversions.conversion import Conversion, NoConversion, Unfit
 from mongoq.functions.conversions.records import hints_of
-from mongoq.functions.results import is_change, result_in
+from mongoq.functions.results import element_of, entry_in, is_change, result_in
 
 _KINDS: Final = inspect.Parameter
 _MISSING: Final = object()
@@ -39,8 +39,10 @@ class Parameter:
 class Signature:
     """The parameters and the result of one function."""
 
-    def __init__(self, function: Callable[..., Any], named: str) -> None:
+    def __init__(self, function: Callable[..., Any], named: str, *, lists: bool = False) -> None:
         self.name = named
+        self.lists = lists
+        """Whether it is a batch function: each parameter is a list, with an element for each call, as is the result."""
         self._function = function
         self._compiler = Compiler()
         self._hints = self._evaluated()
@@ -192,6 +194,8 @@ class Signature:
         if first is None or first.kind not in (_KINDS.POSITIONAL_ONLY, _KINDS.POSITIONAL_OR_KEYWORD):
             return None
         annotation = self._hints.get(first.name)
+        if self.lists:
+            annotation = element_of(annotation)
         return annotation if annotation in (Attempt, Task) else None
 
     def _parameter(self, one: inspect.Parameter) -> Parameter:
@@ -203,6 +207,8 @@ class Signature:
         if not TAG_NAME.fullmatch(one.name):
             self._refuse(one.name, repr(one.name), f"a name that matches {TAG_NAME.pattern}, as each becomes a tag")
         annotation = self._hints.get(one.name, Any)
+        if self.lists:
+            annotation = self._element(one, annotation)
         if annotation in (Attempt, Task):
             self._refuse(
                 one.name, shown(annotation), "the annotation of a later parameter: the worker passes the first"
@@ -215,8 +221,17 @@ class Signature:
             one.kind is not _KINDS.POSITIONAL_ONLY,
         )
 
+    def _element(self, one: inspect.Parameter, annotation: Any) -> Any:
+        """What one call gives of the list that a parameter is."""
+        element = element_of(annotation)
+        if element is None or one.default is not _KINDS.empty or one.kind is _KINDS.KEYWORD_ONLY:
+            allowed = "a positional parameter such as users: list[int], without a default: a batch function takes lists"
+            self._refuse(one.name, str(one), allowed)
+        return element
+
     def _result_conversion(self) -> Conversion:
-        return self._compiled("return", result_in(self._hints.get("return", Any)))
+        annotation = self._hints.get("return", Any)
+        return self._compiled("return", result_in(entry_in(annotation) if self.lists else annotation))
 
     def _compiled(self, name: str, annotation: Any) -> Conversion:
         try:

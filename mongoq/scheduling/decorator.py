@@ -10,7 +10,7 @@ from mongoq.core.errors import ConfigurationError, Fault, InvalidTask
 from mongoq.core.validation import UNSET, Duration, Unset
 from mongoq.functions.async_decorator import AsyncTaskDecorator
 from mongoq.functions.decorator import TaskDecorator
-from mongoq.functions.options import TaskOptions, checked_names
+from mongoq.functions.options import FunctionOptions, checked_names
 from mongoq.functions.registry import Registry
 from mongoq.scheduling.given import Given
 
@@ -64,7 +64,7 @@ class Cron:
         name: str | None = None,
         aliases: Sequence[str] = (),
         revision: int | None = None,
-        **options: Unpack[TaskOptions],
+        **options: Unpack[FunctionOptions],
     ) -> CronDecorator:
         """Make a decorator. The timing is that of `queue.schedule`, the others are the options of `queue.task`.
 
@@ -92,7 +92,7 @@ class AsyncCron:
         name: str | None = None,
         aliases: Sequence[str] = (),
         revision: int | None = None,
-        **options: Unpack[TaskOptions],
+        **options: Unpack[FunctionOptions],
     ) -> AsyncCronDecorator:
         """Make a decorator; see `Cron`."""
         timing = {"cron": cron, "tz": tz, "every": every, "catch_up": catch_up, "jitter": jitter, "overlap": overlap}

@@ -72,7 +72,7 @@ def perform(handler: Any, /, *args: Any, **options: Any) -> Ran:
     """
     attempt, checked = _prepared(handler, *_given(handler, args, options))
     with closing(asyncio.Runner()) as runner:
-        return _judged(checked, attempt, blocking_outcome(partial(checked, attempt.task), runner))
+        return _judged(checked, attempt, blocking_outcome(partial(checked.single, attempt.task), runner))
 
 
 @overload
@@ -84,7 +84,7 @@ async def perform_async(
 async def perform_async(handler: Any, /, *args: Any, **options: Any) -> Ran:
     """`perform`, on the loop of who awaits it."""
     attempt, checked = _prepared(handler, *_given(handler, args, options))
-    return _judged(checked, attempt, await awaited_outcome(partial(checked, attempt.task)))
+    return _judged(checked, attempt, await awaited_outcome(partial(checked.single, attempt.task)))
 
 
 def _given(

@@ -111,7 +111,7 @@ def _attempt(base: Base, attempt: LiveAttempt, handler: Handler) -> Op[Ran]:
     base.telemetry.emit(Signpost.STARTED, task=attempt.task)
     attempt.start()
     try:
-        ending: Made = yield Entered(partial(handler, attempt.task))
+        ending: Made = yield Entered(partial(handler.single, attempt.task))
     except GeneratorExit:
         raise
     except BaseException:  # the test was interrupted, or failed by pytest.fail: nobody has the task any more

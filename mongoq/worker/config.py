@@ -11,6 +11,7 @@ from typing import Any, Final
 from mongoq.core.options import DEFAULTS, Policy
 from mongoq.worker.executors.asyncio import AsyncioExecutor
 from mongoq.worker.executors.base import Executor, Reports
+from mongoq.worker.executors.batching import Batching
 from mongoq.worker.executors.children.wear import NO_WEAR, Wear
 from mongoq.worker.executors.opening import Opening
 from mongoq.worker.executors.processes import ProcessExecutor
@@ -66,6 +67,12 @@ class WorkerConfig:
 
 def executor_for(config: WorkerConfig, reports: Reports) -> Executor:
     """The executor that runs a worker's handlers."""
+    if config.handler.gathers:
+        return Batching(config.handler, reports, lambda inner: _executor_for(config, inner))
+    return _executor_for(config, reports)
+
+
+def _executor_for(config: WorkerConfig, reports: Reports) -> Executor:
     if config.executor == PROCESSES:
         return ProcessExecutor(config.handler, config.workers, reports, config.policy.rules, config.wear)
     inner: ThreadExecutor | AsyncioExecutor

@@ -15,6 +15,7 @@ from mongoq.core.verdict import Outcome, Raised, Released, Verdict
 from mongoq.worker.attempt import FOREVER, LiveAttempt
 from mongoq.worker.config import IGNORE, STOP, WorkerConfig, executor_for
 from mongoq.worker.executors.base import Executor, Reports
+from mongoq.worker.executors.batching import Batching
 from mongoq.worker.runtime import Runtime
 from mongoq.worker.services.finisher import tell_lost
 from mongoq.worker.services.prefetch import Prefetch, Room
@@ -54,14 +55,21 @@ class Dispatcher:
         # For a child that starts a task would wait; where that may be, a burst on an empty queue needs no child at all.
         opens = config.prefetch == 0 or config.handler.lifespan is not None
         slots = (lambda: self.executor.ready) if opens else (lambda: config.workers)
-        self.room = Room(self._ledger, self.prefetch, slots, config.workers)
+        self.room = self._room(slots, self.executor)
 
-    def receive(self, attempts: list[LiveAttempt]) -> None:
-        """Give what a claim brought to the executor."""
+    def _room(self, slots: Callable[[], int], executor: Executor) -> Room:
+        """The room for tasks; a batch takes one slot, however many tasks it is."""
+        ledger, prefetch, workers = self._ledger, self.prefetch, self._config.workers
+        if not isinstance(executor, Batching):
+            return Room(ledger, prefetch, slots, workers)
+        return Room(ledger, prefetch, lambda: slots() + executor.surplus, workers, executor.lacking)
+
+    def receive(self, attempts: list[LiveAttempt], *, joining: bool = False) -> None:
+        """Give what a claim brought to the executor; `joining`: a claim for batches that are not full yet."""
         if self._ledger.stopping or self._ledger.draining:
             self.release(attempts)
             return
-        if self._config.prefetch == 0:
+        if self._config.prefetch == 0 and not joining:
             # What a claim took whose reply was lost is found when its handlers may be busy again.
             free = max(0, self.room.slots() - self._ledger.active)
             self.release(attempts[free:])
@@ -94,8 +102,8 @@ class Dispatcher:
             self._runtime.telemetry.emit(Signpost.STARTED, task=attempt.task)
         return True
 
-    def ended(self, attempt: LiveAttempt, outcome: Outcome, seconds: float) -> None:
-        """Take what a handler came to after so many seconds."""
+    def ended(self, attempt: LiveAttempt, outcome: Outcome, seconds: float, *, last: bool = True) -> None:
+        """Take what a handler came to after so many seconds; `last`: no other attempt of its batch has its error."""
         self._ledger.leave_one(attempt)
         if not isinstance(outcome, Released):
             self.prefetch.ended(seconds)
@@ -104,7 +112,8 @@ class Dispatcher:
             stop = stop_of(attempt, outcome.error)
             if stop is not None:
                 self._stop(stop)
-            let_go(outcome.error)
+            if last:
+                let_go(outcome.error)
 
     def release(self, attempts: Sequence[LiveAttempt]) -> None:
         """Give these back, not charged."""

@@ -179,9 +179,9 @@ class Engine:
             self._ledger.stop_by = min(self._ledger.stop_by, self._runtime.elapsed() + grace)
             self._late.begin(threading.Thread(target=self.stop, args=(grace,), name="mongoq-stop", daemon=True))
 
-    def _receive(self, attempts: list[LiveAttempt]) -> None:
+    def _receive(self, attempts: list[LiveAttempt], *, joining: bool = False) -> None:
         self._watcher.took(lambda: [attempt.task.queue for attempt in attempts])
-        self._dispatcher.receive(attempts)
+        self._dispatcher.receive(attempts, joining=joining)
 
     def _called(self, signal: Signal) -> None:
         self._fetcher.called(signal.count)

@@ -16,7 +16,7 @@ from __future__ import annotations
 import threading
 from collections import defaultdict, deque
 from collections.abc import Collection, Iterable
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from mongoq.core.clock import elapsed
 from mongoq.core.verdict import Verdict, poison_weight
@@ -50,7 +50,7 @@ class Ledger:
         self._held: dict[LiveAttempt, float] = {}
         """With the instant before which each is not to be renewed."""
         self._active: set[LiveAttempt] = set()
-        self.waiting = Waiting()
+        self.waiting: Waiting[Any] = Waiting()
         """What the executor has and no handler runs yet."""
         self._ended: deque[Completion] = deque()
         self._writing: dict[LiveAttempt, Completion] = {}

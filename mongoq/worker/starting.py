@@ -48,9 +48,10 @@ def checked_config(
     middleware: Sequence[Any] = (),
     lifespan: Any = None,
     wear: Wear = NO_WEAR,
+    batch: tuple[Any, Any] = (None, None),
 ) -> WorkerConfig:
     """What a worker is to do; ConfigurationError where the handler and the executor do not fit."""
-    handler, chosen = checked_handler(function, executor)
+    handler, chosen = checked_handler(function, executor, batch=batch[0], wait=batch[1])
     if middleware or lifespan is not None:
         handler = with_hooks(handler, chosen, middleware, lifespan)
     if chosen == PROCESSES:

@@ -1,8 +1,8 @@
 """`functions`: a task function of two typed arguments beside a plain handler, drained and enqueued; and many names.
 
 The limits: for `functions.drain` a plain handler on the same tasks without names; for `functions.drain.50`, fifty names
-in one worker, one name; for `functions.new` and `functions.many` the same tags without a function. `new` takes turns of
-a hundred, as in `enqueue`.
+in one worker, one name; for `functions.batch`, a hundred tasks in one call, one task in one call; for `functions.new`
+and `functions.many` the same tags without a function. `new` takes turns of a hundred, as in `enqueue`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,11 @@ def functions(setting: Setting) -> list[Row]:
     plain, one, many = rounds(repeat, *(partial(_drain, setting, tasks, names) for names in (0, 1, NAMES)))
     news = [_by_turns(setting, few) for _ in range(repeat)]
     calls, tags = rounds(repeat, partial(_many, setting, tasks // 2, True), partial(_many, setting, tasks // 2, False))
+    together, alone = rounds(
+        repeat, partial(_batches, setting, tasks // 2, 100), partial(_batches, setting, tasks // 2)
+    )
     return [
+        Row("functions.batch", "tasks/s", together, alone),
         Row("functions.drain", "tasks/s", one, plain),
         Row(f"functions.drain.{NAMES}", "tasks/s", many, one),
         Row("functions.new", "tasks/s", *zip(*news, strict=True)),
@@ -47,6 +51,17 @@ def _drain(setting: Setting, tasks: int, names: int) -> float:
         _fill(place, tasks, names)
         began = time.perf_counter()
         place.queue.run(None if names else no_op, burst=True)
+        rate = tasks / (time.perf_counter() - began)
+        expect_empty(place.queue)
+        return rate
+
+
+def _batches(setting: Setting, tasks: int, batch: int | None = None) -> float:
+    """Tasks/s of a burst of a handler that takes lists, or one task at a time."""
+    with setting.place() as place:
+        _fill(place, tasks, 0)
+        began = time.perf_counter()
+        place.queue.run(no_op, burst=True, batch=batch)
         rate = tasks / (time.perf_counter() - began)
         expect_empty(place.queue)
         return rate

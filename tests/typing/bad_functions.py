@@ -17,6 +17,11 @@ def welcome(user: int, template: str = "plain") -> Decimal:
     return Decimal(user)
 
 
+@queue.task(batch=100)
+def index(documents: list[str]) -> list[int]:
+    return [len(document) for document in documents]
+
+
 @tasks.task
 def live(attempt: Attempt, number: int) -> str:
     return str(number)
@@ -54,6 +59,9 @@ def blocking() -> None:
     welcome.new(42).key.result  # error: attribute
     queue.task(max_retrys=5)  # error: overload
     queue.include(3)  # error: argument
+    index.new(["a page"])  # error: argument
+    index.new("a page", "another")  # error: call
+    pages: list[int] = index.new("a page").result()  # error: result
 
 
 async def on_a_loop() -> None:

@@ -56,6 +56,24 @@ async def greet(name: str) -> list[str]:
     return [name]
 
 
+@queue.task(batch=100, wait=0.5, max_retries=3)
+def index(documents: list[str]) -> list[int]:
+    return [len(document) for document in documents]
+
+
+@queue.task(batch=10)
+def notify(attempts: list[Attempt], users: list[int]) -> None: ...
+
+
+@queue.task(batch=10)
+def transfer(users: list[int], amounts: list[Decimal]) -> None: ...
+
+
+@awaited.task(batch=100)
+async def embed(texts: list[str]) -> list[bytes]:
+    return [text.encode() for text in texts]
+
+
 @awaited_queue.task
 def shout(name: str) -> str:
     return name.upper()
@@ -74,6 +92,10 @@ def enqueue() -> None:
     assert_type(fetch.new("https://example.org").result(), bytes)
     assert_type(split.new(date(2026, 8, 1)).result(), int)
     anything.new({"a": 1}, 3)
+    assert_type(index.new("a page"), TaskHandle[int])
+    assert_type(index("a page"), int)
+    assert_type(notify.new(42), TaskHandle[None])
+    transfer.new(42, Decimal(1))
     queue.new_many(welcome.call(n) for n in range(3))
     queue.run()
     queue.run(welcome)
@@ -93,6 +115,7 @@ async def enqueue_awaited() -> None:
     assert_type(handle, AsyncTaskHandle[list[str]])
     assert_type(await handle.result(timeout=10), list[str])
     assert_type(await handle.wait(), bool)
+    assert_type(await (await embed.new("a page")).result(), bytes)
     assert_type(await greet("ada"), list[str])
     assert_type(await (await shout.options(priority=9).new("ada")).result(), str)
     assert_type(await assert_enqueued(greet, name="ada"), list[Task])

@@ -26,6 +26,7 @@ FLOORS: Final = {
     "mongoq.flow.verbs": 4,
     "mongoq.functions": 1,
     "mongoq.functions.async_decorator": 4,
+    "mongoq.functions.batch_decorator": 4,
     "mongoq.functions.binding": 4,
     "mongoq.functions.decorator": 4,
     "mongoq.functions.function": 4,

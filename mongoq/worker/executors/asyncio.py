@@ -26,8 +26,8 @@ from mongoq.core.clock import elapsed
 from mongoq.core.signals import DeadlineExceeded, Interrupted, Interruption
 from mongoq.core.verdict import Outcome, Raised, Returned
 from mongoq.worker import forks
-from mongoq.worker.attempt import FOREVER, LiveAttempt
-from mongoq.worker.executors.base import Reports
+from mongoq.worker.attempt import FOREVER
+from mongoq.worker.executors.base import Reports, Unit
 from mongoq.worker.executors.daemon_pool import OF_HANDLER, lend_pool
 from mongoq.worker.executors.frames import place
 from mongoq.worker.executors.own_loop import OwnLoop
@@ -53,8 +53,8 @@ class AsyncioExecutor:
         self._reports = reports
         self._waiting = reports.waiting
         self._busy = 0
-        self._running: dict[LiveAttempt, asyncio.Task[Any]] = {}
-        self._cancelled_for: dict[LiveAttempt, list[Interruption]] = {}
+        self._running: dict[Unit, asyncio.Task[Any]] = {}
+        self._cancelled_for: dict[Unit, list[Interruption]] = {}
         self._closed = False
         self._over = threading.Event()
         """Whether it is closed and no handler runs any more."""
@@ -76,12 +76,12 @@ class AsyncioExecutor:
         else:
             self.post(lend_pool, self.loop)
 
-    def submit(self, attempts: list[LiveAttempt]) -> None:
+    def submit(self, attempts: list[Any]) -> None:
         """Run these as soon as there is room for each; suspects before the others."""
         self._waiting.put(attempts)
         self.post(self._fill)
 
-    def drain(self) -> list[LiveAttempt]:
+    def drain(self) -> list[Any]:
         """Take back what has not started."""
         return self._waiting.drain()
 
@@ -99,7 +99,7 @@ class AsyncioExecutor:
                 soonest = min(soonest, attempt.lease_until - now, attempt.deadline_at - now)
         return max(0.01, soonest)
 
-    def where(self, attempt: LiveAttempt) -> str:
+    def where(self, attempt: Unit) -> str:
         """Where its coroutine stands, for a log line."""
         task = self._running.get(attempt)
         stack = task.get_stack(limit=1) if task is not None else []
@@ -123,7 +123,7 @@ class AsyncioExecutor:
             return False
         return True
 
-    def _interrupted(self, attempt: LiveAttempt, reason: Interruption) -> None:
+    def _interrupted(self, attempt: Unit, reason: Interruption) -> None:
         """Cancel the handler, unless it is a shutdown; called by whatever interrupts the attempt, in its thread."""
         if reason is not Interruption.SHUTDOWN:
             self.post(self._cancel, attempt, reason)
@@ -150,7 +150,7 @@ class AsyncioExecutor:
             self.loop.create_task(self._run(attempt), context=contextvars.Context())
         self._end_if_idle()
 
-    async def _run(self, attempt: LiveAttempt) -> None:
+    async def _run(self, attempt: Unit) -> None:
         """Do as `execute` does, for a coroutine."""
         began, generation = time.perf_counter(), forks.generation()
         outcome = None
@@ -175,7 +175,7 @@ class AsyncioExecutor:
         if outcome is not None:
             self._reports.ended(attempt, outcome, time.perf_counter() - began)
 
-    async def _perform(self, attempt: LiveAttempt) -> Outcome:
+    async def _perform(self, attempt: Unit) -> Outcome:
         timer = None
         if attempt.deadline_at != FOREVER:
             left = attempt.deadline_at - elapsed()
@@ -191,7 +191,7 @@ class AsyncioExecutor:
             if timer is not None:
                 timer.cancel()
 
-    def _cancel(self, attempt: LiveAttempt, reason: Interruption) -> None:
+    def _cancel(self, attempt: Unit, reason: Interruption) -> None:
         """Cancel the attempt's task, once for each reason: one that swallows a cancel request has a deadline still."""
         task = self._running.get(attempt)
         if task is None:

@@ -10,22 +10,29 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from mongoq.core.verdict import Outcome
 from mongoq.worker import forks
 from mongoq.worker.attempt import LiveAttempt
+from mongoq.worker.executors.batch import Batch
 from mongoq.worker.executors.waiting import Waiting
+
+Unit = LiveAttempt | Batch
+"""What one call of a handler runs."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reports:
-    """What an executor tells the engine; may be called from any thread."""
+    """What an executor tells the engine; may be called from any thread.
 
-    started: Callable[[LiveAttempt], bool]
+    Of an attempt, or of a `Batch` that `Batching` runs as one.
+    """
+
+    started: Callable[[Any], bool]
     """Its handler is about to start; False forbids it, and the attempt is then no longer the executor's."""
-    ended: Callable[[LiveAttempt, Outcome, float], None]
-    """Its handler has ended after so many seconds, or will never end."""
+    ended: Callable[..., None]
+    """`ended(attempt, outcome, seconds)`: its handler has ended after so many seconds, or will never end."""
     running: Callable[[LiveAttempt], object] = lambda _: None
     """Its handler has started already, elsewhere: to release it now would run it twice."""
     look: Callable[[], None] = lambda: None
@@ -36,11 +43,11 @@ class Reports:
     """No handler can run: the worker is to end with this error."""
     time_left: Callable[[], float] = lambda: 0.0
     """Seconds that are left of a stopping worker's grace."""
-    waiting: Waiting = field(default_factory=Waiting)
+    waiting: Waiting[Any] = field(default_factory=Waiting)
     """Where the executor keeps what waits for a handler; the ledger's, where a worker uses it."""
 
 
-def execute(attempt: LiveAttempt, perform: Callable[[LiveAttempt], Outcome], reports: Reports) -> None:
+def execute(attempt: Unit, perform: Callable[[Any], Outcome], reports: Reports) -> None:
     """Run one claimed task: start, perform, hand over. `perform` never raises what its handler does."""
     if not reports.started(attempt):  # its lease was lost, or a cancel or a stop came first
         return

@@ -18,8 +18,8 @@ from typing import Any, Final
 from mongoq.core.host.limits import Crew
 from mongoq.core.signals import DeadlineExceeded, Interruption
 from mongoq.core.verdict import NO_RESULT, Outcome, Raised, Returned
-from mongoq.worker.attempt import FOREVER, LiveAttempt
-from mongoq.worker.executors.base import Reports, execute
+from mongoq.worker.attempt import FOREVER
+from mongoq.worker.executors.base import Reports, Unit, execute
 from mongoq.worker.executors.frames import frame_of, may_strike, place
 from mongoq.worker.handlers.signature import Handler, patched_by
 
@@ -36,7 +36,7 @@ class ThreadExecutor:
         self._handler = handler
         self._reports = reports
         self._waiting = reports.waiting
-        self._running: dict[int, LiveAttempt] = {}
+        self._running: dict[int, Unit] = {}
         self._changed = threading.Condition()
         self._injecting = threading.Lock()
         self._closed = False
@@ -54,13 +54,13 @@ class ThreadExecutor:
             log.warning("%s has patched threads: handlers are told of their deadline, it interrupts none", patched)
         self._threads.start()
 
-    def submit(self, attempts: list[LiveAttempt]) -> None:
+    def submit(self, attempts: list[Any]) -> None:
         """Run these as soon as there is a thread for each; suspects before the others."""
         with self._changed:
             self._waiting.put(attempts)
             self._changed.notify(len(attempts))
 
-    def drain(self) -> list[LiveAttempt]:
+    def drain(self) -> list[Any]:
         """Take back what has not started."""
         return self._waiting.drain()
 
@@ -85,7 +85,7 @@ class ThreadExecutor:
                     soonest = LOOK_OFTEN
         return soonest
 
-    def where(self, attempt: LiveAttempt) -> str:
+    def where(self, attempt: Unit) -> str:
         """Where its handler stands, for a log line."""
         for ident, running in list(self._running.items()):
             if running is attempt:
@@ -109,9 +109,9 @@ class ThreadExecutor:
             finally:
                 self._running.pop(threading.get_ident(), None)
 
-    def _next(self) -> LiveAttempt | None:
+    def _next(self) -> Unit | None:
         while True:
-            attempt = self._waiting.next()
+            attempt: Unit | None = self._waiting.next()
             if attempt is not None:
                 self._running[threading.get_ident()] = attempt
                 return attempt
@@ -121,14 +121,14 @@ class ThreadExecutor:
                 if not len(self._waiting):
                     self._changed.wait()
 
-    def _perform(self, attempt: LiveAttempt) -> Outcome:
+    def _perform(self, attempt: Unit) -> Outcome:
         attempt.start()
         if attempt.deadline_at == FOREVER:
             return self._call(attempt)
         self._reports.look()
         return self._call_until_deadline(attempt)
 
-    def _call(self, attempt: LiveAttempt) -> Outcome:
+    def _call(self, attempt: Unit) -> Outcome:
         try:
             # An empty context each: what one task sets (a ContextVar, decimal's precision) is not there for the next.
             result = contextvars.Context().run(self._handler, attempt.task)
@@ -136,7 +136,7 @@ class ThreadExecutor:
         except BaseException as error:  # noqa: BLE001 -- whatever a handler raises is its outcome
             return Raised(error)
 
-    def _call_until_deadline(self, attempt: LiveAttempt) -> Outcome:
+    def _call_until_deadline(self, attempt: Unit) -> Outcome:
         try:
             try:
                 return Returned(contextvars.Context().run(self._handler, attempt.task))
@@ -145,7 +145,7 @@ class ThreadExecutor:
         except BaseException as error:  # noqa: BLE001 -- as above
             return Raised(error)
 
-    def _raise_in(self, ident: int, attempt: LiveAttempt) -> None:
+    def _raise_in(self, ident: int, attempt: Unit) -> None:
         """Raise at the deadline, but not where that might leave a lock held: then at one of the next looks."""
         with self._injecting:
             if self._running.get(ident) is attempt and may_strike(frame_of(ident)):

@@ -3,39 +3,48 @@
 from __future__ import annotations
 
 from collections import deque
+from typing import Generic, Protocol, TypeVar
 
-from mongoq.worker.attempt import LiveAttempt
+
+class Suspect(Protocol):
+    """What may have lost leases."""
+
+    @property
+    def lost_leases(self) -> int: ...  # noqa: D102
 
 
-class Waiting:
+T = TypeVar("T", bound=Suspect)
+
+
+class Waiting(Generic[T]):
     """First come, first served, suspects before the others: few are held at a time, so more of them wait for each.
 
     Used by several threads without a lock: each operation on the deque is atomic.
     """
 
     def __init__(self) -> None:
-        self._attempts: deque[LiveAttempt] = deque()
+        self._attempts: deque[T] = deque()
 
     def __len__(self) -> int:
         return len(self._attempts)
 
-    def put(self, attempts: list[LiveAttempt]) -> None:
+    def put(self, attempts: list[T]) -> None:
         """Let these wait."""
         self._attempts.extendleft([attempt for attempt in reversed(attempts) if attempt.lost_leases])
         self._attempts.extend([attempt for attempt in attempts if not attempt.lost_leases])
 
-    def put_back(self, attempts: list[LiveAttempt]) -> None:
+    def put_back(self, attempts: list[T]) -> None:
         """Let these wait again, before all others and in their order."""
         self._attempts.extendleft(reversed(attempts))
 
-    def next(self) -> LiveAttempt | None:
+    def next(self) -> T | None:
         """Take out the first; None where none waits."""
         try:
             return self._attempts.popleft()
         except IndexError:
             return None
 
-    def drain(self) -> list[LiveAttempt]:
+    def drain(self) -> list[T]:
         """Take out all."""
         taken = []
         while (attempt := self.next()) is not None:

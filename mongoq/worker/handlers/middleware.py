@@ -14,12 +14,15 @@ handler's; it cannot swallow one: an attempt that failed would count as work tha
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from typing import Any, NamedTuple
 
+from mongoq.core.batching import outcomes_of
 from mongoq.core.task import Task
+from mongoq.core.verdict import Outcome, Raised, Returned
 
-__all__ = ["Middleware", "around", "around_awaited"]
+__all__ = ["Middleware", "around", "around_awaited", "around_many", "around_many_awaited"]
 
 
 class Middleware(NamedTuple):
@@ -76,6 +79,74 @@ async def around_awaited(layers: Sequence[Middleware], call: Callable[[Task], An
     else:
         _end(layer, generator, value)
     return value
+
+
+def around_many(layers: Sequence[Middleware], call: Callable[[list[Task]], Any], tasks: list[Task]) -> list[Outcome]:
+    """Call a plain batch handler, each of its tasks inside these; what each came to.
+
+    The handler does not get a task that fails before.
+    """
+
+    async def called(tasks: list[Task]) -> Any:
+        return call(tasks)
+
+    steps = _around_many(layers, called, tasks)
+    try:
+        steps.send(None)
+    except StopIteration as done:  # nothing in there waits
+        outcomes: list[Outcome] = done.value
+        return outcomes
+    raise RuntimeError(f"the batch handler {call!r} awaits")
+
+
+async def around_many_awaited(
+    layers: Sequence[Middleware], call: Callable[[list[Task]], Any], tasks: list[Task]
+) -> list[Outcome]:
+    """Do as `around_many`, for a coroutine function; an interruption of the coroutine is raised."""
+    outcomes = await _around_many(layers, call, tasks)
+    for outcome in outcomes:
+        if isinstance(outcome, Raised) and isinstance(outcome.error, asyncio.CancelledError):
+            raise outcome.error
+    return outcomes
+
+
+async def _around_many(
+    layers: Sequence[Middleware], call: Callable[[list[Task]], Any], tasks: list[Task]
+) -> list[Outcome]:
+    if not layers:
+        try:
+            return outcomes_of(await call(tasks), len(tasks), call)
+        except BaseException as error:  # noqa: BLE001 -- whatever a handler raises is what each came to
+            return [Raised(error)] * len(tasks)
+    layer, begun, outcomes = layers[0], dict[int, Any](), dict[int, Outcome]()
+    for place, task in enumerate(tasks):
+        try:
+            begun[place] = layer.begin(task)
+            await (_begin_awaited if layer.awaited else _at_once(_begin))(layer, begun[place])
+        except BaseException as error:  # noqa: BLE001 -- as above
+            outcomes[place] = Raised(error)
+    places = [place for place in begun if place not in outcomes]
+    inner = await _around_many(layers[1:], call, [tasks[place] for place in places]) if places else []
+    for place, outcome in zip(places, inner, strict=True):
+        try:
+            if isinstance(outcome, Returned):
+                await (_end_awaited if layer.awaited else _at_once(_end))(layer, begun[place], outcome.value)
+            elif isinstance(outcome, Raised):
+                raise_in = _raise_in_awaited if layer.awaited else _at_once(_raise_in)
+                await raise_in(layer, begun[place], outcome.error)
+            outcomes[place] = outcome
+        except BaseException as error:  # noqa: BLE001 -- as above
+            outcomes[place] = Raised(error)
+    return [outcomes[place] for place in range(len(tasks))]
+
+
+def _at_once(step: Callable[..., None]) -> Callable[..., Any]:
+    """A step of a plain generator, to be awaited as one of an async generator is."""
+
+    async def awaited(*args: Any) -> None:
+        step(*args)
+
+    return awaited
 
 
 def _begin(layer: Middleware, generator: Generator[Any, Any, Any]) -> None:

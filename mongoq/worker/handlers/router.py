@@ -10,14 +10,16 @@ import contextvars
 import functools
 import logging
 import weakref
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
+from mongoq.core.batching import BatchRule
 from mongoq.core.errors import InvalidTask
 from mongoq.core.judging.done import Done
 from mongoq.core.task import Task
+from mongoq.core.verdict import Raised
 from mongoq.worker.executors.daemon_pool import DaemonPool
 
 log = logging.getLogger("mongoq.worker")
@@ -42,14 +44,22 @@ class Router:
         """By name: what the policy of a function has that its tasks cannot carry."""
         return {name: definition.local for name, definition in self._by_name.items() if definition.local}
 
+    @property
+    def rules(self) -> dict[str, BatchRule]:
+        """By name: how many tasks a batch function takes together."""
+        return {name: definition.rule for name, definition in self._by_name.items() if definition.rule}
+
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self._functions,)
 
     def __repr__(self) -> str:
         return f"the task functions {', '.join(self._by_name)}"
 
-    def __call__(self, task: Task) -> Any:
-        """Call the function of a task; what is stored as its result."""
+    def __call__(self, task: Any) -> Any:
+        """Call the function of a task; what is stored as its result. For a list of tasks, an entry for each."""
+        if type(task) is list:
+            calls = self._found(task[0]).calls(task)
+            return _entries(calls, calls.make())
         definition = self._found(task)
         return _stored(definition, definition.call(task))
 
@@ -73,17 +83,29 @@ class AsyncRouter(Router):
         self._pool = DaemonPool()
         weakref.finalize(self, self._pool.shutdown)
 
-    async def __call__(self, task: Task) -> Any:
-        """Call the function of a task; what is stored as its result."""
+    async def __call__(self, task: Any) -> Any:
+        """Call the function of a task; what is stored as its result. For a list of tasks, an entry for each."""
+        if type(task) is list:
+            calls = self._found(task[0]).calls(task)
+            return _entries(calls, await self._called(calls.definition.awaited, calls.make))
         definition = self._found(task)
-        if definition.awaited:
-            return _stored(definition, await definition.call(task))
-        call = functools.partial(contextvars.copy_context().run, definition.call, task)
+        return _stored(definition, await self._called(definition.awaited, definition.call, task))
+
+    async def _called(self, awaited: bool, function: Callable[..., Any], *args: Any) -> Any:
+        if awaited:
+            return await function(*args)
+        call = functools.partial(contextvars.copy_context().run, function, *args)
         running = asyncio.get_running_loop().run_in_executor(self._pool, call)
         while not running.done():
             with suppress(asyncio.CancelledError):  # a thread cannot be stopped: its slot is free when it ends
                 await asyncio.wait([running])
-        return _stored(definition, running.result())
+        return running.result()
+
+
+def _entries(calls: Any, returned: Any) -> list[Any]:
+    """For each task of a call its result as it is stored, or the exception that it came to."""
+    outcomes = calls.outcomes(returned)
+    return [one.error if isinstance(one, Raised) else _stored(calls.definition, one.value) for one in outcomes]
 
 
 def _stored(definition: Any, value: Any) -> Any:

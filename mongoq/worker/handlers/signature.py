@@ -6,15 +6,22 @@ import functools
 import inspect
 import pickle
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from mongoq.core.batching import BatchRule, checked_batch, only, only_awaited
 from mongoq.core.task import Task
-from mongoq.core.validation import Checker
+from mongoq.core.validation import Checker, Duration
 from mongoq.worker.handlers.cores import usable_cores
 from mongoq.worker.handlers.lifespan import Lifespan
-from mongoq.worker.handlers.middleware import Middleware, around, around_awaited
+from mongoq.worker.handlers.middleware import (
+    Middleware,
+    around,
+    around_awaited,
+    around_many,
+    around_many_awaited,
+)
 
 Function = Callable[..., Any]
 
@@ -38,14 +45,44 @@ class Handler:
     """What all calls share."""
     awaited: bool = False
     """Whether it is a coroutine function."""
+    batch: BatchRule | None = None
+    """Where the function takes a list of tasks: how many."""
 
-    def __call__(self, task: Task) -> Any:
-        """Call it; what it returns, or the coroutine that it is."""
+    def __call__(self, task: Task | list[Task]) -> Any:
+        """Call it; what it returns, or the coroutine that it is. For a list of tasks, their outcomes."""
+        if isinstance(task, list):
+            return self._together(task)
         if self.lifespan is not None:
             self.lifespan.show(task.attempt)
         if self.middleware:
             return (around_awaited if self.awaited else around)(self.middleware, self.plain, task)
         return self.plain(task)
+
+    def single(self, task: Task) -> Any:
+        """Call it for one task, whether it takes batches or not."""
+        if self.rule_of(task) is None:
+            return self(task)
+        return only_awaited(self._together([task])) if self.awaited else only(self._together([task]))
+
+    def _together(self, tasks: list[Task]) -> Any:
+        if self.lifespan is not None:
+            for task in tasks:
+                self.lifespan.show(task.attempt)
+        return (around_many_awaited if self.awaited else around_many)(self.middleware, self.function, tasks)
+
+    @property
+    def gathers(self) -> bool:
+        """Whether there are tasks that it takes together."""
+        return self.batch is not None or bool(self._rules)
+
+    def rule_of(self, task: Task) -> BatchRule | None:
+        """How many tasks of this kind it takes together; None where it takes each alone."""
+        return self.batch or self._rules.get(task.name)
+
+    @property
+    def _rules(self) -> Mapping[str | None, BatchRule]:
+        rules: Mapping[str | None, BatchRule] = getattr(self.function, "rules", {})
+        return rules
 
     @property
     def policies(self) -> dict[str, dict[str, Any]]:
@@ -58,7 +95,9 @@ class Handler:
         return self.function(task.attempt, task) if self.takes_attempt else self.function(task)
 
 
-def checked_handler(function: Any, executor: str | None) -> tuple[Handler, str]:
+def checked_handler(
+    function: Any, executor: str | None, *, batch: object = None, wait: Duration | None = None
+) -> tuple[Handler, str]:
     """The handler, and the executor that fits it where none is named; ConfigurationError where they do not fit."""
     checker = Checker()
     if executor is not None:
@@ -78,8 +117,25 @@ def checked_handler(function: Any, executor: str | None) -> tuple[Handler, str]:
     if chosen == PROCESSES and patched is not None:
         allowed = f"{THREADS!r} or {ASYNCIO!r} where {patched} has patched the standard library"
         checker.refuse("executor", chosen, allowed)
+    taken = checked_batch(checker, batch, wait)
     checker.finish()
-    return Handler(function, takes_attempt(function)), chosen
+    rule = None if taken is None else BatchRule(*taken)
+    handler = Handler(function, takes_attempt(function), awaited=chosen == ASYNCIO, batch=rule)
+    _check_batches(handler, chosen)
+    return handler, chosen
+
+
+def _check_batches(handler: Handler, executor: str) -> None:
+    checker = Checker()
+    if handler.batch is not None and hasattr(handler.function, "rules"):
+        allowed = "given for handlers of all tasks; task functions have @queue.task(batch=...)"
+        checker.refuse("batch", handler.batch.most, allowed)
+    elif handler.batch is not None and handler.takes_attempt:
+        checker.refuse("handler", handler.function, "handler(tasks), where batch= is given: each task has its attempt")
+    if handler.gathers and executor == PROCESSES:
+        allowed = f"{THREADS!r} or {ASYNCIO!r} for batch handlers: a child process gets one task at a time"
+        checker.refuse("executor", executor, allowed)
+    checker.finish()
 
 
 def patched_by() -> str | None:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from typing import Final, Protocol
 
+from mongoq.core.batching import BatchRule
 from mongoq.core.requests import ClaimRequest
 from mongoq.storage.operations import queries, sweep
 from mongoq.storage.operations.claims import Claim
@@ -36,6 +39,13 @@ class Lookout(Protocol):
         """Note that there is more than one claim took."""
 
 
+class Receive(Protocol):
+    """Takes what a claim brought."""
+
+    def __call__(self, attempts: list[LiveAttempt], *, joining: bool = False) -> None:
+        """Take it; `joining`: for batches that are not full yet."""
+
+
 class Fetcher:
     """The service that brings work in: `step` claims at the head, `look_ahead` the batch behind it.
 
@@ -50,7 +60,7 @@ class Fetcher:
         room: Room,
         watcher: Lookout,
         *,
-        receive: Callable[[list[LiveAttempt]], None],
+        receive: Receive,
         done: Callable[[], None],
     ) -> None:
         request = ClaimRequest(
@@ -64,6 +74,9 @@ class Fetcher:
         self._done = done
         self._head = Claimer(runtime, Rotation(runtime, request), receive)
         self._ahead = Claimer(runtime, Rotation(runtime, request), receive, look_ahead=True)
+        self._joining: dict[BatchRule, Claimer] = {}
+        """Claimers for batches that are not full yet."""
+        self._join = request, partial(receive, joining=True)
         self._left = config.limit
         self.burst = config.burst
         """Whether `done` is called when nothing is ready any more and nothing runs; may be set at any time."""
@@ -84,13 +97,14 @@ class Fetcher:
         self._look_back(now)
         if self._left == 0:
             return self._end(now)
+        joined = self._fill_batches()
         # Taken before the claim: what runs now may stand in the way of what the claim would find.
         alone = not len(self._ledger) and not self._ledger.asking.get(AHEAD)
         hurry, self.hurry = self.hurry, False
         claim = self._claim(self._head, HEAD, single=hurry and alone)
         if claim is None:
             # A wake-up comes with more room; the pause is there for one that was missed.
-            return FIRST_POLL if self._ledger.asking.get(AHEAD) else LONGEST_POLL
+            return 0 if joined else FIRST_POLL if self._ledger.asking.get(AHEAD) else LONGEST_POLL
         if self._left is not None:
             self._left -= len(claim.unread)
         self._note(claim)
@@ -129,9 +143,26 @@ class Fetcher:
             self._config.stubborn.update(claim.blocked)
         return claim
 
+    def _fill_batches(self) -> bool:
+        """Claim the rest of batches that are not full yet, whatever else is more urgent; whether there was any."""
+        found = 0
+        for rule, lacking in self._room.lacking().items():
+            if rule not in self._joining:
+                request, receive = self._join
+                rotation = Rotation(self._runtime, replace(request, names=rule.names))
+                self._joining[rule] = Claimer(self._runtime, rotation, receive)
+            wanted = lacking if self._left is None else min(lacking, self._left)
+            if wanted:
+                claim = self._joining[rule].claim(wanted)
+                found += len(claim.unread)
+                if self._left is not None:
+                    self._left -= len(claim.unread)
+        return found > 0
+
     def _look_back(self, now: float, *, at_once: bool = False) -> bool:
-        """Take what claims got whose replies were lost, those of both claimers; whether there was any."""
-        found = self._head.look_back(now, at_once=at_once) + self._ahead.look_back(now, at_once=at_once)
+        """Take what claims got whose replies were lost, those of all claimers; whether there was any."""
+        claimers = self._head, self._ahead, *self._joining.values()
+        found = sum(claimer.look_back(now, at_once=at_once) for claimer in claimers)
         if self._left is not None:
             self._left = max(0, self._left - found)
         return found > 0

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Protocol
 
+from mongoq.core.batching import BatchRule
 from mongoq.worker.ledger import GATHERED, Ledger
 
 BATCH: Final = 1_000
@@ -86,12 +87,21 @@ class Prefetch:
 class Room:
     """How many tasks the process has room for. Counted by the ledger, and measured by the prefetch."""
 
-    def __init__(self, ledger: Ledger, prefetch: Prefetch, slots: Callable[[], int], workers: int) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        prefetch: Prefetch,
+        slots: Callable[[], int],
+        workers: int,
+        lacking: Callable[[], Mapping[BatchRule, int]] = dict,
+    ) -> None:
         self._ledger = ledger
         self._prefetch = prefetch
         self._workers = workers
         self.slots = slots
         """How many handlers to claim for."""
+        self.lacking = lacking
+        """How many more tasks each batch takes that is not full yet."""
 
     def __call__(self) -> tuple[int, int]:
         """How many tasks there is room for, and how many make a claim worth its trip."""

@@ -1,0 +1,58 @@
+"""Several attempts that one call of a handler runs; executors treat it as they treat one attempt."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from mongoq.core.signals import Interruption
+from mongoq.core.task import Task
+from mongoq.worker.attempt import FOREVER, LiveAttempt
+
+
+class Batch:
+    """Attempts that start together. Each has its own lease, cancel request and ending.
+
+    Their handler is interrupted at the earliest of their deadlines, and where each of them has a reason to stop.
+    """
+
+    __slots__ = ("deadline_at", "deadline_raised", "key", "lost_leases", "members", "on_interrupt", "size")
+
+    def __init__(self, members: list[LiveAttempt]) -> None:
+        self.members = members
+        self.key = f"{members[0].key} and {len(members) - 1} more"
+        self.lost_leases = max(one.lost_leases for one in members)
+        self.size = sum(one.size for one in members)
+        self.deadline_at = FOREVER
+        self.deadline_raised = False
+        self.on_interrupt: Callable[[Batch, Interruption], None] | None = None
+
+    @property
+    def task(self) -> list[Task]:
+        """What the handler gets."""
+        return [one.task for one in self.members]
+
+    @property
+    def lease_until(self) -> float:
+        """When the last of their leases is over."""
+        return max(one.lease_until for one in self.members)
+
+    @property
+    def interruption(self) -> Interruption | None:
+        """Why the handler should stop, or None while it should not."""
+        reasons = [one.interruption for one in self.members]
+        if Interruption.DEADLINE in reasons:
+            return Interruption.DEADLINE
+        return reasons[0] if all(reasons) else None
+
+    def start(self) -> None:
+        """Note that the handler starts now: the deadlines count from here."""
+        for one in self.members:
+            one.start()
+        self.deadline_at = min(one.deadline_at for one in self.members)
+
+    def interrupt(self, reason: Interruption, limit: float = FOREVER) -> None:
+        """Tell the handler to stop, by `limit` where there is one."""
+        for one in self.members:
+            one.interrupt(reason, limit)
+        if self.on_interrupt is not None:
+            self.on_interrupt(self, reason)
