@@ -66,6 +66,7 @@ from mongoq.flow.verbs import AsyncOpenBatch, OpenBatch
 from mongoq.functions.function import AsyncTaskFunction, TaskFunction
 from mongoq.functions.handle import AsyncTaskHandle, TaskHandle
 from mongoq.functions.tasks import AsyncTasks, Tasks
+from mongoq.limiting.limit import Limit, LimitGroup, LimitNotFound
 from mongoq.paging.page import TaskPage
 from mongoq.pausing.pause import Pause, WorkerNotFound
 from mongoq.queue import AsyncQueue, Queue
@@ -112,6 +113,9 @@ __all__ = [
     "Keepalive",
     "Ladder",
     "LeaseLost",
+    "Limit",
+    "LimitGroup",
+    "LimitNotFound",
     "Linear",
     "LogLine",
     "MaxRetriesExceeded",

@@ -35,6 +35,7 @@ from mongoq.functions.binding import Binding, registry_of
 from mongoq.functions.decorator import TaskDecorator
 from mongoq.functions.tasks import AsyncTasks, Tasks
 from mongoq.hooks.attached import Listening
+from mongoq.limiting import verbs as limiting
 from mongoq.paging import verbs as paging
 from mongoq.pausing import verbs as pausing
 from mongoq.scheduling import verbs as scheduling
@@ -244,6 +245,12 @@ class Queue(_Common, Blocking):
     close_batch = flow.close_batch
     get_batch = flow.get_batch
 
+    # Limits
+    limit = limiting.limit
+    limits = limiting.limits
+    limit_state = limiting.limit_state
+    delete_limit = limiting.delete_limit
+
     # Pauses
     pause = pausing.pause
     resume = pausing.resume
@@ -422,6 +429,12 @@ class AsyncQueue(_Common, Awaited):
     batch = flow.awaited.batch
     close_batch = flow.close_batch
     get_batch = flow.get_batch
+
+    # Limits
+    limit = limiting.limit
+    limits = limiting.limits
+    limit_state = limiting.limit_state
+    delete_limit = limiting.delete_limit
 
     # Pauses
     pause = pausing.pause

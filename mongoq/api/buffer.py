@@ -15,6 +15,7 @@ from mongoq.core.new_task import NewTask, whole
 from mongoq.core.task import Task
 from mongoq.core.validation import UNSET, Checker, Duration, Unset
 from mongoq.flow.given import After, BatchLike
+from mongoq.limiting.given import Limits
 from mongoq.storage.commands import Op
 from mongoq.storage.control import Entered
 
@@ -52,6 +53,7 @@ def submit(
     after: After = (),
     on_parent_failure: str = "cancel",
     batch: BatchLike | None = None,
+    limits: Limits = (),
 ) -> Promise[Task]:
     """Enqueue a task soon, and return its future at once, which is of `concurrent.futures` or of `asyncio`.
 
@@ -74,6 +76,7 @@ def submit(
         max_retries=max_retries, backoff=backoff, deadline=deadline, lease=lease, keep_completed=keep_completed,
         keep_failed=keep_failed, retry_on=retry_on, no_retry_on=no_retry_on, failure_message=failure_message,
         on_complete=on_complete, after=after, on_parent_failure=on_parent_failure, batch=batch,
+        limits=limits,
     )  # fmt: skip
     base.use(task)
     return base.gatherer.submit(base.hooks.fill(task))  # type: ignore[no-any-return]

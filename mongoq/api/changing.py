@@ -16,6 +16,7 @@ from mongoq.storage.commands import Op
 from mongoq.storage.control import Abort, Commit, Entered, OpenTransaction
 from mongoq.storage.drivers.sessions import AsyncClientSession, AwaitedSession, BlockingSession, ClientSession, Session
 from mongoq.storage.operations import finish, leases
+from mongoq.storage.operations.limits import keeping
 from mongoq.storage.operations.modify import apply
 
 
@@ -65,6 +66,8 @@ class Changing(Generic[Session]):
         for new in whole.insert:
             base.check_accepting()
             base.use(new)
+            if new.limits:
+                yield from base.read(keeping.check(base.context, new.limits))
         joined = base.joined(session)
         # What the caller's own transaction takes from a keepalive is only told by its commit, which is not seen here.
         with base.ending(whole.given_up if joined is None else []):

@@ -15,6 +15,7 @@ from mongoq.core.new_task import NewTask, whole
 from mongoq.core.task import Task
 from mongoq.core.validation import UNSET, Duration, Unset
 from mongoq.flow.given import After, BatchLike
+from mongoq.limiting.given import Limits
 from mongoq.storage.commands import Op
 from mongoq.storage.documents import drafting
 from mongoq.storage.documents.drafting import Draft, Others
@@ -53,6 +54,7 @@ class Producing(Generic[Session]):
         after: After = (),
         on_parent_failure: str = "cancel",
         batch: BatchLike | None = None,
+        limits: Limits = (),
         session: Session | None = None,
         wait: Duration | None = 0,
     ) -> Op[Task]:
@@ -87,6 +89,7 @@ class Producing(Generic[Session]):
             on_parent_failure: what becomes of it when one of these ends otherwise, or is missing: `"cancel"` cancels
                 it, `"run"` runs it anyway, `"wait"` lets it wait for a rerun.
             batch: the batch, or its key, that it is to be a member of.
+            limits: the limits that it is under, made by `limit` before: a name, or several.
             session: a ClientSession of the queue's own client with a transaction in progress: the task is seen
                 when you commit it, or never. Default: the session bound in this context, if there is one.
             wait: how long to wait for room, where the queue has a `max_size`. Default: not at all; None: for ever.
@@ -104,7 +107,7 @@ class Producing(Generic[Session]):
             expires_at=expires_at, payload=payload, context=context, unique=unique, on_conflict=on_conflict,
             max_retries=max_retries, backoff=backoff, deadline=deadline, lease=lease, keep_completed=keep_completed,
             keep_failed=keep_failed, retry_on=retry_on, no_retry_on=no_retry_on, failure_message=failure_message,
-            on_complete=on_complete, after=after, on_parent_failure=on_parent_failure, batch=batch,
+            on_complete=on_complete, after=after, on_parent_failure=on_parent_failure, batch=batch, limits=limits,
         )  # fmt: skip
         return (yield from enqueued(base, task, session, wait))
 
@@ -133,6 +136,7 @@ class Producing(Generic[Session]):
         after: After = (),
         on_parent_failure: str = "cancel",
         batch: BatchLike | None = None,
+        limits: Limits = (),
         session: Session | None = None,
         wait: Duration | None = 0,
     ) -> Op[list[Task]]:
@@ -159,6 +163,7 @@ class Producing(Generic[Session]):
             "deadline": deadline, "lease": lease, "keep_completed": keep_completed, "keep_failed": keep_failed,
             "retry_on": retry_on, "no_retry_on": no_retry_on, "failure_message": failure_message,
             "on_complete": on_complete, "after": after, "on_parent_failure": on_parent_failure, "batch": batch,
+            "limits": limits,
         }  # fmt: skip
         many: list[Task] = []
 
@@ -193,6 +198,7 @@ class Producing(Generic[Session]):
         after: After = (),
         on_parent_failure: str = "cancel",
         batch: BatchLike | None = None,
+        limits: Limits = (),
         session: Session | None = None,
         wait: Duration | None = 0,
     ) -> Op[int]:
@@ -207,6 +213,7 @@ class Producing(Generic[Session]):
             "deadline": deadline, "lease": lease, "keep_completed": keep_completed, "keep_failed": keep_failed,
             "retry_on": retry_on, "no_retry_on": no_retry_on, "failure_message": failure_message,
             "on_complete": on_complete, "after": after, "on_parent_failure": on_parent_failure, "batch": batch,
+            "limits": limits,
         }  # fmt: skip
         count = 0
 

@@ -25,6 +25,7 @@ from mongoq.storage.control import Join, Measure, Pause, Start
 from mongoq.storage.documents import drafting
 from mongoq.storage.documents.drafting import CHUNK, Draft, Others
 from mongoq.storage.operations import enqueue
+from mongoq.storage.operations.limits import keeping
 from mongoq.storage.operations.schema import keeping_unique
 
 SENDING: Final = 0.002
@@ -143,6 +144,8 @@ def streamed(
         return (yield from send(chunk))
 
     base.check_accepting()
+    if names := options.get("limits"):
+        yield from base.read(keeping.check(base.context, NewTask(limits=names).limits))
     yield Measure()  # the first chunk is drafted before anything else is sent
     chunks = drafting.chunks(base.context, each(tasks, options))
     if rooms is None:

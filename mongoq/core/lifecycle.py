@@ -15,7 +15,7 @@ class TaskState(StrEnum):
     """The state of a task."""
 
     PARKED = "parked"
-    """It waits for something else than time: for its parents, or as the callback of a batch for the members."""
+    """It waits for something else than time: parents, the members of its batch, or its turn under a limit."""
     SCHEDULED = "scheduled"
     """It waits for its `run_at`."""
     READY = "ready"
@@ -50,6 +50,7 @@ class Event(StrEnum):
     CANCEL = "cancel"
     CHANGE = "change"
     RERUN = "rerun"
+    PARK = "park"
     UNPARK = "unpark"
 
 
@@ -67,8 +68,9 @@ TRANSITIONS: Final = (
     Transition(Event.NEW, (), _S.READY, "due now"),
     Transition(Event.NEW, (), _S.SCHEDULED, "delayed"),
     Transition(Event.NEW, (), _S.PARKED, "it waits for others"),
-    Transition(Event.UNPARK, (_S.PARKED,), _S.READY, "its parents have ended, due now"),
-    Transition(Event.UNPARK, (_S.PARKED,), _S.SCHEDULED, "its parents have ended, delayed"),
+    Transition(Event.PARK, (_S.READY,), _S.PARKED, "a limit that it is under is full"),
+    Transition(Event.UNPARK, (_S.PARKED,), _S.READY, "its parents have ended, or its limit has room"),
+    Transition(Event.UNPARK, (_S.PARKED,), _S.SCHEDULED, "the same, and it is delayed"),
     Transition(Event.UNPARK, (_S.PARKED,), _S.COMPLETED, "a batch that needs no callback has ended"),
     Transition(Event.PROMOTE, (_S.SCHEDULED,), _S.READY, "run_at has come"),
     Transition(Event.CLAIM, (_S.READY,), _S.RUNNING, "a worker takes it"),

@@ -21,6 +21,7 @@ from mongoq.core.natural import ITSELF, counterpart
 from mongoq.core.options import POLICY_NAMES, carried_of, checked_policy
 from mongoq.core.validation import QUEUE_NAME, TASK_NAME, UNSET, Checker, Duration, Unset, all_unset
 from mongoq.flow.given import CANCEL, check_flow
+from mongoq.limiting.given import check_limits
 
 __all__ = ["NewTask"]
 
@@ -59,6 +60,7 @@ class NewTask:
     after: Any = ()
     on_parent_failure: str = CANCEL
     batch: Any = None
+    limits: Any = ()
     max_retries: int | Unset | None = UNSET
     backoff: Any = UNSET
     deadline: Duration | Unset | None = UNSET
@@ -90,6 +92,8 @@ class NewTask:
             self._check_conflict(checker)
         if self.flows or self.on_parent_failure != CANCEL:
             check_flow(checker, self)
+        if self.limits != ():
+            check_limits(checker, self)
         checker.matching("queue", self.queue, QUEUE_NAME)
         if self.name is not None:
             checker.matching("name", self.name, STORED_NAME)

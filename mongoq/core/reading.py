@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, make_dataclass
 from operator import attrgetter
 from typing import Any, Final, Protocol
@@ -28,6 +28,8 @@ class Readable(Protocol):
     def awaited(self) -> bool: ...  # noqa: D102
     @property
     def batch(self) -> str | None: ...  # noqa: D102
+    @property
+    def frees(self) -> Sequence[str]: ...  # noqa: D102
     def read(self) -> Task: ...  # noqa: D102
 
 

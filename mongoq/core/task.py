@@ -84,6 +84,10 @@ class Task(PartlyRead):
     """Whether tasks were enqueued to run after it."""
     batch: str | None
     """The key of the batch that it is a member of."""
+    limits: Mapping[str, Any]
+    """The limits that it is under, by name, each with the weight of this task."""
+    waits_for: str | None
+    """The group of a limit in which it needs room; None: it waits for none."""
     policy: Mapping[str, Any]
     """The options of its attempts that differ from the library's defaults."""
     worker: str | None

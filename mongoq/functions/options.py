@@ -10,6 +10,7 @@ from mongoq.core.backoff import BackoffLike
 from mongoq.core.judging.retrying import RetryOn
 from mongoq.core.validation import Duration, did_you_mean
 from mongoq.flow.given import After, BatchLike
+from mongoq.limiting.given import Limits
 
 
 class FunctionOptions(TypedDict, total=False):
@@ -43,6 +44,7 @@ class TaskOptions(FunctionOptions, total=False):
     """The options of `Queue.new`, but for tags and session."""
 
     batch: BatchLike | None
+    limits: Limits
 
 
 def checked_names(options: Mapping[str, Any], where: str) -> None:

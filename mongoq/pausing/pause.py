@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 
 from mongoq.core.errors import MongoqError
+from mongoq.core.read_only import EMPTY
+from mongoq.limiting.limit import Limit
 
 __all__ = ["Pause", "WorkerNotFound"]
 
@@ -62,11 +64,25 @@ class Gate:
         """When it was read, on `elapsed`."""
         self.flow = False
         """Whether tasks have parents or batches in this namespace."""
+        self.limits: Mapping[str, Limit] = EMPTY
+        """The limits of this namespace, by name."""
+        self.limited = False
+        """Whether there ever were any."""
+        self.swept_to = ""
+        """The group of a limit that was looked at last by a sweep."""
 
-    def note(self, pauses: Iterable[Pause], read_at: float, *, flow: bool = False) -> None:
+    def note(
+        self,
+        pauses: Iterable[Pause],
+        read_at: float,
+        *,
+        flow: bool = False,
+        limits: Mapping[str, Limit] = EMPTY,
+    ) -> None:
         """Take what was read."""
-        self.pauses, self.read_at = tuple(pauses), read_at
+        self.pauses, self.limits, self.read_at = tuple(pauses), limits, read_at
         self.flow |= flow
+        self.limited |= bool(limits)
 
     def admit(self, queues: Sequence[str], names: Sequence[str], now: datetime) -> Open | None:
         """What may be claimed of these queues and names; None where nothing may."""

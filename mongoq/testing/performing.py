@@ -44,6 +44,7 @@ class _Claimed:
         self.unique = task.unique is not None
         self.awaited = task.children
         self.batch = task.batch
+        self.frees: tuple[str, ...] = ()
 
     def read(self) -> Task:
         """A task of its own, as the attempt is written into it."""

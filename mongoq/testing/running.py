@@ -24,6 +24,7 @@ from mongoq.storage.operations import claims, queries, sweep
 from mongoq.storage.operations.decide import Ended
 from mongoq.storage.operations.finish import finish, finish_and_modify
 from mongoq.storage.operations.flow.undone import sweep_flow
+from mongoq.storage.operations.limits.sweeping import sweep_limits
 from mongoq.storage.operations.namespace import orders
 from mongoq.storage.operations.schedules import keep
 from mongoq.storage.operations.schedules.tick import tick
@@ -155,6 +156,7 @@ def _claim(base: Base, wanted: ClaimRequest, handler: Handler) -> Op[LiveAttempt
     yield from base.write(sweep.sweep(base.context))
     yield from base.write(sweep.expire(base.context))
     yield from base.write(sweep_flow(base.context))
+    yield from base.write(sweep_limits(base.context))
     sent = elapsed()
     claim = yield from base.write(claims.claim_many(base.context, wanted, poison_budget=MOST_POISON_WEIGHT))
     for claimed in claim.unread:
@@ -172,7 +174,7 @@ def _claim(base: Base, wanted: ClaimRequest, handler: Handler) -> Op[LiveAttempt
 
 
 def _ended(attempt: LiveAttempt, verdict: Verdict) -> Ended:
-    how = attempt.unwritten, attempt.unique, attempt.awaited, attempt.batch
+    how = attempt.unwritten, attempt.unique, attempt.awaited, attempt.batch, attempt.frees
     return Ended(attempt.task, verdict, False, *how)
 
 

@@ -34,8 +34,8 @@ class LiveAttempt:
     __slots__ = (
         "_ended_as", "_interruption", "_late", "_lease_before", "_limit", "_open", "_reached", "_retry_as", "_task",
         "_transaction_until", "_unread", "awaited", "batch", "claimed_at", "deadline_at", "deadline_raised",
-        "extended", "key", "lease", "lease_until", "lost_leases", "on_interrupt", "parents", "policy", "report",
-        "session_id", "state", "token", "unique",
+        "extended", "frees", "key", "lease", "lease_until", "lost_leases", "on_interrupt", "parents", "policy",
+        "report", "session_id", "state", "token", "unique",
     )  # fmt: skip
 
     def __init__(self, claimed: Readable, policy: Policy, sent: float) -> None:
@@ -46,6 +46,8 @@ class LiveAttempt:
         self.unique = claimed.unique
         self.awaited = claimed.awaited
         self.batch = claimed.batch
+        self.frees = claimed.frees
+        """The groups of limits whose slots it has."""
         self.parents: Mapping[str, Task] = EMPTY
         """Its parents as they had ended when it was claimed, by key."""
         self._unread = claimed

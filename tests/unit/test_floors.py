@@ -35,6 +35,8 @@ FLOORS: Final = {
     "mongoq.hooks": 1,
     "mongoq.auditing": 0,
     "mongoq.auditing.verbs": 4,
+    "mongoq.limiting": 0,
+    "mongoq.limiting.verbs": 4,
     "mongoq.paging": 0,
     "mongoq.paging.verbs": 4,
     "mongoq.pausing": 0,

@@ -9,7 +9,8 @@ from mongoq.core.lifecycle import FINISHED, LIVE, TRANSITIONS, WAITING, Event, T
 from mongoq.core.verdict import Verdict
 from mongoq.storage.documents.updates import ended, state_after
 
-VERDICTS = set(Event) - {Event.NEW, Event.CLAIM, Event.RENEW, Event.PROMOTE, Event.CHANGE, Event.RERUN, Event.UNPARK}
+NO_VERDICTS = {Event.NEW, Event.CLAIM, Event.RENEW, Event.PROMOTE, Event.CHANGE, Event.RERUN, Event.PARK, Event.UNPARK}
+VERDICTS = set(Event) - NO_VERDICTS
 """What may become of an attempt."""
 NOW = FrozenClock().now()
 

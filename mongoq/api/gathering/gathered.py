@@ -12,6 +12,7 @@ from mongoq.core.validation import Duration
 from mongoq.storage.commands import Op
 from mongoq.storage.drivers.calls import limited
 from mongoq.storage.operations.enqueue import new, new_in_transaction
+from mongoq.storage.operations.limits import keeping
 from mongoq.storage.operations.schema import keeping_unique
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ def enqueued(base: Base, task: NewTask, session: object = None, wait: Duration |
     patience = checked_seconds("wait", wait)
     task = base.hooks.fill(task)
     base.use(task)
+    if task.limits:
+        yield from base.read(keeping.check(base.context, task.limits))
     if base.rooms is not None:
         yield from base.rooms.admit(task.queue, 1, patience)
     joined = base.joined(session)

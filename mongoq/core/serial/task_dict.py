@@ -54,6 +54,7 @@ def again(task: Task, changes: Mapping[str, Any]) -> NewTask:
     kept = {
         "tags": task.tags, "queue": task.queue, "priority": task.priority, "payload": task.payload,
         "unique": task.unique, "name": task.name, "context": task.context or None,
+        "limits": dict(task.limits) or (),
     }  # fmt: skip
     policy = {name: value for name, value in task.policy.items() if name in POLICY_NAMES}
     known = [item.name for item in fields(NewTask) if item.init]

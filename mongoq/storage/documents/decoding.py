@@ -22,6 +22,7 @@ from mongoq.storage.commands import Document
 from mongoq.storage.documents import fields, hold, progress
 from mongoq.storage.documents.codec import made_aware
 from mongoq.storage.documents.encoding import size_of
+from mongoq.storage.documents.limiting import slots
 from mongoq.storage.documents.well_formed import COUNTS
 
 _STATES: Final[Mapping[Any, TaskState]] = {state.value: state for state in TaskState}  # the call takes 0.4 µs
@@ -29,7 +30,9 @@ FOLLOW_UP: Final = "on_complete"
 _FAILURES: Final[Mapping[str, Failure]] = {failure.value: failure for failure in Failure}
 LONG_AGO: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _LEAST: Final[Document] = {fields.QUEUE: "", fields.PRIORITY: 0, fields.RUN_AT: LONG_AGO, fields.VERSION: 0}
-_TEXTS: Final = (fields.QUEUE, fields.NAME, fields.NOTE, fields.UNIQUE, fields.MOVED_FROM, fields.BATCH)
+_TEXTS: Final = (
+    fields.QUEUE, fields.NAME, fields.NOTE, fields.UNIQUE, fields.MOVED_FROM, fields.BATCH, fields.WAITS_FOR,
+)  # fmt: skip
 _INSTANTS: Final = (fields.RUN_AT, fields.CREATED_AT, fields.MODIFIED_AT, fields.FINISHED_AT, fields.EXPIRES_AT)
 _SHOWN: Final[Mapping[str, Any]] = {
     **dict.fromkeys(_TEXTS, str),
@@ -43,6 +46,7 @@ _SHOWN: Final[Mapping[str, Any]] = {
     fields.HOLD: dict,
     fields.PROGRESS: dict,
     fields.PARENTS: list,
+    fields.LIMITS: dict,
 }
 """The type that a field must have to be shown."""
 
@@ -90,6 +94,8 @@ def task_from(document: Document, namespace: str, now: datetime) -> Task:
         tuple(parents) if (parents := get(fields.PARENTS)) else (),
         fields.CHILDREN in document,
         get(fields.BATCH),
+        ReadOnly(limits) if (limits := get(fields.LIMITS)).__class__ is dict else EMPTY,
+        get(fields.WAITS_FOR),
         policy_from(policy) if policy else EMPTY,
         worker,
         token,
@@ -127,7 +133,8 @@ class Unread:
     """
 
     __slots__ = (
-        "_document", "_namespace", "_read_at", "awaited", "batch", "carried", "key", "lost_leases", "token", "unique",
+        "_document", "_namespace", "_read_at", "awaited", "batch", "carried", "frees", "key", "lost_leases", "token",
+        "unique",
     )  # fmt: skip
 
     def __init__(self, document: Document, namespace: str, now: datetime) -> None:
@@ -142,6 +149,7 @@ class Unread:
         self.unique = fields.UNIQUE in document
         self.awaited = fields.CHILDREN in document
         self.batch: str | None = get(fields.BATCH)
+        self.frees: Sequence[str] = slots.groups_of(document) if fields.LIMITS in document else ()
         self.carried: Mapping[str, Any] = policy_from(policy) if policy else EMPTY
 
     @property

@@ -14,7 +14,7 @@ from mongoq.core.task import Task
 from mongoq.core.validation import whole_milliseconds
 from mongoq.storage.commands import Document
 from mongoq.storage.context import Context
-from mongoq.storage.documents import decoding, encoding
+from mongoq.storage.documents import decoding, encoding, fields
 
 CHUNK: Final = 1_000
 CHUNK_BYTES: Final = 16 * 2**20
@@ -45,14 +45,15 @@ def draft(context: Context, task: NewTask, *, key: str | None = None, ago: float
     """Draft a task that was made so many seconds ago; InvalidTask when it is too large or BSON cannot carry it."""
     now = context.clock.now() if not ago else whole_milliseconds(context.clock.now() - timedelta(seconds=ago))
     model, key = _model(context, task, now), key or task.key or context.new_key(now)
-    document = encoding.new_document(model, key, task.tags)
+    document = encoding.new_document(model, key, task.tags) | _line(context, task, task.tags)
     return Draft(task, model, key, task.tags, encoding.encoded(document, context.options.max_task_bytes))
 
 
 def document_of(context: Context, task: NewTask, now: datetime) -> Document:
     """The document of a task that is enqueued at `now`."""
     task.check_again()
-    return encoding.new_document(_model(context, task, now), task.key or context.new_key(now), task.tags)
+    document = encoding.new_document(_model(context, task, now), task.key or context.new_key(now), task.tags)
+    return document | _line(context, task, task.tags)
 
 
 def chunks(context: Context, tasks: Iterable[tuple[NewTask, Tags]]) -> Iterator[list[Draft]]:
@@ -71,7 +72,11 @@ def chunks(context: Context, tasks: Iterable[tuple[NewTask, Tags]]) -> Iterator[
                 options, model = task.like or task, _model(context, task, now)
                 common = encoding.encoded_model(model, most)
             key = task.key or next(keys)
-            one = Draft(task, model, key, tags, encoding.encoded_after(common, key, tags, most))
+            if task.limits and (own := _line(context, task, tags)):
+                body = encoding.encoded({**encoding.new_document(model, key, tags), **own}, most)
+            else:
+                body = encoding.encoded_after(common, key, tags, most)
+            one = Draft(task, model, key, tags, body)
         except InvalidTask as error:
             raise InvalidTask(at(place, error.faults)) from error.__cause__
         length = len(one.body.raw)
@@ -118,6 +123,13 @@ def all_made(context: Context, drafts: Sequence[Draft], others: Others) -> list[
         if place not in others:
             like, model = likeness(tasks[-1]), one.model
     return tasks
+
+
+def _line(context: Context, task: NewTask, tags: Tags) -> Document:
+    """The field of a task that stands in a strict line."""
+    known = context.gate.limits
+    lines = [known[name] for name in task.limits if name in known and known[name].is_fifo]
+    return {fields.LINE: lines[0].group(tags)} if lines else {}
 
 
 def _model(context: Context, task: NewTask, now: datetime) -> Document:

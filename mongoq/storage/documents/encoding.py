@@ -140,6 +140,8 @@ def model_document(
             document[name] = value
     if new.flows:
         flow.join(document, new, now)
+    if new.limits:
+        document[fields.LIMITS] = new.limits
     if carried:
         document[fields.POLICY] = policy_document(carried)
     return document

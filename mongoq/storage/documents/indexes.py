@@ -32,6 +32,9 @@ UNSETTLED: Final = "unsettled"
 UNCHECKED: Final = "unchecked"
 BATCH: Final = "batch"
 LOOK_AT: Final = "look_at"
+SLOTS: Final = "slots"
+WAITS: Final = "waits"
+LINE: Final = "line"
 
 URGENCY: Final[Keys] = [(fields.PRIORITY, -1), (fields.RUN_AT, 1), (fields.KEY, 1)]
 """The order of claims: the higher priority first, then the earlier `run_at`, then the key."""
@@ -101,6 +104,24 @@ FLOW: Final[Indexes] = {
     LOOK_AT: ([("callback.look_at", 1)], {"partialFilterExpression": {"callback.look_at": {"$type": "date"}}}),
 }
 """Built at the first task with parents, or the first batch: no other task pays for them."""
+
+LIMITS: Final[Indexes] = {
+    PARKED: FLOW[PARKED],
+    # Each slot of a limit once among the running tasks: the server itself refuses one too many.
+    SLOTS: (
+        [(fields.SLOTS, 1)],
+        {"unique": True, "partialFilterExpression": {**_states(TaskState.RUNNING), fields.SLOTS: {"$exists": True}}},
+    ),
+    WAITS: (
+        [(fields.WAITS_FOR, 1), (fields.STATE, 1), *URGENCY],
+        {"partialFilterExpression": {fields.WAITS_FOR: {"$exists": True}}},
+    ),
+    LINE: (
+        [(fields.LINE, 1), (fields.CREATED_AT, 1), (fields.KEY, 1)],
+        {"partialFilterExpression": {**_states(*LIVE), fields.LINE: {"$exists": True}}},
+    ),
+}
+"""Built at the first limit of a namespace."""
 
 LIMITING: Final = ("unique", "sparse", "partialFilterExpression", "expireAfterSeconds")
 """The options that decide which documents an index holds, refuses or deletes."""

@@ -24,12 +24,15 @@ from mongoq.storage.context import Context
 from mongoq.storage.control import Transact
 from mongoq.storage.documents import fields, filters, hold, updates
 from mongoq.storage.documents.decoding import Unread
+from mongoq.storage.documents.limiting import slots
 from mongoq.storage.operations import candidates, sweep
 from mongoq.storage.operations.claims import new_token
+from mongoq.storage.operations.limits import granting, parking
 from mongoq.storage.operations.modify import apply, conflicts
 from mongoq.storage.operations.modify.plan import prepared
 from mongoq.storage.operations.recovery.lost_replies import catch_up, held_under, holders, recover
 from mongoq.storage.operations.recovery.malformed import update_well_formed, well_formed
+from mongoq.storage.refusals import DUPLICATE, KeyTaken
 
 MOST_TRIES: Final = 100
 """So often another may be faster, or a sweep may be full of others, before it gives up."""
@@ -37,6 +40,10 @@ MOST_TRIES: Final = 100
 
 class _MissedError(Exception):
     """The candidate went to another."""
+
+
+class _FullError(Exception):
+    """A limit has no room for the candidate."""
 
 
 def by_key(
@@ -56,7 +63,10 @@ def by_key(
             continue
         refusal = _refusal(context, document)
         if refusal is None:
-            task = yield from _taken(context, wanted, document, depend, held)
+            try:
+                task = yield from _taken(context, wanted, document, depend, held)
+            except _FullError as full:
+                raise WrongState(key, TaskState.READY, f"the limit {full} has no room for it") from None
             if task is not None:
                 return task
         elif not (yield from _moved(context, document)):
@@ -80,7 +90,11 @@ def most_urgent(
             yield from sweep.close_expired(context, over, context.clock.latest())
             continue
         if fresh:
-            task = yield from _taken(context, wanted, fresh[0], depend, held)
+            try:
+                task = yield from _taken(context, wanted, fresh[0], depend, held)
+            except _FullError as full:
+                yield from parking.park(context, {str(full): fresh[:1]})
+                continue
             if task is not None:
                 return task
         elif not sweeping or not (yield from sweep.sweep(context))[0]:
@@ -102,6 +116,8 @@ def _refusal(context: Context, document: Document) -> WrongState | DependencyErr
         return WrongState(key, TaskState.EXPIRED, "its expires_at has passed")
     if state is TaskState.READY:
         return None
+    if state is TaskState.PARKED:
+        return WrongState(key, state, f"it waits for {document.get(fields.WAITS_FOR) or 'other tasks'}")
     return WrongState(key, state, f"it is due at {document[fields.RUN_AT]:%Y-%m-%d %H:%M:%S} UTC: update(key, delay=0)")
 
 
@@ -115,6 +131,8 @@ def _moved(context: Context, document: Document) -> Op[bool]:
     state, now = document[fields.STATE], context.clock.earliest()
     if state == TaskState.SCHEDULED and document[fields.RUN_AT] <= now:
         return (yield from sweep.promote(context)).moved > 0
+    if state == TaskState.PARKED and fields.WAITS_FOR in document:
+        return (yield from parking.look(context, [document[fields.WAITS_FOR]])) > 0
     until = hold.until(document)
     if state == TaskState.RUNNING and isinstance(until, datetime) and until + filters.SKEW <= now:
         return (yield from sweep.rescue(context)).moved > 0
@@ -130,19 +148,26 @@ def _taken(
     now, key, version = context.clock.latest(), document[fields.KEY], document[fields.VERSION]
     lease = wanted.lease or candidates.lease_of(context, document)
     update = updates.claimed(now, token, wanted.claimant, lease)
+    if granting.is_limited(document):
+        own, full = yield from granting.slots_for(context, document)
+        if own is None:
+            raise _FullError(full)
+        update = slots.taken(update, document, own)
     task = Unread(updates.applied(document, update), context.namespace, now)
     if len(depend):
         where = filters.claimable([key], version)
         body = lambda: _together(context, depend, lambda: update_many(context.tasks, where, update))  # noqa: E731
         try:
             yield Transact(body)
-        except _MissedError:
+        except (_MissedError, KeyTaken):  # or another took the slot
             return None
         except StorageUnavailable as error:
             if not error.ambiguous or not (yield from recover(context, [token])):
                 raise
         return task.read()
     written = yield from update_well_formed(context, [key], partial(filters.claimable, version=version), update)
+    if written.refusal is not None and written.refusal.code == DUPLICATE and granting.is_limited(document):
+        return None  # another took the slot
     if written.doubtful:
         yield from catch_up(context, token)
         return task.read() if held_under(token, (yield from holders(context, [key], majority=True))) else None

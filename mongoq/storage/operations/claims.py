@@ -7,26 +7,27 @@ documents found. They are read again only when another claimant took some of the
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Final, NamedTuple
 
 from mongoq.core.errors import StorageError, StorageRefused, StorageUnavailable
-from mongoq.core.lifecycle import Event, TaskState
+from mongoq.core.lifecycle import Event
 from mongoq.core.requests import ClaimRequest
 from mongoq.core.task import Task
 from mongoq.core.verdict import MOST_POISON_WEIGHT, Verdict
-from mongoq.storage.commands import TIME_IS_UP, Document, FindAndUpdate, Op, Update, find_one, update_many
+from mongoq.storage.commands import TIME_IS_UP, Document, FindAndUpdate, Op, Update, update_many
 from mongoq.storage.context import Context
 from mongoq.storage.documents import decoding, fields, filters, hold, indexes, updates
 from mongoq.storage.documents.decoding import Unread
 from mongoq.storage.operations import candidates, sweep
 from mongoq.storage.operations.decide import Ended
 from mongoq.storage.operations.finish import finish
+from mongoq.storage.operations.limits import granting
 from mongoq.storage.operations.namespace.orders import admitted
-from mongoq.storage.operations.recovery.lost_replies import catch_up, held_under, holders
+from mongoq.storage.operations.recovery.lost_replies import catch_up, held_under, holders, lost_claim
 from mongoq.storage.operations.recovery.malformed import update_well_formed, well_formed
 from mongoq.storage.operations.recovery.skip_locked import PROBE, WRITE_LIMIT, PartialWrite
 
@@ -52,6 +53,8 @@ class Claim(NamedTuple):
     """Whether the claim left out the tasks at the head, as `skip` asked."""
     blocked: Sequence[str] = ()
     """The keys of the tasks that an open transaction holds, or that take no write."""
+    parked: int = 0
+    """How many were found that a limit has no room for."""
     refusal: StorageRefused | None = None
     """Why the server takes no write to one of these."""
 
@@ -69,7 +72,7 @@ def claim_one(context: Context, wanted: ClaimRequest, *, token: str | None = Non
 
 def claim_first(context: Context, wanted: ClaimRequest, *, token: str | None = None) -> Op[Claim]:
     """As `claim_one`, for an idle worker, which goes on with batches."""
-    if len(wanted.parts) > 1:  # one step takes the most urgent of one find
+    if len(wanted.parts) > 1 or context.gate.limits:  # one step takes the most urgent of one find, whatever its limits
         return (yield from _claim_skipping_locked(context, replace(wanted, limit=1), token, PROBE))
     for _ in range(MOST_UNFIT):
         now = context.clock.latest()
@@ -97,13 +100,13 @@ def claim_first(context: Context, wanted: ClaimRequest, *, token: str | None = N
 
 def try_claim(context: Context, wanted: ClaimRequest, *, token: str | None = None) -> Op[Task | None]:
     """Claim one task; when none is ready, promote and rescue first, then claim again."""
-    claimed = (yield from _sweeping(context, lambda: claim_first(context, wanted, token=token))).tasks
+    claimed = (yield from sweep.sweeping(context, lambda: claim_first(context, wanted, token=token))).tasks
     return claimed[0] if claimed else None
 
 
 def claim_batch(context: Context, wanted: ClaimRequest, *, token: str | None = None) -> Op[list[Task]]:
     """Claim a batch by hand; it is empty only when no task is ready, due, or to be rescued."""
-    return (yield from _sweeping(context, lambda: _claim_skipping_locked(context, wanted, token))).tasks
+    return (yield from sweep.sweeping(context, lambda: _claim_skipping_locked(context, wanted, token))).tasks
 
 
 def claim_many(
@@ -117,6 +120,7 @@ def claim_many(
     skip_keys: Collection[str] = (),
     time_limit: timedelta = WRITE_LIMIT,
     mixture: candidates.Mixture | None = None,
+    look_at: int = 0,
 ) -> Op[Claim]:
     """Lease up to `wanted.limit` of the most urgent ready tasks, with suspects up to a weight of `poison_budget`.
 
@@ -125,8 +129,9 @@ def claim_many(
     `skip` leaves out that many tasks at the head, if they and the whole batch have one priority; otherwise the claim
     is made at the head, or with `at_head=False` not at all. `skip_keys` are tasks to leave alone, because an earlier
     claim found them blocked. `time_limit` is for each update, before it skips locked tasks. `mixture` says how to
-    find the tasks of many names.
+    find the tasks of many names. `look_at` is how many tasks to look at, where limits may have no room for the first.
     """
+    most, wanted = wanted.limit, replace(wanted, limit=max(wanted.limit, look_at))
     found = (yield from candidates.behind(context, wanted, skip, mixture)) if skip else []
     skipped = more = bool(found)
     if not skipped and at_head:
@@ -140,8 +145,14 @@ def claim_many(
     token = token or new_token()
     taken: dict[str, Document] = {}
     blocked: list[str] = []
-    doubtful, shared, refusal = False, 0, None
-    for (version, lease), group in candidates.groups(context, fresh, wanted.lease).items():
+    doubtful, shared, parked, refusal = False, 0, 0, None
+    plain = fresh
+    if any(map(granting.is_limited, fresh)):
+        how = partial(granting.Claiming, wanted, token, now, time_limit)
+        fresh, plain, taken, blocked, doubtful, parked = yield from granting.divide(context, fresh, how(most))
+    elif look_at:
+        plain = fresh = fresh[:most]
+    for (version, lease), group in candidates.groups(context, plain, wanted.lease).items():
         try:
             update = updates.claimed(now, token, wanted.claimant, lease)
             held, written, same_worker = yield from _take(context, group, version, update, time_limit)
@@ -155,31 +166,15 @@ def claim_many(
                 raise
             doubtful = True
             break
-    unread = [Unread(document, context.namespace, now) for document in fresh if document[fields.KEY] in taken]
+    keys = [document[fields.KEY] for document in fresh]
+    unread = [Unread(taken[key], context.namespace, now) for key in keys if key in taken]
     lost = max(0, len(fresh) - len(unread) - len(blocked) - shared)
-    return Claim(unread, more or bool(blocked), lost, len(fresh), doubtful, skipped, blocked, refusal)
+    return Claim(unread, more or bool(blocked), lost, len(fresh), doubtful, skipped, blocked, parked, refusal)
 
 
 def new_token() -> str:
     """Make the token of one claim: random, because after a failover rolled a claim back a counter would repeat."""
     return secrets.token_hex(16)
-
-
-def _sweeping(context: Context, claim: Callable[[], Op[Claim]]) -> Op[Claim]:
-    """Claim; when nothing is ready, sweep and claim again until everything due has been swept.
-
-    A sweep may move other queues' tasks only, so it is repeated while it is full, and not while tasks fall due.
-    """
-    claimed = yield from claim()
-    more = True
-    while more and not claimed.unread:
-        moved, more = yield from sweep.sweep(context)
-        if not moved:
-            break
-        claimed = yield from claim()
-    if claimed.refusal is not None and not claimed.unread:
-        raise claimed.refusal
-    return claimed
 
 
 def _take_first(context: Context, wanted: ClaimRequest, token: str, now: datetime) -> Op[Document | None]:
@@ -190,15 +185,17 @@ def _take_first(context: Context, wanted: ClaimRequest, token: str, now: datetim
     hint = candidates.hint_of(wanted.names)
     try:
         document: Document | None = yield FindAndUpdate(
-            context.tasks, ready, update, sort=indexes.URGENCY, hint=hint, server_limit=ONE_LIMIT
+            context.tasks,
+            {**ready, **filters.unlimited()},
+            update,
+            sort=indexes.URGENCY,
+            hint=hint,
+            server_limit=ONE_LIMIT,
         )
     except StorageUnavailable as error:
         if not error.ambiguous or error.code == TIME_IS_UP:
             raise
-        # Both replies were lost, the driver's retry included: look the claim up by its token.
-        yield from catch_up(context, token)
-        where = {fields.STATE: TaskState.RUNNING.value, fields.TOKEN: token}
-        document = yield from find_one(context.tasks, where, hint=indexes.LEASE, majority=True)
+        document = yield from lost_claim(context, token)  # the driver's retry had no reply either
     return document
 
 
@@ -207,17 +204,21 @@ def _claim_skipping_locked(
 ) -> Op[Claim]:
     """Claim a batch; when all of it is blocked, claim the batch behind it."""
     skip_keys: set[str] = set()
+    look_at, parked = 0, 0
     doubtful, refusal, claim = False, None, Claim([], more=True, lost=0)
     for _ in range(MOST_UNFIT):
         claim = yield from claim_many(
-            context, wanted, poison_budget=MOST_POISON_WEIGHT, token=token, skip_keys=skip_keys, time_limit=time_limit
-        )
+            context, wanted, poison_budget=MOST_POISON_WEIGHT, token=token, skip_keys=skip_keys, time_limit=time_limit,
+            look_at=look_at,
+        )  # fmt: skip
         skip_keys.update(claim.blocked)
         doubtful |= claim.doubtful
         refusal = refusal or claim.refusal
-        if claim.unread or not (claim.more or claim.lost):
+        parked += claim.parked
+        look_at = granting.further(look_at, wanted.limit, claim)
+        if claim.unread or not (claim.more or claim.lost or claim.parked):
             break
-    return claim._replace(doubtful=doubtful, blocked=[*skip_keys], refusal=refusal)
+    return claim._replace(doubtful=doubtful, blocked=[*skip_keys], refusal=refusal, parked=parked)
 
 
 def _fit(context: Context, document: Document, now: datetime) -> Op[bool]:

@@ -6,6 +6,7 @@ and the error queue. It does no I/O.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import NamedTuple
@@ -35,6 +36,8 @@ class Ended(NamedTuple):
     """Whether it had children when it was read; it may have got some since."""
     batch: str | None = None
     """The batch that it is a member of."""
+    frees: Sequence[str] = ()
+    """The groups of limits in which its end makes room."""
 
     @property
     def kept(self) -> bool:
@@ -70,10 +73,12 @@ def ended_update(ending: Ended, now: datetime) -> Update:
     return update
 
 
-def by_hand(task: Task, verdict: Verdict, *, late: bool = False) -> Ended:
+def by_hand(context: Context, task: Task, verdict: Verdict, *, late: bool = False) -> Ended:
     """The ending of a task that was claimed by hand, with what was said of it while it was kept alive."""
     unwritten = None if task.attempt is None else task.attempt.unwritten
-    return Ended(task, verdict, late, unwritten, task.unique is not None, task.children, task.batch)
+    known = context.gate.limits
+    frees = [known[name].group(task.tags) for name in task.limits if name in known]
+    return Ended(task, verdict, late, unwritten, task.unique is not None, task.children, task.batch, frees)
 
 
 def decide(

@@ -34,6 +34,7 @@ from mongoq.storage.operations.endings.grouping import (
     statements,
 )
 from mongoq.storage.operations.flow.ending import follow
+from mongoq.storage.operations.limits import parking
 from mongoq.storage.operations.modify import apply
 from mongoq.storage.operations.modify.following import brings_change, change_with, enqueue_after
 from mongoq.storage.operations.modify.plan import Leaving, Plan, prepared
@@ -75,6 +76,9 @@ def finish(
     written = yield from _write_skipping_locked(context, list(endings), write, time_limit, most=most)
     skipped = set(written.skipped)
     blocked = [ending for ending in endings if ending.task.key in skipped]
+    if any(ending.frees for ending in endings):
+        freed = [group for ending in endings if ending.task.key not in skipped for group in ending.frees]
+        yield from parking.follow(context, freed)
     if not written.doubtful and written.updated >= len(endings):
         yield from follow(context, endings, sure=True)
         return Finished([], blocked)
@@ -95,7 +99,8 @@ def settle(context: Context, tasks: Sequence[Task], outcome: Outcome, worker: st
     """
     now = context.clock.earliest()
     endings = [
-        by_hand(task, decide(context, task, outcome, task.worker or worker), late=_over(task, now)) for task in tasks
+        by_hand(context, task, decide(context, task, outcome, task.worker or worker), late=_over(task, now))
+        for task in tasks
     ]
     if len(endings) > 1:
         _refuse_follow_up(endings, "the result of several tasks: complete each by itself, with what follows it")
@@ -125,6 +130,8 @@ def finish_and_modify(context: Context, ending: Ended, *, time_limit: timedelta 
         yield from schema.ensure_flow(context)
     plan = prepared(context, change, leaving)
     done: bool = yield Transact(lambda: _finish_and_modify(context, ending, plan), time_limit)
+    if ending.frees:
+        yield from parking.follow(context, ending.frees)
     return done
 
 
@@ -158,7 +165,7 @@ def complete_first(context: Context, task: Task, result: Any, worker: str) -> Op
     Raises LeaseLost when the task is no longer held, and InvalidTask when the result cannot be stored or asks for a
     modification.
     """
-    ending = by_hand(task, decide(context, task, Returned(result), worker))
+    ending = by_hand(context, task, decide(context, task, Returned(result), worker))
     _refuse_follow_up([ending], "a result in a transaction of your own: enqueue in its block, with its session")
     if not (yield from _finish_one(context, ending)):
         raise LeaseLost([task.key])

@@ -48,14 +48,15 @@ def server_time() -> Op[datetime]:
     return time
 
 
-def ensure(context: Context, *, named: bool = False, flow: bool = False) -> Op[None]:
+def ensure(context: Context, *, named: bool = False, flow: bool = False, limits: bool = False) -> Op[None]:
     """Build the missing indexes of a collection that is not large; IndexMissing where some are missing afterwards.
 
-    With `named` that for claims by name as well, with `flow` those for parents and batches.
+    With `named` that for claims by name as well, with `flow` those for parents and batches, with `limits` those for
+    limits, which a namespace that is known to have some gets anyway.
     Raises StorageRefused where the collection is of a kind that cannot hold tasks.
     """
     faults: list[str] = []
-    for collection, wanted in _wanted(context, named=named, flow=flow):
+    for collection, wanted in _wanted(context, named=named, flow=flow, limits=limits):
         existing = yield from _indexes_of(collection)
         lacking = indexes.missing(wanted, existing)
         if not lacking:
@@ -134,8 +135,10 @@ def namespaces() -> Op[list[str]]:
     return found
 
 
-def _wanted(context: Context, *, named: bool, flow: bool) -> tuple[tuple[str, Indexes], ...]:
+def _wanted(context: Context, *, named: bool, flow: bool, limits: bool = False) -> tuple[tuple[str, Indexes], ...]:
     tasks = indexes.TASKS | (indexes.NAMED if named else {}) | (indexes.FLOW if flow else {})
+    if limits or context.gate.limits:
+        tasks = tasks | indexes.LIMITS
     return (context.tasks, tasks), (context.workers, indexes.WORKERS)
 
 

@@ -7,21 +7,26 @@ two sweeps at once do no harm. Each returns when its next work is due, so that i
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime, timedelta
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from mongoq.core.lifecycle import TaskState
 from mongoq.core.verdict import Lost, Verdict
 from mongoq.storage.commands import Document, Filter, Op, Update, find, find_one
 from mongoq.storage.context import Context
 from mongoq.storage.documents import decoding, fields, filters, flow, indexes, updates
+from mongoq.storage.documents.limiting import slots
 from mongoq.storage.operations.decide import decide
 from mongoq.storage.operations.flow.ending import follow_closed
+from mongoq.storage.operations.limits import parking
 from mongoq.storage.operations.modify.following import change_with, close_each, end_with, follows
 from mongoq.storage.operations.on_conflict.again import as_asked, ends, for_one_more
 from mongoq.storage.operations.recovery.malformed import update_well_formed, well_formed
 from mongoq.storage.operations.recovery.skip_locked import NOTHING, PartialWrite
+
+if TYPE_CHECKING:
+    from mongoq.storage.operations.claims import Claim
 
 BATCH: Final = 1_000
 BLOCKED: Final = timedelta(seconds=1)
@@ -31,7 +36,7 @@ _JUDGED: Final = [
     fields.QUEUE, fields.STATE, fields.PRIORITY, fields.RUN_AT, fields.VERSION, fields.ATTEMPTS,
     fields.UNCHARGED, fields.LOST_LEASES, fields.EXPIRES_AT, fields.POLICY, fields.TOKEN,
     fields.WORKER, fields.CANCEL_REQUESTED, fields.MOVED_FROM, fields.AGAIN,
-    fields.CHILDREN, fields.BATCH,
+    fields.CHILDREN, fields.BATCH, fields.SLOTS,
 ]  # fmt: skip
 
 
@@ -103,7 +108,10 @@ def rescue(context: Context, skip_keys: Collection[str] = ()) -> Op[Swept]:
         return Swept(0, None if soonest is None else soonest + filters.SKEW)
     guard = filters.lease_over(now)
     found = yield from _batch(context, guard, skip_keys, only=_JUDGED, by=fields.LEASE_UNTIL, hint=indexes.LEASE)
-    return _swept((yield from _rescue(context, found, guard, now)), found)
+    rescued = yield from _rescue(context, found, guard, now)
+    if freed := [group for document in found for group in slots.groups_of(document)]:
+        yield from parking.look(context, dict.fromkeys(freed))
+    return _swept(rescued, found)
 
 
 def sweep(context: Context) -> Op[tuple[int, bool]]:
@@ -111,6 +119,23 @@ def sweep(context: Context) -> Op[tuple[int, bool]]:
     promoted = yield from promote(context)
     rescued = yield from rescue(context)
     return promoted.moved + rescued.moved, promoted.full or rescued.full
+
+
+def sweeping(context: Context, claim: Callable[[], Op[Claim]]) -> Op[Claim]:
+    """Claim; when nothing is ready, sweep and claim again until everything due has been swept.
+
+    A sweep may move other queues' tasks only, so it is repeated while it is full, and not while tasks fall due.
+    """
+    claimed = yield from claim()
+    more = True
+    while more and not claimed.unread:
+        moved, more = yield from sweep(context)
+        if not moved:
+            break
+        claimed = yield from claim()
+    if claimed.refusal is not None and not claimed.unread:
+        raise claimed.refusal
+    return claimed
 
 
 def _batch(

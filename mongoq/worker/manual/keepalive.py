@@ -67,6 +67,11 @@ class Read:
         return self.task.batch
 
     @property
+    def frees(self) -> tuple[str, ...]:
+        """Nothing: its owner ends it."""
+        return ()
+
+    @property
     def size(self) -> int:
         """Nothing: it is its owner who holds it."""
         return 0

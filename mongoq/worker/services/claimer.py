@@ -14,6 +14,7 @@ from mongoq.core.verdict import MOST_POISON_WEIGHT
 from mongoq.storage.documents.decoding import Unread
 from mongoq.storage.operations import claims, queries
 from mongoq.storage.operations.candidates import Mixture
+from mongoq.storage.operations.limits import granting
 from mongoq.storage.operations.recovery import lost_replies, skip_locked
 from mongoq.storage.operations.recovery.skip_locked import BlockedKeys
 from mongoq.worker.attempt import LiveAttempt
@@ -66,6 +67,8 @@ class Claimer:
         self._blocked = BlockedKeys()
         self._lacking: set[str] = set()
         """The keys of secrets of which the log tells already."""
+        self._look_at = 0
+        """How many tasks to look at, where the last ones found were parked."""
         self._mixture = Mixture(rotation.names) if rotation.names else None
 
     def claim(self, wanted: int, *, single: bool = False) -> claims.Claim:
@@ -85,13 +88,14 @@ class Claimer:
                 runtime.context, replace(request, limit=wanted), token=token,
                 poison_budget=0 if self._look_ahead else MOST_POISON_WEIGHT - runtime.ledger.poison_weight,
                 skip=skip, at_head=not self._look_ahead, skip_keys=self._blocked.keys(sent),
-                mixture=self._mixture,
+                mixture=self._mixture, look_at=self._look_at,
             )  # fmt: skip
         try:
             claim = self._rotation.note(request, runtime.run(operation))
         except StorageUnavailable:
             self._doubts[token] = sent
             raise
+        self._look_at = granting.further(self._look_at, wanted, claim)
         if skip and not claim.skipped:
             self._contention.too_far()
         else:

@@ -49,7 +49,7 @@ def tell_lost(runtime: Runtime, attempt: LiveAttempt) -> None:
 
 
 def _ended(one: LiveAttempt, verdict: Verdict) -> Ended:
-    return Ended(one.task, verdict, one.late, one.unwritten, one.unique, one.awaited, one.batch)
+    return Ended(one.task, verdict, one.late, one.unwritten, one.unique, one.awaited, one.batch, one.frees)
 
 
 class Finisher:
@@ -161,8 +161,8 @@ class Finisher:
         refused = {(lost.task.key, lost.token) for lost in finished.lost}
         lost = [a for a, _ in endings if (a.key, a.token) in refused] if refused else []
         self._decided(endings, lost)
-        if any(one.awaited or one.batch for one in ended):
-            self._runtime.wake(Wake.WORK)  # children may be ready now
+        if any(one.awaited or one.batch or one.frees for one in ended):
+            self._runtime.wake(Wake.WORK)  # children may be ready now, or others of a limit
         if self._runtime.telemetry:
             written = [(a.task, verdict) for a, verdict in endings if (a.key, a.token) not in refused]
             self._runtime.telemetry.emit(Signpost.FINISHED, count=len(written), endings=written)

@@ -13,6 +13,7 @@ from mongoq.storage.context import Context
 from mongoq.storage.documents.filters import SKEW
 from mongoq.storage.operations import sweep
 from mongoq.storage.operations.flow.undone import sweep_flow
+from mongoq.storage.operations.limits.sweeping import sweep_limits
 from mongoq.storage.operations.recovery.skip_locked import BlockedKeys
 from mongoq.storage.operations.schedules.tick import tick
 from mongoq.worker.attempt import FOREVER
@@ -24,7 +25,7 @@ Sweep = Callable[[Context, Collection[str]], Op[sweep.Swept]]
 
 SWEEPS: Final[dict[str, Sweep]] = {
     "promoted": sweep.promote, "rescued": sweep.rescue, "expired": sweep.expire, "ticked": tick,
-    "flow": sweep_flow,
+    "flow": sweep_flow, "limits": sweep_limits,
 }  # fmt: skip
 
 PROMOTE_EVERY: Final = 1.0
@@ -43,7 +44,7 @@ TICK_EVERY: Final = 10.0
 """As often as an idle worker's heartbeat: what is written for sooner than the known ticks is late by this at most."""
 
 FLOW_EVERY: Final = 5.0
-"""What is left to do for children and batches after a crash is late by this, where tasks have any."""
+"""What is left to do for children, batches and limits after a crash is late by this, where tasks have any."""
 
 TICK_EVERY_TOLD: Final = 30.0
 """Where a signal tells of each schedule that is written."""
@@ -111,7 +112,7 @@ class Sweeper:
             self._rescheduled = False
             self._next["ticked"] = 0.0
         counts = {name: self._sweep(name) for name, due in self._next.items() if now >= due}
-        if counts.get("promoted") or counts.get("rescued") or counts.get("ticked") or counts.get("flow"):
+        if any(counts.get(name) for name in ("promoted", "rescued", "ticked", "flow", "limits")):
             self._runtime.wake(Wake.WORK)
         if any(counts.values()) and self._runtime.telemetry:
             self._runtime.telemetry.emit(Signpost.SWEPT, **{name: counts.get(name, 0) for name in SWEEPS})
@@ -141,4 +142,4 @@ class Sweeper:
             return self._pace.pause(now)
         if name == "ticked":
             return TICK_EVERY_TOLD if self._told() else TICK_EVERY
-        return FLOW_EVERY if name == "flow" else EXPIRE_EVERY
+        return FLOW_EVERY if name in ("flow", "limits") else EXPIRE_EVERY

@@ -57,6 +57,7 @@ PRODUCED: Final[Mapping[str, Field]] = {
     fields.CREATED_AT: Field(_DATE, "when it was enqueued"),
     fields.EXPIRES_AT: Field(_DATE, "it expires if it has not completed by then"),
     fields.UNIQUE: Field(_TEXT, "at most one unfinished task has this value; the server refuses another (11000)"),
+    fields.LIMITS: Field(_OBJECT, "the limits that it is under, by name; each value is 1"),
     fields.POLICY: Field(_OBJECT, "options of this task, as `max_retries` and `deadline`; durations in seconds"),
 }  # fmt: skip
 """The fields that a producer writes; `REQUIRED` are needed."""
@@ -90,6 +91,8 @@ WRITTEN: Final[Mapping[str, Field]] = {
     fields.CHILDREN: Field((), "whether other tasks wait for its end"),
     fields.BATCH: Field((), "the batch that it is a member of"),
     fields.CALLBACK: Field((), "the batch that it is the callback of"),
+    fields.LINE: Field(_TEXT, "the group of a limit in whose strict order it stands"),
+    fields.WAITS_FOR: Field(_TEXT, "the group of a limit that it waits for, or waited for before it became ready"),
     fields.KEEP: Field((), "that it is kept until others have read its end"),
     fields.DEPENDED: Field(_NUMBER, "how often an atomic change has depended on it"),
 }

@@ -35,6 +35,7 @@ from mongoq.storage.commands import (
 from mongoq.storage.control import CreateIndexes, DescribeCollection, ListCollections, ListIndexes
 from mongoq.storage.documents.codec import CODEC, NAIVE
 from mongoq.storage.drivers.decoding import decoded_bytes
+from mongoq.storage.drivers.mongomock.unique import taken_twice
 from mongoq.storage.operations.endings.by_key import apart
 from mongoq.storage.refusals import KeyTaken, PartlyWritten
 
@@ -198,15 +199,9 @@ class Memory:
     def _check_unique(self, name: str, written: list[Document], undo: Undo) -> None:
         """Undo the last write and raise KeyTaken where a unique index has one of its values twice."""
         for index in self._of(name).values():
-            names = [field for field, _ in index["key"]] if index.get("unique") else []
-            for document in written if names else ():
-                if not all(field in document for field in names):
-                    continue
-                same = {field: {"$eq": document[field]} for field in names}
-                where = {"$and": [index.get("partialFilterExpression", {}), same]}
-                if self._collection(name).count_documents(where) > 1:
-                    undo.pop()()
-                    raise KeyTaken(names[0])
+            if index.get("unique") and taken_twice(self._collection(name), index, written):
+                undo.pop()()
+                raise KeyTaken(index["key"][0][0])
 
     def _piped(self, document: Document, pipeline: list[Document]) -> Document:
         """A document after an update by pipeline, whose stages are `$set` and `$unset`."""

@@ -17,6 +17,7 @@ from mongoq.pausing.pause import Pause
 from mongoq.storage.commands import Delete, Document, Filter, Op, UpdateMany, find
 from mongoq.storage.context import Context
 from mongoq.storage.documents import fields, filters
+from mongoq.storage.documents.limiting import definitions
 from mongoq.storage.operations.fleet import signals
 
 LOOK_EVERY: Final = 1.5
@@ -49,7 +50,8 @@ def read(context: Context, worker: str | None = None) -> Op[Orders]:
             raise
         found = []  # whoever may not read them is under none
     pauses = [pause for document in found if (pause := _pause(document)) is not None]
-    context.gate.note(pauses, sent, flow=any(document[fields.KEY] == _FLOW for document in found))
+    limits = definitions.read_from(found)
+    context.gate.note(pauses, sent, flow=any(document[fields.KEY] == _FLOW for document in found), limits=limits)
     stop = worker is not None and any(document[fields.KEY] == f"{_STOP}{worker}" for document in found)
     return Orders(pauses, stop)
 
@@ -93,7 +95,7 @@ def pause(context: Context, queue: str | None, name: str | None, told: Mapping[s
     """Pause a queue, a name, or without both everything; over an earlier pause of the same."""
     written: Document = {"queue": queue, "name": name, "at": context.clock.now(), **told}
     yield UpdateMany(context.control, {fields.KEY: _key(queue, name)}, {"$set": written}, upsert=True)
-    yield from _tell(context)
+    yield from tell(context)
     done = _pause({fields.KEY: _key(queue, name), **written})
     assert done is not None
     return done
@@ -104,7 +106,7 @@ def resume(context: Context, queue: str | None, name: str | None) -> Op[bool]:
     now = context.clock.now()
     found = yield from find(context.control, {fields.KEY: _key(queue, name)})
     yield Delete(context.control, {fields.KEY: _key(queue, name)})
-    yield from _tell(context)
+    yield from tell(context)
     return any(one.holds(now) for document in found if (one := _pause(document)) is not None)
 
 
@@ -115,7 +117,7 @@ def stop(context: Context, worker: str, by: str) -> Op[None]:
     yield UpdateMany(context.control, {fields.KEY: f"{_STOP}{worker}"}, order, upsert=True)
     old = {fields.KEY: {"$gte": _STOP, "$lt": _STOP[:-1] + ";"}, "at": {"$lt": now - STOP_KEPT}}
     yield Delete(context.control, old)
-    yield from _tell(context)
+    yield from tell(context)
 
 
 def taken(context: Context, worker: str) -> Op[None]:
@@ -129,7 +131,7 @@ def use_flow(context: Context) -> Op[None]:
         return
     written = {"$setOnInsert": {"at": context.clock.now()}}
     yield UpdateMany(context.control, {fields.KEY: _FLOW}, written, upsert=True)
-    yield from _tell(context)
+    yield from tell(context)
 
 
 def uses_flow(context: Context) -> Op[bool]:
@@ -138,7 +140,7 @@ def uses_flow(context: Context) -> Op[bool]:
     return context.gate.flow
 
 
-def _tell(context: Context) -> Op[None]:
+def tell(context: Context) -> Op[None]:
     """Let all processes read the orders; one that gets no signal looks by itself."""
     yield from read(context)
     yield from signals.hint(context, SignalKind.ORDERS)

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from mongoq.core.errors import AlreadyFinished, LeaseLost, Role
-from mongoq.core.lifecycle import FINISHED, Event
+from mongoq.core.lifecycle import FINISHED, Event, TaskState
 from mongoq.core.verdict import Verdict
-from mongoq.storage.commands import Document, Op, find, update_many
+from mongoq.storage.commands import Document, Op, find, find_one, update_many
 from mongoq.storage.context import Context
 from mongoq.storage.documents import fields, filters, flow, hold, indexes, updates
 from mongoq.storage.documents.decoding import FOLLOW_UP, Unread
@@ -39,6 +39,13 @@ def recover(context: Context, tokens: Sequence[str]) -> Op[list[Unread]]:
     found = yield from find(context.tasks, where, hint=indexes.LEASE, majority=True)
     now = context.clock.latest()
     return [Unread(document, context.namespace, now) for document in found]
+
+
+def lost_claim(context: Context, token: str) -> Op[Document | None]:
+    """The task that is held under this token, after a claim of one task whose reply was lost."""
+    yield from catch_up(context, token)
+    where = {fields.STATE: TaskState.RUNNING.value, fields.TOKEN: token}
+    return (yield from find_one(context.tasks, where, hint=indexes.LEASE, majority=True))
 
 
 def holders(context: Context, keys: Sequence[str], *, majority: bool) -> Op[list[Document]]:

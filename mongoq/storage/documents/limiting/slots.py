@@ -1,0 +1,126 @@
+"""Slots of limits: filters and updates, all pure.
+
+A running task has a slot of each of its groups, `"<group>/<number>"`, in its hold; a unique index over the running
+tasks has each slot once. So the server itself refuses the third of two, and whatever ends the claim frees the slot.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Collection, Sequence
+from datetime import datetime
+from typing import Any, Final
+
+from mongoq.core.lifecycle import LIVE, Event, TaskState, sources
+from mongoq.limiting.limit import Limit
+from mongoq.storage.commands import Document, Filter, Update
+from mongoq.storage.documents import fields
+
+PROBED: Final = 32
+"""So many numbers beyond those wanted are looked at first, of a limit with more."""
+_RUNNING: Final = TaskState.RUNNING.value
+PARKED: Final = TaskState.PARKED.value
+
+
+def slot(group: str, number: int) -> str:
+    """The name of a slot; as text, the slots of a group are in the order of their numbers."""
+    return f"{group}/{number:05}"
+
+
+def split(name: str) -> tuple[str, int]:
+    """The group and the number of a slot."""
+    group, _, number = name.rpartition("/")
+    return group, int(number)
+
+
+def groups_of(document: Document) -> list[str]:
+    """The groups whose slots a claimed task has."""
+    held = document.get(fields.HOLD)
+    slots = held.get("slots") if isinstance(held, dict) else None
+    return [split(one)[0] for one in slots] if isinstance(slots, list) else []
+
+
+def numbers(limit: Limit, wanted: int) -> Sequence[int]:
+    """Which numbers of a limit to look at for so many free ones; of a large limit a few by chance."""
+    most = limit.concurrency or 0
+    few = wanted + PROBED
+    if most <= 2 * few:
+        return range(most)
+    return random.sample(range(most), few)
+
+
+def in_use(named: Sequence[str]) -> Filter:
+    """Running tasks with one of these slots."""
+    return {fields.STATE: _RUNNING, fields.SLOTS: {"$in": list(named)}}
+
+
+def in_group(group: str) -> Filter:
+    """Running tasks with a slot of a group, whatever its number."""
+    return {fields.STATE: _RUNNING, fields.SLOTS: {"$elemMatch": {"$gte": f"{group}/", "$lt": f"{group}0"}}}
+
+
+def of_limit(name: str) -> Filter:
+    """Running tasks with slots of a limit, and of others whose name begins as its name does."""
+    return {fields.STATE: _RUNNING, fields.SLOTS: {"$elemMatch": {"$gte": name, "$lt": f"{name};"}}}
+
+
+def counting(name: str) -> list[Document]:
+    """How many parked tasks wait for each group of a limit, and of others whose name begins as its name does."""
+    waits = {fields.WAITS_FOR: {"$gte": name, "$lt": f"{name};"}, fields.STATE: PARKED}
+    return [{"$match": waits}, {"$group": {"_id": f"${fields.WAITS_FOR}", "count": {"$sum": 1}}}]
+
+
+def taken(update: Update, document: Document, slots: Sequence[str]) -> Update:
+    """The update of a claim for a task that gets these slots."""
+    written = {**update["$set"], fields.HOLD: {**update["$set"][fields.HOLD], "slots": list(slots)}}
+    return _waiting_no_more({**update, "$set": written} if slots else dict(update), document)
+
+
+def behind(update: Update, document: Document, key: str) -> Update:
+    """The update of a claim for a task that runs before the one with this key, which has the slots for both."""
+    written = {**update["$set"], fields.HOLD: {**update["$set"][fields.HOLD], "behind": key}}
+    return _waiting_no_more({**update, "$set": written}, document)
+
+
+def _waiting_no_more(update: Update, document: Document) -> Update:
+    return {**update, "$unset": {fields.WAITS_FOR: ""}} if fields.WAITS_FOR in document else update
+
+
+def parked(group: str, now: datetime) -> Update:
+    """Park a task until there is room in a group."""
+    return {
+        "$set": {fields.STATE: PARKED, fields.WAITS_FOR: group, fields.MODIFIED_AT: now},
+        "$inc": {fields.VERSION: 1},
+    }
+
+
+def waiting(groups: Collection[str]) -> Filter:
+    """Parked tasks that wait for one of these groups."""
+    among: Any = next(iter(groups)) if len(groups) == 1 else {"$in": list(groups)}
+    return {fields.WAITS_FOR: {"$eq": among} if len(groups) == 1 else among, fields.STATE: PARKED}
+
+
+def coming(group: str) -> Filter:
+    """Tasks that were made ready for a group and are not claimed yet."""
+    return {fields.WAITS_FOR: {"$eq": group}, fields.STATE: sources(Event.CLAIM)[0].value}
+
+
+def after(group: str) -> Filter:
+    """Tasks that wait, or waited, for groups behind this one in the order of the index."""
+    return {fields.WAITS_FOR: {"$gt": group, "$type": "string"}}
+
+
+def freed(now: datetime, *, due: bool) -> Update:
+    """Let parked tasks try again; `waits_for` stays until they are claimed."""
+    state = TaskState.READY if due else TaskState.SCHEDULED
+    return {"$set": {fields.STATE: state.value, fields.MODIFIED_AT: now}, "$inc": {fields.VERSION: 1}}
+
+
+def line(group: str) -> Filter:
+    """The unfinished tasks of a line; the states as the index has them."""
+    return {fields.LINE: {"$eq": group}, fields.STATE: {"$in": [state.value for state in LIVE]}}
+
+
+HALTING: Final = (TaskState.SCHEDULED.value, PARKED)
+"""The states in which the first of a line keeps the others waiting without running."""
+LINE_ORDER: Final = [(fields.CREATED_AT, 1), (fields.KEY, 1)]

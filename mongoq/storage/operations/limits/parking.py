@@ -1,0 +1,135 @@
+"""Park tasks whose limit is full, and let parked ones go where there is room.
+
+Who parks looks at the room once more afterwards: a slot that was freed between its first look and its write is seen
+then, and one that is freed later finds the tasks parked. Both are writes and reads of one server, so one of the two
+comes second.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from functools import partial
+from typing import Any, Final
+
+from mongoq.limiting.limit import limit_of
+from mongoq.storage.commands import Count, Document, Op, find, find_one, update_many
+from mongoq.storage.context import Context
+from mongoq.storage.documents import fields, filters, flow, indexes
+from mongoq.storage.documents.limiting import slots
+from mongoq.storage.operations.limits import room
+from mongoq.storage.operations.recovery.malformed import update_well_formed
+
+MOST: Final = 1_000
+"""Tasks that are let go at a time."""
+SPARE: Final = 4
+"""So many times as many tasks as there is room are read in one look over several groups."""
+_READ: Final = [fields.WAITS_FOR, fields.RUN_AT, fields.CREATED_AT, fields.PRIORITY]
+
+
+def park(context: Context, full: Mapping[str, Sequence[Document]]) -> Op[None]:
+    """Park these tasks, each under the group that has no room for it, and look at the room once more."""
+    now = context.clock.now()
+    for group, documents in full.items():
+        versions: dict[int, list[str]] = defaultdict(list)
+        for document in documents:
+            versions[document[fields.VERSION]].append(document[fields.KEY])
+        for version, keys in versions.items():
+            guard = partial(filters.claimable, version=version)
+            yield from update_well_formed(context, keys, guard, slots.parked(group, now))
+    yield from look(context, full)
+
+
+def look(context: Context, groups: Collection[str]) -> Op[int]:
+    """Let tasks go that wait for these groups, as many as there is room for; how many."""
+    known = context.gate.limits
+    ordered = [group for group in groups if _is_known(context, group) and not known[limit_of(group)].is_fifo]
+    lines = [group for group in groups if _is_known(context, group) and known[limit_of(group)].is_fifo]
+    lifted = [group for group in groups if not _is_known(context, group)]
+    done = yield from _next_in_line(context, lines)
+    if ordered:
+        most = {group: known[limit_of(group)].concurrency or MOST for group in ordered}
+        free = yield from room.free(context, {group: min(MOST, number) for group, number in most.items()})
+        done += yield from release(context, {group: len(own) for group, own in free.items() if own})
+    return done + (yield from release(context, dict.fromkeys(lifted, MOST), coming=False))
+
+
+def follow(context: Context, freed: Iterable[str]) -> Op[int]:
+    """Let as many tasks go as slots were freed just now, one for each time that a group is named; how many."""
+    counts = Counter(freed)
+    known = context.gate.limits
+    lines = [group for group in counts if _is_known(context, group) and known[limit_of(group)].is_fifo]
+    rest = {group: count for group, count in counts.items() if group not in lines}
+    done = yield from _next_in_line(context, lines)
+    return done + (yield from release(context, rest, coming=False))
+
+
+def release(context: Context, wanted: Mapping[str, int], *, coming: bool = True) -> Op[int]:
+    """Make up to so many of the most urgent parked tasks of each group ready; how many.
+
+    `coming` counts those that were made ready before and that nobody has claimed yet.
+    """
+    if not wanted:
+        return 0
+    found = yield from _first(context, wanted)
+    chosen: list[Document] = []
+    for group, most in wanted.items():
+        own, ahead = found.get(group, []), 0
+        if own and coming:
+            ahead = yield Count(context.tasks, slots.coming(group), hint=indexes.WAITS, most=most)
+        chosen += own[: max(0, most - ahead)]
+    return (yield from _free(context, chosen, list(wanted)))
+
+
+def _first(context: Context, wanted: Mapping[str, int]) -> Op[dict[str, list[Document]]]:
+    """The most urgent parked tasks of each group: of all by one find, where these are not many."""
+    most = min(MOST, SPARE * sum(wanted.values()))
+    if len(wanted) == 1:
+        most = min(MOST, *wanted.values())
+    found = yield from _parked(context, list(wanted), most)
+    by_group: dict[str, list[Document]] = defaultdict(list)
+    for document in found:
+        by_group[document[fields.WAITS_FOR]].append(document)
+    if len(found) < most or len(wanted) == 1:
+        return by_group
+    last = max(by_group)  # the groups come in order: those from the last on were not read to the end
+    for group in wanted:
+        if group >= last:
+            by_group[group] = yield from _parked(context, [group], min(MOST, wanted[group]))
+    return by_group
+
+
+def _parked(context: Context, groups: list[str], most: int) -> Op[list[Document]]:
+    order = [(fields.WAITS_FOR, 1), *indexes.URGENCY]
+    return find(context.tasks, slots.waiting(groups), only=_READ, sort=order, hint=indexes.WAITS, limit=most)
+
+
+def _next_in_line(context: Context, lines: Sequence[str]) -> Op[int]:
+    """Let the first of each line go, where it is parked for that."""
+    heads = (yield from room.heads(context, lines)) if lines else {}
+    waiting = [head for group, head in heads.items() if head.get(fields.WAITS_FOR) == group]
+    parked = [head for head in waiting if head[fields.STATE] == slots.PARKED]
+    return (yield from _free(context, parked, lines))
+
+
+def _free(context: Context, chosen: Sequence[Document], groups: Sequence[str]) -> Op[int]:
+    now, done = context.clock.earliest(), 0
+    due = [document[fields.KEY] for document in chosen if flow.is_due(document, now)]
+    late = [document[fields.KEY] for document in chosen if not flow.is_due(document, now)]
+    for keys in (due, late):
+        if keys:
+            where: Any = {**filters.by_keys(keys), **slots.waiting(groups)}
+            done += yield from update_many(context.tasks, where, slots.freed(now, due=keys is due))
+    return done
+
+
+def _is_known(context: Context, group: str) -> bool:
+    return limit_of(group) in context.gate.limits
+
+
+def groups_after(context: Context, group: str) -> Op[str | None]:
+    """The first group behind this one for which tasks wait, or waited; None: there is none."""
+    first = yield from find_one(
+        context.tasks, slots.after(group), only=[fields.WAITS_FOR], sort=[(fields.WAITS_FOR, 1)], hint=indexes.WAITS
+    )
+    return None if first is None else str(first[fields.WAITS_FOR])
