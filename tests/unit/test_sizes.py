@@ -14,7 +14,7 @@ LONGEST: Final = 250
 OWN_LENGTHS: Final = {
     "mongoq/queue.py": 520,  # two tables of contents
     "mongoq/core/task.py": 253,  # all fields of a task
-    "mongoq/storage/operations/claims.py": 260,
+    "mongoq/storage/operations/claims.py": 261,
 }
 MOST_FILES: Final = 16
 OWN_COUNTS: Final = {

@@ -69,11 +69,6 @@ def ready(
     return chosen | (but_names(without) if without else {}) | (of_names(names) if names else {})
 
 
-def unlimited() -> Filter:
-    """Tasks that are under no limits; a claim reads every other by it, so use it only where there are none known."""
-    return {fields.LIMITS: None}
-
-
 def unlost() -> Filter:
     """Tasks that are no suspects; a claim reads every suspect by it, so use it only when it met too many of them."""
     return {fields.LOST_LEASES: None}

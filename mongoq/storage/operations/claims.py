@@ -22,6 +22,7 @@ from mongoq.storage.commands import TIME_IS_UP, Document, FindAndUpdate, Op, Upd
 from mongoq.storage.context import Context
 from mongoq.storage.documents import decoding, fields, filters, hold, indexes, updates
 from mongoq.storage.documents.decoding import Unread
+from mongoq.storage.documents.limiting.slots import UNLIMITED
 from mongoq.storage.operations import candidates, sweep
 from mongoq.storage.operations.decide import Ended
 from mongoq.storage.operations.finish import finish
@@ -186,7 +187,7 @@ def _take_first(context: Context, wanted: ClaimRequest, token: str, now: datetim
     try:
         document: Document | None = yield FindAndUpdate(
             context.tasks,
-            {**ready, **filters.unlimited()},
+            {**ready, **UNLIMITED},
             update,
             sort=indexes.URGENCY,
             hint=hint,

@@ -22,6 +22,10 @@ _RUNNING: Final = TaskState.RUNNING.value
 PARKED: Final = TaskState.PARKED.value
 
 
+UNLIMITED: Final[Filter] = {fields.LIMITS: None}
+"""Tasks under no limits; a claim reads every other by it, so it is for namespaces that are known to have no limits."""
+
+
 def slot(group: str, number: int) -> str:
     """The name of a slot; as text, the slots of a group are in the order of their numbers."""
     return f"{group}/{number:05}"
