@@ -1,13 +1,12 @@
-"""What docs/pausing.md presumes."""
+"""What docs/limits.md presumes."""
 
 from __future__ import annotations
 
-from datetime import timedelta
-
 from mongoq import Queue
 
-queue = Queue(namespace="pausing")
+queue = Queue(namespace="limits")
 
 
 def check() -> None:
-    assert sorted(map(str, queue.pauses())) == ["everything", "tasks named charge"]
+    assert [one.name for one in queue.limits()] == ["account", "stripe", "tenant"]
+    assert queue.size() == 1

@@ -70,7 +70,7 @@ WRITTEN: Final[Mapping[str, Field]] = {
     fields.UNCHARGED: Field(_COUNT, "how many of these attempts were refunded"),
     fields.RETRIES: Field(_COUNT, "how many attempts failed"),
     fields.LOST_LEASES: Field(_COUNT, "how many leases in a row were lost"),
-    fields.HOLD: Field(_OBJECT, "the claim: `token`, `worker`, `started_at`, `until`"),
+    fields.HOLD: Field(_OBJECT, "the claim: `token`, `worker`, `started_at`, `until`, and `slots` of limits"),
     fields.LAST_TOKEN: Field(_TEXT, "the token of the claim that ended last, with its ending"),
     fields.LAST_ERROR: Field(_OBJECT, "the error of the last failed attempt"),
     fields.ERRORS: Field(("array",), "the errors of the last ten failed attempts"),
