@@ -194,7 +194,7 @@ def test_the_same_ending_sent_twice_is_recognised(store: Any) -> None:
     new(store, "error")
     task = run(store)
     new(store, "again")
-    ending = by_hand(task, decide(store.context, task, Returned(), "w"))
+    ending = by_hand(store.context, task, decide(store.context, task, Returned(), "w"))
     assert store.run(finish.finish(store.context, [ending])).lost == []
     assert store.run(finish.finish(store.context, [ending])).lost == [], "its reply was lost, and it is sent again"
     assert only(store).state is TaskState.READY
@@ -206,7 +206,7 @@ def test_endings_of_tasks_with_and_without_a_request_are_written_together(store:
     tasks = store.claim(5)
     for n in (1, 3):
         store.new(unique=f"u{n}", on_conflict="again")
-    endings = [by_hand(task, decide(store.context, task, Returned(), "w")) for task in tasks]
+    endings = [by_hand(store.context, task, decide(store.context, task, Returned(), "w")) for task in tasks]
     assert store.run(finish.finish(store.context, endings)).lost == []
     assert {task.key: task.state for task in store.list()} == {
         keys[0]: TaskState.COMPLETED, keys[1]: TaskState.READY, keys[2]: TaskState.COMPLETED, keys[3]: TaskState.READY,
