@@ -114,7 +114,7 @@ def test_a_callable_backoff_that_raises_does_not_keep_lost_tasks_from_their_resc
 
 def test_the_sweeper_leaves_alone_for_a_while_what_a_transaction_holds(drive: Drive, context: Context) -> None:
     first = [{"_id": "a", "run_at": NOW}]
-    replies: list[Any] = [[first, first, NO_REPLY, first, CONFLICT, None, CONFLICT], [[]], [[]], [[]], []]
+    replies: list[Any] = [[first, first, NO_REPLY, first, CONFLICT, None, CONFLICT], [[]], [[]], [[]], [], []]
     sent: list[Any] = []
 
     def run(operation: Any) -> Any:
