@@ -49,6 +49,7 @@ def test_the_blocks_of_a_page_run(
     program.write_text(_program(page, uri))
     for block in blocks(page, "python"):
         if block.title is not None:
+            (tmp_path / block.title).parent.mkdir(exist_ok=True)
             with (tmp_path / block.title).open("a") as file:
                 file.write(block.code + "\n\n")
     spec = importlib.util.spec_from_file_location(name, program)

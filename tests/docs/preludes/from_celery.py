@@ -1,4 +1,4 @@
-"""Run the example of docs/from/celery.md."""
+"""Run the examples of docs/from/celery.md: tasks as they were, and the same written anew."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from typing import Any
 
 
 def check() -> None:
-    sys.modules.pop("shop", None)
+    names = ("shop", "moved.app", "moved.tasks", "moved")
+    for name in names:
+        sys.modules.pop(name, None)
     shop: Any = importlib.import_module("shop")
     with shop.queue as queue:
         first = shop.fetch.new("https://example.org/busy")
@@ -18,4 +20,9 @@ def check() -> None:
         handle.stop()
         (stored,) = queue.tasks(queue="disk")
         assert (stored.state, stored.result) == ("completed", "https://example.org/busy: 24")
-    sys.modules.pop("shop")
+    moved: Any = importlib.import_module("moved.app")
+    with moved.queue as queue:
+        queue.run(burst=True)
+        assert moved.result.get(timeout=0) == 42
+    for name in names:
+        sys.modules.pop(name)

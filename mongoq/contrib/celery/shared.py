@@ -1,0 +1,161 @@
+"""`@shared_task`, and the task that it makes."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from functools import update_wrapper
+from importlib import import_module
+from typing import Any, Final, NoReturn, overload
+
+from mongoq import ConfigurationError, Fault, Queue
+from mongoq.contrib.celery.options import checked_task, task_options
+from mongoq.contrib.celery.registered import current_queue, functions
+from mongoq.contrib.celery.results import AsyncResult
+from mongoq.contrib.celery.running import CURRENT, Request, handler_of, retry
+from mongoq.contrib.celery.signatures import Signature
+from mongoq.functions.definition import Definition
+from mongoq.functions.function import TaskFunction
+
+__all__ = ["CeleryTask", "shared_task"]
+
+MISSING: Final[Mapping[str, str]] = {
+    "map": "one task with a list as its argument",
+    "starmap": "one task with a list as its argument",
+    "chunks": "one task with a list as its argument",
+    "apply": "the task itself, called as a function",
+    "replace": "`return Done(then=[...])` of a task function of mongoq",
+    "add_to_chord": "members that add members to a batch",
+    "update_state": "`self.request.attempt.progress(0.4, 'rendering')`",
+    "send_event": "`queue.on(...)`",
+    "app": "the queue",
+    "backend": "the queue",
+}
+"""What there is in place of an attribute of Celery's tasks."""
+
+
+class _Inner(TaskFunction[..., Any, Any]):
+    """mongoq's task function behind a task; a child process finds it by that one's name."""
+
+    owner: CeleryTask
+
+    def __reduce__(self) -> Any:
+        return _inner_of, (self.fn.__module__, self.fn.__qualname__)
+
+
+def _inner_of(module: str, name: str) -> _Inner:
+    found: Any = import_module(module)
+    for part in name.split("."):
+        found = getattr(found, part)
+    return found.inner  # type: ignore[no-any-return]
+
+
+class CeleryTask:
+    """A task: `add.delay(2, 3)`, `add.apply_async((2, 3), countdown=60)`, `add.s(2, 3)`; `add(2, 3)` runs it here."""
+
+    def __init__(self, function: Callable[..., Any], settings: Mapping[str, Any]) -> None:
+        name = settings.get("name") or f"{function.__module__}.{function.__name__}"
+        checked_task(name, settings)
+        if inspect.iscoroutinefunction(function):
+            allowed = "a plain function, as Celery runs; @tasks.task of mongoq.AsyncTasks runs coroutines"
+            raise ConfigurationError([Fault(f"@shared_task of {name}", repr(function), allowed)])
+        self.name: str = name
+        self.function = function
+        self.settings = settings
+        self.bound = bool(settings.get("bind"))
+        update_wrapper(self, function)
+        handler = update_wrapper(handler_of(self), function, assigned=("__module__", "__qualname__"), updated=())
+        del handler.__wrapped__  # its own parameters are those of the stored call
+        self.inner = _Inner(Definition(handler, task_options(settings), name=name), functions)
+        self.inner.owner = self
+        functions.add(self.inner)
+
+    @property
+    def max_retries(self) -> int | None:
+        """How many retries it has; None: any number."""
+        most: int | None = self.settings.get("max_retries", 3)
+        return most
+
+    @property
+    def default_retry_delay(self) -> float:
+        """Seconds before a retry that names no delay."""
+        delay: float = self.settings.get("default_retry_delay", 180)
+        return delay
+
+    @property
+    def request(self) -> Request:
+        """The call that runs; `called_directly` where none does."""
+        return CURRENT.get() or Request()
+
+    @property
+    def queue(self) -> Queue:
+        """The queue that its calls go to."""
+        return current_queue()
+
+    def run(self, *args: Any, **kwargs: Any) -> Any:
+        """The function itself."""
+        return self.function(self, *args, **kwargs) if self.bound else self.function(*args, **kwargs)
+
+    __call__ = run
+
+    def retry(self, *args: Any, **options: Any) -> NoReturn:
+        """Run the task again: `raise self.retry(exc=error, countdown=30)`."""
+        retry(self, *args, **options)
+
+    def delay(self, *args: Any, **kwargs: Any) -> AsyncResult:
+        """Enqueue a call."""
+        made: AsyncResult = self.apply_async(args, kwargs)
+        return made
+
+    def apply_async(self, args: Any = None, kwargs: Any = None, task_id: str | None = None, **options: Any) -> Any:
+        """Enqueue a call with options; TypeError where the arguments do not fit the function."""
+        if self.settings.get("typing", True):
+            given = ((None,) if self.bound else ()) + tuple(args or ())
+            inspect.signature(self.function).bind(*given, **(kwargs or {}))
+        if task_id is not None:
+            options["task_id"] = task_id
+        return self.signature(args, kwargs).apply_async(**options)
+
+    def signature(self, args: Any = None, kwargs: Any = None, *, immutable: bool = False, **options: Any) -> Signature:
+        """A call that is yet to be made, to be linked with others."""
+        return Signature(self.name, args, kwargs, options, immutable=immutable)
+
+    subtask = signature
+
+    def s(self, *args: Any, **kwargs: Any) -> Signature:
+        """The signature of a call; one of a chain gets the result before it as its first argument."""
+        return self.signature(args, kwargs)
+
+    def si(self, *args: Any, **kwargs: Any) -> Signature:
+        """The signature of a call that takes nothing from what is before it."""
+        return self.signature(args, kwargs, immutable=True)
+
+    def AsyncResult(self, task_id: str) -> AsyncResult:  # noqa: N802 -- Celery's own name
+        """The result of a call of this id."""
+        return AsyncResult(task_id)
+
+    def __getattr__(self, name: str) -> Any:
+        instead = f": use {MISSING[name]}" if name in MISSING else ""
+        raise AttributeError(f"mongoq.contrib.celery has no Task.{name}{instead}")
+
+    def __repr__(self) -> str:
+        return f"<@shared_task {self.name}>"
+
+    def __reduce__(self) -> str:
+        return self.function.__qualname__
+
+
+@overload
+def shared_task(function: Callable[..., Any], /) -> CeleryTask: ...
+@overload
+def shared_task(**options: Any) -> Callable[[Callable[..., Any]], CeleryTask]: ...
+def shared_task(*args: Any, **options: Any) -> Any:
+    """Make a task of a function: `@shared_task`, or with Celery's options `@shared_task(bind=True, max_retries=5)`.
+
+    Raises ConfigurationError where an option cannot be what it is in Celery, with what to do instead.
+    """
+    if len(args) == 1 and callable(args[0]):
+        return CeleryTask(args[0], options)
+    if args:
+        raise TypeError("@shared_task takes its options by name")
+    return lambda function: CeleryTask(function, options)
