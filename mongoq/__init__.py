@@ -67,6 +67,7 @@ from mongoq.functions.function import AsyncTaskFunction, TaskFunction
 from mongoq.functions.handle import AsyncTaskHandle, TaskHandle
 from mongoq.functions.tasks import AsyncTasks, Tasks
 from mongoq.limiting.limit import Limit, LimitGroup, LimitNotFound
+from mongoq.history.point import HistoryPoint, HistoryStep, Timing
 from mongoq.paging.page import TaskPage
 from mongoq.pausing.pause import Pause, WorkerNotFound
 from mongoq.queue import AsyncQueue, Queue
@@ -106,6 +107,8 @@ __all__ = [
     "Fail",
     "Failure",
     "Fault",
+    "HistoryPoint",
+    "HistoryStep",
     "IndexMissing",
     "Interrupted",
     "Interruption",
@@ -157,6 +160,7 @@ __all__ = [
     "TaskRef",
     "TaskState",
     "Tasks",
+    "Timing",
     "Unsupported",
     "WorkerHandle",
     "WorkerInfo",

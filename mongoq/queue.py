@@ -34,6 +34,7 @@ from mongoq.functions.async_decorator import AsyncTaskDecorator
 from mongoq.functions.binding import Binding, registry_of
 from mongoq.functions.decorator import TaskDecorator
 from mongoq.functions.tasks import AsyncTasks, Tasks
+from mongoq.history import verbs as recorded
 from mongoq.hooks.attached import Listening
 from mongoq.limiting import verbs as limiting
 from mongoq.paging import verbs as paging
@@ -273,6 +274,7 @@ class Queue(_Common, Blocking):
     size = looking.size
     empty = looking.empty
     stats = looking.stats
+    history = recorded.history
     queues = looking.queues
     workers = looking.workers
     namespaces = looking.namespaces
@@ -458,6 +460,7 @@ class AsyncQueue(_Common, Awaited):
     size = looking.size
     empty = looking.empty
     stats = looking.stats
+    history = recorded.history
     queues = looking.queues
     workers = looking.workers
     namespaces = looking.namespaces

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, fields, replace
 from datetime import date, datetime, timedelta
 from typing import Any, Final
 
-from mongoq import LogLine, QueueStats, Task, TaskError, TaskProgress, WorkerInfo
+from mongoq import HistoryPoint, LogLine, QueueStats, Task, TaskError, TaskProgress, Timing, WorkerInfo
 from mongoq.cli.printing.width import cells, hanging, padded, room
 
 UNSAFE: Final = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
@@ -79,7 +79,7 @@ def jsonable(value: Any) -> Any:
         return value if math.isfinite(value) else str(value)
     if isinstance(value, LogLine):
         return {"at": value.at.isoformat(), "text": value.text}
-    if isinstance(value, Task | TaskError | TaskProgress | QueueStats | WorkerInfo):
+    if isinstance(value, Task | TaskError | TaskProgress | QueueStats | WorkerInfo | HistoryPoint | Timing):
         names = (item.name for item in fields(value) if item.name not in KEPT_TO_ITSELF or not isinstance(value, Task))
         return {name: jsonable(getattr(value, name)) for name in names}
     if isinstance(value, Mapping):

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, make_dataclass
+from datetime import datetime
 from operator import attrgetter
 from typing import Any, Final, Protocol
 
 from mongoq.core.read_only import PartlyRead
 from mongoq.core.task import Task
+
+Line = tuple[str, str | None, datetime]
+"""The queue and the name of a task, and when it was due; an instant without a zone is in UTC."""
 
 
 class Readable(Protocol):
@@ -30,6 +34,8 @@ class Readable(Protocol):
     def batch(self) -> str | None: ...  # noqa: D102
     @property
     def frees(self) -> Sequence[str]: ...  # noqa: D102
+    @property
+    def line(self) -> Line: ...  # noqa: D102
     def read(self) -> Task: ...  # noqa: D102
 
 

@@ -175,6 +175,8 @@ class Changing:
     many: bool = False
     values: tuple[str, Mapping[str, Any]] | None = None
     """A field that differs from document to document, and its value for each key."""
+    upsert: bool = False
+    """Insert a document with what the filter asks for, where none matches."""
 
 
 @dataclass(frozen=True, slots=True)

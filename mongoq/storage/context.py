@@ -53,6 +53,11 @@ class Context:
         return f"{self.options.namespace}.schedules"
 
     @property
+    def history(self) -> str:
+        """The collection of what happened, by minute, hour and day."""
+        return f"{self.options.namespace}.history"
+
+    @property
     def audit(self) -> str:
         """The collection of what operators did."""
         return f"{self.options.namespace}.audit"

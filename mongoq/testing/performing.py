@@ -45,6 +45,7 @@ class _Claimed:
         self.awaited = task.children
         self.batch = task.batch
         self.frees: tuple[str, ...] = ()
+        self.line = (task.queue, task.name, task.run_at)
 
     def read(self) -> Task:
         """A task of its own, as the attempt is written into it."""

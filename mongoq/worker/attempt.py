@@ -33,9 +33,9 @@ class LiveAttempt:
 
     __slots__ = (
         "_ended_as", "_interruption", "_late", "_lease_before", "_limit", "_open", "_reached", "_retry_as", "_task",
-        "_transaction_until", "_unread", "awaited", "batch", "claimed_at", "deadline_at", "deadline_raised",
+        "_transaction_until", "awaited", "batch", "claimed", "claimed_at", "deadline_at", "deadline_raised",
         "extended", "frees", "key", "lease", "lease_until", "lost_leases", "on_interrupt", "parents", "policy",
-        "report", "session_id", "state", "token", "unique",
+        "ran", "report", "session_id", "started_at", "state", "token", "unique",
     )  # fmt: skip
 
     def __init__(self, claimed: Readable, policy: Policy, sent: float) -> None:
@@ -50,7 +50,7 @@ class LiveAttempt:
         """The groups of limits whose slots it has."""
         self.parents: Mapping[str, Task] = EMPTY
         """Its parents as they had ended when it was claimed, by key."""
-        self._unread = claimed
+        self.claimed = claimed
         self._task: Task | None = None
         self.policy = policy
         self.lease = policy.lease.total_seconds()
@@ -59,6 +59,10 @@ class LiveAttempt:
         self.extended: object = None
         """Not None while its lease may be longer than its own length; a new one at each extension."""
         self.claimed_at = sent
+        self.started_at = 0.0
+        """When its handler started; 0: it has not."""
+        self.ran: float | None = None
+        """For how many seconds its handler ran; None: it has not ended."""
         self.lease_until = sent + self.lease
         self.deadline_at = FOREVER
         self.deadline_raised = False  # whether its handler was interrupted at its deadline
@@ -81,7 +85,7 @@ class LiveAttempt:
         """The task, read when it is first asked for."""
         task = self._task
         if task is None:
-            task = self._unread.read()
+            task = self.claimed.read()
             # No other thread has the task yet; dataclasses.replace took 9 µs.
             object.__setattr__(task, "attempt", self)
             self._task = task
@@ -90,7 +94,7 @@ class LiveAttempt:
     @property
     def size(self) -> int:
         """How many bytes the task is, encoded."""
-        return self._unread.size
+        return self.claimed.size
 
     @property
     def stage(self) -> Stage:

@@ -58,10 +58,10 @@ class WorkerConfig:
     stubborn: set[str] = field(default_factory=set)
     """The keys of tasks that its claims found to take no write: a burst does not wait for them."""
 
-    @property
-    def facts(self) -> dict[str, Any]:
-        """What its heartbeats tell of it."""
-        told = {"queues": list(self.queues), "workers": self.workers}
+    def facts_of(self, worker: str, running: int) -> dict[str, Any]:
+        """What the heartbeats of a worker tell of it that holds so many tasks."""
+        host, pid, _ = worker.rsplit(":", 2)
+        told = {"host": host, "pid": int(pid), "running": running, "queues": list(self.queues), "workers": self.workers}
         return told | ({"names": list(self.names)} if self.names else {})
 
 

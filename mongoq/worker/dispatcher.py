@@ -98,6 +98,7 @@ class Dispatcher:
         if not self._ledger.start(attempt):
             self._runtime.wake(Wake.WORK)  # there is room for another
             return False
+        self._runtime.tally.started(attempt)
         if self._runtime.telemetry:
             self._runtime.telemetry.emit(Signpost.STARTED, task=attempt.task)
         return True
@@ -107,6 +108,7 @@ class Dispatcher:
         self._ledger.leave_one(attempt)
         if not isinstance(outcome, Released):
             self.prefetch.ended(seconds)
+        attempt.ran = seconds
         self._settle(attempt, outcome)
         if isinstance(outcome, Raised):
             stop = stop_of(attempt, outcome.error)
@@ -130,6 +132,7 @@ class Dispatcher:
         """Give an attempt up whose lease is gone; its handler learns it by `task.cancelled`."""
         attempt.interrupt(Interruption.LEASE_LOST)
         if self._ledger.lose(attempt):
+            self._runtime.tally.lost(attempt, self._runtime.context.clock)
             tell_lost(self._runtime, attempt)
             self._runtime.wake(Wake.WORK)
 
@@ -168,6 +171,7 @@ class Dispatcher:
                 "task %s is completed; its handler then raised %s: %s", attempt.task.key, told.kind, told.message
             )
         verdict = Verdict(Event.COMPLETE)
+        self._runtime.tally.ended([Completion(attempt, verdict)], (), self._runtime.context.clock)
         telemetry = self._runtime.telemetry
         if telemetry:
             telemetry.emit(Signpost.ENDED, task=attempt.task, verdict=verdict)

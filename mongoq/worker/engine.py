@@ -9,7 +9,7 @@ import socket
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, Final
+from typing import Final
 
 from mongoq.core.errors import MongoqError
 from mongoq.core.events import Telemetry, deferring
@@ -24,6 +24,7 @@ from mongoq.worker.fleet.view import FleetView
 from mongoq.worker.fleet.watcher import FleetWatcher, Streams
 from mongoq.worker.handlers.signature import ASYNCIO
 from mongoq.worker.log_lines import lines
+from mongoq.worker.recording.recorder import Recorder
 from mongoq.worker.runtime import Run, Runtime
 from mongoq.worker.services.fetcher import Fetcher
 from mongoq.worker.services.finisher import Finisher
@@ -68,10 +69,11 @@ class Engine:
         self._config = config
         self._done = done
         self._dispatcher = dispatcher = Dispatcher(runtime, config, stop=self._stop_for)
+        self._recorder = recorder = Recorder(runtime, FormatCheck(runtime, self._stop_for).look)
         health = Health(telemetry, runtime.elapsed)
         self._watcher = watcher = FleetWatcher(
             runtime, FleetView(worker, config.queues, config.workers, config.names), streams, health, self._abandon,
-            facts=self._facts, called=self._called, beaten=FormatCheck(runtime, self._stop_for).look,
+            facts=lambda: config.facts_of(worker, len(self._ledger)), called=self._called, beaten=recorder.beaten,
             retire=lambda: retire(self), listens=config.news and not config.burst,
         )  # fmt: skip
         self._fetcher = Fetcher(runtime, config, dispatcher.room, watcher, receive=self._receive, done=self._emptied)
@@ -187,11 +189,6 @@ class Engine:
         self._fetcher.called(signal.count)
         self.wake()
 
-    def _facts(self) -> dict[str, Any]:
-        host, pid, _ = self.worker.rsplit(":", 2)
-        facts = {"host": host, "pid": int(pid), "running": len(self._ledger)}
-        return facts | self._config.facts
-
     def _shut_down(self) -> None:
         for name in ("fetcher", "look-ahead", "sweeper"):
             self._loops[name].stop()
@@ -236,6 +233,7 @@ class Engine:
 
     def _say_goodbye(self) -> None:
         try:
+            self._recorder.flush(last=True)
             self._watcher.leave()
         except MongoqError as error:
             log.info("the heartbeat stays for a minute: %s", error)

@@ -122,7 +122,7 @@ class Ledger:
     def start(self, attempt: LiveAttempt) -> bool:
         """Note that a handler starts; False where the attempt has ended while it waited."""
         if attempt.reach(Stage.RUNNING):
-            self.started_at = elapsed()
+            attempt.started_at = self.started_at = elapsed()
             return True
         self._active.discard(attempt)
         return False

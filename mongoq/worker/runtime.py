@@ -10,6 +10,7 @@ from mongoq.core.clock import elapsed
 from mongoq.core.events import Signpost, Telemetry, deferring
 from mongoq.storage.context import Context
 from mongoq.worker.ledger import Ledger
+from mongoq.worker.recording.tally import Tally
 from mongoq.worker.stages import Wake
 
 LAST_EVENTS: Final = 0.3
@@ -35,6 +36,8 @@ class Runtime:
     elapsed: Callable[[], float] = elapsed
     """The clock that leases and pauses are counted on; a step asks it only after a network call."""
     ledger: Ledger = field(default_factory=Ledger)
+    tally: Tally = field(default_factory=Tally)
+    """What its attempts did, until that is written."""
 
     def tell_stopped(self, error: BaseException | None) -> None:
         """Tell that the worker has ended, and wait a moment for the listeners."""

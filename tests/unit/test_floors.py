@@ -32,6 +32,8 @@ FLOORS: Final = {
     "mongoq.functions.function": 4,
     "mongoq.functions.handle": 4,
     "mongoq.functions.tasks": 4,
+    "mongoq.history": 0,
+    "mongoq.history.verbs": 4,
     "mongoq.hooks": 1,
     "mongoq.auditing": 0,
     "mongoq.auditing.verbs": 4,
@@ -62,7 +64,7 @@ FLOORS: Final = {
 """The floor of each package or module; the longest prefix counts. Imports point down or sideways."""
 NOT_STATES: Final = {
     ("storage/operations/fleet/heartbeat.py", "running"),  # a worker's own count of what it holds
-    ("worker/engine.py", "running"),  # as above
+    ("worker/config.py", "running"),  # as above
     ("worker/stages.py", "running"),  # a stage of an attempt
     ("worker/services/sweeper.py", "expired"),  # what a sweep reports
 }

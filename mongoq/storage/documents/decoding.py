@@ -15,7 +15,7 @@ from mongoq.core.backoff import from_spec
 from mongoq.core.lifecycle import TaskState
 from mongoq.core.options import POLICY_NAMES, checked_policy
 from mongoq.core.read_only import EMPTY, ReadOnly
-from mongoq.core.reading import partly_read, task_of
+from mongoq.core.reading import Line, partly_read, task_of
 from mongoq.core.task import Failure, Task, TaskError
 from mongoq.core.validation import Checker
 from mongoq.storage.commands import Document
@@ -162,6 +162,12 @@ class Unread:
     def parents(self) -> Sequence[str]:
         """The keys of its parents."""
         return self._document.get(fields.PARENTS) or ()
+
+    @property
+    def line(self) -> Line:
+        """Where it stood, and since when it was due."""
+        document = self._document
+        return document[fields.QUEUE], document.get(fields.NAME), document[fields.RUN_AT]
 
     @property
     def size(self) -> int:

@@ -49,4 +49,4 @@ def as_model(statement: Changing | Removing) -> Any:
     if statement.values is not None:
         assert isinstance(update, dict)
         update = piped(update, *statement.values)
-    return kind(statement.where, update, hint="_id_")
+    return kind(statement.where, update, hint="_id_", upsert=statement.upsert)

@@ -12,6 +12,7 @@ from mongoq.worker.fleet.presence import Presence
 from mongoq.worker.fleet.tail import Signals, Tail
 from mongoq.worker.fleet.view import FleetView, Part
 from mongoq.worker.fleet.watch import FleetWatch, QueueStream
+from mongoq.worker.recording.keeper import Keeper
 from mongoq.worker.runtime import Runtime
 from mongoq.worker.services.loop import Health, Loop
 from mongoq.worker.services.orders import OrderReader
@@ -86,6 +87,8 @@ class FleetWatcher:
             # Stream and tail may stand on a client that others go on to use.
             self.loops["watcher"] = Loop("watcher", watch.step, health, closed, last=watch.end, clock=clock)
             self.loops["signals"] = Loop("signals", tail.step, health, closed, last=tail.end, clock=clock)
+            keeper = Keeper(runtime, view.rests)
+            self.loops["history"] = Loop("history", keeper.step, health, closed, clock=clock)
             self.loops["caller"] = Loop("caller", self._caller.step, health, closed, clock=clock)
 
     @property

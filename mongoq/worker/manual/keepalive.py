@@ -10,6 +10,7 @@ from datetime import timedelta
 from typing import Protocol
 
 from mongoq.core.errors import LeaseLost
+from mongoq.core.reading import Line
 from mongoq.core.signals import Interruption
 from mongoq.core.task import Task
 from mongoq.worker.attempt import LiveAttempt
@@ -70,6 +71,11 @@ class Read:
     def frees(self) -> tuple[str, ...]:
         """Nothing: its owner ends it."""
         return ()
+
+    @property
+    def line(self) -> Line:
+        """Where it stood, and since when."""
+        return self.task.queue, self.task.name, self.task.run_at
 
     @property
     def size(self) -> int:

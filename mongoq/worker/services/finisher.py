@@ -239,6 +239,7 @@ class Finisher:
                 log.warning("the ending of task %s%s is not written yet (%s): it is tried again", first, others, why)
 
     def _decided(self, endings: list[Completion], lost: list[LiveAttempt]) -> None:
+        self._runtime.tally.ended(endings, lost, self._runtime.context.clock)
         wakes = self._ledger.written(endings, lost)
         for attempt in lost:
             tell_lost(self._runtime, attempt)

@@ -76,6 +76,9 @@ class Script:
             "promote": Swept(0, None),
             "rescue": Swept(0, None),
             "expire": Swept(0, None),
+            "ensure_indexes": None,
+            "add": None,
+            "sum_up": False,
         }
 
     def __call__(self, operation: Any) -> Any:

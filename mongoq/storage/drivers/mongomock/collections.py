@@ -151,7 +151,7 @@ class Memory:
 
     def _write(self, name: str, one: Any, undo: Undo) -> int:
         if isinstance(one, Changing):
-            return self._update(name, one.where, one.update, undo, many=one.many)
+            return self._update(name, one.where, one.update, undo, many=one.many, upsert=one.upsert)
         return self._delete(name, one.where, undo, many=one.many)
 
     def _insert(self, name: str, body: Any, undo: Undo) -> int:

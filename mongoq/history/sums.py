@@ -1,0 +1,74 @@
+"""Sums of what attempts did, of one task function or of many: they are added up, never counted again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from mongoq.core.lifecycle import Event
+from mongoq.history.buckets import Histogram, add, bucket
+
+LOST: Final = "lost"
+"""The outcome of an attempt whose lease was over before its ending was written."""
+OUTCOMES: Final = (
+    Event.COMPLETE.value, Event.FAIL.value, Event.CANCEL.value, Event.RETRY.value, Event.SNOOZE.value,
+    Event.MOVE.value, Event.RELEASE.value, LOST,
+)  # fmt: skip
+"""How an attempt can end."""
+FINAL: Final = (Event.COMPLETE.value, Event.FAIL.value, Event.CANCEL.value)
+"""The outcomes after which the task is not run again."""
+
+
+class Sums:
+    """How many attempts started, how they ended, and how long they waited and ran."""
+
+    __slots__ = ("ends", "run_seconds", "runs", "starts", "wait_seconds", "waits")
+
+    def __init__(self) -> None:
+        self.starts = 0
+        self.ends: dict[str, int] = {}
+        """By outcome."""
+        self.waits: Histogram = {}
+        """From when a task was due to its start."""
+        self.runs: Histogram = {}
+        """From its start to the end of its handler."""
+        self.wait_seconds = 0.0
+        self.run_seconds = 0.0
+
+    def start(self, waited: float) -> None:
+        """Note that an attempt started after so many seconds of waiting."""
+        self.starts += 1
+        number = bucket(waited)
+        self.waits[number] = self.waits.get(number, 0) + 1
+        self.wait_seconds += max(0.0, waited)
+
+    def end(self, outcome: str, ran: float | None) -> None:
+        """Note that an attempt ended, after so many seconds in its handler; None: it was in none."""
+        self.ends[outcome] = self.ends.get(outcome, 0) + 1
+        if ran is not None:
+            number = bucket(ran)
+            self.runs[number] = self.runs.get(number, 0) + 1
+            self.run_seconds += ran
+
+    def add(self, other: Sums) -> None:
+        """Add the counts of others."""
+        self.starts += other.starts
+        for outcome, count in other.ends.items():
+            self.ends[outcome] = self.ends.get(outcome, 0) + count
+        add(self.waits, other.waits)
+        add(self.runs, other.runs)
+        self.wait_seconds += other.wait_seconds
+        self.run_seconds += other.run_seconds
+
+    @property
+    def finished(self) -> int:
+        """How many attempts were the last of their task."""
+        return sum(self.ends.get(outcome, 0) for outcome in FINAL)
+
+
+def total(parts: Mapping[object, Sums]) -> Sums:
+    """The sums of all parts together."""
+    whole = Sums()
+    for part in parts.values():
+        whole.add(part)
+    return whole

@@ -1,0 +1,81 @@
+"""The verb that reads the history."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from mongoq.api.base import Base
+from mongoq.api.verb import verb
+from mongoq.core.validation import QUEUE_NAME, TASK_NAME, Checker, Duration
+from mongoq.history.point import HistoryPoint, HistoryStep
+from mongoq.storage.commands import Op
+from mongoq.storage.operations.history import read, rows
+
+MOST_POINTS: Final = 11_000
+"""A week of minutes, and some."""
+FINE: Final = timedelta(hours=6)
+"""Up to this span a point is a minute where no step is given, and then an hour."""
+COARSE: Final = timedelta(days=14)
+"""Up to this span it is an hour, and then a day."""
+
+
+@verb
+def history(
+    base: Base,
+    queue: str | None = None,
+    *,
+    name: str | None = None,
+    since: datetime | Duration | None = None,
+    until: datetime | None = None,
+    step: HistoryStep | str | None = None,
+) -> Op[list[HistoryPoint]]:
+    """What workers did in each minute, hour or day, the oldest first: starts, endings, waits and runs.
+
+    It reads what worker processes wrote with their heartbeats, and no task: the last 10 s may be missing. A process
+    that is killed takes the counts of its last seconds with it. Tasks claimed by hand are not counted.
+
+    Args:
+        queue: of this queue. Default: of all together.
+        name: of this task function, all its revisions together.
+        since: from when on, an instant or a duration before now. Default: one hour.
+        until: to when. Default: now.
+        step: "minute" (kept for 7 days), "hour" (90 days) or "day" (a year). Default: by the span of time, minutes up
+            to 6 hours, hours up to 14 days.
+
+    Raises ConfigurationError where an argument is not acceptable.
+    """
+    checker = Checker()
+    if queue is not None:
+        checker.matching("queue", queue, QUEUE_NAME)
+    if name is not None:
+        checker.matching("name", name, TASK_NAME)
+    if step is not None:
+        checker.one_of("step", step, [one.value for one in HistoryStep])
+    now = base.context.clock.now()
+    ends = now if until is None else checker.instant("until", until)
+    begins = _begin(checker, since, now)
+    checker.finish()
+    assert begins is not None
+    assert ends is not None
+    if begins >= ends:
+        checker.refuse("since", since, "an instant before until")
+    chosen = _step(ends - begins) if step is None else HistoryStep(step)
+    if (ends - begins) / rows.LENGTHS[chosen] > MOST_POINTS:
+        checker.refuse("step", step, f"one that makes at most {MOST_POINTS} points of {ends - begins}")
+    checker.finish()
+    asked = rows.Asked(chosen, begins, ends, queue, name)
+    return (yield from base.read(read.points(base.context, asked)))
+
+
+def _begin(checker: Checker, since: Any, now: datetime) -> datetime | None:
+    if isinstance(since, datetime):
+        return checker.instant("since", since)
+    span = timedelta(hours=1) if since is None else checker.duration("since", since, positive=True)
+    return None if span is None else now - span
+
+
+def _step(span: timedelta) -> HistoryStep:
+    if span <= FINE:
+        return HistoryStep.MINUTE
+    return HistoryStep.HOUR if span <= COARSE else HistoryStep.DAY

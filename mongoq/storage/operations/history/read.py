@@ -1,0 +1,50 @@
+"""Read the history of a span of time: the rows of its step, and of minutes that are not summed up yet."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from datetime import datetime
+from typing import Final
+
+from mongoq.history.point import HistoryPoint, HistoryStep
+from mongoq.history.sums import Sums
+from mongoq.storage.commands import Document, Op, find, find_one
+from mongoq.storage.context import Context
+from mongoq.storage.documents import fields
+from mongoq.storage.documents.decoding import LONG_AGO
+from mongoq.storage.operations.history import rows
+from mongoq.storage.operations.history.rows import Asked
+from mongoq.storage.operations.long_work.patience import LOOK_LIMIT
+
+MARK: Final = "history"
+"""The document of `<namespace>.control` that says up to when minutes are summed up."""
+SUMMED_UP: Final = "summed_up"
+
+
+def points(context: Context, asked: Asked) -> Op[list[HistoryPoint]]:
+    """What happened in each step of a span of time, also in those in which nothing did."""
+    step, at = asked.step, rows.begin_of(asked.step, asked.since)
+    found = yield from _rows(context, asked._replace(since=at))
+    sums: dict[datetime, Sums] = defaultdict(Sums)
+    for row in found:
+        sums[rows.begin_of(step, row[rows.AT])].add(rows.sums_of(row))
+    made: list[HistoryPoint] = []
+    while at < asked.until:
+        made.append(rows.point_of(at, sums[at] if at in sums else Sums()))
+        at += rows.LENGTHS[step]
+    return made
+
+
+def summed_up(context: Context) -> Op[datetime]:
+    """Until when all minutes are summed up to hours and days."""
+    found = yield from find_one(context.control, {fields.KEY: MARK})
+    mark = None if found is None else found.get(SUMMED_UP)
+    return mark if isinstance(mark, datetime) else LONG_AGO
+
+
+def _rows(context: Context, asked: Asked) -> Op[list[Document]]:
+    found = yield from find(context.history, rows.chosen(asked), timeout=LOOK_LIMIT)
+    if asked.step is HistoryStep.MINUTE:
+        return found
+    later = asked._replace(step=HistoryStep.MINUTE, since=max(asked.since, (yield from summed_up(context))))
+    return found + (yield from find(context.history, rows.chosen(later), timeout=LOOK_LIMIT))

@@ -1,0 +1,101 @@
+"""Adds up what the attempts of this process do, by minute, queue and name, until the sums are written.
+
+The start of a handler costs an append; the rest is added up by the thread that writes endings, a group at a time:
+about 2 µs per task (Python 3.11), of the 40 that a task without work costs.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Collection, Iterable
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final
+
+from mongoq.core.clock import Clock, elapsed
+from mongoq.core.lifecycle import Event
+from mongoq.history.sums import LOST, OUTCOMES, Sums
+from mongoq.worker.stages import Completion
+
+if TYPE_CHECKING:
+    from mongoq.worker.attempt import LiveAttempt
+
+MOST_KINDS: Final = 20_000
+"""So many sums are held; what else passes meanwhile is added up together, as of no queue."""
+Kind = tuple[int, str, str | None]
+"""A minute since 1970, a queue, and a name."""
+_RELEASE: Final = Event.RELEASE.value
+EPOCH: Final = datetime(1970, 1, 1)  # noqa: DTZ001 -- what claims of many read has no zone
+AWARE_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+UNUSED: Final = Sums()
+NO_KIND: Kind = (0, "", None)
+_OUTCOMES: Final = frozenset(OUTCOMES)
+
+
+class Tally:
+    """The sums of this process that are not written yet. Any thread may call it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._started: deque[LiveAttempt] = deque()
+        self._sums: dict[Kind, Sums] = {}
+        self.started = self._started.append
+        """Note that the handler of an attempt has started."""
+
+    def ended(self, endings: Iterable[Completion], lost: Collection[LiveAttempt], clock: Clock) -> None:
+        """Note endings that were written, or refused because the lease was lost."""
+        with self._lock:
+            minute = self._add_started(clock)
+            sums, last = UNUSED, NO_KIND
+            for attempt, verdict in endings:
+                outcome: str = LOST if lost and attempt in lost else verdict.event._value_  # `value` takes a call
+                if outcome not in _OUTCOMES or (outcome == _RELEASE and not attempt.started_at):
+                    continue  # it was claimed ahead and is given back: no attempt of anything
+                queue, name, _ = attempt.claimed.line
+                if last != (last := (minute, queue, name)):
+                    sums = self._of(minute, queue, name)
+                sums.end(outcome, attempt.ran)
+
+    def lost(self, attempt: LiveAttempt, clock: Clock) -> None:
+        """Note that the lease of an attempt is over."""
+        with self._lock:
+            queue, name, _ = attempt.claimed.line
+            self._of(self._add_started(clock), queue, name).end(LOST, None)
+
+    def take(self, clock: Clock) -> dict[Kind, Sums]:
+        """Take out all sums, to be written."""
+        with self._lock:
+            self._add_started(clock)
+            taken, self._sums = self._sums, {}
+            return taken
+
+    def give_back(self, sums: dict[Kind, Sums]) -> None:
+        """Put sums back that could not be written."""
+        with self._lock:
+            for (minute, queue, name), one in sums.items():
+                self._of(minute, queue, name).add(one)
+
+    def _add_started(self, clock: Clock) -> int:
+        """Add those that started; the minute that it is."""
+        now = clock.now().timestamp()
+        zero, minute, started = now - elapsed(), int(now // 60), self._started
+        sums, last = UNUSED, NO_KIND
+        while started:
+            attempt = started.popleft()
+            queue, name, due = attempt.claimed.line
+            at = zero + attempt.started_at
+            begun = minute if at >= minute * 60 else int(at // 60)
+            if last != (last := (begun, queue, name)):
+                sums = self._of(begun, queue, name)
+            # By a difference of instants: `timestamp` of one took 1.2 µs, this takes 0.2.
+            sums.start(at - (due - (EPOCH if due.tzinfo is None else AWARE_EPOCH)).total_seconds())
+        return minute
+
+    def _of(self, minute: int, queue: str, name: str | None) -> Sums:
+        kind = (minute, queue, name)
+        sums = self._sums.get(kind)
+        if sums is None:
+            if len(self._sums) >= MOST_KINDS:
+                kind = (minute, "", None)
+            sums = self._sums.setdefault(kind, Sums())
+        return sums
