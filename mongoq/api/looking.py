@@ -20,7 +20,8 @@ from mongoq.flow.given import BatchLike
 from mongoq.storage.commands import Op
 from mongoq.storage.documents import fields, filters, flow
 from mongoq.storage.operations import queries, schema
-from mongoq.storage.operations.fleet import heartbeat, unhandled
+from mongoq.storage.operations.fleet import heartbeat
+from mongoq.storage.operations.history import answer
 from mongoq.storage.operations.looking.selecting import selected as matching
 from mongoq.storage.operations.namespace import orders
 
@@ -138,10 +139,15 @@ def stats(
     prefix: str | None = None,
     limit: int | None = None,
     attempts: bool = False,
+    exact: bool = False,
 ) -> Op[dict[str, QueueStats]]:
-    """How many tasks stand where, by queue; counted in the indexes, about 1 s per million tasks.
+    """How many tasks stand where, by queue, and how fast they come and go: `time_to_empty`, `wait.p95`.
 
-    The states are counted one after the other: a task that moves meanwhile may be counted twice, or not at all.
+    While workers run, one of them counts for all, every 5 s and less often where there are many tasks. Where it found
+    more than 20,000, `stats` tells what it found (`counted_at`), in about 10 ms, whatever their number. Else it counts
+    now, in the indexes, about 1 s per million tasks. The states are then counted one after the other: a task that moves
+    meanwhile may be counted twice, or not at all. Queues without a task are left out, but for those of which workers
+    ran some within the last minute.
 
     Args:
         queues: only these; or
@@ -149,15 +155,13 @@ def stats(
         limit: only the first so many of them, by name.
         attempts: find `most_attempts` too. That reads every unfinished task instead of an index: 0.21 s instead
             of 0.19 for 100,000 tasks in the server's memory, longer where they have to come from its disk.
+        exact: count now, however long that takes.
     """
-    found = yield from _stats(base, queues, prefix, limit, attempts=attempts)
-    named = filters.named(checked_names(queues, prefix, limit), prefix)
-    ready = {name: row.ready for name, row in found.items()}
-    left = yield from base.read(unhandled.unhandled(base.context, named, ready))
+    found = yield from _stats(base, queues, prefix, limit, attempts=attempts, exact=exact)
     ordered = yield from base.read(orders.read(base.context))
     held = [pause for pause in ordered.pauses if pause.holds(base.context.clock.now())]
     shut = {name for name in found if any(pause.covers(name) for pause in held)}
-    return {name: replace(row, unhandled=left.get(name, 0), paused=name in shut) for name, row in found.items()}
+    return {name: replace(row, paused=True) if name in shut else row for name, row in found.items()}
 
 
 @verb
@@ -169,7 +173,7 @@ def queues(
     Only those whose names begin with `prefix`, or are among `exact`; the first `limit` of them, by name.
     """
     rows = yield from _stats(base, exact, prefix, limit)
-    return {name: row.size for name, row in rows.items()}
+    return {name: row.size for name, row in rows.items() if any(getattr(row, state) for state in TaskState)}
 
 
 @verb
@@ -204,8 +208,14 @@ def standalone(base: Base) -> Op[bool]:
 
 
 def _stats(
-    base: Base, queues: str | Sequence[str] | None, prefix: str | None, limit: int | None, *, attempts: bool = False
+    base: Base,
+    queues: str | Sequence[str] | None,
+    prefix: str | None,
+    limit: int | None,
+    *,
+    attempts: bool = False,
+    exact: bool = False,
 ) -> Op[dict[str, QueueStats]]:
-    named = filters.named(checked_names(queues, prefix, limit), prefix)
-    rows = yield from base.read(queries.stats(base.context, named, attempts=attempts))
+    names = checked_names(queues, prefix, limit)
+    rows = yield from base.read(answer.stats(base.context, names, prefix, attempts=attempts, exact=exact))
     return dict(itertools.islice(rows.items(), limit))

@@ -5,6 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from mongoq.history.point import Timing
+
+LONGEST_TIME: Final = timedelta(days=3650)
 
 __all__ = ["OnProgress", "Progress", "QueueStats", "WorkerInfo"]
 
@@ -34,10 +39,35 @@ class QueueStats:
     paused: bool = False
     """Whether nothing of it is claimed, because it, or everything, is paused: see `queue.pauses()`."""
 
+    arrivals: float | None = None
+    """Tasks that came, per second, over about the last minute; None as long as no worker has looked for 10 s.
+
+    It is what the depth grew by and what left: too little where somebody deletes or cancels tasks.
+    """
+    starts: float | None = None
+    """Attempts that started, per second, likewise."""
+    finishes: float | None = None
+    """Tasks that completed, failed or were cancelled by their handler, per second, likewise."""
+    wait: Timing | None = None
+    """How long attempts of the last five minutes had waited for their start; None where none started."""
+    run: Timing | None = None
+    """How long attempts ran that ended in the last five minutes; None where none ended."""
+    counted_at: datetime | None = None
+    """When the tasks were counted; None: for this call."""
+
     @property
     def size(self) -> int:
         """The number of unfinished tasks."""
         return self.ready + self.scheduled + self.running + self.parked
+
+    @property
+    def time_to_empty(self) -> timedelta | None:
+        """How long until all unfinished tasks are done, at the rates of now; None where they do not get fewer."""
+        if not self.size:
+            return timedelta(0)
+        if self.arrivals is None or self.finishes is None or self.finishes <= self.arrivals:
+            return None
+        return min(timedelta(seconds=self.size / (self.finishes - self.arrivals)), LONGEST_TIME)
 
 
 @dataclass(frozen=True, slots=True)

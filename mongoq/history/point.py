@@ -57,6 +57,16 @@ class HistoryPoint:
     """From when a task was due to its start; None where nothing started."""
     run: Timing | None = None
     """From its start to the end of its handler; None where none ended."""
+    arrivals: int | None = None
+    """How many tasks came: what the depth grew by, and what left. None where nobody looked at the depth then."""
+    ready: int | None = None
+    """The most ready tasks that were seen; None where nobody looked. So are the next four."""
+    scheduled: int | None = None
+    running: int | None = None
+    parked: int | None = None
+    unhandled: int | None = None
+    oldest_ready: timedelta | None = None
+    """The highest age of the oldest ready task."""
 
     @property
     def ended(self) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Final
 
 from mongoq.core.lifecycle import Event
@@ -22,7 +21,7 @@ FINAL: Final = (Event.COMPLETE.value, Event.FAIL.value, Event.CANCEL.value)
 class Sums:
     """How many attempts started, how they ended, and how long they waited and ran."""
 
-    __slots__ = ("ends", "run_seconds", "runs", "starts", "wait_seconds", "waits")
+    __slots__ = ("arrivals", "depth", "ends", "run_seconds", "runs", "starts", "wait_seconds", "waits")
 
     def __init__(self) -> None:
         self.starts = 0
@@ -34,6 +33,10 @@ class Sums:
         """From its start to the end of its handler."""
         self.wait_seconds = 0.0
         self.run_seconds = 0.0
+        self.depth: dict[str, float] = {}
+        """The most that was seen of each figure of the depth, where somebody looked."""
+        self.arrivals: int | None = None
+        """How many tasks came; None: nobody looked."""
 
     def start(self, waited: float) -> None:
         """Note that an attempt started after so many seconds of waiting."""
@@ -59,16 +62,17 @@ class Sums:
         add(self.runs, other.runs)
         self.wait_seconds += other.wait_seconds
         self.run_seconds += other.run_seconds
+        for name, figure in other.depth.items():
+            self.depth[name] = max(figure, self.depth.get(name, figure))
+        if other.arrivals is not None:
+            self.arrivals = (self.arrivals or 0) + other.arrivals
 
     @property
     def finished(self) -> int:
         """How many attempts were the last of their task."""
         return sum(self.ends.get(outcome, 0) for outcome in FINAL)
 
-
-def total(parts: Mapping[object, Sums]) -> Sums:
-    """The sums of all parts together."""
-    whole = Sums()
-    for part in parts.values():
-        whole.add(part)
-    return whole
+    @property
+    def left(self) -> int:
+        """After how many attempts the task was not in the queue any more, as an unfinished one."""
+        return self.finished + self.ends.get(Event.MOVE.value, 0)

@@ -88,7 +88,7 @@ class FleetWatcher:
             self.loops["watcher"] = Loop("watcher", watch.step, health, closed, last=watch.end, clock=clock)
             self.loops["signals"] = Loop("signals", tail.step, health, closed, last=tail.end, clock=clock)
             keeper = Keeper(runtime, view.rests)
-            self.loops["history"] = Loop("history", keeper.step, health, closed, clock=clock)
+            self.loops["history"] = Loop("history", keeper.step, health, closed, last=keeper.end, clock=clock)
             self.loops["caller"] = Loop("caller", self._caller.step, health, closed, clock=clock)
 
     @property

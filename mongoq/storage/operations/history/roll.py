@@ -56,8 +56,7 @@ def _summed(context: Context, step: HistoryStep, begin: datetime, length: timede
     pause, at = SLICE if step is HistoryStep.MINUTE else _HOUR, begin
     while at < begin + length:
         for row in (yield from find(context.history, rows.within(step, at, at + pause), hint="_id_")):
-            if rows.is_counts(row):
-                parts[row[fields.QUEUE], row.get(fields.NAME)].add(rows.sums_of(row))
+            parts[row[fields.QUEUE], row.get(fields.NAME)].add(rows.sums_of(row))
         at += pause
     return parts
 

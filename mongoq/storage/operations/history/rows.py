@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, NamedTuple
 
-from mongoq.core.lifecycle import Event
+from mongoq.core.lifecycle import Event, TaskState
 from mongoq.history.buckets import Histogram
 from mongoq.history.point import HistoryPoint, HistoryStep, timing
 from mongoq.history.sums import LOST, Sums
@@ -19,6 +19,7 @@ STEP, AT, GONE_AT = "step", "at", "gone_at"
 _STARTS, _ENDS, _WAITS, _RUNS, _WAIT_SECONDS, _RUN_SECONDS = (
     "starts", "ends", "waits", "runs", "wait_seconds", "run_seconds",
 )  # fmt: skip
+_DEPTH, _ARRIVALS, OLDEST = "depth", "arrivals", "oldest"
 INDEXES: Final[Indexes] = {
     "of_queue": ([(fields.QUEUE, 1), (STEP, 1), (AT, 1)], {}),
     "of_name": ([(fields.NAME, 1), (STEP, 1), (AT, 1)], {}),
@@ -34,6 +35,10 @@ KEPT: Final[Mapping[HistoryStep, timedelta]] = {
     HistoryStep.HOUR: timedelta(days=90),
     HistoryStep.DAY: timedelta(days=366),
 }
+FIGURES: Final = (
+    TaskState.READY.value, TaskState.SCHEDULED.value, TaskState.RUNNING.value, TaskState.PARKED.value, "unhandled",
+)  # fmt: skip
+"""What is kept of the depth of a queue, beside the age of its oldest ready task."""
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 ALL: Final = ""
 """The queue of the rows that hold the sums of all queues."""
@@ -87,12 +92,23 @@ def replacing(row: Row, sums: Sums) -> Changing:
     return Changing({fields.KEY: _key(row)}, {"$set": {**_told(row), **_nested(sums)}}, upsert=True)
 
 
+def deepening(row: Row, depth: Mapping[str, float], arrived: int | None) -> Changing:
+    """The statement that notes how deep a queue was seen to be."""
+    update = {
+        "$max": {f"{_DEPTH}.{name}": figure for name, figure in depth.items()},
+        **({} if arrived is None else {"$inc": {_ARRIVALS: arrived}}),
+        "$setOnInsert": _told(row),
+    }
+    return Changing({fields.KEY: _key(row)}, update, upsert=True)
+
+
 def sums_of(document: Document) -> Sums:
     """The sums of a row."""
     sums, get = Sums(), document.get
     sums.starts = _count(get(_STARTS))
     sums.ends = {str(outcome): _count(count) for outcome, count in (get(_ENDS) or {}).items()}
     sums.waits, sums.runs = _histogram(get(_WAITS)), _histogram(get(_RUNS))
+    sums.depth, sums.arrivals = dict(get(_DEPTH) or {}), get(_ARRIVALS)
     sums.wait_seconds, sums.run_seconds = float(get(_WAIT_SECONDS) or 0.0), float(get(_RUN_SECONDS) or 0.0)
     return sums
 
@@ -113,12 +129,10 @@ def point_of(at: datetime, sums: Sums) -> HistoryPoint:
         lost=ends(LOST, 0),
         wait=timing(sums.waits, sums.wait_seconds),
         run=timing(sums.runs, sums.run_seconds),
+        arrivals=None if sums.arrivals is None else max(0, sums.arrivals),
+        oldest_ready=timedelta(seconds=sums.depth[OLDEST]) if OLDEST in sums.depth else None,
+        **{name: int(figure) for name, figure in sums.depth.items() if name in FIGURES},
     )
-
-
-def is_counts(document: Document) -> bool:
-    """Whether a row holds sums; others tell how deep a queue was."""
-    return _STARTS in document or _ENDS in document
 
 
 def _told(row: Row) -> Document:
@@ -147,7 +161,8 @@ def _flat(sums: Sums) -> dict[str, Any]:
 
 
 def _nested(sums: Sums) -> Document:
-    return {
+    seen: Document = {} if sums.arrivals is None else {_DEPTH: dict(sums.depth), _ARRIVALS: sums.arrivals}
+    return seen | {
         _STARTS: sums.starts,
         _ENDS: dict(sums.ends),
         _WAITS: _named(sums.waits.items()),

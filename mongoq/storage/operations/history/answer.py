@@ -1,0 +1,59 @@
+"""How many tasks stand where: from what a worker has counted for all, or counted now where that is quick."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Final
+
+from mongoq.core.errors import StorageRefused
+from mongoq.core.stats import QueueStats
+from mongoq.storage.commands import Op
+from mongoq.storage.context import Context
+from mongoq.storage.documents import filters
+from mongoq.storage.operations import queries
+from mongoq.storage.operations.fleet.unhandled import unhandled
+from mongoq.storage.operations.history import figures, rows
+from mongoq.storage.operations.history.figures import Figures
+
+_NO_RIGHT: Final = 13
+
+
+def stats(
+    context: Context, names: Sequence[str] | None, prefix: str | None, *, attempts: bool, exact: bool
+) -> Op[dict[str, QueueStats]]:
+    """The figures of the matching queues, by name: those with tasks, and those that workers ran some of lately."""
+    kept = yield from _kept(context)
+    if kept is not None and kept.many and not (exact or attempts):
+        return {name: row for name, row in kept.queues.items() if name != rows.ALL and _matches(name, names, prefix)}
+    named = filters.named(names, prefix)
+    found = yield from queries.stats(context, named, attempts=attempts)
+    left = yield from unhandled(context, named, {name: row.ready for name, row in found.items()})
+    if left:
+        found = {name: replace(row, unhandled=left.get(name, 0)) for name, row in found.items()}
+    return found if kept is None else _with_rates(found, kept, names, prefix)
+
+
+def _kept(context: Context) -> Op[Figures | None]:
+    try:
+        return (yield from figures.read(context))
+    except StorageRefused as error:
+        if error.code != _NO_RIGHT:
+            raise
+        return None
+
+
+def _with_rates(
+    found: dict[str, QueueStats], kept: Figures, names: Sequence[str] | None, prefix: str | None
+) -> dict[str, QueueStats]:
+    busy = [
+        name for name, row in kept.queues.items() if row.starts and name != rows.ALL and _matches(name, names, prefix)
+    ]
+    every = sorted({*found, *busy})
+    return {name: figures.with_rates(found.get(name) or QueueStats(name), kept.queues.get(name)) for name in every}
+
+
+def _matches(name: str, names: Sequence[str] | None, prefix: str | None) -> bool:
+    if names is None and not prefix:
+        return True
+    return name in (names or ()) or (bool(prefix) and name.startswith(prefix or ""))
