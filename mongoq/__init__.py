@@ -66,8 +66,8 @@ from mongoq.flow.verbs import AsyncOpenBatch, OpenBatch
 from mongoq.functions.function import AsyncTaskFunction, TaskFunction
 from mongoq.functions.handle import AsyncTaskHandle, TaskHandle
 from mongoq.functions.tasks import AsyncTasks, Tasks
-from mongoq.limiting.limit import Limit, LimitGroup, LimitNotFound
 from mongoq.history.point import HistoryPoint, HistoryStep, Timing
+from mongoq.limiting.limit import Limit, LimitGroup, LimitNotFound
 from mongoq.paging.page import TaskPage
 from mongoq.pausing.pause import Pause, WorkerNotFound
 from mongoq.queue import AsyncQueue, Queue

@@ -133,8 +133,8 @@ class Unread:
     """
 
     __slots__ = (
-        "_document", "_namespace", "_read_at", "awaited", "batch", "carried", "frees", "key", "lost_leases", "token",
-        "unique",
+        "_document", "_namespace", "_read_at", "awaited", "batch", "carried", "frees", "key", "line", "lost_leases",
+        "token", "unique",
     )  # fmt: skip
 
     def __init__(self, document: Document, namespace: str, now: datetime) -> None:
@@ -149,25 +149,19 @@ class Unread:
         self.unique = fields.UNIQUE in document
         self.awaited = fields.CHILDREN in document
         self.batch: str | None = get(fields.BATCH)
+        self.line: Line = document[fields.QUEUE], get(fields.NAME), document[fields.RUN_AT]
         self.frees: Sequence[str] = slots.groups_of(document) if fields.LIMITS in document else ()
         self.carried: Mapping[str, Any] = policy_from(policy) if policy else EMPTY
 
     @property
     def name(self) -> str | None:
         """The name of the task function that runs it."""
-        name: str | None = self._document.get(fields.NAME)
-        return name
+        return self.line[1]
 
     @property
     def parents(self) -> Sequence[str]:
         """The keys of its parents."""
         return self._document.get(fields.PARENTS) or ()
-
-    @property
-    def line(self) -> Line:
-        """Where it stood, and since when it was due."""
-        document = self._document
-        return document[fields.QUEUE], document.get(fields.NAME), document[fields.RUN_AT]
 
     @property
     def size(self) -> int:
