@@ -8,10 +8,12 @@ import typer
 
 from mongoq import __version__
 from mongoq.cli import demo, doctor, operating, server, stats, tasks, worker
+from mongoq.cli.acting import draining, exporting, updating
 from mongoq.cli.control import dashboard, pausing, schedules
 from mongoq.cli.looking import failing, listing, showing
 from mongoq.cli.options import Place, warn_of_password
 from mongoq.cli.output import say
+from mongoq.cli.watching import top
 
 EVERYWHERE: Final = "--uri and --namespace may follow the command too: see mongoq --help."
 HARMFUL: Final = frozenset({"cancel", "delete", "move", "purge", "stop-worker"})
@@ -20,7 +22,6 @@ HARMFUL: Final = frozenset({"cancel", "delete", "move", "purge", "stop-worker"})
 app = typer.Typer(
     help="A task queue on MongoDB: workers, tasks and statistics.",
     epilog="Exit codes: 0 ok, 1 failed, 2 usage, 3 MongoDB unreachable.",
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
@@ -67,6 +68,7 @@ for name, function in (
     ("dev", server.dev),
     ("demo", demo.demo),
     ("stats", stats.stats),
+    ("top", top.top),
     ("new", tasks.new),
     ("ls", listing.ls),
     ("show", showing.show),
@@ -75,6 +77,7 @@ for name, function in (
     ("delete", operating.delete),
     ("move", operating.move),
     ("purge", operating.purge),
+    ("update", updating.update),
     ("failures", failing.failures),
     ("doctor", doctor.doctor),
     ("queues", stats.queues),
@@ -83,11 +86,15 @@ for name, function in (
     ("redrive", operating.redrive),
     ("pause", pausing.pause),
     ("resume", pausing.resume),
+    ("drain", draining.drain),
     ("stop-worker", pausing.stop_worker),
     ("schedules", schedules.schedules),
     ("dashboard", dashboard.dashboard),
+    ("export", exporting.export),
+    ("import", exporting.import_),
     ("worker", worker.worker),
     ("init", server.init),
     ("time", server.server_time),
 ):
     app.command(name, epilog=EVERYWHERE)(function)
+app.command("retry", hidden=True, epilog=EVERYWHERE)(operating.rerun)

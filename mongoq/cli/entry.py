@@ -26,6 +26,8 @@ INTERRUPTED: Final = 130
 
 ANYWHERE: Final = ("--uri", "--namespace")
 """Options of `mongoq` itself that may also follow the command."""
+COMPLETION: Final = "_MONGOQ_COMPLETE"
+"""The variable by which a shell asks what may follow."""
 JSON: Final = "--json"
 """An option of every command that may also precede the command."""
 
@@ -118,7 +120,9 @@ def explained(error: Exception) -> tuple[int, str]:
 
 
 def _run(arguments: list[str]) -> int:
-    # Not app(): it handles a broken pipe and Ctrl-C itself, with other exit codes.
+    if COMPLETION in os.environ:
+        app(arguments, prog_name="mongoq")  # it answers the shell and exits
+    # Else not app(): it handles a broken pipe and Ctrl-C itself, with other exit codes.
     command = typer.main.get_command(app)
     known: dict[str, Any] = command.commands  # type: ignore[attr-defined]  # of whichever click it is
     wanted = command_of(arguments)

@@ -56,6 +56,11 @@ def say(text: str = "") -> None:
     sys.stdout.flush()
 
 
+def tell(text: str) -> None:
+    """Print a line that is already clean; on a terminal it takes as many as it needs."""
+    say("\n".join(hanging(text, room(), 2)))
+
+
 def print_json(value: object) -> None:
     """Print one JSON document in one line of ASCII, so that control characters are escaped."""
     say(json.dumps(jsonable(value), allow_nan=False))

@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from mongoq.cli.options import AsJson, place, warn_of_standalone
-from mongoq.cli.output import clean, note, print_json, say
+from mongoq.cli.output import clean, note, print_json, say, tell
 from mongoq.cli.progress import progress_line
 from mongoq.embedded.server import EmbeddedServer, open_embedded
 
@@ -81,7 +81,7 @@ def server_time(context: typer.Context, as_json: AsJson = False) -> None:
         print_json({"time": server, "skew_ms": round(skew, 1), "round_trip_ms": round(trip, 1)})
     else:
         side = "ahead of" if skew > 0 else "behind"
-        say(f"{server.isoformat()}  this host is {abs(skew):.0f} ms {side} it (measured within {trip / 2:.1f} ms)")
+        tell(f"{server.isoformat()}  this host is {abs(skew):.0f} ms {side} it (measured within {trip / 2:.1f} ms)")
 
 
 def _runs(embedded: EmbeddedServer) -> bool:

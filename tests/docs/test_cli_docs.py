@@ -34,6 +34,7 @@ def test_every_command_has_json(name: str) -> None:
 
 
 def test_the_page_names_exactly_the_commands_that_exist_with_their_help() -> None:
-    named = re.findall(r"^\| \[`mongoq ([a-z-]+)`\]", cli(), re.MULTILINE)
+    page = cli()
+    named = re.findall(r"^\| \[`mongoq ([a-z-]+)`\]", page, re.MULTILINE)
     assert named == list(COMMANDS)
-    assert all(f"### mongoq {name}\n\n```text\nUsage: mongoq {name} " in cli() for name in named)
+    assert all(f"### mongoq {name}\n\n```text\nUsage: mongoq {name} " in page for name in named)

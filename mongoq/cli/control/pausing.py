@@ -35,10 +35,10 @@ def pause(
 
     What runs goes on. --json prints a list of the pauses.
     """
-    chosen = _chosen(queues, names, everything=everything)
+    wanted = chosen(queues, names, everything=everything)
     with place(context).open(reading=True) as queue:
-        by = f"{_user()}@{socket.gethostname()}"
-        for one in chosen:
+        by = operator()
+        for one in wanted:
             queue.pause(one[0], name=one[1], everything=one == (None, None), reason=reason, until=lasts, by=by)
         found = queue.pauses()
         if as_json:
@@ -59,19 +59,19 @@ def resume(
 
     The exit code is 1 where one of them was not paused. --json prints {"count": N}.
     """
-    chosen = _chosen(queues, names, everything=everything)
-    if not chosen:
+    wanted = chosen(queues, names, everything=everything)
+    if not wanted:
         refuse("name queues, or give --name or --all")
     with place(context).open(reading=True) as queue:
         count = 0
-        for one in chosen:
+        for one in wanted:
             resumed = queue.resume(one[0], name=one[1], everything=one == (None, None))
             count += resumed
             if not resumed:
                 note(f"{clean(one[0] or one[1] or 'everything')} was not paused")
     if as_json:
         print_json({"count": count})
-    if count < len(chosen):
+    if count < len(wanted):
         raise typer.Exit(1)
 
 
@@ -105,19 +105,22 @@ def sheet(queue: Queue, found: list[Pause]) -> Sheet:
     return Sheet("pauses", ("paused", "by", "since", "ends in", "reason"), rows, empty="no pauses")
 
 
-def _chosen(
+def operator() -> str:
+    """Who runs this command: `user@host`."""
+    try:
+        user = getpass.getuser()
+    except (OSError, KeyError):
+        user = "somebody"
+    return f"{user}@{socket.gethostname()}"
+
+
+def chosen(
     queues: list[str] | None, names: list[str] | None, *, everything: bool
 ) -> list[tuple[str | None, str | None]]:
+    """The queues and names that were given, and (None, None) for everything."""
     found: list[tuple[str | None, str | None]] = [(queue, None) for queue in queues or []]
     found += [(None, name) for name in names or []]
     return [*found, *([(None, None)] if everything else [])]
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError):
-        return "somebody"
 
 
 def _plain(one: Pause) -> dict[str, object]:

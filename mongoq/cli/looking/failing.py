@@ -42,7 +42,7 @@ def failures(
         found = list(pages(line, wanted, limit))
     groups = grouped(found, by_name=True)
     if as_json:
-        print_json([_plain(group) for group in groups])
+        print_json([plain(group) for group in groups])
     elif (wide := room()) and groups:
         say("\n".join(text for group in groups for text in _block(group, now, wide)).rstrip())
     else:
@@ -52,7 +52,8 @@ def failures(
         note(f"these are {limit:,} failed tasks; --limit looks at more")
 
 
-def _plain(group: FailureGroup) -> dict[str, Any]:
+def plain(group: FailureGroup) -> dict[str, Any]:
+    """A group as JSON has it."""
     return {
         "count": group.count, "name": ", ".join(sorted(group.names)), "error": group.kind, "message": group.message,
         "first": group.first, "last": group.last, "example": group.newest.key,
@@ -60,7 +61,7 @@ def _plain(group: FailureGroup) -> dict[str, Any]:
 
 
 def _row(group: FailureGroup, now: datetime) -> tuple[object, ...]:
-    told = {**_plain(group), "message": _first_line(group)}
+    told = {**plain(group), "message": _first_line(group)}
     return tuple(f"{brief(now - one)} ago" if isinstance(one, datetime) else one for one in told.values())
 
 

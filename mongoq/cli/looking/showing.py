@@ -12,7 +12,7 @@ import typer
 from mongoq import BatchNotFound, Queue, Task
 from mongoq.cli.looking.describing import around_first, described, row
 from mongoq.cli.options import AsJson, place, refuse
-from mongoq.cli.output import clean, print_json, say
+from mongoq.cli.output import clean, print_json, say, tell
 from mongoq.cli.printing.width import hanging, room
 from mongoq.core.explaining.why import standing
 
@@ -58,7 +58,7 @@ def why(context: typer.Context, key: Key, as_json: AsJson = False) -> None:
         print_json({"key": task.key, "state": task.state, "why": said})
         return
     for text in (clean(said), *parents):
-        say("\n".join(hanging(text, room(), 2)))
+        tell(text)
 
 
 def _check(key: str) -> None:

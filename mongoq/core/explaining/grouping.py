@@ -24,6 +24,8 @@ class FailureGroup:
     """The type of the error."""
     message: str
     """Of the newest one."""
+    alike: str
+    """The message without what differs between them."""
     newest: Task
     count: int
     first: datetime
@@ -42,11 +44,12 @@ def grouped(tasks: Iterable[Task], *, by_name: bool = False) -> list[FailureGrou
         error = task.last_error
         kind, message = (error.type, error.message) if error else ("without an error", task.note or "")
         name = task.name or task.queue
-        alike = (kind, _PARTICULAR.sub("…", message.split("\n", 1)[0])[:COMPARED], name if by_name else "")
+        alike = _PARTICULAR.sub("…", message.split("\n", 1)[0])[:COMPARED]
+        same = (kind, alike, name if by_name else "")
         at = task.finished_at or task.modified_at
-        group = groups.get(alike)
+        group = groups.get(same)
         if group is None:
-            group = groups[alike] = FailureGroup(kind, message, task, 0, at, at)
+            group = groups[same] = FailureGroup(kind, message, alike, task, 0, at, at)
         if at > group.last:
             group.newest, group.message = task, message
         group.count += 1

@@ -1,0 +1,1 @@
+"""`mongoq top`: what happens now, on one screen, with keys to act."""
