@@ -119,10 +119,7 @@ class Base:
     def send(self, op: Op[T], session: Any = None) -> Op[T]:
         """Make new work, and wake this object's own workers and who waits for a claim."""
         sent = yield from self.write(op, session)
-        if self._hand is not None:
-            self._hand.call()
-        for handle in self.handles:
-            handle.wake()
+        self.call()
         return sent
 
     def hand(self) -> Op[ByHand]:
@@ -133,6 +130,13 @@ class Base:
         return self._hand
 
     # Not operations
+
+    def call(self) -> None:
+        """Let this object's workers, and who waits for a claim, look for work."""
+        if self._hand is not None:
+            self._hand.call()
+        for handle in self.handles:
+            handle.wake()
 
     def check_open(self) -> None:
         """QueueClosed where the queue was closed."""

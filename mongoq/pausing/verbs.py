@@ -69,8 +69,7 @@ def resume(base: Base, queue: str | None = None, *, name: str | None = None, eve
     _check_one(checker, queue, name, everything=everything)
     checker.finish()
     resumed = yield from base.read(orders.resume(base.context, queue, name))
-    for handle in base.handles:
-        handle.wake()
+    base.call()
     return resumed
 
 

@@ -15,7 +15,7 @@ from mongoq.core.verdict import Returned
 from mongoq.storage.commands import Op
 from mongoq.storage.documents import flow
 from mongoq.storage.operations import enqueue, finish, schema, sweep
-from mongoq.storage.operations.flow import batches, check, release
+from mongoq.storage.operations.flow import batches, check, release, vanished
 from mongoq.storage.operations.flow.undone import sweep_flow
 from tests.storage.conftest import Store
 from tests.storage.test_ticking import Killed, Meddler
@@ -294,3 +294,36 @@ def test_more_children_than_one_look_brings_are_all_released(
     store.new_many([NewTask(key=f"c{number:02}", after=["a"]) for number in range(30)])
     store.end(store.claim()[0], Returned(None))
     assert store.collection.count_documents({"state": TaskState.READY}) == 30
+
+
+def test_children_of_a_parent_that_another_program_deletes_are_told_within_a_sweep_and_a_lease(
+    flowing: Callable[[], Store], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(vanished, "PAGE", 3)
+    store = flowing()
+    for parent in ("p1", "p2", "p3"):
+        store.new(key=parent)
+        store.new_many([NewTask(key=f"{parent}-{n}", after=[parent], queue="later") for n in range(4)])
+    store.new(key="anyway", after=["p1", "p2"], on_parent_failure="run")
+    store.run(sweep_flow(store.context))
+    store.collection.delete_many({"_id": {"$in": ["p1", "p3"]}})
+    for _ in range(7):  # a sweep every 5 s
+        store.clock.advance(5)
+        store.run(sweep_flow(store.context))
+    assert [state(store, f"p{n}-{m}") for n in (1, 2, 3) for m in range(4)] == [
+        *["cancelled"] * 4, *["parked"] * 4, *["cancelled"] * 4,
+    ]  # fmt: skip
+    assert store.get("p3-1").note == "its parent p3 is missing"
+    assert state(store, "anyway") == "parked", "one of its parents is still to come"
+    done(store, "p2")
+    assert [state(store, "anyway"), state(store, "p2-0")] == ["completed", "ready"]
+
+
+def test_one_process_at_a_time_looks_for_parents_that_are_gone(flowing: Callable[[], Store]) -> None:
+    store = flowing()
+    store.new(key="p")
+    store.new(after=["p"])
+    store.run(vanished.look_for_parents(store.context))
+    store.collection.delete_one({"_id": "p"})
+    found = [store.run(vanished.look_for_parents(store.context)).missing for _ in range(3)]
+    assert found == [1, 0, 0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
@@ -11,6 +12,9 @@ import pytest
 from mongoq import ConfigurationError, Queue, Task, WorkerNotFound
 from mongoq.core.clock import FrozenClock
 from mongoq.testing import memory_queue, run_due
+from mongoq.worker.manual import waiters
+from mongoq.worker.services import watcher
+from mongoq.worker.services.watcher import Poll
 from proving.tempos import Face
 
 Until = Callable[..., None]
@@ -104,6 +108,25 @@ def test_a_burst_ends_where_all_that_is_left_is_paused(queue: Face) -> None:
     queue.run(lambda task: None, queues=["default", "other"], burst=True)
     assert queue.count(state="ready") == 3
     assert queue.run_once(lambda task: None) is False
+
+
+def test_a_claim_that_waits_hears_of_a_resume_elsewhere_without_a_poll(
+    queue: Face, make: Callable[..., Face], monkeypatch: pytest.MonkeyPatch, until: Until
+) -> None:
+    for module, name in ((watcher, "LONGEST_POLL"), (watcher, "LONGEST_POLL_WATCHED"), (waiters, "FIRST_POLL")):
+        monkeypatch.setattr(module, name, 600.0)
+    monkeypatch.setattr(Poll, "next", lambda _self, longest: longest)
+    queue.new(key="a", queue="a")
+    queue.pause("a")
+    waiting = make(namespace=queue.namespace)
+    claimed: list[Task | None] = []
+    thread = threading.Thread(target=lambda: claimed.append(waiting.claim("a", timeout=60)))
+    thread.start()
+    until(lambda: bool(waiting.whole._base.context.gate.pauses), why="it knows of the pause")
+    queue.resume("a")
+    until(lambda: bool(claimed), timeout=30, why="it looks whether what is paused was resumed")
+    thread.join()
+    assert [task and task.key for task in claimed] == ["a"]
 
 
 def test_what_is_to_be_paused_is_said_once(queue: Face) -> None:

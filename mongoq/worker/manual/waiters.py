@@ -18,6 +18,7 @@ from mongoq.core.requests import ClaimRequest
 from mongoq.core.task import Task
 from mongoq.storage.commands import Op
 from mongoq.storage.control import Wait
+from mongoq.storage.operations.namespace.orders import LOOK_EVERY
 from mongoq.worker.runtime import Runtime
 from mongoq.worker.services.loop import Health, Loop
 from mongoq.worker.services.watcher import FIRST_POLL, Stream, WorkWatcher
@@ -25,6 +26,8 @@ from mongoq.worker.stages import Wake
 
 MOST_KEPT: Final = 8
 """Queues of waiters that are kept although nobody waits there: those who claim in a loop come back at once."""
+LOOK_APART: Final = 0.2
+"""Seconds at least between two looks whether what is paused was resumed."""
 
 
 class Waiters:
@@ -37,7 +40,9 @@ class Waiters:
         self._closed = False
         self._count = 0
         self._stream = stream
-        self._poll_at = 0.0
+        self._poll_at = self._polled_at = 0.0
+        self._clock, self._gate = runtime.context.clock, runtime.context.gate
+        self._paused = False  # whether something was, at the last look
         health = Health(runtime.telemetry, runtime.elapsed)
         self._watcher = WorkWatcher(
             replace(runtime, wake=self._wake), stream, health, self.close, prefix="claim-",
@@ -81,6 +86,8 @@ class Waiters:
         """What `take` brings as soon as it brings something; None at the deadline, on `elapsed()`."""
         while (taken := (yield from self._looked(take))) is None and elapsed() < deadline:
             self._watcher.idle(True)
+            if self._gate.pauses:
+                self._poller.wake()
             yield from self._notified(deadline)
         if taken is not None:
             self._watcher.raced(won=True)
@@ -132,12 +139,21 @@ class Waiters:
         with self._lock:
             if self.deserted:
                 return None
-            if now < self._poll_at:
-                return self._poll_at - now
+            due = min(self._poll_at, max(self._resumed_at(), self._polled_at + LOOK_APART))
+            if now < due:
+                return due - now
             pause = self._watcher.poll.next(self._watcher.longest_poll)
-            self._poll_at = now + pause
+            self._poll_at, self._polled_at, self._paused = now + pause, now, False
         self.notify_one()
-        return pause
+        return 0.0
+
+    def _resumed_at(self) -> float:
+        """When what is paused may have been resumed, on `elapsed()`: no signal tells those who claim by hand."""
+        now = self._clock.now()
+        if not self._gate.in_force(now):
+            return float("-inf") if self._paused else float("inf")
+        self._paused = True
+        return min(self._gate.read_at + LOOK_EVERY, elapsed() + self._gate.next_end(now))
 
     def _wake(self, wake: Wake) -> None:
         if wake is Wake.SCHEDULED:

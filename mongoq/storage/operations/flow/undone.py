@@ -10,11 +10,12 @@ from mongoq.storage.context import Context
 from mongoq.storage.operations.flow import batches
 from mongoq.storage.operations.flow.check import check_forgotten
 from mongoq.storage.operations.flow.release import settle
+from mongoq.storage.operations.flow.vanished import look_for_parents
 from mongoq.storage.operations.sweep import BLOCKED, Swept
 
 
 def sweep_flow(context: Context, skip_keys: Collection[str] = ()) -> Op[Swept]:
-    """Tell children of the ends of their parents, look at forgotten ones, and at batches that are due.
+    """Tell children of parents that ended or are gone, look at forgotten ones, and at batches that are due.
 
     Where its indexes are not there yet, as their first user is about to build them, it does nothing.
     """
@@ -28,8 +29,9 @@ def sweep_flow(context: Context, skip_keys: Collection[str] = ()) -> Op[Swept]:
 def _swept(context: Context) -> Op[Swept]:
     settled, touched = yield from settle(context)
     checked, also = yield from check_forgotten(context)
+    missing, orphaned = yield from look_for_parents(context)
     looked, called = yield from batches.look_at_due(context)
-    if touched | also:
-        called |= yield from batches.look(context, sorted(touched | also))
-    moved = settled + checked + int(called)
+    if touched := touched | also | orphaned:
+        called |= yield from batches.look(context, sorted(touched))
+    moved = settled + checked + missing + int(called)
     return Swept(moved, BLOCKED if moved or looked == batches.LOOKED_AT else None)

@@ -57,8 +57,8 @@ def read(context: Context, worker: str | None = None) -> Op[Orders]:
 
 
 def read_if_old(context: Context) -> Op[None]:
-    """Read the orders again where the gate was last read longer than `LOOK_EVERY` ago."""
-    if elapsed() - context.gate.read_at > LOOK_EVERY:
+    """Read the orders again where the gate was last read `LOOK_EVERY` ago or earlier."""
+    if elapsed() - context.gate.read_at >= LOOK_EVERY:
         yield from read(context)
 
 
