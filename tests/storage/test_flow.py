@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, Final
@@ -12,8 +13,8 @@ from mongoq import BatchFinished, NewTask, TaskState
 from mongoq.core.judging.follow_up import FollowUp
 from mongoq.core.task import Task
 from mongoq.core.verdict import Returned
-from mongoq.storage.commands import Op
-from mongoq.storage.documents import flow
+from mongoq.storage.commands import Count, Find, Op
+from mongoq.storage.documents import flow, indexes
 from mongoq.storage.operations import enqueue, finish, schema, sweep
 from mongoq.storage.operations.flow import batches, check, release, vanished
 from mongoq.storage.operations.flow.undone import sweep_flow
@@ -276,6 +277,33 @@ def test_a_flush_with_parents_takes_two_commands_more_and_one_with_members_one(f
     looks = Meddler(lambda _: None)
     store.run(looks(ended(store, store.claim(10))))
     assert looks.count == 2
+
+
+def test_a_look_at_a_batch_reads_its_live_members_alone(flowing: Callable[[], Store]) -> None:
+    store = flowing()
+    key = opened(store, members=3)
+    other = store.run(batches.open_batch(store.context, NewTask(), THEN, None, within=False))
+    store.new_many([NewTask(batch=other, queue="later") for _ in range(50)])
+    store.run(batches.close(store.context, key))
+    looks: list[Find | Count] = []
+
+    def watched(op: Op[Any]) -> Op[Any]:
+        reply = None
+        with contextlib.suppress(StopIteration):
+            while True:
+                command = op.send(reply)
+                if isinstance(command, Find | Count) and command.hint in (indexes.MEMBERS, indexes.ENDED_MEMBERS):
+                    looks.append(command)
+                reply = yield command
+
+    store.run(watched(ended(store, store.claim(3))))
+    assert [type(look) for look in looks] == [Find, Find, Count, Count, Count, Count]
+    if "mongomock" in type(store.collection).__module__:
+        return  # it has no plans
+    for look in looks:
+        asked: dict[str, Any] = {"find": look.collection, "filter": look.where, "hint": look.hint}
+        plan = store.connection.database.command("explain", asked, verbosity="executionStats")["executionStats"]
+        assert plan["totalKeysExamined"] <= 4, (look, plan)
 
 
 def test_a_sweep_of_a_namespace_without_flow_asks_for_nothing(store: Store) -> None:

@@ -31,6 +31,7 @@ _PARKED: Final = {fields.STATE: TaskState.PARKED.value}
 ONE: Final = "one"
 MEMBERS: Final = "members"
 _LIVE: Final = {"$in": [state.value for state in LIVE]}
+_FINISHED: Final = {"$in": [state.value for state in FINISHED]}
 
 
 def opened(model: Document, then: FollowUp | None, on_failure: FollowUp | None, now: datetime) -> Document:
@@ -107,12 +108,14 @@ def live_members(key: str) -> Filter:
     return {fields.BATCH: {"$eq": key}, fields.STATE: _LIVE}
 
 
-def counting(key: str) -> list[Document]:
-    """Count the members of a batch by their states, in its index alone."""
-    return [
-        {"$match": {fields.BATCH: {"$eq": key}}},
-        {"$group": {"_id": f"${fields.STATE}", MEMBERS: {"$sum": 1}}},
-    ]
+def ended(key: str, state: TaskState | None = None) -> Filter:
+    """The members of a batch that ended, or that ended in this way."""
+    return {fields.BATCH: {"$eq": key}, fields.STATE: _FINISHED if state is None else state.value}
+
+
+def counting(where: Filter) -> list[Document]:
+    """Count members by their states."""
+    return [{"$match": where}, {"$group": {"_id": f"${fields.STATE}", MEMBERS: {"$sum": 1}}}]
 
 
 def keeps(key: str) -> list[Document]:
@@ -131,8 +134,7 @@ def dating(key: str, keep: float, now: datetime) -> tuple[Filter, Update]:
 
 
 def _dateless(key: str) -> Filter:
-    finished = {"$in": [state.value for state in FINISHED]}
-    return {fields.BATCH: {"$eq": key}, fields.STATE: finished, fields.CHILDREN: {"$ne": flow.AWAITED}}
+    return {**ended(key), fields.CHILDREN: {"$ne": flow.AWAITED}}
 
 
 def batch_from(document: Document, counts: Mapping[str, int]) -> Batch:

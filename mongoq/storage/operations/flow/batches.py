@@ -3,7 +3,7 @@
 Who ends members looks whether one is left, by an index: one find for all that end together. Who finds none
 
 1. seals the batch, if it is closed: from now on it takes no members;
-2. counts the members: where one is left after all, added between the look and the seal, the seal is taken away;
+2. looks again: where one is left after all, added between the look and the seal, the seal is taken away; and counts;
 3. makes the parked callback ready, if it is still under this seal. A sweep lets the members go that were kept for it.
 
 Who adds members looks at the batch before and after: they are taken back where it was sealed in between. A sweep
@@ -19,12 +19,13 @@ from typing import Any, Final
 
 from mongoq.core.errors import DuplicateTask, InvalidTask
 from mongoq.core.judging.follow_up import FollowUp, checked_follow_up
-from mongoq.core.lifecycle import FINISHED, LIVE, TaskState
+from mongoq.core.lifecycle import FINISHED, TaskState
 from mongoq.core.new_task import NewTask
 from mongoq.core.validation import Checker
 from mongoq.flow.batch import Batch, BatchFinished, BatchNotFound
 from mongoq.storage.commands import (
     Aggregate,
+    Count,
     Delete,
     Document,
     FindAndUpdate,
@@ -110,10 +111,17 @@ def look(context: Context, keys: Iterable[str]) -> Op[bool]:
     """Call back those of these batches that have no member left and are closed; whether any was."""
     called = False
     for key in keys:
-        left = yield from find_one(context.tasks, batches.live_members(key), only=[fields.KEY], hint=indexes.BATCH)
-        if left is None:
+        if not (yield from _has_live(context, key)):
             called |= yield from _call_back(context, key)
     return called
+
+
+def _has_live(context: Context, key: str) -> Op[bool]:
+    """Whether a member is left; looked for from the end, where the last to run stand, not among keys just deleted."""
+    where = batches.live_members(key)
+    order = [(fields.BATCH, -1)]
+    left = yield from find_one(context.tasks, where, only=[fields.KEY], sort=order, hint=indexes.MEMBERS)
+    return left is not None
 
 
 def look_at_due(context: Context) -> Op[tuple[int, bool]]:
@@ -140,10 +148,10 @@ def _call_back(context: Context, key: str) -> Op[bool]:
     document = yield FindAndUpdate(context.tasks, where, update, sort=order, hint="_id_", server_limit=WRITE_LIMIT)
     if document is None:
         return False
-    counts = yield from count(context, key)
-    if any(counts[state] for state in LIVE):
+    if (yield from _has_live(context, key)):
         yield from update_many(context.tasks, *batches.unsealing(key, seal))
         return False
+    counts = yield from _ended(context, key)
     return bool((yield from _become(context, document, seal, counts)))
 
 
@@ -173,17 +181,30 @@ def _callback(known: dict[str, Any], *, well: bool) -> FollowUp | None:
 def _let_go(context: Context, key: str) -> Op[None]:
     """Count the days of the members, which were kept for the callback."""
     now = context.clock.now()
-    kept: list[Document] = yield Aggregate(context.tasks, batches.keeps(key), hint=indexes.BATCH)
+    kept: list[Document] = yield Aggregate(context.tasks, batches.keeps(key), hint=indexes.ENDED_MEMBERS)
     for row in kept:
         where, update = batches.dating(key, row["_id"], now)
-        yield UpdateMany(context.tasks, where, update, hint=indexes.BATCH)
+        yield UpdateMany(context.tasks, where, update, hint=indexes.ENDED_MEMBERS)
     yield from update_many(context.tasks, batches.called(key), {"$unset": {batches.LOOK_AT: ""}})
+
+
+def _ended(context: Context, key: str) -> Op[Counter[str]]:
+    """How many members of a batch ended in which way: four counts take 4 ms of 10,000 members, a group by state 9."""
+    counts: Counter[str] = Counter()
+    for state in FINISHED:
+        counts[state] = yield Count(context.tasks, batches.ended(key, state), hint=indexes.ENDED_MEMBERS)
+    return counts
 
 
 def count(context: Context, key: str) -> Op[Counter[str]]:
     """How many members of a batch are in which state."""
-    rows: list[Document] = yield Aggregate(context.tasks, batches.counting(key), hint=indexes.BATCH)
-    return Counter({row["_id"]: row[batches.MEMBERS] for row in rows})
+    rows: list[Document] = []
+    for where, index in ((batches.live_members(key), indexes.MEMBERS), (batches.ended(key), indexes.ENDED_MEMBERS)):
+        rows += yield Aggregate(context.tasks, batches.counting(where), hint=index)
+    counts: Counter[str] = Counter()
+    for row in rows:
+        counts[row["_id"]] += row[batches.MEMBERS]
+    return counts
 
 
 def get(context: Context, key: str) -> Op[Batch]:
