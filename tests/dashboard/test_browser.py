@@ -121,6 +121,27 @@ def test_figures_move_and_the_server_is_lost_and_back(
     page.get_by_text("All is well").wait_for()
 
 
+def test_a_chart_of_the_history_moves(queue: Queue, served: Served, page: Any) -> None:
+    def ran(count: int) -> None:
+        queue.new_many(NewTask(queue="mail") for _ in range(count))
+        queue.run(lambda _: None, queues=["mail"], burst=True)
+
+    ran(3)
+    page.goto(f"{served.url}/history?queue=mail")
+    canvas = page.locator("[data-chart] canvas").first
+    before = canvas.evaluate("one => one.toDataURL()")
+    ran(40)
+    page.wait_for_function(
+        "before => document.querySelector('[data-chart] canvas')?.toDataURL() !== before", arg=before, timeout=30_000
+    )
+    started = page.locator("table.history tbody tr td:nth-child(3)").all_inner_texts()
+    assert sum(int(one) for one in started) == 43
+    page.goto(served.url)
+    page.get_by_role("heading", name="Tasks per minute").wait_for()
+    page.get_by_role("link", name="History of waits, runs and depth").click()
+    page.wait_for_url("**/history")
+
+
 def test_one_reader_serves_many_tabs_and_rests_when_nobody_looks(
     served: Served, chromium: Any, until: Callable[..., None]
 ) -> None:

@@ -148,3 +148,26 @@ def test_pages_need_nothing_from_elsewhere_and_allow_nothing_inline(queue: Queue
         assert not re.findall(r'(?:src|href|action)="(?:[a-z]+:)?//[^"]*', response.text)
     assert client.get("/static/app.js").status_code == 200
     assert client.get("/static/uplot/LICENSE").status_code == 200
+
+
+def test_the_history_is_read_without_scripts_by_queue_and_by_name(queue: Queue, browser: Any) -> None:
+    assert "Workers have run nothing of this" in browser.get("/history")
+    tasks = [NewTask(queue="mail", name="welcome") for _ in range(7)]
+    queue.new_many(tasks)
+    queue.run(lambda _: None, queues=["mail"], burst=True)
+    for path in ("/history", "/history?queue=mail", "/history?name=welcome&span=7d"):
+        text = browser.get(path)
+        assert re.search(r"</time></th><td class=.n.>-</td><td class=.n.>7</td><td class=.n.>7</td>", text), path
+        assert "Run time" in text
+    assert "Workers have run nothing" in browser.get("/history?queue=sms")
+    assert "queue: " in browser.get("/history?queue=a%20b")
+    assert browser.status == 400
+
+
+def test_a_view_of_the_history_is_read_once_for_all_tabs(queue: Queue, browse: Browse) -> None:
+    browser = browse(every=60)
+    assert "Workers have run nothing of this" in browser.get("/history?queue=mail")
+    queue.new(queue="mail")
+    queue.run(lambda _: None, queues=["mail"], burst=True)
+    assert "Workers have run nothing of this" in browser.get("/history?queue=mail"), "another tab asked a moment ago"
+    assert "Run time" in browser.get("/history")

@@ -11,10 +11,11 @@ from typing import Any, Final
 from starlette.requests import Request
 from starlette.responses import Response
 
-from mongoq import Task, TaskState
+from mongoq import HistoryStep, Task, TaskState
 from mongoq.core.explaining.grouping import grouped
 from mongoq.dashboard.access.rights import Right, User
 from mongoq.dashboard.live import Sample
+from mongoq.dashboard.pages.history import flow, history
 from mongoq.dashboard.pages.site import Site, render
 from mongoq.dashboard.service.snapshot import problems
 from mongoq.dashboard.service.view import View
@@ -32,10 +33,12 @@ async def overview(request: Request, site: Site, user: User) -> Response:
     worst = found[0].level if found else "good"
     busiest = sorted(now.stats.values(), key=lambda row: (-row.ready, -row.running, row.queue))[:12]
     trend = list(site.live.trend)
+    points = await site.live.history(since=timedelta(hours=1), step=HistoryStep.MINUTE)
     lines = [[one.at.timestamp() for one in trend], *([one[field] for one in trend] for field in (1, 2, 3))]
     return render(
         request, site, user, "overview.html", now=now, problems=found, worst=worst, busiest=busiest, title="Overview",
         trend=trend, before=earlier(trend), lines=json.dumps(lines),
+        flow=flow(points, HistoryStep.MINUTE),
     )  # fmt: skip
 
 
@@ -112,6 +115,7 @@ async def audit(request: Request, site: Site, user: User) -> Response:
 
 PAGES: Final = {
     "/": (overview, Right.LOOK), "/queues": (queues, Right.LOOK), "/names": (names, Right.LOOK),
+    "/history": (history, Right.LOOK),
     "/workers": (workers, Right.LOOK), "/schedules": (schedules, Right.LOOK), "/failures": (failures, Right.LOOK),
     "/audit": (audit, Right.AUDIT),
 }  # fmt: skip

@@ -59,7 +59,7 @@ def templates() -> jinja2.Environment:
         loader=jinja2.PackageLoader("mongoq.dashboard"), autoescape=True, undefined=jinja2.StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
-    for name in ("span", "ago", "stamp", "number", "short", "pretty"):
+    for name in ("span", "ago", "stamp", "number", "rate", "short", "pretty"):
         made.filters[name] = getattr(wording, name)
     return made
 

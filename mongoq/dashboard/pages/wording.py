@@ -41,6 +41,13 @@ def stamp(instant: datetime | None) -> str:
     return "-" if instant is None else f"{instant.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
+def rate(value: float | None) -> str:
+    """How often something happens: by the second, or by the minute where that says more."""
+    if value is None:
+        return "-"
+    return f"{value:,.1f}/s" if value >= 1 or not value else f"{value * 60:,.1f}/min"
+
+
 def number(value: int) -> str:
     """A number with its thousands set apart."""
     return f"{value:,}"

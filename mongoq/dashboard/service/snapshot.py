@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -163,7 +164,15 @@ def _summed(stats: dict[str, QueueStats]) -> QueueStats:
         cancelled=sum(row.cancelled for row in rows),
         oldest_ready=max(waits, default=None),
         unhandled=sum(row.unhandled for row in rows),
+        arrivals=_rate(row.arrivals for row in rows),
+        finishes=_rate(row.finishes for row in rows),
     )
+
+
+def _rate(rates: Iterable[float | None]) -> float | None:
+    """The sum of the rates that are known; None where none is."""
+    known = [rate for rate in rates if rate is not None]
+    return sum(known) if known else None
 
 
 def _span(seconds: int) -> str:

@@ -2,7 +2,7 @@
 const base = document.body.dataset.base;
 const live = document.getElementById("live");
 const mark = document.querySelector(".mark");
-const PAGES = { o: "/", t: "/tasks", f: "/failures", q: "/queues", n: "/names", w: "/workers", s: "/schedules", a: "/audit" };
+const PAGES = { o: "/", t: "/tasks", f: "/failures", q: "/queues", n: "/names", h: "/history", w: "/workers", s: "/schedules", a: "/audit" };
 let source = null;
 let fetching = false;
 
@@ -46,19 +46,29 @@ async function refresh() {
 
 // Lines over time; what they say stands above them in words.
 function draw() {
-  const place = document.querySelector("[data-chart]");
-  if (!place || !globalThis.uPlot) return;
+  if (!globalThis.uPlot) return;
   const ink = getComputedStyle(document.documentElement);
   const colour = (name) => ink.getPropertyValue(`--${name}`).trim();
   const axis = { stroke: colour("dim"), grid: { stroke: colour("line"), width: 1 }, ticks: { stroke: colour("line") } };
-  const line = (label, name) => ({ label, stroke: colour(name), width: 2, points: { show: false } });
-  const series = [{}, line("Ready", "link"), line("Running", "info"), line("Failed", "bad")];
-  new uPlot({ width: place.clientWidth, height: 200, series, axes: [axis, { ...axis, size: 60 }] }, JSON.parse(place.dataset.chart), place);
+  for (const place of document.querySelectorAll("[data-chart]")) {
+    const seconds = place.dataset.unit === "s";
+    const value = (_, one) => (one == null ? "-" : seconds ? length(one) : one.toLocaleString("en"));
+    const line = ([label, name]) => ({ label, stroke: colour(name), width: 2, points: { size: 4 }, value });
+    const series = [{}, ...JSON.parse(place.dataset.series).map(line)];
+    const heights = { ...axis, size: 70, values: (_, marks) => marks.map((one) => value(_, one)) };
+    new uPlot({ width: place.clientWidth, height: 200, series, axes: [axis, heights] }, JSON.parse(place.dataset.chart), place);
+  }
+}
+
+function length(seconds) {
+  if (seconds === 0) return "0";
+  const [size, unit] = [[86400, "d"], [3600, "h"], [60, "min"], [1, "s"]].find(([one]) => seconds >= one) ?? [0.001, "ms"];
+  return `${Number((seconds / size).toPrecision(3))} ${unit}`;
 }
 
 draw();
 addEventListener("resize", () => {
-  document.querySelector("[data-chart]")?.replaceChildren();
+  document.querySelectorAll("[data-chart]").forEach((one) => one.replaceChildren());
   draw();
 });
 

@@ -19,6 +19,8 @@ from mongoq.worker.runtime import Runtime
 EVERY: Final = 5.0
 SHARE: Final = 25.0
 """A look takes at most this part of the time of one core of the server: of 1,000,000 ready tasks each 15 s."""
+LONGEST: Final = 300.0
+"""Seconds between two looks, however long one takes."""
 IDLE: Final = 30.0
 """Seconds between two looks where nothing changes."""
 ELSEWHERE: Final = 20.0
@@ -49,7 +51,7 @@ class Sampler:
         self._trend.note(counted.at, live, counted.minutes, counted.since)
         changed = self._write_depths(counted.at, queues)
         took = runtime.elapsed() - now
-        self._pause = max(EVERY, SHARE * took) if changed else min(IDLE, max(self._pause * 1.5, SHARE * took))
+        self._pause = max(EVERY if changed else min(IDLE, self._pause * 1.5), min(LONGEST, SHARE * took))
         due = counted.at + timedelta(seconds=self._pause)
         kept = Figures(counted.at, due, counted.took, self._with_rates(queues, counted))
         runtime.run(figures.write(runtime.context, kept))
