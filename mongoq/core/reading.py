@@ -58,15 +58,18 @@ def task_of(*values: Any) -> Task:
 _WRITERS: Final = {item.name: vars(Task)[item.name].__set__ for item in fields(Task) if item.name != "attempt"}
 """What writes the fields of a frozen task that are stored."""
 _values_of = attrgetter(*_WRITERS)
-_write_key, _write_tags, _write_token = (_WRITERS[name] for name in ("key", "tags", "token"))
+_write_key, _write_tags, _write_token, _write_name = (_WRITERS[name] for name in ("key", "tags", "token", "name"))
 _write_attempt: Any = vars(Task)["attempt"].__set__
 _write_rest: Any = vars(PartlyRead)["_read_rest"].__set__
 
 
-def partly_read(key: str, tags: Mapping[str, Any], token: str | None, rest: Callable[[], Task]) -> Task:
+def partly_read(
+    key: str, tags: Mapping[str, Any], token: str | None, name: str | None, rest: Callable[[], Task]
+) -> Task:
     """Make a task with these fields; the others are those of `rest()`, called when one of them is read.
 
-    Most handlers read nothing but the tags. All fields took 4 µs of the 40 that a task without work cost.
+    Most handlers read nothing but the tags, and a worker finds the function of a task by its name. All fields took 4 µs
+    of the 40 that a task without work cost, and 12 where the server's reply had to be decoded for them.
     """
 
     def read_rest(task: Task) -> None:
@@ -77,6 +80,7 @@ def partly_read(key: str, tags: Mapping[str, Any], token: str | None, rest: Call
     _write_key(task, key)
     _write_tags(task, tags)
     _write_token(task, token)
+    _write_name(task, name)
     _write_attempt(task, None)
     _write_rest(task, read_rest)
     return task

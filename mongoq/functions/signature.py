@@ -54,7 +54,6 @@ class Signature:
         self._by_name = {one.name: one for one in self.parameters}
         self._positional = tuple(one for one in self.parameters if one.positional)
         self._required = frozenset(one.name for one in self.parameters if one.required)
-        self._only_positional = any(not one.by_name for one in self.parameters)
         self._returned = self._result_conversion()
 
     def tags(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:

@@ -117,7 +117,7 @@ def new_task(model: Document, key: str, tags: Mapping[str, Any], namespace: str,
     def whole() -> Task:
         return task_from({fields.KEY: key, fields.TAGS: tags, **model}, namespace, model[fields.CREATED_AT])
 
-    return partly_read(key, tags_shown(tags), None, whole) if partly else whole()
+    return partly_read(key, tags_shown(tags), None, model.get(fields.NAME), whole) if partly else whole()
 
 
 def tags_shown(stored: Any) -> Mapping[str, Any]:
@@ -171,7 +171,7 @@ class Unread:
     def read(self) -> Task:
         """Decode the task: its tags now, most of it when that is read."""
         tags = self._document.get(fields.TAGS)
-        return partly_read(self.key, tags_shown(made_aware(tags)), self.token, self._whole)
+        return partly_read(self.key, tags_shown(made_aware(tags)), self.token, self.name, self._whole)
 
     def _whole(self) -> Task:
         return task_from(made_aware(self._document), self._namespace, self._read_at)

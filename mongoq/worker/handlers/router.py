@@ -60,8 +60,9 @@ class Router:
         if type(task) is list:
             calls = self._found(task[0]).calls(task)
             return _entries(calls, calls.make())
-        definition = self._found(task)
-        return _stored(definition, definition.call(task))
+        definition = self._by_name[task.name]
+        value = definition.call(task)
+        return None if value is None else _stored(definition, value)
 
     def returned(self, task: Task, value: Any) -> Any:
         """What the function of a task has returned, of what is stored of it: for tests."""
