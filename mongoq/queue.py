@@ -250,6 +250,7 @@ class Queue(_Common, Blocking):
     limit = limiting.limit
     limits = limiting.limits
     limit_state = limiting.limit_state
+    consume = limiting.consume
     delete_limit = limiting.delete_limit
 
     # Pauses
@@ -436,6 +437,7 @@ class AsyncQueue(_Common, Awaited):
     limit = limiting.limit
     limits = limiting.limits
     limit_state = limiting.limit_state
+    consume = limiting.consume
     delete_limit = limiting.delete_limit
 
     # Pauses

@@ -36,6 +36,8 @@ class Readable(Protocol):
     def frees(self) -> Sequence[str]: ...  # noqa: D102
     @property
     def line(self) -> Line: ...  # noqa: D102
+    @property
+    def starts(self) -> Sequence[Mapping[str, Any]]: ...  # noqa: D102
     def read(self) -> Task: ...  # noqa: D102
 
 

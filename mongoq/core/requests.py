@@ -36,6 +36,10 @@ class ClaimRequest:
     """The names that a task may have; without any, all tasks are meant, named or not."""
     least: int | None = None
     """The least priority that a task may have; None: any."""
+    ahead: float = 0.0
+    """For how many seconds to take starts of rate limits ahead; 0: what is claimed may start at once."""
+    lead: float = 0.0
+    """Seconds until what is claimed can start: no start of a rate limit is taken that comes sooner."""
     due_by: datetime | None = None
     """Only what was due then and was not claimed since; None: whatever is ready."""
 

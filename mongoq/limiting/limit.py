@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from mongoq.core.errors import MongoqError
@@ -24,7 +24,7 @@ class LimitNotFound(MongoqError, LookupError):
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """How many tasks may run at once, in the whole fleet."""
+    """How many tasks may run at once, or start within a time, in the whole fleet."""
 
     name: str
     concurrency: int | None = None
@@ -33,6 +33,11 @@ class Limit:
     """The tag whose value makes the group of a task; None: all tasks of the limit are one group."""
     order: str = PRIORITY
     """Who comes next: `priority` the most urgent, `fifo` strictly the oldest that has not finished."""
+    rate: float | None = None
+    """How many tasks of a group start in each stretch of `per`; None: any number."""
+    per: timedelta = timedelta(seconds=1)
+    burst: int = 1
+    """How many may start at the same time, after a while without any."""
     highest: int = field(default=0, repr=False, compare=False)
     """The highest concurrency that it ever had: so many slots may be in use still."""
 
@@ -59,6 +64,8 @@ class LimitGroup:
     """How many tasks are parked until a slot is free."""
     behind: str | None = None
     """With `order="fifo"`: the key of the task that all others wait for, where that is not running."""
+    next_at: datetime | None = None
+    """With a rate: when the next task may start, at the earliest; None where none has started of late."""
 
 
 def group_of(value: str | None, name: str) -> str:

@@ -58,6 +58,11 @@ class Context:
         return f"{self.options.namespace}.history"
 
     @property
+    def limits(self) -> str:
+        """The collection of the rate limits: when the next start of each group is free."""
+        return f"{self.options.namespace}.limits"
+
+    @property
     def audit(self) -> str:
         """The collection of what operators did."""
         return f"{self.options.namespace}.audit"

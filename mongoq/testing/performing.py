@@ -46,6 +46,7 @@ class _Claimed:
         self.batch = task.batch
         self.frees: tuple[str, ...] = ()
         self.line = (task.queue, task.name, task.run_at)
+        self.starts: tuple[Mapping[str, Any], ...] = ()
 
     def read(self) -> Task:
         """A task of its own, as the attempt is written into it."""

@@ -156,7 +156,6 @@ def _claim(base: Base, wanted: ClaimRequest, handler: Handler) -> Op[LiveAttempt
     yield from base.write(sweep.sweep(base.context))
     yield from base.write(sweep.expire(base.context))
     yield from base.write(sweep_flow(base.context))
-    yield from base.write(sweep_limits(base.context))
     sent = elapsed()
     claim = yield from base.write(claims.claim_many(base.context, wanted, poison_budget=MOST_POISON_WEIGHT))
     for claimed in claim.unread:
@@ -210,6 +209,9 @@ def _advance(base: Base, wanted: ClaimRequest, far: Far) -> Op[bool]:
         found = yield from base.read(find_one(context.tasks, where, only=[field], sort=[(field, 1)], hint=index))
         if found is not None:
             due.append(fields.value_of(found, field) + after)
+    looked = yield from base.read(sweep_limits(context))
+    if looked.next is not None:
+        due.append(context.clock.now() + looked.next)
     tick_at = yield from base.read(keep.next_tick(context, wanted.queues))
     if tick_at is not None and far.ticks is not None and tick_at <= far.ticks:
         due.append(tick_at)

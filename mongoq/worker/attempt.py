@@ -34,8 +34,8 @@ class LiveAttempt:
     __slots__ = (
         "_ended_as", "_interruption", "_late", "_lease_before", "_limit", "_open", "_reached", "_retry_as", "_task",
         "_transaction_until", "awaited", "batch", "claimed", "claimed_at", "deadline_at", "deadline_raised",
-        "extended", "frees", "key", "lease", "lease_until", "lost_leases", "on_interrupt", "parents", "policy",
-        "ran", "report", "session_id", "started_at", "state", "token", "unique",
+        "extended", "frees", "key", "lease", "lease_until", "lost_leases", "not_after", "not_before", "on_interrupt",
+        "parents", "policy", "ran", "report", "session_id", "started_at", "state", "token", "unique",
     )  # fmt: skip
 
     def __init__(self, claimed: Readable, policy: Policy, sent: float) -> None:
@@ -48,6 +48,8 @@ class LiveAttempt:
         self.batch = claimed.batch
         self.frees = claimed.frees
         """The groups of limits whose slots it has."""
+        self.not_before, self.not_after = 0.0, FOREVER
+        """From and until when it may start under its rate limits."""
         self.parents: Mapping[str, Task] = EMPTY
         """Its parents as they had ended when it was claimed, by key."""
         self.claimed = claimed

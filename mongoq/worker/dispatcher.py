@@ -16,6 +16,7 @@ from mongoq.worker.attempt import FOREVER, LiveAttempt
 from mongoq.worker.config import IGNORE, STOP, WorkerConfig, executor_for
 from mongoq.worker.executors.base import Executor, Reports
 from mongoq.worker.executors.batching import Batching
+from mongoq.worker.executors.timed import Timed
 from mongoq.worker.runtime import Runtime
 from mongoq.worker.services.finisher import tell_lost
 from mongoq.worker.services.prefetch import Prefetch, Room
@@ -41,6 +42,7 @@ class Dispatcher:
         self._config = config
         self._stop = stop
         self.prefetch = Prefetch(config.prefetch)
+        self._timed = Timed()
         reports = Reports(
             self.started,
             self.ended,
@@ -77,16 +79,32 @@ class Dispatcher:
         if attempts:
             self.prefetch.claimed(attempts, self._runtime.elapsed() - attempts[0].claimed_at)
         self._ledger.wait(attempts)
+        now = self._runtime.elapsed()
+        early = [attempt for attempt in attempts if attempt.not_before > now]
+        if early:
+            self._timed.put(early)
+            self._runtime.wake(Wake.DEADLINE)
+            attempts = [attempt for attempt in attempts if attempt.not_before <= now]
         self.executor.submit(attempts)
+
+    def submit_due(self, now: float) -> float:
+        """Give those to the executor that may start now under their rate limits; seconds until the next one may."""
+        if due := self._timed.take(now):
+            self.executor.submit(due)
+        return self._timed.wait(self._runtime.elapsed())
 
     def started(self, attempt: LiveAttempt) -> bool:
         """Whether its handler may start: not if its lease ran out while it waited, or a cancel or a stop came."""
         why_not = attempt.interruption
         if why_not is Interruption.LEASE_LOST:
             self.lose(attempt)
-        elif why_not is Interruption.CANCEL or self._ledger.stop_by != FOREVER:
+        elif why_not is Interruption.CANCEL or self._ledger.stop_by != FOREVER or self._is_late(attempt):
             self._settle(attempt, Released())
         return self._started(attempt)
+
+    def _is_late(self, attempt: LiveAttempt) -> bool:
+        """Whether its start under a rate limit has passed."""
+        return attempt.not_after != FOREVER and self._runtime.elapsed() > attempt.not_after
 
     def running(self, attempt: LiveAttempt) -> None:
         """Note that its handler has started elsewhere; it is too late to release it."""
@@ -124,7 +142,7 @@ class Dispatcher:
 
     def release_waiting(self) -> None:
         """Give back what no handler has started."""
-        waiting = self.executor.drain()
+        waiting = [*self._timed.take(FOREVER), *self.executor.drain()]
         self._ledger.leave(waiting)
         self.release(waiting)
 

@@ -31,7 +31,7 @@ _FAILURES: Final[Mapping[str, Failure]] = {failure.value: failure for failure in
 LONG_AGO: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _LEAST: Final[Document] = {fields.QUEUE: "", fields.PRIORITY: 0, fields.RUN_AT: LONG_AGO, fields.VERSION: 0}
 _TEXTS: Final = (
-    fields.QUEUE, fields.NAME, fields.NOTE, fields.UNIQUE, fields.MOVED_FROM, fields.BATCH, fields.WAITS_FOR,
+    fields.QUEUE, fields.NAME, fields.NOTE, fields.UNIQUE, fields.MOVED_FROM, fields.BATCH, fields.WAITS_FOR
 )  # fmt: skip
 _INSTANTS: Final = (fields.RUN_AT, fields.CREATED_AT, fields.MODIFIED_AT, fields.FINISHED_AT, fields.EXPIRES_AT)
 _SHOWN: Final[Mapping[str, Any]] = {
@@ -134,7 +134,7 @@ class Unread:
 
     __slots__ = (
         "_document", "_namespace", "_read_at", "awaited", "batch", "carried", "frees", "key", "line", "lost_leases",
-        "token", "unique",
+        "starts", "token", "unique",
     )  # fmt: skip
 
     def __init__(self, document: Document, namespace: str, now: datetime) -> None:
@@ -150,7 +150,7 @@ class Unread:
         self.awaited = fields.CHILDREN in document
         self.batch: str | None = get(fields.BATCH)
         self.line: Line = document[fields.QUEUE], get(fields.NAME), document[fields.RUN_AT]
-        self.frees: Sequence[str] = slots.groups_of(document) if fields.LIMITS in document else ()
+        self.frees, self.starts = slots.held_by(document) if fields.LIMITS in document else ((), ())
         self.carried: Mapping[str, Any] = policy_from(policy) if policy else EMPTY
 
     @property

@@ -70,8 +70,6 @@ WAITS_FOR: Final = "waits_for"
 """The group of a limit that it waits for, from when it is parked until it is claimed."""
 SLOTS: Final = "hold.slots"
 """The slots of limits that it has while it runs."""
-BEHIND: Final = "hold.behind"
-"""The key of the task of the same claim that has the slots, and runs after this one."""
 KEEP: Final = "keep"
 """For how many seconds to keep it, counted from when nobody waits for it any more."""
 

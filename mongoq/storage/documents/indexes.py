@@ -36,6 +36,7 @@ LOOK_AT: Final = "look_at"
 SLOTS: Final = "slots"
 WAITS: Final = "waits"
 LINE: Final = "line"
+GONE: Final = "gone"
 
 URGENCY: Final[Keys] = [(fields.PRIORITY, -1), (fields.RUN_AT, 1), (fields.KEY, 1)]
 """The order of claims: the higher priority first, then the earlier `run_at`, then the key."""
@@ -126,6 +127,9 @@ LIMITS: Final[Indexes] = {
     ),
 }
 """Built at the first limit of a namespace."""
+
+RATES: Final[Indexes] = {GONE: ([("gone_at", 1)], {"expireAfterSeconds": 0})}
+"""A group whose next start has been free for an hour is as one of which nothing is known."""
 
 LIMITING: Final = ("unique", "sparse", "partialFilterExpression", "expireAfterSeconds")
 """The options that decide which documents an index holds, refuses or deletes."""

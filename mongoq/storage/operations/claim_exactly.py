@@ -149,10 +149,10 @@ def _taken(
     lease = wanted.lease or candidates.lease_of(context, document)
     update = updates.claimed(now, token, wanted.claimant, lease)
     if granting.is_limited(document):
-        own, full = yield from granting.slots_for(context, document)
+        own, full = yield from granting.grant_for(context, document)
         if own is None:
             raise _FullError(full)
-        update = slots.taken(update, document, own)
+        update = slots.taken(update, document, own.slots, own.starts)
     task = Unread(updates.applied(document, update), context.namespace, now)
     if len(depend):
         where = filters.claimable([key], version)

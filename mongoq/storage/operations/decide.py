@@ -6,10 +6,10 @@ and the error queue. It does no I/O.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from mongoq.core.lifecycle import Event
 from mongoq.core.options import Policy
@@ -38,6 +38,8 @@ class Ended(NamedTuple):
     """The batch that it is a member of."""
     frees: Sequence[str] = ()
     """The groups of limits in which its end makes room."""
+    starts: Sequence[Mapping[str, Any]] = ()
+    """The starts of rate limits that it has got and not used."""
 
     @property
     def kept(self) -> bool:
@@ -77,7 +79,7 @@ def by_hand(context: Context, task: Task, verdict: Verdict, *, late: bool = Fals
     """The ending of a task that was claimed by hand, with what was said of it while it was kept alive."""
     unwritten = None if task.attempt is None else task.attempt.unwritten
     known = context.gate.limits
-    frees = [known[name].group(task.tags) for name in task.limits if name in known]
+    frees = [known[name].group(task.tags) for name in task.limits if name in known and known[name].concurrency]
     return Ended(task, verdict, late, unwritten, task.unique is not None, task.children, task.batch, frees)
 
 

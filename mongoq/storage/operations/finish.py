@@ -34,7 +34,7 @@ from mongoq.storage.operations.endings.grouping import (
     statements,
 )
 from mongoq.storage.operations.flow.ending import follow
-from mongoq.storage.operations.limits import parking
+from mongoq.storage.operations.limits.ending import make_room
 from mongoq.storage.operations.modify import apply
 from mongoq.storage.operations.modify.following import brings_change, change_with, enqueue_after
 from mongoq.storage.operations.modify.plan import Leaving, Plan, prepared
@@ -76,9 +76,8 @@ def finish(
     written = yield from _write_skipping_locked(context, list(endings), write, time_limit, most=most)
     skipped = set(written.skipped)
     blocked = [ending for ending in endings if ending.task.key in skipped]
-    if any(ending.frees for ending in endings):
-        freed = [group for ending in endings if ending.task.key not in skipped for group in ending.frees]
-        yield from parking.follow(context, freed)
+    if any(ending.frees or ending.starts for ending in endings):
+        yield from make_room(context, [ending for ending in endings if ending.task.key not in skipped])
     if not written.doubtful and written.updated >= len(endings):
         yield from follow(context, endings, sure=True)
         return Finished([], blocked)
@@ -131,7 +130,7 @@ def finish_and_modify(context: Context, ending: Ended, *, time_limit: timedelta 
     plan = prepared(context, change, leaving)
     done: bool = yield Transact(lambda: _finish_and_modify(context, ending, plan), time_limit)
     if ending.frees:
-        yield from parking.follow(context, ending.frees)
+        yield from make_room(context, [ending])
     return done
 
 

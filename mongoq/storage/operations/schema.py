@@ -137,9 +137,10 @@ def namespaces() -> Op[list[str]]:
 
 def _wanted(context: Context, *, named: bool, flow: bool, limits: bool = False) -> tuple[tuple[str, Indexes], ...]:
     tasks = indexes.TASKS | (indexes.NAMED if named else {}) | (indexes.FLOW if flow else {})
+    others: tuple[tuple[str, Indexes], ...] = ((context.workers, indexes.WORKERS),)
     if limits or context.gate.limits:
-        tasks = tasks | indexes.LIMITS
-    return (context.tasks, tasks), (context.workers, indexes.WORKERS)
+        tasks, others = tasks | indexes.LIMITS, (*others, (context.limits, indexes.RATES))
+    return (context.tasks, tasks), *others
 
 
 def _indexes_of(collection: str) -> Op[dict[str, Any]]:

@@ -20,6 +20,7 @@ from mongoq.storage.documents.limiting import slots
 from mongoq.storage.operations.decide import decide
 from mongoq.storage.operations.flow.ending import follow_closed
 from mongoq.storage.operations.limits import parking
+from mongoq.storage.operations.limits.sweeping import sweep_limits
 from mongoq.storage.operations.modify.following import change_with, close_each, end_with, follows
 from mongoq.storage.operations.on_conflict.again import as_asked, ends, for_one_more
 from mongoq.storage.operations.recovery.malformed import update_well_formed, well_formed
@@ -114,11 +115,20 @@ def rescue(context: Context, skip_keys: Collection[str] = ()) -> Op[Swept]:
     return _swept(rescued, found)
 
 
+def look_at_limits(context: Context, skip_keys: Collection[str] = ()) -> Op[Swept]:
+    """Let tasks go that wait for limits with room; what may start soon is made ready before."""
+    del skip_keys
+    looked = yield from sweep_limits(context, parking.AHEAD)
+    wait = looked.next if looked.next is not None or not (looked.moved or looked.full) else BLOCKED
+    return Swept(looked.moved, wait, (), looked.full)
+
+
 def sweep(context: Context) -> Op[tuple[int, bool]]:
-    """Promote and rescue once; how many tasks were moved, and whether more may be due."""
+    """Promote and rescue once, and look at limits; how many tasks were moved, and whether more may be due."""
     promoted = yield from promote(context)
     rescued = yield from rescue(context)
-    return promoted.moved + rescued.moved, promoted.full or rescued.full
+    looked = yield from sweep_limits(context)
+    return promoted.moved + rescued.moved + looked.moved, promoted.full or rescued.full
 
 
 def sweeping(context: Context, claim: Callable[[], Op[Claim]]) -> Op[Claim]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import Protocol
+from typing import Any, Protocol
 
 from mongoq.core.errors import LeaseLost
 from mongoq.core.reading import Line
@@ -76,6 +76,10 @@ class Read:
     def line(self) -> Line:
         """Where it stood, and since when."""
         return self.task.queue, self.task.name, self.task.run_at
+
+    def starts(self) -> tuple[Mapping[str, Any], ...]:
+        """Nothing: it has started."""
+        return ()
 
     @property
     def size(self) -> int:

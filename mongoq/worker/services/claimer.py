@@ -11,7 +11,9 @@ from mongoq.core.errors import StorageRefused, StorageUnavailable
 from mongoq.core.events import Signpost
 from mongoq.core.read_only import ReadOnly
 from mongoq.core.verdict import MOST_POISON_WEIGHT
+from mongoq.limiting.limit import limit_of
 from mongoq.storage.documents.decoding import Unread
+from mongoq.storage.documents.limiting import rates
 from mongoq.storage.operations import claims, queries
 from mongoq.storage.operations.candidates import Mixture
 from mongoq.storage.operations.limits import granting
@@ -21,10 +23,16 @@ from mongoq.worker.attempt import LiveAttempt
 from mongoq.worker.fleet.rotation import Rotation
 from mongoq.worker.runtime import Runtime
 from mongoq.worker.services.contention import Contention
+from mongoq.worker.stages import Wake
 
 log = logging.getLogger("mongoq.worker")
 
 RECOVER_EVERY: Final = 1.0
+LATE: Final = 0.05
+LATE_PART: Final = 0.05
+"""A start of a rate limit that is not used within 50 ms, or a twentieth of the limit's stretch, is given back: so no
+stretch sees more than a twentieth beyond the rate."""
+LONGEST_LEAD: Final = 1.0
 TOLD_FOR: Final = 60.0
 
 
@@ -67,6 +75,8 @@ class Claimer:
         self._blocked = BlockedKeys()
         self._lacking: set[str] = set()
         """The keys of secrets of which the log tells already."""
+        self._lead = 0.0
+        """Seconds that a claim takes, of late."""
         self._look_at = 0
         """How many tasks to look at, where the last ones found were parked."""
         self._mixture = Mixture(rotation.names) if rotation.names else None
@@ -85,7 +95,7 @@ class Claimer:
             operation = claims.claim_first(runtime.context, request, token=token)
         else:
             operation = claims.claim_many(
-                runtime.context, replace(request, limit=wanted), token=token,
+                runtime.context, replace(request, limit=wanted, lead=min(LONGEST_LEAD, self._lead)), token=token,
                 poison_budget=0 if self._look_ahead else MOST_POISON_WEIGHT - runtime.ledger.poison_weight,
                 skip=skip, at_head=not self._look_ahead, skip_keys=self._blocked.keys(sent),
                 mixture=self._mixture, look_at=self._look_at,
@@ -96,6 +106,11 @@ class Claimer:
             self._doubts[token] = sent
             raise
         self._look_at = granting.further(self._look_at, wanted, claim)
+        if any(limit.rate for limit in runtime.context.gate.limits.values()):
+            took = runtime.elapsed() - sent
+            self._lead = max(took, self._lead + (took - self._lead) / 4)
+            if claim.parked:  # there may be a start before the next look at limits
+                runtime.wake(Wake.SCHEDULED)
         if skip and not claim.skipped:
             self._contention.too_far()
         else:
@@ -145,6 +160,18 @@ class Claimer:
                 del self._doubts[token]
         return count
 
+    def _time(self, attempts: Sequence[LiveAttempt]) -> None:
+        """Note when attempts under rate limits may start, and how long this claim took of that."""
+        runtime = self._runtime
+        now, present = runtime.elapsed(), rates.nanoseconds(runtime.context.clock.earliest())
+        limits = runtime.context.gate.limits
+        for attempt in attempts:
+            for one in attempt.claimed.starts:
+                attempt.not_before = max(attempt.not_before, now + (one["at"] - present) / 1e9)
+                limit = limits.get(limit_of(one["group"]))
+                late = LATE if limit is None else max(LATE, limit.per.total_seconds() * LATE_PART)
+                attempt.not_after = min(attempt.not_after, attempt.not_before + late)
+
     def _look_at_blocked(self, now: float) -> None:
         """Free the tasks that no transaction holds any more: those behind them are less urgent."""
         if keys := self._blocked.again(now):
@@ -158,6 +185,8 @@ class Claimer:
         policies = {id(claimed.carried): claimed.carried for claimed in claim.unread}
         merged = {number: options.policy.over(carried) for number, carried in policies.items()}
         attempts = [LiveAttempt(claimed, merged[id(claimed.carried)], sent) for claimed in claim.unread]
+        if any(attempt.claimed.starts for attempt in attempts):
+            self._time(attempts)
         if options.local:
             for attempt, claimed in zip(attempts, claim.unread, strict=True):
                 attempt.policy = attempt.policy.over(options.local.get(claimed.name or "", {}))

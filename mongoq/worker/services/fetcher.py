@@ -12,6 +12,8 @@ from mongoq.core.batching import BatchRule
 from mongoq.core.requests import ClaimRequest
 from mongoq.storage.operations import queries, sweep
 from mongoq.storage.operations.claims import Claim
+from mongoq.storage.operations.limits.parking import AHEAD as STARTS_AHEAD
+from mongoq.storage.operations.limits.sweeping import sweep_limits
 from mongoq.storage.operations.namespace import due
 from mongoq.worker.attempt import LiveAttempt
 from mongoq.worker.config import WorkerConfig
@@ -64,7 +66,12 @@ class Fetcher:
         done: Callable[[], None],
     ) -> None:
         request = ClaimRequest(
-            config.queues, runtime.worker, where=config.where, names=config.names, due_by=config.due_by
+            config.queues,
+            runtime.worker,
+            where=config.where,
+            names=config.names,
+            due_by=config.due_by,
+            ahead=STARTS_AHEAD,
         )
         self._runtime = runtime
         self._ledger = runtime.ledger
@@ -203,6 +210,8 @@ class Fetcher:
     def _more_to_do(self) -> bool:
         run, context, config = self._runtime.run, self._runtime.context, self._config
         moved, _ = run(sweep.sweep(context))
+        if context.gate.limits and run(sweep_limits(context)).next is not None:
+            return True  # it waits for time to pass
         if config.due_by is not None:  # whatever fell due since then, or was moved for others, is none of its business
             chosen = config.queues, config.where, config.names, config.due_by
             return bool(run(due.left(context, *chosen, but=config.stubborn)))

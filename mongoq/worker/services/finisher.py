@@ -49,7 +49,8 @@ def tell_lost(runtime: Runtime, attempt: LiveAttempt) -> None:
 
 
 def _ended(one: LiveAttempt, verdict: Verdict) -> Ended:
-    return Ended(one.task, verdict, one.late, one.unwritten, one.unique, one.awaited, one.batch, one.frees)
+    unused = () if one.started_at else one.claimed.starts
+    return Ended(one.task, verdict, one.late, one.unwritten, one.unique, one.awaited, one.batch, one.frees, unused)
 
 
 class Finisher:

@@ -13,7 +13,6 @@ from mongoq.storage.context import Context
 from mongoq.storage.documents.filters import SKEW
 from mongoq.storage.operations import sweep
 from mongoq.storage.operations.flow.undone import sweep_flow
-from mongoq.storage.operations.limits.sweeping import sweep_limits
 from mongoq.storage.operations.recovery.skip_locked import BlockedKeys
 from mongoq.storage.operations.schedules.tick import tick
 from mongoq.worker.attempt import FOREVER
@@ -25,7 +24,7 @@ Sweep = Callable[[Context, Collection[str]], Op[sweep.Swept]]
 
 SWEEPS: Final[dict[str, Sweep]] = {
     "promoted": sweep.promote, "rescued": sweep.rescue, "expired": sweep.expire, "ticked": tick,
-    "flow": sweep_flow, "limits": sweep_limits,
+    "flow": sweep_flow, "limits": sweep.look_at_limits,
 }  # fmt: skip
 
 PROMOTE_EVERY: Final = 1.0
@@ -108,6 +107,8 @@ class Sweeper:
         if self._woken:
             self._woken = False
             self._next["promoted"] = 0.0
+            if self._runtime.context.gate.limited:
+                self._next["limits"] = 0.0
         if self._rescheduled:
             self._rescheduled = False
             self._next["ticked"] = 0.0

@@ -40,7 +40,7 @@ class Watchdog:
     def step(self, now: float) -> float:
         """Look once; the seconds until the next look is due."""
         self._also()
-        delay = self._dispatcher.executor.step(now)
+        delay = min(self._dispatcher.submit_due(now), self._dispatcher.executor.step(now))
         if self._ledger.active <= self._dispatcher.room.slots():
             self._ledger.started_at = now
         elif now - self._ledger.started_at > LONGEST_WAIT:

@@ -8,5 +8,5 @@ queue = Queue(namespace="limits")
 
 
 def check() -> None:
-    assert [one.name for one in queue.limits()] == ["account", "stripe", "tenant"]
-    assert queue.size() == 1
+    assert [one.name for one in queue.limits()] == ["account", "host", "openai", "stripe", "tenant"]
+    assert queue.size() == 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from datetime import timedelta
 from typing import Any, Final
 
 from mongoq.core.read_only import EMPTY, ReadOnly
@@ -25,7 +26,10 @@ def named(name: str) -> Filter:
 
 def written(limit: Limit, highest: int) -> Document:
     """What is stored of a limit; `highest` is the highest concurrency that it ever had."""
-    return {"concurrency": limit.concurrency, "by": limit.by, "order": limit.order, "highest": highest}
+    return {
+        "concurrency": limit.concurrency, "by": limit.by, "order": limit.order, "highest": highest,
+        "rate": limit.rate, "per": limit.per.total_seconds(), "burst": limit.burst,
+    }  # fmt: skip
 
 
 def read_from(found: Iterable[Document]) -> Mapping[str, Limit]:
@@ -41,9 +45,16 @@ def _limit(document: Document) -> Limit | None:
     concurrency, by, order = get("concurrency"), get("by"), get("order", PRIORITY)
     if not (_number(concurrency) and (by is None or isinstance(by, str)) and order in ORDERS):
         return None
-    highest = get("highest")
+    highest, rate, per, burst = get("highest"), get("rate"), get("per", 1.0), get("burst", 1)
     most = max(concurrency or 0, highest if _number(highest) and highest else 0)
-    return Limit(key.removeprefix(PREFIX), concurrency, by, order, most)
+    if rate is not None and not (_positive(rate) and _positive(per) and burst and _number(burst)):
+        return None
+    name = key.removeprefix(PREFIX)
+    return Limit(name, concurrency, by, order, rate, timedelta(seconds=per), burst, most)
+
+
+def _positive(value: Any) -> bool:
+    return isinstance(value, int | float) and value > 0
 
 
 def _number(value: Any) -> bool:

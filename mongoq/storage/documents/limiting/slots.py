@@ -7,7 +7,7 @@ tasks has each slot once. So the server itself refuses the third of two, and wha
 from __future__ import annotations
 
 import random
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -15,6 +15,7 @@ from mongoq.core.lifecycle import LIVE, Event, TaskState, sources
 from mongoq.limiting.limit import Limit
 from mongoq.storage.commands import Document, Filter, Update
 from mongoq.storage.documents import fields
+from mongoq.storage.documents.limiting.rates import Start
 
 PROBED: Final = 32
 """So many numbers beyond those wanted are looked at first, of a limit with more."""
@@ -74,20 +75,26 @@ def counting(name: str) -> list[Document]:
     return [{"$match": waits}, {"$group": {"_id": f"${fields.WAITS_FOR}", "count": {"$sum": 1}}}]
 
 
-def taken(update: Update, document: Document, slots: Sequence[str]) -> Update:
-    """The update of a claim for a task that gets these slots."""
-    written = {**update["$set"], fields.HOLD: {**update["$set"][fields.HOLD], "slots": list(slots)}}
-    return _waiting_no_more({**update, "$set": written} if slots else dict(update), document)
+def taken(update: Update, document: Document, slots: Sequence[str], starts: Mapping[str, Start]) -> Update:
+    """The update of a claim for a task that gets these slots, and these starts by group."""
+    got: Document = {"slots": list(slots)} if slots else {}
+    if starts:
+        got["starts"] = [{"group": group, "at": one.at, "weight": one.weight} for group, one in starts.items()]
+    hold = {**update["$set"][fields.HOLD], **got}
+    written = {**update, "$set": {**update["$set"], fields.HOLD: hold}}
+    return {**written, "$unset": {fields.WAITS_FOR: ""}} if fields.WAITS_FOR in document else written
 
 
-def behind(update: Update, document: Document, key: str) -> Update:
-    """The update of a claim for a task that runs before the one with this key, which has the slots for both."""
-    written = {**update["$set"], fields.HOLD: {**update["$set"][fields.HOLD], "behind": key}}
-    return _waiting_no_more({**update, "$set": written}, document)
+def held_by(document: Document) -> tuple[Sequence[str], Sequence[Mapping[str, Any]]]:
+    """The groups whose slots a claimed task has, and the starts that it has got."""
+    return groups_of(document), starts_of(document)
 
 
-def _waiting_no_more(update: Update, document: Document) -> Update:
-    return {**update, "$unset": {fields.WAITS_FOR: ""}} if fields.WAITS_FOR in document else update
+def starts_of(document: Document) -> list[dict[str, Any]]:
+    """The starts that a claimed task has got, as they are stored."""
+    held = document.get(fields.HOLD)
+    starts = held.get("starts") if isinstance(held, dict) else None
+    return starts if isinstance(starts, list) else []
 
 
 def parked(group: str, now: datetime) -> Update:

@@ -1,9 +1,9 @@
-"""Claim tasks that are under limits: those that get a slot of each of their groups; the others are parked."""
+"""Claim tasks that are under limits: those with room in each of their groups. The others are parked."""
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections import Counter, defaultdict, deque
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -13,8 +13,9 @@ from mongoq.storage.commands import Bulk, Changing, Document, Op, Update
 from mongoq.storage.context import Context
 from mongoq.storage.documents import fields, filters, updates
 from mongoq.storage.documents.limiting import slots
+from mongoq.storage.documents.limiting.rates import Start
 from mongoq.storage.operations import candidates
-from mongoq.storage.operations.limits import parking, room
+from mongoq.storage.operations.limits import parking, rates, room
 from mongoq.storage.operations.namespace.orders import read_if_old
 from mongoq.storage.operations.recovery.lost_replies import catch_up, held_under, holders
 from mongoq.storage.operations.recovery.malformed import UNFIT, set_aside
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 FURTHER: Final = 4
 MOST_LOOKED_AT: Final = 1_000
 """Tasks that one claim reads to find some that no limit keeps from running."""
+Full = dict[str, list[Document]]
+"""Tasks without room, by the group that has none."""
 
 
 class Claiming(NamedTuple):
@@ -55,6 +58,14 @@ class Shares(NamedTuple):
     """How many had no room."""
 
 
+class Grant(NamedTuple):
+    """What a task has got of its limits."""
+
+    slots: Sequence[str] = ()
+    starts: Mapping[str, Start] = {}
+    """By group: when it may start."""
+
+
 def is_limited(document: Document) -> bool:
     """Whether a task is under limits."""
     return fields.LIMITS in document
@@ -70,48 +81,38 @@ def further(look_at: int, wanted: int, claim: Claim) -> int:
 def divide(context: Context, found: Sequence[Document], how: Claiming) -> Op[Shares]:
     """Claim those of these tasks that are under limits with room, and park those without."""
     yield from read_if_old(context)
-    grants, full = yield from _judge(context, list(filter(is_limited, found)), how.most)
-    slots_of = {document[fields.KEY]: own for document, own in grants}
-    fresh = [one for one in found if not is_limited(one) or one[fields.KEY] in slots_of][: how.most]
-    made = [_grant(context, one, slots_of[one[fields.KEY]], how) for one in fresh if is_limited(one)]
-    taken, written = (yield from _write(context, made, how)) if made else ({}, NOTHING)
+    grants, full = yield from _with_slots(context, list(filter(is_limited, found)), how.most)
+    fresh = [one for one in found if not is_limited(one) or one[fields.KEY] in grants][: how.most]
+    grants = yield from _with_starts(context, list(filter(is_limited, fresh)), grants, full, how.wanted)
+    fresh = [one for one in fresh if not is_limited(one) or one[fields.KEY] in grants]
+    made = {one[fields.KEY]: one for one in fresh if is_limited(one)}
+    taken, written = (yield from _write(context, made, grants, how)) if made else ({}, NOTHING)
+    if not written.doubtful and len(taken) < len(made):
+        yield from rates.give_back(context, _starts([grants[key] for key in made if key not in taken]))
     if full:  # now: the look that follows would find the slots free that were given out here
-        yield from parking.park(context, full)
+        yield from parking.park(context, full, how.wanted.ahead)
     plain = [one for one in fresh if not is_limited(one)]
     return Shares(fresh, plain, taken, list(written.skipped), written.doubtful, sum(map(len, full.values())))
 
 
-def slots_for(context: Context, document: Document) -> Op[tuple[list[str] | None, str]]:
-    """The slots for one task; None, and the group that has no room for it."""
+def grant_for(context: Context, document: Document) -> Op[tuple[Grant | None, str]]:
+    """What one task gets of its limits, to start now; None, and the group that has no room for it."""
     yield from read_if_old(context)
-    grants, full = yield from _judge(context, [document], 1)
-    return (grants[0][1], "") if grants else (None, next(iter(full)))
+    grants, full = yield from _with_slots(context, [document], 1)
+    if grants:
+        grants = yield from _with_starts(context, [document], grants, full, ClaimRequest((), ""))
+    return (grants[document[fields.KEY]], "") if grants else (None, next(iter(full)))
 
 
-class _Grant(NamedTuple):
-    """A task that may run, and the update of its claim."""
-
-    document: Document
-    update: Update
-
-
-def _grant(context: Context, document: Document, own: list[str], how: Claiming) -> _Grant:
-    lease = how.wanted.lease or candidates.lease_of(context, document)
-    update = updates.claimed(how.now, how.token, how.wanted.claimant, lease)
-    return _Grant(document, slots.taken(update, document, own))
-
-
-def _judge(
-    context: Context, found: Sequence[Document], most: int
-) -> Op[tuple[list[tuple[Document, list[str]]], dict[str, list[Document]]]]:
-    """The tasks that get slots, with these; and those that get none, by the group that is full."""
+def _with_slots(context: Context, found: Sequence[Document], most: int) -> Op[tuple[dict[str, Grant], Full]]:
+    """Slots for up to `most` of these tasks, by key; and those that get none."""
     groups = [room.groups_of(context, document) for document in found]
     wanted = Counter(group for own in groups for group in own)
     free = (yield from room.free(context, wanted)) if wanted else {}
     lines = [document[fields.LINE] for document in found if fields.LINE in document]
     heads = (yield from room.heads(context, dict.fromkeys(lines))) if lines else {}
-    grants: list[tuple[Document, list[str]]] = []
-    full: dict[str, list[Document]] = defaultdict(list)
+    grants: dict[str, Grant] = {}
+    full: Full = defaultdict(list)
     for document, own in zip(found, groups, strict=True):
         if len(grants) >= most:
             break
@@ -122,40 +123,88 @@ def _judge(
         elif lacking := next((group for group in own if not free[group]), None):
             full[lacking].append(document)
         else:
-            grants.append((document, [free[group].pop() for group in own]))
+            grants[document[fields.KEY]] = Grant([free[group].pop() for group in own])
     return grants, full
 
 
-def _write(context: Context, grants: Sequence[_Grant], how: Claiming) -> Op[tuple[dict[str, Document], PartialWrite]]:
+def _with_starts(
+    context: Context, found: Sequence[Document], grants: dict[str, Grant], full: Full, wanted: ClaimRequest
+) -> Op[dict[str, Grant]]:
+    """The grants of these tasks with the starts that they need; those for which there is none are added to `full`."""
+    needs = {one[fields.KEY]: needed for one in found if (needed := room.starts_of(context, one))}
+    if not needs:
+        return grants
+    weights: dict[str, list[int]] = defaultdict(list)
+    for needed in needs.values():
+        for group, weight in needed.items():
+            weights[group].append(weight)
+    told: dict[str, deque[Start]] = {}
+    for group, own in weights.items():
+        told[group] = deque((yield from rates.take(context, group, own, wanted.ahead, wanted.lead)))
+    left: list[Grant] = []
+    after: dict[str, Grant] = dict(grants)
+    for document in found:
+        key = document[fields.KEY]
+        needed = needs.get(key, {})
+        lacking = next((group for group in needed if not told[group]), None)
+        starts = {group: told[group].popleft() for group in needed if told[group]}
+        if lacking is None:
+            after[key] = grants[key]._replace(starts=starts)
+        else:
+            full[lacking].append(document)
+            left.append(Grant(starts=starts))
+            del after[key]
+    yield from rates.give_back(context, _starts(left))
+    return after
+
+
+def _starts(grants: Sequence[Grant]) -> dict[str, list[Start]]:
+    """The starts of these grants, by group."""
+    by_group: dict[str, list[Start]] = defaultdict(list)
+    for one in grants:
+        for group, start in one.starts.items():
+            by_group[group].append(start)
+    return by_group
+
+
+def _update(context: Context, document: Document, grant: Grant, how: Claiming) -> Update:
+    lease = how.wanted.lease or candidates.lease_of(context, document)
+    update = updates.claimed(how.now, how.token, how.wanted.claimant, lease)
+    return slots.taken(update, document, grant.slots, grant.starts)
+
+
+def _write(
+    context: Context, made: Mapping[str, Document], grants: Mapping[str, Grant], how: Claiming
+) -> Op[tuple[dict[str, Document], PartialWrite]]:
     """Write these claims, each by a statement of its own; those that are held afterwards, by key."""
-    by_key = {one.document[fields.KEY]: one for one in grants}
+    written_as = {key: _update(context, document, grants[key], how) for key, document in made.items()}
 
     def write(keys: Sequence[str], limit: timedelta) -> Op[int]:
-        return _bulk(context, [by_key[key] for key in keys], limit)
+        return _bulk(context, [(made[key], written_as[key]) for key in keys], limit)
 
     groups: dict[int, list[str]] = defaultdict(list)
-    for one in grants:
-        groups[one.document[fields.VERSION]].append(one.document[fields.KEY])
+    for key, document in made.items():
+        groups[document[fields.VERSION]].append(key)
     written = NOTHING
     for version, keys in groups.items():
         own = partial(filters.claimable, version=version)
         written = written.joined(
             (yield from write_skipping_locked(context.tasks, keys, own, write, time_limit=how.time_limit))
         )
+    held = list(made)
     if written.doubtful:
         yield from catch_up(context, how.token)
-    if written.updated < len(grants) or written.doubtful:
-        found = yield from holders(context, list(by_key), majority=written.doubtful)
-        by_key = {row[fields.KEY]: by_key[row[fields.KEY]] for row in held_under(how.token, found)}
-    taken = {key: updates.applied(one.document, {**one.update}) for key, one in by_key.items()}
-    return taken, written
+    if written.updated < len(made) or written.doubtful:
+        found = yield from holders(context, held, majority=written.doubtful)
+        held = [row[fields.KEY] for row in held_under(how.token, found)]
+    return {key: updates.applied(made[key], written_as[key]) for key in held}, written
 
 
-def _bulk(context: Context, grants: Sequence[_Grant], limit: timedelta) -> Op[int]:
+def _bulk(context: Context, claims: Sequence[tuple[Document, Update]], limit: timedelta) -> Op[int]:
     """One bulk write; a slot that another has taken meanwhile leaves its task as it is."""
     changes = [
-        Changing(filters.claimable([one.document[fields.KEY]], one.document[fields.VERSION]), one.update)
-        for one in grants
+        Changing(filters.claimable([document[fields.KEY]], document[fields.VERSION]), update)
+        for document, update in claims
     ]
     try:
         done: int = yield Bulk(context.tasks, changes, ordered=False, timeout=limit)
@@ -165,6 +214,6 @@ def _bulk(context: Context, grants: Sequence[_Grant], limit: timedelta) -> Op[in
                 continue
             if getattr(error, "code", None) not in UNFIT:
                 raise error from partly
-            yield from set_aside(context, grants[place].document, fields.VERSION)
+            yield from set_aside(context, claims[place][0], fields.VERSION)
         return partly.matched
     return done

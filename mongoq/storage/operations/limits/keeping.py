@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
+from datetime import datetime
 from typing import Any, Final
 
 from mongoq.core.errors import ConfigurationError, Fault, InvalidTask
@@ -15,7 +16,7 @@ from mongoq.storage.context import Context
 from mongoq.storage.documents import fields, indexes
 from mongoq.storage.documents.limiting import definitions, slots
 from mongoq.storage.operations import schema
-from mongoq.storage.operations.limits import parking, room
+from mongoq.storage.operations.limits import parking, rates, room
 from mongoq.storage.operations.namespace import orders
 
 MOST_GROUPS: Final = 1_000
@@ -37,6 +38,15 @@ def put(context: Context, limit: Limit, by: str) -> Op[Limit]:
     yield from orders.tell(context)
     yield from _look(context, limit.name)
     return context.gate.limits.get(limit.name, limit)
+
+
+def one(context: Context, name: str) -> Op[Limit]:
+    """The limit of this name; LimitNotFound where there is none."""
+    if name not in context.gate.limits:
+        yield from orders.read(context)
+    if name not in context.gate.limits:
+        raise LimitNotFound(f"no limit has the name {name!r}")
+    return context.gate.limits[name]
 
 
 def delete(context: Context, name: str) -> Op[None]:
@@ -75,17 +85,23 @@ def groups(context: Context, names: Iterable[str]) -> Op[list[LimitGroup]]:
     wanted = list(names)
     running: Counter[str] = Counter()
     waiting: Counter[str] = Counter()
+    starts: dict[str, datetime] = {}
     for name in wanted:
         used = yield from find(context.tasks, slots.of_limit(name), only=[fields.SLOTS], hint=indexes.SLOTS)
         own = (slots.split(one)[0] for document in used for one in document[fields.HOLD]["slots"])
         running.update(group for group in own if limit_of(group) == name)
         rows: list[Document] = yield Aggregate(context.tasks, slots.counting(name), hint=indexes.WAITS)
         waiting.update({row["_id"]: row["count"] for row in rows if limit_of(row["_id"]) == name})
-    found = Counter({group: running[group] + waiting[group] for group in running | waiting})
-    behind = yield from _behind(context, [group for group, _ in found.most_common(MOST_GROUPS)])
+        if name in context.gate.limits:
+            starts |= yield from rates.next_starts(context, name)
+    found = Counter({group: running[group] + waiting[group] for group in running | waiting | dict.fromkeys(starts, 0)})
+    chosen = [group for group, _ in found.most_common(MOST_GROUPS)]
+    behind = yield from _behind(context, chosen)
     return [
-        LimitGroup(limit_of(group), value_of(group), running[group], waiting[group], behind.get(group))
-        for group, _ in found.most_common(MOST_GROUPS)
+        LimitGroup(
+            limit_of(group), value_of(group), running[group], waiting[group], behind.get(group), starts.get(group)
+        )
+        for group in chosen
     ]
 
 

@@ -17,17 +17,20 @@ from mongoq.storage.commands import Count, Document, Op, find, find_one, update_
 from mongoq.storage.context import Context
 from mongoq.storage.documents import fields, filters, flow, indexes
 from mongoq.storage.documents.limiting import slots
-from mongoq.storage.operations.limits import room
+from mongoq.storage.operations.limits import rates, room
 from mongoq.storage.operations.recovery.malformed import update_well_formed
 
 MOST: Final = 1_000
 """Tasks that are let go at a time."""
+AHEAD: Final = 0.25
+"""Seconds for which a worker takes starts of a rate limit ahead: each task then begins at its own instant. What a crash
+wastes is as much at the most."""
 SPARE: Final = 4
 """So many times as many tasks as there is room are read in one look over several groups."""
 _READ: Final = [fields.WAITS_FOR, fields.RUN_AT, fields.CREATED_AT, fields.PRIORITY]
 
 
-def park(context: Context, full: Mapping[str, Sequence[Document]]) -> Op[None]:
+def park(context: Context, full: Mapping[str, Sequence[Document]], ahead: float = 0.0) -> Op[None]:
     """Park these tasks, each under the group that has no room for it, and look at the room once more."""
     now = context.clock.now()
     for group, documents in full.items():
@@ -37,31 +40,44 @@ def park(context: Context, full: Mapping[str, Sequence[Document]]) -> Op[None]:
         for version, keys in versions.items():
             guard = partial(filters.claimable, version=version)
             yield from update_well_formed(context, keys, guard, slots.parked(group, now))
-    yield from look(context, full)
+    yield from look(context, full, ahead)
 
 
-def look(context: Context, groups: Collection[str]) -> Op[int]:
-    """Let tasks go that wait for these groups, as many as there is room for; how many."""
+def look(context: Context, groups: Collection[str], ahead: float = 0.0) -> Op[int]:
+    """Let tasks go that wait for these groups, as many as there is room for; how many.
+
+    Of a rate limit so many as may start within the seconds that lie `ahead`.
+    """
     known = context.gate.limits
-    ordered = [group for group in groups if _is_known(context, group) and not known[limit_of(group)].is_fifo]
-    lines = [group for group in groups if _is_known(context, group) and known[limit_of(group)].is_fifo]
-    lifted = [group for group in groups if not _is_known(context, group)]
+    limits = {group: known[limit_of(group)] for group in groups if limit_of(group) in known}
+    counted = {group: limit.concurrency for group, limit in limits.items() if limit.concurrency and not limit.is_fifo}
+    most = dict.fromkeys(limits, MOST)
+    if counted:
+        free = yield from room.free(context, {group: min(MOST, number) for group, number in counted.items()})
+        most |= {group: len(own) for group, own in free.items()}
+    rated = [group for group, limit in limits.items() if limit.rate is not None and most[group]]
+    starts = yield from rates.counts(context, rated, MOST, ahead)
+    most |= {group: min(most[group], count) for group, count in starts.items()}
+    lines = [group for group, limit in limits.items() if limit.is_fifo and most[group]]
     done = yield from _next_in_line(context, lines)
-    if ordered:
-        most = {group: known[limit_of(group)].concurrency or MOST for group in ordered}
-        free = yield from room.free(context, {group: min(MOST, number) for group, number in most.items()})
-        done += yield from release(context, {group: len(own) for group, own in free.items() if own})
+    wanted = {group: count for group, count in most.items() if count and not limits[group].is_fifo}
+    done += yield from release(context, wanted)
+    lifted = [group for group in groups if group not in limits]
     return done + (yield from release(context, dict.fromkeys(lifted, MOST), coming=False))
 
 
-def follow(context: Context, freed: Iterable[str]) -> Op[int]:
+def follow(context: Context, freed: Iterable[str], ahead: float = 0.0) -> Op[int]:
     """Let as many tasks go as slots were freed just now, one for each time that a group is named; how many."""
     counts = Counter(freed)
     known = context.gate.limits
-    lines = [group for group in counts if _is_known(context, group) and known[limit_of(group)].is_fifo]
-    rest = {group: count for group, count in counts.items() if group not in lines}
-    done = yield from _next_in_line(context, lines)
-    return done + (yield from release(context, rest, coming=False))
+    simple = {
+        group: count
+        for group, count in counts.items()
+        if (limit := known.get(limit_of(group))) is None or not (limit.is_fifo or limit.rate)
+    }
+    done = yield from release(context, simple, coming=False)
+    others = [group for group in counts if group not in simple]
+    return done + ((yield from look(context, others, ahead)) if others else 0)
 
 
 def release(context: Context, wanted: Mapping[str, int], *, coming: bool = True) -> Op[int]:
@@ -121,10 +137,6 @@ def _free(context: Context, chosen: Sequence[Document], groups: Sequence[str]) -
             where: Any = {**filters.by_keys(keys), **slots.waiting(groups)}
             done += yield from update_many(context.tasks, where, slots.freed(now, due=keys is due))
     return done
-
-
-def _is_known(context: Context, group: str) -> bool:
-    return limit_of(group) in context.gate.limits
 
 
 def groups_after(context: Context, group: str) -> Op[str | None]:

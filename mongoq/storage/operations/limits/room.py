@@ -24,9 +24,16 @@ def limits_of(context: Context, document: Document) -> list[Limit]:
 
 
 def groups_of(context: Context, document: Document) -> list[str]:
-    """The groups in which a task needs room to run."""
+    """The groups in which a task needs a slot to run."""
     tags = document.get(fields.TAGS) or {}
-    return [limit.group(tags) for limit in limits_of(context, document)]
+    return [limit.group(tags) for limit in limits_of(context, document) if limit.concurrency is not None]
+
+
+def starts_of(context: Context, document: Document) -> dict[str, int]:
+    """The groups in which a task needs a start, each with its weight."""
+    tags, weights = document.get(fields.TAGS) or {}, document[fields.LIMITS]
+    rated = [limit for limit in limits_of(context, document) if limit.rate is not None]
+    return {limit.group(tags): max(1, int(weights[limit.name])) for limit in rated}
 
 
 def free(context: Context, wanted: Mapping[str, int]) -> Op[dict[str, list[str]]]:
