@@ -77,6 +77,7 @@ class Read:
         """Where it stood, and since when."""
         return self.task.queue, self.task.name, self.task.run_at
 
+    @property
     def starts(self) -> tuple[Mapping[str, Any], ...]:
         """Nothing: it has started."""
         return ()
