@@ -113,10 +113,10 @@ def fleet(queue: Queue) -> Sheet:
     """Make the table of the worker processes."""
     now = queue.time()
     rows = [
-        (one.host, str(one.pid), ",".join(one.queues), one.workers, one.running, _heard(one.silent(now)))
+        (one.host, str(one.pid), ",".join(one.queues), one.workers, one.running, one.ahead, _heard(one.silent(now)))
         for one in queue.workers()
     ]
-    columns = ("host", "pid", "queues", "handlers", TaskState.RUNNING, "last heartbeat")
+    columns = ("host", "pid", "queues", "handlers", TaskState.RUNNING, "ahead", "last heartbeat")
     return Sheet("workers", columns, rows, empty="no workers")
 
 

@@ -83,13 +83,15 @@ class WorkerInfo:
     workers: int
     """The number of handlers that it runs at once."""
     running: int
-    """The number of tasks that it held."""
+    """The number of handlers that ran."""
     names: tuple[str, ...]
     """The names of the tasks that it takes; empty where it has a handler for all."""
     started_at: datetime
     seen_at: datetime
     """Its last heartbeat, server time. One is sent every 5 s, every 10 s while idle (3 s by one that
     watches for others), and deleted after 60 s."""
+    ahead: int = 0
+    """The number of tasks that it had claimed ahead, for handlers that become free."""
 
     def silent(self, now: datetime | None = None) -> timedelta:
         """The time since the last heartbeat, at `now` (server time)."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -17,6 +18,8 @@ from mongoq.worker.executors.opening import Opening
 from mongoq.worker.executors.processes import ProcessExecutor
 from mongoq.worker.executors.threads import ThreadExecutor
 from mongoq.worker.handlers.signature import ASYNCIO, PROCESSES, Handler
+from mongoq.worker.ledger import Ledger
+from mongoq.worker.stages import Stage
 
 RETRY: Final = "retry"
 IGNORE: Final = "ignore"
@@ -58,10 +61,12 @@ class WorkerConfig:
     stubborn: set[str] = field(default_factory=set)
     """The keys of tasks that its claims found to take no write: a burst does not wait for them."""
 
-    def facts_of(self, worker: str, running: int) -> dict[str, Any]:
-        """What the heartbeats of a worker tell of it that holds so many tasks."""
+    def facts_of(self, worker: str, ledger: Ledger) -> dict[str, Any]:
+        """What the heartbeats of a worker tell of it and of what it holds."""
         host, pid, _ = worker.rsplit(":", 2)
-        told = {"host": host, "pid": int(pid), "running": running, "queues": list(self.queues), "workers": self.workers}
+        told = {"host": host, "pid": int(pid), "queues": list(self.queues), "workers": self.workers}
+        stages = Counter(attempt.stage for attempt in ledger.all())
+        told |= {"running": stages[Stage.RUNNING], "ahead": stages[Stage.CLAIMED] + stages[Stage.WAITING]}
         return told | ({"names": list(self.names)} if self.names else {})
 
 

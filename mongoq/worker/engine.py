@@ -73,7 +73,7 @@ class Engine:
         health = Health(telemetry, runtime.elapsed)
         self._watcher = watcher = FleetWatcher(
             runtime, FleetView(worker, config.queues, config.workers, config.names), streams, health, self._abandon,
-            facts=lambda: config.facts_of(worker, len(self._ledger)), called=self._called, beaten=recorder.beaten,
+            facts=lambda: config.facts_of(worker, self._ledger), called=self._called, beaten=recorder.beaten,
             retire=lambda: retire(self), listens=config.news and not config.burst,
         )  # fmt: skip
         self._fetcher = Fetcher(runtime, config, dispatcher.room, watcher, receive=self._receive, done=self._emptied)

@@ -97,6 +97,12 @@ def test_why_says_what_a_task_waits_for(queue: Queue, mongoq: Cli) -> None:
     }  # fmt: skip
     assert "parent              parent (ready)" in mongoq("why", "child").out
     assert mongoq("why", "nobody").code == 1
+    queue.limit("tenant", concurrency=1, by="tenant")
+    queue.new_many([NewTask({"tenant": "acme"}, key=key, queue="limited", limits=["tenant"]) for key in ("a", "b")])
+    assert queue.claim_many(2, queues="limited")  # and no room for the other
+    said = mongoq("why", "b").out
+    assert said.startswith("It is parked: the limit tenant has no room for 'acme'.")
+    assert "limit tenant        1 run, 1 wait" in said
 
 
 def test_show_begins_with_what_matters(broken: Queue, mongoq: Cli) -> None:

@@ -195,7 +195,7 @@ def test_a_cancel_request_that_arrives_late_does_not_reach_a_later_claim(store: 
 
 
 def test_a_heartbeat_that_arrives_behind_a_newer_one_is_dropped(store: Any) -> None:
-    facts = {"host": "h", "pid": 1, "queues": [], "workers": 1}
+    facts = {"host": "h", "pid": 1, "queues": [], "workers": 1, "ahead": 7}
     arrives = late(store, heartbeat.beat(store.context, "w", {**facts, "running": 1}))
     store.clock.advance(5)
     store.run(heartbeat.beat(store.context, "w", {**facts, "running": 2}))
@@ -204,7 +204,7 @@ def test_a_heartbeat_that_arrives_behind_a_newer_one_is_dropped(store: Any) -> N
     store.clock.advance(-5)
     store.run(heartbeat.beat(store.context, "w", {**facts, "running": 3}))
     [worker] = store.run(heartbeat.workers(store.context))
-    assert (worker.running, worker.seen_at) == (2, store.clock.now() + timedelta(seconds=5))
+    assert (worker.running, worker.ahead, worker.seen_at) == (2, 7, store.clock.now() + timedelta(seconds=5))
 
 
 class Doubtful:

@@ -58,6 +58,13 @@ def test_a_running_task_tells_who_holds_it_and_what_is_odd_about_that() -> None:
     assert "its lease is over" in standing(replace(held, lease_until=NOW - timedelta(seconds=1)), [WORKER], [])
 
 
+def test_a_parked_task_tells_which_limit_has_no_room() -> None:
+    waits = task(TaskState.PARKED, waits_for="tenant:acme")
+    assert why(waits, [], []) == "It is parked: the limit tenant has no room for 'acme'."
+    assert why(replace(waits, waits_for="stripe"), [], []) == "It is parked: the limit stripe has no room."
+    assert "waits for the end of its parents (a)" in standing(task(TaskState.PARKED, parents=("a",)), [], [])
+
+
 def test_an_ended_task_tells_how_and_since_when() -> None:
     failed = task(
         TaskState.FAILED, finished_at=NOW - timedelta(hours=2), read_at=NOW, last_error=error(),

@@ -162,6 +162,21 @@ def test_a_worker_is_seen_in_the_fleet_while_it_lives(queue: Queue, until: Calla
     assert queue.workers() == []
 
 
+def test_a_worker_tells_what_runs_apart_from_what_it_claimed_ahead(queue: Queue, until: Callable[..., None]) -> None:
+    go = threading.Event()
+    queue.new_many([{}] * 8)
+    handle = queue.start(lambda task: go.wait(30), workers=2)
+    try:
+        until(
+            lambda: [(one.running, one.running + one.ahead) for one in queue.workers()]
+            == [(2, queue.count(state="running"))],
+            timeout=30, why="a heartbeat tells of both",
+        )  # fmt: skip
+    finally:
+        go.set()
+        handle.stop()
+
+
 def test_a_task_added_here_starts_at_once_also_after_a_long_idle_time(queue: Queue, events: Any) -> None:
     queue.start(lambda task: None)
     events.wait("tasks.claimed", 8)  # by now the claimer polls once a second

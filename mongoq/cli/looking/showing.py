@@ -9,12 +9,12 @@ from typing import Annotated, Final
 
 import typer
 
-from mongoq import BatchNotFound, Queue, Task
+from mongoq import BatchNotFound, LimitNotFound, Queue, Task
 from mongoq.cli.looking.describing import around_first, described, row
 from mongoq.cli.options import AsJson, place, refuse
 from mongoq.cli.output import clean, print_json, say, tell
 from mongoq.cli.printing.width import hanging, room
-from mongoq.core.explaining.why import standing
+from mongoq.core.explaining.why import limit_without_room, standing
 
 MOST_CHILDREN: Final = 20
 """So many children of a task are listed."""
@@ -53,11 +53,11 @@ def why(context: typer.Context, key: Key, as_json: AsJson = False) -> None:
     with place(context).open(reading=True) as line:
         task = line.get(key)
         said = standing(task, line.workers(), line.pauses())
-        parents = list(_parents(line, task))
+        related = [*_parents(line, task), *_room(line, task)]
     if as_json:
         print_json({"key": task.key, "state": task.state, "why": said})
         return
-    for text in (clean(said), *parents):
+    for text in (clean(said), *related):
         tell(text)
 
 
@@ -69,6 +69,7 @@ def _check(key: str) -> None:
 def _around(line: Queue, task: Task) -> Iterator[str]:
     """The parents and children of a task, each with its state, and the counts of the batch that it calls back for."""
     yield from _parents(line, task)
+    yield from _room(line, task)
     children = line.tasks(parent=task.key, payload=False, limit=MOST_CHILDREN + 1) if task.children else []
     for child in children[:MOST_CHILDREN]:
         yield row("child", clean(f"{child.key} ({child.state})"))
@@ -85,3 +86,15 @@ def _parents(line: Queue, task: Task) -> Iterator[str]:
     parents = {one.key: one for one in line.tasks(keys=task.parents, limit=None)} if task.parents else {}
     for key in task.parents:
         yield row("parent", clean(f"{key} ({parents[key].state if key in parents else 'gone'})"))
+
+
+def _room(line: Queue, task: Task) -> Iterator[str]:
+    """Of the group of a limit that a task waits for: how many run and wait, and who halts the line."""
+    limit = limit_without_room(task)
+    if limit is None:
+        return
+    with suppress(LimitNotFound):
+        for group in line.limit_state(limit[0]):
+            if group.value == limit[1]:
+                behind = f", behind {group.behind}" if group.behind else ""
+                yield row(f"limit {limit[0]}", clean(f"{group.running:,} run, {group.waiting:,} wait{behind}"))

@@ -9,6 +9,7 @@ from mongoq.core.fleet import SILENT
 from mongoq.core.lifecycle import TaskState
 from mongoq.core.stats import WorkerInfo
 from mongoq.core.task import Task
+from mongoq.limiting.limit import limit_of, value_of
 from mongoq.pausing.pause import Pause
 
 
@@ -27,12 +28,20 @@ def why(task: Task, workers: Sequence[WorkerInfo], pauses: Sequence[Pause]) -> s
     """What a waiting task waits for, the first cause first; None where it does not wait."""
     if task.state is TaskState.SCHEDULED:
         return f"It is scheduled: it becomes ready at {_time(task.run_at)}{_told(task)}."
+    if task.state is TaskState.PARKED and (limit := limit_without_room(task)) is not None:
+        group = "" if limit[1] is None else f" for {limit[1]!r}"
+        return f"It is parked: the limit {limit[0]} has no room{group}."
     if task.state is TaskState.PARKED:
         parents = f" ({', '.join(task.parents[:3])})" if task.parents else ""
         return f"It is parked: it waits for the end of its parents{parents}, or for something else than time."
     if task.state is not TaskState.READY:
         return None
     return _paused(task, pauses) or _unserved(task, workers) or _crowded(task, workers)
+
+
+def limit_without_room(task: Task) -> tuple[str, str | None] | None:
+    """The limit that a task waits for, and the value of its tag; None: it waits for none."""
+    return None if task.waits_for is None else (limit_of(task.waits_for), value_of(task.waits_for))
 
 
 def _running(task: Task, workers: Sequence[WorkerInfo]) -> str:

@@ -91,6 +91,7 @@ def _info(document: Document) -> WorkerInfo | None:
         queues=_texts(document, "queues"),
         workers=_count(document, "workers"),
         running=_count(document, "running"),
+        ahead=_count(document, "ahead"),
         names=_texts(document, "names"),
         started_at=started_at,
         seen_at=seen_at,
