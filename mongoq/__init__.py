@@ -74,10 +74,10 @@ from mongoq.queue import AsyncQueue, Queue
 from mongoq.scheduling.schedule import Schedule, ScheduleNotFound
 
 if TYPE_CHECKING:
+    __version__: str
+
     from mongoq.worker.handle import WorkerHandle
     from mongoq.worker.manual.keepalive import Keepalive
-
-__version__ = "0.1.0"
 
 __all__ = [
     "AlreadyFinished",
@@ -176,7 +176,9 @@ _OF_WORKER: Final = {"Keepalive": "mongoq.worker.manual.keepalive", "WorkerHandl
 if not TYPE_CHECKING:  # or a misspelt name would pass for either
 
     def __getattr__(name: str) -> Any:
-        """Import the worker with the first name of it: it doubles the time that the import of mongoq takes."""
+        """Give what few ask for: a name of the worker, whose import takes as long as mongoq's own, or the version."""
+        if name == "__version__":
+            return import_module("importlib.metadata").version(__name__)
         if name not in _OF_WORKER:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         return getattr(import_module(_OF_WORKER[name]), name)
