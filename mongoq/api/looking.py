@@ -138,6 +138,7 @@ def stats(
     *,
     prefix: str | None = None,
     limit: int | None = None,
+    name: str | None = None,
     attempts: bool = False,
     exact: bool = False,
 ) -> Op[dict[str, QueueStats]]:
@@ -153,11 +154,14 @@ def stats(
         queues: only these; or
         prefix: only those whose names begin so.
         limit: only the first so many of them, by name.
+        name: only tasks of this task function, at any revision unless it names one. They are counted now, without
+            rates, by reading the tasks of these queues: no index has the names of all states.
         attempts: find `most_attempts` too. That reads every unfinished task instead of an index: 0.21 s instead
             of 0.19 for 100,000 tasks in the server's memory, longer where they have to come from its disk.
         exact: count now, however long that takes.
     """
-    found = yield from _stats(base, queues, prefix, limit, attempts=attempts, exact=exact)
+    checked_selection(name=name)
+    found = yield from _stats(base, queues, prefix, limit, name=name, attempts=attempts, exact=exact)
     ordered = yield from base.read(orders.read(base.context))
     held = [pause for pause in ordered.pauses if pause.holds(base.context.clock.now())]
     shut = {name for name in found if any(pause.covers(name) for pause in held)}
@@ -213,9 +217,11 @@ def _stats(
     prefix: str | None,
     limit: int | None,
     *,
+    name: str | None = None,
     attempts: bool = False,
     exact: bool = False,
 ) -> Op[dict[str, QueueStats]]:
     names = checked_names(queues, prefix, limit)
-    rows = yield from base.read(answer.stats(base.context, names, prefix, attempts=attempts, exact=exact))
+    counted = answer.stats(base.context, names, prefix, attempts=attempts, exact=exact, function=name)
+    rows = yield from base.read(counted)
     return dict(itertools.islice(rows.items(), limit))

@@ -35,6 +35,9 @@ def stats(
     watch: Annotated[
         float | None, typer.Option(min=0.1, metavar="SECONDS", help="Repeat at this interval, until Ctrl-C.")
     ] = None,
+    name: Annotated[
+        str | None, typer.Option("--name", help="Count only the tasks of this task function; reads all tasks.")
+    ] = None,
     attempts: Annotated[
         bool, typer.Option("--attempts", help="Add the highest count of attempts; reads every unfinished task.")
     ] = False,
@@ -51,10 +54,10 @@ def stats(
 
         def show() -> None:
             if as_json:
-                print_json({"queues": queue.stats(attempts=attempts), "workers": queue.workers()})
+                print_json({"queues": queue.stats(name=name, attempts=attempts), "workers": queue.workers()})
             else:
                 held = queue.pauses()
-                draw([*sheets(queue, attempts=attempts), *([pause_sheet(queue, held)] if held else [])])
+                draw([*sheets(queue, name=name, attempts=attempts), *([pause_sheet(queue, held)] if held else [])])
 
         show()
         if not as_json:
@@ -97,13 +100,13 @@ def workers(context: typer.Context, as_json: AsJson = False) -> None:
             show_sheets([fleet(queue)])
 
 
-def sheets(queue: Queue, *, attempts: bool = False) -> list[Sheet]:
+def sheets(queue: Queue, *, name: str | None = None, attempts: bool = False) -> list[Sheet]:
     """Make the tables of a namespace: its queues, and the workers."""
     rows = []
-    for name, row in queue.stats(attempts=attempts).items():
+    for its, row in queue.stats(name=name, attempts=attempts).items():
         most = [row.most_attempts or 0] if attempts else []
         counts = (*(getattr(row, state) for state in STATES), row.unhandled)
-        rows.append((f"{name} (paused)" if row.paused else name, *counts, span(row.oldest_ready), *most))
+        rows.append((f"{its} (paused)" if row.paused else its, *counts, span(row.oldest_ready), *most))
     nothing = f"no tasks in the namespace {queue.namespace}"
     columns = ("queue", *STATES, "unhandled", "oldest", *(["most attempts"] if attempts else []))
     return [Sheet(f"queues in {queue.namespace}", columns, rows, empty=nothing, sparse=True), fleet(queue)]

@@ -89,6 +89,26 @@ def test_a_task_that_no_worker_knows_is_left_shown_as_unhandled_and_in_nobody_s_
     assert queue.stats()["default"].unhandled == 0
 
 
+def test_stats_count_the_tasks_of_one_function(queue: Queue) -> None:
+    @queue.task(name="known")
+    def known(number: int) -> int:
+        return number
+
+    known.new(1)
+    known.options(queue="mail", delay=60).new(2)
+    queue.new_many([{"n": number} for number in range(3)])
+    queue.new(name="known@2")
+    queue.new(name="knownothers")
+    assert {name: (row.ready, row.scheduled) for name, row in queue.stats(name="known").items()} == {
+        "default": (2, 0), "mail": (0, 1),
+    }  # fmt: skip
+    assert queue.stats(name="known@2")["default"].ready == 1
+    assert queue.stats(name="known")["default"].unhandled == 2, "no worker lives"
+    assert queue.stats(name="nobody") == {}
+    with pytest.raises(ConfigurationError, match="name"):
+        queue.stats(name="")
+
+
 def test_a_function_runs_the_tasks_of_its_aliases_and_of_its_revision_alone(queue: Queue) -> None:
     ran: list[tuple[str, int]] = []
 

@@ -22,7 +22,10 @@ def unhandled(context: Context, named: Filter, ready: Mapping[str, int]) -> Op[d
     It reads the index of ready tasks with names, where there is one.
     """
     group = {"_id": {fields.QUEUE: f"${fields.QUEUE}", fields.NAME: f"${fields.NAME}"}, "count": {"$sum": 1}}
-    pipeline = [{"$match": {**named, **names.ready_named()}}, {"$group": group}]
+    chosen = {**named, **names.ready_named()}
+    if fields.NAME in named:
+        chosen[fields.NAME] = {**chosen[fields.NAME], **named[fields.NAME]}
+    pipeline = [{"$match": chosen}, {"$group": group}]
     try:
         rows: list[Document] = yield Aggregate(context.tasks, pipeline, hint=indexes.CLAIM_NAME, timeout=READ_LIMIT)
     except IndexMissing:  # no task here has a name, and no worker asks for one

@@ -8,9 +8,10 @@ from typing import Final
 
 from mongoq.core.errors import StorageRefused
 from mongoq.core.stats import QueueStats
-from mongoq.storage.commands import Op
+from mongoq.storage.commands import Filter, Op
 from mongoq.storage.context import Context
 from mongoq.storage.documents import filters
+from mongoq.storage.documents.names import named_as
 from mongoq.storage.operations import queries
 from mongoq.storage.operations.fleet.unhandled import unhandled
 from mongoq.storage.operations.history import figures, rows
@@ -20,18 +21,33 @@ _NO_RIGHT: Final = 13
 
 
 def stats(
-    context: Context, names: Sequence[str] | None, prefix: str | None, *, attempts: bool, exact: bool
+    context: Context,
+    names: Sequence[str] | None,
+    prefix: str | None,
+    *,
+    attempts: bool,
+    exact: bool,
+    function: str | None = None,
 ) -> Op[dict[str, QueueStats]]:
-    """The figures of the matching queues, by name: those with tasks, and those that workers ran some of lately."""
+    """The figures of the matching queues, by name: those with tasks, and those that workers ran some of lately.
+
+    Of a `function` its tasks alone, counted now and without rates: what workers have counted tells them not apart.
+    """
+    if function is not None:
+        return (yield from _counted(context, filters.named(names, prefix) | named_as(function), attempts=attempts))
     kept = yield from _kept(context)
     if kept is not None and kept.many and not (exact or attempts):
         return {name: row for name, row in kept.queues.items() if name != rows.ALL and _matches(name, names, prefix)}
-    named = filters.named(names, prefix)
+    found = yield from _counted(context, filters.named(names, prefix), attempts=attempts)
+    return found if kept is None else _with_rates(found, kept, names, prefix)
+
+
+def _counted(context: Context, named: Filter, *, attempts: bool) -> Op[dict[str, QueueStats]]:
     found = yield from queries.stats(context, named, attempts=attempts)
     left = yield from unhandled(context, named, {name: row.ready for name, row in found.items()})
     if left:
         found = {name: replace(row, unhandled=left.get(name, 0)) for name, row in found.items()}
-    return found if kept is None else _with_rates(found, kept, names, prefix)
+    return found
 
 
 def _kept(context: Context) -> Op[Figures | None]:
