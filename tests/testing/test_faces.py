@@ -174,8 +174,8 @@ def test_a_cancelled_call_an_expired_one_and_one_that_takes_longer_are_told_apar
 def test_queues_are_the_sizes_in_stats(queue: Queue) -> None:
     queue.new_many([{}] * 3, queue="mail/a")
     queue.new(queue="mail/b", delay=60)
-    queue.new(queue="bills")
-    queue.complete(queue.claim("bills"))
+    queue.new(queue="bills", keep_completed=60)
+    run_due(queue, lambda _: None, queues="bills")
     stats = queue.stats()
     assert queue.queues() == {name: row.size for name, row in stats.items()}
     assert queue.queues(prefix="mail/") == {"mail/a": 3, "mail/b": 1}
@@ -189,6 +189,7 @@ def test_the_same_operations_run_on_a_server_and_on_a_store_in_memory(queue: Que
         for one in (queue, served):
             one.new({"n": 1}, key="one", priority=5)
             claimed = one.claim(timeout=5)
+            assert claimed is not None
             one.complete(claimed, result=2)
             done = one.get("one")
             told.append((claimed.key, claimed.attempts, done.state, done.result, done.version))
