@@ -245,6 +245,7 @@ class Queue(_Common, Blocking):
     batch = flow.blocking.batch
     close_batch = flow.close_batch
     get_batch = flow.get_batch
+    batches = flow.batches
 
     # Limits
     limit = limiting.limit
@@ -432,6 +433,7 @@ class AsyncQueue(_Common, Awaited):
     batch = flow.awaited.batch
     close_batch = flow.close_batch
     get_batch = flow.get_batch
+    batches = flow.batches
 
     # Limits
     limit = limiting.limit

@@ -23,9 +23,11 @@ from mongoq.storage.commands import Op
 from mongoq.storage.control import Entered
 from mongoq.storage.documents import drafting
 from mongoq.storage.drivers.sessions import AwaitedSession, BlockingSession, Session
-from mongoq.storage.operations.flow import batches
+from mongoq.storage.operations.flow import batches as stored
+from mongoq.storage.operations.namespace import orders
 
 LONGEST_KEY: Final = 400
+MOST_TOLD: Final = 1_000
 MEMBER: Final = NewTask(batch="a batch")
 """Stands for the members of any batch."""
 P = ParamSpec("P")
@@ -140,11 +142,11 @@ class Batching(Generic[Session, H]):
         joined = base.joined(session)
         base.check_accepting()
         base.use(MEMBER)
-        opening = batches.open_batch(base.context, task, *callbacks, within=joined is not None)
+        opening = stored.open_batch(base.context, task, *callbacks, within=joined is not None)
         inside = _Inside(base, (yield from base.write(opening, joined)), joined)
         opened: Any = (AsyncOpenBatch if base.driver.AWAITED else OpenBatch)(inside)
         yield Entered(opened)
-        yield from base.send(batches.close(base.context, inside.key), joined)
+        yield from base.send(stored.close(base.context, inside.key), joined)
         result: H = opened
         return result
 
@@ -156,13 +158,24 @@ def close_batch(base: Base, key: BatchLike) -> Op[None]:
     Raises BatchNotFound where there is none of this key.
     """
     base.use(MEMBER)
-    yield from base.send(batches.close(base.context, checked_key(getattr(key, "key", key))))
+    yield from base.send(stored.close(base.context, checked_key(getattr(key, "key", key))))
 
 
 @verb
 def get_batch(base: Base, key: BatchLike) -> Op[Batch]:
     """A batch as it stands, with the counts of its members; BatchNotFound where there is none, or none any more."""
-    return (yield from base.read(batches.get(base.context, checked_key(getattr(key, "key", key)))))
+    return (yield from base.read(stored.get(base.context, checked_key(getattr(key, "key", key)))))
+
+
+@verb
+def batches(base: Base, limit: int = 20) -> Op[list[Batch]]:
+    """The newest batches that have not called back, with the counts of their members; at most `limit`, up to 1,000."""
+    checker = Checker()
+    checker.integer("limit", limit, 1, MOST_TOLD)
+    checker.finish()
+    if not (yield from base.read(orders.uses_flow(base.context))):
+        return []
+    return (yield from base.read(stored.waiting(base.context, limit)))
 
 
 def _checked(

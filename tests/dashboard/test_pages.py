@@ -119,6 +119,48 @@ def test_workers_names_and_queues_are_shown(queue: Queue, browser: Any, until: A
     handle.stop()
 
 
+def test_limits_show_their_groups_and_are_changed_and_lifted(queue: Queue, browser: Any) -> None:
+    queue.limit("tenant", concurrency=1, by="tenant")
+    queue.limit("calls", rate=5, per=60)
+    queue.limit("line", concurrency=1, by="account", order="fifo")
+    queue.new_many([NewTask({"tenant": "acme"}, limits=["tenant"]) for _ in range(3)])
+    queue.new(key="head", tags={"account": 7}, limits=["line"], delay=60)
+    queue.new({"account": 7}, limits=["line"])
+    held = queue.claim_many(limit=10)
+    assert len(held) == 1
+    text = browser.get("/limits")
+    assert re.search(r"<code>acme</code></th><td class=\"n\">1</td><td class=\"n\">2</td>", text)
+    assert "at most 5 per 1 min" in text
+    assert "halted by" in text
+    assert "key=head" in text
+    browser.get("/limits?name=tenant")
+    browser.submit("edit_limit", name="tenant", concurrency="3")
+    assert {one.name: one.concurrency for one in queue.limits()} == {"tenant": 3, "calls": None, "line": 1}
+    browser.submit("delete_limit", name="tenant", sure="yes")
+    assert [one.name for one in queue.limits()] == ["calls", "line"]
+
+
+def test_batches_that_have_not_called_back_are_listed(queue: Queue, browser: Any) -> None:
+    with queue.batch(key="thumbnails") as batch:
+        batch.new_many([{}] * 3)
+    with queue.batch(key="over") as over:
+        over.new(queue="quick")
+    queue.run_once(lambda _: None, queues=["quick"])
+    assert [one.key for one in queue.batches()] == ["thumbnails"]
+    text = browser.get("/batches")
+    assert "0 of 3" in text
+    assert "over" not in re.findall(r"/batch\?key=(\w+)", text)
+
+
+def test_dead_letters_are_sent_home(queue: Queue, browser: Any) -> None:
+    queue.new_many(NewTask(queue="mail/err") for _ in range(3))
+    queue.new(queue="mail")
+    text = browser.get("/dead")
+    assert "mail/err" in text
+    assert ">3</a>" in text
+    assert "Redrive" in text
+
+
 def test_it_runs_under_any_prefix(queue: Queue) -> None:
     outer = Starlette(routes=[Mount("/ops/mongoq", app(queue))])
     client = TestClient(outer, base_url="http://localhost", client=("127.0.0.1", 1))

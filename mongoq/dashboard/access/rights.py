@@ -35,6 +35,8 @@ class Right(StrEnum):
     """Stop workers."""
     SCHEDULES = "schedules"
     """Pause, resume, change and delete schedules."""
+    LIMITS = "limits"
+    """Change and lift limits."""
     AUDIT = "audit"
     """See who did what."""
 

@@ -1,4 +1,4 @@
-"""The pages of the whole fleet: overview, queues, names, workers, schedules, failures and the audit."""
+"""The pages of the whole fleet: overview, queues, names, workers, schedules, limits, failures, dead letters, audit."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from starlette.responses import Response
 
 from mongoq import HistoryStep, Task, TaskState
 from mongoq.core.explaining.grouping import grouped
+from mongoq.core.options import BESIDE
 from mongoq.dashboard.access.rights import Right, User
 from mongoq.dashboard.live import Sample
 from mongoq.dashboard.pages.history import flow, history
@@ -21,6 +22,8 @@ from mongoq.dashboard.service.snapshot import problems
 from mongoq.dashboard.service.view import View
 
 ROWS: Final = 100
+FEW: Final = 10
+"""Limits whose groups are told, and groups of each, where none is chosen."""
 COMPARED: Final = timedelta(minutes=5)
 GROUPED: Final = 4
 """Pages of failed tasks that are grouped."""
@@ -91,6 +94,29 @@ async def schedules(request: Request, site: Site, user: User) -> Response:
     return render(request, site, user, "schedules.html", now=now, rows=now.schedules, title="Schedules")
 
 
+async def limits(request: Request, site: Site, user: User) -> Response:
+    """The limits by name, each with its fullest groups."""
+    known = await site.service.limits(user)
+    shown = request.query_params.get("name", "")
+    chosen = [one for one in known if one.name == shown] if shown else known[:FEW]
+    rows = [(one, await site.service.limit_state(user, one.name) if one in chosen else None) for one in known]
+    most = ROWS if shown else FEW
+    return render(request, site, user, "limits.html", rows=rows, most=most, title="Limits")
+
+
+async def batches(request: Request, site: Site, user: User) -> Response:
+    """The newest batches that have not called back."""
+    rows = await site.service.batches(user)
+    return render(request, site, user, "batches.html", rows=rows, title="Batches")
+
+
+async def dead(request: Request, site: Site, user: User) -> Response:
+    """The error queues, with what waits there."""
+    now = await site.live.snapshot()
+    rows = [row for name, row in sorted(now.stats.items()) if name.endswith(BESIDE(""))]
+    return render(request, site, user, "dead.html", now=now, rows=rows, title="Dead letters")
+
+
 async def failures(request: Request, site: Site, user: User) -> Response:
     """Failed tasks, grouped by their errors, with what numbers in the messages apart."""
     found: list[Task] = []
@@ -116,7 +142,8 @@ async def audit(request: Request, site: Site, user: User) -> Response:
 PAGES: Final = {
     "/": (overview, Right.LOOK), "/queues": (queues, Right.LOOK), "/names": (names, Right.LOOK),
     "/history": (history, Right.LOOK),
-    "/workers": (workers, Right.LOOK), "/schedules": (schedules, Right.LOOK), "/failures": (failures, Right.LOOK),
+    "/workers": (workers, Right.LOOK), "/schedules": (schedules, Right.LOOK), "/limits": (limits, Right.LOOK),
+    "/batches": (batches, Right.LOOK), "/dead": (dead, Right.LOOK), "/failures": (failures, Right.LOOK),
     "/audit": (audit, Right.AUDIT),
 }  # fmt: skip
 """By their paths, with the right that each takes."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from mongoq import ConfigurationError
+from mongoq import ConfigurationError, LimitNotFound
 from mongoq.dashboard.access.rights import Right
 from mongoq.dashboard.service.gateway import Gateway
 from mongoq.dashboard.service.view import View, instant, tags, view_from
@@ -122,8 +122,8 @@ async def stop_worker(gateway: Gateway, values: Values, _: Counting) -> int:
     return len(await gateway.ask("stop_worker", needed(values, "worker")))
 
 
-def schedule(verb: str) -> Run:
-    """Call a verb with the name of a schedule."""
+def named(verb: str) -> Run:
+    """Call a verb with the name of a schedule or a limit."""
 
     async def run(gateway: Gateway, values: Values, _: Counting) -> int:
         await gateway.ask(verb, needed(values, "name"))
@@ -136,6 +136,21 @@ async def edit_schedule(gateway: Gateway, values: Values, _: Counting) -> int:
     """Change the expression of a schedule, and its time zone."""
     zone = {"tz": values["tz"]} if values.get("tz") else {}
     await gateway.ask("schedule", needed(values, "name"), needed(values, "cron"), **zone)
+    return 1
+
+
+async def edit_limit(gateway: Gateway, values: Values, _: Counting) -> int:
+    """Change the numbers of a limit."""
+    name = needed(values, "name")
+    known = next((one for one in await gateway.ask("limits") if one.name == name), None)
+    if known is None:
+        raise LimitNotFound(f"no limit has the name {name!r}")
+    kept: dict[str, Any] = {"by": known.by, "order": known.order}
+    if known.concurrency is not None:
+        kept["concurrency"] = whole("concurrency", needed(values, "concurrency"))
+    if known.rate is not None:
+        kept |= {"rate": decimal("rate", needed(values, "rate")), "per": known.per, "burst": known.burst}
+    await gateway.ask("limit", name, **kept)
     return 1
 
 
@@ -159,6 +174,14 @@ def whole(field: str, text: str) -> int:
         return int(text)
     except ValueError:
         raise ConfigurationError(f"{field}: {text!r} is not a whole number") from None
+
+
+def decimal(field: str, text: str) -> float:
+    """A number of a form."""
+    try:
+        return float(text)
+    except ValueError:
+        raise ConfigurationError(f"{field}: {text!r} is not a number") from None
 
 
 def document(field: str, text: str) -> dict[str, Any]:
@@ -199,12 +222,16 @@ ACTS: Final[dict[str, Act]] = {
     "stop_worker": Act(
         (R.WORKERS,), stop_worker, "The worker stops when what it runs has ended", "Let this worker process end?"
     ),
-    "pause_schedule": Act((R.SCHEDULES,), schedule("pause_schedule"), "The schedule is paused"),
-    "resume_schedule": Act((R.SCHEDULES,), schedule("resume_schedule"), "The schedule ticks again"),
+    "pause_schedule": Act((R.SCHEDULES,), named("pause_schedule"), "The schedule is paused"),
+    "resume_schedule": Act((R.SCHEDULES,), named("resume_schedule"), "The schedule ticks again"),
     "delete_schedule": Act(
-        (R.SCHEDULES,), schedule("delete_schedule"), "The schedule is deleted", "Delete this schedule for good?"
+        (R.SCHEDULES,), named("delete_schedule"), "The schedule is deleted", "Delete this schedule for good?"
     ),
     "edit_schedule": Act((R.SCHEDULES,), edit_schedule, "The schedule is changed"),
+    "edit_limit": Act((R.LIMITS,), edit_limit, "The limit is changed"),
+    "delete_limit": Act(
+        (R.LIMITS,), named("delete_limit"), "The limit is lifted", "Lift this limit? Whatever waits for it runs."
+    ),
     "redrive": Act(
         (R.BULK, R.RETRY), redrive, "{n} dead letters sent home", "Send all dead letters of this queue back home?"
     ),

@@ -6,7 +6,7 @@ import asyncio
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from mongoq import AsyncQueue, AuditEntry, Batch, MongoqError, Queue, Task, TaskPage
+from mongoq import AsyncQueue, AuditEntry, Batch, Limit, LimitGroup, MongoqError, Queue, Task, TaskPage
 from mongoq.core.clock import elapsed
 from mongoq.core.explaining.why import why
 from mongoq.dashboard.access.rights import Right, User
@@ -46,6 +46,24 @@ class Service:
         """One batch."""
         user.check(Right.LOOK)
         found: Batch = await self.gateway.ask("get_batch", key)
+        return found
+
+    async def limits(self, user: User) -> list[Limit]:
+        """The limits by name."""
+        user.check(Right.LOOK)
+        found: list[Limit] = await self.gateway.ask("limits")
+        return found
+
+    async def limit_state(self, user: User, name: str) -> list[LimitGroup]:
+        """The groups of a limit, the fullest first."""
+        user.check(Right.LOOK)
+        found: list[LimitGroup] = await self.gateway.ask("limit_state", name)
+        return found
+
+    async def batches(self, user: User) -> list[Batch]:
+        """The newest batches that have not called back."""
+        user.check(Right.LOOK)
+        found: list[Batch] = await self.gateway.ask("batches")
         return found
 
     async def why(self, user: User, task: Task) -> str | None:

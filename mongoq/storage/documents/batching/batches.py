@@ -93,7 +93,7 @@ def becoming(callback: FollowUp, payload: Mapping[str, Any], now: datetime) -> U
     return {"$set": written, "$inc": {fields.VERSION: 1}}
 
 
-def uncalled(update: Update, payload: Mapping[str, Any], now: datetime) -> Update:
+def without_callback(update: Update, payload: Mapping[str, Any], now: datetime) -> Update:
     """End the callback of a batch that has none for the way it ended."""
     return {**update, "$set": {**update["$set"], fields.PAYLOAD: dict(payload), _CALLED_AT: now, LOOK_AT: now}}
 
@@ -101,6 +101,11 @@ def uncalled(update: Update, payload: Mapping[str, Any], now: datetime) -> Updat
 def due(now: datetime) -> Filter:
     """Batches to look at, called back or not."""
     return {LOOK_AT: {"$lte": now, "$type": "date"}}
+
+
+def uncalled() -> Filter:
+    """Batches that have not called back."""
+    return {LOOK_AT: {"$type": "date"}, **_PARKED}
 
 
 def live_members(key: str) -> Filter:

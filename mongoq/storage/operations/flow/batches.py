@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import secrets
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from mongoq.core.errors import DuplicateTask, InvalidTask
@@ -166,7 +166,7 @@ def _become(context: Context, document: Document, seal: str, counts: Counter[str
     keep, awaited = context.options.policy.keep_completed, flow.is_awaited(document)
     ended = updates.closed(TaskState.COMPLETED, now, keep, awaited=awaited)
     ended["$set"][fields.NOTE] = _MISSED
-    done = yield from update_many(context.tasks, batches.sealed(key, seal), batches.uncalled(ended, told, now))
+    done = yield from update_many(context.tasks, batches.sealed(key, seal), batches.without_callback(ended, told, now))
     if done and awaited:
         yield from settle(context, [key])
         yield from look(context, [document[fields.BATCH]] if fields.BATCH in document else [])
@@ -205,6 +205,16 @@ def count(context: Context, key: str) -> Op[Counter[str]]:
     for row in rows:
         counts[row["_id"]] += row[batches.MEMBERS]
     return counts
+
+
+def waiting(context: Context, most: int) -> Op[list[Batch]]:
+    """The newest batches that have not called back, with their counts."""
+    newest = [(fields.CREATED_AT, -1), (fields.KEY, -1)]
+    found = yield from find(context.tasks, batches.uncalled(), sort=newest, hint=indexes.LOOK_AT, limit=most)
+    counts: list[Mapping[str, int]] = []
+    for one in found:
+        counts += [(yield from count(context, one[fields.KEY]))]
+    return [batches.batch_from(one, own) for one, own in zip(found, counts, strict=True)]
 
 
 def get(context: Context, key: str) -> Op[Batch]:
