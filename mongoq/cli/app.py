@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, Final
 
 import typer
@@ -64,37 +65,43 @@ def _mongoq(
     warn_of_password(uri)
 
 
-for name, function in (
-    ("dev", server.dev),
-    ("demo", demo.demo),
-    ("stats", stats.stats),
-    ("top", top.top),
-    ("new", tasks.new),
-    ("ls", listing.ls),
-    ("show", showing.show),
-    ("why", showing.why),
-    ("cancel", operating.cancel),
-    ("delete", operating.delete),
-    ("move", operating.move),
-    ("purge", operating.purge),
-    ("update", updating.update),
-    ("failures", failing.failures),
-    ("doctor", doctor.doctor),
-    ("queues", stats.queues),
-    ("workers", stats.workers),
-    ("rerun", operating.rerun),
-    ("redrive", operating.redrive),
-    ("pause", pausing.pause),
-    ("resume", pausing.resume),
-    ("drain", draining.drain),
-    ("stop-worker", pausing.stop_worker),
-    ("schedules", schedules.schedules),
-    ("dashboard", dashboard.dashboard),
-    ("export", exporting.export),
-    ("import", exporting.import_),
-    ("worker", worker.worker),
-    ("init", server.init),
-    ("time", server.server_time),
-):
-    app.command(name, epilog=EVERYWHERE)(function)
+COMMANDS: Final[tuple[tuple[str, Callable[..., None], str | None], ...]] = (
+    # Run it
+    ("worker", worker.worker, "Run the functions of MODULE:QUEUE, or MODULE:FUNCTION."),
+    ("dev", server.dev, "Run a private MongoDB on this machine."),
+    ("demo", demo.demo, "Show a queue at work."),
+    ("dashboard", dashboard.dashboard, "Serve the pages of the namespace in a browser."),
+    ("init", server.init, "Build the indexes that a namespace lacks."),
+    # Look
+    ("doctor", doctor.doctor, "Look for what keeps tasks from running."),
+    ("stats", stats.stats, "Count the tasks of each queue by state, and list workers."),
+    ("top", top.top, "Watch and steer queues, failures and tasks on one screen."),
+    ("failures", failing.failures, "Group failed tasks by name and error."),
+    ("ls", listing.ls, "List tasks, the newest first."),
+    ("show", showing.show, "Show one task, what matters first."),
+    ("why", showing.why, "Say why a task does not run."),
+    ("queues", stats.queues, "List the queues that have tasks."),
+    ("workers", stats.workers, "List the worker processes."),
+    ("schedules", schedules.schedules, "List, pause, resume and delete schedules."),
+    ("time", server.server_time, "Print the server's time, and how far this host's is off."),
+    # Act
+    ("new", tasks.new, "Enqueue a task."),
+    ("rerun", operating.rerun, "Run failed tasks again, by key, name, error or time."),
+    ("cancel", operating.cancel, "Cancel tasks; running ones are asked to stop."),
+    ("delete", operating.delete, "Delete tasks that do not run."),
+    ("move", operating.move, "Move waiting tasks to another queue."),
+    ("purge", operating.purge, "Delete finished tasks."),
+    ("update", updating.update, "Change a waiting task."),
+    ("pause", pausing.pause, "Let nobody claim tasks of a queue or a name."),
+    ("resume", pausing.resume, "End a pause."),
+    ("drain", draining.drain, "Pause, and wait until nothing runs."),
+    ("redrive", operating.redrive, "Send dead letters back to their queues."),
+    ("stop-worker", pausing.stop_worker, "Let a worker process end, wherever it runs."),
+    ("export", exporting.export, "Write tasks as lines of JSON."),
+    ("import", exporting.import_, "Enqueue the tasks of an export."),
+)
+"""Each with a line for the list of commands; None: the first line of its own help."""
+
+for name, function, line in COMMANDS:
+    app.command(name, short_help=line, epilog=EVERYWHERE)(function)
 app.command("retry", hidden=True, epilog=EVERYWHERE)(operating.rerun)
