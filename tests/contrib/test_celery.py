@@ -228,6 +228,17 @@ def test_the_request_tells_the_call_and_its_attempt_can_say_how_far_it_is(queue:
     assert progress.value == 0.5
 
 
+def test_limits_take_the_place_of_a_rate_limit(queue: Queue) -> None:
+    queue.limit("stripe", concurrency=1)
+    queue.limit("bank", concurrency=1)
+    assert queue.get(limited.delay().id).limits == {"stripe": 1}
+    assert queue.get(limited.apply_async(limits=["bank"]).id).limits == {"bank": 1}
+
+
+@shared_task(name="tests.limited", limits=["stripe"])
+def limited() -> None: ...
+
+
 @shared_task(bind=True, name="tests.told")
 def told(self: Any, *args: int, **kwargs: int) -> list[Any]:
     request = self.request

@@ -24,9 +24,9 @@ __all__ = [
 TASK: Final = (
     "name", "bind", "autoretry_for", "dont_autoretry_for", "max_retries", "default_retry_delay", "retry_backoff",
     "retry_backoff_max", "retry_jitter", "retry_kwargs", "time_limit", "soft_time_limit", "ignore_result", "expires",
-    "queue", "priority", "typing",
+    "queue", "priority", "typing", "limits",
 )  # fmt: skip
-"""Options of `@shared_task` that mean what they do in Celery."""
+"""Options of `@shared_task` that mean what they do in Celery; `limits` is mongoq's own."""
 TASK_IDLE: Final = (
     "acks_late", "reject_on_worker_lost", "retry_on_worker_lost", "track_started", "send_events", "trail", "throws",
     "store_errors_even_if_ignored", "serializer", "compression", "shared", "resultrepr_maxsize", "result_expires",
@@ -35,9 +35,11 @@ TASK_IDLE: Final = (
 """Options that change nothing: what they ask for is always so, or is the queue's matter."""
 CALL: Final = (
     "countdown", "eta", "expires", "queue", "priority", "task_id", "link", "link_error", "ignore_result", "time_limit",
-    "soft_time_limit",
+    "soft_time_limit", "limits",
 )  # fmt: skip
-"""Options of `apply_async` that mean what they do in Celery."""
+"""Options of `apply_async` that mean what they do in Celery; `limits` is mongoq's own."""
+SAME: Final = ("queue", "priority", "limits")
+"""Options that have one name."""
 CALL_IDLE: Final = ("retry", "retry_policy", "serializer", "compression", "add_to_parent")
 ALWAYS_LATE: Final = "True: a task is held under a lease until it has ended, and those of a lost worker run elsewhere"
 ONLY_WHERE: Final[Mapping[str, tuple[tuple[object, ...], str]]] = {
@@ -52,7 +54,7 @@ ONLY_WHERE: Final[Mapping[str, tuple[tuple[object, ...], str]]] = {
 """Options without effect, and the values that ask for what is always so."""
 REFUSED: Final[Mapping[str, str]] = {
     "base": "possible here: use @queue.middleware, queue.on(AttemptFailed, ...) or on_complete= of a task function",
-    "rate_limit": "possible here: a limit belongs to the queue",
+    "rate_limit": "possible here: give limits=['stripe'], with queue.limit('stripe', rate=10, per=60)",
     "routing_key": "possible here: name a queue",
     "exchange": "possible here: name a queue",
     "pydantic": "possible here: a task function of mongoq converts models by its annotations",
@@ -104,14 +106,14 @@ def checked_task(name: str, given: Mapping[str, Any]) -> None:
 def task_options(given: Mapping[str, Any]) -> dict[str, Any]:
     """The options of mongoq's task function: it is the shim that counts retries, so mongoq sees no maximum."""
     options: dict[str, Any] = {"max_retries": None, "retry_on": ()}
-    options |= {name: given[name] for name in ("queue", "priority") if given.get(name) is not None}
+    options |= {name: given[name] for name in SAME if given.get(name) is not None}
     return options | _limits(given)
 
 
 def call_options(where: str, given: Mapping[str, Any]) -> dict[str, Any]:
     """The options of one call, without links."""
     checked(where, given, CALL, CALL_IDLE)
-    options = {name: given[name] for name in ("queue", "priority") if given.get(name) is not None}
+    options = {name: given[name] for name in SAME if given.get(name) is not None}
     if given.get("task_id") is not None:
         options["key"] = given["task_id"]
     if given.get("eta") is not None:
