@@ -11,7 +11,7 @@ import time
 from datetime import UTC, datetime, timedelta
 from typing import Final, Protocol
 
-from mongoq.core.validation import whole_milliseconds
+from mongoq.core.validation import Duration, whole_milliseconds
 
 __all__ = ["Clock", "FrozenClock", "ServerClock", "elapsed"]
 
@@ -124,9 +124,10 @@ class FrozenClock:
 
     earliest = latest = now
 
-    def advance(self, seconds: float) -> None:
-        """Move on by this many seconds."""
-        self._now = whole_milliseconds(self._now + timedelta(seconds=seconds))
+    def advance(self, by: Duration) -> None:
+        """Move on by this long: seconds, or a `timedelta`."""
+        step = by if isinstance(by, timedelta) else timedelta(seconds=by)
+        self._now = whole_milliseconds(self._now + step)
 
     def wants_measuring(self) -> bool:
         """False: it never asks the server."""

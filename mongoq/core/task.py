@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from mongoq.core.attempt import Attempt, Failure, TaskError
-from mongoq.core.host.keys import KeyMaker
+from mongoq.core.host.keys import KeyMaker, tick_of
 from mongoq.core.lifecycle import FINISHED, TaskState
 from mongoq.core.read_only import PartlyRead
 from mongoq.core.signals import DeadlineExceeded, Interrupted, Interruption
@@ -220,6 +220,11 @@ class Task(PartlyRead):
     def finished(self) -> bool:
         """Whether it had reached a final state."""
         return self.state in FINISHED
+
+    @property
+    def tick(self) -> datetime | None:
+        """The instant of its schedule that it was enqueued for, however late it runs; None: it has none."""
+        return tick_of(self.key)
 
     @property
     def charged(self) -> int:

@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 
 from mongoq import NewerFormat
+from mongoq.limiting.limit import Limit
 from mongoq.storage.commands import find_one
+from mongoq.storage.operations.limits import keeping
 from mongoq.storage.operations.namespace import format_version
-from mongoq.storage.operations.namespace.format_version import FORMAT, OLDEST_READER
+from mongoq.storage.operations.namespace.format_version import FORMAT, LIMITS, OLDEST_READER
 
 
 def stored(store: Any) -> Any:
@@ -49,3 +51,14 @@ def test_an_older_version_and_one_that_is_none_are_overwritten(store: Any, older
     rewrite(store, version=older)
     store.run(format_version.check(store.context))
     assert stored(store)["version"] == FORMAT
+
+
+def test_a_limit_keeps_out_who_would_not_heed_it(store: Any) -> None:
+    store.run(format_version.check(store.context))
+    store.run(keeping.put(store.context, Limit("stripe", 1), "me"))
+    assert stored(store) == {"_id": "format", "version": FORMAT, "oldest_reader": LIMITS}
+
+    store.run(format_version.check(store.context))
+    rewrite(store, oldest_reader=FORMAT + 1)
+    store.run(format_version.require(store.context, LIMITS))
+    assert stored(store)["oldest_reader"] == FORMAT + 1, "it is never lowered"

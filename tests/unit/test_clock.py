@@ -129,3 +129,11 @@ def test_a_frozen_clock_moves_only_when_told() -> None:
     assert clock.now() == start + timedelta(seconds=1.5)
     clock.advance(-2)
     assert clock.now() == start - timedelta(seconds=0.5)
+
+
+def test_a_frozen_clock_moves_by_seconds_or_by_a_duration() -> None:
+    clock = FrozenClock()
+    start = clock.now()
+    clock.advance(1.5)
+    clock.advance(timedelta(days=1))
+    assert clock.now() - start == timedelta(days=1, seconds=1.5)

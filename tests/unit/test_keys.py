@@ -3,11 +3,12 @@ from __future__ import annotations
 import os
 import re
 import threading
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import islice, pairwise
 
 from mongoq.core.clock import FrozenClock
-from mongoq.core.host.keys import KeyMaker
+from mongoq.core.host.keys import KeyMaker, tick_of
+from mongoq.scheduling.due import key_of
 
 
 def test_keys_made_in_one_millisecond_are_unique_and_in_order(clock: FrozenClock) -> None:
@@ -92,3 +93,11 @@ def test_a_fork_does_not_make_the_keys_of_its_parent(clock: FrozenClock) -> None
     ours = make(now)
     assert theirs[:18] == ours[:18]
     assert theirs != ours
+
+
+def test_the_key_of_a_schedules_task_tells_its_tick() -> None:
+    whole = datetime(2026, 3, 29, 1, tzinfo=UTC)
+    for tick in (whole, whole + timedelta(milliseconds=250)):
+        assert tick_of(key_of("a:b", tick)) == tick
+    for key in ("order-17", "cron:nightly:20261399T010000Z", "cron:nightly", KeyMaker()(whole)):
+        assert tick_of(key) is None

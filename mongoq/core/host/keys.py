@@ -7,13 +7,15 @@ between tasks of the same millisecond, whose `run_at` is equal.
 from __future__ import annotations
 
 import os
+import re
 import threading
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Final
 
 RANDOM: Final = 7
 BLOCK: Final = 64
+_OF_A_TICK: Final = re.compile(r"cron:.+:(\d{8}T\d{6})(\.\d{3})?Z", re.DOTALL)
 
 
 class KeyMaker:
@@ -52,3 +54,14 @@ class KeyMaker:
             head = max(head, self._next)
             self._next = head + count
         return head
+
+
+def tick_of(key: str) -> datetime | None:
+    """The instant in the key of a schedule's task, `cron:nightly:20260329T010000Z`; None in any other."""
+    found = _OF_A_TICK.fullmatch(key)
+    if found is None:
+        return None
+    try:
+        return datetime.strptime(f"{found[1]}{found[2] or '.0'}", "%Y%m%dT%H%M%S.%f").replace(tzinfo=UTC)
+    except ValueError:  # somebody's own key
+        return None

@@ -17,7 +17,7 @@ from mongoq.storage.documents import fields, indexes
 from mongoq.storage.documents.limiting import definitions, slots
 from mongoq.storage.operations import schema
 from mongoq.storage.operations.limits import parking, rates, room
-from mongoq.storage.operations.namespace import orders
+from mongoq.storage.operations.namespace import format_version, orders
 
 MOST_GROUPS: Final = 1_000
 """Groups that are told of."""
@@ -32,6 +32,7 @@ def put(context: Context, limit: Limit, by: str) -> Op[Limit]:
         there = f"as it is there (by={before.by!r}, order={before.order!r}); delete_limit({limit.name!r}) removes that"
         raise ConfigurationError([Fault("limit", what, there)])
     yield from schema.ensure(context, limits=True)
+    yield from format_version.require(context, format_version.LIMITS)
     highest = max(limit.highest, before.highest if before else 0)
     written = definitions.written(limit, highest) | {"by_whom": by, "at": context.clock.now()}
     yield UpdateMany(context.control, definitions.named(limit.name), {"$set": written}, upsert=True)

@@ -17,10 +17,12 @@ from mongoq.storage.context import Context
 from mongoq.storage.documents import fields
 from mongoq.storage.refusals import KeyTaken
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 """The version of what this mongoq writes."""
 OLDEST_READER: Final = 1
-"""The oldest version that understands it."""
+"""The oldest version that understands it, where nothing is in use that `require` was called for."""
+LIMITS: Final = 2
+"""The first version that keeps limits; one before would run more tasks at once than a limit allows."""
 _ID: Final = "format"
 _NO_RIGHT: Final = 13
 
@@ -32,6 +34,16 @@ def check(context: Context) -> Op[None]:
     except StorageRefused as error:
         if error.code != _NO_RIGHT:
             raise
+
+
+def require(context: Context, version: int) -> Op[None]:
+    """Keep processes out of the namespace that are older than this version, from now on."""
+    yield UpdateMany(
+        context.control,
+        {fields.KEY: _ID},
+        {"$max": {fields.VERSION: FORMAT, fields.OLDEST_READER: version}},
+        upsert=True,
+    )
 
 
 def _check(context: Context) -> Op[None]:
