@@ -277,6 +277,7 @@ class Queue(_Common, Blocking):
     empty = looking.empty
     stats = looking.stats
     history = recorded.history
+    mark_release = recorded.mark_release
     queues = looking.queues
     workers = looking.workers
     namespaces = looking.namespaces
@@ -465,6 +466,7 @@ class AsyncQueue(_Common, Awaited):
     empty = looking.empty
     stats = looking.stats
     history = recorded.history
+    mark_release = recorded.mark_release
     queues = looking.queues
     workers = looking.workers
     namespaces = looking.namespaces

@@ -13,6 +13,7 @@ import typer
 
 from mongoq import Queue, StorageUnavailable, TaskState
 from mongoq.cli.control.pausing import sheet as pause_sheet
+from mongoq.cli.looking import rates
 from mongoq.cli.options import AsJson, place
 from mongoq.cli.output import Sheet, clean, live, note, print_json, span
 from mongoq.cli.output import show as show_sheets
@@ -41,9 +42,12 @@ def stats(
     attempts: Annotated[
         bool, typer.Option("--attempts", help="Add the highest count of attempts; reads every unfinished task.")
     ] = False,
+    exact: Annotated[
+        bool, typer.Option("--exact", help="Count now; else figures that a worker has counted may be shown.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Show the number of tasks of each queue by state, and the worker processes.
+    """Show the number of tasks of each queue by state, how fast they come and go, and the worker processes.
 
     --json prints {"queues": {...}, "workers": [...]}; with --watch one such line at each interval. With --watch it
     waits for a server that stops answering.
@@ -54,10 +58,13 @@ def stats(
 
         def show() -> None:
             if as_json:
-                print_json({"queues": queue.stats(name=name, attempts=attempts), "workers": queue.workers()})
+                print_json(
+                    {"queues": queue.stats(name=name, attempts=attempts, exact=exact), "workers": queue.workers()}
+                )
             else:
                 held = queue.pauses()
-                draw([*sheets(queue, name=name, attempts=attempts), *([pause_sheet(queue, held)] if held else [])])
+                made = sheets(queue, name=name, attempts=attempts, exact=exact)
+                draw([*made, *([pause_sheet(queue, held)] if held else [])])
 
         show()
         if not as_json:
@@ -100,16 +107,19 @@ def workers(context: typer.Context, as_json: AsJson = False) -> None:
             show_sheets([fleet(queue)])
 
 
-def sheets(queue: Queue, *, name: str | None = None, attempts: bool = False) -> list[Sheet]:
-    """Make the tables of a namespace: its queues, and the workers."""
+def sheets(queue: Queue, *, name: str | None = None, attempts: bool = False, exact: bool = False) -> list[Sheet]:
+    """Make the tables of a namespace: its queues, their rates where these are known, and the workers."""
     rows = []
-    for its, row in queue.stats(name=name, attempts=attempts).items():
+    found = queue.stats(name=name, attempts=attempts, exact=exact)
+    for its, row in found.items():
         most = [row.most_attempts or 0] if attempts else []
         counts = (*(getattr(row, state) for state in STATES), row.unhandled)
         rows.append((f"{its} (paused)" if row.paused else its, *counts, span(row.oldest_ready), *most))
     nothing = f"no tasks in the namespace {queue.namespace}"
     columns = ("queue", *STATES, "unhandled", "oldest", *(["most attempts"] if attempts else []))
-    return [Sheet(f"queues in {queue.namespace}", columns, rows, empty=nothing, sparse=True), fleet(queue)]
+    counts_of = Sheet(f"queues in {queue.namespace}", columns, rows, empty=nothing, sparse=True)
+    speeds = rates.sheet(found)
+    return [counts_of, *([] if speeds is None else [speeds]), fleet(queue)]
 
 
 def fleet(queue: Queue) -> Sheet:

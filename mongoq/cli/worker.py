@@ -92,6 +92,9 @@ def worker(
     max_memory_per_child: Annotated[
         int | None, typer.Option(min=1, metavar="MIB", help="With processes: replace a child that has more memory.")
     ] = None,
+    release: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The release of this code, to be marked in the history.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Run the task functions of MODULE:QUEUE, or MODULE:FUNCTION for each task, until SIGTERM or Ctrl-C.
@@ -130,9 +133,9 @@ def worker(
     else:
         queue, handler = place(context).open(**options), found
     if isinstance(queue, AsyncQueue):
-        figures = asyncio.run(_awaited(queue, target, running))
+        figures = asyncio.run(_awaited(queue, target, running, release))
     else:
-        figures = _blocking(queue, handler, target, running)
+        figures = _blocking(queue, handler, target, running, release)
     if as_json:
         print_json(figures)
 
@@ -144,22 +147,28 @@ def _refuse_options(target: str, place: Place, options: Mapping[str, Any]) -> No
         refuse(f"--{given[0].replace('_', '-')} belongs to the queue: set it where {target} is made")
 
 
-def _blocking(queue: Queue, handler: Any, target: str, running: Mapping[str, Any]) -> dict[str, Any]:
+def _blocking(
+    queue: Queue, handler: Any, target: str, running: Mapping[str, Any], release: str | None
+) -> dict[str, Any]:
     with queue:
         queue.time()  # an unreachable server ends the command here, and only here
         warn_of_standalone(queue)
         log_to_stderr()
         _say(queue, target, running, "default" if handler is not None else "of its functions")
+        if release is not None:
+            queue.mark_release(release)
         with counted(queue) as figures:
             queue.run(handler, **running)
         return figures
 
 
-async def _awaited(queue: AsyncQueue, target: str, running: Mapping[str, Any]) -> dict[str, Any]:
+async def _awaited(queue: AsyncQueue, target: str, running: Mapping[str, Any], release: str | None) -> dict[str, Any]:
     async with queue:
         await queue.time()
         log_to_stderr()
         _say(queue, target, running, "of its functions")
+        if release is not None:
+            await queue.mark_release(release)
         with counted(queue) as figures:
             await until_signalled(asyncio.ensure_future(queue.run(**running)))
         return figures

@@ -67,6 +67,8 @@ class HistoryPoint:
     unhandled: int | None = None
     oldest_ready: timedelta | None = None
     """The highest age of the oldest ready task."""
+    releases: tuple[str, ...] = ()
+    """The releases that were first marked then: see `queue.mark_release`."""
 
     @property
     def ended(self) -> int:

@@ -1,4 +1,4 @@
-"""The verb that reads the history."""
+"""The verbs of the history: read it, and mark a release in it."""
 
 from __future__ import annotations
 
@@ -66,6 +66,21 @@ def history(
     checker.finish()
     asked = rows.Asked(chosen, begins, ends, queue, name)
     return (yield from base.read(read.points(base.context, asked)))
+
+
+@verb
+def mark_release(base: Base, release: str) -> Op[None]:
+    """Mark in the history that a release of your code is out; what is marked already stays where it is.
+
+    `mongoq worker --release 1.4.2` does so at its start, and so may the script that deploys. Marks are kept for a year:
+    `HistoryPoint.releases`, and lines in the charts of the dashboard.
+
+    Raises ConfigurationError where it is not a text of 1 to 100 characters.
+    """
+    checker = Checker()
+    checker.text("release", release, 100)
+    checker.finish()
+    yield from base.write(read.mark_release(base.context, release))
 
 
 def _begin(checker: Checker, since: Any, now: datetime) -> datetime | None:

@@ -41,6 +41,7 @@ CANNOT_RUN: Final[dict[str, tuple[tuple[str, ...], str]]] = {
     "test_marks::test_every_read_asks_the_primary": (AWAITED + MEMORY, "it looks at the handles, not at a driver"),
     "test_concurrent_changes::test_two_changes_*": (AWAITED + MEMORY, "its sessions are those of a blocking client"),
     "test_modifying::*_is_news_there": (AWAITED + MEMORY, "change streams are read by the blocking driver"),
+    "test_heartbeats::*_are_read_once": (MEMORY, "it has no $$NOW: whoever runs on it reads no heartbeats"),
     "test_signals::*": (AWAITED + MEMORY, "signals are read by the blocking driver"),
     "test_administering::test_a_task_that_moves_meanwhile_*": (MEMORY, "it writes within a transaction's own lock"),
     "test_claiming::*_exactly_one_of_many_claimants": (

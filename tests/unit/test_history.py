@@ -171,6 +171,18 @@ def test_a_server_that_does_not_answer_costs_no_count(
     assert [one.starts for one in queue.history("mail", since=60)] == [0, 1]
 
 
+def test_a_release_is_marked_where_it_was_first_seen(queue: Queue, clock: FrozenClock) -> None:
+    queue.mark_release("1.4.2")
+    clock.advance(60)
+    queue.mark_release("1.4.2")
+    queue.mark_release("1.5.0")
+    clock.advance(1)
+    assert [one.releases for one in queue.history("mail", since=120)] == [(), ("1.4.2",), ("1.5.0",)]
+    assert [one.releases for one in queue.history(since=120, step="day")] == [("1.4.2", "1.5.0")]
+    with pytest.raises(ConfigurationError, match="release: '' is not a string of 1 to 100"):
+        queue.mark_release("")
+
+
 @pytest.mark.parametrize(
     "asked, message",
     [

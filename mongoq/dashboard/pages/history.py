@@ -34,6 +34,8 @@ class Chart(NamedTuple):
     lines: str
     """The instants, and the values of each line, as JSON."""
     unit: str
+    marks: str
+    """The instants of releases with their names, as JSON."""
 
 
 async def history(request: Request, site: Site, user: User) -> Response:
@@ -87,7 +89,9 @@ def _chart(title: str, unit: str, points: Sequence[HistoryPoint], *lines: Line) 
     if all(one is None for line in values for one in line):
         return None
     series = json.dumps([[label, colour] for label, colour, _ in lines])
-    return Chart(title, series, json.dumps([[point.at.timestamp() for point in points], *values]), unit)
+    lines_ = json.dumps([[point.at.timestamp() for point in points], *values])
+    marks = json.dumps([[point.at.timestamp(), ", ".join(point.releases)] for point in points if point.releases])
+    return Chart(title, series, lines_, unit, marks)
 
 
 def _errors(point: HistoryPoint) -> int:

@@ -56,8 +56,26 @@ function draw() {
     const line = ([label, name]) => ({ label, stroke: colour(name), width: 2, points: { size: 4 }, value });
     const series = [{}, ...JSON.parse(place.dataset.series).map(line)];
     const heights = { ...axis, size: 70, values: (_, marks) => marks.map((one) => value(_, one)) };
-    new uPlot({ width: place.clientWidth, height: 200, series, axes: [axis, heights] }, JSON.parse(place.dataset.chart), place);
+    const hooks = { draw: [(plot) => released(plot, JSON.parse(place.dataset.marks ?? "[]"), colour("dim"))] };
+    new uPlot({ width: place.clientWidth, height: 200, series, axes: [axis, heights], hooks }, JSON.parse(place.dataset.chart), place);
   }
+}
+
+// A dashed line with a name for each release.
+function released(plot, marks, ink) {
+  const { ctx, bbox } = plot;
+  ctx.save();
+  ctx.strokeStyle = ctx.fillStyle = ink;
+  ctx.setLineDash([4, 4]);
+  for (const [at, name] of marks) {
+    const x = Math.round(plot.valToPos(at, "x", true));
+    ctx.beginPath();
+    ctx.moveTo(x, bbox.top);
+    ctx.lineTo(x, bbox.top + bbox.height);
+    ctx.stroke();
+    ctx.fillText(name, x + 4, bbox.top + 10 * devicePixelRatio);
+  }
+  ctx.restore();
 }
 
 function length(seconds) {

@@ -60,6 +60,8 @@ class Presence:
         self._listens = listens
         self._told = (False, False, view.covers)
         """What the last beat said: whether it is idle, whether it watches, and what."""
+        self._lists: dict[str, heartbeat.Lists] = {}
+        """The long lists of others that were read, by their marks."""
         self._next_beat = -NEVER
         self._next_look = -NEVER
         self._deputy = False
@@ -160,7 +162,7 @@ class Presence:
     def _look(self, most: int) -> None:
         runtime, view = self._runtime, self._view
         sent = runtime.elapsed()
-        found: heartbeat.Look = runtime.run(heartbeat.read_others(runtime.context, runtime.worker, most))
+        found: heartbeat.Look = runtime.run(heartbeat.read_others(runtime.context, runtime.worker, most, self._lists))
         received = runtime.elapsed()
         if found.time is not None:
             runtime.context.clock.measured(found.time, sent, received)

@@ -6,6 +6,7 @@ task's token decides who holds it, never a heartbeat.
 
 from __future__ import annotations
 
+import hashlib
 from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple
@@ -19,7 +20,12 @@ from mongoq.storage.refusals import KeyTaken
 
 SILENT_WATCHER: Final = timedelta(seconds=8)
 """A watcher beats every 3 s. One that is silent for so long is replaced."""
-_SHOWN: Final = ("place", "queues", "workers", "idle", "watching", "covers", "names", "seen_at")
+MOST_NAMES: Final = 100
+"""A list that is longer is written when it has changed only."""
+_SHOWN: Final = ("place", "workers", "idle", "watching", "seen_at", "lists")
+_LISTS: Final = ("queues", "covers", "names")
+Lists = dict[str, Any]
+"""The queues, the covered queues and the names of a heartbeat."""
 
 
 class Look(NamedTuple):
@@ -33,11 +39,22 @@ class Look(NamedTuple):
 
 
 def beat(context: Context, worker: str, facts: dict[str, Any]) -> Op[None]:
-    """Write the heartbeat of this worker, with what it is doing; one that arrives behind a newer one is dropped."""
+    """Write the heartbeat of this worker, with what it is doing; one that arrives behind a newer one is dropped.
+
+    Long lists are written when they have changed, and not with each beat: the names of 10,000 queues are 200 KB.
+    """
     now = context.clock.now()
+    where = {"_id": worker, **filters.seen_before(now)}
+    long = {name: value for name, value in facts.items() if isinstance(value, list) and len(value) > MOST_NAMES}
+    if long:
+        facts = {**facts, "lists": hashlib.sha256(repr([facts.get(name) for name in _LISTS]).encode()).hexdigest()}
+        short = {name: value for name, value in facts.items() if name not in _LISTS}
+        update = {"$set": {**short, "seen_at": now}}
+        if (yield UpdateMany(context.workers, {**where, "lists": facts["lists"]}, update)):
+            return
     update = {"$set": {**facts, "seen_at": now}, "$setOnInsert": {"started_at": now}}
     with suppress(KeyTaken):  # the newer one does not match, so an insert is tried
-        yield UpdateMany(context.workers, {"_id": worker, **filters.seen_before(now)}, update, upsert=True)
+        yield UpdateMany(context.workers, where, update, upsert=True)
 
 
 def leave(context: Context, worker: str) -> Op[None]:
@@ -45,10 +62,11 @@ def leave(context: Context, worker: str) -> Op[None]:
     yield Delete(context.workers, {"_id": worker})
 
 
-def read_others(context: Context, worker: str, most: int) -> Op[Look]:
+def read_others(context: Context, worker: str, most: int, known: dict[str, Lists]) -> Op[Look]:
     """Read the heartbeats of other processes in the order in which they are to watch, at most so many.
 
-    Each row brings the server's time, so that a process that only sleeps need not ask for it.
+    Each row brings the server's time, so that a process that only sleeps need not ask for it. Long lists that are
+    `known` are not read again; those that were read are added.
     """
     now = context.clock.now()
     rows: list[Document] = yield Aggregate(
@@ -57,13 +75,33 @@ def read_others(context: Context, worker: str, most: int) -> Op[Look]:
             {"$match": {"seen_at": {"$gte": now - SILENT}, "place": {"$type": "number"}}},
             {"$sort": {"idle": -1, "watching": -1, "place": 1}},
             {"$limit": most},
-            {"$project": {**dict.fromkeys(_SHOWN, 1), "now": "$$NOW"}},
+            {"$project": {**dict.fromkeys(_SHOWN, 1), **_unless(known), "now": "$$NOW"}},
         ],
     )
     others = [row for row in rows if row["_id"] != worker]
     heard = {True: now - SILENT_WATCHER, False: now - SILENT}
+    _recall(others, known)
     idle = [_idle(row) for row in others if row.get("idle") and row["seen_at"] >= heard[bool(row.get("watching"))]]
     return Look(idle, not others, rows[0]["now"] if rows else None)
+
+
+def _unless(known: dict[str, Lists]) -> Document:
+    """What to read of the lists: nothing where they are known."""
+    if not known:
+        return dict.fromkeys(_LISTS, 1)
+    return {name: {"$cond": [{"$in": ["$lists", list(known)]}, "$$REMOVE", f"${name}"]} for name in _LISTS}
+
+
+def _recall(rows: list[Document], known: dict[str, Lists]) -> None:
+    """Complete rows by the lists that are known, and keep those that are new, as long as somebody has them."""
+    seen = {row["lists"] for row in rows if isinstance(row.get("lists"), str)}
+    for gone in known.keys() - seen:
+        del known[gone]
+    for row in rows:
+        mark = row.get("lists")
+        if isinstance(mark, str):
+            lists = known.setdefault(mark, {name: row.get(name) for name in _LISTS})
+            row.update(lists)
 
 
 def workers(context: Context) -> Op[list[WorkerInfo]]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
 from mongoq.history.point import HistoryPoint, HistoryStep
 from mongoq.history.sums import Sums
-from mongoq.storage.commands import Document, Op, find, find_one
+from mongoq.storage.commands import Document, Op, UpdateMany, find, find_one
 from mongoq.storage.context import Context
 from mongoq.storage.documents import fields
 from mongoq.storage.documents.decoding import LONG_AGO
@@ -19,6 +20,8 @@ from mongoq.storage.operations.long_work.patience import LOOK_LIMIT
 MARK: Final = "history"
 """The document of `<namespace>.control` that says up to when minutes are summed up."""
 SUMMED_UP: Final = "summed_up"
+RELEASE: Final = "release"
+MOST_RELEASES: Final = 1_000
 
 
 def points(context: Context, asked: Asked) -> Op[list[HistoryPoint]]:
@@ -28,11 +31,29 @@ def points(context: Context, asked: Asked) -> Op[list[HistoryPoint]]:
     sums: dict[datetime, Sums] = defaultdict(Sums)
     for row in found:
         sums[rows.begin_of(step, row[rows.AT])].add(rows.sums_of(row))
+    marked = yield from releases(context, at, asked.until)
     made: list[HistoryPoint] = []
     while at < asked.until:
-        made.append(rows.point_of(at, sums[at] if at in sums else Sums()))
-        at += rows.LENGTHS[step]
+        after = at + rows.LENGTHS[step]
+        point = rows.point_of(at, sums[at] if at in sums else Sums())
+        here = tuple(release for release, instant in marked if at <= instant < after)
+        made.append(replace(point, releases=here) if here else point)
+        at = after
     return made
+
+
+def mark_release(context: Context, release: str) -> Op[None]:
+    """Note when a release was first seen; later calls change nothing."""
+    now = context.clock.now()
+    mark = {rows.STEP: RELEASE, RELEASE: release, rows.AT: now, rows.GONE_AT: now + rows.KEPT[HistoryStep.DAY]}
+    yield UpdateMany(context.history, {fields.KEY: f"{RELEASE} {release}"}, {"$setOnInsert": mark}, upsert=True)
+
+
+def releases(context: Context, since: datetime, until: datetime) -> Op[list[tuple[str, datetime]]]:
+    """The releases that were first seen in a span of time, by name, the oldest first."""
+    where = {fields.KEY: {"$gte": f"{RELEASE} ", "$lt": f"{RELEASE}!"}, rows.AT: {"$gte": since, "$lt": until}}
+    found = yield from find(context.history, where, hint="_id_", limit=MOST_RELEASES, timeout=LOOK_LIMIT)
+    return sorted(((str(row[RELEASE]), row[rows.AT]) for row in found), key=lambda one: one[1])
 
 
 def summed_up(context: Context) -> Op[datetime]:

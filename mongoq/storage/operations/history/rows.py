@@ -116,6 +116,7 @@ def sums_of(document: Document) -> Sums:
 def point_of(at: datetime, sums: Sums) -> HistoryPoint:
     """What a reader sees of sums."""
     ends = sums.ends.get
+    seen: dict[str, Any] = {name: int(figure) for name, figure in sums.depth.items() if name in FIGURES}
     return HistoryPoint(
         at,
         starts=sums.starts,
@@ -131,7 +132,7 @@ def point_of(at: datetime, sums: Sums) -> HistoryPoint:
         run=timing(sums.runs, sums.run_seconds),
         arrivals=None if sums.arrivals is None else max(0, sums.arrivals),
         oldest_ready=timedelta(seconds=sums.depth[OLDEST]) if OLDEST in sums.depth else None,
-        **{name: int(figure) for name, figure in sums.depth.items() if name in FIGURES},
+        **seen,
     )
 
 
