@@ -33,6 +33,7 @@ STATES: Final = (
 
 def stats(
     context: typer.Context,
+    *,
     watch: Annotated[
         float | None, typer.Option(min=0.1, metavar="SECONDS", help="Repeat at this interval, until Ctrl-C.")
     ] = None,
