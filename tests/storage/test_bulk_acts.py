@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 
 from mongoq import ConfigurationError, NewTask, Progress, Queue, StorageUnavailable, TaskState
+from mongoq.core.clock import FrozenClock
 from mongoq.storage.commands import Delete, Find, Op, UpdateMany
 from mongoq.storage.documents import filters
 from mongoq.storage.operations import bulk, requeue
@@ -53,6 +56,21 @@ def test_an_act_on_many_ends_under_running_producers(store: Any, act: str) -> No
 
     assert store.run(interposed(ACTS[act](store.context), produce)) == 3
     assert store.collection.count_documents({"state": "ready", "queue": "default"}) == len(looks)
+
+
+class Doubtful(FrozenClock):
+    """A clock that may be half a second behind the server's."""
+
+    def latest(self) -> datetime:
+        return self.now() + timedelta(seconds=0.5)
+
+
+@pytest.mark.parametrize("act", ACTS)
+def test_a_task_that_was_enqueued_a_moment_ago_is_not_passed_over(store: Any, act: str) -> None:
+    behind = Doubtful(store.clock.now())
+    store.clock.advance(0.3)
+    store.new()
+    assert store.run(ACTS[act](replace(store.context, clock=behind))) == 1
 
 
 @pytest.mark.parametrize("act", ACTS)

@@ -191,7 +191,8 @@ def _each(
     Only those that were there when it began: under running producers it would never end.
     """
     before = tally.done
-    there = {"$and": [where, filters.created_by(context.clock.now())]}
+    # The latest, not the best guess: a task that was enqueued a moment ago would be passed over.
+    there = {"$and": [where, filters.created_by(context.clock.latest())]}
     while True:
         found: list[Document] = yield from patiently(Find(context.tasks, there, only=only, most=MOST_READ))
         done = 0
