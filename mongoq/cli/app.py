@@ -10,7 +10,7 @@ import typer
 from mongoq import __version__
 from mongoq.cli import demo, doctor, operating, server, stats, tasks, worker
 from mongoq.cli.acting import draining, exporting, updating
-from mongoq.cli.control import dashboard, pausing, schedules
+from mongoq.cli.control import dashboard, limits, pausing, schedules
 from mongoq.cli.looking import failing, listing, showing
 from mongoq.cli.options import Place, warn_of_password
 from mongoq.cli.output import say
@@ -83,6 +83,7 @@ COMMANDS: Final[tuple[tuple[str, Callable[..., None], str | None], ...]] = (
     ("queues", stats.queues, "List the queues that have tasks."),
     ("workers", stats.workers, "List the worker processes."),
     ("schedules", schedules.schedules, "List, pause, resume and delete schedules."),
+    ("limits", limits.limits, "List, show, set and delete limits."),
     ("time", server.server_time, "Print the server's time, and how far this host's is off."),
     # Act
     ("new", tasks.new, "Enqueue a task."),

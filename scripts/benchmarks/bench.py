@@ -21,6 +21,7 @@ from benchmarks.idle import idle
 from benchmarks.imports import imports
 from benchmarks.installed import installed
 from benchmarks.latency import latency
+from benchmarks.limits import limits
 from benchmarks.memory import memory
 from benchmarks.modify import modify
 from benchmarks.payload import payload
@@ -44,6 +45,7 @@ BENCHMARKS: Final[dict[str, Callable[[Setting], list[Row]]]] = {
     "import": imports,
     "modify": modify,
     "flow": flow,
+    "limits": limits,
     "cron": cron,
     "queues": queues,
     "cost": cost,

@@ -71,3 +71,27 @@ def test_a_worker_is_stopped_from_afar(mongoq: Cli, queue: Queue, until: Callabl
     said = mongoq("stop-worker", handle.id.rpartition(":")[0], "--json")
     assert (said.code, said.json) == (0, [handle.id])
     until(lambda: handle.stopped, timeout=10, why="it has stopped")
+
+
+def test_limits_are_set_listed_shown_and_deleted(mongoq: Cli, queue: Queue) -> None:
+    assert mongoq("limits") == Said(0, "(no limits)\n", "")
+    assert mongoq("limits", "set", "tenant", "--concurrency", "2", "--by", "tenant").code == 0
+    said = mongoq("limits", "set", "stripe", "--rate", "90", "--per", "1m", "--burst", "5", "--json")
+    assert [(one["name"], one["rate"], one["per"], one["burst"]) for one in said.json] == [
+        ("stripe", 90, 60, 5), ("tenant", None, 1, 1),
+    ]  # fmt: skip
+    queue.new_many(({"tenant": "acme"} for _ in range(5)), limits="tenant")
+    queue.claim_many(5)
+    said = mongoq("limits")
+    assert narrow(said.out)
+    heading, stripe, tenant = said.out.splitlines()
+    assert heading.split() == ["NAME", "BY", "AT", "ONCE", "RATE", "GROUPS", "RUNNING", "WAITING"]
+    assert "90/1m, burst 5" in stripe
+    assert tenant.split() == ["tenant", "tenant", "2", "-", "1", "2", "3"]
+    [group] = mongoq("limits", "show", "tenant", "--json").json
+    assert (group["value"], group["running"], group["waiting"]) == ("acme", 2, 3)
+    assert "acme" in mongoq("limits", "show", "tenant").out
+    said = mongoq("limits", "delete", "tenant", "nobody", "--json")
+    assert (said.code, said.json, "nobody" in said.err) == (1, {"count": 1}, True)
+    assert mongoq("limits", "set", "tenant", "other", "--rate", "1").code == 2
+    assert mongoq("limits", "set", "tenant").code == 2
