@@ -13,6 +13,7 @@ from proving.seeded.edges import FAULTS as EDGES
 from proving.seeded.edges_of_storage import FAULTS as EDGES_OF_STORAGE
 from proving.seeded.fault import Faults
 from proving.seeded.flow import FAULTS as FLOW
+from proving.seeded.limits import FAULTS as LIMITS
 from proving.seeded.long_work import FAULTS as LONG_WORK
 from proving.seeded.order import FAULTS as ORDER
 from proving.seeded.processes import FAULTS as PROCESSES
@@ -32,6 +33,7 @@ MUTANTS: Final = Faults(
         **PROCESSES,
         **SCHEDULING,
         **FLOW,
+        **LIMITS,
         **LONG_WORK,
         **SURROUNDINGS,
     }
