@@ -203,4 +203,5 @@ def test_workers_keep_within_a_limit_and_leave_nothing_behind(queue: Face) -> No
     queue.new_many(({"tenant": f"t{n % 5}"} for n in range(60)), limits="tenant")
     queue.run(handler, burst=True, workers=20)
     assert queue.empty()
-    assert set(most.values()) == {2}
+    assert len(most) == 5
+    assert max(most.values()) <= 2
