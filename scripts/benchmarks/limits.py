@@ -82,7 +82,7 @@ def _head(setting: Setting, parking: list[float] | None) -> float:
             while queue.count(state="parked") < 5 * count - 1:
                 queue.claim_many(1_000)
             parking.append((time.perf_counter() - began) / (5 * count) * 1e6)
-            assert held.limits
+            assert held is not None
         place.fill(count)
         began = time.perf_counter()
         queue.run(lambda _: None, burst=True)

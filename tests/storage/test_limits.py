@@ -102,7 +102,7 @@ def test_an_ending_that_is_killed_at_any_command_lets_the_next_go_after_a_sweep(
 def test_two_claims_never_get_one_too_many_wherever_the_other_comes_between(limited: Callable[..., Store]) -> None:
     for number in range(1, 40):
         store = limited()
-        came = []
+        came: list[int] = []
 
         def other(count: int, number: int = number, store: Store = store, came: list[int] = came) -> None:
             if count == number:
@@ -120,7 +120,7 @@ def test_a_slot_that_is_freed_while_a_claim_parks_is_not_missed(limited: Callabl
     for number in range(1, 40):
         store = limited()
         first = store.run(claim(store, 4)).tasks
-        came = []
+        came: list[bool] = []
 
         def free(count: int, number: int = number, store: Store = store, first: Any = first, came: Any = came) -> None:
             if count == number:

@@ -11,6 +11,7 @@ import pytest
 
 from mongoq import ConfigurationError, InvalidTask, LimitNotFound, NewTask, TaskState, WrongState
 from mongoq.core.clock import FrozenClock
+from mongoq.core.explaining.why import why
 from proving.tempos import Face
 
 
@@ -142,6 +143,7 @@ def test_what_waits_for_room_can_be_cancelled_moved_and_changed(queue: Face) -> 
     held = queue.try_claim()
     assert queue.try_claim() is None
     assert queue.get("k1").waits_for == "stripe"
+    assert "the limit stripe has no room" in str(why(queue.get("k1"), [], []))
     assert queue.get("k1").limits == {"stripe": 1}
     queue.cancel("k1")
     queue.update("k2", priority=-1)
