@@ -14,7 +14,7 @@ from typing import Any, Final
 from mongoq.core.lifecycle import LIVE, Event, TaskState, sources
 from mongoq.limiting.limit import Limit
 from mongoq.storage.commands import Document, Filter, Update
-from mongoq.storage.documents import fields
+from mongoq.storage.documents import fields, indexes
 from mongoq.storage.documents.limiting.rates import Start
 
 PROBED: Final = 32
@@ -109,6 +109,21 @@ def waiting(groups: Collection[str]) -> Filter:
     """Parked tasks that wait for one of these groups."""
     among: Any = next(iter(groups)) if len(groups) == 1 else {"$in": list(groups)}
     return {fields.WAITS_FOR: {"$eq": among} if len(groups) == 1 else among, fields.STATE: PARKED}
+
+
+def first_of_each(collection: str, wanted: Mapping[str, int], only: Sequence[str]) -> list[Document]:
+    """A pipeline: so many of the most urgent parked tasks of each group, each found by the index."""
+    parts: list[list[Document]] = [
+        [
+            {"$match": waiting([group])},
+            {"$sort": dict(indexes.URGENCY)},
+            {"$limit": most},
+            {"$project": dict.fromkeys(only, 1)},
+        ]
+        for group, most in wanted.items()
+    ]
+    first, *others = parts
+    return [*first, *({"$unionWith": {"coll": collection, "pipeline": part}} for part in others)]
 
 
 def coming(group: str) -> Filter:

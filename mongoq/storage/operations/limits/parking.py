@@ -12,32 +12,41 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, Final
 
+from mongoq.core.errors import StorageError, Unsupported
 from mongoq.limiting.limit import limit_of
-from mongoq.storage.commands import Count, Document, Op, find, find_one, update_many
+from mongoq.storage.commands import Aggregate, Bulk, Changing, Count, Document, Op, find, find_one, update_many
 from mongoq.storage.context import Context
 from mongoq.storage.documents import fields, filters, flow, indexes
 from mongoq.storage.documents.limiting import slots
 from mongoq.storage.operations.limits import rates, room
 from mongoq.storage.operations.recovery.malformed import update_well_formed
+from mongoq.storage.operations.recovery.skip_locked import WRITE_LIMIT
 
 MOST: Final = 1_000
 """Tasks that are let go at a time."""
 AHEAD: Final = 0.25
 """Seconds for which a worker takes starts of a rate limit ahead: each task then begins at its own instant. What a crash
 wastes is as much at the most."""
-SPARE: Final = 4
-"""So many times as many tasks as there is room are read in one look over several groups."""
+UNITED: Final = 50
+"""Groups whose first tasks one command reads; a find for each took most of the time of many small groups."""
 _READ: Final = [fields.WAITS_FOR, fields.RUN_AT, fields.CREATED_AT, fields.PRIORITY]
 
 
 def park(context: Context, full: Mapping[str, Sequence[Document]], ahead: float = 0.0) -> Op[None]:
     """Park these tasks, each under the group that has no room for it, and look at the room once more."""
     now = context.clock.now()
+    alike: dict[tuple[str, int], list[str]] = defaultdict(list)
     for group, documents in full.items():
-        versions: dict[int, list[str]] = defaultdict(list)
         for document in documents:
-            versions[document[fields.VERSION]].append(document[fields.KEY])
-        for version, keys in versions.items():
+            alike[group, document[fields.VERSION]].append(document[fields.KEY])
+    changes = [
+        Changing(filters.claimable(keys, version), slots.parked(group, now), many=True)
+        for (group, version), keys in alike.items()
+    ]
+    try:  # all groups by one command
+        yield Bulk(context.tasks, changes, ordered=False, timeout=WRITE_LIMIT)
+    except StorageError:  # a transaction holds some, or some take no write: these are left alone
+        for (group, version), keys in alike.items():
             guard = partial(filters.claimable, version=version)
             yield from update_well_formed(context, keys, guard, slots.parked(group, now))
     yield from look(context, full, ahead)
@@ -98,21 +107,29 @@ def release(context: Context, wanted: Mapping[str, int], *, coming: bool = True)
 
 
 def _first(context: Context, wanted: Mapping[str, int]) -> Op[dict[str, list[Document]]]:
-    """The most urgent parked tasks of each group: of all by one find, where these are not many."""
-    most = min(MOST, SPARE * sum(wanted.values()))
-    if len(wanted) == 1:
-        most = min(MOST, *wanted.values())
-    found = yield from _parked(context, list(wanted), most)
+    """The most urgent parked tasks of each group: of up to `UNITED` groups by one command."""
     by_group: dict[str, list[Document]] = defaultdict(list)
-    for document in found:
-        by_group[document[fields.WAITS_FOR]].append(document)
-    if len(found) < most or len(wanted) == 1:
-        return by_group
-    last = max(by_group)  # the groups come in order: those from the last on were not read to the end
-    for group in wanted:
-        if group >= last:
-            by_group[group] = yield from _parked(context, [group], min(MOST, wanted[group]))
+    names = list(wanted)
+    for start in range(0, len(names), UNITED):
+        some = {group: min(MOST, wanted[group]) for group in names[start : start + UNITED]}
+        for document in (yield from _united(context, some)):
+            by_group[document[fields.WAITS_FOR]].append(document)
     return by_group
+
+
+def _united(context: Context, wanted: Mapping[str, int]) -> Op[list[Document]]:
+    if len(wanted) == 1:
+        [(group, most)] = wanted.items()
+        return (yield from _parked(context, [group], most))
+    if (yield from find_one(context.tasks, slots.waiting(list(wanted)), only=[fields.KEY], hint=indexes.WAITS)) is None:
+        return []
+    try:
+        found: list[Document] = yield Aggregate(context.tasks, slots.first_of_each(context.tasks, wanted, _READ))
+    except Unsupported:  # by mongomock, where a command costs nothing
+        found = []
+        for group, most in wanted.items():
+            found += yield from _parked(context, [group], most)
+    return found
 
 
 def _parked(context: Context, groups: list[str], most: int) -> Op[list[Document]]:
