@@ -65,6 +65,7 @@ FLOORS: Final = {
 NOT_STATES: Final = {
     ("storage/operations/fleet/heartbeat.py", "running"),  # a worker's own count of what it holds
     ("worker/config.py", "running"),  # as above
+    ("cli/control/limits.py", "running"),  # how many slots of a limit are in use
     ("worker/stages.py", "running"),  # a stage of an attempt
     ("worker/services/sweeper.py", "expired"),  # what a sweep reports
 }
