@@ -179,6 +179,35 @@ def test_a_deadline_ends_the_whole_batch_and_a_cancel_is_told_to_its_task(queue:
     assert {task.errors[-1].type for task in queue.tasks(state="failed")} == {"DeadlineExceeded"}
 
 
+def test_a_task_without_a_deadline_does_not_fail_by_that_of_another(queue: Queue) -> None:
+    queue.new_many([{"n": n} for n in range(2)], deadline=0.2, max_retries=0)
+    queue.new_many([{"n": n} for n in range(2, 4)], max_retries=0)
+
+    def runs_on(tasks: list[Task]) -> None:
+        while any(task.tags["n"] < 2 for task in tasks):
+            pass
+
+    queue.run(runs_on, batch=4, wait=0.1, burst=True)
+    assert {task.tags["n"]: task.state for task in queue.tasks()} == {
+        0: S.FAILED, 1: S.FAILED, 2: S.COMPLETED, 3: S.COMPLETED,
+    }  # fmt: skip
+
+
+def test_no_task_fails_for_good_by_an_error_of_another(queue: Queue) -> None:
+    """The last attempt of each is alone."""
+    queue.new_many([{"n": n} for n in range(4)], max_retries=1, backoff=0)
+    sizes: list[int] = []
+
+    def all_or_none(tasks: list[Task]) -> None:
+        sizes.append(len(tasks))
+        if any(task.tags["n"] == 2 for task in tasks):
+            raise ValueError(f"{len(tasks)} at once")
+
+    queue.run(all_or_none, batch=4, wait=0.1, burst=True)
+    assert sizes == [4, 1, 1, 1, 1]
+    assert {task.tags["n"] for task in queue.tasks(state="failed")} == {2}
+
+
 def test_middleware_runs_around_each_task_of_a_batch(queue: Queue) -> None:
     seen: list[str] = []
 

@@ -12,7 +12,7 @@ from mongoq.worker.attempt import FOREVER, LiveAttempt
 class Batch:
     """Attempts that start together. Each has its own lease, cancel request and ending.
 
-    Their handler is interrupted at the earliest of their deadlines, and where each of them has a reason to stop.
+    Their handler is interrupted at their deadline, and where each of them has a reason to stop.
     """
 
     __slots__ = ("deadline_at", "deadline_raised", "key", "lost_leases", "members", "on_interrupt", "size")

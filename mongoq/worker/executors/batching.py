@@ -1,8 +1,10 @@
 """An executor that gathers the attempts of batch handlers, and runs each batch by another executor as one attempt.
 
 A batch begins with the first attempt of its kind. It is closed when it is full, or when that attempt has waited for as
-long as the handler says; until then the fetcher claims more of its kind. A task whose lease was lost before is a batch
-of its own: where it kills the process, it costs no other task a lease.
+long as the handler says; until then the fetcher claims more of its kind. Tasks with another deadline are another batch:
+the handler is interrupted for all of them. A task whose lease was lost before is a batch of its own: where it kills the
+process, it costs no other task a lease. So is one that has failed before, in its last attempt: no task fails for good
+by an error of another one.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 from mongoq.core.batching import BatchRule
@@ -19,6 +22,9 @@ from mongoq.worker.attempt import FOREVER, LiveAttempt
 from mongoq.worker.executors.base import Executor, Reports
 from mongoq.worker.executors.batch import Batch
 from mongoq.worker.handlers.signature import Handler
+
+Kind = tuple[BatchRule, timedelta | None]
+"""What the tasks of a batch have in common: the handler's rule, and their deadline."""
 
 
 class Gathering:
@@ -36,7 +42,7 @@ class Batching(Executor):
         self._handler = handler
         self._reports = reports
         self._lock = threading.Lock()
-        self._gathering: dict[BatchRule, Gathering] = {}
+        self._gathering: dict[Kind, Gathering] = {}
         self._closed: set[Batch] = set()
         """Those that wait for a handler or are in one."""
         self._inner = make(replace(reports, started=self._started, ended=self._ended))
@@ -56,7 +62,10 @@ class Batching(Executor):
     def lacking(self) -> dict[BatchRule, int]:
         """How many more attempts each batch takes that is not full yet."""
         with self._lock:
-            return {rule: rule.most - len(one.attempts) for rule, one in self._gathering.items()}
+            lacking: dict[BatchRule, int] = {}
+            for (rule, _), one in self._gathering.items():
+                lacking[rule] = min(rule.most - len(one.attempts), lacking.get(rule, rule.most))
+            return lacking
 
     def start(self) -> None:
         """Begin."""
@@ -87,8 +96,8 @@ class Batching(Executor):
     def step(self, now: float) -> float:
         """Close the batches that have waited, and interrupt what must not go on; the seconds until the next look."""
         with self._lock:
-            due = [rule for rule, one in self._gathering.items() if one.until <= now]
-            units: list[Any] = [self._close(rule) for rule in due]
+            due = [kind for kind, one in self._gathering.items() if one.until <= now]
+            units: list[Any] = [self._close(kind) for kind in due]
             soonest = min((one.until - now for one in self._gathering.values()), default=FOREVER)
         if units:
             self._inner.submit(units)
@@ -109,14 +118,15 @@ class Batching(Executor):
         rule = self._handler.rule_of(attempt.task)
         if rule is None:
             return [attempt]
-        if attempt.lost_leases:
+        if attempt.lost_leases or is_last_chance(attempt):
             return [self._batch([attempt])]
-        gathering = self._gathering.setdefault(rule, Gathering(now + rule.wait))
+        kind = rule, attempt.policy.deadline
+        gathering = self._gathering.setdefault(kind, Gathering(now + rule.wait))
         gathering.attempts.append(attempt)
-        return [self._close(rule)] if len(gathering.attempts) >= rule.most else []
+        return [self._close(kind)] if len(gathering.attempts) >= rule.most else []
 
-    def _close(self, rule: BatchRule) -> Batch:
-        return self._batch(self._gathering.pop(rule).attempts)
+    def _close(self, kind: Kind) -> Batch:
+        return self._batch(self._gathering.pop(kind).attempts)
 
     def _batch(self, attempts: list[LiveAttempt]) -> Batch:
         batch = Batch(attempts)
@@ -148,3 +158,9 @@ class Batching(Executor):
         for place, (attempt, ending) in enumerate(zip(members, endings, strict=True)):
             last = not isinstance(ending, Raised) or errors[id(ending.error)] == place
             self._reports.ended(attempt, ending, seconds / len(members), last=last)
+
+
+def is_last_chance(attempt: LiveAttempt) -> bool:
+    """Whether its task has failed before, and fails for good if this attempt does."""
+    most, task = attempt.policy.max_retries, attempt.task
+    return most is not None and task.retries > 0 and task.charged > most
