@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime, timedelta
+from dataclasses import replace
 from functools import partial
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from mongoq.api.base import Base
 from mongoq.api.starting import call_back, chosen, names_of
@@ -14,40 +14,31 @@ from mongoq.core.errors import DependencyError, InvalidTask, StorageRefused
 from mongoq.core.events import Signpost
 from mongoq.core.lifecycle import Event
 from mongoq.core.read_only import ReadOnly
-from mongoq.core.requests import ClaimRequest, checked_claim, checked_seconds
-from mongoq.core.validation import Checker, Duration
-from mongoq.core.verdict import MOST_POISON_WEIGHT, Raised, Released, Verdict
-from mongoq.storage.commands import Op, find_one
+from mongoq.core.requests import ClaimRequest, checked_claim
+from mongoq.core.signals import Interrupted
+from mongoq.core.validation import Duration
+from mongoq.core.verdict import MOST_POISON_WEIGHT, Raised, Released, Returned, Verdict
+from mongoq.storage.commands import Op
 from mongoq.storage.control import Entered
-from mongoq.storage.documents import fields, filters, indexes
 from mongoq.storage.operations import claims, queries, sweep
 from mongoq.storage.operations.decide import Ended
 from mongoq.storage.operations.finish import finish, finish_and_modify
 from mongoq.storage.operations.flow.undone import sweep_flow
-from mongoq.storage.operations.limits.sweeping import sweep_limits
 from mongoq.storage.operations.namespace import orders
 from mongoq.storage.operations.schedules import keep
 from mongoq.storage.operations.schedules.tick import tick
+from mongoq.testing.advancing import Far, advanced, check_clock, far_of
 from mongoq.testing.outcome import Ran, ran
 from mongoq.testing.tempo import Made, helper, opened
 from mongoq.worker.attempt import LiveAttempt
+from mongoq.worker.executors.batching import is_last_chance
 from mongoq.worker.handlers.hooks import with_hooks
 from mongoq.worker.handlers.signature import Handler, checked_handler
-from mongoq.worker.verdicts import stop_of, verdict_instead, verdict_on
+from mongoq.worker.verdicts import log_failure, stop_of, verdict_instead, verdict_on
 
 LIMIT: Final = 1_000
 LISTENERS: Final = 10.0
 """Seconds for which the listeners of events are waited for."""
-
-
-class Far(NamedTuple):
-    """How far the clock is moved."""
-
-    moves: bool
-    ticks: datetime | None
-    """The last tick to which it is moved."""
-    end: datetime | None
-    """Where it stands in the end; None: where nothing is left."""
 
 
 @helper
@@ -60,6 +51,7 @@ def run_due(
     advance: bool = True,
     until: Duration | None = None,
     limit: int = LIMIT,
+    batch: int | None = None,
 ) -> Op[list[Ran]]:
     """Run all that is due, one task after the other in the calling thread, and return what ran.
 
@@ -77,6 +69,7 @@ def run_due(
         advance: False leaves the clock alone: only what is due now is run.
         until: for how long to move the clock. Default: as far as there is something left, and to one tick.
         limit: how many attempts may run; AssertionError where there are more.
+        batch: as of `queue.run`. A batch waits for nothing: it has those of its tasks that are due.
 
     Raises:
         AssertionError: more than `limit` attempts were due; a handler fails or enqueues for ever.
@@ -85,47 +78,63 @@ def run_due(
     """
     call_back(base, handler)
     handler, queues = chosen(base.functions, handler, queues)
-    checked, executor = checked_handler(handler, None)
+    checked, executor = checked_handler(handler, None, batch=batch)
     checked = with_hooks(checked, executor, base.hooks.middleware, base.hooks.lifespan)
     wanted = checked_claim(queues, None, base.claimant, where, task_names=names_of(handler))
-    _check_clock(base, advance=advance)
+    check_clock(base, advance=advance)
     yield from base.write(keep.declare(base.context, base.functions.schedules().values()))
-    far = yield from _far(base, wanted, until, advance=advance)
+    far = yield from far_of(base, wanted, until, advance=advance)
     return (yield from opened(checked.lifespan, lambda: _run_all(base, checked, wanted, far, limit)))
 
 
 def _run_all(base: Base, handler: Handler, wanted: ClaimRequest, far: Far, limit: int) -> Op[list[Ran]]:
     done: list[Ran] = []
     while True:
-        attempt = yield from _claim(base, wanted, handler)
-        if attempt is None:
-            if not (yield from _advance(base, wanted, far)):
-                return done
-            continue
-        if len(done) >= limit:
-            yield from _release(base, attempt)
-            raise AssertionError(_endless(limit, done, attempt))
-        done.append((yield from _attempt(base, attempt, handler)))
+        calls = yield from _claim(base, wanted, handler)
+        if not calls and not (yield from advanced(base, wanted, far)):
+            return done
+        try:
+            while calls:
+                if len(done) >= limit:
+                    raise AssertionError(_endless(limit, done, calls[0][0]))
+                done += yield from _call(base, calls[0], handler)
+                del calls[0]
+        except GeneratorExit:
+            raise
+        except BaseException:  # the test was interrupted, or failed by pytest.fail: nobody has the tasks any more
+            yield from _release(base, [one for call in calls for one in call])
+            raise
 
 
-def _attempt(base: Base, attempt: LiveAttempt, handler: Handler) -> Op[Ran]:
-    base.telemetry.emit(Signpost.STARTED, task=attempt.task)
-    attempt.start()
-    try:
-        ending: Made = yield Entered(partial(handler.single, attempt.task))
-    except GeneratorExit:
-        raise
-    except BaseException:  # the test was interrupted, or failed by pytest.fail: nobody has the task any more
-        yield from _release(base, attempt)
-        raise
+def _call(base: Base, attempts: list[LiveAttempt], handler: Handler) -> Op[list[Ran]]:
+    """Call the handler for one task, or together for those of a batch."""
+    for attempt in attempts:
+        base.telemetry.emit(Signpost.STARTED, task=attempt.task)
+        attempt.start()
+    tasks = [attempt.task for attempt in attempts]
+    batch = handler.rule_of(tasks[0]) is not None
+    ending: Made = yield Entered(partial(handler, tasks if batch else tasks[0]))
+    endings = ending.value if batch and isinstance(ending, Returned) else [ending] * len(attempts)
+    for own in endings:
+        if isinstance(own, Raised) and not isinstance(own.error, Exception | Interrupted):
+            raise own.error
+    done, stops = [], []
+    for attempt, own in zip(attempts, endings, strict=True):
+        done.append((yield from _attempt(base, attempt, handler, own)))
+        stop = stop_of(attempt, own.error) if isinstance(own, Raised) else None
+        stops += [] if stop is None else [stop]
+    if stops:
+        raise stops[0]
+    return done
+
+
+def _attempt(base: Base, attempt: LiveAttempt, handler: Handler, ending: Made) -> Op[Ran]:
     committed = attempt.committed
     verdict = Verdict(Event.COMPLETE) if committed else verdict_on(base.context, attempt, ending, base.claimant)
-    stop = stop_of(attempt, ending.error) if isinstance(ending, Raised) else None
     base.telemetry.emit(Signpost.ENDED, task=attempt.task, verdict=verdict)
+    log_failure(attempt.task, verdict, attempt.policy.failure_message)
     if not committed:
         verdict = yield from _finish(base, attempt, verdict)
-    if stop is not None:
-        raise stop
     return ran(handler, attempt.task, ending, verdict)
 
 
@@ -148,16 +157,29 @@ def _finish(base: Base, attempt: LiveAttempt, verdict: Verdict) -> Op[Verdict]:
     return verdict
 
 
-def _claim(base: Base, wanted: ClaimRequest, handler: Handler) -> Op[LiveAttempt | None]:
-    """The most urgent task that is due, after a sweep."""
+def _claim(base: Base, wanted: ClaimRequest, handler: Handler) -> Op[list[list[LiveAttempt]]]:
+    """The most urgent task that is due, after a sweep; of a batch handler with those that go with it, by call."""
     yield from base.read(orders.read(base.context))
     while (yield from base.write(tick(base.context))).full:
         pass
     yield from base.write(sweep.sweep(base.context))
     yield from base.write(sweep.expire(base.context))
     yield from base.write(sweep_flow(base.context))
+    first = yield from _claimed(base, wanted, handler)
+    rule = handler.rule_of(first[0].task) if first else None
+    if rule is None or rule.most == 1:
+        return [first] if first else []
+    more = replace(wanted, limit=rule.most - 1, names=rule.names or wanted.names)
+    found = [*first, *(yield from _claimed(base, more, handler))]
+    alone = [one for one in found if one.lost_leases or is_last_chance(one)]
+    together = [one for one in found if one not in alone]
+    return [*([together] if together else []), *([one] for one in alone)]
+
+
+def _claimed(base: Base, wanted: ClaimRequest, handler: Handler) -> Op[list[LiveAttempt]]:
     sent = elapsed()
     claim = yield from base.write(claims.claim_many(base.context, wanted, poison_budget=MOST_POISON_WEIGHT))
+    attempts: list[LiveAttempt] = []
     for claimed in claim.unread:
         policy = base.context.options.policy.over(claimed.carried).over(handler.policies.get(claimed.name or "", {}))
         attempt = LiveAttempt(claimed, policy, sent)
@@ -165,11 +187,11 @@ def _claim(base: Base, wanted: ClaimRequest, handler: Handler) -> Op[LiveAttempt
             found = yield from base.read(queries.with_keys(base.context, claimed.parents))
             by_key = {task.key: task for task in found}
             attempt.parents = ReadOnly({key: by_key[key] for key in claimed.parents if key in by_key})
-        base.telemetry.emit(
-            Signpost.CLAIMED, tasks=[attempt.task], wanted=1, lost=0, blocked=0, doubtful=False, sent=sent
-        )
-        return attempt
-    return None
+        attempts.append(attempt)
+    if attempts:
+        told = {"wanted": wanted.limit, "lost": 0, "blocked": 0, "doubtful": False, "sent": sent}
+        base.telemetry.emit(Signpost.CLAIMED, tasks=[attempt.task for attempt in attempts], **told)
+    return attempts
 
 
 def _ended(attempt: LiveAttempt, verdict: Verdict) -> Ended:
@@ -177,58 +199,10 @@ def _ended(attempt: LiveAttempt, verdict: Verdict) -> Ended:
     return Ended(attempt.task, verdict, False, *how)
 
 
-def _release(base: Base, attempt: LiveAttempt) -> Op[None]:
-    verdict = verdict_on(base.context, attempt, Released(), base.claimant)
-    yield from base.write(finish(base.context, [_ended(attempt, verdict)]))
-
-
-def _far(base: Base, wanted: ClaimRequest, until: Duration | None, *, advance: bool) -> Op[Far]:
-    if not advance:
-        return Far(moves=False, ticks=None, end=None)
-    if until is not None:
-        end = base.context.clock.now() + timedelta(seconds=checked_seconds("until", until))
-        return Far(moves=True, ticks=end, end=end)
-    next_tick = yield from base.read(keep.next_tick(base.context, wanted.queues))
-    return Far(moves=True, ticks=next_tick, end=None)
-
-
-def _advance(base: Base, wanted: ClaimRequest, far: Far) -> Op[bool]:
-    """Move the clock to what becomes due next in these queues, or to the end; whether it was moved."""
-    if not far.moves:
-        return False
-    context = base.context
-    clock: Any = context.clock  # a FrozenClock, or one that is moved as it is
-    ours = {**filters.named(wanted.queues), **filters.tagged(wanted.where)}
-    awaited = (
-        (filters.first_scheduled(), fields.RUN_AT, indexes.DUE, timedelta(0)),
-        (filters.first_running(), fields.LEASE_UNTIL, indexes.LEASE, filters.SKEW),
-    )
-    due = []
-    for state, field, index, after in awaited:
-        where = {**ours, **state}
-        found = yield from base.read(find_one(context.tasks, where, only=[field], sort=[(field, 1)], hint=index))
-        if found is not None:
-            due.append(fields.value_of(found, field) + after)
-    looked = yield from base.read(sweep_limits(context))
-    if looked.next is not None:
-        due.append(context.clock.now() + looked.next)
-    tick_at = yield from base.read(keep.next_tick(context, wanted.queues))
-    if tick_at is not None and far.ticks is not None and tick_at <= far.ticks:
-        due.append(tick_at)
-    if far.end is not None:
-        due = [one for one in due if one <= far.end] or [far.end] * (clock.now() < far.end)
-    if due:
-        clock.advance(max(0.0, (min(due) - clock.now()).total_seconds()))
-    return bool(due)
-
-
-def _check_clock(base: Base, *, advance: bool) -> None:
-    checker = Checker()
-    if advance and not hasattr(base.context.clock, "advance"):
-        checker.refuse(
-            "advance", advance, "False, or a queue with clock=FrozenClock(): this one's clock runs by itself"
-        )
-    checker.finish()
+def _release(base: Base, attempts: Sequence[LiveAttempt]) -> Op[None]:
+    for attempt in attempts:  # one that has ended has no token any more, and is left alone
+        verdict = verdict_on(base.context, attempt, Released(), base.claimant)
+        yield from base.write(finish(base.context, [_ended(attempt, verdict)]))
 
 
 def _endless(limit: int, done: Sequence[Ran], attempt: LiveAttempt) -> str:
