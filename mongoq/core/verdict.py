@@ -69,7 +69,9 @@ class Lost:
     """The lease expired: the worker died, or could not reach the server."""
 
 
-Outcome = Returned | Raised | Released | Lost
+Made = Returned | Raised
+"""What a handler came to."""
+Outcome = Made | Released | Lost
 """How an attempt ended; `judge` makes a verdict of it."""
 
 

@@ -68,7 +68,7 @@ class LiveAttempt:
         self.lease_until = sent + self.lease
         self.deadline_at = FOREVER
         self.deadline_raised = False  # whether its handler was interrupted at its deadline
-        self.on_interrupt: Callable[[LiveAttempt, Interruption], None] | None = None  # at each, in the caller's thread
+        self.on_interrupt: Callable[[LiveAttempt, Interruption], object] | None = None  # in the caller's thread
         self._late: bool | None = None
         self._limit = FOREVER
         self._interruption: Interruption | None = None

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
+import os
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -272,6 +275,48 @@ def test_of_a_worker_that_is_killed_in_a_batch_each_task_runs_again(queue: Queue
     assert {task.charged for task in queue.tasks()} == {1}, "the lost one is not counted"
 
 
+@pytest.fixture
+def importable(queue: Queue) -> Iterator[Any]:
+    """Give task functions that children can import."""
+    sys.path.insert(0, str(Path(__file__).parent))
+    module = importlib.import_module("batch_functions")
+    queue.include(module.tasks)
+    yield module
+    sys.path.pop(0)
+    sys.modules.pop("batch_functions")
+
+
+def test_a_child_process_runs_a_batch_and_each_task_ends_as_its_entry_says(queue: Queue, importable: Any) -> None:
+    handles = [importable.mixed.new(number) for number in range(5)]
+    crashing = [importable.deadly.new(number) for number in (1, 13, 2)]
+    queue.run(executor="processes", workers=1, burst=True)
+    tasks = [queue.get(handle.key) for handle in handles]
+    assert [task.state for task in tasks] == [S.COMPLETED, S.FAILED, S.FAILED, S.FAILED, S.COMPLETED]
+    assert [task.charged for task in tasks] == [1, 1, 2, 2, 1]
+    assert [task.errors[-1].message for task in tasks[1:4]] == ["no such number", "busy", "odd"]
+    assert all(task.progress is not None and task.progress.message == f"number {n}" for n, task in enumerate(tasks))
+    assert tasks[0].result == tasks[4].result != os.getpid()
+    crashed = [queue.get(handle.key) for handle in crashing]
+    assert [task.state for task in crashed] == [S.COMPLETED, S.FAILED, S.COMPLETED]
+    assert [error.type for error in crashed[1].errors] == ["WorkerCrashed", "WorkerCrashed"], "together, then alone"
+
+
+def test_in_a_child_a_cancel_is_told_to_its_task_and_a_deadline_ends_the_batch(
+    queue: Queue, importable: Any, until: Any
+) -> None:
+    late = [importable.endless.new(number) for number in range(2)]
+    told = [importable.patient.new(number) for number in range(3)]
+    handle = queue.start(executor="processes", workers=1)
+    until(lambda: queue.get(told[0].key).progress is not None, timeout=60, why="all three are in one call")
+    queue.cancel(told[1].key)
+    until(queue.empty, timeout=60, why="all have ended")
+    handle.stop()
+    assert [queue.get(one.key).errors[-1].type for one in late] == ["DeadlineExceeded"] * 2
+    tasks = [queue.get(one.key) for one in told]
+    assert [task.state for task in tasks] == [S.COMPLETED, S.CANCELLED, S.COMPLETED]
+    assert [tasks[place].result for place in (0, 2)] == ["went on"] * 2
+
+
 def test_a_limit_counts_tasks(queue: Queue) -> None:
     queue.new_many([{}] * 10)
     assert queue.run_once(lambda _: None, batch=4, wait=0.2, limit=6)
@@ -286,7 +331,6 @@ def test_a_limit_counts_tasks(queue: Queue) -> None:
         ({"batch": True}, "batch: True"),
         ({"batch": 5, "wait": 0}, "wait: 0"),
         ({"wait": 1}, "wait: 1 is not given together with batch="),
-        ({"batch": 5, "executor": "processes"}, "executor: 'processes'"),
     ],
 )
 def test_what_makes_no_batch_is_refused(queue: Queue, options: dict[str, Any], named: str) -> None:

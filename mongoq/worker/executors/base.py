@@ -33,7 +33,7 @@ class Reports:
     """Its handler is about to start; False forbids it, and the attempt is then no longer the executor's."""
     ended: Callable[..., None]
     """`ended(attempt, outcome, seconds)`: its handler has ended after so many seconds, or will never end."""
-    running: Callable[[LiveAttempt], object] = lambda _: None
+    running: Callable[[Any], object] = lambda _: None
     """Its handler has started already, elsewhere: to release it now would run it twice."""
     look: Callable[[], None] = lambda: None
     """`step` is wanted now: there is a new deadline."""

@@ -45,7 +45,7 @@ class Batching(Executor):
         self._gathering: dict[Kind, Gathering] = {}
         self._closed: set[Batch] = set()
         """Those that wait for a handler or are in one."""
-        self._inner = make(replace(reports, started=self._started, ended=self._ended))
+        self._inner = make(replace(reports, started=self._started, ended=self._ended, running=self._running))
 
     @property
     def ready(self) -> int:
@@ -146,6 +146,10 @@ class Batching(Executor):
         if not unit.members:
             self._opened(unit)
         return bool(unit.members)
+
+    def _running(self, unit: Any) -> None:
+        for one in unit.members if isinstance(unit, Batch) else [unit]:
+            self._reports.running(one)
 
     def _ended(self, unit: Any, outcome: Outcome, seconds: float) -> None:
         if not isinstance(unit, Batch):

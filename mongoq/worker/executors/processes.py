@@ -26,6 +26,7 @@ from mongoq.core.judging.retrying import RetryRules
 from mongoq.core.verdict import Outcome, Raised, Released
 from mongoq.worker.attempt import FOREVER, LiveAttempt
 from mongoq.worker.executors.base import Reports
+from mongoq.worker.executors.batch import Work
 from mongoq.worker.executors.children.blueprint import Blueprint
 from mongoq.worker.executors.children.ending import LAST_MOMENT
 from mongoq.worker.executors.children.outcome import Answer
@@ -171,7 +172,7 @@ class ProcessExecutor:
                 return
             came = self._outcome(child) if child.held else None
 
-    def _next(self, child: ChildProcess, *, wait: bool) -> LiveAttempt | None:
+    def _next(self, child: ChildProcess, *, wait: bool) -> Work | None:
         """An attempt for an idle child; None where there is none, or nobody to run it."""
         while child.alive() and not self._closing.is_set():
             attempt = self._waiting.next()
@@ -186,7 +187,7 @@ class ProcessExecutor:
             self._changed.notify()  # it may have been woken for an attempt that it does not take
         return None
 
-    def _give_first(self, child: ChildProcess, attempt: LiveAttempt) -> None:
+    def _give_first(self, child: ChildProcess, attempt: Work) -> None:
         try:
             if self._reports.started(attempt):
                 self._give(child, attempt)
@@ -209,7 +210,7 @@ class ProcessExecutor:
         if child.held > 1 and self._look_at > elapsed() + LOOK_FOR_SLOW:
             self._reports.look()
 
-    def _give(self, child: ChildProcess, attempt: LiveAttempt) -> None:
+    def _give(self, child: ChildProcess, attempt: Work) -> None:
         ending = child.give(attempt)
         if ending is not None:
             self._report(attempt, ending, 0.0)
@@ -234,7 +235,7 @@ class ProcessExecutor:
         for attempt in came.attempts:
             self._report(attempt, came.ending or Released(), came.seconds if came.ending else 0.0)
 
-    def _report(self, attempt: LiveAttempt, ending: Outcome, seconds: float) -> None:
+    def _report(self, attempt: Work, ending: Outcome, seconds: float) -> None:
         try:
             self._reports.ended(attempt, ending, seconds)
         except Exception as error:

@@ -121,20 +121,17 @@ def checked_handler(
     checker.finish()
     rule = None if taken is None else BatchRule(*taken)
     handler = Handler(function, takes_attempt(function), awaited=chosen == ASYNCIO, batch=rule)
-    _check_batches(handler, chosen)
+    _check_batches(handler)
     return handler, chosen
 
 
-def _check_batches(handler: Handler, executor: str) -> None:
+def _check_batches(handler: Handler) -> None:
     checker = Checker()
     if handler.batch is not None and hasattr(handler.function, "rules"):
         allowed = "given for handlers of all tasks; task functions have @queue.task(batch=...)"
         checker.refuse("batch", handler.batch.most, allowed)
     elif handler.batch is not None and handler.takes_attempt:
         checker.refuse("handler", handler.function, "handler(tasks), where batch= is given: each task has its attempt")
-    if handler.gathers and executor == PROCESSES:
-        allowed = f"{THREADS!r} or {ASYNCIO!r} for batch handlers: a child process gets one task at a time"
-        checker.refuse("executor", executor, allowed)
     checker.finish()
 
 

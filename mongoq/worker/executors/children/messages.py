@@ -15,7 +15,8 @@ from mongoq.core.read_only import EMPTY, ReadOnly
 from mongoq.core.signals import Interruption, Snooze
 from mongoq.core.task import Task
 from mongoq.core.task_progress import LONGEST_LINE, checked_progress, shown
-from mongoq.worker.attempt import FOREVER, LiveAttempt
+from mongoq.worker.attempt import FOREVER
+from mongoq.worker.executors.batch import Batch, Work
 
 GONE: Final = (OSError, EOFError, pickle.UnpicklingError)
 """What reading from a child raises where it has ended, also in the middle of a message."""
@@ -23,9 +24,11 @@ GONE: Final = (OSError, EOFError, pickle.UnpicklingError)
 VALUES: Final = attrgetter(*[field.name for field in fields(Task) if field.name != "attempt"])
 
 
-def sent(attempt: LiveAttempt) -> tuple[Any, ...]:
-    """What a child needs of an attempt: the values of its task, and those of its parents."""
-    return VALUES(attempt.task), [VALUES(parent) for parent in attempt.parents.values()]
+def sent(work: Work) -> tuple[Any, ...]:
+    """What a child needs: the values of a task, and those of its parents; of a batch None, and these of each."""
+    if isinstance(work, Batch):
+        return None, [sent(one) for one in work.members]
+    return VALUES(work.task), [VALUES(parent) for parent in work.parents.values()]
 
 
 def received(values: tuple[Any, ...], parents: list[tuple[Any, ...]]) -> tuple[Task, Mapping[str, Task]]:
@@ -38,7 +41,7 @@ class Down(IntEnum):
     """The messages of the control pipe. Each starts with its kind and the number of a task."""
 
     INTERRUPT = 0
-    """The reason, seconds left or None: the handler should stop."""
+    """The reason, seconds left or None: the handler should stop. Of one task of a batch, its place too."""
     RECALL = 1
     """Return the tasks up to this one that have not started."""
 
@@ -68,6 +71,10 @@ class Up(IntEnum):
     """A value and a message, checked."""
     SAID = 10
     """A line for the log of the task."""
+    OF_MEMBER = 11
+    """The place of a task in its batch, and what is told of it."""
+    TOGETHER = 12
+    """The outcome of each task of a batch, pickled."""
 
 
 class ChildAttempt:
@@ -164,9 +171,12 @@ class ChildAttempt:
         return effective_error(error, self._retry_as)
 
 
-def heard(attempt: LiveAttempt, kind: Up, *told: Any) -> None:
+def heard(attempt: Work, kind: Up, *told: Any) -> None:
     """Note in the parent what its child tells of an attempt: progress, and what a transaction does to the lease."""
-    if kind == Up.PROGRESS:
+    if isinstance(attempt, Batch):
+        place, kind, *rest = told
+        heard(attempt.members[place], kind, *rest)
+    elif kind == Up.PROGRESS:
         attempt.progress(*told)
     elif kind == Up.SAID:
         attempt.log(*told)

@@ -15,8 +15,8 @@ from mongoq.core.judging.done import Done, follow_up_of
 from mongoq.core.judging.retrying import RetryRules
 from mongoq.core.signals import DeadlineExceeded, Fail, Interrupted, Signal
 from mongoq.core.validation import shortened
-from mongoq.core.verdict import Outcome, Raised, Returned
-from mongoq.worker.attempt import LiveAttempt
+from mongoq.core.verdict import Made, Outcome, Raised, Returned
+from mongoq.worker.executors.batch import Work
 
 NO_MEMORY: Final = "no memory was left to send the result"
 
@@ -24,12 +24,12 @@ NO_MEMORY: Final = "no memory was left to send the result"
 class Answer(NamedTuple):
     """What came back from a child."""
 
-    attempts: list[LiveAttempt]
+    attempts: list[Work]
     """One that ran, or those that were not started."""
     ending: Outcome | None
     """How it ended; None where they were not started."""
     seconds: float
-    following: LiveAttempt | None
+    following: Work | None
     """The attempt that has started meanwhile."""
 
 
@@ -65,7 +65,7 @@ def _without(value: Any, error: Exception) -> Done[Any] | Unsent:
     return replace(value, result=Unsent(f"{shortened(result, LONGEST_MESSAGE // 2)} ({shortened(error)})"))
 
 
-def unpack_result(packed: bytes | None) -> Outcome:
+def unpack_result(packed: bytes | None) -> Made:
     """The outcome of a handler that returned."""
     try:
         return Returned(None if packed is None else pickle.loads(packed))  # noqa: S301 -- from our own child
@@ -89,7 +89,7 @@ def pack_error(error: BaseException, rules: RetryRules) -> tuple[bytes, Describe
         return pickle.dumps(make(base, (), kept | {"reason": str(attributes["reason"])})), cause
 
 
-def unpack_error(packed: bytes, cause: Described | None) -> Outcome:
+def unpack_error(packed: bytes, cause: Described | None) -> Made:
     """The outcome of a handler that raised."""
     try:
         error: BaseException = pickle.loads(packed)  # noqa: S301 -- from our own child

@@ -25,13 +25,15 @@ from mongoq.core.failures import Described
 from mongoq.core.signals import Interruption
 from mongoq.core.verdict import Outcome, Raised, Released
 from mongoq.worker import forks
-from mongoq.worker.attempt import FOREVER, LiveAttempt
+from mongoq.worker.attempt import FOREVER
+from mongoq.worker.executors.batch import Batch, Work, notify_each
 from mongoq.worker.executors.children.blueprint import Blueprint
 from mongoq.worker.executors.children.ending import error_at, has_company, kill_group, wait_for_end
 from mongoq.worker.executors.children.logs import received
 from mongoq.worker.executors.children.messages import GONE, Down, Up, heard, sent
-from mongoq.worker.executors.children.outcome import Answer, unpack_error, unpack_result
+from mongoq.worker.executors.children.outcome import Answer
 from mongoq.worker.executors.children.timing import LOOK, LOOK_FOR_SLOW, LOOK_OFTEN, MOMENT, SLOW
+from mongoq.worker.executors.children.together import ENDINGS
 from mongoq.worker.log_lines import lines
 
 
@@ -50,13 +52,13 @@ class ChildProcess:
         self._lock = threading.RLock()
         """Guards all below."""
         self.given = 0  # how many tasks: the number of the last one
-        self._held: deque[tuple[int, LiveAttempt]] = deque()
+        self._held: deque[tuple[int, Work]] = deque()
         """The tasks that it was given, by number; it runs the first."""
         self._began, self._recalled = 0.0, False
         self._told: Interruption | None = None
         self._kill_at = FOREVER
         self._stopped = False
-        self._victim: LiveAttempt | None = None
+        self._victim: Work | None = None
         self._fate: Outcome | None = None  # of the victim, where it was killed
         self._process, self._socket, self._control = blueprint.spawn()
         self._source = self._socket.makefile("rb")
@@ -78,7 +80,7 @@ class ChildProcess:
         return len(self._held)
 
     @property
-    def running(self) -> LiveAttempt | None:
+    def running(self) -> Work | None:
         """The attempt that it runs."""
         return self._held[0][1] if self._held else None
 
@@ -100,7 +102,7 @@ class ChildProcess:
         self.ready = kind == Up.READY
         return None if self.ready else f"{told[0].kind}: {told[0].message}\n{told[0].frames}"
 
-    def give(self, attempt: LiveAttempt) -> Outcome | None:
+    def give(self, attempt: Work) -> Outcome | None:
         """Send a task; its outcome where that cannot be done."""
         number, deadline = self.given + 1, attempt.policy.deadline
         try:
@@ -174,10 +176,10 @@ class ChildProcess:
         self._socket.close()
         os.close(self._control)
 
-    def _begin(self, attempt: LiveAttempt) -> None:
+    def _begin(self, attempt: Work) -> None:
         """Note that an attempt starts now."""
         attempt.start()
-        attempt.on_interrupt = lambda _attempt, _reason: self._look_soon()
+        notify_each(attempt, self._look_soon)
         self._began = elapsed()
         self._told = None
         self._kill_at = FOREVER
@@ -191,10 +193,8 @@ class ChildProcess:
         try:
             while True:
                 kind, *told = pickle.load(self._source)  # noqa: S301 -- from our own child
-                if kind == Up.RETURNED:
-                    return this, unpack_result(*told)
-                if kind == Up.RAISED:
-                    return this, unpack_error(*told)
+                if (unpack := ENDINGS.get(kind)) is not None:
+                    return this, unpack(*told)
                 if kind == Up.UNSTARTED:
                     return range(told[0], told[1] + 1), None
                 if kind == Up.LOG:
@@ -209,7 +209,7 @@ class ChildProcess:
             # It may have ended the task that it was killed for in the last moment.
             return (this, self._fate) if attempt is self._victim else (range(number, self.given + 1), None)
 
-    def _look(self, attempt: LiveAttempt, now: float) -> float:
+    def _look(self, attempt: Work, now: float) -> float:
         late = now >= attempt.deadline_at
         if late:
             if not attempt.deadline_raised:
@@ -217,6 +217,8 @@ class ChildProcess:
                 attempt.interrupt(Interruption.DEADLINE)
             self._process.send_signal(signal.SIGTERM)  # raises DeadlineExceeded in its handler
         reason = attempt.interruption
+        for news in attempt.news() if isinstance(attempt, Batch) else ():
+            self._say(Down.INTERRUPT, *news)
         if reason is not None and reason is not self._told:
             self._told = reason if self._say(Down.INTERRUPT, reason, attempt.time_left()) else None
         if late or not attempt.open or reason not in {None, Interruption.SHUTDOWN}:

@@ -34,6 +34,7 @@ from mongoq.worker.executors.children.ending import BROKE
 from mongoq.worker.executors.children.logs import Sender
 from mongoq.worker.executors.children.messages import ChildAttempt, Down, Up, received
 from mongoq.worker.executors.children.outcome import NO_MEMORY, pack_error, pack_result
+from mongoq.worker.executors.children.together import ChildBatch
 from mongoq.worker.executors.frames import may_strike
 from mongoq.worker.handlers.signature import Handler
 
@@ -50,7 +51,7 @@ class ChildProgram:
         self._source = source
         self._control = control
         self._sending = threading.Lock()
-        self._running: ChildAttempt | None = None
+        self._running: ChildAttempt | ChildBatch | None = None
         self._starting = threading.Lock()
         self._started = 0
         """The last task that was started or recalled."""
@@ -96,7 +97,13 @@ class ChildProgram:
         local = handler.policies
         while (message := self._next()) is not None:
             number, deadline, *values = message
-            if self._may_start(number):
+            if not self._may_start(number):
+                continue
+            if values[0] is None:
+                self._run_batch(
+                    handler, rules, ChildBatch(number, deadline, self._send, [received(*one) for one in values[1]])
+                )
+            else:
                 task, parents = received(*values)
                 own = rules.over(task.policy).over(local.get(task.name or "", {}))
                 attempt = ChildAttempt(number, deadline, self._send, task.key)
@@ -150,6 +157,18 @@ class ChildProgram:
             let_go(error)
         else:
             self._return(packed)
+
+    def _run_batch(self, handler: Handler, rules: RetryRules, batch: ChildBatch) -> None:
+        generation = forks.generation()
+        self._running = batch
+        try:
+            outcome = batch.perform(handler)
+        finally:
+            self._running = None
+        if forks.generation() != generation:
+            forks.leave(outcome)
+        self._send(Up.TOGETHER, batch.packed(outcome, rules, handler.policies))
+        batch.let_go(outcome)
 
     def _return(self, packed: bytes | None) -> None:
         try:
