@@ -40,6 +40,7 @@ from mongoq.core.errors import (
     WrongState,
 )
 from mongoq.core.events import Signpost
+from mongoq.core.host.health import WorkerHealth
 from mongoq.core.judging.done import Done
 from mongoq.core.judging.ended import MaxRetriesExceeded, TaskCancelled, TaskExpired, TaskFailed, TaskNotCompleted
 from mongoq.core.lifecycle import TaskState
@@ -163,6 +164,7 @@ __all__ = [
     "Timing",
     "Unsupported",
     "WorkerHandle",
+    "WorkerHealth",
     "WorkerInfo",
     "WorkerNotFound",
     "WrongState",

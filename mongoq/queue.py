@@ -26,6 +26,7 @@ from mongoq.auditing import verbs as auditing
 from mongoq.core.backoff import BackoffLike
 from mongoq.core.clock import Clock
 from mongoq.core.events import Telemetry
+from mongoq.core.host.health import WorkerHealth, together
 from mongoq.core.judging.retrying import RetryOn
 from mongoq.core.sealing import Codec
 from mongoq.core.validation import UNSET, Duration, Unset, suggesting
@@ -57,6 +58,10 @@ class _Common:
         """Ask every worker of this object to stop, and return at once; may be called from a handler."""
         for handle in self._base.handles:
             handle.stop_soon()
+
+    def health(self) -> WorkerHealth:
+        """Tell whether the workers of this object live and work, for probes. It asks nobody, so it is always quick."""
+        return together(handle.health() for handle in self._base.handles)
 
     @property
     def namespace(self) -> str:

@@ -77,6 +77,7 @@ def configured(
         on_dependency_error=on_dependency_error,
         policy=base.context.options.policy.over(overriding),
         middleware=base.hooks.middleware,
+        begin=base.hooks.begin,
         lifespan=base.hooks.lifespan,
         wear=worn,
         batch=batch,

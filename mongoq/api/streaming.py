@@ -15,6 +15,7 @@ from operator import itemgetter
 from typing import Any, Final, NamedTuple
 
 from mongoq.api.base import Base
+from mongoq.api.gathering.telling import telling
 from mongoq.core.errors import MongoqError, StorageError
 from mongoq.core.new_task import NewTask
 from mongoq.core.new_tasks import each
@@ -146,6 +147,7 @@ def streamed(
     base.check_accepting()
     if names := options.get("limits"):
         yield from base.read(keeping.check(base.context, NewTask(limits=names).limits))
+    collect = telling(base, collect)
     yield Measure()  # the first chunk is drafted before anything else is sent
     chunks = drafting.chunks(base.context, each(tasks, options))
     if rooms is None:

@@ -14,6 +14,7 @@ from mongoq.cli.control import dashboard, limits, pausing, schedules
 from mongoq.cli.looking import failing, listing, showing
 from mongoq.cli.options import Place, warn_of_password
 from mongoq.cli.output import say
+from mongoq.cli.serving import health
 from mongoq.cli.watching import top
 
 EVERYWHERE: Final = "--uri and --namespace may follow the command too: see mongoq --help."
@@ -68,6 +69,7 @@ def _mongoq(
 COMMANDS: Final[tuple[tuple[str, Callable[..., None], str | None], ...]] = (
     # Run it
     ("worker", worker.worker, "Run the functions of MODULE:QUEUE, or MODULE:FUNCTION."),
+    ("worker-health", health.worker_health, "Say by the exit code whether a worker works; for probes."),
     ("dev", server.dev, "Run a private MongoDB on this machine."),
     ("demo", demo.demo, "Show a queue at work."),
     ("dashboard", dashboard.dashboard, "Serve the pages of the namespace in a browser."),

@@ -20,7 +20,8 @@ from mongoq.cli.options import AsJson, Place, names, place, refuse, span_option,
 from mongoq.cli.output import clean, print_json
 from mongoq.cli.serving.loading import EarlySignals, loaded
 from mongoq.cli.serving.reload import reloading
-from mongoq.cli.serving.running import counted, log_to_stderr, until_signalled
+from mongoq.cli.serving.running import counted, until_signalled
+from mongoq.cli.serving.surroundings import Surroundings, checked_format
 
 log = logging.getLogger("mongoq.cli")
 
@@ -95,6 +96,15 @@ def worker(
     release: Annotated[
         str | None, typer.Option(metavar="NAME", help="The release of this code, to be marked in the history.")
     ] = None,
+    metrics_port: Annotated[
+        int | None, typer.Option(min=1, max=65535, help="Serve /metrics for Prometheus here. Needs mongoq[prometheus].")
+    ] = None,
+    health_port: Annotated[
+        int | None, typer.Option(min=1, max=65535, help="Serve /live and /ready for probes here.")
+    ] = None,
+    log_format: Annotated[
+        str, typer.Option(metavar="text|json", help="How log lines are written. Default: text.")
+    ] = "text",
     as_json: AsJson = False,
 ) -> None:
     """Run the task functions of MODULE:QUEUE, or MODULE:FUNCTION for each task, until SIGTERM or Ctrl-C.
@@ -127,15 +137,16 @@ def worker(
         "max_memory_per_child": max_memory_per_child and max_memory_per_child * 2**20,
         **{name: value for name, value in policy.items() if value is not None},
     }  # fmt: skip
+    surroundings = Surroundings(target, metrics_port, health_port, checked_format(log_format), release)
     if isinstance(found, Queue | AsyncQueue):
         _refuse_options(target, place(context), options)
         queue, handler = found, None
     else:
         queue, handler = place(context).open(**options), found
     if isinstance(queue, AsyncQueue):
-        figures = asyncio.run(_awaited(queue, target, running, release))
+        figures = asyncio.run(_awaited(queue, surroundings, running))
     else:
-        figures = _blocking(queue, handler, target, running, release)
+        figures = _blocking(queue, handler, surroundings, running)
     if as_json:
         print_json(figures)
 
@@ -147,29 +158,25 @@ def _refuse_options(target: str, place: Place, options: Mapping[str, Any]) -> No
         refuse(f"--{given[0].replace('_', '-')} belongs to the queue: set it where {target} is made")
 
 
-def _blocking(
-    queue: Queue, handler: Any, target: str, running: Mapping[str, Any], release: str | None
-) -> dict[str, Any]:
+def _blocking(queue: Queue, handler: Any, around: Surroundings, running: Mapping[str, Any]) -> dict[str, Any]:
     with queue:
         queue.time()  # an unreachable server ends the command here, and only here
         warn_of_standalone(queue)
-        log_to_stderr()
-        _say(queue, target, running, "default" if handler is not None else "of its functions")
-        if release is not None:
-            queue.mark_release(release)
-        with counted(queue) as figures:
+        with around.opened(queue), counted(queue) as figures:
+            _say(queue, around.target, running, "default" if handler is not None else "of its functions")
+            if around.release is not None:
+                queue.mark_release(around.release)
             queue.run(handler, **running)
         return figures
 
 
-async def _awaited(queue: AsyncQueue, target: str, running: Mapping[str, Any], release: str | None) -> dict[str, Any]:
+async def _awaited(queue: AsyncQueue, around: Surroundings, running: Mapping[str, Any]) -> dict[str, Any]:
     async with queue:
         await queue.time()
-        log_to_stderr()
-        _say(queue, target, running, "of its functions")
-        if release is not None:
-            await queue.mark_release(release)
-        with counted(queue) as figures:
+        with around.opened(queue), counted(queue) as figures:
+            _say(queue, around.target, running, "of its functions")
+            if around.release is not None:
+                await queue.mark_release(around.release)
             await until_signalled(asyncio.ensure_future(queue.run(**running)))
         return figures
 

@@ -44,12 +44,18 @@ class Signpost(StrEnum):
     """worker: its name in the fleet."""
     WORKER_STOPPED = "worker.stopped"
     """worker, error: what ended it, or None."""
+    ENQUEUED = "tasks.enqueued"
+    """lines: how many tasks this object has enqueued, by queue and name."""
     CLAIMED = "tasks.claimed"
     """tasks: the tasks now held; wanted: how many were asked for; lost: how many another claimant took; blocked: how
     many an open transaction holds.
 
     sent: when the claim was sent, on `mongoq.core.clock.elapsed`; doubtful: whether replies were lost.
     """
+    CLAIMS_LOST = "claims.lost"
+    """count: how many tasks that a claim wanted another claimant took first."""
+    SUMMED = "attempts.summed"
+    """sums, counts, ticks: what the attempts of a worker did since the last such event: see `Tally`."""
     RENEWED = "tasks.renewed"
     """tasks: the tasks whose leases were renewed; until: when the leases end, on `elapsed`."""
     STARTED = "task.started"
@@ -61,7 +67,7 @@ class Signpost(StrEnum):
     FINISHED = "tasks.finished"
     """count: how many endings were written; endings: each task with its verdict."""
     LEASE_LOST = "task.lease_lost"
-    """key: another claimant took the task, or its lease could not be renewed in time."""
+    """key, task: another claimant took the task, or its lease could not be renewed in time."""
     SWEPT = "tasks.swept"
     """promoted, rescued, expired: how many tasks a sweep moved; ticked: how many schedules enqueued."""
     WATCHING = "wakeups.watching"
@@ -89,6 +95,7 @@ class Telemetry:
     def __init__(self) -> None:
         self._listeners: tuple[Listener, ...] = ()
         self._quick: tuple[tuple[Listener, Callable[[float], bool]], ...] = ()
+        self._aside: tuple[Listener, ...] = ()
         self._thread = DeliveryThread("mongoq-events", self._tell)
 
     def __bool__(self) -> bool:
@@ -99,6 +106,25 @@ class Telemetry:
         self._listeners = (*self._listeners, listener)
         return lambda: self._unsubscribe(listener)
 
+    @property
+    def heard(self) -> bool:
+        """Whether anybody listens, be it for rare events only."""
+        return bool(self._listeners or self._quick or self._aside)
+
+    @property
+    def counted(self) -> bool:
+        """Whether anybody listens for sums."""
+        return bool(self._aside)
+
+    def subscribe_aside(self, listener: Listener) -> Callable[[], None]:
+        """As `subscribe`, for the sums and the rare events only: it makes no task any slower.
+
+        These are ENQUEUED, SUMMED, CLAIMS_LOST, LEASE_LOST, REFUSED, STORAGE_LOST and STORAGE_BACK. It may be called in
+        any thread at once, and never blocks.
+        """
+        self._aside = (*self._aside, listener)
+        return lambda: self._end_aside(listener)
+
     def subscribe_quick(self, listener: Listener, settle: Callable[[float], bool]) -> None:
         """As `subscribe`, for good, and for one that never blocks: it is called in any thread at once.
 
@@ -108,6 +134,11 @@ class Telemetry:
 
     def emit(self, name: Signpost, **fields: Any) -> None:
         """Announce an event."""
+        for aside in self._aside:
+            try:
+                aside(name.value, fields)
+            except Exception:
+                log.exception("a listener failed at %s", name.value)
         for listener, _ in self._quick:
             listener(name.value, fields)
         if self._listeners and getattr(_here, "deferring", False):
@@ -127,6 +158,9 @@ class Telemetry:
                 listener(name.value, fields)
             except Exception:
                 log.exception("a listener failed at %s", name.value)
+
+    def _end_aside(self, listener: Listener) -> None:
+        self._aside = tuple(known for known in self._aside if known is not listener)
 
     def _unsubscribe(self, listener: Listener) -> None:
         self._listeners = tuple(known for known in self._listeners if known is not listener)

@@ -38,6 +38,8 @@ class Readable(Protocol):
     def line(self) -> Line: ...  # noqa: D102
     @property
     def starts(self) -> Sequence[Mapping[str, Any]]: ...  # noqa: D102
+    @property
+    def attempts(self) -> int: ...  # noqa: D102
     def read(self) -> Task: ...  # noqa: D102
 
 

@@ -20,6 +20,7 @@ from mongoq.dashboard.live import EVERY, Live
 from mongoq.dashboard.pages.acting import act
 from mongoq.dashboard.pages.events import events
 from mongoq.dashboard.pages.looking import PAGES
+from mongoq.dashboard.pages.metrics import metrics
 from mongoq.dashboard.pages.site import Site, page, templates
 from mongoq.dashboard.pages.tasks import batch, task, tasks
 from mongoq.dashboard.service.hiding import NAMES, Hiding, Redact
@@ -78,6 +79,7 @@ def _routes() -> list[BaseRoute]:
         Route("/batch", page(batch), methods=["GET"]),
         Route("/act", page(act), methods=["POST"]),
         Route("/events", page(events), methods=["GET"]),
+        Route("/metrics", page(metrics), methods=["GET"]),
         Route("/health", _health, methods=["GET"]),
         Mount("/static", StaticFiles(directory=STATIC)),
     ]

@@ -29,6 +29,8 @@ class Hooks:
         """The first is the outermost."""
         self.lifespan: Callable[[], Any] | None = None
         self.context: ContextHook | None = None
+        self.begin: Callable[[Any], object] | None = None
+        """Is called with each task in its handler's own context, before the handler; None: nothing is."""
         self._callbacks: dict[str, Callable[..., object]] = {}
 
     def add_middleware(self, function: F) -> F:

@@ -47,6 +47,7 @@ class _Claimed:
         self.frees: tuple[str, ...] = ()
         self.line = (task.queue, task.name, task.run_at)
         self.starts: tuple[Mapping[str, Any], ...] = ()
+        self.attempts = task.attempts
 
     def read(self) -> Task:
         """A task of its own, as the attempt is written into it."""

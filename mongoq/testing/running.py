@@ -153,7 +153,7 @@ def _finish(base: Base, attempt: LiveAttempt, verdict: Verdict) -> Op[Verdict]:
     if held:
         base.telemetry.emit(Signpost.FINISHED, count=1, endings=[(attempt.task, verdict)])
     else:
-        base.telemetry.emit(Signpost.LEASE_LOST, key=attempt.key)
+        base.telemetry.emit(Signpost.LEASE_LOST, key=attempt.key, task=attempt.task)
     return verdict
 
 

@@ -65,15 +65,15 @@ class Engine:
     ) -> None:
         worker = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(3)}"
         self._runtime = runtime = Runtime(context, run, worker, telemetry, self.wake)
-        self._ledger = runtime.ledger
+        self.ledger = runtime.ledger
         self._config = config
         self._done = done
         self._dispatcher = dispatcher = Dispatcher(runtime, config, stop=self._stop_for)
-        self._recorder = recorder = Recorder(runtime, FormatCheck(runtime, self._stop_for).look)
+        self.recorder = recorder = Recorder(runtime, FormatCheck(runtime, self._stop_for).look)
         health = Health(telemetry, runtime.elapsed)
         self._watcher = watcher = FleetWatcher(
             runtime, FleetView(worker, config.queues, config.workers, config.names), streams, health, self._abandon,
-            facts=lambda: config.facts_of(worker, self._ledger), called=self._called, beaten=recorder.beaten,
+            facts=lambda: config.facts_of(worker, self.ledger), called=self._called, beaten=recorder.beaten,
             retire=lambda: retire(self), listens=config.news and not config.burst,
         )  # fmt: skip
         self._fetcher = Fetcher(runtime, config, dispatcher.room, watcher, receive=self._receive, done=self._emptied)
@@ -84,13 +84,13 @@ class Engine:
             "finisher": Finisher(runtime, dispatcher.prefetch, dispatcher.instead).step,
             "renewer": Renewer(runtime, lose=dispatcher.lose).step,
             "reporter": Reporter(runtime).step,
-            "watchdog": Watchdog(self._ledger, dispatcher, also=self._late.again).step,
+            "watchdog": Watchdog(self.ledger, dispatcher, also=self._late.again).step,
         }
         loops = {
             name: Loop(name, step, health, self._abandon, clock=runtime.elapsed, defers=name in CRITICAL)
             for name, step in steps.items()
         }
-        self._loops = loops | self._watcher.loops
+        self.loops = loops | self._watcher.loops
         self._stopping = threading.Lock()  # held while it starts, too
         self._lines = [lines]
         self._empty = threading.Event()
@@ -108,7 +108,7 @@ class Engine:
         lines.begin()
         with self._stopping:
             made()
-            begins = [self._dispatcher.executor.start, *(loop.start for loop in self._loops.values())]
+            begins = [self._dispatcher.executor.start, *(loop.start for loop in self.loops.values())]
             if self._config.executor != ASYNCIO:  # which prepares its event loop before the first handler
                 begins.append(begins.pop(0))  # with as many threads as are left
             for begin in begins:
@@ -116,7 +116,7 @@ class Engine:
 
     def wake(self, wake: Wake = Wake.WORK) -> None:
         """Wake the service that has something to do now; by default, look for work."""
-        loops = self._loops
+        loops = self.loops
         if wake is Wake.ENDINGS:
             loops["finisher"].wake()
         elif wake in (Wake.SCHEDULED, Wake.SCHEDULES):
@@ -141,9 +141,9 @@ class Engine:
 
         A second call shortens the grace of the first.
         """
-        self._ledger.stop_by = min(self._ledger.stop_by, self._runtime.elapsed() + grace)
-        self._ledger.progress.set()
-        self._loops["finisher"].wake()
+        self.ledger.stop_by = min(self.ledger.stop_by, self._runtime.elapsed() + grace)
+        self.ledger.progress.set()
+        self.loops["finisher"].wake()
         with self._stopping:
             if not self.stopped.is_set():
                 with deferring():
@@ -158,11 +158,11 @@ class Engine:
 
     def drain(self, seconds: float) -> bool:
         """Claim nothing more, give back what waits, and let what runs end; whether all had ended in time."""
-        ledger, until = self._ledger, self._runtime.elapsed() + seconds
+        ledger, until = self.ledger, self._runtime.elapsed() + seconds
         ledger.draining = True
         self._watcher.retire()
         for name in ("fetcher", "look-ahead"):
-            self._loops[name].stop()
+            self.loops[name].stop()
         self._dispatcher.release_waiting()
         while len(ledger) and not self.stopped.is_set() and self._runtime.elapsed() < until:
             ledger.progress.wait(0.05)
@@ -178,7 +178,7 @@ class Engine:
         if self.error is None:
             self.error = error
             grace = self._runtime.context.options.grace.total_seconds()
-            self._ledger.stop_by = min(self._ledger.stop_by, self._runtime.elapsed() + grace)
+            self.ledger.stop_by = min(self.ledger.stop_by, self._runtime.elapsed() + grace)
             self._late.begin(threading.Thread(target=self.stop, args=(grace,), name="mongoq-stop", daemon=True))
 
     def _receive(self, attempts: list[LiveAttempt], *, joining: bool = False) -> None:
@@ -191,17 +191,17 @@ class Engine:
 
     def _shut_down(self) -> None:
         for name in ("fetcher", "look-ahead", "sweeper"):
-            self._loops[name].stop()
+            self.loops[name].stop()
         self._watcher.retire()
-        ledger, release = self._ledger, self._dispatcher.release
+        ledger, release = self.ledger, self._dispatcher.release
         ledger.hurry()
-        self._loops["finisher"].wake()
+        self.loops["finisher"].wake()
         self._dispatcher.release_waiting()
         for attempt in ledger.all():
             attempt.interrupt(Interruption.SHUTDOWN, limit=ledger.stop_by)
         self._wait(lambda: not any(attempt.open for attempt in ledger.all()), 0)
         for name in ("fetcher", "look-ahead"):
-            self._loops[name].join(min(LAST_CLAIM, ledger.stop_by - self._runtime.elapsed()))
+            self.loops[name].join(min(LAST_CLAIM, ledger.stop_by - self._runtime.elapsed()))
         abort_open(ledger.all(), self._runtime.run, LAST_WRITES)  # they hold the tasks to be released
         release(ledger.all())
         self._wait(lambda: not len(ledger), LAST_WRITES)
@@ -214,7 +214,7 @@ class Engine:
 
     def _abandon(self) -> None:
         """End without a word to the server: the client was closed by its owner, and the leases will run out."""
-        if not self.stopped.is_set() and not self._ledger.stopping:
+        if not self.stopped.is_set() and not self.ledger.stopping:
             log.warning("the MongoDB client was closed: this worker has ended, and its leases will run out")
             self._close()
             self._leave()
@@ -227,13 +227,13 @@ class Engine:
         self._emptied()
 
     def _close(self) -> None:
-        for loop in self._loops.values():
+        for loop in self.loops.values():
             loop.stop()
         self._dispatcher.executor.close()
 
     def _say_goodbye(self) -> None:
         try:
-            self._recorder.flush(last=True)
+            self.recorder.flush(last=True)
             self._watcher.leave()
         except MongoqError as error:
             log.info("the heartbeat stays for a minute: %s", error)
@@ -241,8 +241,8 @@ class Engine:
     def _wait(self, over: Callable[[], bool], beyond: float) -> None:
         """Wait until `over`, at most until so long beyond the grace."""
         while not over():
-            left = self._ledger.stop_by + beyond - self._runtime.elapsed()
+            left = self.ledger.stop_by + beyond - self._runtime.elapsed()
             if left <= 0:
                 return
-            self._ledger.progress.wait(min(left, 0.05))
-            self._ledger.progress.clear()
+            self.ledger.progress.wait(min(left, 0.05))
+            self.ledger.progress.clear()

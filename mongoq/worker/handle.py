@@ -12,15 +12,17 @@ from types import FrameType
 from typing import Any, Final
 
 from mongoq.core.clock import elapsed
+from mongoq.core.host.health import WorkerHealth
 from mongoq.core.host.limits import starts
 from mongoq.core.validation import Checker, Duration
 from mongoq.storage.drivers.connection import leave_monitors
 from mongoq.worker import forks
 from mongoq.worker.engine import Engine
+from mongoq.worker.fleet.health import health_of
 from mongoq.worker.leaving import leave_threads
 from mongoq.worker.log_lines import lines
 from mongoq.worker.services import switch_interval
-from mongoq.worker.stages import Wake
+from mongoq.worker.stages import Stage, Wake
 
 log = logging.getLogger("mongoq.worker")
 
@@ -52,6 +54,18 @@ class WorkerHandle:
     def error(self) -> BaseException | None:
         """What ended it: a handler's `Stop`, its lifespan, a refused change, or a newer mongoq."""
         return self._engine.error
+
+    def health(self) -> WorkerHealth:
+        """Tell whether it lives and works. Asks nobody."""
+        engine = self._engine
+        ending = engine.ledger.stopping or engine.ledger.draining
+        return health_of(engine.loops, elapsed(), stopped=self.stopped, ending=ending)
+
+    def tell(self) -> list[tuple[str, str | None]]:
+        """Let who listens for sums have what its attempts did so far; the queue and the name of each that runs now."""
+        self._engine.recorder.tell()
+        held = self._engine.ledger.all()
+        return [attempt.claimed.line[:2] for attempt in held if attempt.stage is Stage.RUNNING]
 
     def wait(self, timeout: Duration | None = None) -> bool:
         """Wait until it has stopped, at most `timeout` seconds; whether it has."""

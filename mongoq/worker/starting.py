@@ -46,6 +46,7 @@ def checked_config(
     prefetch: int | None,
     policy: Policy,
     middleware: Sequence[Any] = (),
+    begin: Callable[[Any], object] | None = None,
     lifespan: Any = None,
     wear: Wear = NO_WEAR,
     batch: tuple[Any, Any] = (None, None),
@@ -54,6 +55,8 @@ def checked_config(
     handler, chosen = checked_handler(function, executor, batch=batch[0], wait=batch[1])
     if middleware or lifespan is not None:
         handler = with_hooks(handler, chosen, middleware, lifespan)
+    if begin is not None:
+        handler = replace(handler, begin=begin)
     if chosen == PROCESSES:
         _check_predicates(policy, handler.policies)
     else:

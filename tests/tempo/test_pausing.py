@@ -145,7 +145,7 @@ def test_a_worker_ordered_to_stop_ends_what_it_runs_and_claims_no_more(
 
     def handler(task: Task) -> None:
         ran.append(task.key)
-        while not other.whole._base.handles[0]._engine._ledger.draining:
+        while not other.whole._base.handles[0]._engine.ledger.draining:
             task.raise_if_cancelled()
 
     other = make(namespace=queue.namespace)

@@ -55,7 +55,7 @@ def test_a_cancelled_run_lets_its_handlers_end_and_releases_the_rest(serve: Call
 
         async def released() -> bool:
             [handle] = queue._base.handles
-            return handle._engine._ledger.stopping and await queue.count(state="ready") == 3
+            return handle._engine.ledger.stopping and await queue.count(state="ready") == 3
 
         await eventually(released, "the rest is released while two run")
         assert not working.done()
@@ -77,7 +77,7 @@ def test_a_run_that_is_cancelled_twice_stops_at_once(serve: Callable[..., None])
         working = asyncio.create_task(queue.run(gate))
         await eventually(lambda: gate.entered, "it runs")
         working.cancel()
-        await eventually(lambda: queue._base.handles[0]._engine._ledger.stopping, "it drains")
+        await eventually(lambda: queue._base.handles[0]._engine.ledger.stopping, "it drains")
         assert not working.done()
         began = time.monotonic()
         working.cancel()
@@ -108,7 +108,7 @@ def test_a_run_that_is_cancelled_while_it_begins_drains(
         await asyncio.wait({working}, timeout=0.1)
         assert not working.done(), "it has not begun yet"
         hold.set()
-        await eventually(lambda: queue._base.handles[0]._engine._ledger.stopping, "it drains")
+        await eventually(lambda: queue._base.handles[0]._engine.ledger.stopping, "it drains")
         gate.opened.set()
         with pytest.raises(asyncio.CancelledError):
             await asyncio.wait_for(working, 20)
@@ -211,7 +211,7 @@ def test_a_stop_that_is_cancelled_goes_on(serve: Callable[..., None]) -> None:
         await eventually(lambda: gate.entered, "it runs")
         stopping = asyncio.create_task(handle.stop(timeout=30))
         waiting = asyncio.create_task(handle.wait())
-        await eventually(lambda: queue._base.handles[0]._engine._ledger.stopping, "it drains")
+        await eventually(lambda: queue._base.handles[0]._engine.ledger.stopping, "it drains")
         stopping.cancel()
         with pytest.raises(asyncio.CancelledError):
             await stopping
@@ -247,7 +247,7 @@ def test_a_close_that_is_cancelled_goes_on(serve: Callable[..., None]) -> None:
         handle = await queue.start(gate)
         await eventually(lambda: gate.entered, "it runs")
         closing = asyncio.create_task(queue.close())
-        await eventually(lambda: queue._base.handles[0]._engine._ledger.stopping, "it drains")
+        await eventually(lambda: queue._base.handles[0]._engine.ledger.stopping, "it drains")
         closing.cancel()
         with pytest.raises(asyncio.CancelledError):
             await closing

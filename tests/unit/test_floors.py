@@ -218,7 +218,7 @@ def test_the_command_line_uses_the_public_api() -> None:
             for imported, _ in imports_of(tree):
                 if imported.startswith("mongoq") and not imported.startswith("mongoq.cli"):
                     public = imported in ("mongoq", "mongoq.embedded.server", "mongoq.dashboard")
-                    public = public or imported.startswith("mongoq.core.")
+                    public = public or imported.startswith(("mongoq.core.", "mongoq.contrib."))
                     assert public, f"{module} imports {imported}"
 
 

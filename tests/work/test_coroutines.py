@@ -110,7 +110,7 @@ def test_a_lost_lease_cancels_the_coroutine_and_its_late_ending_is_refused(
     assert reasons == ["lease lost"]
 
     other = queue.new().key
-    assert (handle._engine._ledger.active, ran) == (1, [key]), "a handler that does not stop keeps its slot"
+    assert (handle._engine.ledger.active, ran) == (1, [key]), "a handler that does not stop keeps its slot"
     loops[0].call_soon_threadsafe(gate.set)
     until(lambda: queue.get(other).finished, why="the slot is free again")
     assert (queue.get(key).state, queue.get(key).result) == (TaskState.RUNNING, None)

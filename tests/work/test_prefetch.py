@@ -92,7 +92,7 @@ def test_no_more_is_claimed_than_there_is_room_for(
     def listen(event: str, fields: Mapping[str, Any]) -> None:
         if event == "tasks.claimed":
             with begun:
-                held.append(handle._engine._ledger.active + len(fields["tasks"]))
+                held.append(handle._engine.ledger.active + len(fields["tasks"]))
 
     queue.telemetry.subscribe(listen)
     with begun:
@@ -137,14 +137,14 @@ def test_of_large_tasks_a_worker_holds_no_more_than_fits(
     def listen(event: str, fields: Mapping[str, Any]) -> None:
         if event == "tasks.claimed":
             with begun:
-                waiting = [attempt.task for attempt in list(handle._engine._ledger._active)] + list(fields["tasks"])
+                waiting = [attempt.task for attempt in list(handle._engine.ledger._active)] + list(fields["tasks"])
             held.append(sum(len(task.payload or b"") for task in waiting))
 
     queue.telemetry.subscribe(listen)
     with begun:
         handle = queue.start(gate)
     until(lambda: gate.entered, why="a large task runs")
-    handle._engine._ledger.started_at = float("inf")  # what waits too long would be given back
+    handle._engine.ledger.started_at = float("inf")  # what waits too long would be given back
     handle._engine._dispatcher.prefetch.ended(1e-5)  # by the speed of the handlers alone it would take all of them
     handle.wake()
     until(lambda: _full(handle._engine) or not queue.stats()["default"].ready, timeout=30, why="it takes no more")
@@ -155,7 +155,7 @@ def test_of_large_tasks_a_worker_holds_no_more_than_fits(
 
 
 def _full(engine: Any) -> bool:
-    return not engine._dispatcher.room.worth_a_claim and not engine._ledger.asked
+    return not engine._dispatcher.room.worth_a_claim and not engine.ledger.asked
 
 
 def _large(count: int) -> Iterator[Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from mongoq.api.gathering.gatherer import Gatherer
+from mongoq.api.gathering.telling import tell_one
 from mongoq.core.new_task import NewTask
 from mongoq.core.requests import checked_seconds
 from mongoq.core.task import Task
@@ -34,11 +35,13 @@ def enqueued(base: Base, task: NewTask, session: object = None, wait: Duration |
         yield from base.rooms.admit(task.queue, 1, patience)
     joined = base.joined(session)
     if joined is None and base.driver.AWAITED:
-        return (yield from gathered(base.gatherer, task))
-    made = (new if joined is None else new_in_transaction)(base.context, task)
-    if task.unique is not None and joined is None:
-        made = keeping_unique(base.context, made)
-    created: Task = yield from base.send(made, joined)
+        created: Task = yield from gathered(base.gatherer, task)
+    else:
+        made = (new if joined is None else new_in_transaction)(base.context, task)
+        if task.unique is not None and joined is None:
+            made = keeping_unique(base.context, made)
+        created = yield from base.send(made, joined)
+    tell_one(base, task, created)
     return created
 
 

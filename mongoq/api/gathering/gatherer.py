@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from mongoq.api.gathering.calls import Call, Gathering, own
+from mongoq.api.gathering.telling import tell_many
 from mongoq.api.gathering.turn import Turn, wake
 from mongoq.core.clock import elapsed
 from mongoq.core.errors import MongoqError, QueueFull, StorageUnavailable
@@ -210,6 +211,8 @@ class Gatherer:
     def _answer(self, calls: Sequence[Call], others: Others) -> None:
         for place, call in enumerate(calls):
             call.answer(self.base.context, others.get(place))
+        sent = [call.draft for place, call in enumerate(calls) if not call.waited and place not in others]
+        tell_many(self.base, sent, {})
         wake([call.future for call in calls if type(call.future) is Turn], self._lock)
 
     def _give_up(self, error: StorageUnavailable) -> None:

@@ -15,10 +15,12 @@ from typing import Any, Final
 
 from mongoq import AsyncQueue, Queue
 from mongoq.cli.output import clean
+from mongoq.cli.serving.json_lines import JsonLines
 from mongoq.core.events import Signpost
 
 log = logging.getLogger("mongoq.cli")
 
+TEXT: Final = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 AT_ONCE: Final = 0.5
 """Seconds within which a signal that comes again is the same one, sent to the process and to its group."""
 
@@ -74,6 +76,7 @@ class Lines(logging.Formatter):
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 -- named by logging
         """Format the record in one line."""
         record.message = clean(record.message)
+        record.message += _task_of(vars(record))
         return super().formatMessage(record)
 
     def formatException(self, ei: Any) -> str:  # noqa: N802 -- as above
@@ -81,9 +84,17 @@ class Lines(logging.Formatter):
         return clean(super().formatException(ei), lines=True)
 
 
-def log_to_stderr() -> None:
+def _task_of(facts: Mapping[str, Any]) -> str:
+    """The task of a handler's line; nothing for other lines, and where the line names it already."""
+    if "task_attempt" not in facts or facts["task_key"] in facts["message"]:
+        return ""
+    name = f" name={clean(facts['task_name'])}" if facts["task_name"] else ""
+    return f" [task={clean(facts['task_key'])}{name} attempt={facts['task_attempt']}]"
+
+
+def log_to_stderr(*, as_json: bool = False) -> None:
     """Log from INFO on, unless the application has set up its logging."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(Lines("%(asctime)s %(levelname)s %(name)s: %(message)s", "%H:%M:%S"))
+    handler.setFormatter(JsonLines() if as_json else Lines(TEXT, "%H:%M:%S"))
     logging.basicConfig(level=logging.INFO, handlers=[handler])
     logging.getLogger("pymongo").setLevel(logging.WARNING)  # at DEBUG it logs payloads

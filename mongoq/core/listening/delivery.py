@@ -116,7 +116,7 @@ _MADE_OF: Final[Mapping[str, Callable[[Fields], Iterator[QueueEvent]]]] = {
     Signpost.ENDED: _ended,
     Signpost.REFUSED: _as(kinds.EndingRefused),
     Signpost.FINISHED: _finished,
-    Signpost.LEASE_LOST: _as(kinds.AttemptLost),
+    Signpost.LEASE_LOST: lambda fields: iter([kinds.AttemptLost(fields["key"])]),
     Signpost.SWEPT: _as(kinds.TasksSwept),
     Signpost.STORAGE_LOST: _as(kinds.ServerLost),
     Signpost.STORAGE_BACK: _as(kinds.ServerBack),

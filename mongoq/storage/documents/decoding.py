@@ -133,8 +133,8 @@ class Unread:
     """
 
     __slots__ = (
-        "_document", "_namespace", "_read_at", "awaited", "batch", "carried", "frees", "key", "line", "lost_leases",
-        "starts", "token", "unique",
+        "_document", "_namespace", "_read_at", "attempts", "awaited", "batch", "carried", "frees", "key", "line",
+        "lost_leases", "starts", "token", "unique",
     )  # fmt: skip
 
     def __init__(self, document: Document, namespace: str, now: datetime) -> None:
@@ -146,6 +146,7 @@ class Unread:
         self.key: str = document[fields.KEY]
         self.token: str | None = hold.token(document)
         self.lost_leases: int = get(fields.LOST_LEASES, 0)
+        self.attempts: int = get(fields.ATTEMPTS, 0)
         self.unique = fields.UNIQUE in document
         self.awaited = fields.CHILDREN in document
         self.batch: str | None = get(fields.BATCH)

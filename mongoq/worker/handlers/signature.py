@@ -45,6 +45,8 @@ class Handler:
     """What all calls share."""
     awaited: bool = False
     """Whether it is a coroutine function."""
+    begin: Callable[[Task], object] | None = None
+    """What is called before it, in its own context."""
     batch: BatchRule | None = None
     """Where the function takes a list of tasks: how many."""
 
@@ -52,6 +54,8 @@ class Handler:
         """Call it; what it returns, or the coroutine that it is. For a list of tasks, their outcomes."""
         if isinstance(task, list):
             return self._together(task)
+        if self.begin is not None:
+            self.begin(task)
         if self.lifespan is not None:
             self.lifespan.show(task.attempt)
         if self.middleware:

@@ -83,6 +83,11 @@ class Read:
         return ()
 
     @property
+    def attempts(self) -> int:
+        """How often it was claimed."""
+        return self.task.attempts
+
+    @property
     def size(self) -> int:
         """Nothing: it is its owner who holds it."""
         return 0

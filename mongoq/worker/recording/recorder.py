@@ -24,6 +24,7 @@ class Recorder:
 
     def __init__(self, runtime: Runtime, also: Callable[[], None] = lambda: None) -> None:
         self._runtime = runtime
+        runtime.tally.telemetry = runtime.telemetry
         self._also = also
         self._next = 0.0
         self._ready = False
@@ -33,6 +34,10 @@ class Recorder:
         """Write, and do what else follows a heartbeat."""
         self.flush()
         self._also()
+
+    def tell(self) -> None:
+        """Let who listens for sums have what was added up so far."""
+        self._runtime.tally.tell(self._runtime.context.clock)
 
     def flush(self, *, last: bool = False) -> None:
         """Write what was added up, if there is anything; `last` also where the last time was long."""

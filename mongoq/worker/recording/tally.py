@@ -10,11 +10,12 @@ import threading
 from collections import deque
 from collections.abc import Collection, Iterable
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from mongoq.core.clock import Clock, elapsed
+from mongoq.core.events import Signpost, Telemetry
 from mongoq.core.lifecycle import Event
-from mongoq.history.sums import LOST, OUTCOMES, Sums
+from mongoq.history.sums import FINAL, LOST, OUTCOMES, Sums
 from mongoq.worker.stages import Completion
 
 if TYPE_CHECKING:
@@ -32,13 +33,29 @@ NO_KIND: Kind = (0, "", None)
 _OUTCOMES: Final = frozenset(OUTCOMES)
 
 
-class Tally:
-    """The sums of this process that are not written yet. Any thread may call it."""
+class Told(NamedTuple):
+    """What exporters of metrics get, beside the sums."""
 
-    def __init__(self) -> None:
+    attempts: dict[tuple[str, str | None], dict[int, int]]
+    """By queue and name: how many tasks ended after so many attempts."""
+    ticks: list[LiveAttempt]
+    """Attempts that are the first of a schedule's task."""
+
+
+class Tally:
+    """The sums of this process that are not written yet. Any thread may call it.
+
+    Where somebody listens for sums, it tells what was added since it last did, at each `take` and `tell`.
+    """
+
+    def __init__(self, telemetry: Telemetry | None = None) -> None:
         self._lock = threading.Lock()
         self._started: deque[LiveAttempt] = deque()
         self._sums: dict[Kind, Sums] = {}
+        self._back: dict[Kind, Sums] = {}
+        """Sums that were told already, and are not written."""
+        self.telemetry = Telemetry() if telemetry is None else telemetry
+        self._told = Told({}, [])
         self.started = self._started.append
         """Note that the handler of an attempt has started."""
 
@@ -46,7 +63,7 @@ class Tally:
         """Note endings that were written, or refused because the lease was lost."""
         with self._lock:
             minute = self._add_started(clock)
-            sums, last = UNUSED, NO_KIND
+            sums, last, counted = UNUSED, NO_KIND, self.telemetry.counted
             for attempt, verdict in endings:
                 outcome: str = LOST if lost and attempt in lost else verdict.event._value_  # `value` takes a call
                 if outcome not in _OUTCOMES or (outcome == _RELEASE and not attempt.started_at):
@@ -55,6 +72,9 @@ class Tally:
                 if last != (last := (minute, queue, name)):
                     sums = self._of(minute, queue, name)
                 sums.end(outcome, attempt.ran)
+                if counted and outcome in FINAL:
+                    of = self._told.attempts.setdefault((queue, name), {})
+                    of[attempt.claimed.attempts] = of.get(attempt.claimed.attempts, 0) + 1
 
     def lost(self, attempt: LiveAttempt, clock: Clock) -> None:
         """Note that the lease of an attempt is over."""
@@ -64,21 +84,33 @@ class Tally:
 
     def take(self, clock: Clock) -> dict[Kind, Sums]:
         """Take out all sums, to be written."""
+        self.tell(clock)
+        with self._lock:
+            taken, self._back = self._back, {}
+            return taken
+
+    def tell(self, clock: Clock) -> None:
+        """Let who listens for sums have what was added up since the last time."""
         with self._lock:
             self._add_started(clock)
-            taken, self._sums = self._sums, {}
-            return taken
+            fresh, self._sums = self._sums, {}
+            told, self._told = self._told, Told({}, [])
+            for (minute, queue, name), one in fresh.items():
+                self._of(minute, queue, name, self._back).add(one)
+        if fresh and self.telemetry.counted:
+            self.telemetry.emit(Signpost.SUMMED, sums=fresh, counts=told.attempts, ticks=told.ticks)
 
     def give_back(self, sums: dict[Kind, Sums]) -> None:
         """Put sums back that could not be written."""
         with self._lock:
             for (minute, queue, name), one in sums.items():
-                self._of(minute, queue, name).add(one)
+                self._of(minute, queue, name, self._back).add(one)
 
     def _add_started(self, clock: Clock) -> int:
         """Add those that started; the minute that it is."""
         now = clock.now().timestamp()
         zero, minute, started = now - elapsed(), int(now // 60), self._started
+        counted = self.telemetry.counted
         sums, last = UNUSED, NO_KIND
         while started:
             attempt = started.popleft()
@@ -87,15 +119,17 @@ class Tally:
             begun = minute if at >= minute * 60 else int(at // 60)
             if last != (last := (begun, queue, name)):
                 sums = self._of(begun, queue, name)
+            if counted and attempt.key.startswith("cron:") and attempt.claimed.attempts == 1:
+                self._told.ticks.append(attempt)
             # By a difference of instants: `timestamp` of one took 1.2 µs, this takes 0.2.
             sums.start(at - (due - (EPOCH if due.tzinfo is None else AWARE_EPOCH)).total_seconds())
         return minute
 
-    def _of(self, minute: int, queue: str, name: str | None) -> Sums:
-        kind = (minute, queue, name)
-        sums = self._sums.get(kind)
+    def _of(self, minute: int, queue: str, name: str | None, among: dict[Kind, Sums] | None = None) -> Sums:
+        kind, known = (minute, queue, name), self._sums if among is None else among
+        sums = known.get(kind)
         if sums is None:
-            if len(self._sums) >= MOST_KINDS:
+            if len(known) >= MOST_KINDS:
                 kind = (minute, "", None)
-            sums = self._sums.setdefault(kind, Sums())
+            sums = known.setdefault(kind, Sums())
         return sums

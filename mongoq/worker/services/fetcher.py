@@ -9,6 +9,7 @@ from functools import partial
 from typing import Final, Protocol
 
 from mongoq.core.batching import BatchRule
+from mongoq.core.events import Signpost
 from mongoq.core.requests import ClaimRequest
 from mongoq.storage.operations import queries, sweep
 from mongoq.storage.operations.claims import Claim
@@ -179,6 +180,7 @@ class Fetcher:
         now = self._runtime.elapsed()
         if claim.lost:
             self._lost_one_at = now
+            self._runtime.telemetry.emit(Signpost.CLAIMS_LOST, count=claim.lost)
         if claim.more:
             self._watcher.more()
         deep = claim.more and claim.found >= BATCH

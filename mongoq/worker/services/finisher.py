@@ -45,7 +45,7 @@ Instead = Callable[[Completion, MongoqError], Verdict]
 def tell_lost(runtime: Runtime, attempt: LiveAttempt) -> None:
     """Say that a lease was lost, in the log and as an event."""
     log.warning("the lease on task %s was lost: whatever its handler does is not recorded", attempt.key)
-    runtime.telemetry.emit(Signpost.LEASE_LOST, key=attempt.key)
+    runtime.telemetry.emit(Signpost.LEASE_LOST, key=attempt.key, task=attempt.task)
 
 
 def _ended(one: LiveAttempt, verdict: Verdict) -> Ended:

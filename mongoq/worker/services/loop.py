@@ -25,6 +25,9 @@ log = logging.getLogger("mongoq.worker")
 
 PAUSE: Final = Exponential(timedelta(milliseconds=100), factor=2, max=timedelta(seconds=5))
 
+STUCK: Final = 150.0
+"""Seconds: a step gives up on a server that does not answer long before."""
+
 Clock = Callable[[], float]
 Step = Callable[[float], float | None]
 """Does what is to be done at this instant; returns the seconds until it wants to be called again, None: when woken."""
@@ -100,6 +103,10 @@ class Loop:
         self._health = health
         self._defers = defers
         self._stepping = threading.Lock()
+        self.began: float | None = None
+        """When the step under way began; None: there is none."""
+        self.well_at = float("-inf")
+        """When it last ended a step without an error."""
         self._wake = threading.Event()
         self._stopping = threading.Event()
         # An empty context: a session that the application bound must not be joined from here.
@@ -110,6 +117,13 @@ class Loop:
         """Begin. RuntimeError where there is no thread for it."""
         if not starts.begin(self._thread):
             raise RuntimeError(f"can't start new thread: {NO_MORE}")
+
+    @property
+    def turns(self) -> bool:
+        """Whether its thread lives, and is not stuck in a step."""
+        began = self.began
+        alive = self._thread.ident is None or self._thread.is_alive()  # it is about to begin, or it lives
+        return alive and (began is None or self._clock() - began < STUCK)
 
     def wake(self) -> None:
         """Step now instead of later."""
@@ -160,7 +174,8 @@ class Loop:
             self._wake.clear()
             try:
                 with self._stepping:
-                    delay = None if self._stopping.is_set() else self._step(self._clock())
+                    self.began = now = self._clock()
+                    delay = None if self._stopping.is_set() else self._step(now)
             except StorageError as error:
                 if self._stopping.is_set():
                     return  # the client was closed under a long wait
@@ -172,8 +187,10 @@ class Loop:
                 log.exception("the %s failed; it goes on", self.name)
             else:
                 self._health.well(self.name)
+                self.well_at, self.began = self._clock(), None
                 failures = 0
                 self._wake.wait(delay)
                 continue
+            self.began = None
             failures += 1
             self._stopping.wait(PAUSE.delay(failures).total_seconds())

@@ -140,7 +140,7 @@ def test_endings_that_are_blocked_are_tried_again_until_the_end(running: Callabl
     worker.script.always("finish", lambda arguments: Finished([], list(arguments["endings"])))
     worker.engine.stop(0.3)
     assert len(worker.script.of("finish")) > 2
-    assert len(worker.engine._ledger) == 2
+    assert len(worker.engine.ledger) == 2
 
 
 def test_a_worker_whose_client_was_closed_ends_without_a_word(running: Callable[..., Running]) -> None:

@@ -10,6 +10,8 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from mongoq.core.host.log_context import facts
+
 KEPT = ("name", "levelno", "levelname", "pathname", "filename", "module", "lineno", "funcName", "created", "msecs",
         "relativeCreated", "thread", "threadName", "processName", "process")  # fmt: skip
 
@@ -43,7 +45,7 @@ class Sender(logging.Handler):
             told = {name: getattr(record, name, None) for name in KEPT}
             key = self._key()
             message = record.getMessage()
-            told |= {"msg": message if key is None else f"task {key}: {message}", "task_key": key}
+            told |= {"msg": message if key is None else f"task {key}: {message}", "task_key": key, **facts()}
             if record.exc_info:
                 told["exc_text"] = logging.Formatter().formatException(record.exc_info)
             self._send_up(told)

@@ -1,0 +1,1 @@
+"""What exporters of metrics count with."""
