@@ -126,9 +126,8 @@ def streamed(
 ) -> Op[None]:
     """Enqueue chunk after chunk, and hand each to `collect` with what is there instead of some of its drafts."""
     joined, patience, rooms = base.joined(session), checked_seconds("wait", wait), base.rooms
-    if base.hooks.context is not None:
-        options = {**options, "context": base.hooks.fill(NewTask(**options)).context}
-        tasks = base.hooks.fill_all(tasks)
+    if base.hooks.fills:
+        options, tasks = base.hooks.fill_options(options, tasks), base.hooks.fill_all(tasks)
 
     def send(chunk: Chunk) -> Op[Others]:
         if not (base.named and base.flow):

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
 import typer
 
-from mongoq import Queue, QueueStats, TaskState, WorkerInfo
+from mongoq import Queue, QueueStats, Schedule, TaskState, WorkerInfo
 from mongoq.cli.options import AsJson, place
 from mongoq.cli.output import Sheet, print_json, show, span
 from mongoq.core.fleet import SILENT
@@ -34,7 +34,7 @@ class Finding:
 
 
 def doctor(context: typer.Context, as_json: AsJson = False) -> None:
-    """Look for what keeps tasks from running: names that no worker knows, queues without one, silent workers, clocks.
+    """Look for what keeps tasks from running: unknown names, queues without a worker, late schedules, silent workers.
 
     The exit code is 1 where something is to be mended: a pause is told, and is wanted. --json prints a list of
     {"about", "problem", "advice", "wanted"}.
@@ -57,9 +57,22 @@ def _findings(queue: Queue) -> Iterator[Finding]:
         if one.silent(now) > SILENT:
             advice = "see whether it lives; its tasks run elsewhere when their leases are over"
             yield Finding(one.id, f"a worker without a heartbeat for {span(one.silent(now))}", advice)
+    yield from of_schedules(queue.schedules(), now)
     for row in queue.stats().values():
         if row.ready:
             yield from _of_a_queue(queue, row, [one for one in workers if row.queue in one.queues])
+
+
+def of_schedules(schedules: Iterable[Schedule], now: datetime) -> Iterator[Finding]:
+    """Schedules that are late, or whose last tick could not be enqueued."""
+    for one in schedules:
+        late = one.late(now)
+        if late is not None:
+            advice = "start a worker, of whatever queue: any worker of the namespace enqueues what schedules say"
+            yield Finding(f"the schedule {one.name}", f"its tick has been due for {span(late)}", advice)
+        elif one.reason and not one.paused:
+            advice = "mend its task, and define it anew"
+            yield Finding(f"the schedule {one.name}", f"its last tick could not be enqueued: {one.reason}", advice)
 
 
 def _of_the_server(queue: Queue) -> Iterator[Finding]:

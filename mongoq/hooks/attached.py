@@ -29,6 +29,8 @@ class Hooks:
         """The first is the outermost."""
         self.lifespan: Callable[[], Any] | None = None
         self.context: ContextHook | None = None
+        self.sending: Callable[[NewTask], Mapping[str, Any]] | None = None
+        """Tells what one task carries beside that, when it is enqueued: its trace."""
         self.begin: Callable[[Any], object] | None = None
         """Is called with each task in its handler's own context, before the handler; None: nothing is."""
         self._callbacks: dict[str, Callable[..., object]] = {}
@@ -58,18 +60,31 @@ class Hooks:
 
     def fill(self, task: NewTask) -> NewTask:
         """A task that is to be enqueued by the calling thread or coroutine, with what it carries."""
-        return task if self.context is None else task.carrying(filled(task.context, self.context))
+        if self.context is not None:
+            task = task.carrying(filled(task.context, self.context))
+        return task if self.sending is None else task.carrying({**self.sending(task), **(task.context or {})})
+
+    @property
+    def fills(self) -> bool:
+        """Whether tasks carry what somebody tells."""
+        return self.context is not None or self.sending is not None
+
+    def fill_options(self, options: Mapping[str, Any], tasks: Iterable[Any]) -> Mapping[str, Any]:
+        """The options of those among these tasks that are given as tags, with what they carry: all the same."""
+        if isinstance(tasks, Collection) and all(isinstance(task, NewTask) for task in tasks):
+            return options
+        return {**options, "context": self.fill(NewTask(**options)).context}
 
     def fill_all(self, tasks: Iterable[Any]) -> Iterable[Any]:
         """The same of each NewTask among these; a collection stays one, which is checked as a whole."""
-        if self.context is None:
+        if not self.fills:
             return tasks
         each = (self.fill(task) if isinstance(task, NewTask) else task for task in tasks)
         return list(each) if isinstance(tasks, Collection) else each
 
     def fill_change(self, change: Modification) -> Modification:
         """The same of the tasks that an atomic change inserts."""
-        return change if self.context is None else replace(change, insert=tuple(map(self.fill, change.insert)))
+        return replace(change, insert=tuple(map(self.fill, change.insert))) if self.fills else change
 
     def call_back(self, callbacks: Mapping[str, Callable[..., object]]) -> None:
         """Tell these functions of the ends of tasks of their names from now on: `callback(task, result, error)`."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Final
 
 from mongoq.core.errors import MongoqError
 from mongoq.core.new_task import NewTask
@@ -14,6 +15,9 @@ __all__ = ["Schedule", "ScheduleNotFound"]
 
 class ScheduleNotFound(MongoqError, LookupError):
     """No schedule has this name: it never existed, or was deleted."""
+
+
+LATE: Final = timedelta(seconds=90)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +75,16 @@ class Schedule:
     def paused(self) -> bool:
         """Whether it is paused."""
         return self.paused_at is not None
+
+    def late(self, now: datetime) -> timedelta | None:
+        """How long its next tick has been due at `now`, server time; None where that is less than 90 s, or paused.
+
+        A tick is enqueued within seconds where any worker of the namespace lives.
+        """
+        if self.next_at is None or self.paused:
+            return None
+        due = now - self.next_at
+        return due if due > LATE else None
 
     @property
     def timing(self) -> Timing:

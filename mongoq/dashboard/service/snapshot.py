@@ -12,7 +12,6 @@ from mongoq.core.clock import elapsed
 from mongoq.core.fleet import SILENT
 from mongoq.dashboard.service.gateway import Gateway
 
-LATE: Final = timedelta(seconds=90)
 SKEW: Final = 1.0
 RECENT: Final = timedelta(hours=1)
 MOST_FAILURES: Final = 25
@@ -134,11 +133,10 @@ def _workers(now: Snapshot) -> list[Problem]:
 def _schedules(now: Snapshot) -> list[Problem]:
     found = []
     for one in now.schedules:
-        if one.next_at is not None and one.next_at < now.at - LATE:
-            late = _span(int((now.at - one.next_at).total_seconds()))
-            found.append(
-                Problem("bad", f"The schedule {one.name} is late", f"its tick is due since {late}", "/schedules")
-            )
+        late = one.late(now.at)
+        if late is not None:
+            told = f"its tick is due since {_span(int(late.total_seconds()))}"
+            found.append(Problem("bad", f"The schedule {one.name} is late", told, "/schedules"))
         elif one.reason and not one.paused:
             found.append(Problem("bad", f"The schedule {one.name} cannot enqueue", one.reason, "/schedules"))
     return found[:10]
