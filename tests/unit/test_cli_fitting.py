@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
@@ -35,6 +35,7 @@ def test_marks_take_no_column_and_emoji_take_two(text: str, width: int) -> None:
 
 
 @given(TEXTS, st.integers(2, 90))
+@example("鍵0", 2)
 def test_a_cut_text_fits_and_is_its_beginning(text: str, width: int) -> None:
     short = cut(text, width)
     assert cells(short) <= width

@@ -39,7 +39,8 @@ def cut(text: str, width: int) -> str:
     """The text, or its beginning and an ellipsis where it is wider."""
     if cells(text) <= width:
         return text
-    return (_chopped(text, width - 1)[0] if width > 1 else "") + ELLIPSIS
+    begun = _chopped(text, width - 1)[0] if width > 1 else ""
+    return (begun if cells(begun) < width else "") + ELLIPSIS  # a single character may take two columns
 
 
 def fold(text: str, width: int) -> list[str]:
