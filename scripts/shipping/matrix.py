@@ -8,12 +8,13 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from shipping.environments import ROOT, TOOLS, Environment, Failed, project, say
 from shipping.pythons import OLDEST, Python, found
 
-TIER: Final = ("tests/unit", "tests/functions", "tests/testing", "tests/storage/test_claims.py")
+TIER: Final = ("tests/unit", "tests/functions", "tests/testing", "tests/storage/test_claiming.py")
 SPARED: Final = "not motor"
 EXTRAS: Final = "embedded,testing,encryption,dashboard"
 
@@ -45,13 +46,13 @@ def cells(pythons: list[Python], *, every: bool) -> list[Cell]:
     return [Cell(pythons[0], oldest), *(Cell(python, newest) for python in pythons[1:])]
 
 
-def tried(cell: Cell, processes: int) -> bool:
-    """Install mongoq for one Python with one PyMongo, and run the tier there."""
+def tried(cell: Cell, processes: int, tests: Sequence[str]) -> bool:
+    """Install mongoq for one Python with one PyMongo, and run these tests there."""
     started = time.monotonic()
     try:
         environment = Environment(ROOT / "build" / "matrix" / cell.name, cell.python.path)
         environment.install("-e", f"{ROOT}[{EXTRAS}]", cell.pymongo, *TOOLS)
-        pytest = ("-m", "pytest", "-q", "-p", "no:cacheprovider", "-n", str(processes), "-k", SPARED, *TIER)
+        pytest = ("-m", "pytest", "-q", "-p", "no:cacheprovider", "-n", str(processes), "-k", SPARED, *tests)
         told = environment.run(*pytest, cwd=ROOT).rstrip().rpartition("\n")[2]
     except Failed as error:
         say(f"FAILED  {cell.name}: {error}")
@@ -66,6 +67,7 @@ def main() -> int:
     parser.add_argument("--all", action="store_true", help="each Python with both versions of PyMongo")
     parser.add_argument("--list", action="store_true", help="say what would be tried, and end")
     parser.add_argument("--processes", type=int, default=2, help="processes that run tests (default: 2)")
+    parser.add_argument("tests", nargs="*", default=TIER, help="files or folders of tests (default: a quick tier)")
     given = parser.parse_args()
     pythons = found()
     if not pythons:
@@ -76,7 +78,7 @@ def main() -> int:
         for cell in wanted:
             say(f"{cell.name}  {cell.python.path}")
         return 0
-    passed = [tried(cell, given.processes) for cell in wanted]
+    passed = [tried(cell, given.processes, given.tests) for cell in wanted]
     return 0 if all(passed) else 1
 
 

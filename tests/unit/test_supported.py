@@ -69,6 +69,10 @@ def test_the_oldest_python_has_the_oldest_pymongo_and_the_others_the_newest() ->
     assert len(matrix.cells(pythons[:1], every=False)) == 2
 
 
+def test_the_tier_of_the_matrix_names_tests_that_are_there() -> None:
+    assert all((ROOT / tests).exists() for tests in matrix.TIER)
+
+
 def test_a_wheel_with_tests_is_refused(tmp_path: Path) -> None:
     whole = ["mongoq/py.typed", "pytest_mongoq.py", "mongoq-1.dist-info/METADATA"]
     release.check_wheel(_wheel(tmp_path / "good.whl", whole))
