@@ -16,7 +16,7 @@ from shipping.pythons import OLDEST, Python, found
 
 TIER: Final = ("tests/unit", "tests/functions", "tests/testing", "tests/storage/test_claiming.py")
 SPARED: Final = "not motor"
-EXTRAS: Final = "embedded,testing,encryption,dashboard"
+EXTRAS: Final = "embedded,testing,motor,encryption,dashboard"
 
 
 class Cell(NamedTuple):
