@@ -38,7 +38,7 @@ def limits(setting: Setting) -> list[Row]:
         Row("limits.idle", "tasks/s", idle, without),
         Row("limits.groups", "tasks/s", grouped, free),
         Row("limits.head", "tasks/s", behind, alone),
-        Row("limits.park", "us", parking),
+        Row("limits.park", "ms", parking),
         Row("limits.rate.mean", "tasks/s", mean, [float(RATE)] * repeat),
         Row("limits.rate.most", "tasks/s", most, [float(RATE)] * repeat),
     ]
@@ -81,7 +81,7 @@ def _head(setting: Setting, parking: list[float] | None) -> float:
             began = time.perf_counter()
             while queue.count(state="parked") < 5 * count - 1:
                 queue.claim_many(1_000)
-            parking.append((time.perf_counter() - began) / (5 * count) * 1e6)
+            parking.append((time.perf_counter() - began) / (5 * count) * 1e3)
             assert held is not None
         place.fill(count)
         began = time.perf_counter()

@@ -17,7 +17,7 @@ def _no_second_look(look: Any, context: Any, groups: Any, ahead: float = 0.0) ->
     return answered(0)
 
 
-@FAULTS.function("an ending lets nobody go", "mongoq.storage.operations.limits.parking:follow", VERBS)
+@FAULTS.function("an ending lets nobody go", "mongoq.storage.operations.limits.parking:follow", STORED)
 def _no_follow(follow: Any, context: Any, freed: Any, ahead: float = 0.0) -> Any:
     return answered(0)
 
@@ -47,7 +47,7 @@ def _told_twice(next_: Any, document: Any) -> Any:
     return 0
 
 
-@FAULTS.function("starts that have passed are given back", "mongoq.storage.documents.limiting.rates:given_back", STORED)
+@FAULTS.function("starts that have passed are given back", "mongoq.storage.documents.limiting.rates:given_back", RATES)
 def _back_in_time(given_back: Any, document: Any, starts: Any, now: int) -> Any:
     later = [one._replace(at=max(one.at, now + 1)) for one in starts]
     return given_back(document, later, now)
