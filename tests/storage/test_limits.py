@@ -134,6 +134,14 @@ def test_a_slot_that_is_freed_while_a_claim_parks_is_not_missed(limited: Callabl
     raise AssertionError("it never came to its end")
 
 
+def test_an_ending_lets_the_next_go_without_a_sweep(limited: Callable[..., Store]) -> None:
+    store = limited()
+    held = store.run(claim(store)).tasks
+    assert store.run(claim(store)).tasks == []
+    store.end(held[0], Returned(None))
+    assert len(store.run(claim(store)).tasks) == 1
+
+
 def test_starts_of_a_claim_that_another_was_faster_with_are_given_back(store: Store) -> None:
     store.run(keeping.put(store.context, Limit("x", rate=1, burst=4), "test"))
     for number in range(8):
