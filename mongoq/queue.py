@@ -154,6 +154,9 @@ class Queue(_Common, Blocking):
         codec: a pair of functions that encrypt and decrypt payloads, results, texts of errors and secret tags at rest:
             `encrypt(data) -> (key id, data)`, `decrypt(key id, data) -> data`; see `mongoq.encryption.fernet_codec`.
             Give it to all who enqueue and work.
+        fair_share: the share of claims, above 0 and up to 1, that go to the task that has been ready for longest,
+            whatever its priority: 0.1 is every tenth. Default: none, priorities are strict.
+        aging: after each such time of waiting a task counts as one priority higher. Default: never.
 
     Durations are `timedelta` or seconds. A task carries `max_retries backoff deadline lease keep_completed keep_failed
     retry_on no_retry_on failure_message` where the queue that enqueues it sets them otherwise than
@@ -189,12 +192,15 @@ class Queue(_Common, Blocking):
         clock: Clock | None = None,
         max_size: int | None = None,
         codec: Codec | None = None,
+        fair_share: float | None = None,
+        aging: Duration | None = None,
     ) -> None:
         self._base = opened(
             target, namespace=namespace, max_age=max_age, max_retries=max_retries, workers=workers, deadline=deadline,
             backoff=backoff, lease=lease, keep_completed=keep_completed, keep_failed=keep_failed, grace=grace,
             max_task_bytes=max_task_bytes, claimant=claimant, error_queue=error_queue, clock=clock, retry_on=retry_on,
             no_retry_on=no_retry_on, failure_message=failure_message, max_size=max_size, codec=codec,
+            fair_share=fair_share, aging=aging,
         )  # fmt: skip
         self._base.functions.bind(Binding(self, self._base, awaited=False))
 
@@ -377,6 +383,8 @@ class AsyncQueue(_Common, Awaited):
         clock: Clock | None = None,
         max_size: int | None = None,
         codec: Codec | None = None,
+        fair_share: float | None = None,
+        aging: Duration | None = None,
     ) -> None:
         self._base = opened(
             target, awaited=True, blocking=blocking,
@@ -384,6 +392,7 @@ class AsyncQueue(_Common, Awaited):
             backoff=backoff, lease=lease, keep_completed=keep_completed, keep_failed=keep_failed, grace=grace,
             max_task_bytes=max_task_bytes, claimant=claimant, error_queue=error_queue, clock=clock, retry_on=retry_on,
             no_retry_on=no_retry_on, failure_message=failure_message, max_size=max_size, codec=codec,
+            fair_share=fair_share, aging=aging,
         )  # fmt: skip
         self._base.functions.bind(Binding(self, self._base, awaited=True))
 

@@ -36,13 +36,15 @@ def opened(
     clock: Clock | None,
     max_size: int | None,
     codec: Codec | None,
+    fair_share: float | None,
+    aging: Duration | None,
     **policy: Any,
 ) -> Base:
     """The inside of a new queue object; ConfigurationError lists all that is wrong with its options."""
     options = checked_options(
         namespace=namespace_named() if namespace is None else _stripped(namespace), max_age=max_age, workers=workers,
         grace=grace, max_task_bytes=max_task_bytes, error_queue=error_queue, policy=policy, claimant=claimant,
-        max_size=max_size, codec=codec,
+        max_size=max_size, codec=codec, fair_share=fair_share, aging=aging,
     )  # fmt: skip
     clock = clock or ServerClock()
     telemetry = Telemetry()

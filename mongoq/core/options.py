@@ -18,6 +18,7 @@ from mongoq.core.judging.follow_up import FollowUp, checked_follow_up
 from mongoq.core.judging.retrying import Matcher, RetryRules, checked_matchers, storable
 from mongoq.core.sealing import check_codec
 from mongoq.core.validation import NAMESPACE, QUEUE_NAME, Checker, Duration, Unset
+from mongoq.fairness.given import Fairness, checked_fairness
 
 __all__ = ["Options", "Policy"]
 
@@ -106,6 +107,8 @@ class Options:
     """By the name of a task: the options of its function that no task can carry, such as predicates."""
     max_size: int | None = None
     """How many tasks may wait in each queue; None: any number."""
+    fairness: Fairness | None = None
+    """How claims heed those who wait; None: priorities are strict."""
 
     def policy_of(self, name: str | None, carried: Mapping[str, Any]) -> Policy:
         """The policy of a task; the functions of its task function outweigh what it carries."""
@@ -126,6 +129,8 @@ def checked_options(
     claimant: str | None = None,
     max_size: int | None = None,
     codec: Any = None,
+    fair_share: Any = None,
+    aging: Duration | None = None,
 ) -> Options:
     """Check every option of a queue; raises ConfigurationError with every fault."""
     checker = Checker()
@@ -140,6 +145,7 @@ def checked_options(
     if max_size is not None:
         checker.integer("max_size", max_size, 1, 10**9)
     check_codec(checker, codec)
+    fairness = checked_fairness(checker, fair_share, aging)
     given = checked_policy(checker, policy)
     if not (error_queue is None or isinstance(error_queue, bool) or callable(error_queue)):
         checker.refuse("error_queue", error_queue, "True (for `<queue>/err`), None, or a function of the queue's name")
@@ -155,6 +161,7 @@ def checked_options(
         carried=carried_of({name: value for name, value in given.items() if value != getattr(DEFAULTS, name)}),
         claimant=claimant,
         max_size=max_size,
+        fairness=fairness,
     )
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from mongoq.core.clock import Clock
 from mongoq.core.host.keys import KeyMaker
 from mongoq.core.options import Options
+from mongoq.fairness.given import Turns
 from mongoq.pausing.pause import Gate
 
 
@@ -19,6 +20,8 @@ class Context:
     new_key: KeyMaker
     gate: Gate = field(default_factory=Gate, compare=False)
     """What is paused, as this process knows it."""
+    turns: Turns = field(default_factory=Turns, compare=False)
+    """Which claims are for the oldest tasks, where a share of them is."""
     lacking: set[str] = field(default_factory=set, compare=False)
     """The keys of secrets that this process lacks: it has met tasks that need them."""
 

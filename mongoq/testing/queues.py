@@ -34,6 +34,8 @@ class QueueOptions(TypedDict, total=False):
     claimant: str | None
     error_queue: bool | Callable[[str], str] | None
     clock: Clock | None
+    fair_share: float | None
+    aging: Duration | None
 
 
 def memory_queue(**options: Unpack[QueueOptions]) -> Queue:

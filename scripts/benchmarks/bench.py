@@ -15,6 +15,7 @@ from benchmarks.depth import depth
 from benchmarks.drain import drain
 from benchmarks.enqueue import enqueue
 from benchmarks.executors import executors
+from benchmarks.fairness import fair
 from benchmarks.flow import flow
 from benchmarks.functions import functions
 from benchmarks.idle import idle
@@ -46,6 +47,7 @@ BENCHMARKS: Final[dict[str, Callable[[Setting], list[Row]]]] = {
     "modify": modify,
     "flow": flow,
     "limits": limits,
+    "fair": fair,
     "cron": cron,
     "queues": queues,
     "cost": cost,

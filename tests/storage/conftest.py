@@ -32,7 +32,7 @@ from mongoq.storage.operations.modify import apply
 from tests.storage.drivers import EventLoop, Opened, drivers_of, open_driver
 
 T = TypeVar("T")
-OF_THE_QUEUE = ("max_age", "max_task_bytes", "error_queue")
+OF_THE_QUEUE = ("max_age", "max_task_bytes", "error_queue", "fair_share", "aging")
 
 
 class Store:
@@ -119,6 +119,8 @@ def _options(**given: Any) -> Options:
         max_task_bytes=given.get("max_task_bytes", 2**20),
         error_queue=given.get("error_queue"),
         policy=policy,
+        fair_share=given.get("fair_share"),
+        aging=given.get("aging"),
     )
 
 

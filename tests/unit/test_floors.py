@@ -22,6 +22,7 @@ PACKAGE: Final = Path(mongoq.__file__).parent
 FLOORS: Final = {
     "mongoq.core": 0,
     "mongoq.events": 1,
+    "mongoq.fairness": 0,
     "mongoq.flow": 0,
     "mongoq.flow.verbs": 4,
     "mongoq.functions": 1,

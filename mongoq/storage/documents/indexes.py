@@ -19,6 +19,8 @@ Indexes = dict[str, tuple[Keys, dict[str, Any]]]
 
 CLAIM: Final = "claim"
 CLAIM_NAME: Final = "claim_name"
+AGE: Final = "age"
+AGE_NAME: Final = "age_name"
 DUE: Final = "due"
 LEASE: Final = "lease"
 EXPIRY: Final = "expiry"
@@ -130,6 +132,19 @@ LIMITS: Final[Indexes] = {
 
 RATES: Final[Indexes] = {GONE: ([("gone_at", 1)], {"expireAfterSeconds": 0})}
 """A group whose next start has been free for an hour is as one of which nothing is known."""
+
+OLDEST: Final[Keys] = [(fields.RUN_AT, 1), (fields.KEY, 1)]
+FAIR: Final[Indexes] = {
+    AGE: ([(fields.QUEUE, 1), (fields.STATE, 1), *OLDEST], {"partialFilterExpression": _states(TaskState.READY)}),
+}
+"""Built for queue objects with `fair_share` or `aging`: whoever waits longest first, whatever the priority."""
+FAIR_NAMED: Final[Indexes] = {
+    AGE_NAME: (
+        [(fields.QUEUE, 1), (fields.NAME, 1), (fields.STATE, 1), *OLDEST],
+        {"partialFilterExpression": {**_states(TaskState.READY), fields.NAME: {"$type": "string"}}},
+    ),
+}
+"""The same for claims that know names."""
 
 LIMITING: Final = ("unique", "sparse", "partialFilterExpression", "expireAfterSeconds")
 """The options that decide which documents an index holds, refuses or deletes."""

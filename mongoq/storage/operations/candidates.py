@@ -14,6 +14,7 @@ from mongoq.storage.commands import Document, Op, find, nothing
 from mongoq.storage.context import Context
 from mongoq.storage.documents import decoding, fields, filters, indexes
 from mongoq.storage.documents.well_formed import malformed_field
+from mongoq.storage.operations.fairness.mixing import mixed
 from mongoq.storage.operations.namespace.orders import admitted
 from mongoq.storage.operations.recovery.malformed import well_formed
 
@@ -70,6 +71,7 @@ def at_head(
     limit = wanted.limit + len(skip_keys)
     found = yield from _by_urgency(context, wanted, limit, mixture=mixture)
     more = len(found) >= limit
+    found = yield from mixed(context, wanted, found, limit, skip_keys)
     found = _left(wanted, _once((yield from well_formed(context, found))), skip_keys)
     suspects = [document for document in found if document.get(fields.LOST_LEASES)]
     chosen = _within(suspects, poison_budget)
@@ -102,6 +104,8 @@ def behind(context: Context, wanted: ClaimRequest, skip: int, mixture: Mixture |
         context.tasks, where, only=[fields.PRIORITY], sort=indexes.URGENCY, hint=hint_of(wanted.names), limit=1
     )
     priorities = {document.get(fields.PRIORITY) for document in (*head, *found)}
+    if context.options.fairness is not None and len(priorities) == 1:
+        context.turns.owe(len(found), context.options.fairness.share)
     return _once(found) if len(priorities) == 1 else []
 
 

@@ -73,7 +73,7 @@ def claim_one(context: Context, wanted: ClaimRequest, *, token: str | None = Non
 
 def claim_first(context: Context, wanted: ClaimRequest, *, token: str | None = None) -> Op[Claim]:
     """As `claim_one`, for an idle worker, which goes on with batches."""
-    if len(wanted.parts) > 1 or context.gate.limits:  # one step takes the most urgent of one find, whatever its limits
+    if len(wanted.parts) > 1 or context.gate.limits or context.options.fairness:  # one step heeds none of these
         return (yield from _claim_skipping_locked(context, replace(wanted, limit=1), token, PROBE))
     for _ in range(MOST_UNFIT):
         now = context.clock.latest()

@@ -140,6 +140,8 @@ def _wanted(context: Context, *, named: bool, flow: bool, limits: bool = False) 
     others: tuple[tuple[str, Indexes], ...] = ((context.workers, indexes.WORKERS),)
     if limits or context.gate.limits:
         tasks, others = tasks | indexes.LIMITS, (*others, (context.limits, indexes.RATES))
+    if context.options.fairness is not None:
+        tasks = tasks | indexes.FAIR | (indexes.FAIR_NAMED if named else {})
     return (context.tasks, tasks), *others
 
 

@@ -1,0 +1,1 @@
+"""Claims that heed those who wait, where a queue asks for that."""
