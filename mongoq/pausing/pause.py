@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,20 +19,49 @@ class WorkerNotFound(MongoqError, LookupError):
     """No worker process of this name has sent a heartbeat within the last minute."""
 
 
+class Target(NamedTuple):
+    """What a pause is for; without any of these it is for everything."""
+
+    queue: str | None = None
+    name: str | None = None
+    tag: str | None = None
+    value: str | int | None = None
+
+    @property
+    def group(self) -> str:
+        """By which the parked tasks of a paused value are known: no limit has such a name."""
+        return f"!{self.tag}:{json.dumps(self.value)}"
+
+    def __str__(self) -> str:
+        if self.tag is not None:
+            return f"tasks with {self.tag}={self.value!r}"
+        what = f"queue {self.queue}" if self.queue is not None else f"tasks named {self.name}"
+        return "everything" if self.queue is None and self.name is None else what
+
+
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """A queue, a name of tasks, or a whole namespace of which nothing is claimed."""
+    """A queue, a name of tasks, a value of a tag, or a whole namespace of which nothing is claimed."""
 
     queue: str | None
     """The queue that is paused; None where it is not one queue."""
     name: str | None
-    """The name of the tasks that are paused. Without a queue and a name everything is paused."""
+    """The name of the tasks that are paused. Without a queue, a name and a tag everything is paused."""
     reason: str | None
     by: str
     """Who paused it."""
     at: datetime
     until: datetime | None
     """When it ends by itself; None: when it is resumed."""
+    tag: str | None = None
+    """The tag whose value is paused; None where it is no value of a tag."""
+    value: str | int | None = None
+    """The value of this tag."""
+
+    @property
+    def target(self) -> Target:
+        """What it is for."""
+        return Target(self.queue, self.name, self.tag, self.value)
 
     def holds(self, now: datetime) -> bool:
         """Whether it is in force."""
@@ -39,11 +69,15 @@ class Pause:
 
     def covers(self, queue: str) -> bool:
         """Whether nothing of this queue is claimed."""
-        return self.name is None and self.queue in (None, queue)
+        return self.name is None and self.tag is None and self.queue in (None, queue)
+
+    def tells(self, tags: Mapping[str, object]) -> bool:
+        """Whether it is for a value that is among these tags."""
+        found = tags.get(self.tag) if self.tag is not None else None
+        return isinstance(found, bool) is isinstance(self.value, bool) and found is not None and found == self.value
 
     def __str__(self) -> str:
-        what = f"queue {self.queue}" if self.queue is not None else f"tasks named {self.name}"
-        return "everything" if self.queue is None and self.name is None else what
+        return str(self.target)
 
 
 class Open(NamedTuple):
@@ -67,7 +101,7 @@ class Gate:
         self.limits: Mapping[str, Limit] = EMPTY
         """The limits of this namespace, by name."""
         self.limited = False
-        """Whether there ever were any."""
+        """Whether there ever were any, or a paused value of a tag: tasks may be parked for them."""
         self.swept_to = ""
         """The group of a limit that was looked at last by a sweep."""
 
@@ -78,11 +112,12 @@ class Gate:
         *,
         flow: bool = False,
         limits: Mapping[str, Limit] = EMPTY,
+        limited: bool = False,
     ) -> None:
         """Take what was read."""
         self.pauses, self.limits, self.read_at = tuple(pauses), limits, read_at
         self.flow |= flow
-        self.limited |= bool(limits)
+        self.limited |= bool(limits) or limited
 
     def admit(self, queues: Sequence[str], names: Sequence[str], now: datetime) -> Open | None:
         """What may be claimed of these queues and names; None where nothing may."""
@@ -95,6 +130,10 @@ class Gate:
         if not open_queues or (names and not open_names):
             return None
         return Open(open_queues, open_names, () if names else sorted(shut))
+
+    def tagged(self, now: datetime) -> list[Pause]:
+        """The pauses of values of tags that hold now."""
+        return [pause for pause in self.pauses if pause.tag is not None and pause.holds(now)]
 
     def in_force(self, now: datetime) -> frozenset[Pause]:
         """The pauses that hold now."""

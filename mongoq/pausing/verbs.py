@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final
 
 from mongoq.api.base import Base
 from mongoq.api.verb import verb
 from mongoq.core.validation import QUEUE_NAME, TASK_NAME, Checker, Duration
-from mongoq.pausing.pause import Pause, WorkerNotFound
+from mongoq.pausing.pause import Pause, Target, WorkerNotFound
 from mongoq.storage.commands import Op
+from mongoq.storage.operations import schema
 from mongoq.storage.operations.fleet import heartbeat
+from mongoq.storage.operations.limits import holding
 from mongoq.storage.operations.namespace import orders
 
 LONGEST_TEXT: Final = 500
@@ -22,12 +25,13 @@ def pause(
     queue: str | None = None,
     *,
     name: str | None = None,
+    where: Mapping[str, str | int] | None = None,
     everything: bool = False,
     reason: str | None = None,
     until: datetime | Duration | None = None,
     by: str | None = None,
 ) -> Op[Pause]:
-    """Let nobody claim tasks of a queue, of a name, or any at all, until they are resumed; return the pause.
+    """Let nobody claim tasks of a queue, a name or a tag's value, or any, until they are resumed; return the pause.
 
     It is in force in the whole fleet within 2 s, for workers and for claims by hand (but for `claim(key=...)`), and for
     workers that start later. What runs goes on, and what a worker has claimed ahead for the next 0.1 s still starts.
@@ -37,15 +41,17 @@ def pause(
         queue: this queue; or
         name: the tasks of this name, in whatever queue. Workers with a plain handler read those that they pass over;
             workers with task functions do not.
+        where: the tasks with this value of a tag, as `{"tenant": "acme"}`: one tag, a text, an integer or a boolean.
+            Claims that find such tasks park them, so that none reads one twice.
         everything: all queues of the namespace.
         reason: why, for whoever looks.
         until: when it ends by itself, an instant or a duration from now. Default: never.
         by: who pauses. Default: `claimant` of this object.
 
-    Raises ConfigurationError where not exactly one of queue, name and everything is given.
+    Raises ConfigurationError where not exactly one of queue, name, where and everything is given.
     """
     checker = Checker()
-    _check_one(checker, queue, name, everything=everything)
+    target = _target(checker, queue, name, where, everything=everything)
     for field, text in (("reason", reason), ("by", by)):
         if text is not None:
             checker.text(field, text, LONGEST_TEXT)
@@ -56,19 +62,30 @@ def pause(
     if isinstance(end, timedelta):
         end = base.context.clock.now() + end
     told = {"reason": reason, "until": end, "by": by or base.claimant}
-    return (yield from base.read(orders.pause(base.context, queue, name, told)))
+    if target.tag is not None:
+        yield from base.read(schema.ensure(base.context, limits=True))
+    return (yield from base.read(orders.pause(base.context, target, told)))
 
 
 @verb
-def resume(base: Base, queue: str | None = None, *, name: str | None = None, everything: bool = False) -> Op[bool]:
-    """Let tasks of a paused queue or name, or all, be claimed again; whether there was such a pause.
+def resume(
+    base: Base,
+    queue: str | None = None,
+    *,
+    name: str | None = None,
+    where: Mapping[str, str | int] | None = None,
+    everything: bool = False,
+) -> Op[bool]:
+    """Let tasks of a paused queue, name or value of a tag, or all, be claimed again; whether there was such a pause.
 
-    `everything` ends the pause of everything; pauses of single queues and names stay.
+    `everything` ends the pause of everything; pauses of single queues, names and values stay.
     """
     checker = Checker()
-    _check_one(checker, queue, name, everything=everything)
+    target = _target(checker, queue, name, where, everything=everything)
     checker.finish()
-    resumed = yield from base.read(orders.resume(base.context, queue, name))
+    resumed = yield from base.read(orders.resume(base.context, target))
+    if target.tag is not None:
+        yield from base.read(holding.let_go(base.context, target))
     base.call()
     return resumed
 
@@ -103,11 +120,26 @@ def stop_worker(base: Base, worker: str) -> Op[list[str]]:
     return asked
 
 
-def _check_one(checker: Checker, queue: str | None, name: str | None, *, everything: bool) -> None:
-    if (queue is not None) + (name is not None) + bool(everything) != 1:
-        given = [field for field, value in (("queue", queue), ("name", name), ("everything", everything)) if value]
-        checker.refuse("queue", " and ".join(given) or "nothing", "one of: a queue, name=..., everything=True")
+def _target(
+    checker: Checker, queue: str | None, name: str | None, where: Mapping[str, Any] | None, *, everything: bool
+) -> Target:
+    """What is to be paused or resumed: exactly one of these."""
+    all_given = (("queue", queue), ("name", name), ("where", where), ("everything", everything or None))
+    given = [field for field, value in all_given if value is not None]
+    if len(given) != 1:
+        allowed = "one of: a queue, name=..., where={tag: value}, everything=True"
+        checker.refuse("queue", " and ".join(given) or "nothing", allowed)
     if queue is not None:
         checker.matching("queue", queue, QUEUE_NAME)
     if name is not None:
         checker.matching("name", name, TASK_NAME)
+    tag, value = None, None
+    if where is not None:
+        checker.tags("where", where)
+        one = isinstance(where, Mapping) and len(where) == 1
+        if not one or type(next(iter(where.values()))) not in (str, int, bool):
+            checker.refuse("where", where, 'one tag with a text, an integer or a boolean, as {"tenant": "acme"}')
+        else:
+            ((tag, value),) = where.items()
+            checker.text("where", str(value), LONGEST_TEXT)
+    return Target(queue, name, tag, value)

@@ -11,6 +11,7 @@ import pytest
 
 from mongoq import ConfigurationError, Queue, Task, WorkerNotFound
 from mongoq.core.clock import FrozenClock
+from mongoq.storage.operations.limits.sweeping import sweep_limits
 from mongoq.testing import memory_queue, run_due
 from mongoq.worker.manual import waiters
 from mongoq.worker.services import watcher
@@ -84,6 +85,63 @@ def test_tasks_of_a_paused_name_are_passed_over(queue: Face) -> None:
     assert sorted(task.key for task in queue.claim_many(10)) == ["3", "4"]
 
 
+def test_tasks_with_a_paused_value_of_a_tag_wait_and_all_run_when_it_is_resumed(queue: Face) -> None:
+    queue.new_many([{"tenant": "acme", "n": n} for n in range(60)], priority=9)
+    for key, tenant in (("other", "umbrella"), ("none", None), ("number", 1), ("flag", True)):
+        queue.new({} if tenant is None else {"tenant": tenant}, key=key)
+    pause = queue.pause(where={"tenant": "acme"}, reason="unpaid")
+    assert (str(pause), pause.tag, pause.value) == ("tasks with tenant='acme'", "tenant", "acme")
+    queue.pause(where={"tenant": 1})
+    assert queue.try_claim().key == "other", "it stands behind all that are paused"
+    assert sorted(task.key for task in queue.claim_many(10)) == ["flag", "none"]
+    assert (queue.count(state="parked"), queue.count(state="ready")) == (61, 0)
+    assert queue.resume(where={"tenant": "acme"}) is True
+    assert queue.count(state="ready") == 60
+    assert len(queue.claim_many(100)) == 60
+    assert queue.resume(where={"tenant": "acme"}) is False
+
+
+def test_a_worker_elsewhere_keeps_to_a_paused_value_and_takes_it_up_again(
+    queue: Face, make: Callable[..., Face], until: Until
+) -> None:
+    ran: list[str] = []
+    other = make(namespace=queue.namespace)
+    handle = other.start(lambda task: ran.append(task.key))
+    queue.pause(where={"tenant": "acme"})
+    gate = other.whole._base.context.gate
+    until(lambda: bool(gate.pauses), timeout=30, why="it knows of the pause")
+    queue.new({"tenant": "acme"}, key="held")
+    queue.new(key="free")
+    until(lambda: ran == ["free"], timeout=30, why="the other runs")
+    until(lambda: queue.count(state="parked") == 1, timeout=30, why="it was found and parked")
+    queue.resume(where={"tenant": "acme"})
+    until(lambda: ran == ["free", "held"], timeout=30, why="it is resumed")
+    other.settled(lambda: handle.stop(0))
+
+
+def test_a_pause_of_a_value_that_ends_by_itself_lets_its_tasks_go() -> None:
+    clock = FrozenClock()
+    queue = memory_queue(clock=clock)
+    queue.pause(where={"tenant": "acme"}, until=60)
+    queue.new({"tenant": "acme"})
+    assert queue.try_claim() is None
+    assert queue.count(state="parked") == 1
+    clock.advance(61)
+    queue._base.run(sweep_limits(queue._base.context))
+    assert queue.try_claim() is not None
+
+
+def test_a_task_parked_just_as_its_pause_ends_is_let_go_by_who_parked_it() -> None:
+    queue = memory_queue()
+    queue.pause(where={"tenant": "acme"})
+    context = queue._base.context
+    known = context.gate.pauses
+    queue.resume(where={"tenant": "acme"})
+    context.gate.pauses = known  # as a process that has not heard of it
+    queue.new({"tenant": "acme"})
+    assert queue.try_claim() is not None
+
+
 def test_a_function_whose_name_is_paused_waits_and_others_run(mongoq_queue: Queue) -> None:
     @mongoq_queue.task
     def slow() -> str:
@@ -130,9 +188,13 @@ def test_a_claim_that_waits_hears_of_a_resume_elsewhere_without_a_poll(
 
 
 def test_what_is_to_be_paused_is_said_once(queue: Face) -> None:
-    for given in ({}, {"queue": "a", "name": "b"}, {"name": "b", "everything": True}):
+    twice = {"queue": "a", "where": {"t": 1}}
+    for given in ({}, {"queue": "a", "name": "b"}, {"name": "b", "everything": True}, twice):
         with pytest.raises(ConfigurationError, match="one of: a queue"):
             queue.pause(**given)
+    for where in ({}, {"a": 1, "b": 2}, {"a": None}, {"a": 1.5}, {"a": {"$gt": 1}}):
+        with pytest.raises(ConfigurationError, match="one tag with"):
+            queue.resume(where=where)
     with pytest.raises(ConfigurationError, match="until"):
         queue.pause("a", until=-1)
     assert queue.pauses() == []

@@ -27,7 +27,7 @@ from mongoq.storage.documents.decoding import Unread
 from mongoq.storage.documents.limiting import slots
 from mongoq.storage.operations import candidates, sweep
 from mongoq.storage.operations.claims import new_token
-from mongoq.storage.operations.limits import granting, parking
+from mongoq.storage.operations.limits import granting, holding, parking
 from mongoq.storage.operations.modify import apply, conflicts
 from mongoq.storage.operations.modify.plan import prepared
 from mongoq.storage.operations.recovery.lost_replies import catch_up, held_under, holders, recover
@@ -88,6 +88,9 @@ def most_urgent(
         fresh, over = candidates.by_age(found, context.clock.latest().replace(tzinfo=None))
         if over:
             yield from sweep.close_expired(context, over, context.clock.latest())
+            continue
+        fresh, parked = yield from holding.admit(context, fresh)
+        if parked:
             continue
         if fresh:
             try:

@@ -26,7 +26,7 @@ from mongoq.storage.documents.limiting.slots import UNLIMITED
 from mongoq.storage.operations import candidates, sweep
 from mongoq.storage.operations.decide import Ended
 from mongoq.storage.operations.finish import finish
-from mongoq.storage.operations.limits import granting
+from mongoq.storage.operations.limits import granting, holding
 from mongoq.storage.operations.namespace.orders import admitted
 from mongoq.storage.operations.recovery.lost_replies import catch_up, held_under, holders, lost_claim
 from mongoq.storage.operations.recovery.malformed import update_well_formed, well_formed
@@ -73,7 +73,8 @@ def claim_one(context: Context, wanted: ClaimRequest, *, token: str | None = Non
 
 def claim_first(context: Context, wanted: ClaimRequest, *, token: str | None = None) -> Op[Claim]:
     """As `claim_one`, for an idle worker, which goes on with batches."""
-    if len(wanted.parts) > 1 or context.gate.limits or context.options.fairness:  # one step heeds none of these
+    gate = context.gate
+    if len(wanted.parts) > 1 or gate.limits or gate.pauses or context.options.fairness:  # one step heeds none of these
         return (yield from _claim_skipping_locked(context, replace(wanted, limit=1), token, PROBE))
     for _ in range(MOST_UNFIT):
         now = context.clock.latest()
@@ -143,6 +144,7 @@ def claim_many(
     fresh, over = candidates.by_age(found, now.replace(tzinfo=None))
     if over:
         yield from sweep.close_expired(context, over, now)
+    fresh, held_back = yield from holding.admit(context, fresh)
     token = token or new_token()
     taken: dict[str, Document] = {}
     blocked: list[str] = []
@@ -169,6 +171,7 @@ def claim_many(
             break
     keys = [document[fields.KEY] for document in fresh]
     unread = [Unread(taken[key], context.namespace, now) for key in keys if key in taken]
+    parked += held_back
     lost = max(0, len(fresh) - len(unread) - len(blocked) - shared)
     return Claim(unread, more or bool(blocked), lost, len(fresh), doubtful, skipped, blocked, parked, refusal)
 

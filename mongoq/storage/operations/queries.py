@@ -202,7 +202,8 @@ def _size(context: Context, queue: str | None, states: Sequence[TaskState], how:
 
 def _indexes_of(context: Context) -> Mapping[tuple[TaskState, ...], str]:
     """The states that are counted together, and the index for each; parked tasks have one where there can be any."""
-    return {(TaskState.PARKED,): indexes.PARKED, **_INDEX_OF} if context.gate.flow or context.gate.limits else _INDEX_OF
+    parks = context.gate.flow or context.gate.limited
+    return {(TaskState.PARKED,): indexes.PARKED, **_INDEX_OF} if parks else _INDEX_OF
 
 
 def _at_once(body: Callable[[How], Op[T]]) -> Op[T]:

@@ -138,7 +138,7 @@ def namespaces() -> Op[list[str]]:
 def _wanted(context: Context, *, named: bool, flow: bool, limits: bool = False) -> tuple[tuple[str, Indexes], ...]:
     tasks = indexes.TASKS | (indexes.NAMED if named else {}) | (indexes.FLOW if flow else {})
     others: tuple[tuple[str, Indexes], ...] = ((context.workers, indexes.WORKERS),)
-    if limits or context.gate.limits:
+    if limits or context.gate.limits or context.gate.limited:
         tasks, others = tasks | indexes.LIMITS, (*others, (context.limits, indexes.RATES))
     if context.options.fairness is not None:
         tasks = tasks | indexes.FAIR | (indexes.FAIR_NAMED if named else {})

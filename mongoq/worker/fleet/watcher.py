@@ -72,7 +72,7 @@ class FleetWatcher:
         self._watch = watch = FleetWatch(runtime, view, streams.news, self._caller)
         self._presence = Presence(runtime, view, facts, self._changed, beaten, listens=listens)
         self._sweeper = Sweeper(runtime, watched=lambda: watch.open, told=lambda: view.tailing)
-        self._orders = OrderReader(runtime, self._orders_every, retire)
+        self._orders = OrderReader(runtime, self._orders_every, retire, self._sweeper.look_at_parked)
         signals = streams.signals(view.place)
         tail = Tail(
             runtime, view, signals, called=self._claim, ask=self._ask, ordered=self._ordered,

@@ -35,14 +35,22 @@ def retire(worker: Retiring) -> None:
 class OrderReader:
     """Reads the orders every so many seconds, and at once when it is asked to. It wakes by `Wake.WORK` at a resume.
 
-    `every` gives the pause until the next look; `stop` is called where this worker is to stop.
+    `every` gives the pause until the next look. `stop` is called where this worker is to stop, `resumed` where tasks
+    may be parked for a pause that has ended.
     """
 
-    def __init__(self, runtime: Runtime, every: Callable[[float], float], stop: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        runtime: Runtime,
+        every: Callable[[float], float],
+        stop: Callable[[], None],
+        resumed: Callable[[], None] = lambda: None,
+    ) -> None:
         self._runtime = runtime
         self._gate = runtime.context.gate
         self._every = every
         self._stop = stop
+        self._resumed = resumed
         self._next = float("-inf")
         self._before = self._gate.in_force(runtime.context.clock.now())
 
@@ -72,4 +80,6 @@ class OrderReader:
         for pause in before - after:
             log.warning("resumed: %s", pause)
         if before - after:
+            if any(pause.tag is not None for pause in before - after):
+                self._resumed()
             self._runtime.wake(Wake.WORK)

@@ -102,6 +102,10 @@ class Sweeper:
         self._woken = True
         self._rescheduled |= schedules
 
+    def look_at_parked(self) -> None:
+        """Let go at the next step whoever was parked for a pause that has ended."""
+        self._next["limits"] = 0.0
+
     def step(self, now: float) -> float:
         """Run the sweeps that are due; the seconds until the next one is."""
         if self._woken:

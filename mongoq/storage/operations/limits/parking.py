@@ -58,6 +58,9 @@ def look(context: Context, groups: Collection[str], ahead: float = 0.0) -> Op[in
     Of a rate limit so many as may start within the seconds that lie `ahead`.
     """
     known = context.gate.limits
+    if context.gate.pauses:
+        held = held_groups(context)
+        groups = [group for group in groups if group not in held]
     limits = {group: known[limit_of(group)] for group in groups if limit_of(group) in known}
     counted = {group: limit.concurrency for group, limit in limits.items() if limit.concurrency and not limit.is_fifo}
     most = dict.fromkeys(limits, MOST)
@@ -154,6 +157,11 @@ def _free(context: Context, chosen: Sequence[Document], groups: Sequence[str]) -
             where: Any = {**filters.by_keys(keys), **slots.waiting(groups)}
             done += yield from update_many(context.tasks, where, slots.freed(now, due=keys is due))
     return done
+
+
+def held_groups(context: Context) -> frozenset[str]:
+    """The groups that stand for values of tags which are paused."""
+    return frozenset(pause.target.group for pause in context.gate.tagged(context.clock.now()))
 
 
 def groups_after(context: Context, group: str) -> Op[str | None]:

@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 from mongoq.core.clock import elapsed
 from mongoq.core.errors import StorageRefused
 from mongoq.core.fleet import SignalKind
-from mongoq.pausing.pause import Pause
+from mongoq.pausing.pause import Pause, Target
 from mongoq.storage.commands import Delete, Document, Filter, Op, UpdateMany, find
 from mongoq.storage.context import Context
 from mongoq.storage.documents import fields, filters
@@ -29,6 +29,8 @@ _AFTER: Final = "order;"
 _STOP: Final = f"{_PREFIX}stop:"
 _PAUSE: Final = f"{_PREFIX}pause:"
 _FLOW: Final = f"{_PREFIX}flow"
+_PARKED: Final = f"{_PREFIX}parked"
+"""Its document stays: tasks may be parked for a pause that has ended."""
 _NO_RIGHT: Final = 13
 
 
@@ -51,7 +53,8 @@ def read(context: Context, worker: str | None = None) -> Op[Orders]:
         found = []  # whoever may not read them is under none
     pauses = [pause for document in found if (pause := _pause(document)) is not None]
     limits = definitions.read_from(found)
-    context.gate.note(pauses, sent, flow=any(document[fields.KEY] == _FLOW for document in found), limits=limits)
+    keys = {document[fields.KEY] for document in found}
+    context.gate.note(pauses, sent, flow=_FLOW in keys, limits=limits, limited=_PARKED in keys)
     stop = worker is not None and any(document[fields.KEY] == f"{_STOP}{worker}" for document in found)
     return Orders(pauses, stop)
 
@@ -91,21 +94,25 @@ def admitted(
     return None if free is None else filters.ready(free.queues, where, free.names, free.without, least) | then
 
 
-def pause(context: Context, queue: str | None, name: str | None, told: Mapping[str, Any]) -> Op[Pause]:
-    """Pause a queue, a name, or without both everything; over an earlier pause of the same."""
-    written: Document = {"queue": queue, "name": name, "at": context.clock.now(), **told}
-    yield UpdateMany(context.control, {fields.KEY: _key(queue, name)}, {"$set": written}, upsert=True)
+def pause(context: Context, target: Target, told: Mapping[str, Any]) -> Op[Pause]:
+    """Pause what is meant, over an earlier pause of the same."""
+    now, key = context.clock.now(), _key(target)
+    written: Document = {"queue": target.queue, "name": target.name, "at": now, **told}
+    if target.tag is not None:
+        written |= {"tag": target.tag, "value": target.value}
+        yield UpdateMany(context.control, {fields.KEY: _PARKED}, {"$setOnInsert": {"at": now}}, upsert=True)
+    yield UpdateMany(context.control, {fields.KEY: key}, {"$set": written}, upsert=True)
     yield from tell(context)
-    done = _pause({fields.KEY: _key(queue, name), **written})
+    done = _pause({fields.KEY: key, **written})
     assert done is not None
     return done
 
 
-def resume(context: Context, queue: str | None, name: str | None) -> Op[bool]:
+def resume(context: Context, target: Target) -> Op[bool]:
     """End a pause; whether there was one in force."""
-    now = context.clock.now()
-    found = yield from find(context.control, {fields.KEY: _key(queue, name)})
-    yield Delete(context.control, {fields.KEY: _key(queue, name)})
+    now, key = context.clock.now(), _key(target)
+    found = yield from find(context.control, {fields.KEY: key})
+    yield Delete(context.control, {fields.KEY: key})
     yield from tell(context)
     return any(one.holds(now) for document in found if (one := _pause(document)) is not None)
 
@@ -146,10 +153,12 @@ def tell(context: Context) -> Op[None]:
     yield from signals.hint(context, SignalKind.ORDERS)
 
 
-def _key(queue: str | None, name: str | None) -> str:
-    if queue is not None:
-        return f"{_PAUSE}queue:{queue}"
-    return f"{_PAUSE}everything" if name is None else f"{_PAUSE}name:{name}"
+def _key(target: Target) -> str:
+    if target.tag is not None:
+        return f"{_PAUSE}tag:{target.group}"
+    if target.queue is not None:
+        return f"{_PAUSE}queue:{target.queue}"
+    return f"{_PAUSE}everything" if target.name is None else f"{_PAUSE}name:{target.name}"
 
 
 def _pause(document: Document) -> Pause | None:
@@ -160,4 +169,7 @@ def _pause(document: Document) -> Pause | None:
         return None
     if not (until is None or isinstance(until, datetime)):
         return None
-    return Pause(get("queue"), get("name"), get("reason"), str(get("by", "")), at, until)
+    tag, value = get("tag"), get("value")
+    if tag is not None and not (isinstance(tag, str) and isinstance(value, str | int)):
+        return None
+    return Pause(get("queue"), get("name"), get("reason"), str(get("by", "")), at, until, tag, value)
