@@ -38,13 +38,13 @@ class FunctionOptions(TypedDict, total=False):
     on_complete: Any
     after: After
     on_parent_failure: str
+    limits: Limits
 
 
 class TaskOptions(FunctionOptions, total=False):
     """The options of `Queue.new`, but for tags and session."""
 
     batch: BatchLike | None
-    limits: Limits
 
 
 def checked_names(options: Mapping[str, Any], where: str) -> None:

@@ -10,4 +10,4 @@ queue = Queue(namespace="pausing")
 
 
 def check() -> None:
-    assert sorted(map(str, queue.pauses())) == ["everything", "tasks named charge"]
+    assert sorted(map(str, queue.pauses())) == ["everything", "tasks named charge", "tasks with tenant='acme'"]
