@@ -1,4 +1,4 @@
-"""The faults of parents and batches."""
+"""The faults of parents and batches, of paused values of tags, and of fair shares."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from proving.seeded.fault import Faults, answered, without
 FAULTS: Final = Faults()
 FLOW: Final = "storage/test_flow.py"
 VERBS: Final = "tempo/test_flow.py"
+PAUSING: Final = "tempo/test_pausing.py"
+FAIRNESS: Final = "unit/test_fairness.py"
 
 
 @FAULTS.function("nobody looks again after a child was parked", "mongoq.storage.operations.flow.check:check", FLOW)
@@ -61,3 +63,20 @@ def _not_kept(kept: Any, update: Any, now: Any, keep: Any) -> Any:
 @FAULTS.function("circles are not seen", "mongoq.flow.given:cycle_among", VERBS)
 def _no_circles(cycle_among: Any, parents: Any) -> Any:
     return []
+
+
+@FAULTS.function(
+    "claims take tasks whose value of a tag is paused", "mongoq.storage.operations.limits.holding:admit", PAUSING
+)
+def _unpaused(admit: Any, context: Any, found: Any) -> Any:
+    return answered((found, 0))
+
+
+@FAULTS.function("a resume of a value lets nobody go", "mongoq.storage.operations.limits.holding:let_go", PAUSING)
+def _still_paused(let_go: Any, context: Any, target: Any) -> Any:
+    return answered(None)
+
+
+@FAULTS.function("the oldest get no share", "mongoq.storage.operations.fairness.mixing:mixed", FAIRNESS)
+def _unfair(mixed: Any, context: Any, wanted: Any, found: Any, limit: int, skip_keys: Any = ()) -> Any:
+    return answered(found)
