@@ -78,5 +78,5 @@ def _still_paused(let_go: Any, context: Any, target: Any) -> Any:
 
 
 @FAULTS.function("the oldest get no share", "mongoq.storage.operations.fairness.mixing:mixed", FAIRNESS)
-def _unfair(mixed: Any, context: Any, wanted: Any, found: Any, limit: int, skip_keys: Any = ()) -> Any:
+def _unfair(mixed: Any, context: Any, wanted: Any, found: Any, *others: Any) -> Any:
     return answered(found)
