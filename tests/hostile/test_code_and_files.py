@@ -25,8 +25,9 @@ PIPES = {
     "worker/handlers/signature.py",
 }
 """A worker and its own children speak in pickles, over a pipe that nobody else has."""
-MAY_IMPORT = {"__init__.py", "cli/serving/loading.py"}
-"""The names of the worker are a list of the package's own; the user names the handler on the command line."""
+MAY_IMPORT = {"__init__.py", "cli/serving/loading.py", "contrib/celery/shared.py", "contrib/django/compat.py"}
+"""The names of the worker and of Django's modules are lists of the package's own; the user names the handler on the
+command line; a child process imports the module of a handler that its own worker names."""
 
 
 def names_in(path: Path) -> Iterator[str]:

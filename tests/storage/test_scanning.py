@@ -18,6 +18,7 @@ from pymongo import MongoClient
 
 from mongoq import AsyncQueue, ConfigurationError, Queue, Task
 from mongoq.cli import main
+from mongoq.cli.looking.paging import PAGE
 from mongoq.core.validation import UNSET
 from mongoq.embedded.server import EmbeddedServer
 from mongoq.storage.operations import queries
@@ -141,10 +142,10 @@ def many(server: EmbeddedServer, queue: Queue, monkeypatch: pytest.MonkeyPatch) 
 def test_ls_writes_the_first_tasks_before_it_reads_the_last(many: Queue, as_json: bool) -> None:
     """When the first is written the others are deleted: those that were read already are listed."""
     with contextlib.redirect_stdout(Pipe(lambda: many.delete_all(queue="default"))) as out:
-        assert main(["ls", "--limit", "300", *(["--json"] if as_json else [])]) == 0
+        assert main(["ls", "--queue", "default", "--limit", "300", *(["--json"] if as_json else [])]) == 0
     text = out.getvalue()
     listed = [task["key"] for task in json.loads(text)] if as_json else [row[:4] for row in text.splitlines()[1:]]
-    assert listed == [f"a{n:03}" for n in range(queries.FIRST_PAGE)]
+    assert listed == [f"a{n:03}" for n in range(PAGE)]
 
 
 @pytest.mark.parametrize("as_json", [False, True])
@@ -153,5 +154,5 @@ def test_ls_ends_with_the_reader_of_its_output(many: Queue, as_json: bool) -> No
         raise BrokenPipeError
 
     with contextlib.redirect_stdout(Pipe(close)) as out:
-        assert main(["ls", "--limit", "300", *(["--json"] if as_json else [])]) == 0
+        assert main(["ls", "--queue", "default", "--limit", "300", *(["--json"] if as_json else [])]) == 0
     assert "a001" not in out.getvalue()

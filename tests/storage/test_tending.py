@@ -118,7 +118,9 @@ def test_one_task_is_moved_by_its_key_while_it_waits(queue: Queue, one_of_each: 
 @pytest.mark.parametrize("verb", ["cancel_all", "delete_all"])
 def test_nothing_to_choose_by_is_refused(queue: Queue, verb: str) -> None:
     queue.new()
-    with pytest.raises(ConfigurationError, match=r"^choose by queue, state, name or where: nothing is given$"):
+    with pytest.raises(
+        ConfigurationError, match=r"^choose by queue, state, name, where, error, since or until: nothing is given$"
+    ):
         getattr(queue, verb)()
     with pytest.raises(ConfigurationError, match="choose by queue"):
         queue.move_all("bulk", where={})

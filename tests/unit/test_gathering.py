@@ -191,6 +191,7 @@ def gatherer(context: Context, writes: Writes) -> Gatherer:
         send=lambda op: op,
         check_accepting=lambda: None,
         hooks=Hooks(Telemetry()),
+        telemetry=Telemetry(),
         rooms=None,
     )
     return Gatherer(base, 5.0)
@@ -416,6 +417,7 @@ def test_what_was_drafted_before_the_clock_was_measured_is_dated_anew_and_stays_
         send=lambda op: op,
         check_accepting=lambda: None,
         hooks=Hooks(Telemetry()),
+        telemetry=Telemetry(),
         rooms=None,
     )
     gatherer, before = Gatherer(base), clock.now()

@@ -211,9 +211,9 @@ class Gatherer:
     def _answer(self, calls: Sequence[Call], others: Others) -> None:
         for place, call in enumerate(calls):
             call.answer(self.base.context, others.get(place))
+        wake([call.future for call in calls if type(call.future) is Turn], self._lock)
         sent = [call.draft for place, call in enumerate(calls) if not call.waited and place not in others]
         tell_many(self.base, sent, {})
-        wake([call.future for call in calls if type(call.future) is Turn], self._lock)
 
     def _give_up(self, error: StorageUnavailable) -> None:
         """Answer those that nobody is going to write."""
