@@ -145,10 +145,10 @@ def stats(
     """How many tasks stand where, by queue, and how fast they come and go: `time_to_empty`, `wait.p95`.
 
     While workers run, one of them counts for all, every 5 s and less often where there are many tasks. Where it found
-    more than 20,000, `stats` tells what it found (`counted_at`), in about 10 ms, whatever their number. Else it counts
-    now, in the indexes, about 1 s per million tasks. The states are then counted one after the other: a task that moves
-    meanwhile may be counted twice, or not at all. Queues without a task are left out, but for those of which workers
-    ran some within the last minute.
+    more than 20,000, `stats` tells what it found (`counted_at`), and no task is read. Else it counts now, in the
+    indexes, about 1 s per million tasks. The states are then counted one after the other: a task that moves meanwhile
+    may be counted twice, or not at all. Queues without a task are left out, but for those of which workers ran some
+    within the last minute.
 
     Args:
         queues: only these; or

@@ -76,7 +76,7 @@ def run(
             a more urgent one becomes ready. The price is a claim of its own for each task.
         batch: the handler takes a list of at most so many tasks, from 1 to 1,000. It returns None, which completes all
             of them, or a list with an entry for each task: its result, or an exception, as if it was raised for that
-            task alone. What it raises counts for each task. Not with `executor="processes"`.
+            task alone. What it raises counts for each task.
         wait: the seconds, from 0.01 to 3,600, for which the first task of a batch waits for the others; default: 0.5.
         max_tasks_per_child, max_memory_per_child: of `executor="processes"`: a child that was given so many tasks, or
             has so many bytes of memory between two of them, ends and another takes its place, which takes 0.4 s; no

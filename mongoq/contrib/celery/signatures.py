@@ -6,6 +6,7 @@ end gets its result, a task after the ends of a group the list of theirs. What c
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
@@ -30,16 +31,16 @@ class Ends(NamedTuple):
     """Whether it gets the list of their results."""
 
 
-class Node:
+class Node(ABC):
     """A part of a canvas."""
 
     def __init__(self) -> None:
         self.links: list[Node] = []
         self.error_links: list[Node] = []
 
+    @abstractmethod
     def plan(self, plan: list[NewTask], before: Ends, options: Mapping[str, Any]) -> Ends:
         """Add its tasks; `options` are those of a call, for tasks with nothing before them."""
-        raise NotImplementedError
 
     def apply_async(self, args: Any = None, kwargs: Any = None, **options: Any) -> Any:
         """Enqueue it: an AsyncResult of its last task, or the GroupResult of a group at its end."""
