@@ -19,7 +19,7 @@ from mongoq.storage.operations import enqueue, finish, schema, sweep
 from mongoq.storage.operations.flow import batches, check, release, vanished
 from mongoq.storage.operations.flow.undone import sweep_flow
 from tests.storage.conftest import Store
-from tests.storage.test_ticking import Killed, Meddler
+from tests.storage.meddling import Meddler, killed_at
 
 THEN: Final = FollowUp("default", None, 0, {"callback": True})
 
@@ -50,20 +50,6 @@ def swept(store: Store) -> None:
         if not moved:
             return
     raise AssertionError("it never comes to rest")
-
-
-def killed_at(store: Store, number: int, op: Op[Any]) -> bool:
-    """Run an operation and kill it before this command; whether it came so far."""
-
-    def kill(count: int) -> None:
-        if count == number:
-            raise Killed
-
-    try:
-        store.run(Meddler(kill)(op))
-    except Killed:
-        return True
-    return False
 
 
 def opened(store: Store, members: int = 2) -> str:

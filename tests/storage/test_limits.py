@@ -15,7 +15,7 @@ from mongoq.storage.commands import Op
 from mongoq.storage.operations import claims, finish, sweep
 from mongoq.storage.operations.limits import keeping
 from tests.storage.conftest import Store
-from tests.storage.test_ticking import Killed, Meddler
+from tests.storage.meddling import Meddler, killed_at
 
 MOST = 2
 
@@ -37,18 +37,6 @@ def limited(make_store: Callable[..., Store]) -> Callable[..., Store]:
 
 def claim(store: Store, limit: int = 10) -> Op[claims.Claim]:
     return claims.claim_many(store.context, ClaimRequest(("default",), "w", limit), poison_budget=MOST_POISON_WEIGHT)
-
-
-def killed_at(store: Store, number: int, op: Op[Any]) -> bool:
-    def kill(count: int) -> None:
-        if count == number:
-            raise Killed
-
-    try:
-        store.run(Meddler(kill)(op))
-    except Killed:
-        return True
-    return False
 
 
 def running(store: Store) -> Counter[Any]:

@@ -13,50 +13,16 @@ from mongoq import NewTask, TaskState
 from mongoq.core.verdict import Returned
 from mongoq.scheduling.given import Given
 from mongoq.scheduling.schedule import Schedule
-from mongoq.storage.commands import Op
 from mongoq.storage.operations.schedules import keep
 from mongoq.storage.operations.schedules.tick import tick
 from mongoq.storage.operations.sweep import Swept
 from tests.storage.conftest import Store
+from tests.storage.meddling import Meddler, killed_at
 
 T = TypeVar("T")
 MINUTE: Final = timedelta(minutes=1)
 START: Final = datetime(2030, 1, 1, tzinfo=UTC)
 """Where the clocks of stores stand."""
-
-
-class Killed(BaseException):
-    """The process is killed here."""
-
-
-class Meddler:
-    """Counts the commands of an operation, and calls `before` ahead of each."""
-
-    def __init__(self, before: Callable[[int], object]) -> None:
-        self.count = 0
-        self._before = before
-
-    def __call__(self, op: Op[T]) -> Op[T]:
-        reply: Any = None
-        error: BaseException | None = None
-        try:
-            while True:
-                asked = op.send(reply) if error is None else op.throw(error)
-                reply = error = None
-                try:
-                    reply = yield self._met(asked)
-                except GeneratorExit:
-                    raise
-                except BaseException as raised:  # noqa: BLE001 -- the operation's to see
-                    error = raised
-        except StopIteration as done:
-            result: T = done.value
-            return result
-
-    def _met(self, asked: Any) -> Any:
-        self.count += 1
-        self._before(self.count)
-        return asked
 
 
 def schedule(store: Store, name: str = "nightly", cron: str = "* * * * *", **options: Any) -> Schedule:
@@ -169,13 +135,7 @@ def test_a_tick_survives_a_kill_at_every_command(make_store: Callable[..., Store
             schedule(store, name)
         store.clock.advance(60)
 
-        def kill(count: int, after: int = after) -> None:
-            if count == after:
-                raise Killed
-
-        try:
-            store.run(Meddler(kill)(tick(store.context)))
-        except Killed:
+        if killed_at(store, after, tick(store.context)):
             assert swept(store).next == MINUTE
             assert keys(store) == ["cron:one:20300101T000100Z", "cron:two:20300101T000100Z"]
             assert drafts(store) == 0
