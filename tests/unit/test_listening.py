@@ -20,6 +20,7 @@ from mongoq.core.listening import kinds, thread
 from mongoq.core.listening.delivery import Listeners, check_listener
 from mongoq.core.verdict import Verdict
 from mongoq.testing import make_task
+from mongoq.worker.services.sweeper import SWEEPS
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 TASK = make_task(key="k")
@@ -167,3 +168,9 @@ def test_every_event_is_public() -> None:
     assert events.__all__ == kinds.__all__
     told = events.__doc__ or ""
     assert all(name in told for name in events.__all__)
+
+
+def test_the_event_of_a_sweep_counts_all_that_sweeps_move() -> None:
+    """A count that it lacked would have failed the sweeper wherever somebody listens."""
+    counts = {name: place for place, name in enumerate(SWEEPS)}
+    assert {name: getattr(events.TasksSwept(**counts), name) for name in counts} == counts

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def tell_one(base: Base, task: NewTask, created: Task) -> None:
-    """Tell of one task, unless there was one in its place already."""
+    """Tell of one task, unless there was one in its place already; one of the same millisecond is taken for new."""
     if base.telemetry.heard and not (task.lenient and created.created_at != created.read_at):
         base.telemetry.emit(Signpost.ENQUEUED, lines={(task.queue, task.name): 1})
 

@@ -127,13 +127,16 @@ class TaskEnded(QueueEvent):
 class TasksSwept(QueueEvent):
     """A sweep moved tasks: so many are ready by their time, were taken from lost workers, or have expired.
 
-    `ticked` counts those that schedules have enqueued.
+    `ticked` counts those that schedules have enqueued, `flow` children and batches that a crash had left parked, and
+    `limits` tasks that wait for a limit no more.
     """
 
     promoted: int
     rescued: int
     expired: int
     ticked: int = 0
+    flow: int = 0
+    limits: int = 0
 
 
 @dataclass(frozen=True, slots=True)
