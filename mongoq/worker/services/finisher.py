@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from datetime import timedelta
 from typing import Final
 
@@ -161,12 +161,10 @@ class Finisher:
                 return
         refused = {(lost.task.key, lost.token) for lost in finished.lost}
         lost = [a for a, _ in endings if (a.key, a.token) in refused] if refused else []
+        self._tell_written(endings, refused)
         self._decided(endings, lost)
         if any(one.awaited or one.batch or one.frees for one in ended):
             self._runtime.wake(Wake.WORK)  # children may be ready now, or others of a limit
-        if self._runtime.telemetry:
-            written = [(a.task, verdict) for a, verdict in endings if (a.key, a.token) not in refused]
-            self._runtime.telemetry.emit(Signpost.FINISHED, count=len(written), endings=written)
 
     def _write_alone(self, ending: Completion, *, again: bool) -> None:
         try:
@@ -186,19 +184,17 @@ class Finisher:
 
     def _write_with_changes(self, ending: Completion, patience: timedelta) -> None:
         """Write an ending and its modification in one transaction; where that is refused, what then becomes of it."""
-        attempt, verdict = ending
         try:
-            operation = finish_and_modify(self._runtime.context, _ended(attempt, verdict), time_limit=patience)
-            done = self._runtime.run(operation)
+            done = self._runtime.run(finish_and_modify(self._runtime.context, _ended(*ending), time_limit=patience))
         except (DependencyError, InvalidTask, StorageRefused) as error:
             if isinstance(error, StorageRefused) and not concerns_content(error):
                 self._keep(ending, str(error))
                 return
             self._write_instead(ending, error)
             return
-        self._decided([ending], [] if done else [attempt])
-        if done and self._runtime.telemetry:
-            self._runtime.telemetry.emit(Signpost.FINISHED, count=1, endings=[(attempt.task, verdict)])
+        if done:
+            self._tell_written([ending])
+        self._decided([ending], [] if done else [ending.attempt])
 
     def _write_instead(self, ending: Completion, error: MongoqError) -> None:
         """Write what becomes of a task whose change was refused; where only what follows it was, its ending without."""
@@ -238,6 +234,12 @@ class Finisher:
                 del self._untold[why]
                 others = f" and {count - 1} others" if count > 1 else ""
                 log.warning("the ending of task %s%s is not written yet (%s): it is tried again", first, others, why)
+
+    def _tell_written(self, endings: list[Completion], refused: Container[tuple[str, str]] = ()) -> None:
+        """Tell listeners, before a burst may end by it: a program that ends with it has heard of its last task."""
+        if self._runtime.telemetry:
+            written = [(a.task, verdict) for a, verdict in endings if (a.key, a.token) not in refused]
+            self._runtime.telemetry.emit(Signpost.FINISHED, count=len(written), endings=written)
 
     def _decided(self, endings: list[Completion], lost: list[LiveAttempt]) -> None:
         self._runtime.tally.ended(endings, lost, self._runtime.context.clock)
