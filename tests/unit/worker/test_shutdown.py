@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import queue
+import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -18,6 +20,7 @@ from mongoq.storage.operations.finish import Finished
 from mongoq.worker.config import WorkerConfig
 from mongoq.worker.engine import Engine
 from mongoq.worker.fleet.watcher import Streams
+from mongoq.worker.handle import _next, _signals_to
 from mongoq.worker.handlers.signature import Handler
 
 WHILE = 20.0
@@ -166,3 +169,13 @@ def test_a_stop_waits_for_a_worker_that_is_just_starting(context: Context, scrip
     engine.start(made)
     stops[0].join(WHILE)
     assert engine.stopped.is_set()
+
+
+def test_a_signal_that_did_not_wake_the_main_thread_is_seen() -> None:
+    """One that another thread gets does not: Python's handler runs when the main thread looks."""
+    inbox: queue.SimpleQueue[int | None] = queue.SimpleQueue()
+    with _signals_to(inbox):
+        waits = threading.Timer(0.2, lambda: signal.pthread_kill(threading.get_ident(), signal.SIGTERM))
+        waits.start()
+        assert _next(inbox) == signal.SIGTERM
+        waits.join()
