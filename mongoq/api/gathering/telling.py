@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 
 
 def tell_one(base: Base, task: NewTask, created: Task) -> None:
-    """Tell of one task, unless there was one in its place already; one of the same millisecond is taken for new."""
-    if base.telemetry.heard and not (task.lenient and created.created_at != created.read_at):
+    """Tell of one task, unless there was one in its place already."""
+    # A new task has one object for both times; by value, a frozen clock would make each existing task new.
+    if base.telemetry.heard and not (task.lenient and created.created_at is not created.read_at):
         base.telemetry.emit(Signpost.ENQUEUED, lines={(task.queue, task.name): 1})
 
 
