@@ -69,6 +69,7 @@ from mongoq.functions.handle import AsyncTaskHandle, TaskHandle
 from mongoq.functions.tasks import AsyncTasks, Tasks
 from mongoq.history.point import HistoryPoint, HistoryStep, Timing
 from mongoq.limiting.limit import Limit, LimitGroup, LimitNotFound
+from mongoq.limiting.use import LimitStats
 from mongoq.paging.page import TaskPage
 from mongoq.pausing.pause import Pause, WorkerNotFound
 from mongoq.queue import AsyncQueue, Queue
@@ -120,6 +121,7 @@ __all__ = [
     "Limit",
     "LimitGroup",
     "LimitNotFound",
+    "LimitStats",
     "Linear",
     "LogLine",
     "MaxRetriesExceeded",

@@ -262,6 +262,7 @@ class Queue(_Common, Blocking):
     limit = limiting.limit
     limits = limiting.limits
     limit_state = limiting.limit_state
+    limit_stats = limiting.limit_stats
     consume = limiting.consume
     delete_limit = limiting.delete_limit
 
@@ -454,6 +455,7 @@ class AsyncQueue(_Common, Awaited):
     limit = limiting.limit
     limits = limiting.limits
     limit_state = limiting.limit_state
+    limit_stats = limiting.limit_stats
     consume = limiting.consume
     delete_limit = limiting.delete_limit
 

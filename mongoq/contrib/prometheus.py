@@ -65,12 +65,13 @@ class Metrics(Collector):
         self._refused: Counter[Line] = Counter()
         self._attempts: dict[Line, Counter[int]] = {}
         self._lateness: dict[Line, Sums] = {}
-        self._claims_lost = self._outages = 0
+        self._claims_lost = self._outages = self._rescued = 0
         self._up = 1
         self._hear: Mapping[str, Callable[[Mapping[str, Any]], None]] = {
             Signpost.ENQUEUED: self._note_enqueued, Signpost.SUMMED: self._note_sums,
             Signpost.CLAIMS_LOST: self._note_claims, Signpost.REFUSED: self._note_refused,
             Signpost.STORAGE_LOST: self._note_outage, Signpost.STORAGE_BACK: self._note_back,
+            Signpost.SWEPT: self._note_sweep,
         }  # fmt: skip
         self.close = self._base.telemetry.subscribe_aside(self._heard)
         """Count no more."""
@@ -120,6 +121,9 @@ class Metrics(Collector):
     def _note_claims(self, fields: Mapping[str, Any]) -> None:
         self._claims_lost += fields["count"]
 
+    def _note_sweep(self, fields: Mapping[str, Any]) -> None:
+        self._rescued += fields["rescued"]
+
     def _note_refused(self, fields: Mapping[str, Any]) -> None:
         task = fields["task"]
         self._refused[self._line(task.queue, task.name)] += 1
@@ -137,6 +141,9 @@ class Metrics(Collector):
         yield _counter("mongoq_tasks_enqueued", "Tasks that this process enqueued.", self._enqueued)
         yield _counter("mongoq_endings_refused", "Endings refused for what the handler returned.", self._refused)
         yield CounterMetricFamily("mongoq_claims_lost", "Tasks that another claimant took first.", self._claims_lost)
+        yield CounterMetricFamily(
+            "mongoq_tasks_rescued", "Tasks that this process took from lost workers.", self._rescued
+        )
         yield CounterMetricFamily("mongoq_server_outages", "How often MongoDB did not answer.", self._outages)
         yield GaugeMetricFamily("mongoq_server_up", "Whether MongoDB answers this process.", self._up)
         gauge = GaugeMetricFamily("mongoq_tasks_running", "Handlers that run now.", labels=LABELS)

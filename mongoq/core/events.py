@@ -119,8 +119,8 @@ class Telemetry:
     def subscribe_aside(self, listener: Listener) -> Callable[[], None]:
         """As `subscribe`, for the sums and the rare events only: it makes no task any slower.
 
-        These are ENQUEUED, SUMMED, CLAIMS_LOST, LEASE_LOST, REFUSED, STORAGE_LOST and STORAGE_BACK. It may be called in
-        any thread at once, and never blocks.
+        These are ENQUEUED, SUMMED, CLAIMS_LOST, LEASE_LOST, REFUSED, SWEPT, STORAGE_LOST and STORAGE_BACK. It may be
+        called in any thread at once, and never blocks.
         """
         self._aside = (*self._aside, listener)
         return lambda: self._end_aside(listener)

@@ -30,6 +30,8 @@ def test_no_more_of_a_group_run_at_once_than_the_limit_says(queue: Face) -> None
     assert numbers(first) == [0, 1, 2, 3]
     assert claimed(queue) == []
     assert queue.count(state="parked") == 4
+    every = queue.limit_stats()["tenant"]
+    assert (every.running, every.waiting, every.groups_running, every.groups_waiting, every.fullest) == (4, 4, 2, 2, 2)
     queue.complete(first[0])
     assert numbers(claimed(queue)) == [4]
     queue.fail(first[1], "no")

@@ -10,7 +10,7 @@ from typing import Any
 import mongomock
 import pytest
 
-from mongoq import NewTask, Queue, QueueStats, Timing
+from mongoq import LimitStats, NewTask, Queue, QueueStats, Timing
 from mongoq.core.clock import FrozenClock, elapsed
 from mongoq.core.events import Telemetry
 from mongoq.history.sums import Sums
@@ -18,6 +18,7 @@ from mongoq.history.trend import Trend
 from mongoq.storage.commands import Find, Op
 from mongoq.storage.operations.history import answer, figures, rows, write
 from mongoq.storage.operations.history.figures import Figures
+from mongoq.storage.operations.limits import counting
 from mongoq.worker.recording.sampler import ELSEWHERE, EVERY, Sampler
 from mongoq.worker.runtime import Runtime
 
@@ -152,6 +153,53 @@ def test_stats_of_many_tasks_reads_figures_and_no_task(queue: Queue, clock: Froz
     assert (exact.ready, exact.arrivals, exact.counted_at) == (1, 3.0, None)
     commands = _commands(answer.stats(queue._base.context, None, None, attempts=False, exact=False), queue)
     assert [one.collection for one in commands] == ["h.history"]
+
+
+def held(queue: Queue) -> None:
+    """Two groups of a limit: of one a task runs and two wait, of the other one runs; and one of a rate alone."""
+    queue.limit("tenant", concurrency=2, by="tenant")
+    queue.limit("host", rate=120, per=60)
+    queue.new_many(
+        NewTask({"tenant": tenant}, queue="mail", limits=["tenant"]) for tenant in ("acme", "acme", "acme", "b:1/2")
+    )
+    while queue.try_claim("mail"):
+        pass
+
+
+def test_the_use_of_limits_is_counted_by_limit_and_not_by_group(queue: Queue) -> None:
+    assert queue.limit_stats() == {}
+    held(queue)
+    tenant = LimitStats("tenant", 2, None, running=3, waiting=1, groups_running=2, groups_waiting=1, fullest=2)
+    assert queue.limit_stats() == {"host": LimitStats("host", None, 2.0), "tenant": tenant}
+    assert (tenant.use, LimitStats("host", None, 2.0).use) == (1.0, None)
+
+
+def test_the_use_of_limits_of_many_tasks_is_read_from_what_one_process_counted(
+    queue: Queue, make_sampler: Callable[[str], Sampler], clock: FrozenClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(figures, "FEW", 3)
+    held(queue)
+    make_sampler("a:1:a").step(elapsed())
+    counted = queue.limit_stats()["tenant"]
+    assert (counted.running, counted.waiting, counted.counted_at) == (3, 1, clock.now())
+    commands = _commands(answer.limits(queue._base.context, exact=False), queue)
+    assert [one.collection for one in commands] == ["h.history"]
+    queue.cancel_all(state="parked")
+    assert queue.limit_stats()["tenant"].waiting == 1
+    assert queue.limit_stats(exact=True)["tenant"].waiting == 0
+    queue.limit("new", concurrency=1)
+    assert queue.limit_stats()["new"].counted_at is None, "nobody has counted it yet"
+
+
+def test_figures_of_limits_that_an_older_version_left_are_not_told(queue: Queue, clock: FrozenClock) -> None:
+    held(queue)
+    sums = {"host": dict.fromkeys(counting.SUMS, 7), "tenant": dict.fromkeys(counting.SUMS, 7)}
+    many = kept(clock, QueueStats("mail", ready=10**6))
+    queue._base.driver.run(figures.write(queue._base.context, many._replace(limits=sums)))
+    assert queue.limit_stats()["tenant"].waiting == 7
+    clock.advance(5)
+    queue._base.driver.run(figures.write(queue._base.context, many._replace(at=clock.now())))
+    assert queue.limit_stats()["tenant"].waiting == 1
 
 
 def test_figures_that_nobody_renews_are_not_told(queue: Queue, clock: FrozenClock) -> None:

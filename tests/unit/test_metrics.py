@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import yaml
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from mongoq import ConfigurationError, Queue, QueueStats, TaskPage
+from mongoq import ConfigurationError, LimitStats, Queue, QueueStats, TaskPage
 from mongoq.contrib.counting.histogram import seconds_of
 from mongoq.contrib.counting.ticks import tick_of
 from mongoq.contrib.prometheus import ATTEMPTS, MOST, Metrics
@@ -104,11 +105,13 @@ def test_losses_and_outages_are_counted(queue: Queue, registry: CollectorRegistr
     queue.telemetry.emit(Signpost.CLAIMS_LOST, count=2)
     queue.telemetry.emit(Signpost.SUMMED, sums={(0, "mail", None): sums}, counts={}, ticks=[])
     queue.telemetry.emit(Signpost.REFUSED, task=task, error=ValueError())
+    queue.telemetry.emit(Signpost.SWEPT, promoted=5, rescued=3, expired=0)
     queue.telemetry.emit(Signpost.STORAGE_LOST, error=OSError())
     assert registry.get_sample_value("mongoq_server_up") == 0
     queue.telemetry.emit(Signpost.STORAGE_BACK, seconds=1.0)
     line = {"queue": "mail", "name": ""}
     assert registry.get_sample_value("mongoq_claims_lost_total") == 2
+    assert registry.get_sample_value("mongoq_tasks_rescued_total") == 3
     assert registry.get_sample_value("mongoq_leases_lost_total", line) == 1
     assert registry.get_sample_value("mongoq_endings_refused_total", line) == 1
     assert registry.get_sample_value("mongoq_server_outages_total") == 1
@@ -196,6 +199,26 @@ def test_ten_thousand_queues_are_a_thousand_and_the_others() -> None:
     assert samples["other"] == 0 + 1 + 2 + 3 + 4
 
 
+def test_limits_are_told_by_name_and_never_by_a_value_of_their_tags() -> None:
+    tenant = LimitStats("tenant", 4, None, running=7, waiting=2, groups_running=3, groups_waiting=1, fullest=4)
+    now = replace(snapshot(), limits={"tenant": tenant, "api": LimitStats("api", None, 8.5, waiting=5)})
+    text = exposition(now)
+    families = parsed(text)
+    found = {
+        name.removeprefix("mongoq_limit_"): [(*s.labels.values(), s.value) for s in family.samples]
+        for name, family in families.items()
+        if name.startswith("mongoq_limit_")
+    }
+    assert found == {
+        "concurrency": [("tenant", 4)],
+        "rate": [("api", 8.5)],
+        "running": [("tenant", 7), ("api", 0)],
+        "waiting": [("tenant", 2), ("api", 5)],
+        "groups": [("tenant", "running", 3), ("tenant", "waiting", 1), ("api", "running", 0), ("api", "waiting", 0)],
+        "use_ratio": [("tenant", 1.0)],
+    }
+
+
 def known(queue: Queue) -> set[str]:
     """Every name of a sample that mongoq exports."""
     registry = CollectorRegistry()
@@ -220,3 +243,10 @@ def test_every_metric_that_the_operations_files_name_is_exported(queue: Queue) -
     assert named - known(queue) == set()
     assert all(rule["annotations"]["action"] for rule in rules)
     assert scaled["kind"] == "ScaledObject"
+
+
+def test_every_metric_that_is_exported_is_documented(queue: Queue) -> None:
+    text = (OPERATIONS.parents[1] / "docs" / "monitoring.md").read_text()
+    parts = ("_bucket", "_count", "_sum")
+    told = {name.removesuffix("_created") for name in known(queue) if not name.endswith(parts)}
+    assert {name for name in told if name not in text} == set()

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from mongoq import QueueStats, TaskState
+from mongoq import LimitStats, QueueStats, TaskState
 from mongoq.core.fleet import SILENT
 from mongoq.dashboard.service.snapshot import Snapshot
 
@@ -19,6 +19,8 @@ TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 STATES: Final = tuple(state for state in TaskState if hasattr(QueueStats(""), state.value))
 
 Samples = Iterable[tuple[Mapping[str, str], float]]
+Family = tuple[str, str, Samples]
+"""The name of a metric, what it is, and its samples."""
 
 
 def exposition(now: Snapshot) -> str:
@@ -26,7 +28,7 @@ def exposition(now: Snapshot) -> str:
     rows = _rows(now)
     late = [(one.name, one.next_at) for one in now.schedules if one.next_at is not None and not one.paused]
     silent = sum(worker.silent(now.at) > SILENT for worker in now.workers)
-    families: list[tuple[str, str, Samples]] = [
+    families: list[Family] = [
         ("mongoq_queue_tasks", "Tasks of a queue in a state.", _by_state(rows)),
         ("mongoq_queue_oldest_ready_seconds", "For how long the oldest ready task has been due; 0: there is none.",
          [(_of(row), row.oldest_ready.total_seconds() if row.oldest_ready else 0) for row in rows]),
@@ -40,10 +42,31 @@ def exposition(now: Snapshot) -> str:
         ("mongoq_worker_held", "Tasks that the processes hold.", [({}, now.busy)]),
         ("mongoq_schedule_late_seconds", "For how long the next tick of a schedule has been due.",
          [({"schedule": name}, max(0.0, (now.at - at).total_seconds())) for name, at in late]),
+        *_of_limits(now.limits.values()),
         ("mongoq_clock_offset_seconds", "By how much the dashboard's clock is ahead of MongoDB's.", [({}, now.skew)]),
         ("mongoq_snapshot_seconds", "How long it took to read these figures.", [({}, now.took)]),
     ]  # fmt: skip
     return "".join(_family(*family) for family in families)
+
+
+def _of_limits(rows: Iterable[LimitStats]) -> list[Family]:
+    """The metrics of limits, by their names: values of tags are no labels, since they come from whoever enqueues."""
+    every = [({"limit": row.limit}, row) for row in rows]
+    sides = [(TaskState.RUNNING.value, "groups_running"), ("waiting", "groups_waiting")]
+    return [
+        ("mongoq_limit_concurrency", "Tasks of each group of a limit that may run at once.",
+         [(labels, row.concurrency) for labels, row in every if row.concurrency is not None]),
+        ("mongoq_limit_rate", "Tasks of each group of a limit that may start in a second.",
+         [(labels, row.rate) for labels, row in every if row.rate is not None]),
+        ("mongoq_limit_running", "Slots of a limit in use, of all its groups.",
+         [(labels, row.running) for labels, row in every]),
+        ("mongoq_limit_waiting", "Tasks that wait for room in a limit.",
+         [(labels, row.waiting) for labels, row in every]),
+        ("mongoq_limit_groups", "Groups of a limit in which tasks run, or wait.",
+         [({**labels, "tasks": side}, getattr(row, name)) for labels, row in every for side, name in sides]),
+        ("mongoq_limit_use_ratio", "The share of its slots that the fullest group of a limit has in use.",
+         [(labels, row.use) for labels, row in every if row.use is not None]),
+    ]  # fmt: skip
 
 
 def _rows(now: Snapshot) -> list[QueueStats]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from mongoq import Pause, QueueStats, Schedule, TaskPage, TaskState, WorkerInfo
+from mongoq import LimitStats, Pause, QueueStats, Schedule, TaskPage, TaskState, WorkerInfo
 from mongoq.core.clock import elapsed
 from mongoq.core.fleet import SILENT
 from mongoq.dashboard.service.gateway import Gateway
@@ -33,6 +33,8 @@ class Snapshot:
     schedules: list[Schedule]
     failures: TaskPage
     """The newest tasks that failed within the last hour."""
+    limits: dict[str, LimitStats] = field(default_factory=dict)
+    """How full each limit is."""
     sums: QueueStats = field(default_factory=lambda: QueueStats(""))
     """All queues together."""
 
@@ -70,8 +72,9 @@ async def read(gateway: Gateway) -> Snapshot:
     pauses = await gateway.ask("pauses")
     schedules = await gateway.ask("schedules")
     failures = await gateway.ask("page", state=TaskState.FAILED, since=at - RECENT, limit=MOST_FAILURES)
+    limits = await gateway.ask("limit_stats")
     took = elapsed() - began
-    return Snapshot(at, took, skew, stats, workers, pauses, schedules, failures, _summed(stats))
+    return Snapshot(at, took, skew, stats, workers, pauses, schedules, failures, limits, _summed(stats))
 
 
 def problems(now: Snapshot, oldest: timedelta) -> list[Problem]:

@@ -53,7 +53,7 @@ class Sampler:
         took = runtime.elapsed() - now
         self._pause = max(EVERY if changed else min(IDLE, self._pause * 1.5), min(LONGEST, SHARE * took))
         due = counted.at + timedelta(seconds=self._pause)
-        kept = Figures(counted.at, due, counted.took, self._with_rates(queues, counted))
+        kept = Figures(counted.at, due, counted.took, self._with_rates(queues, counted), counted.limits)
         runtime.run(figures.write(runtime.context, kept))
         return self._pause
 

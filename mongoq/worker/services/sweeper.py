@@ -119,7 +119,7 @@ class Sweeper:
         counts = {name: self._sweep(name) for name, due in self._next.items() if now >= due}
         if any(counts.get(name) for name in ("promoted", "rescued", "ticked", "flow", "limits")):
             self._runtime.wake(Wake.WORK)
-        if any(counts.values()) and self._runtime.telemetry:
+        if any(counts.values()) and self._runtime.telemetry.heard:
             self._runtime.telemetry.emit(Signpost.SWEPT, **{name: counts.get(name, 0) for name in SWEEPS})
         return 0.0 if self._woken else max(0.0, min(self._next.values()) - self._runtime.elapsed())
 

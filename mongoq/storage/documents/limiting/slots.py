@@ -27,6 +27,10 @@ UNLIMITED: Final[Filter] = {fields.LIMITS: None}
 """Tasks under no limits; a claim reads every other by it, so it is for namespaces that are known to have no limits."""
 
 
+ANY_IN_USE: Final[Filter] = {fields.STATE: _RUNNING, fields.SLOTS: {"$exists": True}}
+"""Running tasks with slots, of whatever limits."""
+
+
 def slot(group: str, number: int) -> str:
     """The name of a slot; as text, the slots of a group are in the order of their numbers."""
     return f"{group}/{number:05}"
@@ -73,6 +77,16 @@ def counting(name: str) -> list[Document]:
     """How many parked tasks wait for each group of a limit, and of others whose name begins as its name does."""
     waits = {fields.WAITS_FOR: {"$gte": name, "$lt": f"{name};"}, fields.STATE: PARKED}
     return [{"$match": waits}, {"$group": {"_id": f"${fields.WAITS_FOR}", "count": {"$sum": 1}}}]
+
+
+def waiting_by_limit() -> list[Document]:
+    """How many parked tasks wait for each limit, and in how many of its groups."""
+    name = {"$arrayElemAt": [{"$split": ["$_id", ":"]}, 0]}
+    return [
+        {"$match": {fields.WAITS_FOR: {"$gt": ""}, fields.STATE: PARKED}},
+        {"$group": {"_id": f"${fields.WAITS_FOR}", "count": {"$sum": 1}}},
+        {"$group": {"_id": name, "waiting": {"$sum": "$count"}, "groups": {"$sum": 1}}},
+    ]
 
 
 def taken(update: Update, document: Document, slots: Sequence[str], starts: Mapping[str, Start]) -> Update:

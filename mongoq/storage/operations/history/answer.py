@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
 from mongoq.core.errors import StorageRefused
 from mongoq.core.stats import QueueStats
+from mongoq.limiting.use import LimitStats
 from mongoq.storage.commands import Filter, Op
 from mongoq.storage.context import Context
 from mongoq.storage.documents import filters
@@ -16,6 +17,7 @@ from mongoq.storage.operations import queries
 from mongoq.storage.operations.fleet.unhandled import unhandled
 from mongoq.storage.operations.history import figures, rows
 from mongoq.storage.operations.history.figures import Figures
+from mongoq.storage.operations.limits import counting
 
 _NO_RIGHT: Final = 13
 
@@ -40,6 +42,18 @@ def stats(
         return {name: row for name, row in kept.queues.items() if name != rows.ALL and _matches(name, names, prefix)}
     found = yield from _counted(context, filters.named(names, prefix), attempts=attempts)
     return found if kept is None else _with_rates(found, kept, names, prefix)
+
+
+def limits(context: Context, *, exact: bool) -> Op[dict[str, LimitStats]]:
+    """The figures of all limits, by name: as a worker has counted them for all, or as they are counted now."""
+    known = context.gate.limits
+    kept = None if exact or not known else (yield from _kept(context))
+    sums: Mapping[str, counting.Sums]
+    if kept is None or kept.limits is None or not kept.many or not set(counting.told(known)) <= kept.limits.keys():
+        sums, at = (yield from counting.count(context)), None
+    else:
+        sums, at = kept.limits, kept.at
+    return {name: counting.stats_of(known[name], sums[name], at) for name in sorted(known.keys() & sums.keys())}
 
 
 def _counted(context: Context, named: Filter, *, attempts: bool) -> Op[dict[str, QueueStats]]:

@@ -14,6 +14,7 @@ from mongoq.storage.commands import Bulk, Changing, Document, Op, Removing, find
 from mongoq.storage.context import Context
 from mongoq.storage.documents import fields
 from mongoq.storage.operations.history.rows import ALL
+from mongoq.storage.operations.limits import counting
 from mongoq.storage.operations.long_work.patience import LOOK_LIMIT
 
 PART: Final = 10_000
@@ -24,6 +25,7 @@ SLACK: Final = timedelta(seconds=10)
 """For so long after the next sample was due the last one is taken for the newest."""
 _FIRST, _AFTER = "now ", "now!"
 _AT, _NEXT, _TOOK, _OLDEST, _WAIT, _RUN = "at", "next", "took", "oldest", "wait", "run"
+_LIMITS: Final = "limits"
 COUNTS: Final = (*(state.value for state in TaskState), "unhandled")
 _RATES: Final = ("arrivals", "starts", "finishes")
 _PERCENTILES: Final = ("mean", "p50", "p95", "p99")
@@ -38,6 +40,8 @@ class Figures(NamedTuple):
     took: float
     """How many seconds the count took."""
     queues: dict[str, QueueStats]
+    limits: Mapping[str, Mapping[str, int]] | None = None
+    """What runs and waits under each limit; None where nobody has counted that."""
 
     @property
     def many(self) -> bool:
@@ -59,7 +63,8 @@ def read(context: Context) -> Op[Figures | None]:
     queues: dict[str, QueueStats] = {}
     for part in found:
         queues |= _queues(part, now)
-    figures = Figures(first[_AT], first[_NEXT], first[_TOOK], queues)
+    limits = counting.unpacked(first.get(_LIMITS), first[_AT])
+    figures = Figures(first[_AT], first[_NEXT], first[_TOOK], queues, limits)
     return figures if figures.current(now) else None
 
 
@@ -68,8 +73,9 @@ def write(context: Context, figures: Figures) -> Op[None]:
     rows = [figures.queues[name] for name in sorted(figures.queues)]
     parts = [rows[first : first + PART] for first in range(0, max(1, len(rows)), PART)]
     told = {_AT: figures.at, _NEXT: figures.next, _TOOK: figures.took}
+    limits = {} if figures.limits is None else {_LIMITS: counting.packed(figures.limits, figures.at)}
     writes: list[Changing | Removing] = [
-        Changing({fields.KEY: _key(number)}, {"$set": told | _columns(part, figures.at)}, upsert=True)
+        Changing({fields.KEY: _key(number)}, {"$set": told | _columns(part, figures.at) | limits}, upsert=True)
         for number, part in enumerate(parts)
     ]
     rest = {fields.KEY: {"$gte": _key(len(parts)), "$lt": _AFTER}}

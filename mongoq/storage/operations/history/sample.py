@@ -22,6 +22,7 @@ from mongoq.storage.operations import queries
 from mongoq.storage.operations.fleet.unhandled import unhandled
 from mongoq.storage.operations.history import rows
 from mongoq.storage.operations.history.write import BATCH, LIMIT
+from mongoq.storage.operations.limits import counting
 from mongoq.storage.refusals import KeyTaken
 
 LEASE: Final = "sampler"
@@ -42,6 +43,8 @@ class Counted(NamedTuple):
     """What workers did in the last minutes, by queue."""
     since: datetime
     """The first of these minutes."""
+    limits: Mapping[str, counting.Sums]
+    """What runs and waits under each limit."""
 
 
 Depth = tuple[str, Mapping[str, float], int | None]
@@ -75,13 +78,14 @@ def count(context: Context) -> Op[Counted]:
     found = yield from queries.stats(context, {}, attempts=False)
     ready = {name: row.ready for name, row in found.items()}
     left = yield from unhandled(context, {}, ready)
+    limits = yield from counting.count(context)
     at = context.clock.now()
     since = rows.begin_of(HistoryStep.MINUTE, at - RECENT)
     minutes: dict[datetime, dict[str, Sums]] = defaultdict(lambda: defaultdict(Sums))
     recent = rows.within(HistoryStep.MINUTE, since, at + rows.LENGTHS[HistoryStep.MINUTE])
     for row in (yield from find(context.history, recent, hint="_id_")):
         minutes[row[rows.AT]][row[fields.QUEUE]].add(rows.sums_of(row))
-    return Counted(at, elapsed() - began, _with_unhandled(found, left), dict(minutes), since)
+    return Counted(at, elapsed() - began, _with_unhandled(found, left), dict(minutes), since, limits)
 
 
 def live(row: QueueStats) -> int:
