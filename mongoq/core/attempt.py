@@ -33,6 +33,8 @@ class TaskError:
     """The number of the attempt, counted from 1."""
     worker: str
     """The worker: `host:pid:random`."""
+    trace: str | None = None
+    """The span of the attempt as a `traceparent`; None where nobody traced it."""
 
 
 class Failure(StrEnum):
@@ -96,6 +98,9 @@ class Attempt(Protocol):
     @property
     def unwritten(self) -> Unwritten | None:
         """What was said and is not stored yet."""
+
+    trace: str | None
+    """The span of this attempt as a `traceparent`, which is stored with its error; None where nobody traces it."""
 
     @property
     def state(self) -> Any:

@@ -51,7 +51,8 @@ def in_words(error: BaseException, *, frames: bool = True) -> Described:
 def task_error(error: BaseException, task: Task, now: datetime, worker: str) -> TaskError:
     """Describe the error of the current attempt of `task`."""
     described = describe(error)
-    return TaskError(described.kind, described.message, described.frames, now, task.attempts, worker)
+    trace = None if task.attempt is None else task.attempt.trace
+    return TaskError(described.kind, described.message, described.frames, now, task.attempts, worker, trace)
 
 
 def message_of(value: object) -> str:

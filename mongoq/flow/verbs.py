@@ -142,7 +142,7 @@ class Batching(Generic[Session, H]):
         joined = base.joined(session)
         base.check_accepting()
         base.use(MEMBER)
-        opening = stored.open_batch(base.context, task, *callbacks, within=joined is not None)
+        opening = stored.open_batch(base.context, base.hooks.fill(task), *callbacks, within=joined is not None)
         inside = _Inside(base, (yield from base.write(opening, joined)), joined)
         opened: Any = (AsyncOpenBatch if base.driver.AWAITED else OpenBatch)(inside)
         yield Entered(opened)

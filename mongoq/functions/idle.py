@@ -13,6 +13,8 @@ from mongoq.core.task_progress import Unwritten
 class _Idle:
     """Implements `Attempt` where no worker runs the function."""
 
+    trace: str | None = None
+
     @property
     def task(self) -> NoReturn:
         """LookupError: a plain call has no task."""

@@ -35,7 +35,7 @@ class LiveAttempt:
         "_ended_as", "_interruption", "_late", "_lease_before", "_limit", "_open", "_reached", "_retry_as", "_task",
         "_transaction_until", "awaited", "batch", "claimed", "claimed_at", "deadline_at", "deadline_raised",
         "extended", "frees", "key", "lease", "lease_until", "lost_leases", "not_after", "not_before", "on_interrupt",
-        "parents", "policy", "ran", "report", "session_id", "started_at", "state", "token", "unique",
+        "parents", "policy", "ran", "report", "session_id", "started_at", "state", "token", "trace", "unique",
     )  # fmt: skip
 
     def __init__(self, claimed: Readable, policy: Policy, sent: float) -> None:
@@ -78,6 +78,8 @@ class LiveAttempt:
         self.session_id: bytes | None = None
         """The session of its own transaction, while that is open."""
         self.state: Any = None
+        self.trace: str | None = None
+        """The span of it, where somebody traces it."""
         self._transaction_until = 0.0
         self._lease_before = 0.0
         self._retry_as: Snooze | None = None

@@ -53,8 +53,13 @@ def described(task: Task, *, frames: bool) -> Iterator[str]:
         yield "\nerrors"
         yield from (f"  {_told(error, task.read_at)}" for error in reversed(task.errors))
     if task.last_error and task.last_error.traceback:
-        yield f"\nlast error, attempt {task.last_error.attempt} on {clean(task.last_error.worker)}"
+        yield f"\nlast error, {_from(task.last_error)}"
         yield from _trace(task.last_error.traceback, frames=frames)
+
+
+def _from(error: TaskError) -> str:
+    trace = "" if error.trace is None else f", trace {clean(error.trace)}"
+    return f"attempt {error.attempt} on {clean(error.worker)}{trace}"
 
 
 def row(name: str, text: str) -> str:

@@ -240,12 +240,7 @@ def error_from(document: Any) -> TaskError | None:
     """Decode one error; None when it is not a document."""
     if not isinstance(document, dict):
         return None
-    at, attempt = document.get("at"), document.get("attempt")
-    return TaskError(
-        str(document.get("type", "")),
-        str(document.get("message", "")),
-        str(document.get("traceback", "")),
-        at if isinstance(at, datetime) else LONG_AGO,
-        attempt if isinstance(attempt, int) else 0,
-        str(document.get("worker", "")),
-    )
+    at, attempt, trace = document.get("at"), document.get("attempt"), document.get("trace")
+    kind, message, frames, worker = (str(document.get(text, "")) for text in ("type", "message", "traceback", "worker"))
+    at, attempt = at if isinstance(at, datetime) else LONG_AGO, attempt if isinstance(attempt, int) else 0
+    return TaskError(kind, message, frames, at, attempt, worker, trace if isinstance(trace, str) else None)

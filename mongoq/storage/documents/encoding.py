@@ -167,7 +167,8 @@ def _plain(value: Any) -> Any:
 
 def error_document(error: TaskError) -> Document:
     """Encode one error."""
-    return {
+    document = {
         "type": error.type, "message": error.message, "traceback": error.traceback,
         "at": error.at, "attempt": error.attempt, "worker": error.worker,
     }  # fmt: skip
+    return document if error.trace is None else {**document, "trace": error.trace}

@@ -5,12 +5,15 @@ from __future__ import annotations
 import inspect
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 from mongoq.core.validation import Checker
 from mongoq.worker.handlers.lifespan import Lifespan
 from mongoq.worker.handlers.middleware import Middleware
 from mongoq.worker.handlers.signature import ASYNCIO, IMPORTABLE, PROCESSES, Handler, importable, takes_attempt
+
+TOGETHER: Final = "together"
+"""The attribute of a middleware that has another generator for the calls of batch handlers."""
 
 
 def with_hooks(handler: Handler, executor: str, middleware: Sequence[Any], lifespan: Any) -> Handler:
@@ -22,7 +25,12 @@ def with_hooks(handler: Handler, executor: str, middleware: Sequence[Any], lifes
         _check(checker, "lifespan", lifespan, executor)
     checker.finish()
     layers = tuple(
-        Middleware(function, takes_attempt(function, "middleware"), inspect.isasyncgenfunction(function))
+        Middleware(
+            function,
+            takes_attempt(function, "middleware"),
+            inspect.isasyncgenfunction(function),
+            getattr(function, TOGETHER, None),
+        )
         for function in middleware
     )
     return replace(

@@ -15,7 +15,7 @@ handler's; it cannot swallow one: an attempt that failed would count as work tha
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Generator, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Sequence
 from typing import Any, NamedTuple
 
 from mongoq.core.batching import outcomes_of
@@ -32,6 +32,8 @@ class Middleware(NamedTuple):
     takes_attempt: bool
     awaited: bool
     """Whether it is an async generator, which only coroutines can be wrapped by."""
+    together: Callable[..., Any] | None = None
+    """A plain generator around all tasks of a batch handler's call: it is sent their outcomes, and changes none."""
 
     def begin(self, task: Task) -> Any:
         """Its generator for this attempt."""
@@ -118,6 +120,8 @@ async def _around_many(
             return outcomes_of(await call(tasks), len(tasks), call)
         except BaseException as error:  # noqa: BLE001 -- whatever a handler raises is what each came to
             return [Raised(error)] * len(tasks)
+    if layers[0].together is not None:
+        return await _together(layers[0], layers[0].together(tasks), _around_many(layers[1:], call, tasks))
     layer, begun, outcomes = layers[0], dict[int, Any](), dict[int, Outcome]()
     for place, task in enumerate(tasks):
         try:
@@ -138,6 +142,15 @@ async def _around_many(
         except BaseException as error:  # noqa: BLE001 -- as above
             outcomes[place] = Raised(error)
     return [outcomes[place] for place in range(len(tasks))]
+
+
+async def _together(
+    layer: Middleware, generator: Generator[Any, Any, Any], inner: Coroutine[Any, Any, list[Outcome]]
+) -> list[Outcome]:
+    _begin(layer, generator)
+    outcomes = await inner
+    _end(layer, generator, outcomes)
+    return outcomes
 
 
 def _at_once(step: Callable[..., None]) -> Callable[..., Any]:

@@ -75,6 +75,8 @@ class Up(IntEnum):
     """The place of a task in its batch, and what is told of it."""
     TOGETHER = 12
     """The outcome of each task of a batch, pickled."""
+    TRACE = 13
+    """The span of an attempt as a `traceparent`."""
 
 
 class ChildAttempt:
@@ -85,6 +87,7 @@ class ChildAttempt:
         "_limit",
         "_retry_as",
         "_send",
+        "_trace",
         "deadline_at",
         "deadline_raised",
         "key",
@@ -109,6 +112,7 @@ class ChildAttempt:
         self._limit = FOREVER
         self._interruption: Interruption | None = None
         self._retry_as: Snooze | None = None
+        self._trace: str | None = None
         self._send = send
 
     @property
@@ -145,6 +149,16 @@ class ChildAttempt:
     def unwritten(self) -> None:
         """None: the parent has it."""
 
+    @property
+    def trace(self) -> str | None:
+        """The span of it, where somebody traces it."""
+        return self._trace
+
+    @trace.setter
+    def trace(self, trace: str | None) -> None:
+        self._trace = trace
+        self._send(Up.TRACE, trace)
+
     # A handler's own transaction. `heard` is the other end.
 
     @property
@@ -180,6 +194,8 @@ def heard(attempt: Work, kind: Up, *told: Any) -> None:
         attempt.progress(*told)
     elif kind == Up.SAID:
         attempt.log(*told)
+    elif kind == Up.TRACE:
+        (attempt.trace,) = told
     elif kind == Up.TRANSACTION_BEGINS:
         attempt.begin_transaction(*told)
     elif kind == Up.TRANSACTION_OPENS:
