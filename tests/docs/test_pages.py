@@ -38,6 +38,13 @@ def test_every_command_exists_with_its_options(page: Path) -> None:
             assert (ROOT / words[0]).exists(), line
 
 
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_every_example_that_a_page_names_is_a_link(page: Path) -> None:
+    """The site has copies of the files that are linked; who reads it has nothing else."""
+    without_links = re.sub(r"\[[^\]]*\]\([^)]*\)", "", page.read_text())
+    assert re.findall(r"`(examples/[\w./-]+)`", without_links) == []
+
+
 def _lines(page: Path) -> list[str]:
     code = "\n".join(block.code for block in blocks(page, "console", "sh", "bash"))
     lines = re.sub(r"\\\n\s*", " ", code).splitlines()

@@ -17,7 +17,8 @@ def check() -> None:
     sys.modules.pop("shop", None)
     shop: Any = importlib.import_module("shop")
     with TestClient(shop.app) as client:
-        placed = client.post("/orders", json={"number": 7, "article": "pen"})
-        status = client.get(f"/tasks/{placed.json()['task']}").json()
-        assert (status["name"], status["state"], status["progress"]) == ("fulfil", "ready", None)
+        placed = client.post("/orders", json={"number": 7, "to": "ada"}).json()["task"]
+        status = client.get(f"/tasks/{placed}").json()
+        assert (status["name"], status["state"], status["progress"]) == ("confirm", "ready", None)
+        assert f'new EventSource("/tasks/{placed}/events")' in client.get(f"/orders/{placed}").text
     sys.modules.pop("shop")

@@ -30,5 +30,5 @@ def check() -> None:
     with thumbs.queue as queue:
         queue.run(burst=True)
         assert queue.get(globals()["key"]).result == "holiday: 20 thumbnails, 0 failed"
-    assert len(list(folder.glob("*.200.jpg"))) == 20
+    assert len(list(folder.glob("*.200.png"))) == 20
     del sys.modules["PIL"]
