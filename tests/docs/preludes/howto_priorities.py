@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from importlib import import_module
 
 from mongoq import Task
@@ -16,7 +16,7 @@ def check() -> None:
         mails.reset.new(1)
         ran: list[str] = []
 
-        def noted(task: Task) -> Iterator[None]:  # noqa: ARG001 -- a middleware
+        def noted(task: Task) -> Generator[None, str, None]:
             ran.append((yield))
 
         queue.middleware(noted)
