@@ -62,6 +62,7 @@ from mongoq.core.stats import Progress, QueueStats, WorkerInfo
 from mongoq.core.task import Attempt, Failure, Task, TaskError
 from mongoq.core.task_progress import LogLine, TaskProgress
 from mongoq.default import default_queue, task
+from mongoq.diagnosis.finding import Diagnosis, Finding
 from mongoq.flow.batch import Batch, BatchFinished, BatchNotFound
 from mongoq.flow.verbs import AsyncOpenBatch, OpenBatch
 from mongoq.functions.function import AsyncTaskFunction, TaskFunction
@@ -103,12 +104,14 @@ __all__ = [
     "Constant",
     "DeadlineExceeded",
     "DependencyError",
+    "Diagnosis",
     "Done",
     "DuplicateTask",
     "Exponential",
     "Fail",
     "Failure",
     "Fault",
+    "Finding",
     "HistoryPoint",
     "HistoryStep",
     "IndexMissing",

@@ -30,6 +30,7 @@ from mongoq.core.host.health import WorkerHealth, together
 from mongoq.core.judging.retrying import RetryOn
 from mongoq.core.sealing import Codec
 from mongoq.core.validation import UNSET, Duration, Unset, suggesting
+from mongoq.diagnosis import verbs as diagnosis
 from mongoq.flow import verbs as flow
 from mongoq.functions.async_decorator import AsyncTaskDecorator
 from mongoq.functions.binding import Binding, registry_of
@@ -297,6 +298,7 @@ class Queue(_Common, Blocking):
     join = waiting.join
     time = looking.time
     standalone = looking.standalone
+    diagnose = diagnosis.diagnose
 
     # Operating
     cancel = acting.cancel
@@ -490,6 +492,7 @@ class AsyncQueue(_Common, Awaited):
     join = waiting.join
     time = looking.time
     standalone = looking.standalone
+    diagnose = diagnosis.diagnose
 
     # Operating
     cancel = acting.cancel

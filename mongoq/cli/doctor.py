@@ -1,106 +1,62 @@
-"""The command that looks for what keeps tasks from running: `doctor`."""
+"""The command that says what is wrong, and what to do: `doctor`."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
-from datetime import UTC, datetime, timedelta
-from typing import Final
+from collections.abc import Iterator, Sequence
+from itertools import groupby
 
 import typer
 
-from mongoq import Queue, QueueStats, Schedule, TaskState, WorkerInfo
 from mongoq.cli.options import AsJson, place
-from mongoq.cli.output import Sheet, print_json, show, span
-from mongoq.core.fleet import SILENT
+from mongoq.cli.output import clean, print_json, say
+from mongoq.cli.printing.width import hanging, room
+from mongoq.diagnosis import Diagnosis, Finding, Level, NotRun
 
-SAMPLE: Final = 1_000
-"""So many ready tasks of a queue are read for the names that nobody knows."""
-MOST_SKEW: Final = timedelta(seconds=1)
-SHOWN: Final = 10
-"""So many names are shown of one queue."""
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """Something that keeps tasks from running, or may."""
-
-    about: str
-    problem: str
-    advice: str
-    wanted: bool = False
-    """Whether somebody wants it so: a pause is told, and is no fault."""
+INDENT = 9
+"""Columns of the level, with the space behind it."""
 
 
 def doctor(context: typer.Context, as_json: AsJson = False) -> None:
-    """Look for what keeps tasks from running: unknown names, queues without a worker, late schedules, silent workers.
+    """Look for what is wrong with the server, the fleet, the tasks and this user's rights, and say what to do.
 
-    The exit code is 1 where something is to be mended: a pause is told, and is wanted. --json prints a list of
-    {"about", "problem", "advice", "wanted"}.
+    The exit code is 1 where something must be mended; warnings and notes exit with 0. It reads only, for about 20 s at
+    most. --json prints {"findings": [{"check", "level", "about", "problem", "effect", "advice", "command"}],
+    "not_run": [{"check", "reason"}]}.
     """
     with place(context).open(reading=True) as queue:
-        found = list(_findings(queue))
+        found = queue.diagnose()
     if as_json:
-        print_json([asdict(one) for one in found])
+        findings, not_run = ([one._asdict() for one in some] for some in (found.findings, found.not_run))
+        print_json({"findings": findings, "not_run": not_run})
     else:
-        rows = [(one.about, one.problem, one.advice) for one in found]
-        show([Sheet("findings", ("about", "problem", "advice"), rows, empty="nothing was found")])
-    if not all(one.wanted for one in found):
+        say("\n".join(lines(found, room())))
+    if not found.healthy:
         raise typer.Exit(1)
 
 
-def _findings(queue: Queue) -> Iterator[Finding]:
-    yield from _of_the_server(queue)
-    now, workers = queue.time(), queue.workers()
-    for one in workers:
-        if one.silent(now) > SILENT:
-            advice = "see whether it lives; its tasks run elsewhere when their leases are over"
-            yield Finding(one.id, f"a worker without a heartbeat for {span(one.silent(now))}", advice)
-    yield from of_schedules(queue.schedules(), now)
-    for row in queue.stats().values():
-        if row.ready:
-            yield from _of_a_queue(queue, row, [one for one in workers if row.queue in one.queues])
+def lines(found: Diagnosis, width: int | None) -> Iterator[str]:
+    """What is printed: each finding with its effect, its advice and a command, and the checks that were not run."""
+    for one in found.findings:
+        yield from _finding(one, width)
+    counts = Counter(one.level for one in found.findings)
+    told = [f"{counts[level]} {level}{'s' if counts[level] > 1 else ''}" for level in Level if counts[level]]
+    yield from hanging(f"({', '.join(told) or 'nothing was found'})", width, 1)
+    yield from _not_run(found.not_run, width)
 
 
-def of_schedules(schedules: Iterable[Schedule], now: datetime) -> Iterator[Finding]:
-    """Schedules that are late, or whose last tick could not be enqueued."""
-    for one in schedules:
-        late = one.late(now)
-        if late is not None:
-            advice = "start a worker, of whatever queue: any worker of the namespace enqueues what schedules say"
-            yield Finding(f"the schedule {one.name}", f"its tick has been due for {span(late)}", advice)
-        elif one.reason and not one.paused:
-            advice = "mend its task, and define it anew"
-            yield Finding(f"the schedule {one.name}", f"its last tick could not be enqueued: {one.reason}", advice)
+def _finding(one: Finding, width: int | None) -> Iterator[str]:
+    yield from hanging(f"{one.level.upper():<{INDENT}}{clean(one.problem)}", width, INDENT)
+    for text in (one.effect, one.advice):
+        yield from hanging(" " * INDENT + clean(text), width, INDENT)
+    if one.command:
+        yield from hanging(f"{' ' * INDENT}$ {clean(one.command)}", width, INDENT + 4)
+    yield ""
 
 
-def _of_the_server(queue: Queue) -> Iterator[Finding]:
-    if queue.standalone():
-        advice = "make it a replica set; one node is enough"
-        yield Finding("the server", "a standalone server: it may lose what it acknowledged", advice)
-    skew = abs(datetime.now(UTC) - queue.time())
-    if skew > MOST_SKEW:
-        advice = "run NTP on this host; tasks go by the server's clock"
-        yield Finding("this host", f"its clock is {span(skew)} away from the server's", advice)
-
-
-def _of_a_queue(queue: Queue, row: QueueStats, workers: Sequence[WorkerInfo]) -> Iterator[Finding]:
-    if row.paused:
-        problem = f"{row.ready:,} ready tasks wait: it is paused"
-        yield Finding(row.queue, problem, "mongoq resume, when it may go on", wanted=True)
-    elif not workers:
-        advice = "start a worker of this queue, or move its tasks"
-        yield Finding(row.queue, f"{row.ready:,} ready tasks, and no worker of this queue", advice)
-    elif row.unhandled:
-        advice = "deploy a worker with these functions, or add aliases= to what they are called now"
-        names = ", ".join(_unknown(queue, row.queue, workers)) or "unknown names"
-        yield Finding(row.queue, f"{row.unhandled:,} ready tasks that no worker takes: {names}", advice)
-
-
-def _unknown(queue: Queue, name: str, workers: Sequence[WorkerInfo]) -> list[str]:
-    """The names, of a sample of ready tasks, that no worker knows; the most frequent first."""
-    known = {name for one in workers for name in one.names}
-    sample = queue.scan(queue=name, state=TaskState.READY, payload=False, limit=SAMPLE)
-    counts = Counter(task.name or "(no name)" for task in sample if task.name not in known)
-    return [name for name, _ in counts.most_common(SHOWN)]
+def _not_run(not_run: Sequence[NotRun], width: int | None) -> Iterator[str]:
+    """The checks that were not run, those with the same reason in one line."""
+    by_reason = sorted(not_run, key=lambda one: one.reason)
+    for reason, some in groupby(by_reason, key=lambda one: one.reason):
+        names = ", ".join(one.check for one in some)
+        yield from hanging(f"Not run, since {clean(reason)}: {names}", width, 2)

@@ -92,6 +92,12 @@ class WorkerInfo:
     watches for others), and deleted after 60 s."""
     ahead: int = 0
     """The number of tasks that it had claimed ahead, for handlers that become free."""
+    version: str | None = None
+    """The version of mongoq that it runs; None where it does not tell."""
+    pool: int | None = None
+    """How many connections its MongoDB client may have; None where it does not tell, or where there is no limit."""
+    ahead_of_server: timedelta | None = None
+    """By how much the clock of its host is ahead of the server's; None where it does not tell."""
 
     def silent(self, now: datetime | None = None) -> timedelta:
         """The time since the last heartbeat, at `now` (server time)."""

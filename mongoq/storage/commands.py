@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final, TypeAlias, TypeVar
 
+from mongoq.storage.asking import Ask
 from mongoq.storage.control import (
     Abort,
     Apart,
@@ -204,7 +205,7 @@ Command: TypeAlias = (
     Find | Count | Aggregate | InsertOne | InsertMany | UpdateMany | FindAndUpdate | Delete | Bulk | Hello | Measure
     | ListCollections | DescribeCollection | ListIndexes | CurrentOps | CreateIndexes | ChangeCollection | Transact
     | Within | OpenTransaction | Commit | Abort | KillSessions | Pause | Wait | Call | Loop | Apart | Start | Join
-    | Leave | Watch | Tail | Next | Unwatch | CreateCapped | Entered
+    | Leave | Watch | Tail | Next | Unwatch | CreateCapped | Entered | Ask
 )  # fmt: skip
 
 Op: TypeAlias = Generator[Command, Any, T]

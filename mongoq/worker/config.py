@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
+from mongoq.core.host.version import installed_version
 from mongoq.core.options import DEFAULTS, Policy
 from mongoq.worker.executors.asyncio import AsyncioExecutor
 from mongoq.worker.executors.base import Executor, Reports
@@ -61,12 +62,16 @@ class WorkerConfig:
     stubborn: set[str] = field(default_factory=set)
     """The keys of tasks that its claims found to take no write: a burst does not wait for them."""
 
+    pool: int | None = None
+    """How many connections its client may have; None: without a limit."""
+
     def facts_of(self, worker: str, ledger: Ledger) -> dict[str, Any]:
         """What the heartbeats of a worker tell of it and of what it holds."""
         host, pid, _ = worker.rsplit(":", 2)
         told = {"host": host, "pid": int(pid), "queues": list(self.queues), "workers": self.workers}
         stages = Counter(attempt.stage for attempt in ledger.all())
         told |= {"running": stages[Stage.RUNNING], "ahead": stages[Stage.CLAIMED] + stages[Stage.WAITING]}
+        told |= {"version": installed_version()} | ({} if self.pool is None else {"pool": self.pool})
         return told | ({"names": list(self.names)} if self.names else {})
 
 

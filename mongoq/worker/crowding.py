@@ -16,15 +16,21 @@ KEPT: Final = 2
 _workers: WeakSet[WorkerHandle] = WeakSet()
 
 
+def pool_of(client: Any) -> int | None:
+    """How many connections a client may have; None: without a limit, or not told."""
+    most = getattr(getattr(getattr(client, "options", None), "pool_options", None), "max_pool_size", None)
+    return most if isinstance(most, int) else None
+
+
 def crowded(client: Any) -> bool:
     """Whether one more worker may hold no connections of its own; one line says so.
 
     A worker reads signals and, where it watches, a change stream: each keeps a connection. At least one must be left
     for all the rest: the next worker would wait for ever.
     """
-    most = getattr(getattr(client.options, "pool_options", None), "max_pool_size", None)
+    most = pool_of(client)
     sharing = sum(other.client is client and not other.stopped for other in list(_workers))
-    if not isinstance(most, int) or KEPT * (sharing + 1) < most:
+    if most is None or KEPT * (sharing + 1) < most:
         return False
     log.warning(
         "%d workers share a MongoDB client of maxPoolSize=%d: this one looks for work by polls, and all wait for "

@@ -108,6 +108,7 @@ def start(
     context = replace(context, options=replace(context.options, policy=job.policy, local=job.handler.policies))
     queue_stream = QueueStream(stream_run, context, job.where, job.names)
     streams = Streams(queue_stream, lambda place: SignalTail(stream_run, context, place))
+    job = replace(job, pool=crowding.pool_of(client))
     if not job.burst and crowding.crowded(client):
         job = replace(job, news=False)
     if job.executor == ASYNCIO:

@@ -1,17 +1,37 @@
-"""What `mongoq doctor` finds."""
+"""What `mongoq doctor` finds on a real server, and how it says it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from pymongo import MongoClient
 
 from mongoq import Queue
+from mongoq.embedded.server import EmbeddedServer
 from tests.acceptance.conftest import Cli, Said
+
+LONG_AGO = datetime.now(UTC) - timedelta(hours=1)
+
+
+@pytest.fixture
+def tasks(server: EmbeddedServer, queue: Queue) -> Any:
+    """Give the collection of the tasks, with its indexes."""
+    queue.new(key="first", delay=86_400)
+    with MongoClient[dict[str, Any]](server.uri) as client:
+        yield client["mongoq"][f"{queue.namespace}.tasks"]
+
+
+def planted(tasks: Any, key: str, **fields: Any) -> None:
+    tasks.insert_one({"_id": key, "queue": "mail", "priority": 0, "run_at": LONG_AGO, "version": 1, **fields})
 
 
 def test_a_healthy_namespace_has_no_findings(mongoq: Cli, queue: Queue) -> None:
     queue.new(delay=3600)
     assert mongoq("doctor") == Said(0, "(nothing was found)\n", "")
-    assert mongoq("doctor", "--json").json == []
+    assert mongoq("doctor", "--json").json == {"findings": [], "not_run": []}, "every check runs here"
 
 
 def test_names_that_no_worker_knows_are_named(mongoq: Cli, queue: Queue, until: Callable[..., None]) -> None:
@@ -20,24 +40,53 @@ def test_names_that_no_worker_knows_are_named(mongoq: Cli, queue: Queue, until: 
 
     worker = queue.start()
     try:
-        until(queue.workers, timeout=30, why="the worker has sent its first heartbeat")
+        until(queue.workers, timeout=60, why="the worker has sent its first heartbeat")
         queue.new({"user": 1}, name="welcom", queue="mail")
         said = mongoq("doctor", "--json")
     finally:
         worker.stop()
-    [found] = said.json
+    [found] = [one for one in said.json["findings"] if one["level"] == "fault"]
     assert said.code == 1
-    assert found["about"] == "mail"
-    assert found["problem"] == "1 ready tasks that no worker takes: welcom"
+    assert (found["check"], found["about"]) == ("queue.unhandled", "mail")
+    assert found["problem"] == "1 ready task of mail that no worker takes: welcom"
     assert "aliases=" in found["advice"]
 
 
-def test_queues_without_a_worker_or_with_a_pause_are_told(mongoq: Cli, queue: Queue) -> None:
+def test_a_pause_is_told_and_wanted_and_a_queue_without_a_worker_is_a_fault(mongoq: Cli, queue: Queue) -> None:
     queue.new(queue="payments")
     queue.pause("payments")
     assert mongoq("doctor").code == 0, "a pause is wanted"
     queue.new(queue="bulk")
     said = mongoq("doctor")
     assert said.code == 1
-    assert "1 ready tasks, and no worker of this queue" in said.out
-    assert "1 ready tasks wait: it is paused" in said.out
+    assert said.out.startswith("FAULT    No worker serves bulk: 1 ready task\n")
+    assert "NOTE     Queue payments is paused by" in said.out
+    assert "         $ mongoq resume payments\n" in said.out
+    assert said.out.endswith("(1 fault, 1 note)\n")
+
+
+def test_what_nobody_moves_is_found_in_the_database(mongoq: Cli, queue: Queue, tasks: Any) -> None:
+    queue.new(key="parent", delay=86_400)
+    queue.new(key="child", after=["parent"])
+    tasks.database[f"{queue.namespace}.control"].insert_one({"_id": "order:limit:stripe", "concurrency": 0})
+    planted(tasks, "lost", state="running", hold={"token": "t", "worker": "w", "until": LONG_AGO})
+    planted(tasks, "due", state="scheduled")
+    planted(tasks, "old", state="ready", expires_at=LONG_AGO)
+    planted(tasks, "stale", state="parked", modified_at=LONG_AGO)
+    tasks.create_index([("queue", 1), ("state", 1), ("priority", -1)], name="mine")
+    tasks.drop_index("purge")
+    found = {one["check"]: one for one in mongoq("doctor", "--json").json["findings"]}
+    assert found.keys() == {
+        "task.lost", "task.due", "task.unexpired", "task.stale", "limit.unreadable", "index.competing",
+        "index.missing", "queue.unserved",
+    }  # fmt: skip
+    assert found["task.lost"]["problem"].endswith("not taken back: lost")
+    assert found["task.stale"]["about"] == "stale"
+    assert found["index.missing"]["about"] == f"{tasks.name}.purge"
+    assert f'getCollection("{tasks.name}").dropIndex("mine")' in found["index.competing"]["command"]
+
+
+def test_a_hot_query_that_scans_the_collection_is_found(mongoq: Cli, queue: Queue, tasks: Any) -> None:
+    tasks.drop_index("claim")
+    found = {one["check"] for one in mongoq("doctor", "--json").json["findings"]}
+    assert {"index.missing", "query.scan"} <= found

@@ -35,6 +35,9 @@ FLOORS: Final = {
     "mongoq.functions.tasks": 4,
     "mongoq.history": 0,
     "mongoq.history.verbs": 4,
+    "mongoq.diagnosis": 1,
+    "mongoq.diagnosis.reading": 4,
+    "mongoq.diagnosis.verbs": 4,
     "mongoq.hooks": 1,
     "mongoq.auditing": 0,
     "mongoq.auditing.verbs": 4,
@@ -218,7 +221,7 @@ def test_the_command_line_uses_the_public_api() -> None:
         if module.startswith(("mongoq.cli", "mongoq.__main__")):
             for imported, _ in imports_of(tree):
                 if imported.startswith("mongoq") and not imported.startswith("mongoq.cli"):
-                    public = imported in ("mongoq", "mongoq.embedded.server", "mongoq.dashboard")
+                    public = imported in ("mongoq", "mongoq.embedded.server", "mongoq.dashboard", "mongoq.diagnosis")
                     public = public or imported.startswith(("mongoq.core.", "mongoq.contrib."))
                     assert public, f"{module} imports {imported}"
 
@@ -228,7 +231,8 @@ def test_the_dashboard_uses_the_public_api() -> None:
         if module.startswith("mongoq.dashboard"):
             for imported, _ in imports_of(tree):
                 if imported.startswith("mongoq") and not imported.startswith("mongoq.dashboard"):
-                    assert imported == "mongoq" or imported.startswith("mongoq.core."), f"{module} imports {imported}"
+                    public = imported == "mongoq" or imported.startswith(("mongoq.core.", "mongoq.diagnosis."))
+                    assert public, f"{module} imports {imported}"
 
 
 def members(kind: type[Any]) -> Iterator[tuple[str, object]]:

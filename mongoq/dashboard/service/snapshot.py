@@ -6,13 +6,23 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Final
+from urllib.parse import urlencode
 
 from mongoq import LimitStats, Pause, QueueStats, Schedule, TaskPage, TaskState, WorkerInfo
 from mongoq.core.clock import elapsed
-from mongoq.core.fleet import SILENT
 from mongoq.dashboard.service.gateway import Gateway
+from mongoq.diagnosis.facts import Failures, Fleet, Host, Schedules
+from mongoq.diagnosis.finding import Finding, Level
+from mongoq.diagnosis.registry import judge
 
-SKEW: Final = 1.0
+LEVELS: Final = {Level.FAULT: "bad", Level.WARNING: "warn", Level.NOTE: "note"}
+"""How the pages call the levels."""
+OF_TASKS: Final = ("queue.unserved", "queue.unhandled", "queue.lags")
+LINKS: Final = {
+    "queue": "/queues", "queue.failures": "/failures", "worker": "/workers", "host": "/workers",
+    "namespace": "/workers", "schedule": "/schedules",
+}  # fmt: skip
+"""Where to look, by check or by the kind of thing that it is about."""
 RECENT: Final = timedelta(hours=1)
 MOST_FAILURES: Final = 25
 
@@ -79,75 +89,20 @@ async def read(gateway: Gateway) -> Snapshot:
 
 def problems(now: Snapshot, oldest: timedelta) -> list[Problem]:
     """What is wrong, the worst first; `oldest` is how long a task may be due before somebody should know."""
-    found = [*_queues(now, oldest), *_failures(now), *_workers(now), *_schedules(now)]
-    if abs(now.skew) > SKEW:
-        side = "ahead of" if now.skew > 0 else "behind"
-        text = f"The clock of this host is {abs(now.skew):.1f} s {side} the database's"
-        found.append(Problem("warn", text, "tasks are timed by the database's clock", "/workers"))
-    found += [
-        Problem("note", f"{str(pause)[:1].upper()}{str(pause)[1:]} is paused", _why(pause), "/queues")
-        for pause in now.pauses
-    ]
-    return sorted(found, key=lambda one: ("bad", "warn", "note").index(one.level))
+    found = judge(
+        Fleet(now.at, now.stats, now.workers, now.pauses, lag=oldest),
+        Schedules(now.at, now.schedules),
+        Failures(now.failures.tasks, now.failures.after is not None),
+        Host(timedelta(seconds=now.skew)),
+    )
+    return [Problem(LEVELS[one.level], one.problem, one.effect, _link(one)) for one in found.findings]
 
 
-def _queues(now: Snapshot, oldest: timedelta) -> list[Problem]:
-    found = []
-    served = {queue for worker in now.workers for queue in worker.queues}
-    for queue, row in now.stats.items():
-        link = f"/tasks?queue={queue}&state={TaskState.READY.value}"
-        if row.paused or not row.ready:
-            continue
-        if queue not in served:
-            found.append(Problem("bad", f"No worker serves {queue}", f"{row.ready:,} tasks are ready", link))
-        elif row.unhandled:
-            text = f"{row.unhandled:,} tasks of {queue} have a name that no worker knows"
-            found.append(Problem("bad", text, "a worker with the newest code is missing, or a name was changed", link))
-        elif row.oldest_ready is not None and row.oldest_ready > oldest:
-            seconds = int(row.oldest_ready.total_seconds())
-            found.append(
-                Problem("warn", f"{queue} lags behind", f"its oldest task is due since {_span(seconds)}", link)
-            )
-    return sorted(found, key=lambda one: one.level)[:10]
-
-
-def _failures(now: Snapshot) -> list[Problem]:
-    tasks = now.failures.tasks
-    if not tasks:
-        return []
-    kinds: dict[str, int] = {}
-    for task in tasks:
-        kind = task.last_error.type if task.last_error else "without an error"
-        kinds[kind] = kinds.get(kind, 0) + 1
-    more = "+" if now.failures.after else ""
-    told = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items(), key=lambda item: -item[1])[:3])
-    text = f"{len(tasks)}{more} task{'s' if len(tasks) > 1 else ''} failed within the last hour"
-    return [Problem("bad" if len(tasks) >= MOST_FAILURES else "warn", text, told, "/failures")]
-
-
-def _workers(now: Snapshot) -> list[Problem]:
-    silent = [worker for worker in now.workers if worker.silent(now.at) > SILENT]
-    if not silent:
-        return []
-    hosts = ", ".join(sorted({f"{worker.host}:{worker.pid}" for worker in silent})[:3])
-    return [Problem("warn", f"{len(silent)} worker{'s' if len(silent) > 1 else ''} silent", hosts, "/workers")]
-
-
-def _schedules(now: Snapshot) -> list[Problem]:
-    found = []
-    for one in now.schedules:
-        late = one.late(now.at)
-        if late is not None:
-            told = f"its tick is due since {_span(int(late.total_seconds()))}"
-            found.append(Problem("bad", f"The schedule {one.name} is late", told, "/schedules"))
-        elif one.reason and not one.paused:
-            found.append(Problem("bad", f"The schedule {one.name} cannot enqueue", one.reason, "/schedules"))
-    return found[:10]
-
-
-def _why(pause: Pause) -> str:
-    until = f", until {pause.until:%H:%M} UTC" if pause.until else ""
-    return f"by {pause.by}{until}{f': {pause.reason}' if pause.reason else ''}"
+def _link(found: Finding) -> str:
+    """The page that shows what a finding is about."""
+    if found.check in OF_TASKS:
+        return f"/tasks?{urlencode({'queue': found.about, 'state': TaskState.READY.value})}"
+    return LINKS.get(found.check) or LINKS[found.check.partition(".")[0]]
 
 
 def _summed(stats: dict[str, QueueStats]) -> QueueStats:
@@ -174,10 +129,3 @@ def _rate(rates: Iterable[float | None]) -> float | None:
     """The sum of the rates that are known; None where none is."""
     known = [rate for rate in rates if rate is not None]
     return sum(known) if known else None
-
-
-def _span(seconds: int) -> str:
-    for unit, size in (("d", 86_400), ("h", 3600), ("min", 60)):
-        if seconds >= size:
-            return f"{seconds // size} {unit}"
-    return f"{seconds} s"

@@ -141,6 +141,11 @@ def overdue(now: datetime) -> Filter:
     return {fields.STATE: indexes.EXPIRABLE[fields.STATE], fields.EXPIRES_AT: {"$lte": now, "$type": "date"}}
 
 
+def purgeable(now: datetime) -> Filter:
+    """Finished tasks that are to be removed by then."""
+    return {fields.PURGE_AT: {"$lte": now}}
+
+
 def first_scheduled() -> Filter:
     """All scheduled tasks with a date in `run_at`: the first by the index is the next to fall due."""
     return {fields.STATE: _state(sources(Event.PROMOTE)), fields.RUN_AT: {"$type": "date"}}

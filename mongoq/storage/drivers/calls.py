@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import pymongo
 
+from mongoq.storage.asking import Ask
 from mongoq.storage.commands import (
     Aggregate,
     Bulk,
@@ -160,6 +161,7 @@ CALLS: Final[dict[type, Callable[[Handles, Any, Own], Any]]] = {
         command.collection, command.size, convert=command.convert
     ),
     Hello: lambda handles, _command, _own: handles.hello(),
+    Ask: lambda handles, command, _own: handles.ask(command.command, command.database, anywhere=command.anywhere),
     KillSessions: lambda handles, command, _own: handles.kill(command.session_ids),
 }
 """The commands that are one call of a method, by kind: a table, since a `match` asks for one kind after the other."""

@@ -99,6 +99,12 @@ class Handles:
         """Ask the server for its time and its set."""
         return self._primary().command("hello", codec_options=CODEC)
 
+    def ask(self, command: dict[str, Any], database: str | None, *, anywhere: bool) -> Any:
+        """Ask for what only reads, in a database of this name."""
+        asked = self._database if database is None else self._database.client[database]
+        preferred = ReadPreference.NEAREST if anywhere else ReadPreference.PRIMARY
+        return asked.with_options(read_preference=preferred).command(command, codec_options=CODEC)
+
     def kill(self, session_ids: Sequence[bytes]) -> Any:
         """End sessions of this user, with their transactions."""
         known = [{"id": Binary(one, UUID_SUBTYPE)} for one in session_ids]

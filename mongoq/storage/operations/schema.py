@@ -56,12 +56,12 @@ def ensure(context: Context, *, named: bool = False, flow: bool = False, limits:
     Raises StorageRefused where the collection is of a kind that cannot hold tasks.
     """
     faults: list[str] = []
-    for collection, wanted in _wanted(context, named=named, flow=flow, limits=limits):
+    for collection, wanted in wanted_indexes(context, named=named, flow=flow, limits=limits):
         existing = yield from _indexes_of(collection)
         lacking = indexes.missing(wanted, existing)
         if not lacking:
             continue
-        yield from _check_kind(collection)
+        yield from check_kind(collection)
         many = yield from find_one(collection, {}, only=[fields.KEY], skip=SMALL, hint="_id_")
         if many is not None:
             faults.append(f"the collection {collection} lacks the index {', '.join(lacking)}; `mongoq init` makes it")
@@ -111,11 +111,11 @@ def init(context: Context, on_progress: OnProgress | None = None) -> Op[list[str
     faults: list[str] = []
     has_names = yield from find_one(context.tasks, {fields.NAME: {"$type": "string"}}, only=[fields.KEY])
     flow = yield from orders.uses_flow(context)
-    for collection, wanted in _wanted(context, named=has_names is not None, flow=flow):
+    for collection, wanted in wanted_indexes(context, named=has_names is not None, flow=flow):
         existing = yield from _indexes_of(collection)
         lacking = indexes.missing(wanted, existing)
         if lacking:
-            yield from _check_kind(collection)
+            yield from check_kind(collection)
             built, refused = yield from _build(collection, wanted, lacking, existing, patience)
             made += [f"{collection}.{name}" for name in built]
             faults += refused
@@ -135,7 +135,10 @@ def namespaces() -> Op[list[str]]:
     return found
 
 
-def _wanted(context: Context, *, named: bool, flow: bool, limits: bool = False) -> tuple[tuple[str, Indexes], ...]:
+def wanted_indexes(
+    context: Context, *, named: bool, flow: bool, limits: bool = False
+) -> tuple[tuple[str, Indexes], ...]:
+    """The indexes that each collection of the namespace is to have, by what is in use."""
     tasks = indexes.TASKS | (indexes.NAMED if named else {}) | (indexes.FLOW if flow else {})
     others: tuple[tuple[str, Indexes], ...] = ((context.workers, indexes.WORKERS),)
     if limits or context.gate.limits or context.gate.limited:
@@ -149,12 +152,12 @@ def _indexes_of(collection: str) -> Op[dict[str, Any]]:
     try:
         existing: dict[str, Any] = yield ListIndexes(collection)
     except StorageRefused:
-        yield from _check_kind(collection)  # of a view there are no indexes to list
+        yield from check_kind(collection)  # of a view there are no indexes to list
         raise
     return existing
 
 
-def _check_kind(collection: str) -> Op[None]:
+def check_kind(collection: str) -> Op[None]:
     """StorageRefused where a collection is not an ordinary one, with the server's rules for text."""
     try:
         described: Document | None = yield DescribeCollection(collection)

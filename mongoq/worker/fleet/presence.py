@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from mongoq.core import fleet
@@ -195,7 +196,9 @@ class Presence:
     def _beat(self, *, idle: bool = False) -> None:
         runtime, view = self._runtime, self._view
         told = (idle or self._state()[0], *self._state()[1:])
+        away = (datetime.now(UTC) - runtime.context.clock.now()).total_seconds()
         facts = {"place": view.place, "idle": told[0], "watching": told[1], "covers": list(told[2])}
+        facts["clock"] = round(away, 3)
         runtime.run(heartbeat.beat(runtime.context, runtime.worker, {**self._facts(), **facts}))
         self._told = told
         # The jitter keeps a fleet from beating in step.

@@ -24,6 +24,11 @@ def named(name: str) -> Filter:
     return {fields.KEY: {"$eq": key(name)}}
 
 
+def all_of_them() -> Filter:
+    """The documents of all limits, of those that cannot be read, too."""
+    return {fields.KEY: {"$gte": PREFIX, "$lt": f"{PREFIX[:-1]};"}}
+
+
 def written(limit: Limit, highest: int) -> Document:
     """What is stored of a limit; `highest` is the highest concurrency that it ever had."""
     return {

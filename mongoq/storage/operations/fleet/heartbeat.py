@@ -24,6 +24,7 @@ MOST_NAMES: Final = 100
 """A list that is longer is written when it has changed only."""
 _SHOWN: Final = ("place", "workers", "idle", "watching", "seen_at", "lists")
 _LISTS: Final = ("queues", "covers", "names")
+MOST_SECONDS: Final = 1e9
 Lists = dict[str, Any]
 """The queues, the covered queues and the names of a heartbeat."""
 
@@ -130,10 +131,18 @@ def _info(document: Document) -> WorkerInfo | None:
         workers=_count(document, "workers"),
         running=_count(document, "running"),
         ahead=_count(document, "ahead"),
+        version=version if isinstance(version := document.get("version"), str) else None,
+        pool=_count(document, "pool") or None,
+        ahead_of_server=_seconds(document.get("clock")),
         names=_texts(document, "names"),
         started_at=started_at,
         seen_at=seen_at,
     )
+
+
+def _seconds(found: Any) -> timedelta | None:
+    """A duration in seconds; None where there is none, or none that can be."""
+    return timedelta(seconds=found) if isinstance(found, int | float) and abs(found) < MOST_SECONDS else None
 
 
 def _texts(document: Document, field: str) -> tuple[str, ...]:

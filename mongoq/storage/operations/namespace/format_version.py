@@ -12,6 +12,7 @@ from contextlib import suppress
 from typing import Final
 
 from mongoq.core.errors import NewerFormat, StorageRefused
+from mongoq.diagnosis.facts import Format
 from mongoq.storage.commands import InsertOne, Op, UpdateMany, find_one
 from mongoq.storage.context import Context
 from mongoq.storage.documents import fields
@@ -34,6 +35,13 @@ def check(context: Context) -> Op[None]:
     except StorageRefused as error:
         if error.code != _NO_RIGHT:
             raise
+
+
+def read(context: Context) -> Op[Format]:
+    """The format as it is stored, beside that of this process."""
+    stored = (yield from find_one(context.control, {fields.KEY: _ID})) or {}
+    version, oldest = (stored.get(name) for name in (fields.VERSION, fields.OLDEST_READER))
+    return Format(FORMAT, *(one if isinstance(one, int) else None for one in (version, oldest)))
 
 
 def require(context: Context, version: int) -> Op[None]:

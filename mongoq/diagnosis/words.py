@@ -1,0 +1,38 @@
+"""Durations, counts and lists in the sentences of findings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import timedelta
+from typing import Final
+
+from mongoq.core.lifecycle import TaskState
+
+_UNITS: Final = (("d", 86_400), ("h", 3_600), ("min", 60))
+
+
+def span(duration: timedelta) -> str:
+    """A duration with one unit: `45 s`, `3 min`, `2 h`, `4 d`."""
+    seconds = max(0.0, duration.total_seconds())
+    for unit, size in _UNITS:
+        if seconds >= 2 * size:
+            return f"{int(seconds // size)} {unit}"
+    return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
+
+
+def tasks(count: int, state: TaskState | None = None) -> str:
+    """`1 ready task`, `2,000 ready tasks`."""
+    return f"{count:,} {f'{state} ' if state else ''}task{'' if count == 1 else 's'}"
+
+
+def listed(names: Iterable[str], most: int = 5) -> str:
+    """The first few names, and how many more there are."""
+    every = list(names)
+    more = f" and {len(every) - most:,} more" if len(every) > most else ""
+    return ", ".join(every[:most]) + more
+
+
+def quoted(word: str) -> str:
+    """A word as a shell takes it."""
+    plain = word and all(one.isascii() and (one.isalnum() or one in "-_./:@%+=,") for one in word)
+    return word if plain else "'" + word.replace("'", "'\\''") + "'"

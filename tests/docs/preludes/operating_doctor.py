@@ -1,0 +1,5 @@
+"""What docs/operating/doctor.md presumes."""
+
+from mongoq import Queue
+
+queue = Queue()
