@@ -146,7 +146,7 @@ class Batching(Generic[Session, H]):
         inside = _Inside(base, (yield from base.write(opening, joined)), joined)
         opened: Any = (AsyncOpenBatch if base.driver.AWAITED else OpenBatch)(inside)
         yield Entered(opened)
-        yield from base.send(stored.close(base.context, inside.key), joined)
+        yield from base.send(stored.close(base.context, inside.key, within=joined is not None), joined)
         result: H = opened
         return result
 

@@ -89,7 +89,7 @@ class Sealer:
 
     def opened(self, command: Command, reply: Any) -> Any:
         """The reply with what is sealed in its documents decrypted."""
-        if isinstance(command, Find | FindAndUpdate) and command.collection in self._collections:
+        if isinstance(command, Find | FindAndUpdate | Aggregate) and command.collection in self._collections:
             for document in reply if isinstance(reply, list) else [reply]:
                 if type(document) is dict:
                     self._open_fields(document)

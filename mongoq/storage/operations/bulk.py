@@ -18,7 +18,7 @@ from mongoq.core.task import Task
 from mongoq.storage.commands import Delete, Document, Filter, Find, Op, nothing, update_many
 from mongoq.storage.context import Context
 from mongoq.storage.documents import decoding, fields, filters, flow, updates
-from mongoq.storage.operations.flow import batches
+from mongoq.storage.operations.flow import calling
 from mongoq.storage.operations.flow.ending import follow_closed, follow_task, part_with
 from mongoq.storage.operations.long_work.patience import patiently
 from mongoq.storage.operations.long_work.tally import Tally
@@ -97,7 +97,7 @@ def delete_all(
         if parted:  # they are cancelled now, whatever state was asked for
             guard = {**filters.by_keys(parted), **filters.in_states([TaskState.CANCELLED])}
             deleted += yield Delete(context.tasks, guard, hint="_id_")
-        yield from batches.look(context, sorted({one[fields.BATCH] for one in batch if fields.BATCH in one}))
+        yield from calling.look(context, sorted({one[fields.BATCH] for one in batch if fields.BATCH in one}))
         return deleted
 
     with Tally("delete" if older_than is None else "purge", on_progress) as tally:

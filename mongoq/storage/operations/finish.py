@@ -56,6 +56,8 @@ class Finished(NamedTuple):
     """Refused, because the lease was lost."""
     blocked: list[Ended]
     """Not written, because an open transaction holds the task: write them again later."""
+    released: bool = False
+    """Whether children or callbacks that waited for these ends may be ready now."""
 
 
 def finish(
@@ -79,14 +81,12 @@ def finish(
     if any(ending.frees or ending.starts for ending in endings):
         yield from make_room(context, [ending for ending in endings if ending.task.key not in skipped])
     if not written.doubtful and written.updated >= len(endings):
-        yield from follow(context, endings, sure=True)
-        return Finished([], blocked)
+        return Finished([], blocked, released=(yield from follow(context, endings, sure=True)))
     unsure = [ending for ending in endings if ending.task.key not in skipped]
     if written.doubtful and unsure:
         yield from catch_up(context, unsure[0].token)
     lost = (yield from lost_endings(context, unsure)) if unsure else []
-    yield from follow(context, unsure, sure=False)
-    return Finished(lost, blocked)
+    return Finished(lost, blocked, released=(yield from follow(context, unsure, sure=False)))
 
 
 def settle(context: Context, tasks: Sequence[Task], outcome: Outcome, worker: str) -> Op[None]:

@@ -163,8 +163,10 @@ class Finisher:
         lost = [a for a, _ in endings if (a.key, a.token) in refused] if refused else []
         self._tell_written(endings, refused)
         self._decided(endings, lost)
-        if any(one.awaited or one.batch or one.frees for one in ended):
-            self._runtime.wake(Wake.WORK)  # children may be ready now, or others of a limit
+        if finished.released:
+            self._runtime.wake(Wake.WORK if len(self._ledger) else Wake.NEWS)
+        elif any(one.frees for one in ended):
+            self._runtime.wake(Wake.WORK)  # others of the limit may be ready now
 
     def _write_alone(self, ending: Completion, *, again: bool) -> None:
         try:

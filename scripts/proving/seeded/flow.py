@@ -31,9 +31,12 @@ def _released_early(released: Any, keys: Any, now: Any, *, due: bool) -> Any:
     return without(where, "after"), update
 
 
-@FAULTS.function("a batch is not sealed before it is counted", "mongoq.storage.documents.batching.batches:taking", FLOW)
-def _always_taking(taking: Any, key: str) -> Any:
-    return without(without(taking(key), "callback.seal"), "state")
+@FAULTS.function(
+    "who adds a member leaves the seal of its batch whole", "mongoq.storage.documents.batching.batches:broken", FLOW
+)
+def _never_broken(broken: Any, key: str) -> Any:
+    where, _ = broken(key)
+    return where, {"$set": {"callback.unbroken": True}}
 
 
 @FAULTS.function(
@@ -43,6 +46,15 @@ def _always_taking(taking: Any, key: str) -> Any:
 )
 def _called_again(sealed: Any, key: str, seal: str) -> Any:
     return without(without(sealed(key, seal), "state"), "callback.seal")
+
+
+@FAULTS.function(
+    "a batch is called back though a member came after the look",
+    "mongoq.storage.documents.batching.batches:sealed",
+    FLOW,
+)
+def _called_unsealed(sealed: Any, key: str, seal: str) -> Any:
+    return without(sealed(key, seal), "callback.seal")
 
 
 @FAULTS.function("the sweep forgets the batches", "mongoq.storage.operations.flow.batches:look_at_due", FLOW)

@@ -4,12 +4,12 @@ So a batch is called back by one update of one document, which asks that it is p
 the callback of a nested batch is a member of the batch around it, which therefore waits for it.
 
 In the field `callback` stand: `open`; `then` and `on_failure`, the tasks that it may become; `look_at`, when a sweep
-looks at it; `seal`, the mark of who is about to call it back: then it takes no members; and `called_at`.
+looks at it; `seal`, a mark that a closed batch bears until somebody adds a member; and `called_at`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -25,11 +25,11 @@ BECOMES: Final = ("then", "on_failure")
 """The fields of `callback` with what it may become."""
 LOOK_AT: Final = f"{fields.CALLBACK}.look_at"
 _OPEN: Final = f"{fields.CALLBACK}.open"
-_SEAL: Final = f"{fields.CALLBACK}.seal"
+SEAL: Final = f"{fields.CALLBACK}.seal"
 _CALLED_AT: Final = f"{fields.CALLBACK}.called_at"
 _PARKED: Final = {fields.STATE: TaskState.PARKED.value}
-ONE: Final = "one"
 MEMBERS: Final = "members"
+_LEFT: Final = "members_left"
 _LIVE: Final = {"$in": [state.value for state in LIVE]}
 _FINISHED: Final = {"$in": [state.value for state in FINISHED]}
 
@@ -48,7 +48,7 @@ def called(key: str) -> Filter:
 
 def taking(key: str) -> Filter:
     """This batch, if it takes new members."""
-    return {**called(key), **_PARKED, _SEAL: None}
+    return {**called(key), **_PARKED}
 
 
 def is_open(key: str) -> Filter:
@@ -56,29 +56,36 @@ def is_open(key: str) -> Filter:
     return {**called(key), **_PARKED, _OPEN: True}
 
 
-def closed() -> Update:
-    """Close a batch."""
-    return {"$set": {_OPEN: False}}
+def closed(seal: str) -> Update:
+    """Close a batch, to which nobody adds a member as long as it bears this seal."""
+    return {"$set": {_OPEN: False, SEAL: seal}}
 
 
 def joined(mark: str) -> Update:
     """Write to a batch, so that a transaction that adds members and one that calls back do not both commit."""
-    return {"$set": {f"{fields.CALLBACK}.joined": mark}}
+    return {"$set": {f"{fields.CALLBACK}.joined": mark}, "$unset": {SEAL: ""}}
 
 
-def sealing(key: str, seal: str) -> tuple[Filter, Update]:
-    """Seal a closed batch that has not been called back."""
-    return {**called(key), **_PARKED, _OPEN: False}, {"$set": {_SEAL: seal}}
+def seal_of(document: Document) -> str | None:
+    """The seal that a batch bears."""
+    seal: str | None = document.get(fields.CALLBACK, {}).get("seal")
+    return seal
 
 
-def unsealing(key: str, seal: str) -> tuple[Filter, Update]:
-    """Take this seal away."""
-    return {**called(key), **_PARKED, _SEAL: seal}, {"$unset": {_SEAL: ""}}
+def broken(key: str) -> tuple[Filter, Update]:
+    """Break the seal of a batch, which has got a member."""
+    return {**taking(key), SEAL: {"$exists": True}}, {"$unset": {SEAL: ""}}
+
+
+def sealing(keys: Sequence[str], seal: str) -> tuple[Filter, Update]:
+    """Seal those of these batches that are closed, have no seal and have not been called back."""
+    where = {fields.KEY: {"$in": list(keys)}, fields.CALLBACK: {"$exists": True}, **_PARKED, _OPEN: False, SEAL: None}
+    return where, {"$set": {SEAL: seal}}
 
 
 def sealed(key: str, seal: str) -> Filter:
     """This batch under this seal, not called back yet."""
-    return {**called(key), **_PARKED, _OPEN: False, _SEAL: seal}
+    return {**taking(key), _OPEN: False, SEAL: seal}
 
 
 def becoming(callback: FollowUp, payload: Mapping[str, Any], now: datetime) -> Update:
@@ -113,9 +120,48 @@ def live_members(key: str) -> Filter:
     return {fields.BATCH: {"$eq": key}, fields.STATE: _LIVE}
 
 
-def ended(key: str, state: TaskState | None = None) -> Filter:
-    """The members of a batch that ended, or that ended in this way."""
-    return {fields.BATCH: {"$eq": key}, fields.STATE: _FINISHED if state is None else state.value}
+def ended(key: str) -> Filter:
+    """The members of a batch that ended."""
+    return {fields.BATCH: {"$eq": key}, fields.STATE: _FINISHED}
+
+
+def over(collection: str, keys: Sequence[str]) -> list[Document]:
+    """Find those of these batches that are closed and have no member left, and count how their members have ended.
+
+    In this order: the batch with its seal is read before its members are.
+    """
+    among = {fields.KEY: {"$in": list(keys)}, fields.CALLBACK: {"$exists": True}, **_PARKED, _OPEN: False}
+    only = dict.fromkeys((fields.CALLBACK, fields.BATCH, fields.CHILDREN), 1)
+    # From the end, where the members stand that came last: those before them have left deleted keys.
+    one: list[Document] = [{"$sort": {fields.BATCH: -1}}, {"$limit": 1}, {"$project": {fields.KEY: 1}}]
+    # Four counts take 4 ms of 10,000 members, a group by state 9.
+    count: list[Document] = [{"$group": {"_id": None, MEMBERS: {"$sum": 1}}}]
+    looks = [_members(collection, state.value, count, ended_as(state)) for state in FINISHED]
+    left = [_members(collection, _LIVE, one, _LEFT), {"$match": {_LEFT: []}}]
+    return [{"$match": among}, {"$project": only}, *left, *looks]
+
+
+def guarded(collection: str, pipeline: Sequence[Document]) -> list[Document]:
+    """Let the server refuse a pipeline where the index of members is gone, which its first stage has as its hint.
+
+    That stage finds nothing. The pipeline behind it has `$lookup`, which takes no hint and would read all tasks.
+    """
+    return [{"$match": live_members("")}, {"$unionWith": {"coll": collection, "pipeline": list(pipeline)}}]
+
+
+def ended_as(state: TaskState) -> str:
+    """The field of a row of `over` that tells of the members which ended so."""
+    return f"{_LEFT}_{state.value}"
+
+
+def counts_of(row: Document) -> dict[TaskState, int]:
+    """How many members of a batch ended in which way, from a row of `over`."""
+    return {state: sum(one[MEMBERS] for one in row[ended_as(state)]) for state in FINISHED}
+
+
+def _members(collection: str, state: Any, stages: Sequence[Document], name: str) -> Document:
+    lookup = {"from": collection, "localField": fields.KEY, "foreignField": fields.BATCH, "as": name}
+    return {"$lookup": {**lookup, "pipeline": [{"$match": {fields.STATE: state}}, *stages]}}
 
 
 def counting(where: Filter) -> list[Document]:

@@ -35,6 +35,7 @@ from mongoq.storage.commands import (
 from mongoq.storage.control import CreateIndexes, DescribeCollection, ListCollections, ListIndexes
 from mongoq.storage.documents.codec import CODEC, NAIVE
 from mongoq.storage.drivers.decoding import decoded_bytes
+from mongoq.storage.drivers.mongomock.joining import rows
 from mongoq.storage.drivers.mongomock.unique import taken_twice
 from mongoq.storage.operations.endings.by_key import apart
 from mongoq.storage.refusals import KeyTaken, PartlyWritten
@@ -80,7 +81,7 @@ class Memory:
                 count = self._collection(name).count_documents(_stored(where))
                 return min(count, command.most) if command.most else count
             case Aggregate(name, pipeline):
-                return [_read(row) for row in self._collection(name).aggregate(_stored({"": pipeline})[""])]
+                return [_read(row) for row in rows(self._collection, name, _stored({"": pipeline})[""])]
             case InsertOne(name, body):
                 return self._insert(name, body, undo)
             case InsertMany(name, bodies, ordered):

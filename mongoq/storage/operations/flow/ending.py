@@ -11,7 +11,7 @@ from mongoq.storage.commands import Document, Filter, Op, update_many
 from mongoq.storage.context import Context
 from mongoq.storage.documents import fields, filters, flow, updates
 from mongoq.storage.operations.decide import Ended
-from mongoq.storage.operations.flow import batches
+from mongoq.storage.operations.flow import calling
 from mongoq.storage.operations.flow.release import Parent, release, settle
 
 FINAL: Final = (Event.COMPLETE, Event.FAIL, Event.CANCEL, Event.EXPIRE)
@@ -23,10 +23,13 @@ def unawaited(group: Sequence[Ended]) -> Filter:
     return {} if first.awaited or first.verdict.event not in FINAL else {fields.CHILDREN: None}
 
 
-def follow(context: Context, endings: Sequence[Ended], *, sure: bool, within: bool = False) -> Op[None]:
-    """Release the children of what has ended, and look at the batches; where not `sure`, of what is read as ended."""
+def follow(context: Context, endings: Sequence[Ended], *, sure: bool, within: bool = False) -> Op[bool]:
+    """Release the children of what has ended, and look at the batches; where not `sure`, of what is read as ended.
+
+    Whether there may be work now: there were children, or a batch was called back.
+    """
     if not any(one.awaited or one.batch is not None for one in endings):
-        return
+        return False
     ended = [one for one in endings if one.verdict.event in FINAL]
     touched = {one.batch for one in ended if one.batch is not None}
     awaited = [one for one in ended if one.awaited]
@@ -34,7 +37,8 @@ def follow(context: Context, endings: Sequence[Ended], *, sure: bool, within: bo
         touched |= yield from release(context, [_parent(one) for one in awaited], within=within)
     elif awaited:
         touched |= (yield from settle(context, [one.task.key for one in awaited]))[1]
-    yield from batches.look(context, sorted(touched))
+    called = yield from calling.look(context, sorted(touched), within=within)
+    return called or bool(awaited)
 
 
 def follow_closed(context: Context, found: Iterable[Document]) -> Op[None]:
@@ -46,7 +50,7 @@ def follow_closed(context: Context, found: Iterable[Document]) -> Op[None]:
     parents = [one[fields.KEY] for one in concerned if fields.CHILDREN in one]
     if parents:
         touched |= (yield from settle(context, parents))[1]
-    yield from batches.look(context, sorted(touched))
+    yield from calling.look(context, sorted(touched))
 
 
 def follow_task(context: Context, task: Task) -> Op[None]:

@@ -10,7 +10,7 @@ from mongoq.storage.commands import Document, Op, find, update_many
 from mongoq.storage.context import Context
 from mongoq.storage.documents import fields, filters, flow, indexes
 from mongoq.storage.operations import bulk, requeue
-from mongoq.storage.operations.flow import batches
+from mongoq.storage.operations.flow import calling
 from mongoq.storage.operations.flow.check import check
 
 TOGETHER = 1_000
@@ -58,4 +58,4 @@ def _revive(context: Context, parents: Sequence[str]) -> Op[list[str]]:
 
 def _looked_at(context: Context, found: Sequence[Document]) -> Op[None]:
     touched = yield from check(context, found)
-    yield from batches.look(context, sorted(touched))
+    yield from calling.look(context, sorted(touched))

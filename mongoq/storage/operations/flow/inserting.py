@@ -9,7 +9,7 @@ from mongoq.storage.commands import Document, Op
 from mongoq.storage.context import Context
 from mongoq.storage.documents import fields
 from mongoq.storage.documents.drafting import Draft, Others
-from mongoq.storage.operations.flow import batches
+from mongoq.storage.operations.flow import batches, calling
 from mongoq.storage.operations.flow.check import check, refuse_cycles
 
 Insert = Callable[[], Op[Others]]
@@ -52,7 +52,7 @@ def looked_after(context: Context, documents: Sequence[Document], *, within: boo
     children = [one for one in documents if fields.AFTER in one]
     if children:
         touched = yield from check(context, children, within=within)
-        yield from batches.look(context, sorted(touched))
+        yield from calling.look(context, sorted(touched), within=within)
 
 
 def _batches(documents: Sequence[Document]) -> list[str]:

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from mongoq.core.errors import IndexMissing
 from mongoq.storage.commands import Op, nothing
 from mongoq.storage.context import Context
-from mongoq.storage.operations.flow import batches
+from mongoq.storage.operations.flow import calling
 from mongoq.storage.operations.flow.check import check_forgotten
 from mongoq.storage.operations.flow.release import settle
 from mongoq.storage.operations.flow.vanished import look_for_parents
@@ -30,8 +30,8 @@ def _swept(context: Context) -> Op[Swept]:
     settled, touched = yield from settle(context)
     checked, also = yield from check_forgotten(context)
     missing, orphaned = yield from look_for_parents(context)
-    looked, called = yield from batches.look_at_due(context)
+    looked, called = yield from calling.look_at_due(context)
     if touched := touched | also | orphaned:
-        called |= yield from batches.look(context, sorted(touched))
+        called |= yield from calling.look(context, sorted(touched))
     moved = settled + checked + missing + int(called)
-    return Swept(moved, BLOCKED if moved or looked == batches.LOOKED_AT else None)
+    return Swept(moved, BLOCKED if moved or looked == calling.LOOKED_AT else None)

@@ -23,7 +23,7 @@ from mongoq.storage.commands import Bulk, Changing, Document, InsertMany, Op, Re
 from mongoq.storage.context import Context
 from mongoq.storage.control import Transact
 from mongoq.storage.documents import decoding, encoding, fields, filters, hold, updates
-from mongoq.storage.operations.flow import batches, inserting
+from mongoq.storage.operations.flow import calling, inserting
 from mongoq.storage.operations.flow.release import Parent, release
 from mongoq.storage.operations.modify import conflicts
 from mongoq.storage.operations.modify.plan import Insertion, Plan, prepared
@@ -88,7 +88,7 @@ def _tell_children(context: Context, plan: Plan, found: dict[str, Document]) -> 
     touched = {one[fields.BATCH] for one in gone if fields.BATCH in one}
     if parents:
         touched |= yield from release(context, parents, within=True)
-    yield from batches.look(context, sorted(touched))
+    yield from calling.look(context, sorted(touched), within=True)
 
 
 def _insert_all(context: Context, insertions: list[Insertion]) -> Op[None]:
