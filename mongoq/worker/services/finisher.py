@@ -33,8 +33,6 @@ BATCH: Final = 1_000
 LONGEST_GATHERING: Final = 0.05
 SHORTEST_GATHERING: Final = 0.005
 """Seconds. Endings that come faster gather while those before them are written."""
-
-
 TELL_EVERY: Final = 10.0
 """Seconds between two log lines about one cause: a user that is gone made 561 lines in 20 s."""
 
