@@ -12,6 +12,7 @@ import base64
 from collections.abc import Mapping
 
 from mongoq.core.errors import ConfigurationError, Fault
+from mongoq.core.host.extras import needs
 from mongoq.core.sealing import Codec
 
 __all__ = ["fernet_codec"]
@@ -25,9 +26,10 @@ def fernet_codec(keys: Mapping[str, bytes | str]) -> Codec:
 
     Raises:
         ConfigurationError: there is no key, or one is no Fernet key; keys are not told.
-        ImportError: `cryptography` is not installed.
+        ModuleNotFoundError: `cryptography` is not installed.
     """
-    from cryptography.fernet import Fernet  # noqa: PLC0415 -- an extra
+    with needs("mongoq[encryption]"):
+        from cryptography.fernet import Fernet  # noqa: PLC0415 -- an extra
 
     if not isinstance(keys, Mapping) or not keys:
         raise ConfigurationError([Fault("keys", type(keys).__name__, "a mapping of identifiers to Fernet keys")])

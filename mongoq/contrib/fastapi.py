@@ -17,13 +17,15 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Depends, FastAPI, HTTPException, Request, Response
-from fastapi.responses import StreamingResponse
-from pydantic import BaseModel
-
 from mongoq import AsyncQueue, ConfigurationError, Fault, Task, TaskNotFound, TaskState
 from mongoq.contrib.joining import make_ready
+from mongoq.core.host.extras import needs
 from mongoq.storage.drivers.sessions import AsyncClientSession
+
+with needs("fastapi>=0.121"):
+    from fastapi import APIRouter, Depends, FastAPI, HTTPException, Request, Response
+    from fastapi.responses import StreamingResponse
+    from pydantic import BaseModel
 
 __all__ = ["QueueDep", "TaskStatus", "TransactionDep", "get_queue", "lifespan", "status_router", "transaction"]
 

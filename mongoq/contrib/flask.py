@@ -18,13 +18,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
-import click
-from flask import Flask, current_app
-from flask.cli import AppGroup
-
 from mongoq import ConfigurationError, Fault, Queue, Tasks
 from mongoq.contrib.joining import make_ready
+from mongoq.core.host.extras import needs
 from mongoq.storage.drivers.sessions import ClientSession
+
+with needs("flask>=3"):
+    import click
+    from flask import Flask, current_app
+    from flask.cli import AppGroup
 
 __all__ = ["get_queue", "init_app", "transaction"]
 

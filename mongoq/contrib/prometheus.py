@@ -16,15 +16,17 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
-from prometheus_client.registry import Collector
-
 from mongoq import AsyncQueue, ConfigurationError, Fault, Queue
 from mongoq.contrib.counting.histogram import buckets_of, seconds_of
 from mongoq.contrib.counting.ticks import tick_of
 from mongoq.core.events import Signpost
+from mongoq.core.host.extras import needs
 from mongoq.core.lifecycle import Event
 from mongoq.history.sums import LOST, Sums
+
+with needs("mongoq[prometheus]"):
+    from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+    from prometheus_client.registry import Collector
 
 __all__ = ["Metrics"]
 

@@ -16,12 +16,14 @@ import re
 from collections.abc import Callable
 from typing import Any, Final
 
-import sentry_sdk
-from sentry_sdk.integrations.logging import ignore_logger
-
 from mongoq import AsyncQueue, Queue
+from mongoq.core.host.extras import needs
 from mongoq.core.lifecycle import TaskState
 from mongoq.events import TaskEnded
+
+with needs("sentry-sdk>=2"):
+    import sentry_sdk
+    from sentry_sdk.integrations.logging import ignore_logger
 
 __all__ = ["report"]
 

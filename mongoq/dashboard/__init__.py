@@ -5,8 +5,11 @@ watches the namespace for all open tabs together (`live`). Who may do what is de
 alike; `access` tells who somebody is.
 """
 
-from mongoq.dashboard.access.auth import basic, header, local
-from mongoq.dashboard.access.rights import ROLES, Right, User
-from mongoq.dashboard.application import app
+from mongoq.core.host.extras import needs
+
+with needs("mongoq[dashboard]"):
+    from mongoq.dashboard.access.auth import basic, header, local
+    from mongoq.dashboard.access.rights import ROLES, Right, User
+    from mongoq.dashboard.application import app
 
 __all__ = ["ROLES", "Right", "User", "app", "basic", "header", "local"]

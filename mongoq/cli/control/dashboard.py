@@ -12,6 +12,7 @@ import typer
 from mongoq import ConfigurationError
 from mongoq.cli.options import AsJson, duration, place, span_option
 from mongoq.cli.output import print_json, say
+from mongoq.core.host.extras import needs
 
 USERS: Final = "MONGOQ_DASHBOARD_USERS"
 LOCAL: Final = ("127.0.0.1", "localhost", "::1")
@@ -42,11 +43,12 @@ def dashboard(
     with its URL when it starts.
     """
     try:
-        import uvicorn  # noqa: PLC0415 -- an extra
+        with needs("mongoq[dashboard]"):
+            import uvicorn  # noqa: PLC0415 -- an extra
 
         from mongoq import dashboard as pages  # noqa: PLC0415 -- as above
     except ModuleNotFoundError as missing:
-        raise ConfigurationError(f"{missing.name} is missing: pip install 'mongoq[dashboard]'") from None
+        raise ConfigurationError(str(missing)) from None
     auth = _auth(pages, os.environ.get(USERS), header, role)
     if host not in LOCAL and not (header or os.environ.get(USERS)):
         raise ConfigurationError(f"--host: {host!r} can be reached from elsewhere: set {USERS}, or give --user-header")

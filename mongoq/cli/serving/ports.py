@@ -109,12 +109,12 @@ def _health(queue: Queue | AsyncQueue, fine: Callable[[WorkerHealth], bool]) -> 
 
 def _metrics(queue: Queue | AsyncQueue, stack: ExitStack) -> Page:
     try:
-        from prometheus_client import REGISTRY  # noqa: PLC0415 -- of an extra
-        from prometheus_client.exposition import choose_encoder  # noqa: PLC0415 -- as above
+        from mongoq.contrib.prometheus import Metrics  # noqa: PLC0415 -- of an extra
+    except ModuleNotFoundError as missing:
+        refuse(f"--metrics-port: {missing}")
+    from prometheus_client import REGISTRY  # noqa: PLC0415 -- as above
+    from prometheus_client.exposition import choose_encoder  # noqa: PLC0415 -- as above
 
-        from mongoq.contrib.prometheus import Metrics  # noqa: PLC0415 -- as above
-    except ImportError:
-        refuse("--metrics-port needs prometheus-client: install mongoq[prometheus]")
     metrics = Metrics(queue)
     stack.callback(metrics.close)
     REGISTRY.register(metrics)

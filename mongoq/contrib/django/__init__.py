@@ -14,6 +14,11 @@
 `backend` enqueues and reads, `results` shows a task as Django does, `running` runs it, `queues` opens the queue.
 """
 
+from mongoq.core.host.extras import needs
+
+with needs("django>=5.2"):
+    import django as _django  # noqa: F401 -- so that it is told what is missing
+
 from mongoq.contrib.django.backend import MongoqBackend, MongoqTask, options
 from mongoq.contrib.django.queues import get_queue, get_session
 
