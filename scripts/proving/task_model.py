@@ -87,16 +87,16 @@ class Model:
 
     def first(self, queue: str) -> str | None:
         """What a claim of one brings. One that is too old is taken and ends at once, and so do all that are."""
-        for task in self.ready(queue):
-            if not task.overdue(self.now):
-                return task.key
-            task.attempts += 1
-            task.uncharged += 1
-            task.lost_leases = 0
-            task.version += 1
-            task.free(TaskState.EXPIRED)
+        head = next(iter(self.ready(queue)), None)
+        if head is not None and head.overdue(self.now):
+            head.attempts += 1
+            head.uncharged += 1
+            head.lost_leases = 0
+            head.version += 1
+            head.free(TaskState.EXPIRED)
             self.expire()
-        return None
+            head = next(iter(self.ready(queue)), None)
+        return None if head is None else head.key
 
     def claimed(self, key: str, token: str) -> None:
         """Held from now on."""
