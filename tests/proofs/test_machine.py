@@ -42,7 +42,7 @@ def prove(uri: str, examples: int, steps: int, *, seeded: bool = True) -> None:
 
 
 def test_every_verb_in_any_order_does_as_the_model_says(server: EmbeddedServer) -> None:
-    prove(server.uri, 60, 50)
+    prove(server.uri, 30, 50)
 
 
 @pytest.mark.long

@@ -15,8 +15,15 @@ from mongoq import Queue, TaskState
 from mongoq.core.host.limits import NO_DESCRIPTORS, NO_MORE
 
 SCRIPT = Path(__file__).with_name("starved_worker.py")
+OFTEN = [("threads", "processes"), ("descriptors", "threads")]
 HANDLERS = {"threads": "plain", "asyncio": "awaits", "processes": "plain"}
 REASONS = {"threads": NO_MORE, "descriptors": NO_DESCRIPTORS}
+STARVING = [
+    pytest.param(what, executor, marks=[pytest.mark.long] if (what, executor) not in OFTEN else [])
+    for what in REASONS
+    for executor in HANDLERS
+]
+"""Each takes 5 s."""
 Until = Callable[..., None]
 
 
@@ -73,8 +80,7 @@ def completed(queue: Queue) -> int:
     return queue.count(state=TaskState.COMPLETED)
 
 
-@pytest.mark.parametrize("executor", HANDLERS)
-@pytest.mark.parametrize("what", REASONS)
+@pytest.mark.parametrize("what, executor", STARVING)
 def test_a_starved_worker_goes_on_and_ends(queue: Queue, starved: Any, until: Until, executor: str, what: str) -> None:
     queue.new_many([{}] * 5)
     worker = starved(executor, HANDLERS[executor], "2")
@@ -95,8 +101,7 @@ def test_a_starved_worker_goes_on_and_ends(queue: Queue, starved: Any, until: Un
     assert [task.attempts for task in queue.tasks(limit=None)] == [1] * 25
 
 
-@pytest.mark.parametrize("executor", HANDLERS)
-@pytest.mark.parametrize("what", REASONS)
+@pytest.mark.parametrize("what, executor", STARVING)
 def test_a_worker_stops_while_it_starves(queue: Queue, starved: Any, until: Until, executor: str, what: str) -> None:
     """Without a thread for its last words, and without a descriptor for what glibc opens when a thread ends."""
     queue.new_many([{}] * 5)
