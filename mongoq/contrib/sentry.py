@@ -4,7 +4,8 @@
     report(queue)
 
 An event has the error's type and message, its traceback as files, lines and functions, and the task's key, queue, name
-and attempt. It has no local variables and none of the task's arguments. Attempts that are retried are no events.
+and attempt. It has no local variables and none of the task's arguments. Attempts that are retried are no events. A
+task that is given up because its workers were lost one after the other is one event of the worker that found it.
 Events are made in the thread of the queue's listeners, so a slow Sentry holds up no task.
 
 Needs sentry-sdk 2 or later.

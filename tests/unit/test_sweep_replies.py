@@ -11,7 +11,7 @@ import pytest
 from mongoq.core.clock import FrozenClock, elapsed
 from mongoq.core.errors import StorageUnavailable
 from mongoq.core.events import Telemetry
-from mongoq.core.lifecycle import TaskState
+from mongoq.core.lifecycle import Event, TaskState
 from mongoq.storage.context import Context
 from mongoq.storage.documents import filters
 from mongoq.storage.operations import sweep
@@ -96,9 +96,10 @@ def test_a_suspect_that_is_lost_again_pays_and_waits(drive: Drive, context: Cont
 
 def test_a_lost_task_that_somebody_cancelled_is_cancelled(drive: Drive, context: Context, make_document: Make) -> None:
     found = [abandoned(make_document, cancel_requested=True)]
-    commands, _ = drive(sweep.rescue(context), found, found, matched(1))
-    _, change = commands[2].where, commands[2].update
-    assert change["$set"]["state"] == TaskState.CANCELLED
+    commands, swept = drive(sweep.rescue(context), found, found, found, matched(1))
+    assert commands[3].update["$set"]["state"] == TaskState.CANCELLED
+    [(task, verdict)] = swept.ended
+    assert (task.key, verdict.event) == (found[0]["_id"], Event.CANCEL)
 
 
 def test_a_callable_backoff_that_raises_does_not_keep_lost_tasks_from_their_rescue(

@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
+import mongomock
 import pytest
 import sentry_sdk
 from opentelemetry import trace
@@ -21,13 +22,19 @@ from sentry_sdk.transport import Transport
 from mongoq import NewTask, Queue, Snooze, Task
 from mongoq.contrib.opentelemetry import SWITCH, instrument
 from mongoq.contrib.sentry import report
-from mongoq.core.clock import ServerClock
+from mongoq.core.clock import FrozenClock, ServerClock, elapsed
 from mongoq.core.failures import task_error
+from mongoq.core.requests import ClaimRequest
+from mongoq.core.verdict import MOST_LOST_LEASES
+from mongoq.events import TaskEnded
 from mongoq.storage.documents.decoding import error_from
 from mongoq.storage.documents.encoding import error_document
+from mongoq.storage.operations import claims, sweep
 from mongoq.testing import memory_queue
 from mongoq.worker.attempt import LiveAttempt
 from mongoq.worker.executors.children.messages import ChildAttempt, heard
+from mongoq.worker.runtime import Runtime
+from mongoq.worker.services.sweeper import Sweeper
 
 EXPORTER = InMemorySpanExporter()
 
@@ -250,3 +257,33 @@ def test_the_span_of_an_attempt_in_a_child_reaches_its_error(make_attempt: Calla
     assert (child.trace, attempt.trace, error.trace) == ("00-ab-cd-01",) * 3
     assert error_from(error_document(error)) == error
     assert error_from(error_document(replace(error, trace=None))) == replace(error, trace=None)
+
+
+def test_one_event_for_a_task_that_is_given_up_because_its_workers_were_lost(clock: FrozenClock) -> None:
+    kept: list[dict[str, Any]] = []
+    told: list[TaskEnded] = []
+    client: Any = mongomock.MongoClient()
+    sentry_sdk.init(dsn="https://key@sentry.invalid/1", transport=Keeping(kept), auto_enabling_integrations=False)
+    with Queue(client, namespace="s", clock=clock) as queue:
+        end = report(queue)
+        queue.on(TaskEnded, told.append)
+        queue.new({"card": "4111-1111"}, key="k", name="charge", queue="mail")
+        for _ in range(MOST_LOST_LEASES):
+            clock.advance(3_600)
+            queue._base.driver.run(sweep.promote(queue._base.context))
+            queue._base.driver.run(claims.claim_one(queue._base.context, ClaimRequest(("mail",), "host:1:a", 1)))
+            clock.advance(3_600)
+            for worker in ("b:1:b", "c:1:c"):  # of two that sweep, one finds it
+                runtime = Runtime(queue._base.context, queue._base.driver.run, worker, queue.telemetry)
+                Sweeper(runtime, watched=lambda: False).step(elapsed())
+        assert queue.get("k").failure == "lost"
+        assert queue.telemetry.settle(30)
+        end()
+    sentry_sdk.init(auto_enabling_integrations=False)
+    [event], [ended] = kept, told
+    [raised] = event["exception"]["values"]
+    assert raised["type"] == "WorkerLost"
+    assert (event["transaction"], event["contexts"]["mongoq"]["failure"]) == ("charge", "lost")
+    assert "4111" not in repr(event)
+    assert (ended.whole().state, ended.whole().tags) == ("failed", {"card": "4111-1111"})
+    assert len(ended.whole().errors) == len({error.attempt for error in ended.whole().errors})

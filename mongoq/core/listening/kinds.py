@@ -102,7 +102,10 @@ class EndingRefused(QueueEvent):
 
 @dataclass(frozen=True, slots=True)
 class TaskEnded(QueueEvent):
-    """A task of this object's workers has reached a final state, and that is written."""
+    """A task of this object's workers has reached a final state, and that is written.
+
+    So has one that these workers found abandoned, and gave up because its own workers were lost one after the other.
+    """
 
     task: Task
     """The task as its handler got it."""

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from mongoq.core.lifecycle import TaskState
+from mongoq.core.task import Task
 from mongoq.core.verdict import Lost, Verdict
 from mongoq.storage.commands import Document, Filter, Op, Update, find, find_one
 from mongoq.storage.context import Context
@@ -55,6 +56,8 @@ class Swept(NamedTuple):
     """The keys of the tasks that an open transaction holds: skip them for a while, since each try costs time."""
     full: bool = False
     """Whether it found a whole batch, so that more tasks may be due."""
+    ended: Sequence[tuple[Task, Verdict]] = ()
+    """The tasks that a rescue has ended, as they were before, each with how."""
 
 
 def promote(context: Context, skip_keys: Collection[str] = ()) -> Op[Swept]:
@@ -109,10 +112,10 @@ def rescue(context: Context, skip_keys: Collection[str] = ()) -> Op[Swept]:
         return Swept(0, None if soonest is None else soonest + filters.SKEW)
     guard = filters.lease_over(now)
     found = yield from _batch(context, guard, skip_keys, only=_JUDGED, by=fields.LEASE_UNTIL, hint=indexes.LEASE)
-    rescued = yield from _rescue(context, found, guard, now)
+    rescued, ended = yield from _rescue(context, found, guard, now)
     if freed := [group for document in found for group in slots.groups_of(document)]:
         yield from parking.look(context, dict.fromkeys(freed))
-    return _swept(rescued, found)
+    return _swept(rescued, found)._replace(ended=ended)
 
 
 def look_at_limits(context: Context, skip_keys: Collection[str] = ()) -> Op[Swept]:
@@ -172,26 +175,43 @@ def _wait(context: Context, where: Filter, field: str, index: str, now: datetime
     return None if first is None else fields.value_of(first, field) - now
 
 
-def _rescue(context: Context, found: list[Document], guard: Filter, now: datetime) -> Op[PartialWrite]:
-    """Judge each lost task; tasks that are only refunded share one update per claim."""
+def _rescue(
+    context: Context, found: list[Document], guard: Filter, now: datetime
+) -> Op[tuple[PartialWrite, list[tuple[Task, Verdict]]]]:
+    """Judge each lost task; tasks that are only refunded share one update per claim. Tell those that it has ended."""
     refunded: dict[str | None, list[Document]] = defaultdict(list)
-    done = NOTHING
     verdicts: dict[str | None, Verdict] = {}
+    others: list[tuple[Document, Task, Verdict]] = []
     for document in (yield from well_formed(context, found)):
         task = decoding.task_from(document, context.namespace, now)
         verdict = decide(context, task, Lost(), "", cancelled=task.cancel_requested)
-        token = task.token
         if verdict.error is None and verdict.keep is None:
-            refunded[token].append(document)
-            verdicts[token] = verdict
+            refunded[task.token].append(document)
+            verdicts[task.token] = verdict
         else:
-            where = {**guard, fields.TOKEN: token}
-            done = done.joined((yield from _end(context, document, where, verdict, now)))
+            others.append((document, task, verdict))
+    whole = yield from _whole(context, [task.key for _, task, verdict in others if verdict.keep is not None], now)
+    done, ended = NOTHING, list[tuple[Task, Verdict]]()
+    for document, task, verdict in others:
+        where = {**guard, fields.TOKEN: task.token}
+        written = yield from _end(context, document, where, verdict, now)
+        if written.updated and verdict.keep is not None:
+            ended.append((whole.get(task.key, task), verdict))
+        done = done.joined(written)
     for token, group in refunded.items():
         keys = [document[fields.KEY] for document in group]
         where = {**guard, fields.TOKEN: token}
         done = done.joined((yield from _refund(context, keys, where, verdicts[token], now)))
-    return done
+    return done, ended
+
+
+def _whole(context: Context, keys: list[str], now: datetime) -> Op[dict[str, Task]]:
+    """These tasks with all that they have, for whoever is told of their ends."""
+    if not keys:
+        return {}
+    found = yield from find(context.tasks, filters.by_keys(keys), without=fields.PROOFS)
+    tasks = (decoding.task_shown(document, context.namespace, now) for document in found)
+    return {task.key: task for task in tasks if task is not None}
 
 
 def _promote(context: Context, keys: list[str], guard: Filter, now: datetime) -> Op[PartialWrite]:

@@ -138,6 +138,8 @@ class Sweeper:
         if swept.next is not None:
             pause = min(pause, max(0.0, swept.next.total_seconds()))
         self._next[name] = now + pause
+        if swept.ended and runtime.telemetry:
+            runtime.telemetry.emit(Signpost.FINISHED, count=len(swept.ended), endings=swept.ended)
         return swept.moved
 
     def _longest(self, name: str, now: float) -> float:
