@@ -115,7 +115,7 @@ def rescue(context: Context, skip_keys: Collection[str] = ()) -> Op[Swept]:
     rescued, ended = yield from _rescue(context, found, guard, now)
     if freed := [group for document in found for group in slots.groups_of(document)]:
         yield from parking.look(context, dict.fromkeys(freed))
-    return _swept(rescued, found)._replace(ended=ended)
+    return _swept(rescued, found)._replace(ended=tuple(ended))
 
 
 def look_at_limits(context: Context, skip_keys: Collection[str] = ()) -> Op[Swept]:
