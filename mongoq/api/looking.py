@@ -163,9 +163,10 @@ def stats(
     checked_selection(name=name)
     found = yield from _stats(base, queues, prefix, limit, name=name, attempts=attempts, exact=exact)
     ordered = yield from base.read(orders.read(base.context))
-    held = [pause for pause in ordered.pauses if pause.holds(base.context.clock.now())]
-    shut = {name for name in found if any(pause.covers(name) for pause in held)}
-    return {name: replace(row, paused=True) if name in shut else row for name, row in found.items()}
+    now = base.context.clock.now()
+    held = {pause.queue for pause in ordered.pauses if pause.holds(now) and pause.name is None and pause.tag is None}
+    shut = found if None in held else held & found.keys()  # None: everything is paused
+    return found | {name: replace(found[name], paused=True) for name in shut if name is not None}
 
 
 @verb

@@ -16,13 +16,14 @@ from starlette.staticfiles import StaticFiles
 from mongoq import AsyncQueue, Queue
 from mongoq.core.validation import Checker, Duration
 from mongoq.dashboard.access.auth import Auth
-from mongoq.dashboard.live import EVERY, Live
+from mongoq.dashboard.live import Live
 from mongoq.dashboard.pages.acting import act
 from mongoq.dashboard.pages.events import events
 from mongoq.dashboard.pages.looking import PAGES
 from mongoq.dashboard.pages.metrics import metrics
 from mongoq.dashboard.pages.site import Site, page, templates
 from mongoq.dashboard.pages.tasks import batch, task, tasks
+from mongoq.dashboard.service.answers import EVERY
 from mongoq.dashboard.service.hiding import NAMES, Hiding, Redact
 from mongoq.dashboard.service.service import Service
 
@@ -63,8 +64,9 @@ def app(
     if auth is not None and not callable(auth):
         checker.refuse("auth", auth, "basic(...), header(...) or a function of the request")
     checker.finish()
-    service = Service(queue, Hiding(tuple(hide), redact))
-    live = Live(service.gateway, (pace or timedelta(seconds=EVERY)).total_seconds())
+    seconds = (pace or timedelta(seconds=EVERY)).total_seconds()
+    service = Service(queue, Hiding(tuple(hide), redact), seconds)
+    live = Live(service.gateway, seconds)
     made = Starlette(routes=_routes())
     made.state.site = Site(service, live, auth, lag or timedelta(minutes=1), templates(), title or queue.namespace)
     return made

@@ -11,17 +11,14 @@ import logging
 from collections import deque
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
-from mongoq import HistoryPoint, MongoqError
+from mongoq import MongoqError
 from mongoq.core.clock import elapsed
+from mongoq.dashboard.service.answers import EVERY, SHARE
 from mongoq.dashboard.service.gateway import Gateway
 from mongoq.dashboard.service.snapshot import Snapshot, read
 
-EVERY: Final = 5.0
-SHARE: Final = 20
-"""It waits so many times as long as it has read."""
-HISTORIES: Final = 32
 TREND: Final = 720
 """Samples that are kept: an hour of them at the usual pace."""
 logger = logging.getLogger("mongoq.dashboard")
@@ -49,8 +46,6 @@ class Live:
         self._task: asyncio.Task[None] | None = None
         self.trend: deque[Sample] = deque(maxlen=TREND)
         """What was read since somebody watches, the oldest first."""
-        self._histories: dict[tuple[Any, ...], tuple[list[HistoryPoint], float]] = {}
-        """What was read, and until when it is told again."""
         self.reads = 0
         """How often it has read so far."""
 
@@ -82,20 +77,7 @@ class Live:
                 self._read_at = elapsed()
             return self._snapshot
 
-    async def history(self, queue: str | None = None, **asked: Any) -> list[HistoryPoint]:
-        """The history that a page shows: read once for all tabs that ask for the same within a few seconds."""
-        key = (queue, *sorted((field, str(value)) for field, value in asked.items()))
-        found, until = self._histories.get(key, ([], float("-inf")))
-        if elapsed() >= until:
-            began = elapsed()
-            found = await self._gateway.ask("history", queue, **asked)
-            took = elapsed() - began
-            self._histories[key] = found, elapsed() + max(self._every, SHARE * took)
-            while len(self._histories) > HISTORIES:
-                self._histories.pop(next(iter(self._histories)))
-        return found
-
-    async def forget(self) -> None:
+    def forget(self) -> None:
         """Let the next page read anew: something was changed."""
         self._read_at = float("-inf")
 

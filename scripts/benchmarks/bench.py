@@ -11,6 +11,7 @@ from benchmarks.contention import contention
 from benchmarks.cost import cost
 from benchmarks.cron import cron
 from benchmarks.crowd import fleet
+from benchmarks.dashboard import dashboard
 from benchmarks.depth import depth
 from benchmarks.drain import drain
 from benchmarks.enqueue import enqueue
@@ -53,6 +54,7 @@ BENCHMARKS: Final[dict[str, Callable[[Setting], list[Row]]]] = {
     "cost": cost,
     "payload": payload,
     "async": awaited,
+    "dashboard": dashboard,
     "fleet": fleet,
     "fleet.idle": fleet_idle,
     "fleet.one": fleet_one,

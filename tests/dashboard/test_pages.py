@@ -14,6 +14,7 @@ from starlette.testclient import TestClient
 
 from mongoq import NewTask, Queue
 from mongoq.dashboard import app
+from mongoq.dashboard.pages import looking
 from mongoq.dashboard.pages.looking import PAGES
 
 Browse = Callable[..., Any]
@@ -117,6 +118,18 @@ def test_workers_names_and_queues_are_shown(queue: Queue, browser: Any, until: A
     assert "mail" in browser.get("/workers")
     assert "mail" in browser.get("/queues")
     handle.stop()
+
+
+def test_names_come_by_pages_and_by_how_they_begin(queue: Queue, browser: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(looking, "ROWS", 2)
+    for name in ("charge", "greet", "welcome"):
+        queue.pause(name=name)
+    text = browser.get("/names")
+    assert re.findall(r'<th scope="row">(\w+)', text) == ["charge", "greet"]
+    after = text.partition('rel="next" href="?')[2].partition('"')[0].replace("&amp;", "&")
+    assert re.findall(r'<th scope="row">(\w+)', browser.get(f"/names?{after}")) == ["welcome"]
+    assert re.findall(r'<th scope="row">(\w+)', browser.get("/names?prefix=g")) == ["greet"]
+    assert "No name begins so" in browser.get("/names?prefix=x")
 
 
 def test_limits_show_their_groups_and_are_changed_and_lifted(queue: Queue, browser: Any) -> None:

@@ -35,7 +35,8 @@ async def act(request: Request, site: Site, user: User) -> Response:
             title="Are you sure?",
         )  # fmt: skip
     count_done = await site.service.act(user, name, values)
-    await site.live.forget()
+    site.live.forget()
+    site.service.answers.forget()
     if name == "delete" and "/task?" in back:
         back = f"{base_of(request)}/tasks"
     response = RedirectResponse(back, 303)

@@ -44,7 +44,7 @@ async def history(request: Request, site: Site, user: User) -> Response:
     chosen = asked.get("span") if asked.get("span") in SPANS else "1h"
     span, step = SPANS[chosen or "1h"]
     queue, name = asked.get("queue", "").strip(), asked.get("name", "").strip()
-    points = await site.live.history(queue or None, name=name or None, since=span, step=step)
+    points = await site.service.history(user, queue or None, name=name or None, since=span, step=step)
     return render(
         request, site, user, "history.html", charts=charts(points, step), points=points[: -ROWS - 1 : -1], step=step,
         spans=SPANS, span=chosen, queue=queue, name=name, known=site.live.queues, title="History",

@@ -6,6 +6,7 @@ import json
 from collections import defaultdict
 from collections.abc import Sequence
 from datetime import timedelta
+from heapq import nsmallest
 from typing import Any, Final
 
 from starlette.requests import Request
@@ -22,6 +23,7 @@ from mongoq.dashboard.service.snapshot import problems
 from mongoq.dashboard.service.view import View
 
 ROWS: Final = 100
+BUSIEST: Final = 12
 FEW: Final = 10
 """Limits whose groups are told, and groups of each, where none is chosen."""
 COMPARED: Final = timedelta(minutes=5)
@@ -34,9 +36,9 @@ async def overview(request: Request, site: Site, user: User) -> Response:
     now = await site.live.snapshot()
     found = problems(now, site.oldest)
     worst = found[0].level if found else "good"
-    busiest = sorted(now.stats.values(), key=lambda row: (-row.ready, -row.running, row.queue))[:12]
+    busiest = nsmallest(BUSIEST, now.stats.values(), key=lambda row: (-row.ready, -row.running, row.queue))
     trend = list(site.live.trend)
-    points = await site.live.history(since=timedelta(hours=1), step=HistoryStep.MINUTE)
+    points = await site.service.history(user, since=timedelta(hours=1), step=HistoryStep.MINUTE)
     lines = [[one.at.timestamp() for one in trend], *([one[field] for one in trend] for field in (1, 2, 3))]
     return render(
         request, site, user, "overview.html", now=now, problems=found, worst=worst, busiest=busiest, title="Overview",
@@ -70,15 +72,20 @@ async def queues(request: Request, site: Site, user: User) -> Response:
 
 
 async def names(request: Request, site: Site, user: User) -> Response:
-    """The names of task functions that workers know, and who takes them."""
+    """The names of task functions that workers know, and who takes them: all, or those that begin so."""
     now = await site.live.snapshot()
     known: dict[str, list[Any]] = defaultdict(list)
     for worker in now.workers:
         for name in worker.names:
             known[name.partition("@")[0]].append(worker)
     paused = {pause.name: pause for pause in now.pauses if pause.name is not None}
-    rows = {name: known.get(name, []) for name in sorted({*known, *paused})}
-    return render(request, site, user, "names.html", now=now, rows=rows, paused=paused, title="Names")
+    prefix, after = request.query_params.get("prefix", ""), request.query_params.get("after", "")
+    chosen = sorted(name for name in {*known, *paused} if name.startswith(prefix) and name > after)
+    more = chosen[ROWS - 1] if len(chosen) > ROWS else None
+    rows = {name: known.get(name, []) for name in chosen[:ROWS]}
+    return render(
+        request, site, user, "names.html", now=now, rows=rows, paused=paused, prefix=prefix, more=more, title="Names"
+    )
 
 
 async def workers(request: Request, site: Site, user: User) -> Response:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -13,6 +13,9 @@ from mongoq.core.explaining.frames import folded
 from mongoq.dashboard.access.rights import User
 from mongoq.dashboard.pages.site import Site, base_of, render
 from mongoq.dashboard.service.view import view_from
+
+LIVE: Final = "x-live"
+"""The header of a tab that asks for its page again because the fleet was read."""
 
 
 async def tasks(request: Request, site: Site, user: User) -> Response:
@@ -34,7 +37,8 @@ async def task(request: Request, site: Site, user: User) -> Response:
     key = request.query_params.get("key", "").strip()
     if not key:
         raise ConfigurationError("key: nothing is given")
-    found = await site.service.task(user, key)
+    fresh = LIVE not in request.headers
+    found = await site.service.task(user, key, fresh=fresh)
     values = {
         "tags": dict(found.tags), "payload": found.payload, "result": found.result, "context": dict(found.context),
     }  # fmt: skip
@@ -42,13 +46,14 @@ async def task(request: Request, site: Site, user: User) -> Response:
     errors = [(error, folded(error.traceback) if error.traceback else []) for error in reversed(found.errors)]
     return render(
         request, site, user, "task.html", task=found, shown=shown, errors=errors, steps=steps(found),
-        why=await site.service.why(user, found), can=_can(found), title=f"Task {found.key}", S=TaskState,
+        why=await site.service.why(user, found, fresh=fresh), can=_can(found), title=f"Task {found.key}", S=TaskState,
     )  # fmt: skip
 
 
 async def batch(request: Request, site: Site, user: User) -> Response:
     """One batch, with the counts of its members."""
-    found = await site.service.batch(user, request.query_params.get("key", "").strip())
+    key, fresh = request.query_params.get("key", "").strip(), LIVE not in request.headers
+    found = await site.service.batch(user, key, fresh=fresh)
     return render(request, site, user, "batch.html", batch=found, title=f"Batch {found.key}")
 
 

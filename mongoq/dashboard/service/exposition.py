@@ -5,6 +5,7 @@ A server reads the fleet every few seconds at most, however many scrape it.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Final
 
@@ -27,6 +28,7 @@ def exposition(now: Snapshot) -> str:
     """All metrics of the fleet."""
     rows = _rows(now)
     late = [(one.name, one.next_at) for one in now.schedules if one.next_at is not None and not one.paused]
+    served = Counter(queue for worker in now.workers for queue in set(worker.queues))
     silent = sum(worker.silent(now.at) > SILENT for worker in now.workers)
     families: list[Family] = [
         ("mongoq_queue_tasks", "Tasks of a queue in a state.", _by_state(rows)),
@@ -35,7 +37,7 @@ def exposition(now: Snapshot) -> str:
         ("mongoq_queue_unhandled", "Ready tasks that no live worker takes.", [(_of(r), r.unhandled) for r in rows]),
         ("mongoq_queue_paused", "Whether nothing of a queue is claimed.", [(_of(row), row.paused) for row in rows]),
         ("mongoq_queue_workers", "Worker processes of a queue.",
-         [(_of(row), sum(row.queue in one.queues for one in now.workers)) for row in rows]),
+         [(_of(row), served[row.queue]) for row in rows]),
         ("mongoq_workers", "Worker processes.", [({}, len(now.workers))]),
         ("mongoq_workers_silent", "Worker processes without a heartbeat for 25 s.", [({}, silent)]),
         ("mongoq_worker_slots", "Handlers that may run at once, in all processes.", [({}, now.slots)]),

@@ -6,11 +6,12 @@ import asyncio
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from mongoq import AsyncQueue, AuditEntry, Batch, Limit, LimitGroup, MongoqError, Queue, Task, TaskPage
+from mongoq import AsyncQueue, AuditEntry, Batch, HistoryPoint, Limit, LimitGroup, MongoqError, Queue, Task, TaskPage
 from mongoq.core.clock import elapsed
 from mongoq.core.explaining.why import why
 from mongoq.dashboard.access.rights import Right, User
 from mongoq.dashboard.service.acts import ACTS, Values
+from mongoq.dashboard.service.answers import EVERY, Answers
 from mongoq.dashboard.service.gateway import Gateway
 from mongoq.dashboard.service.hiding import Hiding
 from mongoq.dashboard.service.view import View
@@ -26,8 +27,9 @@ class NoSuchAct(MongoqError, LookupError):
 class Service:
     """Reads and acts, for whoever may."""
 
-    def __init__(self, queue: Queue | AsyncQueue, hiding: Hiding) -> None:
+    def __init__(self, queue: Queue | AsyncQueue, hiding: Hiding, every: float = EVERY) -> None:
         self.gateway = Gateway(queue)
+        self.answers = Answers(self.gateway, every)
         self.hiding = hiding
 
     async def page(self, user: User, view: View) -> TaskPage:
@@ -36,42 +38,49 @@ class Service:
         found: TaskPage = await self.gateway.ask("page", **view.request(datetime.now(UTC)))
         return found
 
-    async def task(self, user: User, key: str) -> Task:
-        """One task."""
+    async def task(self, user: User, key: str, *, fresh: bool = True) -> Task:
+        """One task; where it need not be `fresh`, as it was told to somebody a moment ago."""
         user.check(Right.LOOK)
-        found: Task = await self.gateway.ask("get", key)
+        found: Task = await self.answers.ask("get", key, fresh=fresh)
         return found
 
-    async def batch(self, user: User, key: str) -> Batch:
-        """One batch."""
+    async def batch(self, user: User, key: str, *, fresh: bool = True) -> Batch:
+        """One batch, likewise."""
         user.check(Right.LOOK)
-        found: Batch = await self.gateway.ask("get_batch", key)
+        found: Batch = await self.answers.ask("get_batch", key, fresh=fresh)
+        return found
+
+    async def history(self, user: User, queue: str | None = None, **asked: Any) -> list[HistoryPoint]:
+        """What happened over time."""
+        user.check(Right.LOOK)
+        found: list[HistoryPoint] = await self.answers.ask("history", queue, **asked)
         return found
 
     async def limits(self, user: User) -> list[Limit]:
         """The limits by name."""
         user.check(Right.LOOK)
-        found: list[Limit] = await self.gateway.ask("limits")
+        found: list[Limit] = await self.answers.ask("limits")
         return found
 
     async def limit_state(self, user: User, name: str) -> list[LimitGroup]:
         """The groups of a limit, the fullest first."""
         user.check(Right.LOOK)
-        found: list[LimitGroup] = await self.gateway.ask("limit_state", name)
+        found: list[LimitGroup] = await self.answers.ask("limit_state", name)
         return found
 
     async def batches(self, user: User) -> list[Batch]:
         """The newest batches that have not called back."""
         user.check(Right.LOOK)
-        found: list[Batch] = await self.gateway.ask("batches")
+        found: list[Batch] = await self.answers.ask("batches")
         return found
 
-    async def why(self, user: User, task: Task) -> str | None:
-        """Why a task does not run, as it is now; None where it does not wait."""
+    async def why(self, user: User, task: Task, *, fresh: bool = True) -> str | None:
+        """Why a task does not run; None where it does not wait."""
         user.check(Right.LOOK)
         if task.finished:
             return None
-        return why(task, await self.gateway.ask("workers"), await self.gateway.ask("pauses"))
+        workers = await self.answers.ask("workers", fresh=fresh)
+        return why(task, workers, await self.answers.ask("pauses", fresh=fresh))
 
     def arguments(self, user: User, value: Any) -> Any:
         """Tags, a payload or a result, as this user may see it; None where they may see nothing of it."""

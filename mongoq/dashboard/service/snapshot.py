@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from operator import attrgetter
+from typing import Any, Final
 from urllib.parse import urlencode
 
 from mongoq import LimitStats, Pause, QueueStats, Schedule, TaskPage, TaskState, WorkerInfo
@@ -25,6 +27,7 @@ LINKS: Final = {
 """Where to look, by check or by the kind of thing that it is about."""
 RECENT: Final = timedelta(hours=1)
 MOST_FAILURES: Final = 25
+COUNTED: Final = (*(state.value for state in TaskState), "unhandled")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,12 +80,11 @@ async def read(gateway: Gateway) -> Snapshot:
     before = datetime.now(UTC)
     at = await gateway.ask("time")
     skew = ((before + (datetime.now(UTC) - before) / 2) - at).total_seconds()
-    stats = await gateway.ask("stats")
-    workers = await gateway.ask("workers")
-    pauses = await gateway.ask("pauses")
-    schedules = await gateway.ask("schedules")
-    failures = await gateway.ask("page", state=TaskState.FAILED, since=at - RECENT, limit=MOST_FAILURES)
-    limits = await gateway.ask("limit_stats")
+    stats, workers, pauses, schedules, failures, limits = await asyncio.gather(
+        *(gateway.ask(verb) for verb in ("stats", "workers", "pauses", "schedules")),
+        gateway.ask("page", state=TaskState.FAILED, since=at - RECENT, limit=MOST_FAILURES),
+        gateway.ask("limit_stats"),
+    )
     took = elapsed() - began
     return Snapshot(at, took, skew, stats, workers, pauses, schedules, failures, limits, _summed(stats))
 
@@ -108,18 +110,11 @@ def _link(found: Finding) -> str:
 def _summed(stats: dict[str, QueueStats]) -> QueueStats:
     rows = stats.values()
     waits = [row.oldest_ready for row in rows if row.oldest_ready is not None]
+    counts: dict[str, Any] = {name: sum(map(attrgetter(name), rows)) for name in COUNTED}
     return QueueStats(
         "",
-        ready=sum(row.ready for row in rows),
-        scheduled=sum(row.scheduled for row in rows),
-        running=sum(row.running for row in rows),
-        parked=sum(row.parked for row in rows),
-        completed=sum(row.completed for row in rows),
-        failed=sum(row.failed for row in rows),
-        expired=sum(row.expired for row in rows),
-        cancelled=sum(row.cancelled for row in rows),
+        **counts,
         oldest_ready=max(waits, default=None),
-        unhandled=sum(row.unhandled for row in rows),
         arrivals=_rate(row.arrivals for row in rows),
         finishes=_rate(row.finishes for row in rows),
     )

@@ -30,16 +30,16 @@ def unhandled(context: Context, named: Filter, ready: Mapping[str, int]) -> Op[d
         rows: list[Document] = yield Aggregate(context.tasks, pipeline, hint=indexes.CLAIM_NAME, timeout=READ_LIMIT)
     except IndexMissing:  # no task here has a name, and no worker asks for one
         return {}
-    live = yield from workers(context)
+    live = [(set(one.queues), set(one.names)) for one in (yield from workers(context))]
     left: dict[str, int] = defaultdict(int)
     anonymous = dict(ready)
     for row in rows:
         queue, name = row["_id"][fields.QUEUE], row["_id"][fields.NAME]
         anonymous[queue] = anonymous.get(queue, 0) - row["count"]
-        if not any(queue in one.queues and (not one.names or name in one.names) for one in live):
+        if not any(queue in queues and (not names_ or name in names_) for queues, names_ in live):
             left[queue] += row["count"]
     for queue, count in anonymous.items():
-        theirs = [one for one in live if queue in one.queues]
-        if count > 0 and theirs and all(one.names for one in theirs):
+        theirs = [names_ for queues, names_ in live if queue in queues]
+        if count > 0 and theirs and all(theirs):
             left[queue] += count
     return dict(left)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields as dataclass_fields
 from dataclasses import replace
 from datetime import datetime, timedelta
+from itertools import repeat
 from typing import Any, Final, NamedTuple
 
 from mongoq.core.lifecycle import TaskState
-from mongoq.core.stats import QueueStats
+from mongoq.core.stats import QueueStats, stats_of
 from mongoq.history.point import Timing
 from mongoq.storage.commands import Bulk, Changing, Document, Op, Removing, find
 from mongoq.storage.context import Context
@@ -27,6 +29,7 @@ _FIRST, _AFTER = "now ", "now!"
 _AT, _NEXT, _TOOK, _OLDEST, _WAIT, _RUN = "at", "next", "took", "oldest", "wait", "run"
 _LIMITS: Final = "limits"
 COUNTS: Final = (*(state.value for state in TaskState), "unhandled")
+_OLDEST_READY, _COUNTED_AT = "oldest_ready", "counted_at"
 _RATES: Final = ("arrivals", "starts", "finishes")
 _PERCENTILES: Final = ("mean", "p50", "p95", "p99")
 
@@ -103,18 +106,13 @@ def _columns(rows: Sequence[QueueStats], at: datetime) -> Document:
 
 
 def _queues(part: Mapping[str, Any], now: datetime) -> dict[str, QueueStats]:
-    columns: Iterable[Any] = (part[name] for name in (fields.QUEUE, _OLDEST, _WAIT, _RUN, *COUNTS, *_RATES))
-    made: dict[str, QueueStats] = {}
-    for queue, oldest, wait, run, *figures in zip(*columns, strict=True):
-        made[queue] = QueueStats(
-            queue,
-            oldest_ready=None if oldest is None else now - oldest,
-            wait=_unpacked(wait),
-            run=_unpacked(run),
-            counted_at=part[_AT],
-            **dict(zip((*COUNTS, *_RATES), figures, strict=True)),
-        )
-    return made
+    names = part[fields.QUEUE]
+    columns: dict[str, Iterable[Any]] = {name: part[name] for name in (fields.QUEUE, *COUNTS, *_RATES)}
+    columns[_OLDEST_READY] = [None if one is None else now - one for one in part[_OLDEST]]
+    columns |= {name: [_unpacked(one) if one else None for one in part[name]] for name in (_WAIT, _RUN)}
+    columns |= {name: repeat(value) for name, value in ((_COUNTED_AT, part[_AT]), ("paused", False))}
+    rows = zip(*(columns.get(one.name) or repeat(one.default) for one in dataclass_fields(QueueStats)), strict=False)
+    return {name: stats_of(*row) for name, row in zip(names, rows, strict=False)}
 
 
 def _packed(timing: Timing | None) -> list[float] | None:
