@@ -6,18 +6,17 @@ import sys
 import threading
 from collections.abc import Callable
 from contextlib import ExitStack
-from datetime import timedelta
+from datetime import datetime
 from typing import Annotated, Final
 
 import typer
 
-from mongoq import Queue, StorageUnavailable, TaskState
+from mongoq import Queue, StorageUnavailable, TaskState, WorkerInfo
 from mongoq.cli.control.pausing import sheet as pause_sheet
 from mongoq.cli.looking import rates
 from mongoq.cli.options import AsJson, place
 from mongoq.cli.output import Sheet, clean, live, note, print_json, span
 from mongoq.cli.output import show as show_sheets
-from mongoq.core.fleet import SILENT
 
 STATES: Final = (
     TaskState.READY,
@@ -127,15 +126,15 @@ def fleet(queue: Queue) -> Sheet:
     """Make the table of the worker processes."""
     now = queue.time()
     rows = [
-        (one.host, str(one.pid), ",".join(one.queues), one.workers, one.running, one.ahead, _heard(one.silent(now)))
+        (one.host, str(one.pid), ",".join(one.queues), one.workers, one.running, one.ahead, _heard(one, now))
         for one in queue.workers()
     ]
     columns = ("host", "pid", "queues", "handlers", TaskState.RUNNING, "ahead", "last heartbeat")
     return Sheet("workers", columns, rows, empty="no workers")
 
 
-def _heard(silent: timedelta) -> str:
-    return f"{span(silent)} ago{', silent' if silent > SILENT else ''}"
+def _heard(one: WorkerInfo, now: datetime) -> str:
+    return f"{span(one.silent(now))} ago{', silent' if one.is_silent(now) else ''}"
 
 
 def _again(show: Callable[[], None], pause: float) -> None:

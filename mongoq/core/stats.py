@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields, make_dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
+from mongoq.core.fleet import SILENT
 from mongoq.history.point import Timing
 
 LONGEST_TIME: Final = timedelta(days=3650)
@@ -116,6 +117,14 @@ class WorkerInfo:
     def silent(self, now: datetime | None = None) -> timedelta:
         """The time since the last heartbeat, at `now` (server time)."""
         return (now or datetime.now(UTC)) - self.seen_at
+
+    def is_silent(self, now: datetime | None = None) -> bool:
+        """Whether it sent no heartbeat for 25 s: it is dead, frozen or cut off."""
+        return self.silent(now) > SILENT
+
+    def takes(self, queue: str, name: str | None) -> bool:
+        """Whether it takes tasks of this queue and name; without names of its own it takes all."""
+        return queue in self.queues and (not self.names or name in self.names)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,15 +8,16 @@ from typing import Any, Final
 
 from mongoq.api.base import Base
 from mongoq.core.clock import elapsed
+from mongoq.core.errors import Unsupported
 from mongoq.diagnosis import facts
 from mongoq.diagnosis.finding import Diagnosis
-from mongoq.diagnosis.registry import judged
+from mongoq.diagnosis.registry import CHECKS, judged
 from mongoq.storage.commands import Op
 from mongoq.storage.control import Measure
 from mongoq.storage.drivers.describing import described
 from mongoq.storage.operations import schema
 from mongoq.storage.operations.examining import fleet, limits, plans, servers, tasks
-from mongoq.storage.operations.examining.bounded import attempt
+from mongoq.storage.operations.examining.bounded import attempt, bounded
 from mongoq.storage.operations.namespace import format_version
 
 LONGEST: Final = 20.0
@@ -29,21 +30,28 @@ _OF_A_SET: Final = (facts.Members, facts.Oplog)
 
 
 def diagnosed(base: Base) -> Op[Diagnosis]:
-    """What is wrong, as far as it could be read."""
+    """What is wrong, as far as it could be read; StorageUnavailable where no member of the server answers."""
     base.check_open()
     known: Facts = {facts.Client: described(base.driver.connection.database.client)}
-    known[facts.Server] = server = yield from attempt(servers.server(), "ask the server what it is")
-    if isinstance(server, facts.Server) and server.set_name and not server.primary and not (yield from _primary()):
+    known[facts.Server] = server = yield from _server()
+    if isinstance(server, facts.Server) and server.set_name and not server.primary:
         missing = facts.Unread("the replica set has no primary")
-        return judged({kind: missing for kind, _, _ in _reads(base)} | {facts.Host: missing} | known)
+        return judged({kind: missing for one in CHECKS for kind in one.needs} | known)
     yield Measure()
     known[facts.Host] = yield from attempt(_host(), "ask for the time")
     yield from _read(base, known, alone=isinstance(server, facts.Server) and server.set_name is None)
     return judged(known)
 
 
-def _primary() -> Op[bool]:
-    return servers.has_primary()
+def _server() -> Op[facts.Server | facts.Unread]:
+    """What the server is; a set without a primary is given the time in which it elects one."""
+    try:
+        found = yield from bounded(servers.server())
+        if found.set_name and not found.primary and (yield from servers.has_primary()):
+            found = yield from bounded(servers.server())
+    except Unsupported:
+        return facts.Unread("this server cannot tell")
+    return found
 
 
 def _read(base: Base, known: Facts, *, alone: bool) -> Op[None]:

@@ -130,3 +130,24 @@ def test_an_operator_may_change_tasks_and_enqueue_none(open_as: Open) -> None:
     assert queue.delete_all(queue="ops") == 3
     with pytest.raises(StorageRefused, match="the user lacks a right"):
         queue.new()
+
+
+@pytest.mark.parametrize(
+    "who, lacks",
+    [
+        ("readWrite", []),
+        ("worker", []),
+        ("viewer", ["producer", "worker", "operator"]),
+        ("producer", ["worker", "operator"]),
+    ],
+)
+def test_a_diagnosis_tells_what_a_user_lacks_and_what_it_could_not_look_at(
+    open_as: Open, who: str, lacks: list[str]
+) -> None:
+    found = open_as(who).diagnose()
+    told = [one.problem for one in found.findings if one.check == "user.rights"]
+    assert bool(told) is bool(lacks)
+    assert all(role in " ".join(told) or "may look, and neither" in told[0] for role in lacks)
+    not_run = {one.check: one.reason for one in found.not_run}
+    assert not_run["server.ttl-monitor"] == "this user lacks the right to read the server's parameters (clusterMonitor)"
+    assert ("queue.unserved" in not_run) is (who == "producer")

@@ -32,6 +32,9 @@ def test_a_ready_task_waits_for_the_first_cause() -> None:
     assert standing(ready, [], []) == "No worker serves the queue 'default'."
     other = replace(WORKER, names=("charge",))
     assert standing(ready, [other], []) == "Unhandled: no worker of the queue 'default' takes the name 'welcome'."
+    revised = replace(ready, name="welcome@2")
+    assert "takes the name 'welcome@2'" in standing(revised, [replace(WORKER, names=("welcome",))], [])
+    assert standing(ready, [replace(WORKER, seen_at=NOW - timedelta(seconds=40))], []).startswith("No worker serves")
     assert "2 slots" in standing(ready, [replace(WORKER, running=2)], [])
     assert standing(ready, [WORKER], []) == "It is ready: a worker takes it next."
 

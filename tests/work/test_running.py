@@ -4,6 +4,7 @@ import sys
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from importlib import metadata
 from itertools import pairwise
 from typing import Any
 
@@ -158,6 +159,9 @@ def test_a_worker_is_seen_in_the_fleet_while_it_lives(queue: Queue, until: Calla
     worker = queue.workers()[0]
 
     assert (worker.id, worker.queues, worker.workers, worker.running) == (handle.id, ("a", "b"), 3, 0)
+    assert (worker.version, worker.pool) == (metadata.version("mongoq"), 100)
+    assert worker.ahead_of_server is not None
+    assert abs(worker.ahead_of_server) < timedelta(minutes=1), "server and worker share a clock here"
     handle.stop()
     assert queue.workers() == []
 

@@ -10,7 +10,6 @@ from mongoq.cli.printing.fitting import fitted
 from mongoq.cli.printing.width import cut
 from mongoq.cli.watching.reading import Snapshot, columns
 from mongoq.cli.watching.state import KEYS, Row, Top, View
-from mongoq.core.fleet import SILENT
 
 LEAST: Final = {"error": 30, "key": 32, "queue": 20, "name": 12}
 DROPS: Final = (TaskState.SCHEDULED, "worker", "progress")
@@ -50,7 +49,7 @@ def _table(top: Top, rows: list[Row], *, width: int, room: int) -> list[Line]:
 def _fleet(now: Snapshot, namespace: str) -> str:
     slots = sum(worker.workers for worker in now.workers)
     busy = sum(worker.running for worker in now.workers)
-    silent = sum(worker.silent(now.at) > SILENT for worker in now.workers)
+    silent = sum(worker.is_silent(now.at) for worker in now.workers)
     quiet = f", {silent} silent" if silent else ""
     return f"{namespace}  {now.at:%H:%M:%S} UTC  {len(now.workers)} workers{quiet}, {busy} of {slots} handlers busy"
 

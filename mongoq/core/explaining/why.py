@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from mongoq.core.fleet import SILENT
 from mongoq.core.lifecycle import TaskState
 from mongoq.core.stats import WorkerInfo
 from mongoq.core.task import Task
@@ -54,7 +53,7 @@ def _running(task: Task, workers: Sequence[WorkerInfo]) -> str:
     elif holder is None:
         said += "; that worker sends no heartbeat: it runs again elsewhere when the lease is over"
         said += f", at {_time(task.lease_until)}" if task.lease_until else ""
-    elif holder.silent(task.read_at) > SILENT:
+    elif holder.is_silent(task.read_at):
         said += f"; that worker is silent since {_span(holder.silent(task.read_at))}"
     return said + ("; it was asked to stop." if task.cancel_requested else ".")
 
@@ -77,11 +76,10 @@ def _paused(task: Task, pauses: Sequence[Pause]) -> str | None:
 
 
 def _unserved(task: Task, workers: Sequence[WorkerInfo]) -> str | None:
-    serving = [one for one in workers if task.queue in one.queues]
+    serving = [one for one in workers if task.queue in one.queues and not one.is_silent(task.read_at)]
     if not serving:
         return f"No worker serves the queue {task.queue!r}."
-    plain = (task.name or "").partition("@")[0]
-    if not any(not one.names or task.name in one.names or plain in one.names for one in serving):
+    if not any(one.takes(task.queue, task.name) for one in serving):
         what = f"the name {task.name!r}" if task.name else "tasks without a name"
         return f"Unhandled: no worker of the queue {task.queue!r} takes {what}."
     return None

@@ -10,7 +10,6 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 from mongoq import LimitStats, QueueStats, TaskState
-from mongoq.core.fleet import SILENT
 from mongoq.dashboard.service.snapshot import Snapshot
 
 MOST: Final = 1_000
@@ -29,7 +28,7 @@ def exposition(now: Snapshot) -> str:
     rows = _rows(now)
     late = [(one.name, one.next_at) for one in now.schedules if one.next_at is not None and not one.paused]
     served = Counter(queue for worker in now.workers for queue in set(worker.queues))
-    silent = sum(worker.silent(now.at) > SILENT for worker in now.workers)
+    silent = sum(worker.is_silent(now.at) for worker in now.workers)
     families: list[Family] = [
         ("mongoq_queue_tasks", "Tasks of a queue in a state.", _by_state(rows)),
         ("mongoq_queue_oldest_ready_seconds", "For how long the oldest ready task has been due; 0: there is none.",

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from mongoq.core.fleet import SILENT
 from mongoq.diagnosis.check import Found, check
 from mongoq.diagnosis.facts import Fleet
 from mongoq.diagnosis.finding import Level
@@ -26,7 +25,7 @@ MOST: Final = 100
 def silent(fleet: Fleet) -> Iterator[Found]:
     """Silent workers."""
     for one in fleet.workers:
-        if one.silent(fleet.at) > SILENT:
+        if one.is_silent(fleet.at):
             held = f" and holds {tasks(one.running)}" if one.running else ""
             quiet = span(one.silent(fleet.at))
             yield Found(one.id, f"The worker {one.host}:{one.pid} is silent for {quiet}{held}")

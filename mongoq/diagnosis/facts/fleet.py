@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from mongoq.core.fleet import SILENT
 from mongoq.core.stats import QueueStats, WorkerInfo
 from mongoq.core.task import Task
 from mongoq.limiting.limit import Limit, LimitGroup
@@ -31,7 +30,7 @@ class Fleet:
     @property
     def live(self) -> list[WorkerInfo]:
         """The workers that are not silent."""
-        return [one for one in self.workers if one.silent(self.at) <= SILENT]
+        return [one for one in self.workers if not one.is_silent(self.at)]
 
 
 @dataclass(frozen=True, slots=True)
