@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Final
 
 from mongoq.core.lifecycle import TaskState
+from mongoq.diagnosis.facts import Fleet
 
 _UNITS: Final = (("d", 86_400), ("h", 3_600), ("min", 60))
 
@@ -23,6 +24,11 @@ def span(duration: timedelta) -> str:
 def tasks(count: int, state: TaskState | None = None) -> str:
     """`1 ready task`, `2,000 ready tasks`."""
     return f"{count:,} {f'{state} ' if state else ''}task{'' if count == 1 else 's'}"
+
+
+def ready(fleet: Fleet, count: int) -> str:
+    """`2 ready tasks`; `at least 2 ready tasks` where they were not counted."""
+    return f"{'at least ' if fleet.sampled else ''}{tasks(count, TaskState.READY)}"
 
 
 def listed(names: Iterable[str], most: int = 5) -> str:

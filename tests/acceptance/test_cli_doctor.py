@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 from pymongo import MongoClient
 
-from mongoq import Queue
+from mongoq import NewTask, Queue
 from mongoq.embedded.server import EmbeddedServer
+from mongoq.storage.operations.examining import sampling
 from tests.acceptance.conftest import Cli, Said
 
 LONG_AGO = datetime.now(UTC) - timedelta(hours=1)
@@ -90,3 +91,13 @@ def test_a_hot_query_that_scans_the_collection_is_found(mongoq: Cli, queue: Queu
     tasks.drop_index("claim")
     found = {one["check"] for one in mongoq("doctor", "--json").json["findings"]}
     assert {"index.missing", "query.scan"} <= found
+
+
+def test_a_large_namespace_without_workers_is_sampled_and_not_counted(
+    mongoq: Cli, queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sampling, "MANY", 5)
+    monkeypatch.setattr(sampling, "SAMPLE", 4)
+    queue.new_many(NewTask(name="welcome", queue=name) for name in ("bulk", "mail") for _ in range(6))
+    found = [one["problem"] for one in mongoq("doctor", "--json").json["findings"]]
+    assert found == [f"No worker serves {name}: at least 4 ready tasks" for name in ("bulk", "mail")]

@@ -5,12 +5,12 @@ from __future__ import annotations
 import io
 import sys
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from mongoq import NewTask, Queue, StorageUnavailable, TaskState
+from mongoq import NewTask, Queue, StorageUnavailable, TaskState, WorkerInfo
 from mongoq.cli import stats
 from mongoq.cli.entry import hoisted
 from mongoq.cli.output import Sheet
@@ -145,8 +145,10 @@ def test_stats_show_the_highest_count_of_attempts_where_it_is_asked_for(mongoq: 
 
 
 def test_a_worker_that_has_gone_silent_is_marked() -> None:
-    assert stats._heard(timedelta(seconds=9)) == "9.0s ago"
-    assert stats._heard(timedelta(seconds=40)) == "40.0s ago, silent"
+    seen = datetime(2026, 8, 1, tzinfo=UTC)
+    worker = WorkerInfo("host:7:ab", "host", 7, ("default",), 2, 0, (), seen, seen)
+    assert stats._heard(worker, seen + timedelta(seconds=9)) == "9.0s ago"
+    assert stats._heard(worker, seen + timedelta(seconds=40)) == "40.0s ago, silent"
 
 
 def test_a_worker_takes_tags(mongoq: Cli, queue: Queue) -> None:

@@ -6,11 +6,10 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Final
 
-from mongoq.core.lifecycle import TaskState
 from mongoq.diagnosis.check import Found, check
 from mongoq.diagnosis.facts import Failures, Fleet
 from mongoq.diagnosis.finding import Level
-from mongoq.diagnosis.words import listed, quoted, span, tasks
+from mongoq.diagnosis.words import listed, quoted, ready, span
 from mongoq.pausing.pause import Pause
 
 MANY_FAILURES: Final = 25
@@ -27,7 +26,7 @@ def unserved(fleet: Fleet) -> Iterator[Found]:
     for name, row in fleet.queues.items():
         if row.ready and not row.paused and name not in served:
             command = f"mongoq worker --queues {quoted(name)} MODULE:QUEUE"
-            yield Found(name, f"No worker serves {name}: {tasks(row.ready, TaskState.READY)}", command)
+            yield Found(name, f"No worker serves {name}: {ready(fleet, row.ready)}", command)
 
 
 @check(
@@ -42,7 +41,7 @@ def unhandled(fleet: Fleet) -> Iterator[Found]:
         if row.unhandled and not row.paused and name in served:
             known = fleet.unknown.get(name)
             names = f": {listed(known)}" if known else ""
-            said = f"{tasks(row.unhandled, TaskState.READY)} of {name} that no worker takes{names}"
+            said = f"{ready(fleet, row.unhandled)} of {name} that no worker takes{names}"
             yield Found(name, said, f"mongoq ls --state ready --queue {quoted(name)}")
 
 
@@ -72,7 +71,7 @@ def paused(fleet: Fleet) -> Iterator[Found]:
         if pause.holds(fleet.at):
             what = str(pause)
             waiting = sum(row.ready for name, row in fleet.queues.items() if pause.covers(name))
-            told = f": {tasks(waiting, TaskState.READY)} wait{'s' if waiting == 1 else ''}" if waiting else ""
+            told = f": {ready(fleet, waiting)} wait{'s' if waiting == 1 else ''}" if waiting else ""
             yield Found(what, f"{what[:1].upper()}{what[1:]} is paused {_by(pause)}{told}", _resume(pause))
 
 

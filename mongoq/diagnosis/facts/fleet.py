@@ -26,6 +26,8 @@ class Fleet:
     """How long a task may be due before somebody should know."""
     unknown: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """By queue: names of ready tasks that no worker takes, the most frequent first, where somebody looked for them."""
+    sampled: bool = False
+    """Whether the figures of the queues are the least that they can be: nobody has counted so many tasks."""
 
     @property
     def live(self) -> list[WorkerInfo]:

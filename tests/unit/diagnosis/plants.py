@@ -160,6 +160,7 @@ PLANTS: Final[dict[str, list[Plant]]] = {
     "worker.pool": [Plant(_worker(pool=10, workers=50), "other:8 has 10 connections for 50 handlers")],
     "queue.unserved": [
         Plant(replace(FLEET, workers=[]), "No worker serves mail: 2 ready tasks"),
+        Plant(replace(FLEET, workers=[], sampled=True), "No worker serves mail: at least 2 ready tasks"),
         Plant(replace(FLEET, workers=[replace(WORKER, seen_at=NOW - timedelta(seconds=50))]), "No worker serves mail"),
     ],
     "queue.unhandled": [

@@ -7,13 +7,12 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Final
 
-from mongoq.core.lifecycle import Event, TaskState, sources
-from mongoq.core.stats import QueueStats
+from mongoq.core.lifecycle import TaskState
 from mongoq.diagnosis.facts import Failures, Fleet, Schedules
 from mongoq.paging.page import PageRequest
-from mongoq.storage.commands import Op, find
+from mongoq.storage.commands import Op
 from mongoq.storage.context import Context
-from mongoq.storage.documents import fields, filters, indexes
+from mongoq.storage.operations.examining.sampling import is_large, ready_names, sampled
 from mongoq.storage.operations.fleet import heartbeat
 from mongoq.storage.operations.history import answer
 from mongoq.storage.operations.looking import pages
@@ -22,16 +21,19 @@ from mongoq.storage.operations.schedules import keep
 
 RECENT: Final = timedelta(hours=1)
 MOST_FAILURES: Final = 25
-SAMPLE: Final = 1_000
-"""Ready tasks of a queue that are read for the names that nobody knows."""
 MOST_QUEUES: Final = 3
 """Queues whose unknown names are looked for."""
 
 
 def fleet(context: Context) -> Op[Fleet]:
     """The queues, the workers and the pauses; of a few queues the names that no worker knows."""
-    rows = yield from answer.stats(context, None, None, attempts=False, exact=False)
     workers = yield from heartbeat.workers(context)
+    kept = yield from answer.kept_figures(context)
+    sampling = kept is None and (yield from is_large(context))
+    if sampling:
+        rows = yield from sampled(context, workers)
+    else:
+        rows = yield from answer.stats(context, None, None, attempts=False, exact=False)
     ordered = yield from orders.read(context)
     now = context.clock.now()
     held = [pause for pause in ordered.pauses if pause.holds(now)]
@@ -39,11 +41,11 @@ def fleet(context: Context) -> Op[Fleet]:
         name: replace(row, paused=True) if any(pause.covers(name) for pause in held) else row
         for name, row in rows.items()
     }
-    found = Fleet(now, queues, workers, ordered.pauses)
+    found = Fleet(now, queues, workers, ordered.pauses, sampled=sampling)
     odd = [row for row in queues.values() if row.unhandled and not row.paused]
     unknown: dict[str, list[str]] = {}
     for row in odd[:MOST_QUEUES]:
-        unknown[row.queue] = yield from _unknown(context, row, found)
+        unknown[row.queue] = yield from _unknown(context, row.queue, found)
     return replace(found, unknown=unknown)
 
 
@@ -60,10 +62,8 @@ def failures(context: Context) -> Op[Failures]:
     return Failures(page.tasks, page.after is not None)
 
 
-def _unknown(context: Context, row: QueueStats, fleet: Fleet) -> Op[list[str]]:
+def _unknown(context: Context, queue: str, fleet: Fleet) -> Op[list[str]]:
     """The names, of a sample of ready tasks, that no worker of their queue knows; the most frequent first."""
-    known = {name for one in fleet.workers if row.queue in one.queues for name in one.names}
-    where = filters.matching(queue=row.queue, state=sources(Event.CLAIM)[0])
-    sample = yield from find(context.tasks, where, only=[fields.NAME], hint=indexes.CLAIM, limit=SAMPLE)
-    named = [one.get(fields.NAME) or "(no name)" for one in sample]
-    return [name for name, _ in Counter(name for name in named if name not in known).most_common()]
+    names = yield from ready_names(context, queue)
+    left = [name or "(no name)" for name in names if not any(one.takes(queue, name) for one in fleet.workers)]
+    return [name for name, _ in Counter(left).most_common()]

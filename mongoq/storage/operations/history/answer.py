@@ -37,7 +37,7 @@ def stats(
     """
     if function is not None:
         return (yield from _counted(context, filters.named(names, prefix) | named_as(function), attempts=attempts))
-    kept = yield from _kept(context)
+    kept = yield from kept_figures(context)
     if kept is not None and kept.many and not (exact or attempts):
         return {name: row for name, row in kept.queues.items() if name != rows.ALL and _matches(name, names, prefix)}
     found = yield from _counted(context, filters.named(names, prefix), attempts=attempts)
@@ -47,7 +47,7 @@ def stats(
 def limits(context: Context, *, exact: bool) -> Op[dict[str, LimitStats]]:
     """The figures of all limits, by name: as a worker has counted them for all, or as they are counted now."""
     known = context.gate.limits
-    kept = None if exact or not known else (yield from _kept(context))
+    kept = None if exact or not known else (yield from kept_figures(context))
     sums: Mapping[str, counting.Sums]
     if kept is None or kept.limits is None or not kept.many or not set(counting.told(known)) <= kept.limits.keys():
         sums, at = (yield from counting.count(context)), None
@@ -64,7 +64,8 @@ def _counted(context: Context, named: Filter, *, attempts: bool) -> Op[dict[str,
     return found
 
 
-def _kept(context: Context) -> Op[Figures | None]:
+def kept_figures(context: Context) -> Op[Figures | None]:
+    """What a worker has counted for all; None where there is nothing, or this user may not read it."""
     try:
         return (yield from figures.read(context))
     except StorageRefused as error:
