@@ -39,6 +39,16 @@ def test_every_page_of_an_empty_namespace_says_what_to_do(browser: Any, path: st
     assert "None" not in text
 
 
+def test_the_doctor_tells_each_finding_with_what_to_do_and_what_to_type(queue: Queue, browse: Browse) -> None:
+    assert "Nothing was found" in browse().get("/doctor")
+    queue.new(queue="mail")
+    text = browse().get("/doctor")
+    assert "No worker serves mail: 1 ready task" in text
+    assert "They wait until one does." in text
+    assert "mongoq worker --queues mail MODULE:QUEUE" in text
+    assert "Checks that were not run" not in text, "the embedded server lets all of them run"
+
+
 def test_the_overview_says_that_all_is_well_and_what_is_not(queue: Queue, browse: Browse) -> None:
     assert "All is well" in browse().get("/")
     queue.new(queue="mail")

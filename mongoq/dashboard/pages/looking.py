@@ -19,7 +19,7 @@ from mongoq.dashboard.access.rights import Right, User
 from mongoq.dashboard.live import Sample
 from mongoq.dashboard.pages.history import flow, history
 from mongoq.dashboard.pages.site import Site, render
-from mongoq.dashboard.service.snapshot import problems
+from mongoq.dashboard.service.snapshot import LEVELS, problems
 from mongoq.dashboard.service.view import View
 
 ROWS: Final = 100
@@ -140,6 +140,19 @@ async def failures(request: Request, site: Site, user: User) -> Response:
     )
 
 
+async def doctor(request: Request, site: Site, user: User) -> Response:
+    """All that the checks of a diagnosis find, and those that could not be run."""
+    found = await site.service.diagnosis(user)
+    reasons: dict[str, list[str]] = defaultdict(list)
+    for one in found.not_run:
+        reasons[one.reason].append(one.check)
+    worst = LEVELS[found.findings[0].level] if found.findings else "good"
+    return render(
+        request, site, user, "doctor.html", found=found, reasons=dict(reasons), worst=worst,
+        levels=LEVELS, title="Doctor",
+    )  # fmt: skip
+
+
 async def audit(request: Request, site: Site, user: User) -> Response:
     """Who did what."""
     rows = await site.service.audits(user, request.query_params.get("after") or None)
@@ -151,6 +164,6 @@ PAGES: Final = {
     "/history": (history, Right.LOOK),
     "/workers": (workers, Right.LOOK), "/schedules": (schedules, Right.LOOK), "/limits": (limits, Right.LOOK),
     "/batches": (batches, Right.LOOK), "/dead": (dead, Right.LOOK), "/failures": (failures, Right.LOOK),
-    "/audit": (audit, Right.AUDIT),
+    "/doctor": (doctor, Right.LOOK), "/audit": (audit, Right.AUDIT),
 }  # fmt: skip
 """By their paths, with the right that each takes."""

@@ -6,7 +6,19 @@ import asyncio
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from mongoq import AsyncQueue, AuditEntry, Batch, HistoryPoint, Limit, LimitGroup, MongoqError, Queue, Task, TaskPage
+from mongoq import (
+    AsyncQueue,
+    AuditEntry,
+    Batch,
+    Diagnosis,
+    HistoryPoint,
+    Limit,
+    LimitGroup,
+    MongoqError,
+    Queue,
+    Task,
+    TaskPage,
+)
 from mongoq.core.clock import elapsed
 from mongoq.core.explaining.why import why
 from mongoq.dashboard.access.rights import Right, User
@@ -98,6 +110,12 @@ class Service:
                 return total, True
             if elapsed() - began > TALLY_FOR:
                 return total, False
+
+    async def diagnosis(self, user: User) -> Diagnosis:
+        """What is wrong with the server, the fleet and the tasks, as `mongoq doctor` tells it."""
+        user.check(Right.LOOK)
+        found: Diagnosis = await self.answers.ask("diagnose")
+        return found
 
     async def audits(self, user: User, after: str | None) -> list[AuditEntry]:
         """Who did what."""

@@ -2,7 +2,7 @@
 const base = document.body.dataset.base;
 const live = document.getElementById("live");
 const mark = document.querySelector(".mark");
-const PAGES = { o: "/", t: "/tasks", f: "/failures", q: "/queues", n: "/names", h: "/history", w: "/workers", s: "/schedules", l: "/limits", b: "/batches", d: "/dead", a: "/audit" };
+const PAGES = { o: "/", t: "/tasks", f: "/failures", q: "/queues", n: "/names", h: "/history", w: "/workers", s: "/schedules", l: "/limits", b: "/batches", d: "/dead", x: "/doctor", a: "/audit" };
 let source = null;
 let fetching = false;
 
