@@ -38,7 +38,9 @@ def diagnosed(base: Base) -> Op[Diagnosis]:
         missing = facts.Unread("the replica set has no primary")
         return judged({kind: missing for one in CHECKS for kind in one.needs} | known)
     yield Measure()
-    known[facts.Host] = yield from attempt(_host(), "ask for the time")
+    known[facts.Host] = server  # a server in memory has no clock of its own
+    if isinstance(server, facts.Server):
+        known[facts.Host] = yield from attempt(_host(), "ask for the time")
     yield from _read(base, known, alone=isinstance(server, facts.Server) and server.set_name is None)
     return judged(known)
 

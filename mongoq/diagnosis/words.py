@@ -26,6 +26,11 @@ def tasks(count: int, state: TaskState | None = None) -> str:
     return f"{count:,} {f'{state} ' if state else ''}task{'' if count == 1 else 's'}"
 
 
+def waiting(count: int, state: TaskState | None = None) -> str:
+    """`1 parked task waits`, `2 parked tasks wait`."""
+    return f"{tasks(count, state)} wait{'s' if count == 1 else ''}"
+
+
 def ready(fleet: Fleet, count: int) -> str:
     """`2 ready tasks`; `at least 2 ready tasks` where they were not counted."""
     return f"{'at least ' if fleet.sampled else ''}{tasks(count, TaskState.READY)}"

@@ -101,3 +101,21 @@ def test_a_large_namespace_without_workers_is_sampled_and_not_counted(
     queue.new_many(NewTask(name="welcome", queue=name) for name in ("bulk", "mail") for _ in range(6))
     found = [one["problem"] for one in mongoq("doctor", "--json").json["findings"]]
     assert found == [f"No worker serves {name}: at least 4 ready tasks" for name in ("bulk", "mail")]
+
+
+def test_what_halts_a_line_and_who_waits_for_a_failed_parent_is_found(mongoq: Cli, queue: Queue, tasks: Any) -> None:
+    queue.limit("tenant", concurrency=1, by="tenant", order="fifo")
+    queue.new_many(NewTask({"tenant": "acme"}, key=key, limits=["tenant"]) for key in ("head", "second"))
+    [head] = queue.claim_many(2)
+    queue.retry(head, TimeoutError("slow"), delay=3600)
+    queue.new(key="parent", delay=86_400, max_retries=0)
+    queue.new(key="child", after=["parent"], on_parent_failure="wait")
+    tasks.update_one({"_id": "parent"}, {"$set": {"state": "failed", "children": "settled"}})
+    tasks.update_one({"_id": "child"}, {"$set": {"modified_at": LONG_AGO}, "$unset": {"unchecked": ""}})
+    tasks.update_one({"_id": "second"}, {"$set": {"modified_at": LONG_AGO}})
+    found = {one["check"]: one for one in mongoq("doctor", "--json").json["findings"]}
+    assert found.keys() == {"limit.line", "task.waits-for-failed"}
+    assert "halts behind head, which failed with TimeoutError" in found["limit.line"]["problem"]
+    assert found["limit.line"]["command"] == "mongoq update head --delay 0"
+    assert found["task.waits-for-failed"]["problem"] == "The parent parent is failed: 1 parked task waits for it"
+    assert found["task.waits-for-failed"]["command"] == "mongoq rerun parent"

@@ -9,7 +9,7 @@ from typing import Final
 from mongoq.diagnosis.check import Found, check
 from mongoq.diagnosis.facts import Limits
 from mongoq.diagnosis.finding import Level
-from mongoq.diagnosis.words import quoted, span, tasks
+from mongoq.diagnosis.words import quoted, span, waiting
 
 LONGEST: Final = timedelta(days=1)
 
@@ -37,7 +37,7 @@ def line(limits: Limits) -> Iterator[Found]:
         group = one.group.limit if one.group.value is None else f"{one.group.limit} of {one.group.value!r}"
         why = f"failed with {one.error}" if one.error else f"is {one.state}"
         until = f" and is due at {one.due:%H:%M:%S} UTC" if one.due else ""
-        problem = f"The line of {group} halts behind {one.key}, which {why}{until}: {_wait(one.group.waiting)}"
+        problem = f"The line of {group} halts behind {one.key}, which {why}{until}: {waiting(one.group.waiting)}"
         yield Found(one.group.limit, problem, f"mongoq update {quoted(one.key)} --delay 0")
 
 
@@ -68,9 +68,5 @@ def rate(limits: Limits) -> Iterator[Found]:
         takes = limit.per * (group.waiting / limit.rate) if group.waiting < 1e9 else LONGEST * 2
         if takes > LONGEST:
             command = f"mongoq limits list {quoted(group.limit)}"
-            problem = f"{_wait(group.waiting)} for the rate of {group.limit}, which takes {span(takes)}"
+            problem = f"{waiting(group.waiting)} for the rate of {group.limit}, which takes {span(takes)}"
             yield Found(group.limit, problem, command)
-
-
-def _wait(count: int) -> str:
-    return f"{tasks(count)} wait{'s' if count == 1 else ''}"

@@ -8,7 +8,7 @@ from mongoq.core.lifecycle import TaskState
 from mongoq.diagnosis.check import Found, check
 from mongoq.diagnosis.facts import Overdue, Parked, Waiting
 from mongoq.diagnosis.finding import Level
-from mongoq.diagnosis.words import listed, quoted, span, tasks
+from mongoq.diagnosis.words import listed, quoted, span, tasks, waiting
 
 
 @check(
@@ -72,8 +72,8 @@ def waits_for_failed(parked: Parked) -> Iterator[Found]:
     children: dict[str, list[Waiting]] = {}
     for one in parked.failed_parent:
         children.setdefault(one.parent or "", []).append(one)
-    for parent, waiting in children.items():
-        problem = f"The parent {parent} {waiting[0].why}: {tasks(len(waiting), TaskState.PARKED)} wait for it"
+    for parent, held in children.items():
+        problem = f"The parent {parent} {held[0].why}: {waiting(len(held), TaskState.PARKED)} for it"
         yield Found(parent, problem, f"mongoq rerun {quoted(parent)}")
 
 

@@ -5,16 +5,17 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+from pymongo.client_options import ClientOptions
+
 from mongoq.diagnosis.facts import Client, Unread
 
 
 def described(client: Any) -> Client | Unread:
     """The options of a client of PyMongo or Motor; no command is sent."""
     options = getattr(client, "options", None)
-    pool = getattr(options, "pool_options", None)
-    if options is None or pool is None:
+    if not isinstance(options, ClientOptions):  # mongomock takes every name for that of a database
         return Unread("this client does not tell its options")
-    concern = options.write_concern.document
+    concern, pool = options.write_concern.document, options.pool_options
     waits = pool.socket_timeout
     return Client(
         w=concern.get("w"),
