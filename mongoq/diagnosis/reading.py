@@ -58,19 +58,23 @@ def _server() -> Op[facts.Server | facts.Unread]:
 
 def _read(base: Base, known: Facts, *, alone: bool) -> Op[None]:
     """Read what the primary knows, as far as the time lasts."""
-    began = elapsed()
+    until, context = elapsed() + LONGEST, base.context
     for kind, what, read in _reads(base):
         if kind in _OF_A_SET and alone:
             known[kind] = facts.Unread("the server is no replica set")
-        elif elapsed() - began > LONGEST:
-            known[kind] = facts.Unread(f"{LONGEST:.0f} s were over")
         else:
-            known[kind] = yield from attempt(read(), what)
+            known[kind] = yield from _in_time(until, read, what)
     fleet_ = known[facts.Fleet]
     queues, names = _asked(fleet_) if isinstance(fleet_, facts.Fleet) else (["default"], [])
-    context = base.context
-    known[facts.Indexes] = yield from attempt(plans.look_at_indexes(context, named=bool(names)), "list the indexes")
-    known[facts.Plans] = yield from attempt(plans.plans(context, queues, names), "explain queries")
+    look: Callable[[], Op[Any]] = lambda: plans.look_at_indexes(context, named=bool(names))  # noqa: E731
+    known[facts.Indexes] = yield from _in_time(until, look, "list the indexes")
+    known[facts.Plans] = yield from _in_time(until, lambda: plans.plans(context, queues, names), "explain queries")
+
+
+def _in_time(until: float, read: Callable[[], Op[Any]], what: str) -> Op[Any]:
+    if elapsed() > until:
+        return facts.Unread(f"the {LONGEST:.0f} s of a diagnosis were over")
+    return (yield from attempt(read(), what))
 
 
 def _reads(base: Base) -> list[tuple[type[Any], str, Callable[[], Op[Any]]]]:
@@ -81,6 +85,7 @@ def _reads(base: Base) -> list[tuple[type[Any], str, Callable[[], Op[Any]]]]:
         (facts.Schedules, "look at the schedules", lambda: fleet.schedules(context)),
         (facts.Failures, "look at failed tasks", lambda: fleet.failures(context)),
         (facts.Overdue, "look at the heads of the indexes", lambda: tasks.overdue(context)),
+        (facts.Holders, "look at running tasks", lambda: tasks.holders(context)),
         (facts.Parked, "look at parked tasks", lambda: tasks.parked(context)),
         (facts.Limits, "look at the limits", lambda: limits.limits(context)),
         (facts.Format, "read the format", lambda: format_version.read(context)),

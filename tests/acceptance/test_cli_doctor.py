@@ -71,6 +71,8 @@ def test_what_nobody_moves_is_found_in_the_database(mongoq: Cli, queue: Queue, t
     queue.new(key="child", after=["parent"])
     tasks.database[f"{queue.namespace}.control"].insert_one({"_id": "order:limit:stripe", "concurrency": 0})
     planted(tasks, "lost", state="running", hold={"token": "t", "worker": "w", "until": LONG_AGO})
+    soon = datetime.now(UTC) + timedelta(minutes=30)
+    planted(tasks, "held", state="running", hold={"token": "t", "worker": "host:1:ab", "until": soon})
     planted(tasks, "due", state="scheduled")
     planted(tasks, "old", state="ready", expires_at=LONG_AGO)
     planted(tasks, "stale", state="parked", modified_at=LONG_AGO)
@@ -79,7 +81,7 @@ def test_what_nobody_moves_is_found_in_the_database(mongoq: Cli, queue: Queue, t
     found = {one["check"]: one for one in mongoq("doctor", "--json").json["findings"]}
     assert found.keys() == {
         "task.lost", "task.due", "task.unexpired", "task.stale", "limit.unreadable", "index.competing",
-        "index.missing", "queue.unserved",
+        "index.missing", "queue.unserved", "worker.gone",
     }  # fmt: skip
     assert found["task.lost"]["problem"].endswith("not taken back: lost")
     assert found["task.stale"]["about"] == "stale"

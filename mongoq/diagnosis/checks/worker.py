@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from mongoq.diagnosis.check import Found, check
-from mongoq.diagnosis.facts import Fleet
+from mongoq.diagnosis.facts import Fleet, Holders
 from mongoq.diagnosis.finding import Level
 from mongoq.diagnosis.words import span, tasks
 
@@ -29,6 +29,21 @@ def silent(fleet: Fleet) -> Iterator[Found]:
             held = f" and holds {tasks(one.running)}" if one.running else ""
             quiet = span(one.silent(fleet.at))
             yield Found(one.id, f"The worker {one.host}:{one.pid} is silent for {quiet}{held}")
+
+
+@check(
+    "worker.gone", Level.NOTE, "running tasks with minutes of lease left, held by a process without a heartbeat",
+    effect="A worker that died keeps its tasks until their leases end; one that claims by hand sends no heartbeat.",
+    advice="See whether that process lives; where it is dead, wait for the end of the leases, or shorten them.",
+    command="mongoq ls --state running",
+)  # fmt: skip
+def gone(fleet: Fleet, holders: Holders) -> Iterator[Found]:
+    """Holders that are no workers."""
+    known = {one.id for one in fleet.workers}
+    for one in holders.holders:
+        if one.name not in known:
+            until = f"the last until {one.until:%H:%M:%S} UTC"
+            yield Found(one.name, f"{one.name} sends no heartbeat and holds {tasks(one.tasks)}, {until}")
 
 
 @check(

@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from mongoq.diagnosis.facts.fleet import Failures, Fleet, Limits, Line, Overdue, Parked, Schedules, Waiting
+from mongoq.diagnosis.facts.fleet import (
+    Failures,
+    Fleet,
+    Holder,
+    Holders,
+    Limits,
+    Line,
+    Overdue,
+    Parked,
+    Schedules,
+    Waiting,
+)
 from mongoq.diagnosis.facts.server import (
     Client,
     Foreign,
@@ -25,6 +36,8 @@ __all__ = [
     "Fleet",
     "Foreign",
     "Format",
+    "Holder",
+    "Holders",
     "Host",
     "Indexes",
     "Limits",

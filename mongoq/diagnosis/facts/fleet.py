@@ -95,6 +95,23 @@ class Overdue:
 
 
 @dataclass(frozen=True, slots=True)
+class Holder:
+    """Who holds running tasks whose leases last for minutes still."""
+
+    name: str
+    tasks: int
+    until: datetime
+    """When the last of these leases ends."""
+
+
+@dataclass(frozen=True, slots=True)
+class Holders:
+    """The holders of a sample of the running tasks with long leases."""
+
+    holders: Sequence[Holder] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Waiting:
     """A parked task, and why nothing will let it go."""
 

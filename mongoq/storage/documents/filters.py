@@ -136,6 +136,11 @@ def lease_over(now: datetime) -> Filter:
     return {fields.STATE: _state(sources(Event.RESCUE)), fields.LEASE_UNTIL: {"$lte": now - SKEW}}
 
 
+def held_beyond(instant: datetime) -> Filter:
+    """Running tasks whose lease ends later."""
+    return {fields.STATE: _state(sources(Event.RESCUE)), fields.LEASE_UNTIL: {"$gt": instant}}
+
+
 def overdue(now: datetime) -> Filter:
     """Waiting tasks past their `expires_at`; repeats the partial filter of the index literally."""
     return {fields.STATE: indexes.EXPIRABLE[fields.STATE], fields.EXPIRES_AT: {"$lte": now, "$type": "date"}}

@@ -13,6 +13,8 @@ from mongoq.diagnosis.facts import (
     Fleet,
     Foreign,
     Format,
+    Holder,
+    Holders,
     Host,
     Indexes,
     Limits,
@@ -80,6 +82,7 @@ HEALTHY: Final = (
     Format(2, 2, 1), Indexes(foreign=(Foreign("of_customers", ("tags.customer",), 7, YEAR),)), Plans((GOOD_PLAN,)),
     FLEET, Schedules(NOW, [NIGHTLY, replace(NIGHTLY, paused_at=NOW, next_at=None, reason="deploy")]), Failures(()),
     Limits([Limit("tenant", 2, by="tenant")], groups=[replace(TENANT, behind=None, running=2)]), Overdue(), Parked(7),
+    Holders([Holder(WORKER.id, 2, NOW)]),
 )  # fmt: skip
 """One fact of each type; nothing is wrong with any of them."""
 
@@ -157,6 +160,7 @@ PLANTS: Final[dict[str, list[Plant]]] = {
     "worker.silent": [
         Plant(_worker(seen_at=NOW - timedelta(seconds=50), running=3), "other:8 is silent for 50 s and holds 3 tasks"),
     ],
+    "worker.gone": [Plant(Holders([Holder("h:9:ef", 3, NOW)]), "h:9:ef sends no heartbeat and holds 3 tasks")],
     "worker.pool": [Plant(_worker(pool=10, workers=50), "other:8 has 10 connections for 50 handlers")],
     "queue.unserved": [
         Plant(replace(FLEET, workers=[]), "No worker serves mail: 2 ready tasks"),

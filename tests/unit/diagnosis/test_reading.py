@@ -280,3 +280,20 @@ def test_a_user_who_may_nothing_but_connect_gets_every_check_with_its_reason(
     assert reasons["queue.unserved"] == "this user lacks the right to look at the queues and the workers"
     assert reasons["server.oplog"] == "the server is no replica set"
     assert [one.check for one in found.findings if one.check == "server.standalone"]
+
+
+def test_what_does_not_fit_into_the_time_is_not_read(
+    make_context: Callable[..., Context], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reading, "LONGEST", -1.0)
+
+    def answer(asked: Any) -> Any:
+        if isinstance(asked, Hello):
+            return {"localTime": NOW}
+        return HELLO if isinstance(asked, Ask) and "hello" in asked.command else []
+
+    found = run(reading.diagnosed(base_of(make_context())), answer)
+    reasons = {one.check: one.reason for one in found.not_run}
+    assert {reasons[name] for name in ("queue.unserved", "server.oplog", "query.scan")} == {
+        "the -1 s of a diagnosis were over"
+    }

@@ -8,7 +8,7 @@ from typing import Final
 
 from mongoq.core.errors import IndexMissing
 from mongoq.core.lifecycle import FINISHED, TaskState
-from mongoq.diagnosis.facts import Overdue, Parked, Waiting
+from mongoq.diagnosis.facts import Holder, Holders, Overdue, Parked, Waiting
 from mongoq.flow.given import WAIT
 from mongoq.limiting.limit import limit_of
 from mongoq.storage.commands import Count, Document, Filter, Op, find
@@ -23,6 +23,8 @@ PURGE_LATE: Final = timedelta(minutes=10)
 MOST: Final = 1_000
 SAMPLE: Final = 200
 """Parked tasks that are looked at."""
+LONG_LEASE: Final = timedelta(minutes=2)
+"""A lease of a worker is 30 s by default: one that is gone is noticed by itself."""
 STALE: Final = timedelta(minutes=2)
 LEASES: Final = (fields.LEASE_UNTIL, indexes.LEASE)
 DUE: Final = (fields.RUN_AT, indexes.DUE)
@@ -53,6 +55,17 @@ def overdue(context: Context) -> Op[Overdue]:
         count,
         _since(unpurged, fields.PURGE_AT, now) or timedelta(0),
     )
+
+
+def holders(context: Context) -> Op[Holders]:
+    """Who holds running tasks whose leases end last: a sample of them."""
+    now = context.clock.now()
+    where = filters.held_beyond(now + LONG_LEASE)
+    found = yield from _head(context, where, LEASES, [fields.WORKER], limit=SAMPLE)
+    held: dict[str, list[datetime]] = {}
+    for one in found:
+        held.setdefault(str(fields.value_of(one, fields.WORKER)), []).append(fields.value_of(one, fields.LEASE_UNTIL))
+    return Holders([Holder(name, len(ends), max(ends)) for name, ends in held.items()])
 
 
 def parked(context: Context) -> Op[Parked]:
