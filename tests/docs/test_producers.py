@@ -18,6 +18,8 @@ from mongoq.storage.documents.contract.schema import REQUIRED
 from tests.docs.pages import ROOT, blocks
 
 NODE = shutil.which("node")
+os.environ.setdefault("NODE_PATH", str(ROOT / "build" / "node" / "node_modules"))  # where ./scripts/setup node puts it
+MONGOSH = shutil.which("mongosh")
 PROGRAMS = {block.title: block.code for block in blocks(ROOT / "docs" / "producers.md", "javascript")}
 SHELL = """
 const { MongoClient } = require("mongodb")
@@ -34,25 +36,30 @@ def _has_driver() -> bool:
     return NODE is not None and subprocess.run(asked, capture_output=True, check=False).returncode == 0
 
 
-@pytest.mark.skipif(not _has_driver(), reason="node and its package mongodb are not there (NODE_PATH names its folder)")
+@pytest.mark.skipif(not _has_driver(), reason="node and its package mongodb are not there: ./scripts/setup node")
 @pytest.mark.parametrize("program, user", [("enqueue.js", 43), ("enqueue.mongosh.js", 42)])
 def test_one_insert_from_javascript_is_a_task(server: EmbeddedServer, program: str, user: int, tmp_path: Path) -> None:
     namespace = f"t-{secrets.token_hex(4)}"
     code = PROGRAMS[program].replace("shop.tasks", f"{namespace}.tasks")
-    if program.endswith("mongosh.js"):
-        code = SHELL.replace("SCRIPT", json.dumps(code))
-    file = tmp_path / "program.js"
-    file.write_text(code)
     uri = server.uri.replace("/?", "/shop?")
     with Queue(uri, namespace=namespace) as queue:
         queue.init(validator=True)
-        done = subprocess.run(
-            [str(NODE), file], env={**os.environ, "MONGOQ_URI": uri}, capture_output=True, text=True, check=False
-        )
+        done = _ran(program, code, uri, tmp_path)
         assert done.returncode == 0, done.stderr
+        again = _ran(program, code, uri, tmp_path)
+        assert "E11000" in again.stderr, "a second one of the same key, or the same `unique`, is refused"
         seen: list[Task] = []
         queue.run(seen.append, queues=["mail"], burst=True)
         assert [(task.name, task.tags["user"]) for task in seen] == [("welcome", user)]
+
+
+def _ran(program: str, code: str, uri: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run a program, that for mongosh in mongosh where there is one."""
+    of_shell = program.endswith("mongosh.js")
+    file = folder / program
+    file.write_text(SHELL.replace("SCRIPT", json.dumps(code)) if of_shell and not MONGOSH else code)
+    command = [MONGOSH, uri, "--quiet", "--file", file] if of_shell and MONGOSH else [str(NODE), file]
+    return subprocess.run(command, env={**os.environ, "MONGOQ_URI": uri}, capture_output=True, text=True, check=False)
 
 
 def test_the_programs_compile() -> None:
