@@ -58,7 +58,7 @@ def _ran(program: str, code: str, uri: str, folder: Path) -> subprocess.Complete
     of_shell = program.endswith("mongosh.js")
     file = folder / program
     file.write_text(SHELL.replace("SCRIPT", json.dumps(code)) if of_shell and not MONGOSH else code)
-    command = [MONGOSH, uri, "--quiet", "--file", file] if of_shell and MONGOSH else [str(NODE), file]
+    command: list[str | Path] = [MONGOSH, uri, "--quiet", "--file", file] if of_shell and MONGOSH else [str(NODE), file]
     return subprocess.run(command, env={**os.environ, "MONGOQ_URI": uri}, capture_output=True, text=True, check=False)
 
 
