@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from mongoq.history.buckets import Histogram, quantile
+from mongoq.history.buckets import Histogram, quantiles
 
 __all__ = ["HistoryPoint", "HistoryStep", "Timing"]
 
@@ -86,5 +86,5 @@ def timing(histogram: Histogram, seconds: float) -> Timing | None:
     count = sum(histogram.values())
     if not count:
         return None
-    p50, p95, p99 = (timedelta(seconds=quantile(histogram, share) or 0.0) for share in (0.5, 0.95, 0.99))
+    p50, p95, p99 = (timedelta(seconds=one) for one in quantiles(histogram, 0.5, 0.95, 0.99))
     return Timing(count, timedelta(seconds=seconds / count), p50, p95, p99)

@@ -1,4 +1,4 @@
-"""Open tabs of a dashboard process: what they cost the server and the process, beside one tab, and beside none."""
+"""Open tabs of a dashboard process: what they cost the server and the process, beside one of each view, and none."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Cost(NamedTuple):
 
 
 def tabs(setting: Setting, database: Database[Any], namespace: str) -> list[Row]:
-    """Start a dashboard, let nobody, one tab, and 50 tabs look at it for a minute each."""
+    """Start a dashboard, let nobody, one tab of each view, and 50 tabs of them look at it for a minute each."""
     first = []
     for _ in range(min(STARTS, setting.rounds(STARTS))):
         scale.beat(database, namespace)
@@ -53,7 +53,7 @@ def tabs(setting: Setting, database: Database[Any], namespace: str) -> list[Row]
             first.append(_first_byte(url) * 1000)
     found = [Row("dashboard.first", "ms", first)]
     with _process(setting.uri, namespace) as (process, url):
-        for count, name in ((0, "none"), (1, "one"), (TABS, "many")):
+        for count, name in ((0, "none"), (len(PATHS), "few"), (TABS, "many")):
             scale.beat(database, namespace)
             cost = asyncio.run(_watched(setting, url, process.pid, count))
             found += [

@@ -4,100 +4,52 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import pytest
-import uvicorn
 
 from mongoq import NewTask, Queue
-from mongoq.dashboard import app
-from mongoq.dashboard.access.rights import user
 from mongoq.dashboard.pages.looking import PAGES
+from tests.dashboard.conftest import CHROMIUM, Served
 
-api: Any = pytest.importorskip("playwright.sync_api")
-CHROMIUM: Final = shutil.which("chromium") or shutil.which("google-chrome")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium here")
 
 
-class Served:
-    """A dashboard behind a socket, which can be lost and come back."""
-
-    def __init__(self, queue: Queue) -> None:
-        self.role = "admin"
-        self.queue = queue
-        self.made = app(queue, auth=lambda _: user("ann", self.role), every=0.2)
-        self.port = 0
-        self.start()
-
-    def start(self) -> None:
-        config = uvicorn.Config(
-            self.made, host="127.0.0.1", port=self.port, log_config=None, lifespan="off", timeout_graceful_shutdown=1
-        )
-        listening = config.bind_socket()
-        self.port = listening.getsockname()[1]
-        self.server = uvicorn.Server(config)
-        self.thread = threading.Thread(target=self.server.run, args=([listening],))
-        self.thread.start()
-
-    def stop(self) -> None:
-        self.server.should_exit = True
-        self.thread.join(30)
-        assert not self.thread.is_alive()
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
-
-
-@pytest.fixture
-def served(queue: Queue) -> Iterator[Served]:
-    served = Served(queue)
-    yield served
-    served.stop()
-
-
-@pytest.fixture
-def chromium() -> Iterator[Any]:
-    with api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
-def page(chromium: Any) -> Iterator[Any]:
-    """Give a page that complains of nothing: no error of a script, nothing that the content policy has blocked."""
-    page = chromium.new_page(viewport={"width": 1280, "height": 900})
-    page.set_default_timeout(30_000)
-    heard: list[str] = []
-    page.on("pageerror", lambda error: heard.append(str(error)))
-    page.on("console", lambda told: heard.append(told.text) if "Content Security Policy" in told.text else None)
-    yield page
-    assert heard == []
-
-
-def test_an_operator_finds_retries_and_cancels(queue: Queue, served: Served, page: Any) -> None:
+def test_an_operator_finds_retries_cancels_pauses_and_reschedules(queue: Queue, served: Served, page: Any) -> None:
     def handler(_: Any) -> None:
         raise KeyError("user")
 
     queue.new_many(NewTask({"n": n}, queue="mail", max_retries=0) for n in range(3))
     queue.run(handler, queues=["mail"], burst=True)
     queue.new_many(NewTask({"n": n}, queue="bulk") for n in range(4))
+    queue.schedule("nightly", "0 3 * * *", NewTask(queue="mail"))
     page.goto(served.url)
     page.get_by_role("link", name="3 tasks failed within the last hour").click()
     page.get_by_role("link", name="Newest").click()
     page.get_by_role("button", name="Retry").click()
     page.get_by_role("status").wait_for()
     assert queue.count(state="ready", queue="mail") == 1
-    page.goto(f"{served.url}/tasks?queue=bulk&state=ready")
+    page.get_by_role("navigation", name="Pages").get_by_role("link", name="Tasks").click()
+    page.get_by_label("Queue").fill("bulk")
+    page.get_by_role("button", name="Filter").click()
+    page.get_by_role("link", name="ready", exact=True).click()
+    page.wait_for_url("**/tasks?state=ready&queue=bulk")
     page.get_by_role("button", name="Cancel all…").click()
     page.get_by_text("4 tasks match").wait_for()
     page.get_by_role("button", name="Yes").click()
     page.get_by_text("4 tasks cancelled").wait_for()
     assert queue.count(state="cancelled") == 4
+    page.goto(f"{served.url}/queues")
+    page.get_by_role("row", name="mail").get_by_role("button", name="Pause").click()
+    page.get_by_text("Paused: nothing of it is claimed").wait_for()
+    assert [pause.queue for pause in queue.pauses()] == ["mail"]
+    page.get_by_role("navigation", name="Pages").get_by_role("link", name="Schedules").click()
+    page.get_by_label("Expression").fill("30 4 * * *")
+    page.get_by_role("button", name="Change").click()
+    page.get_by_text("The schedule is changed").wait_for()
+    assert [one.cron for one in queue.schedules()] == ["30 4 * * *"]
     served.role = "viewer"
     page.goto(f"{served.url}/tasks?queue=mail&state=failed")
     assert page.get_by_role("button").all_inner_texts() == ["Filter"]
@@ -196,15 +148,23 @@ def test_every_page_is_accessible_and_fits_a_narrow_screen(
     queue.new_many(NewTask(queue=f"q{n}") for n in range(3))
     queue.pause("q1", reason="deploy")
     queue.schedule("nightly", "0 3 * * *", NewTask(queue="mail"))
+    queue.limit("tenant", concurrency=1, by="tenant")
+    queue.new_many([NewTask({"tenant": "acme"}, queue="mail/err", limits=["tenant"]) for _ in range(2)])
+    queue.claim_many(queues=["mail/err"], limit=2)
+    queue.new(queue="mail/err")
+    with queue.batch(key="thumbnails") as batch:
+        batch.new_many([{}] * 2)
+    queue.run(lambda _: None, queues=["q0"], burst=True)  # its worker leaves a history
+    rules = {"light": [], "dark": ["color-contrast", "scrollable-region-focusable"]}  # what else could differ
     for scheme, width in (("light", 390), ("dark", 1280)):
         context = chromium.new_context(
             viewport={"width": width, "height": 900}, color_scheme=scheme, bypass_csp=True  # axe is put into the page
         )  # fmt: skip
         page = context.new_page()
-        for path in [*PAGES, "/tasks", "/tasks?state=failed", f"/task?key={failed.key}"]:
+        for path in [*PAGES, "/tasks?state=failed", f"/task?key={failed.key}", "/batch?key=thumbnails"]:
             page.goto(f"{served.url}{path}")
             page.evaluate(axe)
-            found = page.evaluate("axe.run()")["violations"]
+            found = page.evaluate("rules => axe.run(rules.length ? {runOnly: rules} : {})", rules[scheme])["violations"]
             assert [(path, scheme, one["id"], [node["target"] for node in one["nodes"]]) for one in found] == []
             assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), f"{path} is too wide"
         context.close()

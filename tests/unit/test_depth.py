@@ -184,6 +184,7 @@ def test_the_use_of_limits_of_many_tasks_is_read_from_what_one_process_counted(
     assert (counted.running, counted.waiting, counted.counted_at) == (3, 1, clock.now())
     commands = _commands(answer.limits(queue._base.context, exact=False), queue)
     assert [one.collection for one in commands] == ["h.history"]
+    assert "queue" not in (commands[0].only or ["queue"]), "the figures of the queues are not read"
     queue.cancel_all(state="parked")
     assert queue.limit_stats()["tenant"].waiting == 1
     assert queue.limit_stats(exact=True)["tenant"].waiting == 0

@@ -27,7 +27,7 @@ BUSIEST: Final = 12
 FEW: Final = 10
 """Limits whose groups are told, and groups of each, where none is chosen."""
 COMPARED: Final = timedelta(minutes=5)
-GROUPED: Final = 4
+GROUPED: Final = 2
 """Pages of failed tasks that are grouped."""
 
 

@@ -49,16 +49,29 @@ function draw() {
   if (!globalThis.uPlot) return;
   const ink = getComputedStyle(document.documentElement);
   const colour = (name) => ink.getPropertyValue(`--${name}`).trim();
-  const axis = { stroke: colour("dim"), grid: { stroke: colour("line"), width: 1 }, ticks: { stroke: colour("line") } };
+  const axis = { space: 64, stroke: colour("dim"), grid: { stroke: colour("line"), width: 1 }, ticks: { stroke: colour("line") } };
   for (const place of document.querySelectorAll("[data-chart]")) {
     const seconds = place.dataset.unit === "s";
-    const value = (_, one) => (one == null ? "-" : seconds ? length(one) : one.toLocaleString("en"));
+    const text = (one) => (one == null ? "-" : seconds ? length(one) : one.toLocaleString("en"));
+    // The newest value stands in the legend as long as no point is under the pointer.
+    const value = (plot, one, number, at) => text(at == null ? plot.data[number].findLast((found) => found != null) : one);
     const line = ([label, name]) => ({ label, stroke: colour(name), width: 2, points: { size: 4 }, value });
-    const series = [{}, ...JSON.parse(place.dataset.series).map(line)];
-    const heights = { ...axis, size: 70, values: (_, marks) => marks.map((one) => value(_, one)) };
+    const time = { label: "UTC", value: (plot, one, _, at) => clock(at == null ? plot.data[0].at(-1) : one) };
+    const series = [time, ...JSON.parse(place.dataset.series).map(line)];
+    const times = { ...axis, space: 72, values: (_, marks, __, ___, step) => marks.map((one) => clock(one, step)) };
+    const heights = { ...axis, space: 40, size: 70, values: (_, marks) => marks.map(text) };
     const hooks = { draw: [(plot) => released(plot, JSON.parse(place.dataset.marks ?? "[]"), colour("dim"))] };
-    new uPlot({ width: place.clientWidth, height: 200, series, axes: [axis, heights], hooks }, JSON.parse(place.dataset.chart), place);
+    const tzDate = (stamp) => uPlot.tzDate(new Date(stamp * 1000), "Etc/UTC");
+    new uPlot({ width: place.clientWidth, height: 200, series, axes: [times, heights], hooks, tzDate }, JSON.parse(place.dataset.chart), place);
   }
+}
+
+// An instant in UTC, as the tables have it: days where the marks are days apart.
+function clock(stamp, step = 60) {
+  if (stamp == null) return "-";
+  const [day, time] = new Date(stamp * 1000).toISOString().split("T");
+  if (step >= 86400) return day.slice(5);
+  return time.slice(0, step < 60 ? 8 : 5);
 }
 
 // A dashed line with a name for each release.
@@ -73,7 +86,9 @@ function released(plot, marks, ink) {
     ctx.moveTo(x, bbox.top);
     ctx.lineTo(x, bbox.top + bbox.height);
     ctx.stroke();
-    ctx.fillText(name, x + 4, bbox.top + 10 * devicePixelRatio);
+    const left = x > bbox.left + bbox.width / 2;
+    ctx.textAlign = left ? "right" : "left";
+    ctx.fillText(name, x + (left ? -4 : 4) * devicePixelRatio, bbox.top + 10 * devicePixelRatio);
   }
   ctx.restore();
 }
@@ -84,6 +99,7 @@ function length(seconds) {
   return `${Number((seconds / size).toPrecision(3))} ${unit}`;
 }
 
+document.querySelectorAll("nav [aria-current]").forEach((one) => (one.parentElement.scrollLeft = one.offsetLeft - 40));
 draw();
 addEventListener("resize", () => {
   document.querySelectorAll("[data-chart]").forEach((one) => one.replaceChildren());

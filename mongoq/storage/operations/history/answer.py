@@ -47,7 +47,7 @@ def stats(
 def limits(context: Context, *, exact: bool) -> Op[dict[str, LimitStats]]:
     """The figures of all limits, by name: as a worker has counted them for all, or as they are counted now."""
     known = context.gate.limits
-    kept = None if exact or not known else (yield from kept_figures(context))
+    kept = None if exact or not known else (yield from _kept(figures.read_limits(context)))
     sums: Mapping[str, counting.Sums]
     if kept is None or kept.limits is None or not kept.many or not set(counting.told(known)) <= kept.limits.keys():
         sums, at = (yield from counting.count(context)), None
@@ -66,8 +66,12 @@ def _counted(context: Context, named: Filter, *, attempts: bool) -> Op[dict[str,
 
 def kept_figures(context: Context) -> Op[Figures | None]:
     """What a worker has counted for all; None where there is nothing, or this user may not read it."""
+    return (yield from _kept(figures.read(context)))
+
+
+def _kept(reading: Op[Figures | None]) -> Op[Figures | None]:
     try:
-        return (yield from figures.read(context))
+        return (yield from reading)
     except StorageRefused as error:
         if error.code != _NO_RIGHT:
             raise

@@ -29,6 +29,8 @@ _FIRST, _AFTER = "now ", "now!"
 _AT, _NEXT, _TOOK, _OLDEST, _WAIT, _RUN = "at", "next", "took", "oldest", "wait", "run"
 _LIMITS: Final = "limits"
 COUNTS: Final = (*(state.value for state in TaskState), "unhandled")
+_TASKS: Final = "tasks"
+"""How many tasks of all queues are in each state: who wants the limits alone need not read the queues."""
 _OLDEST_READY, _COUNTED_AT = "oldest_ready", "counted_at"
 _RATES: Final = ("arrivals", "starts", "finishes")
 _PERCENTILES: Final = ("mean", "p50", "p95", "p99")
@@ -71,11 +73,26 @@ def read(context: Context) -> Op[Figures | None]:
     return figures if figures.current(now) else None
 
 
+def read_limits(context: Context) -> Op[Figures | None]:
+    """Read the figures of the limits alone; `queues` has the sums of all queues. None as for `read`."""
+    told, key = [_AT, _NEXT, _TOOK, _LIMITS, _TASKS], {fields.KEY: {"$eq": _key(0)}}
+    found = yield from find(context.history, key, only=told, hint="_id_", timeout=LOOK_LIMIT)
+    if not found or _TASKS not in found[0]:
+        return (yield from read(context))
+    first = found[0]
+    limits = counting.unpacked(first.get(_LIMITS), first[_AT])
+    counts: dict[str, Any] = {state.value: int(first[_TASKS].get(state.value, 0)) for state in TaskState}
+    figures = Figures(first[_AT], first[_NEXT], first[_TOOK], {ALL: QueueStats(ALL, **counts)}, limits)
+    return figures if figures.current(context.clock.now()) else None
+
+
 def write(context: Context, figures: Figures) -> Op[None]:
     """Replace the figures by these."""
     rows = [figures.queues[name] for name in sorted(figures.queues)]
     parts = [rows[first : first + PART] for first in range(0, max(1, len(rows)), PART)]
-    told = {_AT: figures.at, _NEXT: figures.next, _TOOK: figures.took}
+    told: Document = {_AT: figures.at, _NEXT: figures.next, _TOOK: figures.took}
+    if (whole := figures.queues.get(ALL)) is not None:
+        told[_TASKS] = {state.value: getattr(whole, state.value) for state in TaskState}
     limits = {} if figures.limits is None else {_LIMITS: counting.packed(figures.limits, figures.at)}
     writes: list[Changing | Removing] = [
         Changing({fields.KEY: _key(number)}, {"$set": told | _columns(part, figures.at) | limits}, upsert=True)
