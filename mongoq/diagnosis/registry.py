@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from mongoq.diagnosis.check import Check
+from mongoq.diagnosis.check import Check, Found
 from mongoq.diagnosis.checks import (
     client,
     host,
@@ -48,7 +48,7 @@ def judged(facts: Mapping[type[Any], Any], checks: Iterable[Check] = CHECKS) -> 
         if reasons:
             not_run.append(NotRun(one.name, reasons[0]))
         else:
-            findings += _limited([one.finding(found) for found in one.run(*needed)])
+            findings += _limited(one, list(one.run(*needed)))
     return Diagnosis(tuple(sorted(findings, key=lambda found: _ORDER.index(found.level))), tuple(not_run))
 
 
@@ -56,10 +56,10 @@ def _given(one: Check, facts: Iterable[Any]) -> bool:
     return set(one.needs) <= {type(fact) for fact in facts}
 
 
-def _limited(findings: list[Finding]) -> list[Finding]:
-    """The first few findings of one check."""
-    if len(findings) <= MOST:
+def _limited(one: Check, found: Sequence[Found]) -> list[Finding]:
+    """The first few findings of one check: of 10,000 queues that nobody serves the others are only counted."""
+    findings = [one.finding(single) for single in found[:MOST]]
+    if len(found) <= MOST:
         return findings
-    last = findings[MOST - 1]
-    more = len(findings) - MOST
-    return [*findings[: MOST - 1], last._replace(problem=f"{last.problem} (and {more:,} more like this)")]
+    last, more = findings[-1], len(found) - MOST
+    return [*findings[:-1], last._replace(problem=f"{last.problem} (and {more:,} more like this)")]

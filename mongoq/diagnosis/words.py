@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from datetime import timedelta
 from typing import Final
@@ -43,7 +44,9 @@ def listed(names: Iterable[str], most: int = 5) -> str:
     return ", ".join(every[:most]) + more
 
 
+_PLAIN: Final = re.compile(r"[A-Za-z0-9_./:@%+=,-]+")
+
+
 def quoted(word: str) -> str:
     """A word as a shell takes it."""
-    plain = word and all(one.isascii() and (one.isalnum() or one in "-_./:@%+=,") for one in word)
-    return word if plain else "'" + word.replace("'", "'\\''") + "'"
+    return word if _PLAIN.fullmatch(word) else "'" + word.replace("'", "'\\''") + "'"

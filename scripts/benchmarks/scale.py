@@ -109,7 +109,7 @@ def _multiply(tasks: Collection[Any], models: Models, shares: Shares, numbers: r
         least += share
         branches.append({"case": {"$lt": [place, least]}, "then": {"$literal": models[state]}})
     busy = {"$mod": [{"$floor": {"$divide": [number, 1_400]}}, max(1, queues // 100)]}
-    any_ = {"$mod": [{"$multiply": [number, 104_729]}, queues]}
+    any_ = {"$mod": [{"$multiply": [{"$floor": {"$divide": [number, 2]}}, 104_729]}, queues]}
     named = {"$toString": {"$toLong": {"$add": [FIRST, {"$cond": [{"$mod": [number, 2]}, busy, any_]}]}}}
     ago = {"$subtract": [now, {"$multiply": [number, 5]}]}
     ahead = {"$add": [now, {"$multiply": [{"$mod": [number, 86_400]}, 1_000]}, 3_600_000]}

@@ -105,9 +105,13 @@ def deploy(
     command = [sys.executable, "-m", "mongoq", "worker", "tests.acceptance.tale_worker:queue", "--workers", "4"]
     place = str(Path(__file__).parents[2])
 
+    def shown() -> int:
+        page.goto(f"{served.url}/workers")
+        return int(page.get_by_role("button", name="Stop…").count())
+
     def start(release: str) -> None:
-        for _ in range(len(fleet)):
-            page.goto(f"{served.url}/workers")
+        while fleet:
+            until(lambda: shown() == len(fleet), timeout=60, why="those that have ended are gone")
             page.get_by_role("button", name="Stop…").first.click()
             page.get_by_role("button", name="Yes").click()
             page.get_by_role("status").wait_for()

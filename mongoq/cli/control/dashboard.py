@@ -47,7 +47,6 @@ def dashboard(
             import uvicorn  # noqa: PLC0415 -- an extra
 
         from mongoq import dashboard as pages  # noqa: PLC0415 -- as above
-        from mongoq.dashboard.pages.site import compile_all  # noqa: PLC0415 -- as above
     except ModuleNotFoundError as missing:
         raise ConfigurationError(str(missing)) from None
     auth = _auth(pages, os.environ.get(USERS), header, role)
@@ -57,7 +56,6 @@ def dashboard(
     with place(context).open(reading=True) as queue:
         queue.time()  # fails here where MongoDB is away, not on the first page
         made = pages.app(queue, auth=auth, oldest=lag, title=title)
-        compile_all(made.state.site.templates)
         config = uvicorn.Config(
             made, host=host, port=port, root_path=prefix.rstrip("/"), log_level="warning", access_log=False,
             proxy_headers=False, server_header=False, timeout_graceful_shutdown=3,
