@@ -64,6 +64,31 @@ def test_queues_are_paused_and_resumed(mongoq: Cli, queue: Queue, until: Callabl
     until(lambda: queue.try_claim("payments"), timeout=3, why="others learn of it within 2 s")
 
 
+def test_values_of_tags_are_paused_and_resumed(mongoq: Cli, queue: Queue, until: Callable[..., None]) -> None:
+    queue.new({"tenant": "acme"}, key="acme")
+    queue.new({"shop": 7}, key="seven")
+    queue.new({"shop": "7"}, key="text")
+    said = mongoq("pause", "--where", "tenant=acme", "--where", "shop=7", "--reason", "unpaid", "--json")
+    assert [(one["tag"], one["value"], one["reason"]) for one in said.json] == [
+        ("shop", 7, "unpaid"),
+        ("tenant", "acme", "unpaid"),
+    ]
+    assert "tasks with tenant='acme'" in mongoq("pause").out
+    assert [task.key for task in queue.claim_many(5)] == ["text"]
+    assert mongoq("drain", "--where", "shop=7", "--json").json == {"drained": True, "running": 0}
+    assert mongoq("resume", "--where", "tenant=acme", "--where", "shop=7", "--json").json == {"count": 2}
+    until(lambda: queue.count(state="parked") == 0, timeout=30, why="what was parked is let go")
+    again = mongoq("resume", "--where", "shop=7")
+    assert (again.code, "shop=7 was not paused" in again.err) == (1, True)
+
+
+def test_what_is_no_value_of_a_tag_is_refused_and_nothing_is_paused(mongoq: Cli, queue: Queue) -> None:
+    for pair in ("tenant", "=acme", "size=1.5", "tags=[1]", "gone=null"):
+        said = mongoq("pause", "payments", "--where", pair)
+        assert (said.code, "TAG=VALUE" in said.err or "KEY=VALUE" in said.err) == (2, True), pair
+    assert queue.pauses() == []
+
+
 def test_a_worker_is_stopped_from_afar(mongoq: Cli, queue: Queue, until: Callable[..., None]) -> None:
     assert mongoq("stop-worker", "nobody:1").code == 1
     handle = queue.start(lambda task: None)

@@ -10,7 +10,7 @@ from typing import Annotated, Final
 import typer
 
 from mongoq import Pause, Progress, Queue, TaskState
-from mongoq.cli.control.pausing import All, Names, Queues, chosen, operator
+from mongoq.cli.control.pausing import All, Names, Queues, Values, chosen, operator
 from mongoq.cli.options import AsJson, place, refuse, span_option
 from mongoq.cli.output import note, print_json, tell
 from mongoq.cli.progress import progress_line
@@ -25,23 +25,21 @@ def drain(
     *,
     queues: Queues = None,
     names: Names = None,
+    values: Values = None,
     everything: All = False,
     reason: Annotated[str | None, typer.Option(help="Why, for whoever looks.")] = "drain",
     timeout: Annotated[timedelta | None, span_option("Wait so long at most. Default: until all has ended.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Pause these queues or names, or all, and wait until none of their tasks runs; `resume` lets them go on.
+    """Pause these queues, names or tags, or all, and wait until none of their tasks runs; `resume` lets them go on.
 
     The exit code is 1 when some still run after --timeout: the pause stays. --json prints {"drained", "running"}.
     """
-    wanted = chosen(queues, names, everything=everything)
+    wanted = chosen(queues, names, values, everything=everything)
     if not wanted:
-        refuse("name queues, or give --name or --all")
+        refuse("name queues, or give --name, --where or --all")
     with place(context).open(reading=True) as queue:
-        paused = [
-            queue.pause(one, name=name, everything=one is None and name is None, reason=reason, by=operator())
-            for one, name in wanted
-        ]
+        paused = [queue.pause(**one, reason=reason, by=operator()) for one in wanted]
         with progress_line(quiet=as_json) as draw:
             left = _awaited(queue, paused, timeout, draw)
     if as_json:
@@ -71,4 +69,5 @@ def _awaited(
 
 
 def _running(queue: Queue, pause: Pause) -> int:
-    return queue.count(queue=pause.queue, name=pause.name, state=TaskState.RUNNING)
+    where = {} if pause.tag is None else {pause.tag: pause.value}
+    return queue.count(queue=pause.queue, name=pause.name, where=where, state=TaskState.RUNNING)

@@ -5,16 +5,20 @@ from __future__ import annotations
 import getpass
 import socket
 from datetime import timedelta
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from mongoq import Pause, Queue
-from mongoq.cli.options import AsJson, duration, place, refuse
+from mongoq.cli.options import AsJson, duration, place, refuse, tags
 from mongoq.cli.output import Sheet, clean, note, print_json, say, show, span
 
 Queues = Annotated[list[str] | None, typer.Argument(metavar="[QUEUE...]", show_default=False, help="These queues.")]
 Names = Annotated[list[str] | None, typer.Option("--name", help="Tasks of this name; may be repeated.")]
+Values = Annotated[
+    list[str] | None,
+    typer.Option("--where", metavar="TAG=VALUE", help="Tasks with this value of a tag; may be repeated."),
+]
 All = Annotated[bool, typer.Option("--all", help="Everything in the namespace.")]
 
 
@@ -23,6 +27,7 @@ def pause(
     *,
     queues: Queues = None,
     names: Names = None,
+    values: Values = None,
     everything: All = False,
     reason: Annotated[str | None, typer.Option(help="Why, for whoever looks.")] = None,
     lasts: Annotated[
@@ -31,15 +36,16 @@ def pause(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Let nobody claim tasks of these queues or names, or any, until they are resumed; without any, list the pauses.
+    """Let nobody claim tasks of these queues, names or tags, or any, until they are resumed; given none, list pauses.
 
-    What runs goes on. --json prints a list of the pauses.
+    What runs goes on. Each --where TAG=VALUE is a pause of its own: tenant=acme, or shop=7, which is a number, where
+    shop='"7"' is a text. --json prints a list of the pauses.
     """
-    wanted = chosen(queues, names, everything=everything)
+    wanted = chosen(queues, names, values, everything=everything)
     with place(context).open(reading=True) as queue:
         by = operator()
         for one in wanted:
-            queue.pause(one[0], name=one[1], everything=one == (None, None), reason=reason, until=lasts, by=by)
+            queue.pause(**one, reason=reason, until=lasts, by=by)
         found = queue.pauses()
         if as_json:
             print_json([_plain(one) for one in found])
@@ -52,23 +58,24 @@ def resume(
     *,
     queues: Queues = None,
     names: Names = None,
+    values: Values = None,
     everything: All = False,
     as_json: AsJson = False,
 ) -> None:
-    """Let tasks of these queues or names be claimed again; --all ends the pause of everything.
+    """Let tasks of these queues, names or tags be claimed again; --all ends the pause of everything.
 
     The exit code is 1 where one of them was not paused. --json prints {"count": N}.
     """
-    wanted = chosen(queues, names, everything=everything)
+    wanted = chosen(queues, names, values, everything=everything)
     if not wanted:
-        refuse("name queues, or give --name or --all")
+        refuse("name queues, or give --name, --where or --all")
     with place(context).open(reading=True) as queue:
         count = 0
         for one in wanted:
-            resumed = queue.resume(one[0], name=one[1], everything=one == (None, None))
+            resumed = queue.resume(**one)
             count += resumed
             if not resumed:
-                note(f"{clean(one[0] or one[1] or 'everything')} was not paused")
+                note(f"{clean(_named(one))} was not paused")
     if as_json:
         print_json({"count": count})
     if count < len(wanted):
@@ -115,14 +122,30 @@ def operator() -> str:
 
 
 def chosen(
-    queues: list[str] | None, names: list[str] | None, *, everything: bool
-) -> list[tuple[str | None, str | None]]:
-    """The queues and names that were given, and (None, None) for everything."""
-    found: list[tuple[str | None, str | None]] = [(queue, None) for queue in queues or []]
-    found += [(None, name) for name in names or []]
-    return [*found, *([(None, None)] if everything else [])]
+    queues: list[str] | None, names: list[str] | None, values: list[str] | None, *, everything: bool
+) -> list[dict[str, Any]]:
+    """What each single pause is for, of what was given, as `Queue.pause` and `Queue.resume` take it."""
+    found: list[dict[str, Any]] = [{"queue": queue} for queue in queues or []]
+    found += [{"name": name} for name in names or []]
+    found += [{"where": _value(pair)} for pair in dict.fromkeys(values or [])]
+    return [*found, *([{"everything": True}] if everything else [])]
+
+
+def _value(pair: str) -> dict[str, Any]:
+    found = tags([pair])
+    if type(next(iter(found.values()))) not in (str, int, bool):
+        refuse(f"--where: {pair!r} is no TAG=VALUE whose value is a text, an integer, true or false")
+    return found
+
+
+def _named(one: dict[str, Any]) -> str:
+    ((what, value),) = one.items()
+    if what == "where":
+        return ", ".join(f"{tag}={wanted!r}" for tag, wanted in value.items())
+    return "everything" if what == "everything" else str(value)
 
 
 def _plain(one: Pause) -> dict[str, object]:
-    told = {"queue": one.queue, "name": one.name, "reason": one.reason, "by": one.by}
+    told = {"queue": one.queue, "name": one.name, "tag": one.tag, "value": one.value}
+    told |= {"reason": one.reason, "by": one.by}
     return {**told, "at": one.at, "until": one.until}
