@@ -58,7 +58,7 @@ def _server() -> Op[facts.Server | facts.Unread]:
 
 def _read(base: Base, known: Facts, *, alone: bool) -> Op[None]:
     """Read what the primary knows, as far as the time lasts."""
-    until, context = elapsed() + LONGEST, base.context
+    until, context, database = elapsed() + LONGEST, base.context, base.driver.connection.database.name
     for kind, what, read in _reads(base):
         if kind in _OF_A_SET and alone:
             known[kind] = facts.Unread("the server is no replica set")
@@ -66,7 +66,7 @@ def _read(base: Base, known: Facts, *, alone: bool) -> Op[None]:
             known[kind] = yield from _in_time(until, read, what)
     fleet_ = known[facts.Fleet]
     queues, names = _asked(fleet_) if isinstance(fleet_, facts.Fleet) else (["default"], [])
-    look: Callable[[], Op[Any]] = lambda: plans.look_at_indexes(context, named=bool(names))  # noqa: E731
+    look: Callable[[], Op[Any]] = lambda: plans.look_at_indexes(context, database, named=bool(names))  # noqa: E731
     known[facts.Indexes] = yield from _in_time(until, look, "list the indexes")
     known[facts.Plans] = yield from _in_time(until, lambda: plans.plans(context, queues, names), "explain queries")
 

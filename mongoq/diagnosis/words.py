@@ -44,6 +44,11 @@ def listed(names: Iterable[str], most: int = 5) -> str:
     return ", ".join(every[:most]) + more
 
 
+def mongosh(script: str) -> str:
+    """What to type to let mongosh run a script where mongoq's tasks are."""
+    return f'mongosh "$MONGOQ_URI" --eval {quoted(script)}'
+
+
 _PLAIN: Final = re.compile(r"[A-Za-z0-9_./:@%+=,-]+")
 
 

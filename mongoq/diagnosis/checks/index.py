@@ -10,7 +10,7 @@ from typing import Final
 from mongoq.diagnosis.check import Found, check
 from mongoq.diagnosis.facts import Foreign, Indexes
 from mongoq.diagnosis.finding import Level
-from mongoq.diagnosis.words import quoted, span
+from mongoq.diagnosis.words import mongosh, span
 
 LONG: Final = timedelta(days=1)
 HOT: Final = ("queue", "state")
@@ -71,5 +71,5 @@ def _unused(one: Foreign) -> bool:
 
 
 def _drop(indexes: Indexes, one: Foreign) -> str:
-    called = f"db.getCollection({json.dumps(indexes.collection)}).dropIndex({json.dumps(one.name)})"
-    return f"mongosh --eval {quoted(called)}"
+    database, collection, index = map(json.dumps, (indexes.database, indexes.collection, one.name))
+    return mongosh(f"db.getSiblingDB({database}).getCollection({collection}).dropIndex({index})")

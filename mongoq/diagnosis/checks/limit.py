@@ -67,6 +67,6 @@ def rate(limits: Limits) -> Iterator[Found]:
             continue
         takes = limit.per * (group.waiting / limit.rate) if group.waiting < 1e9 else LONGEST * 2
         if takes > LONGEST:
-            command = f"mongoq limits list {quoted(group.limit)}"
+            command = f"mongoq limits show {quoted(group.limit)}"
             problem = f"{waiting(group.waiting)} for the rate of {group.limit}, which takes {span(takes)}"
             yield Found(group.limit, problem, command)

@@ -9,7 +9,7 @@ from typing import Final
 from mongoq.diagnosis.check import Found, check
 from mongoq.diagnosis.facts import Plan, Plans
 from mongoq.diagnosis.finding import Level
-from mongoq.diagnosis.words import span
+from mongoq.diagnosis.words import mongosh, span
 
 SLACK: Final = 200
 FACTOR: Final = 10
@@ -63,7 +63,7 @@ def examined(plans: Plans) -> Iterator[Found]:
     "query.slow", Level.WARNING, "a hot query that takes longer than a second",
     effect="Tasks start late, and renewals may come too late for short leases.",
     advice="Look at what the server does beside it: its disk, its locks, the history of its storage engine.",
-    command="mongosh --eval 'db.currentOp()'",
+    command=mongosh("db.currentOp()"),
 )  # fmt: skip
 def slow(plans: Plans) -> Iterator[Found]:
     """Plans that take long."""

@@ -57,7 +57,7 @@ def lags(fleet: Fleet) -> Iterator[Found]:
     for name, row in fleet.queues.items():
         late = row.oldest_ready is not None and row.oldest_ready > fleet.lag
         if late and row.oldest_ready is not None and name in served and not row.paused and not row.unhandled:
-            yield Found(name, f"{name} lags behind: its oldest task is due since {span(row.oldest_ready)}")
+            yield Found(name, f"{name} lags behind: its oldest task has been due for {span(row.oldest_ready)}")
 
 
 @check(

@@ -21,7 +21,7 @@ def late(schedules: Schedules) -> Iterator[Found]:
     for one in schedules.schedules:
         due = one.late(schedules.at)
         if due is not None:
-            yield Found(one.name, f"The schedule {one.name} is late: its tick is due since {span(due)}")
+            yield Found(one.name, f"The schedule {one.name} is late: its tick has been due for {span(due)}")
 
 
 @check(

@@ -9,7 +9,7 @@ from typing import Final
 from mongoq.diagnosis.check import Found, check
 from mongoq.diagnosis.facts import Members, Oplog, Parameters, Server
 from mongoq.diagnosis.finding import Level
-from mongoq.diagnosis.words import listed, span
+from mongoq.diagnosis.words import listed, mongosh, span
 
 LAG: Final = timedelta(seconds=10)
 SHORTEST_WINDOW: Final = timedelta(hours=1)
@@ -20,7 +20,7 @@ LONGEST_HISTORY: Final = timedelta(seconds=5)
     "server.standalone", Level.FAULT, "a server that is no member of a replica set",
     effect="It may lose what it acknowledged, has no transactions and no change streams; workers poll.",
     advice="Make it a replica set; one node is enough: restart it with --replSet, then initiate it.",
-    command="mongosh --eval 'rs.initiate()'",
+    command=mongosh("rs.initiate()"),
 )  # fmt: skip
 def standalone(server: Server) -> Iterator[Found]:
     """A standalone server."""
@@ -43,7 +43,7 @@ def sharded(server: Server) -> Iterator[Found]:
     "server.no-primary", Level.FAULT, "a replica set without a primary",
     effect="Nothing is enqueued, claimed or finished until there is one.",
     advice="Bring back a majority of the voting members; see which ones are down.",
-    command="mongosh --eval 'rs.status()'",
+    command=mongosh("rs.status()"),
 )  # fmt: skip
 def no_primary(server: Server) -> Iterator[Found]:
     """A set without a primary."""
@@ -56,7 +56,7 @@ def no_primary(server: Server) -> Iterator[Found]:
     "server.arbiter", Level.WARNING, "an arbiter in the replica set",
     effect="While one data-bearing member is down no write reaches a majority: enqueueing and claims fail.",
     advice="Replace it by a member with data.",
-    command="mongosh --eval 'rs.remove(\"HOST:PORT\"); rs.add(\"HOST:PORT\")'",
+    command=mongosh('rs.remove("HOST:PORT"); rs.add("HOST:PORT")'),
 )  # fmt: skip
 def arbiter(server: Server) -> Iterator[Found]:
     """An arbiter."""
@@ -68,7 +68,7 @@ def arbiter(server: Server) -> Iterator[Found]:
     "server.voters", Level.WARNING, "an even number of voting members",
     effect="It survives the loss of no more members than with one voter less; two of two do not survive any.",
     advice="Add a member with data, or take the vote from one.",
-    command="mongosh --eval 'rs.add(\"HOST:PORT\")'",
+    command=mongosh('rs.add("HOST:PORT")'),
 )  # fmt: skip
 def voters(server: Server, members: Members) -> Iterator[Found]:
     """An even number of voters."""
@@ -81,7 +81,7 @@ def voters(server: Server, members: Members) -> Iterator[Found]:
     effect="What was acknowledged is lost when a majority of the members lose power together.",
     advice="Set writeConcernMajorityJournalDefault to true in the configuration of the set.",
     command=(
-        "mongosh --eval 'c=rs.conf(); c.writeConcernMajorityJournalDefault=true; rs.reconfig(c)'"
+        mongosh("c=rs.conf(); c.writeConcernMajorityJournalDefault=true; rs.reconfig(c)")
     ),
 )  # fmt: skip
 def journal(server: Server, members: Members) -> Iterator[Found]:
@@ -94,7 +94,7 @@ def journal(server: Server, members: Members) -> Iterator[Found]:
     "server.members", Level.WARNING, "members that are down, or more than 10 s behind the primary",
     effect="A fail-over has fewer members to choose from; majority writes wait for those that are behind.",
     advice="Bring the member back, or find what keeps it behind.",
-    command="mongosh --eval 'rs.printSecondaryReplicationInfo()'",
+    command=mongosh("rs.printSecondaryReplicationInfo()"),
 )  # fmt: skip
 def down(members: Members) -> Iterator[Found]:
     """Members that are down or behind."""
@@ -109,7 +109,7 @@ def down(members: Members) -> Iterator[Found]:
     "server.oplog", Level.WARNING, "an oplog that covers less than an hour",
     effect="A member that is away for longer must be copied anew, and a sleeping change stream starts over.",
     advice="Make the oplog larger, in megabytes, on each member.",
-    command="mongosh --eval 'db.adminCommand({replSetResizeOplog: 1, size: 16000})'",
+    command=mongosh("db.adminCommand({replSetResizeOplog: 1, size: 16000})"),
 )  # fmt: skip
 def oplog(oplog: Oplog) -> Iterator[Found]:
     """A short oplog."""
@@ -121,7 +121,7 @@ def oplog(oplog: Oplog) -> Iterator[Found]:
     "server.ttl-monitor", Level.FAULT, "a TTL monitor that is off",
     effect="Finished tasks, heartbeats and history are never removed: the collections grow without an end.",
     advice="Switch it on; it was switched off by hand or by the server's configuration.",
-    command="mongosh --eval 'db.adminCommand({setParameter: 1, ttlMonitorEnabled: true})'",
+    command=mongosh("db.adminCommand({setParameter: 1, ttlMonitorEnabled: true})"),
 )  # fmt: skip
 def ttl_monitor(parameters: Parameters) -> Iterator[Found]:
     """A TTL monitor that is off."""
@@ -133,7 +133,7 @@ def ttl_monitor(parameters: Parameters) -> Iterator[Found]:
     "server.history", Level.NOTE, "a storage engine that keeps old versions for snapshot reads",
     effect="Deleted entries stay at the head of an index so long, and short claims walk over them.",
     advice="Set the window to 0 where nothing reads at a snapshot; large batches pay little either way.",
-    command="mongosh --eval 'db.adminCommand({setParameter: 1, minSnapshotHistoryWindowInSeconds: 0})'",
+    command=mongosh("db.adminCommand({setParameter: 1, minSnapshotHistoryWindowInSeconds: 0})"),
 )  # fmt: skip
 def history(parameters: Parameters) -> Iterator[Found]:
     """A long snapshot window."""

@@ -8,7 +8,7 @@ from mongoq.core.lifecycle import TaskState
 from mongoq.diagnosis.check import Found, check
 from mongoq.diagnosis.facts import Overdue, Parked, Waiting
 from mongoq.diagnosis.finding import Level
-from mongoq.diagnosis.words import listed, quoted, span, tasks, waiting
+from mongoq.diagnosis.words import listed, mongosh, quoted, span, tasks, waiting
 
 
 @check(
@@ -53,7 +53,7 @@ def unexpired(overdue: Overdue) -> Iterator[Found]:
     "task.unpurged", Level.WARNING, "finished tasks that should have been removed ten minutes ago",
     effect="The collection grows; the server's TTL monitor is off, or does not keep up.",
     advice="See server.ttl-monitor above; where it is on, give the server time or a faster disk.",
-    command="mongosh --eval 'db.serverStatus().metrics.ttl'",
+    command=mongosh("db.serverStatus().metrics.ttl"),
 )  # fmt: skip
 def unpurged(overdue: Overdue) -> Iterator[Found]:
     """Tasks that the TTL monitor left."""

@@ -14,7 +14,7 @@ from mongoq.diagnosis.words import listed
     "user.rights", Level.WARNING, "a user that may do a part of what a producer, a worker or an operator does",
     effect="The commands or the processes of this user fail where they meet what is forbidden.",
     advice="Give the user readWrite on the database, or the actions of its role (docs/security.md#rights).",
-    command="mongosh --eval 'db.grantRolesToUser(\"USER\", [\"readWrite\"])'",
+    command="mongosh ADMIN_URI --eval 'db.grantRolesToUser(\"USER\", [{role: \"readWrite\", db: \"DATABASE\"}])'",
 )  # fmt: skip
 def rights(rights: Rights) -> Iterator[Found]:
     """What this user lacks; one that may only look is told so in a note."""

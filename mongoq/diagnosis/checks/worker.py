@@ -28,7 +28,7 @@ def silent(fleet: Fleet) -> Iterator[Found]:
         if one.is_silent(fleet.at):
             held = f" and holds {tasks(one.running)}" if one.running else ""
             quiet = span(one.silent(fleet.at))
-            yield Found(one.id, f"The worker {one.host}:{one.pid} is silent for {quiet}{held}")
+            yield Found(one.id, f"The worker {one.host}:{one.pid} has been silent for {quiet}{held}")
 
 
 @check(

@@ -111,6 +111,7 @@ class Indexes:
     """What makes the collection unfit for tasks, such as that it is capped."""
     collection: str = "tasks"
     """The collection of the tasks."""
+    database: str = "mongoq"
 
 
 @dataclass(frozen=True, slots=True)

@@ -158,7 +158,10 @@ PLANTS: Final[dict[str, list[Plant]]] = {
         Plant(_plan(ended=False), "did not end within"),
     ],
     "worker.silent": [
-        Plant(_worker(seen_at=NOW - timedelta(seconds=50), running=3), "other:8 is silent for 50 s and holds 3 tasks"),
+        Plant(
+            _worker(seen_at=NOW - timedelta(seconds=50), running=3),
+            "other:8 has been silent for 50 s and holds 3 tasks",
+        ),
     ],
     "worker.gone": [Plant(Holders([Holder("h:9:ef", 3, NOW)]), "h:9:ef sends no heartbeat and holds 3 tasks")],
     "worker.pool": [Plant(_worker(pool=10, workers=50), "other:8 has 10 connections for 50 handlers")],
@@ -174,7 +177,7 @@ PLANTS: Final[dict[str, list[Plant]]] = {
         ),
     ],
     "queue.lags": [
-        Plant(_row(oldest_ready=timedelta(minutes=9)), "mail lags behind: its oldest task is due since 9 min")
+        Plant(_row(oldest_ready=timedelta(minutes=9)), "mail lags behind: its oldest task has been due for 9 min")
     ],
     "queue.paused": [
         Plant(
@@ -189,7 +192,7 @@ PLANTS: Final[dict[str, list[Plant]]] = {
     "schedule.late": [
         Plant(
             Schedules(NOW, [replace(NIGHTLY, next_at=NOW - timedelta(minutes=5))]),
-            "nightly is late: its tick is due since 5 min",
+            "nightly is late: its tick has been due for 5 min",
         ),
     ],
     "schedule.refused": [

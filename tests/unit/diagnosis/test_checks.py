@@ -58,9 +58,13 @@ def test_a_check_finds_what_is_planted_and_says_it(check: Check, plant: Plant) -
 def test_a_command_to_type_is_one_of_mongoq_with_options_that_it_has(check: Check, plant: Plant) -> None:
     for one in found_with(plant):
         if not one.command.startswith("mongoq "):
-            assert re.match(r"mongosh --eval '|pip |timedatectl |$", one.command), one.command
+            assert re.match(r"""mongosh ("\$MONGOQ_URI"|ADMIN_URI) --eval '|pip |timedatectl |$""", one.command), (
+                one.command
+            )
             continue
-        _, name, *rest = shlex.split(one.command)
+        program, name, *rest = shlex.split(one.command)
+        assert program == "mongoq"
+        assert (name, *rest)[:2] != ("limits", "list"), "it takes no names"
         known = {option for parameter in COMMANDS[name].params for option in parameter.opts}
         assert {word for word in rest if word.startswith("--")} <= known, one.command
 

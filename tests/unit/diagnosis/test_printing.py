@@ -21,8 +21,8 @@ def test_a_finding_says_what_it_is_what_it_does_what_to_do_and_what_to_type() ->
         "         collections grow without an end.",
         "         Switch it on; it was switched off by hand or by the server's",
         "         configuration.",
-        "         $ mongosh --eval 'db.adminCommand({setParameter: 1, ttlMonitorEnabled:",
-        "             true})'",
+        '         $ mongosh "$MONGOQ_URI" --eval \'db.adminCommand({setParameter: 1,',
+        "             ttlMonitorEnabled: true})'",
         "",
         "(1 fault)",
     ]
@@ -31,7 +31,10 @@ def test_a_finding_says_what_it_is_what_it_does_what_to_do_and_what_to_type() ->
 def test_in_a_pipe_a_command_is_one_line() -> None:
     [plant] = PLANTS["server.ttl-monitor"]
     printed = list(lines(judge(plant.fact), None))
-    assert "         $ mongosh --eval 'db.adminCommand({setParameter: 1, ttlMonitorEnabled: true})'" in printed
+    assert (
+        "         $ mongosh \"$MONGOQ_URI\" --eval 'db.adminCommand({setParameter: 1, ttlMonitorEnabled: true})'"
+        in printed
+    )
 
 
 def test_no_line_is_wider_than_the_terminal_whatever_things_are_called() -> None:

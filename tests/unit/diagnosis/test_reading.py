@@ -8,18 +8,18 @@ from typing import Any, NamedTuple, cast
 
 import pytest
 
-from mongoq import MongoqError, StorageRefused, StorageUnavailable, Unsupported
+from mongoq import IndexMissing, MongoqError, StorageRefused, StorageUnavailable, Unsupported
 from mongoq.api.base import Base
 from mongoq.core.clock import FrozenClock
 from mongoq.diagnosis import reading
-from mongoq.diagnosis.facts import Members, Oplog, Plan, Server, Unread
+from mongoq.diagnosis.facts import Members, Oplog, Overdue, Plan, Server, Unread
 from mongoq.diagnosis.registry import judge
 from mongoq.storage.asking import Ask
 from mongoq.storage.commands import Aggregate, Count, Find, Op
 from mongoq.storage.context import Context
 from mongoq.storage.control import Hello, ListIndexes, Start
 from mongoq.storage.documents import indexes
-from mongoq.storage.operations.examining import plans, servers
+from mongoq.storage.operations.examining import plans, servers, tasks
 from mongoq.storage.operations.examining.bounded import LIMIT, attempt, bounded
 
 NOW = FrozenClock().now()
@@ -216,7 +216,7 @@ def test_indexes_that_are_not_mongoq_s_tell_how_often_they_were_used(make_contex
             return {"cursor": {"firstBatch": uses}}
         return [] if isinstance(asked, Find) else None
 
-    found = run(plans.look_at_indexes(make_context(), named=False), answer)
+    found = run(plans.look_at_indexes(make_context(), "shop", named=False), answer)
     assert found.missing == ()
     assert [one.check for one in judge(found).findings] == ["index.unused"]
 
@@ -297,3 +297,30 @@ def test_what_does_not_fit_into_the_time_is_not_read(
     assert {reasons[name] for name in ("queue.unserved", "server.oplog", "query.scan")} == {
         "the -1 s of a diagnosis were over"
     }
+
+
+def test_what_sweeps_and_the_ttl_monitor_left_is_read_at_the_heads_of_the_indexes(
+    make_context: Callable[..., Context],
+) -> None:
+    heads = {
+        indexes.LEASE: [{"_id": "k1", "hold": {"until": NOW - timedelta(minutes=4)}}],
+        indexes.DUE: [{"_id": "k2", "queue": "mail", "run_at": NOW - timedelta(minutes=3)}],
+        indexes.PURGE: [{"_id": "k3", "purge_at": NOW - timedelta(hours=5)}],
+    }
+    counted: list[int] = []
+
+    def answer(asked: Any) -> Any:
+        if isinstance(asked, Count):
+            counted.append(asked.most)
+            return 700
+        if asked.hint == indexes.EXPIRY:
+            raise IndexMissing("not there")
+        assert asked.limit <= 10
+        return heads[asked.hint]
+
+    found = run(tasks.overdue(make_context()), answer)
+    assert found == Overdue(
+        ("k1",), timedelta(minutes=4), timedelta(minutes=3), "mail", unpurged=700, unpurged_for=timedelta(hours=5)
+    )
+    assert counted == [1_000], "it counts no further"
+    assert {one.check for one in judge(found).findings} == {"task.lost", "task.due", "task.unpurged"}

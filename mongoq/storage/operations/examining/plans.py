@@ -67,7 +67,7 @@ def plans(context: Context, queues: Sequence[str], names: Sequence[str]) -> Op[P
     return Plans(tuple(found))
 
 
-def look_at_indexes(context: Context, *, named: bool) -> Op[Indexes]:
+def look_at_indexes(context: Context, database: str, *, named: bool) -> Op[Indexes]:
     """Which indexes lack, and which are not mongoq's own."""
     yield from orders.read(context)
     lacking: list[str] = []
@@ -84,7 +84,7 @@ def look_at_indexes(context: Context, *, named: bool) -> Op[Indexes]:
         for name, index in existing.items()
         if name not in OWN
     ]
-    return Indexes(tuple(lacking), tuple(foreign), unusual, context.tasks)
+    return Indexes(tuple(lacking), tuple(foreign), unusual, context.tasks, database)
 
 
 def _unusual(context: Context) -> Op[str | None]:
