@@ -11,6 +11,7 @@ from mongoq.core.lifecycle import TaskState
 from mongoq.diagnosis.facts import Fleet
 
 _UNITS: Final = (("d", 86_400), ("h", 3_600), ("min", 60))
+_PLAIN: Final = re.compile(r"[A-Za-z0-9_./:@%+=,-]+")
 
 
 def span(duration: timedelta) -> str:
@@ -47,9 +48,6 @@ def listed(names: Iterable[str], most: int = 5) -> str:
 def mongosh(script: str) -> str:
     """What to type to let mongosh run a script where mongoq's tasks are."""
     return f'mongosh "$MONGOQ_URI" --eval {quoted(script)}'
-
-
-_PLAIN: Final = re.compile(r"[A-Za-z0-9_./:@%+=,-]+")
 
 
 def quoted(word: str) -> str:
