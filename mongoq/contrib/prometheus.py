@@ -116,9 +116,9 @@ class Metrics(Collector):
             tick = tick_of(attempt.key)
             if tick is not None:
                 schedule, at = tick
-                line = (attempt.claimed.line[0], schedule)
+                line = (attempt.claimed.queue, schedule)
                 late = (attempt.task.created_at - at).total_seconds()
-                self._lateness.setdefault(line, Sums()).start(max(0.0, late))
+                self._lateness.setdefault(line, Sums()).started([late])
 
     def _note_claims(self, fields: Mapping[str, Any]) -> None:
         self._claims_lost += fields["count"]

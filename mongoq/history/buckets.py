@@ -6,7 +6,7 @@ about 10 of the 70.
 
 from __future__ import annotations
 
-import math
+from bisect import bisect_left, bisect_right
 from collections.abc import Mapping
 from typing import Final
 
@@ -17,15 +17,27 @@ LAST: Final = 69
 
 Histogram = dict[int, int]
 """How many durations lie in each bucket; buckets without any are left out."""
-_SCALE: Final = 1 / LEAST
-_log2 = math.log2
+_ENDS: Final = [*(LEAST * 2.0 ** (number / PER_DOUBLING) for number in range(LAST)), float("inf")]
+"""Where each bucket ends."""
 
 
 def bucket(seconds: float) -> int:
     """The bucket of a duration: bucket n ends at `LEAST` times the n-th power of the ratio."""
-    if seconds <= LEAST:
-        return 0
-    return min(LAST, math.ceil(_log2(seconds * _SCALE) * PER_DOUBLING))
+    return bisect_left(_ENDS, seconds)
+
+
+def added_up(into: Histogram, durations: list[float]) -> float:
+    """Count durations, which it sorts, and add them up; one below zero is none.
+
+    It looks for the end of each bucket among the sorted ones: 0.1 µs for each of 1,000, instead of 0.6 by `bucket`.
+    """
+    durations.sort()
+    at = 0
+    while at < len(durations):
+        number = bucket(durations[at])
+        before, at = at, bisect_right(durations, _ENDS[number], at)
+        into[number] = into.get(number, 0) + at - before
+    return sum(durations[bisect_right(durations, 0.0) :])
 
 
 def middle(number: int) -> float:

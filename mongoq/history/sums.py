@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from mongoq.core.lifecycle import Event
-from mongoq.history.buckets import Histogram, add, bucket
+from mongoq.history.buckets import Histogram, add, added_up
 
 LOST: Final = "lost"
 """The outcome of an attempt whose lease was over before its ending was written."""
@@ -38,20 +39,15 @@ class Sums:
         self.arrivals: int | None = None
         """How many tasks came; None: nobody looked."""
 
-    def start(self, waited: float) -> None:
-        """Note that an attempt started after so many seconds of waiting."""
-        self.starts += 1
-        number = bucket(waited)
-        self.waits[number] = self.waits.get(number, 0) + 1
-        self.wait_seconds += max(0.0, waited)
+    def started(self, waits: list[float]) -> None:
+        """Note that attempts started after so many seconds of waiting each."""
+        self.starts += len(waits)
+        self.wait_seconds += added_up(self.waits, waits)
 
-    def end(self, outcome: str, ran: float | None) -> None:
-        """Note that an attempt ended, after so many seconds in its handler; None: it was in none."""
-        self.ends[outcome] = self.ends.get(outcome, 0) + 1
-        if ran is not None:
-            number = bucket(ran)
-            self.runs[number] = self.runs.get(number, 0) + 1
-            self.run_seconds += ran
+    def ended(self, outcome: str, runs: Sequence[float | None]) -> None:
+        """Note that attempts ended, after so many seconds in their handlers; None: in none."""
+        self.ends[outcome] = self.ends.get(outcome, 0) + len(runs)
+        self.run_seconds += added_up(self.runs, [ran for ran in runs if ran is not None])
 
     def add(self, other: Sums) -> None:
         """Add the counts of others."""

@@ -45,7 +45,7 @@ class _Claimed:
         self.awaited = task.children
         self.batch = task.batch
         self.frees: tuple[str, ...] = ()
-        self.line = (task.queue, task.name, task.run_at)
+        self.queue, self.name, self.due = task.queue, task.name, task.run_at
         self.starts: tuple[Mapping[str, Any], ...] = ()
         self.attempts = task.attempts
 

@@ -195,7 +195,8 @@ def _claimed(base: Base, wanted: ClaimRequest, handler: Handler) -> Op[list[Live
 
 
 def _ended(attempt: LiveAttempt, verdict: Verdict) -> Ended:
-    how = attempt.unwritten, attempt.unique, attempt.awaited, attempt.batch, attempt.frees
+    own = attempt.claimed
+    how = attempt.unwritten, own.unique, own.awaited, own.batch, own.frees
     return Ended(attempt.task, verdict, False, *how)
 
 

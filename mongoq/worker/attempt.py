@@ -33,9 +33,9 @@ class LiveAttempt:
 
     __slots__ = (
         "_ended_as", "_interruption", "_late", "_lease_before", "_limit", "_open", "_reached", "_retry_as", "_task",
-        "_transaction_until", "awaited", "batch", "claimed", "claimed_at", "deadline_at", "deadline_raised",
-        "extended", "frees", "key", "lease", "lease_until", "lost_leases", "not_after", "not_before", "on_interrupt",
-        "parents", "policy", "ran", "report", "session_id", "started_at", "state", "token", "trace", "unique",
+        "_transaction_until", "claimed", "claimed_at", "deadline_at", "deadline_raised", "extended", "key", "lease",
+        "lease_until", "lost_leases", "not_after", "not_before", "on_interrupt", "parents", "policy", "ran", "report",
+        "session_id", "started_at", "state", "token", "trace",
     )  # fmt: skip
 
     def __init__(self, claimed: Readable, policy: Policy, sent: float) -> None:
@@ -43,11 +43,6 @@ class LiveAttempt:
         self.token = claimed.token or "-"
         """The proof of the claim; never empty, so what was not claimed matches nothing."""
         self.lost_leases = claimed.lost_leases
-        self.unique = claimed.unique
-        self.awaited = claimed.awaited
-        self.batch = claimed.batch
-        self.frees = claimed.frees
-        """The groups of limits whose slots it has."""
         self.not_before, self.not_after = 0.0, FOREVER
         """From and until when it may start under its rate limits."""
         self.parents: Mapping[str, Task] = EMPTY
@@ -72,7 +67,7 @@ class LiveAttempt:
         self._late: bool | None = None
         self._limit = FOREVER
         self._interruption: Interruption | None = None
-        self._open = [None]
+        self._open = True
         self._reached = Stage.CLAIMED
         self._ended_as: Stage | None = None
         self.session_id: bytes | None = None
@@ -108,7 +103,7 @@ class LiveAttempt:
     def reach(self, stage: Stage) -> bool:
         """Note that it waits, or that its handler starts; False where it has ended, which this does not change."""
         self._reached = stage
-        return bool(self._open)
+        return hasattr(self, "_open")
 
     @property
     def interruption(self) -> Interruption | None:
@@ -167,30 +162,29 @@ class LiveAttempt:
     @property
     def open(self) -> bool:
         """Whether it has not ended yet."""
-        return bool(self._open)
+        return hasattr(self, "_open")
 
     def end(self, stage: Stage = Stage.ENDED) -> bool:
         """End it as ended or lost; False where another caller did so before, who alone goes on with it.
 
-        The handler's thread, the end of a shutdown's grace and a lost lease may meet here. A list's pop is atomic
+        The handler's thread, the end of a shutdown's grace and a lost lease may meet here. To delete a slot is atomic
         and costs a third of a lock.
         """
         try:
-            self._open.pop()
-        except IndexError:
+            del self._open
+        except AttributeError:
             return False
         self._ended_as = stage
         return True
 
-    @property
-    def late(self) -> bool:
-        """Whether its lease was over when this was first asked, which is before its ending is first sent.
+    def late(self, now: float) -> bool:
+        """Whether its lease was over at `now`, or when this was first asked, which is before its ending is first sent.
 
         An ending that was sent in time may find its task gone because of itself, after a lost reply. One that was not
         has to take a task that is gone for another's.
         """
         if self._late is None:
-            self._late = elapsed() >= self.lease_until and not self.in_transaction
+            self._late = now >= self.lease_until and not self.in_transaction
         return self._late
 
     def settle(self, stage: Stage) -> None:
@@ -200,7 +194,7 @@ class LiveAttempt:
     def reopen(self) -> None:
         """Take an end back that could not be written: it may be ended again."""
         self._ended_as = None
-        self._open.append(None)
+        self._open = True
 
     # A handler's own transaction.
 

@@ -21,7 +21,7 @@ from mongoq.worker.engine import Engine
 from mongoq.worker.fleet.health import health_of
 from mongoq.worker.leaving import leave_threads
 from mongoq.worker.log_lines import lines
-from mongoq.worker.services import switch_interval
+from mongoq.worker.services import interpreter
 from mongoq.worker.stages import Stage, Wake
 
 log = logging.getLogger("mongoq.worker")
@@ -66,7 +66,8 @@ class WorkerHandle:
         """Let who listens for sums have what its attempts did so far; the queue and the name of each that runs now."""
         self._engine.recorder.tell()
         held = self._engine.ledger.all()
-        return [attempt.claimed.line[:2] for attempt in held if attempt.stage is Stage.RUNNING]
+        running = [attempt.claimed for attempt in held if attempt.stage is Stage.RUNNING]
+        return [(claimed.queue, claimed.name) for claimed in running]
 
     def wait(self, timeout: Duration | None = None) -> bool:
         """Wait until it has stopped, at most `timeout` seconds; whether it has."""
@@ -147,7 +148,7 @@ def run_in_foreground(start: Callable[[Callable[[], None]], WorkerHandle], *, pa
     # SimpleQueue.put may be called from a signal handler whatever the main thread is doing; an Event may not.
     inbox: queue.SimpleQueue[int | None] = queue.SimpleQueue()
     threads = set(threading.enumerate())
-    with switch_interval.shortened(), _signals_to(inbox):
+    with interpreter.tuned(), _signals_to(inbox):
         handle = start(lambda: inbox.put(None))
         try:
             first_signal = _wait(handle, inbox)

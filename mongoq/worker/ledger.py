@@ -2,7 +2,7 @@
 
 Each transition of `stages.TRANSITIONS` is one method, and returns what is worth waking after it. Batches (a claim's
 reply, a written group) move under one lock, which is never held across a network call. The start and the end of a
-single handler take no lock, because handlers queued up for one: `LiveAttempt.end` decides by a list's pop which caller
+single handler take no lock, because handlers queued up for one: `LiveAttempt.end` decides by a deletion which caller
 ends an attempt, and the collections below are changed by single operations that are atomic under the GIL
 (`deque.append`, `deque.popleft`, `set.update`, `set.discard`, `dict.pop`).
 
@@ -53,7 +53,7 @@ class Ledger:
         self.waiting: Waiting[Any] = Waiting()
         """What the executor has and no handler runs yet."""
         self._ended: deque[Completion] = deque()
-        self._writing: dict[LiveAttempt, Completion] = {}
+        self._writing: list[Completion] = []
         self._kept: dict[LiveAttempt, _Kept] = {}
         self._hurried = False
         self.poison_weight = 0
@@ -145,21 +145,20 @@ class Ledger:
 
     def take(self, most: int) -> list[Completion]:
         """Take the oldest endings out, to be written. For the finisher, as are the next four."""
-        taken: list[Completion] = []
-        while len(taken) < most and self._ended:
-            taken.append(self._ended.popleft())
-        self._writing = {completion.attempt: completion for completion in taken}
-        return taken
+        ended = self._ended
+        self._writing = [ended.popleft() for _ in range(min(most, len(ended)))]
+        return self._writing
 
     def give_back(self) -> None:
         """Put back what was taken and neither written nor kept: it is written first."""
-        self._ended.extendleft(reversed(self._writing.values()))
-        self._writing = {}
+        kept = self._kept
+        left = [one for one in self._writing if one.attempt.stage is Stage.ENDED and one.attempt not in kept]
+        self._ended.extendleft(reversed(left))
+        self._writing = []
 
     def keep(self, completion: Completion, now: float) -> bool:
         """Set an ending aside, to be tried again after a pause that grows; whether it was not set aside before."""
         attempt = completion.attempt
-        self._writing.pop(attempt, None)
         before = self._kept.get(attempt)
         tries = 1 if before is None else before.tries + 1
         self._kept[attempt] = _Kept(completion, tries, now + PAUSE.delay(tries).total_seconds())
@@ -171,9 +170,9 @@ class Ledger:
         lost = frozenset(lost)
         with self._lock:
             for attempt, verdict in completions:
-                attempt.settle(Stage.LOST if attempt in lost else Stage.WRITTEN)
-                self._writing.pop(attempt, None)
-                self._kept.pop(attempt, None)
+                attempt.settle(Stage.LOST if lost and attempt in lost else Stage.WRITTEN)
+                if self._kept:
+                    self._kept.pop(attempt, None)
                 self._forget(attempt)
                 if verdict.run_at is not None and not wakes:
                     wakes.append(Wake.SCHEDULED)

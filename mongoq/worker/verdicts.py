@@ -14,7 +14,7 @@ from mongoq.core.verdict import NO_RESULT, Outcome, Raised, Verdict, completed
 from mongoq.storage.context import Context
 from mongoq.storage.documents.fields import MOST_ERRORS
 from mongoq.storage.documents.updates import state_after
-from mongoq.storage.operations.decide import check_result, decide, judged
+from mongoq.storage.operations.decide import Ended, check_result, decide, judged
 from mongoq.storage.operations.recovery.malformed import UNFIT
 from mongoq.worker.attempt import LiveAttempt
 
@@ -23,6 +23,13 @@ log = logging.getLogger("mongoq.worker")
 BAD_CONTENT: Final = (*UNFIT, 15, 22, 52, 17280)
 """Codes of a refusal that time will not change: for what is no BSON, too deeply nested, or has names that MongoDB
 reserves, too. Any other (a lost right, a full disk, a killed operation) is the server's affair."""
+
+
+def ending_of(one: LiveAttempt, verdict: Verdict, now: float) -> Ended:
+    """What is written of an attempt that ended with this verdict, from `now` on."""
+    own = one.claimed
+    unused = () if one.started_at else own.starts
+    return Ended(one.task, verdict, one.late(now), one.unwritten, own.unique, own.awaited, own.batch, own.frees, unused)
 
 
 def verdict_on(context: Context, attempt: LiveAttempt, outcome: Outcome, worker: str) -> Verdict:

@@ -293,8 +293,8 @@ def test_who_was_in_time_and_asks_again_is_told_that_it_is_done(make_store: Call
     store.new()
     [task] = store.claim()
     attempt = LiveAttempt(Read(task), store.options.policy, elapsed())
-    assert not attempt.late
+    assert not attempt.late(elapsed())
     verdict = Verdict(Event.COMPLETE, keep=timedelta(0))
-    assert store.run(finish.finish(store.context, [Ended(task, verdict, attempt.late)])) == ([], [])
+    assert store.run(finish.finish(store.context, [Ended(task, verdict, attempt.late(elapsed()))])) == ([], [])
     attempt.lease_until = elapsed() - 1
-    assert store.run(finish.finish(store.context, [Ended(task, verdict, attempt.late)])) == ([], [])
+    assert store.run(finish.finish(store.context, [Ended(task, verdict, attempt.late(elapsed()))])) == ([], [])

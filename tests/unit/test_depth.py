@@ -48,8 +48,7 @@ def make_sampler(queue: Queue) -> Callable[[str], Sampler]:
 
 def sums(starts: int, complete: int, moved: int = 0) -> Sums:
     made = Sums()
-    for _ in range(starts):
-        made.start(2.0)
+    made.started([2.0] * starts)
     made.ends = {"complete": complete, "move": moved}
     return made
 

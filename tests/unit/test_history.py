@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -14,7 +15,7 @@ from mongoq.core.clock import FrozenClock, elapsed
 from mongoq.core.events import Telemetry
 from mongoq.core.lifecycle import Event
 from mongoq.core.verdict import Verdict
-from mongoq.history.buckets import LAST, bucket, middle, quantiles
+from mongoq.history.buckets import LAST, LEAST, added_up, bucket, middle, quantiles
 from mongoq.history.sums import Sums
 from mongoq.storage.commands import Bulk, Find, Op
 from mongoq.storage.operations.history import roll, rows, write
@@ -47,11 +48,9 @@ def run(queue: Queue) -> Callable[[Op[Any]], Any]:
 
 def sums(starts: int = 0, ends: dict[str, int] | None = None, wait: float = 1.0, run: float = 0.1) -> Sums:
     made = Sums()
-    for _ in range(starts):
-        made.start(wait)
+    made.started([wait] * starts)
     for outcome, count in (ends or {}).items():
-        for _ in range(count):
-            made.end(outcome, run)
+        made.ended(outcome, [run] * count)
     return made
 
 
@@ -68,6 +67,14 @@ def test_a_percentile_is_wrong_by_a_fifth_at_most() -> None:
     found = quantiles(of_many, 0.5, 0.95, 0.99)
     assert found == [pytest.approx(right, rel=0.2) for right in (0.01, 2.0, 60.0)]
     assert quantiles({}, 0.5) == []
+
+
+def test_many_durations_are_counted_as_each_would_be() -> None:
+    durations = [-2.0, 0.0, LEAST, *(0.0003 * 1.37**number for number in range(90)), 1e12]
+    histogram: dict[int, int] = {3: 5}
+    total = added_up(histogram, list(reversed(durations)))
+    assert histogram == Counter([*map(bucket, durations), *[3] * 5])
+    assert total == pytest.approx(sum(durations) + 2.0)
 
 
 def test_attempts_are_added_up_by_queue_and_name(make_attempt: MakeAttempt, clock: FrozenClock) -> None:

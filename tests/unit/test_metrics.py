@@ -101,7 +101,7 @@ def test_names_beyond_so_many_are_counted_together(queue: Queue, registry: Colle
 def test_losses_and_outages_are_counted(queue: Queue, registry: CollectorRegistry) -> None:
     task = queue.new(queue="mail")
     sums = Sums()
-    sums.end(LOST, None)
+    sums.ended(LOST, [None])
     queue.telemetry.emit(Signpost.CLAIMS_LOST, count=2)
     queue.telemetry.emit(Signpost.SUMMED, sums={(0, "mail", None): sums}, counts={}, ticks=[])
     queue.telemetry.emit(Signpost.REFUSED, task=task, error=ValueError())

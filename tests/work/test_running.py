@@ -13,7 +13,7 @@ from pymongo import MongoClient
 
 from mongoq import Linear, Queue, Retry, Task, TaskState
 from mongoq.core.clock import elapsed
-from mongoq.worker.services import switch_interval
+from mongoq.worker.services import interpreter
 
 Finished = Callable[[Queue, str], Task]
 
@@ -278,5 +278,5 @@ def test_a_worker_shortens_the_turns_of_the_interpreter_while_it_runs(queue: Que
     before, during = sys.getswitchinterval(), []
     queue.run(lambda task: during.append(sys.getswitchinterval()), burst=True)
 
-    assert during == pytest.approx([switch_interval.LONGEST], abs=2e-6)
+    assert during == pytest.approx([interpreter.LONGEST], abs=2e-6)
     assert sys.getswitchinterval() == pytest.approx(before, abs=2e-6)

@@ -15,7 +15,7 @@ from mongoq.core.backoff import from_spec
 from mongoq.core.lifecycle import TaskState
 from mongoq.core.options import POLICY_NAMES, checked_policy
 from mongoq.core.read_only import EMPTY, ReadOnly
-from mongoq.core.reading import Line, partly_read, task_of
+from mongoq.core.reading import fill, partly_read, task_of
 from mongoq.core.task import Failure, Task, TaskError
 from mongoq.core.validation import Checker
 from mongoq.storage.commands import Document
@@ -117,7 +117,9 @@ def new_task(model: Document, key: str, tags: Mapping[str, Any], namespace: str,
     def whole() -> Task:
         return task_from({fields.KEY: key, fields.TAGS: tags, **model}, namespace, model[fields.CREATED_AT])
 
-    return partly_read(key, tags_shown(tags), None, model.get(fields.NAME), whole) if partly else whole()
+    if not partly:
+        return whole()
+    return partly_read(key, tags_shown(tags), None, model.get(fields.NAME), lambda task: fill(task, whole()))
 
 
 def tags_shown(stored: Any) -> Mapping[str, Any]:
@@ -133,8 +135,8 @@ class Unread:
     """
 
     __slots__ = (
-        "_document", "_namespace", "_read_at", "attempts", "awaited", "batch", "carried", "frees", "key", "line",
-        "lost_leases", "starts", "token", "unique",
+        "_document", "_namespace", "_read_at", "attempts", "awaited", "batch", "carried", "due", "frees", "key",
+        "lost_leases", "name", "queue", "starts", "token", "unique",
     )  # fmt: skip
 
     def __init__(self, document: Document, namespace: str, now: datetime) -> None:
@@ -150,14 +152,11 @@ class Unread:
         self.unique = fields.UNIQUE in document
         self.awaited = fields.CHILDREN in document
         self.batch: str | None = get(fields.BATCH)
-        self.line: Line = document[fields.QUEUE], get(fields.NAME), document[fields.RUN_AT]
+        self.queue: str = document[fields.QUEUE]
+        self.name: str | None = get(fields.NAME)
+        self.due: datetime = document[fields.RUN_AT]
         self.frees, self.starts = slots.held_by(document) if fields.LIMITS in document else ((), ())
         self.carried: Mapping[str, Any] = policy_from(policy) if policy else EMPTY
-
-    @property
-    def name(self) -> str | None:
-        """The name of the task function that runs it."""
-        return self.line[1]
 
     @property
     def parents(self) -> Sequence[str]:
@@ -172,10 +171,11 @@ class Unread:
     def read(self) -> Task:
         """Decode the task: its tags now, most of it when that is read."""
         tags = self._document.get(fields.TAGS)
-        return partly_read(self.key, tags_shown(made_aware(tags)), self.token, self.name, self._whole)
+        return partly_read(self.key, tags_shown(made_aware(tags)), self.token, self.name, self)
 
-    def _whole(self) -> Task:
-        return task_from(made_aware(self._document), self._namespace, self._read_at)
+    def __call__(self, task: Task) -> None:
+        """Decode the rest of a task that was read, when it is asked for more than that."""
+        fill(task, task_from(made_aware(self._document), self._namespace, self._read_at))
 
 
 def task_shown(document: Document, namespace: str, now: datetime) -> Task | None:

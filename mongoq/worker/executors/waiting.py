@@ -30,8 +30,10 @@ class Waiting(Generic[T]):
 
     def put(self, attempts: list[T]) -> None:
         """Let these wait."""
-        self._attempts.extendleft([attempt for attempt in reversed(attempts) if attempt.lost_leases])
-        self._attempts.extend([attempt for attempt in attempts if not attempt.lost_leases])
+        if suspects := [attempt for attempt in attempts if attempt.lost_leases]:
+            self._attempts.extendleft(reversed(suspects))
+            attempts = [attempt for attempt in attempts if not attempt.lost_leases]
+        self._attempts.extend(attempts)
 
     def put_back(self, attempts: list[T]) -> None:
         """Let these wait again, before all others and in their order."""

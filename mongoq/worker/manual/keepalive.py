@@ -6,11 +6,10 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from mongoq.core.errors import LeaseLost
-from mongoq.core.reading import Line
 from mongoq.core.signals import Interruption
 from mongoq.core.task import Task
 from mongoq.worker.attempt import LiveAttempt
@@ -73,9 +72,19 @@ class Read:
         return ()
 
     @property
-    def line(self) -> Line:
-        """Where it stood, and since when."""
-        return self.task.queue, self.task.name, self.task.run_at
+    def queue(self) -> str:
+        """Where it stood."""
+        return self.task.queue
+
+    @property
+    def name(self) -> str | None:
+        """The name of its task function."""
+        return self.task.name
+
+    @property
+    def due(self) -> datetime:
+        """Since when it was due."""
+        return self.task.run_at
 
     @property
     def starts(self) -> tuple[Mapping[str, Any], ...]:

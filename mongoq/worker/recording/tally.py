@@ -1,13 +1,13 @@
 """Adds up what the attempts of this process do, by minute, queue and name, until the sums are written.
 
 The start of a handler costs an append; the rest is added up by the thread that writes endings, a group at a time:
-about 2 µs per task (Python 3.11), of the 40 that a task without work costs.
+about 1 µs per task (Python 3.11), of the 20 that a task without work costs.
 """
 
 from __future__ import annotations
 
 import threading
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Collection, Iterable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -28,15 +28,13 @@ Kind = tuple[int, str, str | None]
 _RELEASE: Final = Event.RELEASE.value
 EPOCH: Final = datetime(1970, 1, 1)  # noqa: DTZ001 -- what claims of many read has no zone
 AWARE_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-UNUSED: Final = Sums()
-NO_KIND: Kind = (0, "", None)
 _OUTCOMES: Final = frozenset(OUTCOMES)
 
 
 class Told(NamedTuple):
     """What exporters of metrics get, beside the sums."""
 
-    attempts: dict[tuple[str, str | None], dict[int, int]]
+    attempts: dict[tuple[str, str | None], Counter[int]]
     """By queue and name: how many tasks ended after so many attempts."""
     ticks: list[LiveAttempt]
     """Attempts that are the first of a schedule's task."""
@@ -63,24 +61,27 @@ class Tally:
         """Note endings that were written, or refused because the lease was lost."""
         with self._lock:
             minute = self._add_started(clock)
-            sums, last, counted = UNUSED, NO_KIND, self.telemetry.counted
+            ended: dict[tuple[str, str | None, str], list[LiveAttempt]] = {}
+            last, some = None, []
             for attempt, verdict in endings:
                 outcome: str = LOST if lost and attempt in lost else verdict.event._value_  # `value` takes a call
                 if outcome not in _OUTCOMES or (outcome == _RELEASE and not attempt.started_at):
                     continue  # it was claimed ahead and is given back: no attempt of anything
-                queue, name, _ = attempt.claimed.line
-                if last != (last := (minute, queue, name)):
-                    sums = self._of(minute, queue, name)
-                sums.end(outcome, attempt.ran)
-                if counted and outcome in FINAL:
-                    of = self._told.attempts.setdefault((queue, name), {})
-                    of[attempt.claimed.attempts] = of.get(attempt.claimed.attempts, 0) + 1
+                claimed = attempt.claimed
+                if last != (last := (claimed.queue, claimed.name, outcome)):
+                    some = ended.setdefault(last, [])
+                some.append(attempt)
+            for (queue, name, outcome), some in ended.items():
+                self._of(minute, queue, name).ended(outcome, [attempt.ran for attempt in some])
+                if self.telemetry.counted and outcome in FINAL:
+                    of = self._told.attempts.setdefault((queue, name), Counter())
+                    of.update(attempt.claimed.attempts for attempt in some)
 
     def lost(self, attempt: LiveAttempt, clock: Clock) -> None:
         """Note that the lease of an attempt is over."""
         with self._lock:
-            queue, name, _ = attempt.claimed.line
-            self._of(self._add_started(clock), queue, name).end(LOST, None)
+            claimed = attempt.claimed
+            self._of(self._add_started(clock), claimed.queue, claimed.name).ended(LOST, [None])
 
     def take(self, clock: Clock) -> dict[Kind, Sums]:
         """Take out all sums, to be written."""
@@ -109,20 +110,23 @@ class Tally:
     def _add_started(self, clock: Clock) -> int:
         """Add those that started; the minute that it is."""
         now = clock.now().timestamp()
-        zero, minute, started = now - elapsed(), int(now // 60), self._started
-        counted = self.telemetry.counted
-        sums, last = UNUSED, NO_KIND
-        while started:
-            attempt = started.popleft()
-            queue, name, due = attempt.claimed.line
-            at = zero + attempt.started_at
+        zero, minute = now - elapsed(), int(now // 60)
+        started = [self._started.popleft() for _ in range(len(self._started))]
+        waits: dict[Kind, list[float]] = {}
+        last, some = None, []
+        for attempt in started:
+            claimed = attempt.claimed
+            due, at = claimed.due, zero + attempt.started_at
             begun = minute if at >= minute * 60 else int(at // 60)
-            if last != (last := (begun, queue, name)):
-                sums = self._of(begun, queue, name)
-            if counted and attempt.key.startswith("cron:") and attempt.claimed.attempts == 1:
-                self._told.ticks.append(attempt)
+            if last != (last := (begun, claimed.queue, claimed.name)):
+                some = waits.setdefault(last, [])
             # By a difference of instants: `timestamp` of one took 1.2 µs, this takes 0.2.
-            sums.start(at - (due - (EPOCH if due.tzinfo is None else AWARE_EPOCH)).total_seconds())
+            some.append(at - (due - (EPOCH if due.tzinfo is None else AWARE_EPOCH)).total_seconds())
+        for (begun, queue, name), some in waits.items():
+            self._of(begun, queue, name).started(some)
+        if self.telemetry.counted:
+            ticks = [attempt for attempt in started if attempt.key.startswith("cron:")]
+            self._told.ticks.extend(attempt for attempt in ticks if attempt.claimed.attempts == 1)
         return minute
 
     def _of(self, minute: int, queue: str, name: str | None, among: dict[Kind, Sums] | None = None) -> Sums:

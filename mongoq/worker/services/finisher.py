@@ -17,7 +17,6 @@ from mongoq.core.errors import (
 from mongoq.core.events import Signpost
 from mongoq.core.verdict import Verdict
 from mongoq.storage.commands import WRITE_CONFLICT
-from mongoq.storage.operations.decide import Ended
 from mongoq.storage.operations.finish import Finished, finish, finish_and_modify
 from mongoq.storage.operations.recovery.skip_locked import PROBE, WRITE_LIMIT
 from mongoq.worker.attempt import LiveAttempt
@@ -25,7 +24,7 @@ from mongoq.worker.ledger import GATHERED
 from mongoq.worker.runtime import Runtime
 from mongoq.worker.services.prefetch import Prefetch
 from mongoq.worker.stages import Completion, Wake
-from mongoq.worker.verdicts import concerns_content
+from mongoq.worker.verdicts import concerns_content, ending_of
 
 log = logging.getLogger("mongoq.worker")
 
@@ -44,11 +43,6 @@ def tell_lost(runtime: Runtime, attempt: LiveAttempt) -> None:
     """Say that a lease was lost, in the log and as an event."""
     log.warning("the lease on task %s was lost: whatever its handler does is not recorded", attempt.key)
     runtime.telemetry.emit(Signpost.LEASE_LOST, key=attempt.key, task=attempt.task)
-
-
-def _ended(one: LiveAttempt, verdict: Verdict) -> Ended:
-    unused = () if one.started_at else one.claimed.starts
-    return Ended(one.task, verdict, one.late, one.unwritten, one.unique, one.awaited, one.batch, one.frees, unused)
 
 
 class Finisher:
@@ -147,7 +141,8 @@ class Finisher:
         """Write these together, and keep what somebody's open transaction holds."""
         if not endings:
             return
-        ended = [_ended(one, verdict) for one, verdict in endings]
+        now = self._runtime.elapsed()
+        ended = [ending_of(one, verdict, now) for one, verdict in endings]
         finished: Finished = self._runtime.run(finish(self._runtime.context, ended, again=again))
         if finished.blocked:
             blocked = {(one.task.key, one.token) for one in finished.blocked}
@@ -184,8 +179,9 @@ class Finisher:
 
     def _write_with_changes(self, ending: Completion, patience: timedelta) -> None:
         """Write an ending and its modification in one transaction; where that is refused, what then becomes of it."""
+        ended = ending_of(*ending, self._runtime.elapsed())
         try:
-            done = self._runtime.run(finish_and_modify(self._runtime.context, _ended(*ending), time_limit=patience))
+            done = self._runtime.run(finish_and_modify(self._runtime.context, ended, time_limit=patience))
         except (DependencyError, InvalidTask, StorageRefused) as error:
             if isinstance(error, StorageRefused) and not concerns_content(error):
                 self._keep(ending, str(error))
