@@ -208,8 +208,8 @@ def time(base: Base) -> Op[datetime]:
 
 @verb
 def standalone(base: Base) -> Op[bool]:
-    """Whether the server is no member of a replica set: what it acknowledged may then be lost with it."""
-    return "setName" not in (yield from base.read(schema.hello()))
+    """Whether the server is alone, in no replica set and no sharded cluster: then it may lose what it acknowledged."""
+    return schema.is_standalone((yield from base.read(schema.hello())))
 
 
 def _stats(

@@ -100,6 +100,11 @@ class Registry:
         """Enqueue a call; ConfigurationError where no queue has included these functions."""
         return self.bound_to(definition)(definition, task)
 
+    @property
+    def bound(self) -> bool:
+        """Whether calls go anywhere."""
+        return bool(self._bound)
+
     def bound_to(self, definition: Definition) -> Enqueue:
         """Where calls go; ConfigurationError where no queue has included these functions."""
         if not self._bound:

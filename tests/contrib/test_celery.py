@@ -112,7 +112,8 @@ def test_an_option_of_a_task_that_cannot_be_is_named(options: dict[str, Any]) ->
         shared_task(**options)(task)
 
 
-def test_what_a_task_of_celery_has_and_this_one_has_not_is_named(shop: Any) -> None:
+def test_what_a_task_of_celery_has_and_this_one_has_not_is_named(shop: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "mongoq.contrib.django", raising=False)  # in a project of Django's it has a queue
     with pytest.raises(AttributeError, match=r"no Task\.update_state: use `self\.request\.attempt\.progress"):
         shop.add.update_state(state="PROGRESS")
 

@@ -255,7 +255,7 @@ def test_an_order_and_its_task_commit_together_and_the_worker_runs_them(clean: A
     placed = Client().get("/orders/7/pen")
     assert placed.status_code == 202
     said = work()
-    assert "4 tasks, queues default, mail" in said
+    assert re.search("4 tasks.*, queues default, mail", said)
     assert Order.objects.get(number=7).parcel == "parcel 7"
     shown = Client().get(f"/tasks/{placed.json()['task']}").json()
     assert shown == {"status": "SUCCESSFUL", "progress": None}
@@ -320,6 +320,24 @@ def test_the_check_of_the_settings_names_what_is_wrong(shop: Any) -> None:
     with override_settings(TASKS={"none": {"BACKEND": f"{compat().PACKAGE}.backends.dummy.DummyBackend"}}):  # noqa: SIM117
         with pytest.raises(ConfigurationError, match=r"mongoq\.contrib\.django\.MongoqBackend"):
             get_queue("none")
+
+
+def test_shared_tasks_of_celery_go_to_the_queue_of_the_default_backend_and_its_worker_runs_them(clean: Any) -> None:
+    from mongoq.contrib import celery
+
+    @celery.shared_task(bind=True, name="legacy.mail", queue="mail")
+    def mail(self: Any, order: int) -> str:
+        return f"order {order}, {self.request.retries} retries"
+
+    @celery.shared_task(name="legacy.sweep")
+    def sweep() -> str:
+        return "swept"
+
+    called = mail.delay(7)
+    once = queue().new(sweep.s().new_task())
+    assert "shared tasks" in work()
+    assert called.get(timeout=30) == "order 7, 0 retries"
+    assert queue().get(once.key).result == "swept"
 
 
 def test_a_child_of_the_process_executor_finds_the_tasks_by_their_paths(shop: Any) -> None:

@@ -33,7 +33,7 @@ def test_every_command_exists_with_its_options(page: Path) -> None:
         if words[:3] == ["python", "-m", "mongoq"]:
             words[:3] = ["mongoq"]
         if words and words[0] == "mongoq":
-            _check(words[1:])
+            check(words[1:])
         elif words and words[0].startswith("./scripts/"):
             assert (ROOT / words[0]).exists(), line
 
@@ -51,7 +51,7 @@ def _lines(page: Path) -> list[str]:
     return [line.removeprefix("$ ") for line in lines]
 
 
-def _check(words: list[str]) -> None:
+def check(words: list[str]) -> None:
     """Parse a command as the command line does; what it refuses raises."""
     words = [word for word in words if word not in ("&", "...")]
     while words and words[0] in ("--uri", "--namespace"):

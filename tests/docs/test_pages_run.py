@@ -26,6 +26,7 @@ PROGRAMS: Final = [page for page in sorted((ROOT / "docs").rglob("*.md")) if blo
 ONE_BY_ONE: Final = ("asyncio", "claims", "enqueueing", "workers", "concepts/transactions")
 NOT_RUN: Final = {
     "docs/testing.md": "tests of an application: tests/testing runs the like",
+    "docs/from/celery-django.md": "the same: tests/contrib/test_django.py runs shared tasks in a project",
     "docs/frameworks/django.md": "a project of Django's, which a process sets up once: tests/contrib runs the like",
     **{f"docs/{name}.md": "test_readme.py runs each block by itself" for name in ONE_BY_ONE},
 }

@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 import mongoq
+from mongoq.storage.operations.schema import is_standalone
 from shipping import matrix, release, requirements
 from shipping.environments import Failed
 from shipping.pythons import Python
@@ -97,3 +98,9 @@ def _wheel(path: Path, names: list[str]) -> Path:
         for name in names:
             archive.writestr(name, "")
     return path
+
+
+def test_a_server_is_alone_that_is_in_no_replica_set_and_routes_to_none() -> None:
+    assert is_standalone({"isWritablePrimary": True})
+    assert not is_standalone({"setName": "rs0"})
+    assert not is_standalone({"msg": "isdbgrid"})

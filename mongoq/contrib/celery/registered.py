@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any, Final
 
 from mongoq import ConfigurationError, Fault, Queue, Tasks
@@ -20,7 +21,13 @@ class _Calls:
 
 
 def current_queue() -> Queue:
-    """The queue that calls go to; ConfigurationError where there is none, or one that is awaited."""
+    """The queue that calls go to: in a project of Django's that of its default backend, where none includes the tasks.
+
+    ConfigurationError where there is none, or one that is awaited.
+    """
+    django = sys.modules.get("mongoq.contrib.django")
+    if django is not None and not functions.bound:
+        django.get_queue().include(tasks)
     bound: Any = functions.bound_to(_Calls)  # type: ignore[arg-type] # of a definition it asks for the name alone
     queue = bound.queue
     if not isinstance(queue, Queue):

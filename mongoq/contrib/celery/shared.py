@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import inspect
+import os
 from collections.abc import Callable, Mapping
 from functools import update_wrapper
 from importlib import import_module
+from importlib.util import find_spec
 from typing import Any, Final, NoReturn, overload
 
 from mongoq import ConfigurationError, Fault, Queue
@@ -44,6 +46,13 @@ class _Inner(TaskFunction[..., Any, Any]):
 
 
 def _inner_of(module: str, name: str) -> _Inner:
+    """What `_Inner` is pickled as. The module of a Django project wants Django to be set up, as in its worker."""
+    if "DJANGO_SETTINGS_MODULE" in os.environ and find_spec("django") is not None:
+        import django  # noqa: PLC0415 -- where it is there
+        from django.apps import apps  # noqa: PLC0415 -- as above
+
+        if not apps.ready:
+            django.setup()
     found: Any = import_module(module)
     for part in name.split("."):
         found = getattr(found, part)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from mongoq import ConfigurationError, Fault, NewTask, Task
@@ -136,6 +137,14 @@ class Signature(Node):
         if not self.immutable:
             own.args, own.kwargs = (*(args or ()), *self.args), {**self.kwargs, **(kwargs or {})}
         return own
+
+    def new_task(self) -> NewTask:
+        """The call as a task of mongoq's: for `queue.schedule(name, cron, task)`, `batch.new` and `new_many`."""
+        plan: list[NewTask] = []
+        self.planned(plan, Ends(), {})
+        if len(plan) > 1:
+            raise refusal(f"{self.task}.new_task", self, "a call without links: they are tasks too")
+        return replace(plan[0], key=None)
 
     def planned(self, plan: list[NewTask], before: Ends, options: Mapping[str, Any]) -> Ends:
         """Plan it with its links, those among its options too."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -21,7 +22,7 @@ from mongoq.functions.definition import Definition
 from mongoq.functions.function import TaskFunction
 from mongoq.functions.registry import Registry
 
-__all__ = ["hooked", "include_tasks"]
+__all__ = ["hooked", "include_shared", "include_tasks"]
 
 
 class _Inner(TaskFunction[..., Any, Any]):
@@ -43,6 +44,15 @@ def include_tasks(alias: str, queue: Queue) -> list[str]:
         if path not in known:
             functions.add(_made(alias, path, functions))
     return paths
+
+
+def include_shared(alias: str, queue: Queue) -> list[Any]:
+    """Let the queue of the default backend run the `@shared_task`s of `mongoq.contrib.celery`, where there are any."""
+    shim = sys.modules.get("mongoq.contrib.celery")
+    if alias != "default" or shim is None:
+        return []
+    queue.include(shim.tasks)
+    return list(shim.tasks._registry)  # noqa: SLF001 -- of our own
 
 
 def hooked(alias: str, queue: Queue) -> Queue:

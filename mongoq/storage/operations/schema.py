@@ -41,6 +41,11 @@ def hello() -> Op[dict[str, Any]]:
     return reply
 
 
+def is_standalone(description: Mapping[str, Any]) -> bool:
+    """Whether a server describes itself as neither a member of a replica set nor the router of a sharded cluster."""
+    return "setName" not in description and description.get("msg") != "isdbgrid"
+
+
 def server_time() -> Op[datetime]:
     """Read the server's clock."""
     reply = yield from hello()

@@ -9,7 +9,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from mongoq import ConfigurationError
 from mongoq.contrib.django import compat
 from mongoq.contrib.django.queues import get_queue
-from mongoq.contrib.django.running import include_tasks
+from mongoq.contrib.django.running import include_shared, include_tasks
 
 
 class Command(BaseCommand):  # type: ignore[misc] # Django brings no types
@@ -31,10 +31,13 @@ class Command(BaseCommand):  # type: ignore[misc] # Django brings no types
         try:
             queue = get_queue(alias)
             paths = include_tasks(alias, queue)
-            if not paths:
+            shared = include_shared(alias, queue)
+            if not paths and not shared:
                 raise CommandError(f"no task of the backend {alias!r} is defined in a `tasks` module of INSTALLED_APPS")
             named = options["queues"].split(",") if options["queues"] else sorted(compat.task_backends()[alias].queues)
-            self.stdout.write(f"mongoq: {len(paths)} tasks, queues {', '.join(named) or 'of the tasks'}, {queue!r}")
+            told = f", {len(shared)} shared tasks" if shared else ""
+            where = ", ".join(named) or "of the tasks"
+            self.stdout.write(f"mongoq: {len(paths)} tasks{told}, queues {where}, {queue!r}")
             with queue:
                 queue.run(
                     queues=named or None, workers=options["workers"], executor=options["executor"],
