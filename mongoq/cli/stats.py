@@ -125,11 +125,15 @@ def sheets(queue: Queue, *, name: str | None = None, attempts: bool = False, exa
 def fleet(queue: Queue) -> Sheet:
     """Make the table of the worker processes."""
     now = queue.time()
-    rows = [
-        (one.host, str(one.pid), ",".join(one.queues), one.workers, one.running, one.ahead, _heard(one, now))
-        for one in queue.workers()
-    ]
-    columns = ("host", "pid", "queues", "handlers", TaskState.RUNNING, "ahead", "last heartbeat")
+    workers = queue.workers()
+    mixed = len({one.version for one in workers}) > 1
+    rows = []
+    for one in workers:
+        counts = one.workers, one.running, one.ahead
+        version = [one.version or "unknown"] if mixed else []
+        rows.append((one.host, str(one.pid), ",".join(one.queues), *counts, _heard(one, now), *version))
+    versions = ["mongoq"] if mixed else []
+    columns = ("host", "pid", "queues", "handlers", TaskState.RUNNING, "ahead", "last heartbeat", *versions)
     return Sheet("workers", columns, rows, empty="no workers")
 
 

@@ -121,3 +121,21 @@ def test_what_halts_a_line_and_who_waits_for_a_failed_parent_is_found(mongoq: Cl
     assert found["limit.line"]["command"] == "mongoq update head --delay 0"
     assert found["task.waits-for-failed"]["problem"] == "The parent parent is failed: 1 parked task waits for it"
     assert found["task.waits-for-failed"]["command"] == "mongoq rerun parent"
+
+
+def test_workers_that_differ_are_told_by_version_clock_and_connections(mongoq: Cli, queue: Queue, tasks: Any) -> None:
+    now = queue.time()
+    facts = {"pid": 7, "queues": ["mail"], "workers": 50, "running": 2, "ahead": 0, "started_at": LONG_AGO}
+    tasks.database[f"{queue.namespace}.workers"].insert_many([
+        {"_id": "new:7:ab", "host": "new", **facts, "seen_at": now, "version": "2.0", "pool": 100, "clock": 0.1},
+        {"_id": "old:7:ab", "host": "old", **facts, "seen_at": now, "version": "1.0", "pool": 20, "clock": -90},
+        {"_id": "gone:7:ab", "host": "gone", **facts, "seen_at": now - timedelta(seconds=40), "version": "1.0"},
+    ])  # fmt: skip
+    found = {one["check"]: one["problem"] for one in mongoq("doctor", "--json").json["findings"]}
+    assert found.keys() == {"namespace.versions", "host.worker-clock", "worker.pool", "worker.silent"}
+    assert found["namespace.versions"].endswith("2 of 1.0, 1 of 2.0")
+    assert found["host.worker-clock"] == "The clock of old is 90 s behind the database's"
+    assert found["worker.pool"].startswith("The worker old:7 has 20 connections for 50 handlers")
+    lines = mongoq("workers").out.splitlines()
+    assert lines[0].endswith("MONGOQ")
+    assert sorted(line.split()[-1] for line in lines[1:]) == ["1.0", "1.0", "2.0"]

@@ -38,12 +38,12 @@ def newer(format: Format) -> Iterator[Found]:  # noqa: A002 -- the fact's name
 @check(
     "namespace.versions", Level.WARNING, "workers of different versions of mongoq side by side",
     effect="A roll-out is under way, or was broken off: some processes lack what the newest mends.",
-    advice="End the roll-out; see which processes are old.",
+    advice="End the roll-out; the table of workers shows which processes are old.",
     command="mongoq workers",
 )  # fmt: skip
 def versions(fleet: Fleet) -> Iterator[Found]:
     """Several versions."""
-    counts = Counter(one.version for one in fleet.workers if one.version)
+    counts = Counter(one.version or "one that does not tell" for one in fleet.workers)
     if len(counts) > 1:
         told = ", ".join(f"{count} of {version}" for version, count in sorted(counts.items()))
         yield Found("versions", f"Workers of {len(counts)} versions of mongoq run side by side: {told}")

@@ -139,7 +139,10 @@ PLANTS: Final[dict[str, list[Plant]]] = {
     "host.worker-clock": [Plant(_worker(ahead_of_server=timedelta(hours=2)), "The clock of other is 2 h ahead of")],
     "namespace.format": [Plant(Format(2, 4, 3), "its tasks are for format 3, and this mongoq reads 2")],
     "namespace.newer": [Plant(Format(2, 3, 1), "format 3, this one is 2")],
-    "namespace.versions": [Plant(_worker(version="1.0"), "Workers of 2 versions of mongoq run side by side: 1 of 1.0")],
+    "namespace.versions": [
+        Plant(_worker(version="1.0"), "Workers of 2 versions of mongoq run side by side: 1 of 1.0, 1 of 1.1"),
+        Plant(_worker(version=None), "side by side: 1 of 1.1, 1 of one that does not tell"),
+    ],
     "index.missing": [Plant(Indexes(("ns.tasks.claim",)), "The index ns.tasks.claim is missing")],
     "index.collection": [Plant(Indexes(unusual="is capped"), "The collection of the tasks is capped")],
     "index.competing": [
