@@ -21,7 +21,7 @@ LEVELS: Final = {Level.FAULT: "bad", Level.WARNING: "warn", Level.NOTE: "note"}
 """How the pages call the levels."""
 OF_TASKS: Final = ("queue.unserved", "queue.unhandled", "queue.lags")
 LINKS: Final = {
-    "queue": "/queues", "queue.failures": "/failures", "worker": "/workers", "host": "/workers",
+    "queue": "/queues", "queue.dead": "/dead", "queue.failures": "/failures", "worker": "/workers", "host": "/workers",
     "namespace": "/workers", "schedule": "/schedules",
 }  # fmt: skip
 """Where to look, by check or by the kind of thing that it is about."""

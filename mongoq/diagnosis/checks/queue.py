@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Final
 
+from mongoq.core.options import BESIDE
 from mongoq.diagnosis.check import Found, check
 from mongoq.diagnosis.facts import Failures, Fleet
 from mongoq.diagnosis.finding import Level
@@ -13,6 +14,8 @@ from mongoq.diagnosis.words import listed, quoted, ready, span
 from mongoq.pausing.pause import Pause
 
 MANY_FAILURES: Final = 25
+DEAD: Final = BESIDE("")
+"""How the names of error queues end."""
 
 
 @check(
@@ -21,10 +24,10 @@ MANY_FAILURES: Final = 25
     advice="Start a worker of this queue, or move its tasks.",
 )  # fmt: skip
 def unserved(fleet: Fleet) -> Iterator[Found]:
-    """Queues without a worker."""
+    """Queues without a worker; nobody needs to serve an error queue."""
     served = {queue for one in fleet.live for queue in one.queues}
     for name, row in fleet.queues.items():
-        if row.ready and not row.paused and name not in served:
+        if row.ready and not row.paused and name not in served and not name.endswith(DEAD):
             command = f"mongoq worker --queues {quoted(name)} MODULE:QUEUE"
             yield Found(name, f"No worker serves {name}: {ready(fleet, row.ready)}", command)
 
@@ -73,6 +76,20 @@ def paused(fleet: Fleet) -> Iterator[Found]:
             waiting = sum(row.ready for name, row in fleet.queues.items() if pause.covers(name))
             told = f": {ready(fleet, waiting)} wait{'s' if waiting == 1 else ''}" if waiting else ""
             yield Found(what, f"{what[:1].upper()}{what[1:]} is paused {_by(pause)}{told}", _resume(pause))
+
+
+@check(
+    "queue.dead", Level.NOTE, "tasks in an error queue",
+    effect="They failed for good, and wait there for somebody to look.",
+    advice="Mend the cause, and send them home.",
+)  # fmt: skip
+def dead(fleet: Fleet) -> Iterator[Found]:
+    """Dead letters, by their error queue."""
+    for name, row in fleet.queues.items():
+        if row.ready and name.endswith(DEAD):
+            least = "at least " if fleet.sampled else ""
+            told = f"{least}{row.ready:,} dead letter{'' if row.ready == 1 else 's'} in {name}"
+            yield Found(name, told, f"mongoq redrive {quoted(name)}")
 
 
 @check(

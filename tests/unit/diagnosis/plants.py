@@ -188,6 +188,9 @@ PLANTS: Final[dict[str, list[Plant]]] = {
             "Queue mail is paused by ann (deploy): 2 ready tasks wait",
         ),
     ],
+    "queue.dead": [
+        Plant(replace(FLEET, queues={"mail/err": QueueStats("mail/err", ready=2)}), "2 dead letters in mail/err")
+    ],
     "queue.failures": [
         Plant(Failures([FAILED]), "1 task failed within the last hour: 1 TimeoutError"),
         Plant(Failures([FAILED] * 25, more=True), "25+ tasks failed", Level.FAULT),
