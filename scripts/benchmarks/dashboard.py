@@ -35,9 +35,10 @@ BUSY: Final = scale.queue_of(7)
 VIEWS: Final = {
     "overview": "/", "queues": "/queues", "queues.prefix": "/queues?prefix=queue-1050", "names": "/names",
     "workers": "/workers", "schedules": "/schedules", "limits": "/limits", "batches": "/batches", "dead": "/dead",
-    "failures": "/failures", "audit": "/audit", "doctor": "/doctor", "history": "/history", "history.queue": f"/history?queue={BUSY}",
+    "failures": "/failures", "audit": "/audit", "doctor": "/doctor",
+    "history": "/history", "history.queue": f"/history?queue={BUSY}",
     "history.week": "/history?span=7d", "history.quarter": "/history?span=90d",
-    "history.name": "/history?name=name-100000&span=1d", "metrics": "/metrics",
+    "history.name": "/history?name=name-100007&span=1d", "metrics": "/metrics",
     "tasks": "/tasks", "tasks.ready": "/tasks?state=ready", "tasks.scheduled": "/tasks?state=scheduled",
     "tasks.running": "/tasks?state=running", "tasks.parked": "/tasks?state=parked",
     "tasks.failed": "/tasks?state=failed", "tasks.completed": "/tasks?state=completed",
@@ -45,7 +46,8 @@ VIEWS: Final = {
     "tasks.queue.failed": f"/tasks?queue={BUSY}&state=failed", "tasks.since": "/tasks?state=failed&since=1h",
     "tasks.until": "/tasks?state=completed&until=2h", "tasks.prefix": "/tasks?prefix=l-10000005",
     "tasks.name.ready": "/tasks?state=ready&name=name-100007",
-    "tasks.name.queue": f"/tasks?queue={BUSY}&state=ready&name=name-100007", "task": "/task?key=l-1000000000000",
+    "tasks.name.queue": f"/tasks?queue={BUSY}&state=ready&name=name-100007",
+    "task": "/task?key=l-1000000000000",
     "search.name": "/tasks?name=name-100007", "search.error": "/tasks?state=failed&error=TimeoutError",
     "search.tag": "/tasks?tag=user%3D7", "search.nothing": "/tasks?state=completed&name=none",
 }  # fmt: skip
