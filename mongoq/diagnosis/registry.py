@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from mongoq.diagnosis.check import Check, Found
+from mongoq.diagnosis.check import MOST, Check, Found
 from mongoq.diagnosis.checks import (
     client,
     host,
@@ -28,8 +28,6 @@ CHECKS: Final[tuple[Check, ...]] = tuple(
     one for module in _MODULES for one in vars(module).values() if isinstance(one, Check)
 )
 """Every check, by the thing that it is about."""
-MOST: Final = 10
-"""So many findings of one check are told; the last of them says how many more there are."""
 _ORDER: Final = list(Level)
 
 

@@ -50,6 +50,8 @@ class Snapshot:
     """How full each limit is."""
     sums: QueueStats = field(default_factory=lambda: QueueStats(""))
     """All queues together."""
+    judged: dict[timedelta, list[Problem]] = field(default_factory=dict, compare=False)
+    """What is wrong, as it was found for each `oldest`."""
 
     @property
     def slots(self) -> int:
@@ -90,7 +92,16 @@ async def read(gateway: Gateway) -> Snapshot:
 
 
 def problems(now: Snapshot, oldest: timedelta) -> list[Problem]:
-    """What is wrong, the worst first; `oldest` is how long a task may be due before somebody should know."""
+    """What is wrong, the worst first; `oldest` is how long a task may be due before somebody should know.
+
+    It is judged once for all pages and open tabs.
+    """
+    if oldest not in now.judged:
+        now.judged[oldest] = _judged(now, oldest)
+    return now.judged[oldest]
+
+
+def _judged(now: Snapshot, oldest: timedelta) -> list[Problem]:
     found = judge(
         Fleet(now.at, now.stats, now.workers, now.pauses, lag=oldest),
         Schedules(now.at, now.schedules),

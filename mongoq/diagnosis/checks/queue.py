@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from mongoq.core.options import BESIDE
-from mongoq.diagnosis.check import Found, check
+from mongoq.diagnosis.check import Found, check, first
 from mongoq.diagnosis.facts import Failures, Fleet
 from mongoq.diagnosis.finding import Level
 from mongoq.diagnosis.words import listed, quoted, ready, span
@@ -26,10 +26,18 @@ DEAD: Final = BESIDE("")
 def unserved(fleet: Fleet) -> Iterator[Found]:
     """Queues without a worker; nobody needs to serve an error queue."""
     served = {queue for one in fleet.live for queue in one.queues}
-    for name, row in fleet.queues.items():
-        if row.ready and not row.paused and name not in served and not name.endswith(DEAD):
-            command = f"mongoq worker --queues {quoted(name)} MODULE:QUEUE"
-            yield Found(name, f"No worker serves {name}: {ready(fleet, row.ready)}", command)
+    lonely = (
+        (name, row.ready)
+        for name, row in fleet.queues.items()
+        if row.ready and not row.paused and name not in served and not name.endswith(DEAD)
+    )
+
+    def tell(one: tuple[str, int]) -> Found:
+        name, count = one
+        said = f"No worker serves {name}: {ready(fleet, count)}"
+        return Found(name, said, f"mongoq worker --queues {quoted(name)} MODULE:QUEUE")
+
+    return first(lonely, tell)
 
 
 @check(
@@ -40,12 +48,20 @@ def unserved(fleet: Fleet) -> Iterator[Found]:
 def unhandled(fleet: Fleet) -> Iterator[Found]:
     """Names that nobody knows."""
     served = {queue for one in fleet.workers for queue in one.queues}
-    for name, row in fleet.queues.items():
-        if row.unhandled and not row.paused and name in served:
-            known = fleet.unknown.get(name)
-            names = f": {listed(known)}" if known else ""
-            said = f"{ready(fleet, row.unhandled)} of {name} that no worker takes{names}"
-            yield Found(name, said, f"mongoq ls --state ready --queue {quoted(name)}")
+    left = (
+        (name, row.unhandled)
+        for name, row in fleet.queues.items()
+        if row.unhandled and not row.paused and name in served
+    )
+
+    def tell(one: tuple[str, int]) -> Found:
+        name, count = one
+        known = fleet.unknown.get(name)
+        names = f": {listed(known)}" if known else ""
+        said = f"{ready(fleet, count)} of {name} that no worker takes{names}"
+        return Found(name, said, f"mongoq ls --state ready --queue {quoted(name)}")
+
+    return first(left, tell)
 
 
 @check(

@@ -13,10 +13,10 @@ import typer
 
 from mongoq import QueueStats
 from mongoq.cli.app import app
-from mongoq.diagnosis.check import Check
+from mongoq.diagnosis.check import MOST, Check
 from mongoq.diagnosis.facts import Fleet, Host, Unread
 from mongoq.diagnosis.finding import Finding, Level
-from mongoq.diagnosis.registry import CHECKS, MOST, judge, judged
+from mongoq.diagnosis.registry import CHECKS, judge, judged
 from mongoq.testing.tasks import NOW
 from tests.unit.diagnosis.plants import FLEET, HEALTHY, PLANTS, Plant
 
