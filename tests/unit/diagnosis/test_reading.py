@@ -19,6 +19,7 @@ from mongoq.storage.commands import Aggregate, Count, Find, Op
 from mongoq.storage.context import Context
 from mongoq.storage.control import Hello, ListIndexes, Start
 from mongoq.storage.documents import indexes
+from mongoq.storage.operations.examining import bounded as bounding
 from mongoq.storage.operations.examining import plans, servers, tasks
 from mongoq.storage.operations.examining.bounded import LIMIT, attempt, bounded
 
@@ -135,7 +136,7 @@ def test_a_server_that_asks_nobody_for_a_name_lets_everybody_do_everything(
         (StorageRefused("no", code=13), "this user lacks the right to read the oplog"),
         (StorageRefused("no", code=8000), "the provider does not let anybody read the oplog"),
         (StorageRefused("no", code=59), "the server does not know how to read the oplog"),
-        (StorageUnavailable("slow", code=50), "to read the oplog takes longer than 3 s here"),
+        (StorageUnavailable("slow", code=50), "to read the oplog takes too long here"),
         (Unsupported("mongomock"), "this server cannot tell"),
         (StorageRefused("MongoDB refused: see its log"), "MongoDB refused: see its log"),
     ],
@@ -159,8 +160,21 @@ def test_every_read_has_a_time_limit_and_nothing_long_is_begun() -> None:
 
     asked: list[Any] = []
     found = run(attempt(long(), "count"), asked.append)
-    assert found == Unread("to count takes longer than 3 s here")
+    assert found == Unread("to count takes too long here")
     assert asked == []
+
+
+def test_a_read_of_many_commands_is_broken_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    def op() -> Op[int]:
+        for number in range(10_000):
+            yield Find("c", {"_id": number})
+        return 10_000
+
+    asked: list[Any] = []
+    times = iter(range(10_000))
+    monkeypatch.setattr(bounding, "elapsed", lambda: float(next(times)))
+    assert run(attempt(op(), "look at the limits"), asked.append) == Unread("to look at the limits takes too long here")
+    assert len(asked) == bounding.TOGETHER
 
 
 PLAIN = {"queryPlanner": {"winningPlan": {"stage": "FETCH", "inputStage": {"stage": "IXSCAN", "indexName": "claim"}}}}

@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any, Final, TypeVar
 
+from mongoq.core.clock import elapsed
 from mongoq.core.errors import IndexMissing, MongoqError, StorageRefused, StorageUnavailable, Unsupported
 from mongoq.diagnosis.facts import Unread
 from mongoq.storage.commands import TIME_IS_UP, Op
@@ -15,6 +16,8 @@ T = TypeVar("T")
 
 LIMIT: Final = timedelta(seconds=3)
 """Of one command. The server gives up then, too."""
+TOGETHER: Final = 6.0
+"""Seconds after which a read sends no further command, as one that looks at a hundred limits might."""
 NO_RIGHT: Final = 13
 _WHY: Final = {
     NO_RIGHT: "this user lacks the right to {what}",
@@ -32,17 +35,18 @@ def attempt(op: Op[T], what: str) -> Op[T | Unread]:
 
 
 def bounded(op: Op[T], limit: timedelta = LIMIT) -> Op[T]:
-    """Run an operation whose commands take no longer than this each; StorageUnavailable where one does.
+    """Run an operation whose commands take no longer than this each, and twice that together, or StorageUnavailable.
 
     What would go on beside, for minutes and watched, is not begun.
     """
     reply: Any = None
     error: BaseException | None = None
+    until = elapsed() + TOGETHER
     try:
         while True:
             asked: Any = op.send(reply) if error is None else op.throw(error)
             reply = error = None
-            if isinstance(asked, Start):
+            if isinstance(asked, Start) or elapsed() > until:
                 error = StorageUnavailable("it takes too long", code=TIME_IS_UP)
                 continue
             if hasattr(asked, "timeout") and (asked.timeout is None or asked.timeout > limit):
@@ -68,5 +72,5 @@ def _reason(error: MongoqError, what: str) -> str:
     if isinstance(error, StorageRefused) and error.code in _WHY:
         return _WHY[error.code].format(what=what)
     if isinstance(error, StorageUnavailable) and error.code == TIME_IS_UP:
-        return f"to {what} takes longer than {LIMIT.total_seconds():.0f} s here"
+        return f"to {what} takes too long here"
     return str(error)
