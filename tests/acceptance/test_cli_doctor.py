@@ -35,6 +35,15 @@ def test_a_healthy_namespace_has_no_findings(mongoq: Cli, queue: Queue) -> None:
     assert mongoq("doctor", "--json").json == {"findings": [], "not_run": []}, "every check runs here"
 
 
+def test_a_misspelt_namespace_is_told_with_those_that_have_tasks(mongoq: Cli, queue: Queue) -> None:
+    queue.new(delay=3600)
+    said = mongoq("--namespace", f"{queue.namespace}x", "doctor")
+    assert said.code == 0
+    assert said.out.startswith(
+        f"NOTE     The namespace {queue.namespace}x of mongoq has no tasks, and never had; with tasks"
+    )
+
+
 def test_names_that_no_worker_knows_are_named(mongoq: Cli, queue: Queue, until: Callable[..., None]) -> None:
     @queue.task(queue="mail")
     def welcome(user: int) -> None: ...

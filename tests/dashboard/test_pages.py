@@ -40,6 +40,7 @@ def test_every_page_of_an_empty_namespace_says_what_to_do(browser: Any, path: st
 
 
 def test_the_doctor_tells_each_finding_with_what_to_do_and_what_to_type(queue: Queue, browse: Browse) -> None:
+    queue.new(delay=3600)
     assert "Nothing was found" in browse().get("/doctor")
     queue.new(queue="mail")
     text = browse().get("/doctor")

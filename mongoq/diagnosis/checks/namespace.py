@@ -6,8 +6,22 @@ from collections import Counter
 from collections.abc import Iterator
 
 from mongoq.diagnosis.check import Found, check
-from mongoq.diagnosis.facts import Fleet, Format
+from mongoq.diagnosis.facts import Fleet, Format, Indexes
 from mongoq.diagnosis.finding import Level
+from mongoq.diagnosis.words import listed
+
+
+@check(
+    "namespace.empty", Level.NOTE, "a namespace in which nothing was ever enqueued",
+    effect="Nothing is wrong with a new one; with a misspelt one nothing can be seen of yours.",
+    advice="Check --namespace and MONGOQ_NAMESPACE, and the name of the database in the URI.",
+)  # fmt: skip
+def empty(indexes: Indexes) -> Iterator[Found]:
+    """A namespace without a collection, and the others of its database."""
+    if not indexes.there:
+        others = f"; with tasks are here: {listed(indexes.others)}" if indexes.others else ""
+        namespace = indexes.collection.removesuffix(".tasks")
+        yield Found(namespace, f"The namespace {namespace} of {indexes.database} has no tasks, and never had{others}")
 
 
 @check(

@@ -112,6 +112,10 @@ class Indexes:
     collection: str = "tasks"
     """The collection of the tasks."""
     database: str = "mongoq"
+    there: bool = True
+    """Whether there is such a collection."""
+    others: tuple[str, ...] = ()
+    """Where there is none: the namespaces of this database that have tasks."""
 
 
 @dataclass(frozen=True, slots=True)

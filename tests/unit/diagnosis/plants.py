@@ -137,6 +137,12 @@ PLANTS: Final[dict[str, list[Plant]]] = {
         Plant(Host(timedelta(seconds=-2)), "2.0 s behind"),
     ],
     "host.worker-clock": [Plant(_worker(ahead_of_server=timedelta(hours=2)), "The clock of other is 2 h ahead of")],
+    "namespace.empty": [
+        Plant(
+            Indexes(collection="mial.tasks", there=False), "The namespace mial of mongoq has no tasks, and never had"
+        ),
+        Plant(Indexes(there=False, others=("mail", "shop")), "never had; with tasks are here: mail, shop"),
+    ],
     "namespace.format": [Plant(Format(2, 4, 3), "its tasks are for format 3, and this mongoq reads 2")],
     "namespace.newer": [Plant(Format(2, 3, 1), "format 3, this one is 2")],
     "namespace.versions": [

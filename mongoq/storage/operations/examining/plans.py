@@ -84,7 +84,8 @@ def look_at_indexes(context: Context, database: str, *, named: bool) -> Op[Index
         for name, index in existing.items()
         if name not in OWN
     ]
-    return Indexes(tuple(lacking), tuple(foreign), unusual, context.tasks, database)
+    others = () if existing else tuple((yield from schema.namespaces()))
+    return Indexes(tuple(lacking), tuple(foreign), unusual, context.tasks, database, bool(existing), others)
 
 
 def _unusual(context: Context) -> Op[str | None]:
