@@ -52,6 +52,7 @@ class Event(StrEnum):
     RERUN = "rerun"
     PARK = "park"
     UNPARK = "unpark"
+    ADMIT = "admit"
 
 
 class Transition(NamedTuple):
@@ -74,6 +75,7 @@ TRANSITIONS: Final = (
     Transition(Event.UNPARK, (_S.PARKED,), _S.COMPLETED, "a batch that needs no callback has ended"),
     Transition(Event.PROMOTE, (_S.SCHEDULED,), _S.READY, "run_at has come"),
     Transition(Event.CLAIM, (_S.READY,), _S.RUNNING, "a worker takes it"),
+    Transition(Event.ADMIT, (_S.PARKED,), _S.RUNNING, "a worker gives it the slot that came free"),
     Transition(Event.RENEW, (_S.RUNNING,), _S.RUNNING, "its worker lives"),
     Transition(Event.COMPLETE, (_S.RUNNING,), _S.COMPLETED, "the handler returned"),
     Transition(Event.RETRY, (_S.RUNNING,), _S.SCHEDULED, "the handler raised"),

@@ -30,7 +30,7 @@ class Readable(Protocol):
     @property
     def batch(self) -> str | None: ...  # noqa: D102
     @property
-    def frees(self) -> Sequence[str]: ...  # noqa: D102
+    def slots(self) -> Sequence[str]: ...  # noqa: D102
     @property
     def queue(self) -> str: ...  # noqa: D102
     @property

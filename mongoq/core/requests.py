@@ -40,6 +40,10 @@ class ClaimRequest:
     """For how many seconds to take starts of rate limits ahead; 0: what is claimed may start at once."""
     lead: float = 0.0
     """Seconds until what is claimed can start: no start of a rate limit is taken that comes sooner."""
+    in_turn: int = 1
+    """How many tasks may share a slot of a limit: they run one after the other."""
+    at_once: int = 0
+    """How many slots to take for such tasks; 0: any number."""
     due_by: datetime | None = None
     """Only what was due then and was not claimed since; None: whatever is ready."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -76,6 +76,16 @@ def group_of(value: str | None, name: str) -> str:
 def limit_of(group: str) -> str:
     """The name of the limit that a group belongs to."""
     return group.partition(":")[0]
+
+
+def group_of_slot(slot: str) -> str:
+    """The name of the group that a slot belongs to."""
+    return slot.rpartition("/")[0]
+
+
+def groups_of_slots(slots: Sequence[str]) -> Sequence[str]:
+    """The groups that these slots belong to."""
+    return [group_of_slot(slot) for slot in slots] if slots else ()
 
 
 def value_of(group: str) -> str | None:

@@ -44,7 +44,7 @@ class _Claimed:
         self.unique = task.unique is not None
         self.awaited = task.children
         self.batch = task.batch
-        self.frees: tuple[str, ...] = ()
+        self.slots: tuple[str, ...] = ()
         self.queue, self.name, self.due = task.queue, task.name, task.run_at
         self.starts: tuple[Mapping[str, Any], ...] = ()
         self.attempts = task.attempts

@@ -18,6 +18,7 @@ from mongoq.core.requests import ClaimRequest, checked_claim
 from mongoq.core.signals import Interrupted
 from mongoq.core.validation import Duration
 from mongoq.core.verdict import MOST_POISON_WEIGHT, Raised, Released, Returned, Verdict
+from mongoq.limiting.limit import groups_of_slots
 from mongoq.storage.commands import Op
 from mongoq.storage.control import Entered
 from mongoq.storage.operations import claims, queries, sweep
@@ -196,7 +197,7 @@ def _claimed(base: Base, wanted: ClaimRequest, handler: Handler) -> Op[list[Live
 
 def _ended(attempt: LiveAttempt, verdict: Verdict) -> Ended:
     own = attempt.claimed
-    how = attempt.unwritten, own.unique, own.awaited, own.batch, own.frees
+    how = attempt.unwritten, own.unique, own.awaited, own.batch, groups_of_slots(own.slots)
     return Ended(attempt.task, verdict, False, *how)
 
 

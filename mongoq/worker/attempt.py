@@ -33,9 +33,9 @@ class LiveAttempt:
 
     __slots__ = (
         "_ended_as", "_interruption", "_late", "_lease_before", "_limit", "_open", "_reached", "_retry_as", "_task",
-        "_transaction_until", "claimed", "claimed_at", "deadline_at", "deadline_raised", "extended", "key", "lease",
-        "lease_until", "lost_leases", "not_after", "not_before", "on_interrupt", "parents", "policy", "ran", "report",
-        "session_id", "started_at", "state", "token", "trace",
+        "_transaction_until", "chain", "claimed", "claimed_at", "deadline_at", "deadline_raised", "extended", "key",
+        "lease", "lease_until", "lost_leases", "not_after", "not_before", "on_interrupt", "parents", "policy", "ran",
+        "report", "session_id", "slots", "started_at", "state", "token", "trace",
     )  # fmt: skip
 
     def __init__(self, claimed: Readable, policy: Policy, sent: float) -> None:
@@ -43,6 +43,10 @@ class LiveAttempt:
         self.token = claimed.token or "-"
         """The proof of the claim; never empty, so what was not claimed matches nothing."""
         self.lost_leases = claimed.lost_leases
+        self.slots = claimed.slots
+        """The slots of limits that it has."""
+        self.chain: Any = None
+        """The chain of tasks that it is in, which share slots."""
         self.not_before, self.not_after = 0.0, FOREVER
         """From and until when it may start under its rate limits."""
         self.parents: Mapping[str, Task] = EMPTY

@@ -17,6 +17,7 @@ from mongoq.worker.config import IGNORE, STOP, WorkerConfig, executor_for
 from mongoq.worker.executors.base import Executor, Reports
 from mongoq.worker.executors.batching import Batching
 from mongoq.worker.executors.timed import Timed
+from mongoq.worker.limits.chains import Chains
 from mongoq.worker.runtime import Runtime
 from mongoq.worker.services.finisher import tell_lost
 from mongoq.worker.services.prefetch import Prefetch, Room
@@ -43,6 +44,7 @@ class Dispatcher:
         self._stop = stop
         self.prefetch = Prefetch(config.prefetch)
         self._timed = Timed()
+        self.chains = Chains()
         reports = Reports(
             self.started,
             self.ended,
@@ -85,6 +87,9 @@ class Dispatcher:
             self._timed.put(early)
             self._runtime.wake(Wake.DEADLINE)
             attempts = [attempt for attempt in attempts if attempt.not_before <= now]
+        if any(attempt.chain is not None for attempt in attempts):
+            attempts, back = self.chains.begin(attempts)
+            self._give_back(back)
         self.executor.submit(attempts)
 
     def submit_due(self, now: float) -> float:
@@ -115,6 +120,7 @@ class Dispatcher:
     def _started(self, attempt: LiveAttempt) -> bool:
         if not self._ledger.start(attempt):
             self._runtime.wake(Wake.WORK)  # there is room for another
+            self._go_on(attempt)
             return False
         self._runtime.tally.started(attempt)
         if self._runtime.telemetry:
@@ -128,6 +134,7 @@ class Dispatcher:
             self.prefetch.ended(seconds)
         attempt.ran = seconds
         self._settle(attempt, outcome)
+        self._go_on(attempt)
         if isinstance(outcome, Raised):
             stop = stop_of(attempt, outcome.error)
             if stop is not None:
@@ -142,9 +149,23 @@ class Dispatcher:
 
     def release_waiting(self) -> None:
         """Give back what no handler has started."""
-        waiting = [*self._timed.take(FOREVER), *self.executor.drain()]
-        self._ledger.leave(waiting)
-        self.release(waiting)
+        self._give_back(self.chains.close([*self._timed.take(FOREVER), *self.executor.drain()]))
+
+    def release_stalled(self, now: float, longest: float) -> None:
+        """Give back what waits for others that share its slot, where none of these has started for so many seconds."""
+        self._give_back(self.chains.stalled(now, longest))
+
+    def _give_back(self, attempts: Sequence[LiveAttempt]) -> None:
+        self._ledger.leave(attempts)
+        self.release(attempts)
+
+    def _go_on(self, attempt: LiveAttempt) -> None:
+        """Let the next of a chain start, when this one has ended."""
+        if attempt.chain is not None:
+            ready, back = self.chains.leave(attempt)
+            if ready:
+                self.executor.submit(ready)
+            self._give_back(back)
 
     def lose(self, attempt: LiveAttempt) -> None:
         """Give an attempt up whose lease is gone; its handler learns it by `task.cancelled`."""
@@ -153,6 +174,8 @@ class Dispatcher:
             self._runtime.tally.lost(attempt, self._runtime.context.clock)
             tell_lost(self._runtime, attempt)
             self._runtime.wake(Wake.WORK)
+            if not attempt.started_at:
+                self._go_on(attempt)
 
     def instead(self, completion: Completion, error: MongoqError) -> Verdict:
         """What becomes of a task whose ending was refused with the change or the result that came with it."""

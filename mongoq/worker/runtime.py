@@ -10,6 +10,7 @@ from mongoq.core.clock import elapsed
 from mongoq.core.events import Signpost, Telemetry, deferring
 from mongoq.storage.context import Context
 from mongoq.worker.ledger import Ledger
+from mongoq.worker.limits.freed import Freed
 from mongoq.worker.recording.tally import Tally
 from mongoq.worker.stages import Wake
 
@@ -38,6 +39,8 @@ class Runtime:
     ledger: Ledger = field(default_factory=Ledger)
     tally: Tally = field(default_factory=Tally)
     """What its attempts did, until that is written."""
+    freed: Freed = field(default_factory=Freed)
+    """What came free for parked tasks, until the next claim gives it to them."""
 
     def tell_stopped(self, error: BaseException | None) -> None:
         """Tell that the worker has ended, and wait a moment for the listeners."""

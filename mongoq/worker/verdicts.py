@@ -11,6 +11,7 @@ from mongoq.core.failures import LONGEST_MESSAGE, message_of, text_of
 from mongoq.core.signals import Fail, Interruption, Stop
 from mongoq.core.task import Failure, Task, TaskError
 from mongoq.core.verdict import NO_RESULT, Outcome, Raised, Verdict, completed
+from mongoq.limiting.limit import groups_of_slots
 from mongoq.storage.context import Context
 from mongoq.storage.documents.fields import MOST_ERRORS
 from mongoq.storage.documents.updates import state_after
@@ -29,7 +30,8 @@ def ending_of(one: LiveAttempt, verdict: Verdict, now: float) -> Ended:
     """What is written of an attempt that ended with this verdict, from `now` on."""
     own = one.claimed
     unused = () if one.started_at else own.starts
-    return Ended(one.task, verdict, one.late(now), one.unwritten, own.unique, own.awaited, own.batch, own.frees, unused)
+    frees = groups_of_slots(own.slots)
+    return Ended(one.task, verdict, one.late(now), one.unwritten, own.unique, own.awaited, own.batch, frees, unused)
 
 
 def verdict_on(context: Context, attempt: LiveAttempt, outcome: Outcome, worker: str) -> Verdict:

@@ -9,7 +9,17 @@ from mongoq.core.lifecycle import FINISHED, LIVE, TRANSITIONS, WAITING, Event, T
 from mongoq.core.verdict import Verdict
 from mongoq.storage.documents.updates import ended, state_after
 
-NO_VERDICTS = {Event.NEW, Event.CLAIM, Event.RENEW, Event.PROMOTE, Event.CHANGE, Event.RERUN, Event.PARK, Event.UNPARK}
+NO_VERDICTS = {
+    Event.NEW,
+    Event.CLAIM,
+    Event.RENEW,
+    Event.PROMOTE,
+    Event.CHANGE,
+    Event.RERUN,
+    Event.PARK,
+    Event.UNPARK,
+    Event.ADMIT,
+}
 VERDICTS = set(Event) - NO_VERDICTS
 """What may become of an attempt."""
 NOW = FrozenClock().now()
@@ -44,7 +54,11 @@ def test_a_state_is_either_live_or_finished() -> None:
 
 
 def test_only_a_claim_or_a_renewal_leads_to_running() -> None:
-    assert {row.event for row in TRANSITIONS if row.target is TaskState.RUNNING} == {Event.CLAIM, Event.RENEW}
+    assert {row.event for row in TRANSITIONS if row.target is TaskState.RUNNING} == {
+        Event.CLAIM,
+        Event.ADMIT,
+        Event.RENEW,
+    }
     assert sources(Event.CLAIM) == (TaskState.READY,)
 
 

@@ -135,8 +135,8 @@ class Unread:
     """
 
     __slots__ = (
-        "_document", "_namespace", "_read_at", "attempts", "awaited", "batch", "carried", "due", "frees", "key",
-        "lost_leases", "name", "queue", "starts", "token", "unique",
+        "_document", "_namespace", "_read_at", "attempts", "awaited", "batch", "carried", "due", "key", "lost_leases",
+        "name", "queue", "shares", "slots", "starts", "token", "unique",
     )  # fmt: skip
 
     def __init__(self, document: Document, namespace: str, now: datetime) -> None:
@@ -155,13 +155,19 @@ class Unread:
         self.queue: str = document[fields.QUEUE]
         self.name: str | None = get(fields.NAME)
         self.due: datetime = document[fields.RUN_AT]
-        self.frees, self.starts = slots.held_by(document) if fields.LIMITS in document else ((), ())
+        limited = fields.LIMITS in document
+        self.slots, self.starts, self.shares = slots.held_by(document) if limited else ((), (), False)
         self.carried: Mapping[str, Any] = policy_from(policy) if policy else EMPTY
 
     @property
     def parents(self) -> Sequence[str]:
         """The keys of its parents."""
         return self._document.get(fields.PARENTS) or ()
+
+    @property
+    def document(self) -> Document:
+        """Its document, as it was found."""
+        return self._document
 
     @property
     def size(self) -> int:

@@ -74,9 +74,10 @@ def unlost() -> Filter:
     return {fields.LOST_LEASES: None}
 
 
-def claimable(keys: Sequence[str], version: int) -> Filter:
-    """These tasks, if each is still ready and has not changed since it was read."""
-    return {fields.KEY: _among(keys), fields.STATE: _state(sources(Event.CLAIM)), fields.VERSION: version}
+def claimable(keys: Sequence[str], version: int, *, parked: bool = False) -> Filter:
+    """These tasks, if each is still ready, or parked, and has not changed since it was read."""
+    state = _state(sources(Event.ADMIT if parked else Event.CLAIM))
+    return {fields.KEY: _among(keys), fields.STATE: state, fields.VERSION: version}
 
 
 def held(keys: Collection[str], tokens: Collection[str]) -> Filter:

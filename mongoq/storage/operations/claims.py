@@ -27,6 +27,7 @@ from mongoq.storage.operations import candidates, sweep
 from mongoq.storage.operations.decide import Ended
 from mongoq.storage.operations.finish import finish
 from mongoq.storage.operations.limits import granting, holding
+from mongoq.storage.operations.limits.writing import Claiming
 from mongoq.storage.operations.namespace.orders import admitted
 from mongoq.storage.operations.recovery.lost_replies import catch_up, held_under, holders, lost_claim
 from mongoq.storage.operations.recovery.malformed import update_well_formed, well_formed
@@ -58,6 +59,8 @@ class Claim(NamedTuple):
     """How many were found that a limit has no room for."""
     refusal: StorageRefused | None = None
     """Why the server takes no write to one of these."""
+    left: int = 0
+    """How many tasks under limits were left alone, because this process has slots enough."""
 
     @property
     def tasks(self) -> list[Task]:
@@ -148,11 +151,11 @@ def claim_many(
     token = token or new_token()
     taken: dict[str, Document] = {}
     blocked: list[str] = []
-    doubtful, shared, parked, refusal = False, 0, 0, None
+    doubtful, shared, parked, left, refusal = False, 0, 0, 0, None
     plain = fresh
     if any(map(granting.is_limited, fresh)):
-        how = partial(granting.Claiming, wanted, token, now, time_limit)
-        fresh, plain, taken, blocked, doubtful, parked = yield from granting.divide(context, fresh, how(most))
+        how = partial(Claiming, wanted, token, now, time_limit)
+        fresh, plain, taken, blocked, doubtful, parked, left = yield from granting.divide(context, fresh, how(most))
     elif look_at:
         plain = fresh = fresh[:most]
     for (version, lease), group in candidates.groups(context, plain, wanted.lease).items():
@@ -173,7 +176,7 @@ def claim_many(
     unread = [Unread(taken[key], context.namespace, now) for key in keys if key in taken]
     parked += held_back
     lost = max(0, len(fresh) - len(unread) - len(blocked) - shared)
-    return Claim(unread, more or bool(blocked), lost, len(fresh), doubtful, skipped, blocked, parked, refusal)
+    return Claim(unread, more or bool(blocked), lost, len(fresh), doubtful, skipped, blocked, parked, refusal, left)
 
 
 def new_token() -> str:

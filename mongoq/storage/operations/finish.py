@@ -61,13 +61,14 @@ class Finished(NamedTuple):
 
 
 def finish(
-    context: Context, endings: Sequence[Ended], *, time_limit: timedelta | None = WRITE_LIMIT, again: bool = False
-) -> Op[Finished]:
+    context: Context, endings: Sequence[Ended], *,
+    time_limit: timedelta | None = WRITE_LIMIT, again: bool = False, hands_over: bool = False,
+) -> Op[Finished]:  # fmt: skip
     """Write these endings together, and return those that could not be written.
 
     Call it again with the same endings after an error, also when it is not known whether anything was written.
     Without a `time_limit` the write waits for an open transaction as long as the client allows. `again` is for
-    endings that were blocked before: they get one short try.
+    endings that were blocked before: they get one short try. With `hands_over` the caller gives the free slots away.
     """
     if again:
         time_limit = PROBE
@@ -79,7 +80,8 @@ def finish(
     skipped = set(written.skipped)
     blocked = [ending for ending in endings if ending.task.key in skipped]
     if any(ending.frees or ending.starts for ending in endings):
-        yield from make_room(context, [ending for ending in endings if ending.task.key not in skipped])
+        ended = [ending for ending in endings if ending.task.key not in skipped]
+        yield from make_room(context, ended, hands_over=hands_over)
     if not written.doubtful and written.updated >= len(endings):
         return Finished([], blocked, released=(yield from follow(context, endings, sure=True)))
     unsure = [ending for ending in endings if ending.task.key not in skipped]

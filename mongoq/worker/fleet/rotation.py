@@ -49,6 +49,11 @@ class Rotation:
         """The names of tasks that are asked for."""
         return self._request.names
 
+    @property
+    def whole(self) -> ClaimRequest:
+        """All that the worker may claim."""
+        return self._request
+
     def request(self, *, fresh: bool = False) -> ClaimRequest | None:
         """What to ask for now; None where nothing is ready. `fresh` looks again in any case."""
         if not self._many:

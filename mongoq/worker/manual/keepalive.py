@@ -67,7 +67,7 @@ class Read:
         return self.task.batch
 
     @property
-    def frees(self) -> tuple[str, ...]:
+    def slots(self) -> tuple[str, ...]:
         """Nothing: its owner ends it."""
         return ()
 

@@ -10,17 +10,24 @@ from typing import Final
 from mongoq.core.errors import StorageRefused, StorageUnavailable
 from mongoq.core.events import Signpost
 from mongoq.core.read_only import ReadOnly
+from mongoq.core.requests import ClaimRequest
 from mongoq.core.verdict import MOST_POISON_WEIGHT
 from mongoq.limiting.limit import limit_of
+from mongoq.storage.commands import Op
 from mongoq.storage.documents.decoding import Unread
 from mongoq.storage.documents.limiting import rates
 from mongoq.storage.operations import claims, queries
 from mongoq.storage.operations.candidates import Mixture
 from mongoq.storage.operations.limits import granting
+from mongoq.storage.operations.limits.free import Free
+from mongoq.storage.operations.limits.room import groups_of
+from mongoq.storage.operations.limits.serving import serve
 from mongoq.storage.operations.recovery import lost_replies, skip_locked
 from mongoq.storage.operations.recovery.skip_locked import BlockedKeys
 from mongoq.worker.attempt import LiveAttempt
 from mongoq.worker.fleet.rotation import Rotation
+from mongoq.worker.limits.chains import link
+from mongoq.worker.limits.freed import ALONE, Sharing
 from mongoq.worker.runtime import Runtime
 from mongoq.worker.services.contention import Contention
 from mongoq.worker.stages import Wake
@@ -81,7 +88,12 @@ class Claimer:
         """How many tasks to look at, where the last ones found were parked."""
         self._mixture = Mixture(rotation.names) if rotation.names else None
 
-    def claim(self, wanted: int, *, single: bool = False) -> claims.Claim:
+    @property
+    def whole(self) -> ClaimRequest:
+        """All that the worker may claim."""
+        return self._rotation.whole
+
+    def claim(self, wanted: int, *, single: bool = False, sharing: Sharing = ALONE) -> claims.Claim:
         """Claim at most so many; `single` takes one task in one round trip instead of two."""
         runtime = self._runtime
         self._look_at_blocked(runtime.elapsed())
@@ -95,22 +107,15 @@ class Claimer:
             operation = claims.claim_first(runtime.context, request, token=token)
         else:
             operation = claims.claim_many(
-                runtime.context, replace(request, limit=wanted, lead=min(LONGEST_LEAD, self._lead)), token=token,
+                runtime.context, self._limited(request, wanted, sharing), token=token,
                 poison_budget=0 if self._look_ahead else MOST_POISON_WEIGHT - runtime.ledger.poison_weight,
                 skip=skip, at_head=not self._look_ahead, skip_keys=self._blocked.keys(sent),
                 mixture=self._mixture, look_at=self._look_at,
             )  # fmt: skip
-        try:
-            claim = self._rotation.note(request, runtime.run(operation))
-        except StorageUnavailable:
-            self._doubts[token] = sent
-            raise
+        claim = self._rotation.note(request, self._sent(operation, token, sent))
         self._look_at = granting.further(self._look_at, wanted, claim)
-        if any(limit.rate for limit in runtime.context.gate.limits.values()):
-            took = runtime.elapsed() - sent
-            self._lead = max(took, self._lead + (took - self._lead) / 4)
-            if claim.parked:  # there may be a start before the next look at limits
-                runtime.wake(Wake.SCHEDULED)
+        if claim.parked and self._lead:  # there may be a start before the next look at limits
+            runtime.wake(Wake.SCHEDULED)
         if skip and not claim.skipped:
             self._contention.too_far()
         else:
@@ -124,6 +129,35 @@ class Claimer:
         self._take(claim, wanted, sent)
         if claim.doubtful:  # only now: a look back by another thread would take for new what is taken here
             self._doubts[token] = sent
+        return claim
+
+    def _limited(self, request: ClaimRequest, wanted: int, sharing: Sharing) -> ClaimRequest:
+        lead = min(LONGEST_LEAD, self._lead)
+        return replace(request, limit=wanted, lead=lead, in_turn=sharing.in_turn, at_once=sharing.at_once)
+
+    def serve(self, free: Free, wanted: int, sharing: Sharing) -> claims.Claim:
+        """Claim up to so many parked tasks, as many as there is room for in this."""
+        runtime, sent, token = self._runtime, self._runtime.elapsed(), claims.new_token()
+        request = self._limited(self._rotation.whole, wanted, sharing)
+        operation = serve(runtime.context, request, free, token=token, skip_keys=self._blocked.keys(sent))
+        claim = self._sent(operation, token, sent)
+        self._blocked.add(claim.blocked, runtime.elapsed())
+        self._take(claim, wanted, sent)
+        if claim.doubtful:
+            self._doubts[token] = sent
+        return claim
+
+    def _sent(self, operation: Op[claims.Claim], token: str, sent: float) -> claims.Claim:
+        """Make a claim, and note how long it took."""
+        runtime = self._runtime
+        try:
+            claim: claims.Claim = runtime.run(operation)
+        except StorageUnavailable:
+            self._doubts[token] = sent
+            raise
+        if any(limit.rate for limit in runtime.context.gate.limits.values()):
+            took = runtime.elapsed() - sent
+            self._lead = max(took, self._lead + (took - self._lead) / 4)
         return claim
 
     def _tell(self, refusal: StorageRefused, now: float) -> None:
@@ -187,6 +221,12 @@ class Claimer:
         attempts = [LiveAttempt(claimed, merged[id(claimed.carried)], sent) for claimed in claim.unread]
         if any(attempt.claimed.starts for attempt in attempts):
             self._time(attempts)
+        if any(one.shares for one in claim.unread):
+            known = [
+                (one.token or "", *groups_of(runtime.context, one.document)) if one.shares or one.slots else None
+                for one in claim.unread
+            ]
+            link(attempts, known)
         if options.local:
             for attempt, claimed in zip(attempts, claim.unread, strict=True):
                 attempt.policy = attempt.policy.over(options.local.get(claimed.name or "", {}))

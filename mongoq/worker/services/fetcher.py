@@ -19,6 +19,7 @@ from mongoq.storage.operations.namespace import due
 from mongoq.worker.attempt import LiveAttempt
 from mongoq.worker.config import WorkerConfig
 from mongoq.worker.fleet.rotation import Rotation
+from mongoq.worker.limits.freed import HEAD, Given, sharing_of
 from mongoq.worker.runtime import Runtime
 from mongoq.worker.services.claimer import Claimer
 from mongoq.worker.services.prefetch import BATCH, Room
@@ -27,7 +28,7 @@ from mongoq.worker.services.watcher import FIRST_POLL, LONGEST_POLL, Poll
 OTHER_WORKERS_FOR: Final = 10.0
 """Seconds for which the look-ahead claimer rests when a task went to another process: among other workers it is one
 more of them (eight processes with look-ahead claimers drained 6,300 tasks/s together; without, 12,500)."""
-HEAD, AHEAD = "claimer", "look-ahead claimer"
+AHEAD: Final = "look-ahead claimer"
 
 
 class Lookout(Protocol):
@@ -88,7 +89,11 @@ class Fetcher:
         self._left = config.limit
         self.burst = config.burst
         """Whether `done` is called when nothing is ready any more and nothing runs; may be set at any time."""
+        self._crowded = False
+        """Whether the last claim left tasks alone that would take more slots of limits than there are handlers."""
         self._lost_one_at = float("-inf")
+        self._rest_until = float("-inf")
+        """Until when a claim that gave parked tasks what came free takes no look at the ready ones: there were none."""
         self.hurry = False
         """Whether one task has just come to an idle process: the next claim is a single step."""
         self.deep = False
@@ -103,8 +108,11 @@ class Fetcher:
     def step(self, now: float) -> float | None:
         """Claim one batch; the seconds until the next claim."""
         self._look_back(now)
+        served = self._serve()
         if self._left == 0:
             return self._end(now)
+        if served and now < self._rest_until:
+            return self._rest_until - now
         joined = self._fill_batches()
         # Taken before the claim: what runs now may stand in the way of what the claim would find.
         alone = not len(self._ledger) and not self._ledger.asking.get(AHEAD)
@@ -112,7 +120,7 @@ class Fetcher:
         claim = self._claim(self._head, HEAD, single=hurry and alone)
         if claim is None:
             # A wake-up comes with more room; the pause is there for one that was missed.
-            return 0 if joined else FIRST_POLL if self._ledger.asking.get(AHEAD) else LONGEST_POLL
+            return 0 if joined else FIRST_POLL if self._ledger.asking.get(AHEAD) or self._crowded else LONGEST_POLL
         if self._left is not None:
             self._left -= len(claim.unread)
         self._note(claim)
@@ -142,14 +150,34 @@ class Fetcher:
             room, enough = min(room, self._left), min(enough, self._left)
         if room < max(1, enough) or (name == AHEAD and enough < BATCH):
             return None
+        sharing = sharing_of(self._runtime, self._room)
+        if self._crowded and sharing.in_turn > 1 and sharing.at_once < 1:
+            return None  # what was found waits for slots, of which this process has enough for all its handlers
+        sharing = sharing._replace(at_once=max(1, sharing.at_once))
         asking[name] = min(room, BATCH)
         try:
-            claim = claimer.claim(asking[name], single=single)
+            claim = claimer.claim(asking[name], single=single, sharing=sharing)
         finally:
             asking[name] = 0
+        self._crowded = claim.left > 0
         if claim.refusal is not None:
             self._config.stubborn.update(claim.blocked)
         return claim
+
+    def _serve(self) -> bool:
+        """Give what came free to parked tasks, or let them go for others where there is no room; whether it could."""
+        runtime = self._runtime
+        if not runtime.freed:
+            return False
+        room = self._room()[0] if self._left is None else min(self._room()[0], self._left)
+        given = Given(max(0, room), sharing_of(runtime, self._room))
+        try:
+            done = given.give(runtime, self._head)
+        finally:
+            runtime.ledger.asking[HEAD] = 0
+        if self._left is not None:
+            self._left = max(0, self._left - given.claimed)
+        return done
 
     def _fill_batches(self) -> bool:
         """Claim the rest of batches that are not full yet, whatever else is more urgent; whether there was any."""
@@ -193,6 +221,7 @@ class Fetcher:
             self._watcher.poll.reset()
             # What was lost went to another worker at the same head: wait for a random moment, not in step with it.
             return random.uniform(0, 0.01) if claim.lost else 0  # noqa: S311 -- no secret
+        self._rest_until = self._runtime.elapsed() + FIRST_POLL
         if self.burst:
             return self._end(now) if alone else FIRST_POLL
         return self._watcher.poll.next(longest)

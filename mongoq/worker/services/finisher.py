@@ -7,13 +7,7 @@ from collections.abc import Callable, Container
 from datetime import timedelta
 from typing import Final
 
-from mongoq.core.errors import (
-    DependencyError,
-    InvalidTask,
-    MongoqError,
-    StorageRefused,
-    StorageUnavailable,
-)
+from mongoq.core.errors import DependencyError, InvalidTask, MongoqError, StorageRefused, StorageUnavailable
 from mongoq.core.events import Signpost
 from mongoq.core.verdict import Verdict
 from mongoq.storage.commands import WRITE_CONFLICT
@@ -21,6 +15,7 @@ from mongoq.storage.operations.finish import Finished, finish, finish_and_modify
 from mongoq.storage.operations.recovery.skip_locked import PROBE, WRITE_LIMIT
 from mongoq.worker.attempt import LiveAttempt
 from mongoq.worker.ledger import GATHERED
+from mongoq.worker.limits.freed import hand_over
 from mongoq.worker.runtime import Runtime
 from mongoq.worker.services.prefetch import Prefetch
 from mongoq.worker.stages import Completion, Wake
@@ -143,7 +138,7 @@ class Finisher:
             return
         now = self._runtime.elapsed()
         ended = [ending_of(one, verdict, now) for one, verdict in endings]
-        finished: Finished = self._runtime.run(finish(self._runtime.context, ended, again=again))
+        finished: Finished = self._runtime.run(finish(self._runtime.context, ended, again=again, hands_over=True))
         if finished.blocked:
             blocked = {(one.task.key, one.token) for one in finished.blocked}
             for ending in endings:
@@ -154,6 +149,7 @@ class Finisher:
                 return
         refused = {(lost.task.key, lost.token) for lost in finished.lost}
         lost = [a for a, _ in endings if (a.key, a.token) in refused] if refused else []
+        hand_over(self._runtime, [slot for attempt, _ in endings for slot in attempt.slots])
         self._tell_written(endings, refused)
         self._decided(endings, lost)
         if finished.released:

@@ -16,6 +16,8 @@ HELD_AHEAD: Final = 0.1
 """Seconds of work that may wait in this process."""
 MOST_AHEAD: Final = 4_000
 """Room for two claims under way and two at work or being ended."""
+MOST_IN_TURN: Final = 100
+"""Tasks that share a slot of a limit."""
 MOST_BYTES: Final = 32 * 2**20
 """Encoded bytes that may wait here. Each claim under way may bring 16 MiB beyond, as much as a reply holds."""
 WEIGHT: Final = 0.05
@@ -98,6 +100,8 @@ class Room:
         self._ledger = ledger
         self._prefetch = prefetch
         self._workers = workers
+        self._alone = lacking is dict
+        """Whether each task is a call of its own."""
         self.slots = slots
         """How many handlers to claim for."""
         self.lacking = lacking
@@ -111,6 +115,16 @@ class Room:
         ledger = self._ledger
         taken = ledger.active + max(0, ledger.unwritten - GATHERED) + ledger.asked
         return self.slots() + ahead - taken, min(BATCH, self._prefetch.enough(self._workers))
+
+    @property
+    def workers(self) -> int:
+        """How many handlers there are."""
+        return self._workers
+
+    @property
+    def in_turn(self) -> int:
+        """How many tasks may wait for one handler, so that they run one after the other."""
+        return max(1, min(MOST_IN_TURN, self._prefetch.wanted(self._workers) // self._workers)) if self._alone else 1
 
     @property
     def worth_a_claim(self) -> bool:

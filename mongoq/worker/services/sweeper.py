@@ -13,6 +13,8 @@ from mongoq.storage.context import Context
 from mongoq.storage.documents.filters import SKEW
 from mongoq.storage.operations import sweep
 from mongoq.storage.operations.flow.undone import sweep_flow
+from mongoq.storage.operations.limits.parking import AHEAD as STARTS_AHEAD
+from mongoq.storage.operations.limits.sweeping import sweep_limits
 from mongoq.storage.operations.recovery.skip_locked import BlockedKeys
 from mongoq.storage.operations.schedules.tick import tick
 from mongoq.worker.attempt import FOREVER
@@ -92,6 +94,7 @@ class Sweeper:
         self._runtime = runtime
         self._watched = watched
         self._told = told
+        self._sweeps: dict[str, Sweep] = {**SWEEPS, "limits": self._look_at_limits}
         self._next = dict.fromkeys(SWEEPS, 0.0)
         self._woken = self._rescheduled = False
         self._blocked = BlockedKeys()
@@ -123,10 +126,19 @@ class Sweeper:
             self._runtime.telemetry.emit(Signpost.SWEPT, **{name: counts.get(name, 0) for name in SWEEPS})
         return 0.0 if self._woken else max(0.0, min(self._next.values()) - self._runtime.elapsed())
 
+    def _look_at_limits(self, context: Context, skip_keys: Collection[str]) -> Op[sweep.Swept]:
+        """Let tasks go that wait for limits with room; starts that are due are left to the next claim."""
+        del skip_keys
+        looked = yield from sweep_limits(context, STARTS_AHEAD, serves=True)
+        if looked.due:
+            self._runtime.freed.add(starts=looked.due)
+            self._runtime.wake(Wake.WORK)
+        return sweep.Swept(looked.moved, looked.next, (), looked.full)
+
     def _sweep(self, name: str) -> int:
         runtime = self._runtime
         blocked = self._blocked.keys(runtime.elapsed())
-        swept: sweep.Swept = runtime.run(SWEEPS[name](runtime.context, blocked))
+        swept: sweep.Swept = runtime.run(self._sweeps[name](runtime.context, blocked))
         now = runtime.elapsed()
         self._blocked.add(swept.blocked, now)
         if name == "rescued":

@@ -41,6 +41,7 @@ class Watchdog:
         """Look once; the seconds until the next look is due."""
         self._also()
         delay = min(self._dispatcher.submit_due(now), self._dispatcher.executor.step(now))
+        self._dispatcher.release_stalled(now, LONGEST_WAIT)
         if self._ledger.active <= self._dispatcher.room.slots():
             self._ledger.started_at = now
         elif now - self._ledger.started_at > LONGEST_WAIT:

@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from mongoq.core.lifecycle import LIVE, Event, TaskState, sources
-from mongoq.limiting.limit import Limit
+from mongoq.limiting.limit import Limit, group_of_slot
 from mongoq.storage.commands import Document, Filter, Update
 from mongoq.storage.documents import fields, indexes
 from mongoq.storage.documents.limiting.rates import Start
@@ -42,11 +42,16 @@ def split(name: str) -> tuple[str, int]:
     return group, int(number)
 
 
-def groups_of(document: Document) -> list[str]:
-    """The groups whose slots a claimed task has."""
+def names_of(document: Document) -> list[str]:
+    """The slots that a claimed task has."""
     held = document.get(fields.HOLD)
     slots = held.get("slots") if isinstance(held, dict) else None
-    return [split(one)[0] for one in slots] if isinstance(slots, list) else []
+    return slots if isinstance(slots, list) else []
+
+
+def groups_of(document: Document) -> list[str]:
+    """The groups whose slots a claimed task has."""
+    return [group_of_slot(one) for one in names_of(document)]
 
 
 def numbers(limit: Limit, wanted: int) -> Sequence[int]:
@@ -99,9 +104,16 @@ def taken(update: Update, document: Document, slots: Sequence[str], starts: Mapp
     return {**written, "$unset": {fields.WAITS_FOR: ""}} if fields.WAITS_FOR in document else written
 
 
-def held_by(document: Document) -> tuple[Sequence[str], Sequence[Mapping[str, Any]]]:
-    """The groups whose slots a claimed task has, and the starts that it has got."""
-    return groups_of(document), starts_of(document)
+def shared(update: Update) -> Update:
+    """The update of a claim for tasks that run in the slots of others of the same claim, before these."""
+    hold = {**update["$set"][fields.HOLD], "shares": True}
+    return {**update, "$set": {**update["$set"], fields.HOLD: hold}, "$unset": {fields.WAITS_FOR: ""}}
+
+
+def held_by(document: Document) -> tuple[Sequence[str], Sequence[Mapping[str, Any]], bool]:
+    """The slots that a claimed task has, the starts that it has got, and whether it runs in the slot of another."""
+    held = document.get(fields.HOLD)
+    return names_of(document), starts_of(document), isinstance(held, dict) and held.get("shares") is True
 
 
 def starts_of(document: Document) -> list[dict[str, Any]]:
@@ -125,6 +137,11 @@ def waiting(groups: Collection[str]) -> Filter:
     return {fields.WAITS_FOR: {"$eq": among} if len(groups) == 1 else among, fields.STATE: PARKED}
 
 
+def still_parked(key: str) -> Filter:
+    """This task, if it is parked."""
+    return {fields.KEY: {"$eq": key}, fields.STATE: PARKED}
+
+
 def first_of_each(collection: str, wanted: Mapping[str, int], only: Sequence[str]) -> list[Document]:
     """A pipeline: so many of the most urgent parked tasks of each group, each found by the index."""
     parts: list[list[Document]] = [
@@ -140,9 +157,10 @@ def first_of_each(collection: str, wanted: Mapping[str, int], only: Sequence[str
     return [*first, *({"$unionWith": {"coll": collection, "pipeline": part}} for part in others)]
 
 
-def coming(group: str) -> Filter:
-    """Tasks that were made ready for a group and are not claimed yet."""
-    return {fields.WAITS_FOR: {"$eq": group}, fields.STATE: sources(Event.CLAIM)[0].value}
+def coming(groups: Collection[str]) -> list[Document]:
+    """A pipeline: how many tasks were made ready for each of these groups and are not claimed yet."""
+    there = {fields.WAITS_FOR: {"$in": list(groups)}, fields.STATE: sources(Event.CLAIM)[0].value}
+    return [{"$match": there}, {"$group": {"_id": f"${fields.WAITS_FOR}", "count": {"$sum": 1}}}]
 
 
 def after(group: str) -> Filter:

@@ -11,8 +11,12 @@ from mongoq.storage.operations.decide import Ended
 from mongoq.storage.operations.limits import parking, rates
 
 
-def make_room(context: Context, endings: Sequence[Ended]) -> Op[None]:
-    """Give back the starts of limits that were not used, and let others go that wait for the slots of these."""
+def make_room(context: Context, endings: Sequence[Ended], *, hands_over: bool = False) -> Op[None]:
+    """Give back the starts of limits that were not used, and let others go that wait for the slots of these.
+
+    With `hands_over` the caller gives the slots to those that wait.
+    """
     unused = [one for ending in endings if ending.verdict.event is Event.RELEASE for one in ending.starts]
     yield from rates.give_back(context, rates.given(unused))
-    yield from parking.follow(context, [group for ending in endings for group in ending.frees], parking.AHEAD)
+    if not hands_over:
+        yield from parking.follow(context, [group for ending in endings for group in ending.frees], parking.AHEAD)

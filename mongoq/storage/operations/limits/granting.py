@@ -4,23 +4,19 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict, deque
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
-from functools import partial
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from mongoq.core.requests import ClaimRequest
-from mongoq.storage.commands import Bulk, Changing, Document, Op, Update
+from mongoq.storage.commands import Document, Op
 from mongoq.storage.context import Context
-from mongoq.storage.documents import fields, filters, updates
-from mongoq.storage.documents.limiting import slots
+from mongoq.storage.documents import fields
 from mongoq.storage.documents.limiting.rates import Start
-from mongoq.storage.operations import candidates
 from mongoq.storage.operations.limits import parking, rates, room
+from mongoq.storage.operations.limits.allotting import Allotted, Full, Terms, allot
+from mongoq.storage.operations.limits.writing import Claiming, Grant, write
 from mongoq.storage.operations.namespace.orders import read_if_old
-from mongoq.storage.operations.recovery.lost_replies import catch_up, held_under, holders
-from mongoq.storage.operations.recovery.malformed import UNFIT, set_aside
-from mongoq.storage.operations.recovery.skip_locked import NOTHING, PartialWrite, write_skipping_locked
-from mongoq.storage.refusals import KeyTaken, PartlyWritten
+from mongoq.storage.operations.recovery.skip_locked import NOTHING, PartialWrite
 
 if TYPE_CHECKING:
     from mongoq.storage.operations.claims import Claim
@@ -28,22 +24,6 @@ if TYPE_CHECKING:
 FURTHER: Final = 4
 MOST_LOOKED_AT: Final = 1_000
 """Tasks that one claim reads to find some that no limit keeps from running."""
-MANY: Final = 32
-TOGETHER: Final = 50
-"""Claims of one statement, where there are many. A statement for each took two to three times as long."""
-Full = dict[str, list[Document]]
-"""Tasks without room, by the group that has none."""
-
-
-class Claiming(NamedTuple):
-    """How a claim is made."""
-
-    wanted: ClaimRequest
-    token: str
-    now: datetime
-    time_limit: timedelta
-    most: int
-    """How many tasks to claim."""
 
 
 class Shares(NamedTuple):
@@ -59,14 +39,8 @@ class Shares(NamedTuple):
     doubtful: bool
     parked: int
     """How many had no room."""
-
-
-class Grant(NamedTuple):
-    """What a task has got of its limits."""
-
-    slots: Sequence[str] = ()
-    starts: Mapping[str, Start] = {}
-    """By group: when it may start."""
+    left: int
+    """How many were left for later, because this process has slots enough."""
 
 
 def is_limited(document: Document) -> bool:
@@ -84,50 +58,63 @@ def further(look_at: int, wanted: int, claim: Claim) -> int:
 def divide(context: Context, found: Sequence[Document], how: Claiming) -> Op[Shares]:
     """Claim those of these tasks that are under limits with room, and park those without."""
     yield from read_if_old(context)
-    grants, full = yield from _with_slots(context, list(filter(is_limited, found)), how.most)
+    terms = Terms(how.most, how.wanted.in_turn, how.wanted.at_once)
+    allotted = yield from _with_slots(context, list(filter(is_limited, found)), terms)
+    grants, full = allotted.grants, allotted.full
     fresh = [one for one in found if not is_limited(one) or one[fields.KEY] in grants][: how.most]
     grants = yield from _with_starts(context, list(filter(is_limited, fresh)), grants, full, how.wanted)
     fresh = [one for one in fresh if not is_limited(one) or one[fields.KEY] in grants]
     made = {one[fields.KEY]: one for one in fresh if is_limited(one)}
-    taken, written = (yield from _write(context, made, grants, how)) if made else ({}, NOTHING)
-    if not written.doubtful and len(taken) < len(made):
-        yield from rates.give_back(context, _starts([grants[key] for key in made if key not in taken]))
+    taken, written = yield from _claim(context, made, grants, how)
     if full:  # now: the look that follows would find the slots free that were given out here
         yield from parking.park(context, full, how.wanted.ahead)
     plain = [one for one in fresh if not is_limited(one)]
-    return Shares(fresh, plain, taken, list(written.skipped), written.doubtful, sum(map(len, full.values())))
+    parked = sum(map(len, full.values()))
+    return Shares(fresh, plain, taken, list(written.skipped), written.doubtful, parked, allotted.left)
+
+
+def admit(
+    context: Context, found: Sequence[Document], how: Claiming, have: Mapping[str, Sequence[str]]
+) -> Op[tuple[dict[str, Document], PartialWrite, Full]]:
+    """Claim those of these parked tasks that there is room for, in slots of which some are known to be free.
+
+    The tasks that are held now, by key; what the write reached; and those without room, by the group that has none.
+    """
+    allotted = yield from _with_slots(context, found, Terms(how.most, how.wanted.in_turn), have)
+    grants, full = allotted.grants, allotted.full
+    chosen = [one for one in found if one[fields.KEY] in grants]
+    grants = yield from _with_starts(context, chosen, grants, full, how.wanted)
+    made = {one[fields.KEY]: one for one in chosen if one[fields.KEY] in grants}
+    taken, written = yield from _claim(context, made, grants, how)
+    return taken, written, full
 
 
 def grant_for(context: Context, document: Document) -> Op[tuple[Grant | None, str]]:
     """What one task gets of its limits, to start now; None, and the group that has no room for it."""
     yield from read_if_old(context)
-    grants, full = yield from _with_slots(context, [document], 1)
+    allotted = yield from _with_slots(context, [document], Terms(1))
+    grants, full = allotted.grants, allotted.full
     if grants:
         grants = yield from _with_starts(context, [document], grants, full, ClaimRequest((), ""))
     return (grants[document[fields.KEY]], "") if grants else (None, next(iter(full)))
 
 
-def _with_slots(context: Context, found: Sequence[Document], most: int) -> Op[tuple[dict[str, Grant], Full]]:
-    """Slots for up to `most` of these tasks, by key; and those that get none."""
+def _with_slots(
+    context: Context, found: Sequence[Document], terms: Terms, have: Mapping[str, Sequence[str]] | None = None
+) -> Op[Allotted]:
+    """Allot slots to these tasks, of those that are known to be free first."""
     groups = [room.groups_of(context, document) for document in found]
-    wanted = Counter(group for own in groups for group in own)
-    free = (yield from room.free(context, wanted)) if wanted else {}
+    free = {group: list(own) for group, own in (have or {}).items()}
+    wanted = Counter(group for own in groups for group in own if group not in free)
+    if wanted and terms.in_turn > 1 and terms.at_once:
+        wanted = Counter({group: min(count, terms.at_once) for group, count in wanted.items()})
+    free |= (yield from room.free(context, wanted)) if wanted else {}
     lines = [document[fields.LINE] for document in found if fields.LINE in document]
     heads = (yield from room.heads(context, dict.fromkeys(lines))) if lines else {}
-    grants: dict[str, Grant] = {}
-    full: Full = defaultdict(list)
-    for document, own in zip(found, groups, strict=True):
-        if len(grants) >= most:
-            break
-        line = document.get(fields.LINE)
-        head = heads.get(line or "")
-        if line in own and head is not None and head[fields.KEY] != document[fields.KEY]:
-            full[line].append(document)
-        elif lacking := next((group for group in own if not free[group]), None):
-            full[lacking].append(document)
-        else:
-            grants[document[fields.KEY]] = Grant([free[group].pop() for group in own])
-    return grants, full
+    rated = any(limit.rate is not None for limit in context.gate.limits.values())
+    if rated and any(room.starts_of(context, document) for document in found):
+        terms = replace(terms, in_turn=1)
+    return allot(list(zip(found, groups, strict=True)), free, heads, terms)
 
 
 def _with_starts(
@@ -170,65 +157,13 @@ def _starts(grants: Sequence[Grant]) -> dict[str, list[Start]]:
     return by_group
 
 
-def _update(context: Context, document: Document, grant: Grant, how: Claiming) -> Update:
-    lease = how.wanted.lease or candidates.lease_of(context, document)
-    update = updates.claimed(how.now, how.token, how.wanted.claimant, lease)
-    return slots.taken(update, document, grant.slots, grant.starts)
-
-
-def _write(
+def _claim(
     context: Context, made: Mapping[str, Document], grants: Mapping[str, Grant], how: Claiming
 ) -> Op[tuple[dict[str, Document], PartialWrite]]:
-    """Write these claims, each by a statement of its own; those that are held afterwards, by key."""
-    written_as = {key: _update(context, document, grants[key], how) for key, document in made.items()}
-
-    def write(keys: Sequence[str], limit: timedelta) -> Op[int]:
-        return _bulk(context, [(made[key], written_as[key]) for key in keys], limit)
-
-    groups: dict[int, list[str]] = defaultdict(list)
-    for key, document in made.items():
-        groups[document[fields.VERSION]].append(key)
-    written = NOTHING
-    for version, keys in groups.items():
-        own = partial(filters.claimable, version=version)
-        written = written.joined(
-            (yield from write_skipping_locked(context.tasks, keys, own, write, time_limit=how.time_limit))
-        )
-    held = list(made)
-    if written.doubtful:
-        yield from catch_up(context, how.token)
-    if written.updated < len(made) or written.doubtful:
-        found = yield from holders(context, held, majority=written.doubtful)
-        held = [row[fields.KEY] for row in held_under(how.token, found)]
-    return {key: updates.applied(made[key], written_as[key]) for key in held}, written
-
-
-def _bulk(context: Context, claims: Sequence[tuple[Document, Update]], limit: timedelta) -> Op[int]:
-    """One bulk write; a slot that another has taken meanwhile leaves its task as it is.
-
-    All have one version. Of many tasks one statement writes several, each with a hold of its own: a slot that is taken
-    then leaves those behind it in the statement as they are, too, which is rare in a group with many slots.
-    """
-    size = 1 if len(claims) < MANY else TOGETHER
-    changes = [_statement(claims[start : start + size]) for start in range(0, len(claims), size)]
-    try:
-        done: int = yield Bulk(context.tasks, changes, ordered=False, timeout=limit)
-    except PartlyWritten as partly:
-        for place, error in partly.errors.items():
-            if isinstance(error, KeyTaken):
-                continue
-            if getattr(error, "code", None) not in UNFIT:
-                raise error from partly
-            if size == 1:
-                yield from set_aside(context, claims[place][0], fields.VERSION)
-        return partly.matched
-    return done
-
-
-def _statement(claims: Sequence[tuple[Document, Update]]) -> Changing:
-    first, update = claims[0]
-    where = filters.claimable([document[fields.KEY] for document, _ in claims], first[fields.VERSION])
-    if len(claims) == 1:
-        return Changing(where, update)
-    holds = {document[fields.KEY]: own["$set"][fields.HOLD] for document, own in claims}
-    return Changing(where, {**update, "$unset": {fields.WAITS_FOR: ""}}, many=True, values=(fields.HOLD, holds))
+    """Write these claims, and give back the starts of those that others were faster with; what is held now, by key."""
+    if not made:
+        return {}, NOTHING
+    taken, written = yield from write(context, made, grants, how)
+    if not written.doubtful and len(taken) < len(made):
+        yield from rates.give_back(context, _starts([grants[key] for key in made if key not in taken]))
+    return taken, written

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from mongoq.core.errors import StorageError, Unsupported
 from mongoq.limiting.limit import limit_of
-from mongoq.storage.commands import Aggregate, Bulk, Changing, Count, Document, Op, find, find_one, update_many
+from mongoq.storage.commands import Aggregate, Bulk, Changing, Document, Op, find, find_one, update_many
 from mongoq.storage.context import Context
 from mongoq.storage.documents import fields, filters, flow, indexes
 from mongoq.storage.documents.limiting import slots
@@ -68,8 +68,8 @@ def look(context: Context, groups: Collection[str], ahead: float = 0.0) -> Op[in
         free = yield from room.free(context, {group: min(MOST, number) for group, number in counted.items()})
         most |= {group: len(own) for group, own in free.items()}
     rated = [group for group, limit in limits.items() if limit.rate is not None and most[group]]
-    starts = yield from rates.counts(context, rated, MOST, ahead)
-    most |= {group: min(most[group], count) for group, count in starts.items()}
+    starts = yield from rates.looks(context, rated, MOST, ahead)
+    most |= {group: min(most[group], look.starts) for group, look in starts.items()}
     lines = [group for group, limit in limits.items() if limit.is_fifo and most[group]]
     done = yield from _next_in_line(context, lines)
     wanted = {group: count for group, count in most.items() if count and not limits[group].is_fifo}
@@ -99,18 +99,17 @@ def release(context: Context, wanted: Mapping[str, int], *, coming: bool = True)
     """
     if not wanted:
         return 0
-    found = yield from _first(context, wanted)
-    chosen: list[Document] = []
-    for group, most in wanted.items():
-        own, ahead = found.get(group, []), 0
-        if own and coming:
-            ahead = yield Count(context.tasks, slots.coming(group), hint=indexes.WAITS, most=most)
-        chosen += own[: max(0, most - ahead)]
-    return (yield from _free(context, chosen, list(wanted)))
+    found = yield from first(context, wanted)
+    ahead: dict[str, int] = {}
+    if found and coming:
+        rows: list[Document] = yield Aggregate(context.tasks, slots.coming(found.keys()), hint=indexes.WAITS)
+        ahead = {row["_id"]: row["count"] for row in rows}
+    chosen = [one for group, own in found.items() for one in own[: max(0, wanted[group] - ahead.get(group, 0))]]
+    return (yield from free(context, chosen, list(wanted)))
 
 
-def _first(context: Context, wanted: Mapping[str, int]) -> Op[dict[str, list[Document]]]:
-    """The most urgent parked tasks of each group: of up to `UNITED` groups by one command."""
+def first(context: Context, wanted: Mapping[str, int]) -> Op[dict[str, list[Document]]]:
+    """What is needed of the most urgent parked tasks of each group: of up to `UNITED` groups by one command."""
     by_group: dict[str, list[Document]] = defaultdict(list)
     names = list(wanted)
     for start in range(0, len(names), UNITED):
@@ -118,6 +117,13 @@ def _first(context: Context, wanted: Mapping[str, int]) -> Op[dict[str, list[Doc
         for document in (yield from _united(context, some)):
             by_group[document[fields.WAITS_FOR]].append(document)
     return by_group
+
+
+def whole(context: Context, group: str, most: int) -> Op[list[Document]]:
+    """So many of the most urgent parked tasks of one group, with all that they have."""
+    order = [(fields.WAITS_FOR, 1), *indexes.URGENCY]
+    where, hint = slots.waiting([group]), indexes.WAITS
+    return find(context.tasks, where, sort=order, hint=hint, limit=min(MOST, most), naive=True)
 
 
 def _united(context: Context, wanted: Mapping[str, int]) -> Op[list[Document]]:
@@ -143,12 +149,17 @@ def _parked(context: Context, groups: list[str], most: int) -> Op[list[Document]
 def _next_in_line(context: Context, lines: Sequence[str]) -> Op[int]:
     """Let the first of each line go, where it is parked for that."""
     heads = (yield from room.heads(context, lines)) if lines else {}
-    waiting = [head for group, head in heads.items() if head.get(fields.WAITS_FOR) == group]
-    parked = [head for head in waiting if head[fields.STATE] == slots.PARKED]
-    return (yield from _free(context, parked, lines))
+    parked = [head for group, head in heads.items() if waits_in(head, group)]
+    return (yield from free(context, parked, lines))
 
 
-def _free(context: Context, chosen: Sequence[Document], groups: Sequence[str]) -> Op[int]:
+def waits_in(head: Document, group: str) -> bool:
+    """Whether the first of a line is parked for that line."""
+    return head.get(fields.WAITS_FOR) == group and head[fields.STATE] == slots.PARKED
+
+
+def free(context: Context, chosen: Sequence[Document], groups: Sequence[str]) -> Op[int]:
+    """Make these tasks ready, or scheduled, that are parked for one of these groups; how many."""
     now, done = context.clock.earliest(), 0
     due = [document[fields.KEY] for document in chosen if flow.is_due(document, now)]
     late = [document[fields.KEY] for document in chosen if not flow.is_due(document, now)]

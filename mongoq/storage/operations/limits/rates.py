@@ -6,9 +6,9 @@ import random
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
-from mongoq.limiting.limit import Limit, limit_of
+from mongoq.limiting.limit import limit_of
 from mongoq.storage.commands import Document, InsertOne, Op, find, find_one, update_many
 from mongoq.storage.context import Context
 from mongoq.storage.control import Pause
@@ -80,27 +80,29 @@ def give_back(context: Context, starts: Mapping[str, Sequence[Start]]) -> Op[Non
                 break
 
 
-def waits(context: Context, groups: Collection[str]) -> Op[dict[str, timedelta]]:
-    """For how long there is no start of weight 1 in each of these groups."""
-    if not groups:
-        return {}
-    found = yield from find(context.limits, {fields.KEY: {"$in": list(groups)}}, hint="_id_")
-    documents = {document[fields.KEY]: document for document in found}
-    now = rates.nanoseconds(context.clock.latest())
-    return {group: _wait(context.gate.limits[limit_of(group)], documents.get(group), now) for group in groups}
+class Look(NamedTuple):
+    """What a group has to give."""
+
+    starts: int
+    """How many starts of weight 1 come within the time that was asked for."""
+    wait: timedelta
+    """For how long there is none."""
 
 
-def counts(context: Context, groups: Collection[str], most: int, ahead: float) -> Op[dict[str, int]]:
-    """How many starts of weight 1 there are within so many seconds, up to `most`, in each of these groups."""
+def looks(context: Context, groups: Collection[str], most: int = 0, ahead: float = 0.0) -> Op[dict[str, Look]]:
+    """Look at these groups: how many starts, up to `most`, they have within so many seconds."""
     if not groups:
         return {}
     found = yield from find(context.limits, {fields.KEY: {"$in": list(groups)}}, hint="_id_")
     documents = {document[fields.KEY]: document for document in found}
     now = rates.nanoseconds(context.clock.latest())
     until = now + int(ahead * 10**9)
-    known = context.gate.limits
-    told = {group: rates.tell(known[limit_of(group)], documents.get(group), [1] * most, now, until) for group in groups}
-    return {group: len(one.starts) for group, one in told.items()}
+    told: dict[str, Look] = {}
+    for group in groups:
+        limit, document = context.gate.limits[limit_of(group)], documents.get(group)
+        wait = timedelta(microseconds=(rates.earliest(limit, document, 1, now) - now) // 1000)
+        told[group] = Look(len(rates.tell(limit, document, [1] * most, now, until).starts), wait)
+    return told
 
 
 def next_starts(context: Context, name: str) -> Op[dict[str, datetime]]:
@@ -120,10 +122,6 @@ def given(ended: Iterable[Mapping[str, Any]]) -> dict[str, list[Start]]:
     for one in ended:
         groups[one["group"]].append(Start(one["at"], one["weight"]))
     return groups
-
-
-def _wait(limit: Limit, document: Document | None, now: int) -> timedelta:
-    return timedelta(microseconds=(rates.earliest(limit, document, 1, now) - now) // 1000)
 
 
 def _replace(context: Context, group: str, before: Document | None, after: Document) -> Op[bool]:

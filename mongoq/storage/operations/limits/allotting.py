@@ -1,0 +1,101 @@
+"""Which tasks get which free slots. Pure.
+
+Tasks of a worker whose handlers are fast share slots: they run one after the other, and the last of them has the slot
+in its hold, so that it is taken until all have run. One slot is then written, freed and handed over for many tasks.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from mongoq.storage.commands import Document
+from mongoq.storage.documents import fields
+from mongoq.storage.operations.limits.writing import Grant
+
+Full = dict[str, list[Document]]
+"""Tasks without room, by the group that has none."""
+SHARED = Grant(shares=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """How a claim takes slots."""
+
+    most: int
+    """How many tasks to claim."""
+    in_turn: int = 1
+    """How many tasks may share a slot."""
+    at_once: int = 0
+    """How many slots to take for tasks that share them; 0: any number."""
+
+
+@dataclass(frozen=True, slots=True)
+class Allotted:
+    """Who gets what."""
+
+    grants: dict[str, Grant]
+    """By the keys of the tasks."""
+    full: Full
+    left: int
+    """How many tasks were left for later, because this claim has taken slots enough."""
+
+
+@dataclass(slots=True)
+class _Sharing:
+    """Tasks that share slots: all in the same groups."""
+
+    slots: list[list[str]] = field(default_factory=list)
+    keys: list[str] = field(default_factory=list)
+
+
+def allot(
+    found: Sequence[tuple[Document, Sequence[str]]],
+    free: Mapping[str, list[str]],
+    heads: Mapping[str, Document],
+    terms: Terms,
+) -> Allotted:
+    """Allot free slots to these tasks, the most urgent first, each with the groups in which it needs one."""
+    grants: dict[str, Grant] = {}
+    full: Full = defaultdict(list)
+    sharing: dict[tuple[str, ...], _Sharing] = defaultdict(_Sharing)
+    used = left = 0
+    for document, own in found:
+        if len(grants) >= terms.most:
+            break
+        key, line = document[fields.KEY], document.get(fields.LINE, "")
+        head = heads.get(line)
+        if line in own and head is not None and head[fields.KEY] != key:
+            full[line].append(document)
+            continue
+        lacking = next((group for group in own if not free[group]), None)
+        if not own or terms.in_turn < 2 or not may_share(document):
+            if lacking is None:
+                grants[key] = Grant([free[group].pop() for group in own])
+            else:
+                full[lacking].append(document)
+            continue
+        mates = sharing[tuple(own)]
+        if lacking is None and (not terms.at_once or used < terms.at_once):
+            mates.slots.append([free[group].pop() for group in own])
+            used += 1
+        elif len(mates.keys) >= len(mates.slots) * terms.in_turn:
+            if lacking is not None:
+                full[lacking].append(document)
+            else:
+                left += 1
+            continue
+        mates.keys.append(key)
+        grants[key] = SHARED
+    for mates in sharing.values():
+        last = mates.keys[len(mates.keys) - len(mates.slots) :]
+        grants |= {key: Grant(slots) for key, slots in zip(last, mates.slots, strict=True)}
+    return Allotted(grants, full, left)
+
+
+def may_share(document: Document) -> bool:
+    """Whether a task may run in a slot after others: one of a line, with a rate, or with a lease of its own may not."""
+    policy = document.get(fields.POLICY)
+    own_lease = policy is not None and not (isinstance(policy, dict) and "lease" not in policy)
+    return fields.LINE not in document and not own_lease and not document.get(fields.LOST_LEASES)
