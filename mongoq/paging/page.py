@@ -43,6 +43,8 @@ class PageRequest:
     since: datetime | None = None
     until: datetime | None = None
     limit: int = 50
+    named: bool = True
+    """Whether there is an index of the names of ready tasks, as far as is known."""
 
 
 class Place(NamedTuple):

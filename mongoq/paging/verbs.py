@@ -35,9 +35,9 @@ def page(
 ) -> Op[TaskPage]:
     """One page of the tasks that match, without payloads, and where the next one begins.
 
-    By queue, state, the prefix of a key, and the time of finished ones it reads as many documents as it shows. By
-    anything else it looks at up to 10,000 tasks, and says how many: the next page goes on behind them, so that a page
-    may be empty and not the last.
+    By queue, state, the prefix of a key, the time of finished ones, and the name of ready ones it reads as many
+    documents as it shows. By anything else it looks at up to 10,000 tasks, and says how many: the next page goes on
+    behind them, so that a page may be empty and not the last.
 
     The order is that of an index: ready tasks as they will be claimed, scheduled ones by `run_at`, running ones by
     the end of their lease, finished ones with the newest first; without a state by key, the newest first, and of one

@@ -164,9 +164,9 @@ def _widen(database: Database[Any], namespace: str, queues: int) -> None:
 def _chronicle(database: Database[Any], namespace: str) -> None:
     """Write a week of minutes, of all queues, of one, and of one name."""
     history, sums = database[f"{namespace}.history"], Sums()
-    for number in range(100):
-        sums.started([0.01 * number])
-        sums.ended("complete" if number % 20 else "fail", [0.02 * number])
+    sums.started([0.01 * number for number in range(100)])
+    for outcome, count in (("complete", 95), ("fail", 5)):
+        sums.ended(outcome, [0.02 * number for number in range(count)])
     now = rows.begin_of(HistoryStep.MINUTE, datetime.now(UTC))
     depth = {**dict.fromkeys(rows.FIGURES, 10.0), rows.OLDEST: 5.0}
     for step, count in ((HistoryStep.MINUTE, DAYS * 1440), (HistoryStep.HOUR, DAYS * 24), (HistoryStep.DAY, 90)):

@@ -12,6 +12,7 @@ from pymongo import MongoClient
 
 from mongoq import ConfigurationError, Queue, TaskState
 from mongoq.embedded.server import EmbeddedServer
+from mongoq.storage.documents import indexes
 from mongoq.storage.operations.looking import pages
 
 NOW: Final = datetime(2030, 1, 1, tzinfo=UTC)
@@ -175,6 +176,35 @@ def test_a_search_finds_each_task_once_and_says_how_many_it_looked_at(
     assert set(found) == expected
     assert look.queue.page(limit=3, **chosen).searched
     assert look.read_for(limit=3, **chosen)[0] <= size + 50
+
+
+@pytest.fixture
+def named(look: Look) -> Iterator[Look]:
+    """Give the tasks with the index of claims by name, which the first task with a name builds."""
+    keys, options = indexes.NAMED[indexes.CLAIM_NAME]
+    look.tasks.create_index(keys, name=indexes.CLAIM_NAME, **options)
+    yield look
+    look.tasks.drop_index(indexes.CLAIM_NAME)
+
+
+@pytest.mark.parametrize("chosen", [{"name": "f1"}, {"name": "f1", "queue": "q3"}], ids=str)
+def test_ready_tasks_of_a_name_are_read_along_their_index(named: Look, chosen: dict[str, Any]) -> None:
+    for old, number in (("f1", 3), ("f0", 4)):
+        other = {"f1": "f1@2", "f0": "f1-0"}[old]
+        assert named.tasks.update_many(
+            {"state": "ready", "name": old, "tags.n": number}, {"$set": {"name": other}}
+        ).modified_count
+    found = named.all_pages(7, state="ready", **chosen)
+    assert named.all_pages(7, state="ready", name="f1@2")
+    named.tasks.update_many({"name": "f1@2"}, {"$set": {"name": "f1"}})
+    named.tasks.update_many({"name": "f1-0"}, {"$set": {"name": "f0"}})
+    assert len(found) == len(set(found))
+    assert set(found) == chosen_by(named, state="ready", **chosen)
+    assert named.queue.page(state="ready", **chosen).searched is None
+    first = named.queue.page(state="ready", limit=5, **chosen).after
+    for after in (None, first):
+        read, rows = named.read_for(limit=5, state="ready", after=after, **chosen)
+        assert 5 == rows <= read <= 10
 
 
 def test_wrong_arguments_are_refused(look: Look) -> None:

@@ -27,6 +27,18 @@ def named_as(name: str) -> Filter:
     return {fields.NAME: {"$in": [name, re.compile(f"^{re.escape(name)}@")]}}
 
 
+def ready_as(name: str) -> Filter:
+    """Tasks of a function as `named_as` has them, with bounds that the index of ready tasks with names can use.
+
+    With a pattern among them the server took no bounds at all: 600,000 keys for a name that no task has.
+    """
+    string = ready_named()[fields.NAME]
+    if "@" in name:
+        return {fields.NAME: {**string, "$eq": name}}
+    others = {fields.NAME: {"$gt": name, "$lt": f"{name}@"}}
+    return {fields.NAME: {**string, "$gte": name, "$lt": f"{name}A"}, "$nor": [others]}
+
+
 def ready_named() -> Filter:
     """All tasks with a name that may be claimed."""
     return dict(indexes.NAMED[indexes.CLAIM_NAME][1]["partialFilterExpression"])

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
+from mongoq.core.errors import IndexMissing
 from mongoq.paging.page import PageRequest, Place, TaskPage, written
 from mongoq.storage.commands import Aggregate, Count, Document, Filter, Find, Op
 from mongoq.storage.context import Context
 from mongoq.storage.documents import decoding, fields
 from mongoq.storage.operations.long_work.patience import patiently
-from mongoq.storage.operations.looking.walks import Order, Walk, ranges, rest, walks
+from mongoq.storage.operations.looking.walks import Order, Walk, by_name, ranges, rest, walks
 
 SLICE: Final = 10_000
 """Documents that a search looks at before it asks whether to go on: 20 to 60 ms, mongod 6.0.5 with all in memory."""
@@ -36,6 +37,15 @@ class _Reading:
 
 def page(context: Context, wanted: PageRequest, place: Place | None) -> Op[TaskPage]:
     """Read a page; the first without a place."""
+    try:
+        return (yield from _page(context, wanted, place))
+    except IndexMissing:
+        if not by_name(wanted):
+            raise
+        return (yield from _page(context, replace(wanted, named=False), place))  # no task had a name so far
+
+
+def _page(context: Context, wanted: PageRequest, place: Place | None) -> Op[TaskPage]:
     parts, filtered = walks(wanted), rest(wanted)
     reading = _Reading(wanted.limit + 1, SLICE)
     for number in range(place.walk if place else 0, len(parts)):

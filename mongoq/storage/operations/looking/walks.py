@@ -14,7 +14,7 @@ from mongoq.core.lifecycle import FINISHED, TaskState
 from mongoq.paging.page import PageRequest
 from mongoq.storage.commands import Document, Filter
 from mongoq.storage.documents import fields, filters, indexes
-from mongoq.storage.documents.names import named_as
+from mongoq.storage.documents.names import named_as, ready_as
 from mongoq.storage.operations.looking.selecting import between, failed_with
 
 Order = tuple[tuple[str, int], ...]
@@ -25,6 +25,7 @@ CASCADE: Final = (
 """The states of one queue, in the order in which they matter."""
 _BY_QUEUE: Final[Order] = ((fields.QUEUE, 1), (fields.STATE, 1))
 """The beginning of an index without a queue. Without the state in between the server would sort."""
+_BY_NAME: Final[Order] = ((fields.NAME, 1), (fields.STATE, 1))
 _LIVE: Final[dict[TaskState, tuple[str, Order]]] = {
     TaskState.READY: (indexes.CLAIM, tuple(indexes.URGENCY)),
     TaskState.SCHEDULED: (indexes.DUE, ((fields.RUN_AT, 1),)),
@@ -62,12 +63,17 @@ def walks(wanted: PageRequest) -> list[Walk]:
     return [Walk("_id_", {fields.KEY: keys}, ((fields.KEY, -1),), total=True)]
 
 
+def by_name(wanted: PageRequest) -> bool:
+    """Whether the index of the claims by name serves a page: it has the ready tasks alone."""
+    return wanted.named and wanted.name is not None and wanted.state is TaskState.READY
+
+
 def rest(wanted: PageRequest) -> Filter:
     """What no index knows of what is asked for."""
     found = filters.tagged(wanted.where)
     if wanted.state is TaskState.PARKED:  # no index has them in any order
         found |= filters.matching(queue=wanted.queue, state=wanted.state)
-    if wanted.name is not None:
+    if wanted.name is not None and not by_name(wanted):
         found |= named_as(wanted.name)
     if wanted.error is not None:
         found |= failed_with(wanted.error)
@@ -98,6 +104,9 @@ def _of_state(wanted: PageRequest, state: TaskState) -> Walk:
     if state in FINISHED:
         return _finished(wanted, where)
     index, order = _LIVE[state]
+    if by_name(wanted) and wanted.name is not None:
+        order = (*_BY_NAME, *order) if wanted.queue is not None else ((fields.QUEUE, 1), *_BY_NAME, *order)
+        return Walk(indexes.CLAIM_NAME, where | ready_as(wanted.name), order, total=True)
     if state is TaskState.READY and wanted.queue is None:
         order = (*_BY_QUEUE, *order)
     return Walk(index, where, order, total=state is TaskState.READY)
