@@ -19,17 +19,27 @@ from mongoq.storage.operations import bulk, finish
 
 @verb
 def complete(base: Base, tasks: Task | Iterable[Task], result: Any = None) -> Op[None]:
-    """End a claimed task, or several, as completed. InvalidTask where the result cannot be stored.
+    """End a claimed task, or several, as completed, each with this result, kept for `keep_completed`.
 
     With one task the result may be what a handler may return: new tasks, or a Modification, that take effect
     together with the completion.
+
+    Raises:
+        LeaseLost: tasks are not held any more. `keys` names them, and the others are written.
+        AlreadyFinished: all of these have ended. The same ending, sent again after a lost reply, is accepted again.
+        InvalidTask: the result, or what follows, cannot be stored; nothing was written.
+        DependencyError: the Modification was refused; nothing was written.
     """
     yield from _end(base, tasks, Returned(result))
 
 
 @verb
 def fail(base: Base, tasks: Task | Iterable[Task], error: BaseException | str) -> Op[None]:
-    """End a claimed task, or several, as failed, whatever retries are left."""
+    """End a claimed task, or several, as failed, whatever retries are left; they are kept for `keep_failed`.
+
+    `error` is what `last_error` tells: an exception with its traceback, or a text. Where the queue has an
+    `error_queue` they go there instead. Raises LeaseLost as `complete` does.
+    """
     signal = Fail(message_of(error))
     signal.__cause__ = error if isinstance(error, BaseException) else None
     yield from _end(base, tasks, Raised(signal))
@@ -37,7 +47,10 @@ def fail(base: Base, tasks: Task | Iterable[Task], error: BaseException | str) -
 
 @verb
 def retry(base: Base, task: Task, error: BaseException | str, *, delay: Duration | None = None) -> Op[None]:
-    """Count the attempt as failed: run the task again after `delay` or its backoff, or fail it if used up."""
+    """Count the attempt as failed: run the task again after `delay` or its backoff, or fail it if used up.
+
+    `error` is kept as by `fail`. Raises LeaseLost as `complete` does.
+    """
     signal = Retry(message_of(error), delay=delay)
     signal.__cause__ = error if isinstance(error, BaseException) else None
     yield from _end(base, task, Raised(signal))
@@ -45,13 +58,16 @@ def retry(base: Base, task: Task, error: BaseException | str, *, delay: Duration
 
 @verb
 def snooze(base: Base, tasks: Task | Iterable[Task], delay: Duration) -> Op[None]:
-    """Run claimed tasks again after `delay`; the attempt is not charged."""
+    """Run claimed tasks again after `delay`; the attempt is not charged. Raises LeaseLost as `complete` does."""
     yield from _end(base, tasks, Raised(Snooze(delay)))
 
 
 @verb
 def release(base: Base, tasks: Task | Iterable[Task]) -> Op[None]:
-    """Give claimed tasks back: ready at once, in their old places, the attempt not charged."""
+    """Give claimed tasks back: ready at once, in their old places, the attempt not charged.
+
+    Raises LeaseLost as `complete` does.
+    """
     yield from _end(base, tasks, Released())
 
 

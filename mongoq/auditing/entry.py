@@ -15,6 +15,7 @@ class AuditEntry:
     """What somebody did to the tasks, queues, workers or schedules of a namespace."""
 
     id: str
+    """Its identifier, for `audit_count` and `audit_end`."""
     act: str
     """What was done: `retry`, `cancel`, `pause`."""
     by: str

@@ -37,19 +37,19 @@ def audit_begin(base: Base, act: str, *, by: str, about: Mapping[str, Any] | Non
 
 @verb
 def audit_count(base: Base, entry: str, count: int) -> Op[None]:
-    """Write down how many tasks the act with this id has changed so far."""
+    """Write down how many tasks, `count`, the act with the id `entry` has changed so far."""
     yield from base.read(audit.counted(base.context, entry, count))
 
 
 @verb
 def audit_end(base: Base, entry: str, *, count: int = 0, error: str | None = None) -> Op[None]:
-    """Write down that the act with this id has ended: how many tasks it has changed, and why it did not succeed."""
+    """Write down that the act with the id `entry` has ended: it has changed `count` tasks, or failed with `error`."""
     yield from base.read(audit.end(base.context, entry, count, error))
 
 
 @verb
 def audits(base: Base, *, after: str | None = None, limit: int = 50) -> Op[list[AuditEntry]]:
-    """The acts of operators, the newest first; `after` goes on behind the one with this id."""
+    """The acts of operators, the newest first, at most `limit` (1 to 1,000); `after` goes on behind that id."""
     checker = Checker()
     checker.integer("limit", limit, 1, 1_000)
     if after is not None:

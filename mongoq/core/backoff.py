@@ -23,7 +23,9 @@ class Linear:
 
     kind: ClassVar[str] = "linear"
     step: Duration
+    """The first wait."""
     max: Duration = LONGEST
+    """The longest wait. Default: 10 years."""
 
     def __post_init__(self) -> None:
         _check_durations(self).finish()
@@ -43,9 +45,13 @@ class Exponential:
 
     kind: ClassVar[str] = "exponential"
     base: Duration
+    """The first wait."""
     factor: float = 2.0
+    """From 1 to 1,000."""
     max: Duration = timedelta(minutes=30)
+    """The longest wait. Default: 30 minutes; after it jitter is taken off."""
     jitter: bool = True
+    """Whether a random part is taken off each wait, at most half. Default: it is."""
 
     def __post_init__(self) -> None:
         checker = _check_durations(self)
@@ -68,6 +74,7 @@ class Constant:
 
     kind: ClassVar[str] = "constant"
     wait: Duration
+    """Each wait."""
 
     def __post_init__(self) -> None:
         _check_durations(self).finish()
@@ -83,6 +90,7 @@ class Ladder:
 
     kind: ClassVar[str] = "ladder"
     steps: Sequence[Duration]
+    """The waits, 1 to 100 of them."""
 
     def __post_init__(self) -> None:
         checker = Checker()

@@ -4,7 +4,7 @@
     ├── ConfigurationError (ValueError)   an option, a target or an argument is not acceptable
     ├── InvalidTask (ValueError)          a task was refused before anything was written
     ├── TaskNotFound (LookupError)        no task has this key
-    ├── ScheduleNotFound, WorkerNotFound, BatchNotFound, BatchFinished    none of this name; no room for members
+    ├── ScheduleNotFound, WorkerNotFound, BatchNotFound, LimitNotFound, BatchFinished    none of this name, or no more
     ├── DuplicateTask                     the key, or the `unique` value, is taken
     ├── WrongState                        the task's state does not allow it: nothing was written
     ├── LeaseLost                         the caller no longer holds the task: nothing was written
@@ -87,11 +87,11 @@ class _Refused(MongoqError, ValueError):
 
 
 class ConfigurationError(_Refused):
-    """An option, a target or an argument is not acceptable; `faults` lists every one."""
+    """An option, a target or an argument is not acceptable; `faults` lists every one: field, value, what is allowed."""
 
 
 class InvalidTask(_Refused):
-    """A task was refused before anything was written; `faults` lists every reason."""
+    """A task was refused before anything was written; `faults` lists every reason: field, value and what is allowed."""
 
 
 class TaskNotFound(MongoqError, LookupError):
@@ -99,7 +99,7 @@ class TaskNotFound(MongoqError, LookupError):
 
 
 class DuplicateTask(MongoqError):
-    """A task with this key, or an unfinished one with this `unique` value, exists already."""
+    """A task with this `key`, or an unfinished one with this `unique` value, exists already; nothing was written."""
 
     def __init__(self, message: str, *, key: str | None = None, unique: str | None = None) -> None:
         super().__init__(message)
@@ -166,6 +166,9 @@ class Conflict(NamedTuple):
 class DependencyError(MongoqError):
     """An atomic change was refused because of the tasks listed here, and nothing was written.
 
+    `missing` were deleted, have another version by now, or have finished; `claimed` are held by another claimant;
+    `collisions` are new tasks whose key or `unique` value is taken. Each is a list of `Conflict`.
+
     Read the tasks again and make a new change: the same change is refused again.
     """
 
@@ -176,11 +179,8 @@ class DependencyError(MongoqError):
         collisions: Sequence[Conflict] = (),
     ) -> None:
         self.missing = tuple(missing)
-        """Tasks that were deleted, have another version by now, or have finished."""
         self.claimed = tuple(claimed)
-        """Tasks that another claimant holds."""
         self.collisions = tuple(collisions)
-        """New tasks whose key or `unique` value is taken."""
         found = [*self.missing, *self.claimed, *self.collisions]
         more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
         super().__init__(f"the change was refused: {found[0] if found else 'nothing was named'}{more}")

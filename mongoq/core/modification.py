@@ -31,6 +31,7 @@ class TaskRef:
     """A task at the version that was read: `task.ref`."""
 
     key: str
+    """The task."""
     version: int
     """Grows with every change; renewals, cancel requests and dependencies do not count."""
     token: str | None = field(default=None, repr=False)
@@ -42,13 +43,21 @@ class Change:
     """New values for one task; values that are not given stay. Made by `task.as_change(...)`."""
 
     ref: TaskRef
+    """The task, at the version that was read."""
     queue: str | Unset = UNSET
+    """It waits in this queue then, and its holder gives it up, uncharged."""
     delay: Duration | Unset = UNSET
+    """Not before so long from now; given up likewise. Or"""
     run_at: datetime | Unset = UNSET
+    """not before this instant, with a time zone."""
     priority: int | Unset = UNSET
+    """Its new priority."""
     tags: Any = UNSET
+    """All of its tags then; those that are not named are gone."""
     payload: Any = UNSET
+    """Its new payload; None removes it."""
     expires_at: datetime | Unset | None = UNSET
+    """When it expires; None: never."""
 
     def __post_init__(self) -> None:
         checker = Checker(InvalidTask)
@@ -109,7 +118,9 @@ class Modification:
     insert: Iterable[NewTask] = ()
     """Tasks to enqueue. One with `on_conflict="skip"` is left out when its key or `unique` value is taken."""
     change: Iterable[Change] = ()
+    """New values for tasks that wait, or that the caller holds: `task.as_change(...)`."""
     delete: Iterable[TaskRef | Task] = ()
+    """Tasks to delete: those that are not held by another."""
     depend: Iterable[TaskRef | Task] = ()
     """Tasks that must have the version that was read, until the change has been made."""
     id: str = field(default_factory=lambda: secrets.token_hex(8), compare=False, repr=False)

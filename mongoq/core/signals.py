@@ -35,7 +35,10 @@ __all__ = [
 
 
 class Signal(Exception):
-    """The base class of the exceptions by which a handler steers its task."""
+    """The base class of the exceptions by which a handler steers its task.
+
+    Its `reason` is kept with the task, as its error or its note. As the cause of another exception it counts as well.
+    """
 
     reason = ""
     """A class attribute, so that it exists even if a subclass does not call this `__init__`."""
@@ -49,7 +52,10 @@ class Signal(Exception):
 
 
 class Retry(Signal):
-    """Count this attempt as failed and try again after `delay`; without one, after the backoff."""
+    """Count this attempt as failed and try again after `delay`; without one, after the backoff.
+
+    It is retried whatever `retry_on` and `no_retry_on` say, but no more often than `max_retries`.
+    """
 
     delay: timedelta | None = None
 
@@ -71,7 +77,7 @@ class Fail(Signal):
 
 
 class Cancel(Signal):
-    """End the task as cancelled."""
+    """End the task as cancelled, now; it is kept for `keep_failed`."""
 
 
 class Move(Signal):

@@ -20,15 +20,23 @@ class QueueStats:
     """The number of tasks of one queue in each state, and the age of the oldest ready one."""
 
     queue: str
+    """Its name."""
     ready: int = 0
+    """Those that may be claimed now."""
     scheduled: int = 0
+    """Those that wait for their time: a delay, or a retry."""
     running: int = 0
+    """Those that are claimed."""
     parked: int = 0
     """Those that wait for parents, or are a batch whose members have not all ended."""
     completed: int = 0
+    """Those that completed and are kept still."""
     failed: int = 0
+    """Those that failed and are kept still."""
     expired: int = 0
+    """Those that expired and are kept still."""
     cancelled: int = 0
+    """Those that were cancelled and are kept still."""
     oldest_ready: timedelta | None = None
     """How long the oldest ready task has been due; None when none is ready."""
     most_attempts: int | None = None
@@ -92,7 +100,9 @@ class WorkerInfo:
     id: str
     """`host:pid:random`."""
     host: str
+    """The name of its host."""
     pid: int
+    """The number of its process there."""
     queues: tuple[str, ...]
     """The queues that it works on."""
     workers: int
@@ -102,6 +112,7 @@ class WorkerInfo:
     names: tuple[str, ...]
     """The names of the tasks that it takes; empty where it has a handler for all."""
     started_at: datetime
+    """When it started, server time."""
     seen_at: datetime
     """Its last heartbeat, server time. One is sent every 5 s, every 10 s while idle (3 s by one that
     watches for others), and deleted after 60 s."""

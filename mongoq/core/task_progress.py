@@ -25,6 +25,7 @@ class LogLine(NamedTuple):
     at: datetime
     """When, server time."""
     text: str
+    """The line, at most 1,000 characters."""
 
 
 @dataclass(frozen=True, slots=True)

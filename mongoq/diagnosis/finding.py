@@ -26,6 +26,7 @@ class Finding(NamedTuple):
     check: str
     """The check that found it: `queue.unserved`. Its first part is the kind of thing that it is about."""
     level: Level
+    """How bad it is."""
     about: str
     """The name of the thing: a queue, a worker, an index."""
     problem: str
@@ -42,7 +43,9 @@ class NotRun(NamedTuple):
     """A check that could not be run."""
 
     check: str
+    """The check, by name."""
     reason: str
+    """Why it could not be run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +53,7 @@ class Diagnosis:
     """What `queue.diagnose()` found, the worst first."""
 
     findings: tuple[Finding, ...]
+    """What was found."""
     not_run: tuple[NotRun, ...] = ()
     """The checks that could not be run here, by name."""
 

@@ -23,11 +23,13 @@ class Batch:
     """A batch, with the counts of its members."""
 
     key: str
+    """Its identifier, and that of its callback's task."""
     open: bool
     """Whether its callback waits for somebody to close it."""
     parent: str | None
     """The batch that it is nested in."""
     created_at: datetime
+    """When it was opened, server time."""
     called_at: datetime | None
     """When its callback was enqueued; None while it has members left, or is open."""
     callback: str | None
@@ -35,10 +37,15 @@ class Batch:
     waiting: int = 0
     """Members that are ready, scheduled or parked."""
     running: int = 0
+    """Members that run."""
     completed: int = 0
+    """Members that completed, as the other counts say of other ends."""
     failed: int = 0
+    """Members that failed."""
     cancelled: int = 0
+    """Members that were cancelled."""
     expired: int = 0
+    """Members that expired."""
 
     @property
     def left(self) -> int:

@@ -27,10 +27,15 @@ class Timing:
     """How long something took, of so many. Percentiles are read off a histogram: wrong by a fifth at most."""
 
     count: int
+    """How many were measured."""
     mean: timedelta
+    """The mean, exact."""
     p50: timedelta
+    """The median."""
     p95: timedelta
+    """95 of 100 took no longer."""
     p99: timedelta
+    """99 of 100 took no longer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,13 +47,17 @@ class HistoryPoint:
     starts: int = 0
     """How many attempts started."""
     completed: int = 0
+    """Attempts after which their task was completed."""
     failed: int = 0
     """Those that failed for good."""
     cancelled: int = 0
+    """Those that ended as cancelled."""
     retried: int = 0
     """Attempts after which the task is to run again because of an error."""
     snoozed: int = 0
+    """Attempts whose handler asked to run later."""
     moved: int = 0
+    """Attempts whose handler sent the task to another queue."""
     released: int = 0
     """Attempts that were given back after they had started."""
     lost: int = 0
@@ -60,11 +69,15 @@ class HistoryPoint:
     arrivals: int | None = None
     """How many tasks came: what the depth grew by, and what left. None where nobody looked at the depth then."""
     ready: int | None = None
-    """The most ready tasks that were seen; None where nobody looked. So are the next four."""
+    """The most ready tasks that were seen; None where nobody looked, as for the next four."""
     scheduled: int | None = None
+    """The most scheduled tasks that were seen."""
     running: int | None = None
+    """The most that were seen to run."""
     parked: int | None = None
+    """The most parked tasks that were seen."""
     unhandled: int | None = None
+    """The most ready tasks that no live worker took."""
     oldest_ready: timedelta | None = None
     """The highest age of the oldest ready task."""
     releases: tuple[str, ...] = ()

@@ -27,6 +27,7 @@ class Limit:
     """How many tasks may run at once, or start within a time, in the whole fleet."""
 
     name: str
+    """Its name, by which tasks say that they are under it."""
     concurrency: int | None = None
     """How many tasks of a group run at once; None: any number."""
     by: str | None = None
@@ -36,6 +37,7 @@ class Limit:
     rate: float | None = None
     """How many tasks of a group start in each stretch of `per`; None: any number."""
     per: timedelta = timedelta(seconds=1)
+    """The stretch that `rate` counts in."""
     burst: int = 1
     """How many may start at the same time, after a while without any."""
     highest: int = field(default=0, repr=False, compare=False)
@@ -56,6 +58,7 @@ class LimitGroup:
     """The tasks of a limit that share a value of its tag, as they stand."""
 
     limit: str
+    """The name of the limit."""
     value: str | None
     """The value of the tag as text; None where the limit has no `by`."""
     running: int

@@ -17,6 +17,7 @@ class LimitStats:
     """How many tasks of a limit run and wait, over all its groups."""
 
     limit: str
+    """The name of the limit."""
     concurrency: int | None = None
     """How many tasks of each group run at once; None: any number."""
     rate: float | None = None

@@ -24,6 +24,7 @@ class TaskPage:
     """A page of tasks, as `queue.page` reads it."""
 
     tasks: tuple[Task, ...]
+    """The tasks of the page, in its order."""
     after: str | None
     """Where the next page begins: give it as `after=`. None: this is the last."""
     searched: int | None

@@ -48,9 +48,11 @@ class Pause:
     name: str | None
     """The name of the tasks that are paused. Without a queue, a name and a tag everything is paused."""
     reason: str | None
+    """Why, as who paused it said; None: nothing was said."""
     by: str
     """Who paused it."""
     at: datetime
+    """Since when, server time."""
     until: datetime | None
     """When it ends by itself; None: when it is resumed."""
     tag: str | None = None

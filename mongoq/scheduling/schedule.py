@@ -37,6 +37,7 @@ class Schedule:
     """A schedule as it is stored in the database."""
 
     name: str
+    """What it is called."""
     task: NewTask
     """The task that each tick enqueues."""
     cron: str | None
@@ -70,6 +71,7 @@ class Schedule:
     from_code: bool
     """Whether `@queue.cron` defines it."""
     version: int
+    """Grows with every change of it."""
 
     @property
     def paused(self) -> bool:

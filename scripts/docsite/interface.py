@@ -10,7 +10,7 @@ from dataclasses import fields, is_dataclass
 from typing import Any
 
 import mongoq
-from docsite.text import Doc, doc_of, signature_of
+from docsite.text import Doc, doc_of, fields_of, signature_of, table
 from mongoq import Queue, queue
 
 
@@ -68,15 +68,26 @@ def others() -> str:
     return "\n\n".join(parts)
 
 
+def public_fields(kind: type) -> list[str]:
+    """The names of the fields of a value: of a dataclass or a named tuple."""
+    names = [one.name for one in fields(kind)] if is_dataclass(kind) else getattr(kind, "_fields", ())
+    return [name for name in names if not name.startswith("_")]
+
+
 def _class(name: str, kind: type) -> str:
     parts = [f"## {name}", _described(doc_of(kind))]
     if kind is mongoq.AsyncQueue:
         return "\n\n".join(parts)
-    if issubclass(kind, enum.Enum):
-        parts.append(", ".join(f"`{member.value}`" for member in kind))
-    elif is_dataclass(kind):
-        shown = [f"`{one.name}`" for one in fields(kind) if not one.name.startswith("_")]
-        parts.append(f"Fields: {', '.join(shown)}.")
+    said = fields_of(kind)
+    names = public_fields(kind)
+    if issubclass(kind, enum.Enum) and not said:
+        parts.append(", ".join(f"`{one.value}`" for one in kind))
+    elif issubclass(kind, enum.Enum):
+        parts.append(table(("value", "meaning"), *((f"`{one.value}`", said.get(one.name, "")) for one in kind)))
+    elif kind is mongoq.NewTask:
+        parts.append("[The options of one task](options.md#of-one-task).")
+    elif names:
+        parts.append(table(("field", "meaning"), *((f"`{one}`", said[one]) for one in names)))
     for member, thing in vars(kind).items():
         if member.startswith("_") or not (inspect.isroutine(thing) or isinstance(thing, property)):
             continue

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 import re
 import textwrap
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any, Final, NamedTuple
 
 LONGEST_CALL: Final = 100
@@ -35,6 +37,23 @@ def doc_of(thing: object) -> Doc:
         else:
             parts[section].append(line)
     return Doc(markdown("\n".join(parts[""])), dict(_entries(parts["Args"])), dict(_entries(parts["Raises"])))
+
+
+def fields_of(kind: type) -> dict[str, str]:
+    """What is said of each field of a class: the text below it, also of the classes above."""
+    said: dict[str, str] = {}
+    for above in reversed(kind.__mro__):
+        if above.__module__.partition(".")[0] == "mongoq":
+            tree = ast.parse(textwrap.dedent(inspect.getsource(above)))
+            body = tree.body[0].body if isinstance(tree.body[0], ast.ClassDef) else []
+            said |= {name: text for one, below in pairwise(body) for name, text in _said_of(one, below)}
+    return said
+
+
+def _said_of(one: ast.stmt, below: ast.stmt) -> Iterator[tuple[str, str]]:
+    target = one.target if isinstance(one, ast.AnnAssign) else one.targets[0] if isinstance(one, ast.Assign) else None
+    if isinstance(target, ast.Name) and isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant):
+        yield target.id, str(below.value.value)
 
 
 def _entries(lines: list[str]) -> Iterator[tuple[str, str]]:

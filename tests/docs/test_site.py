@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import enum
+import inspect
 import re
 import subprocess
 import sys
@@ -12,9 +14,13 @@ from typing import Any
 
 import pytest
 
+import mongoq
 from docsite.assemble import MOVED, BrokenLink, assemble, pages
 from docsite.generated import GENERATED, events_
+from docsite.interface import public_fields
+from docsite.text import fields_of
 from mongoq import events
+from mongoq.core import errors
 from tests.docs.pages import ROOT
 
 
@@ -57,6 +63,24 @@ def test_every_event_and_its_fields_are_listed() -> None:
     for row in rows:
         kind = getattr(events, re.findall(r"`(\w+)`", row)[0])
         assert set(kind.__annotations__) <= set(re.findall(r"`([a-z_]+)`", row))
+
+
+@pytest.mark.parametrize("name", mongoq.__all__)
+def test_every_field_of_a_public_value_has_a_meaning(name: str) -> None:
+    kind = getattr(mongoq, name)
+    if inspect.isclass(kind) and kind not in (mongoq.NewTask, mongoq.Role):  # what new() has, and words like `insert`
+        told = fields_of(kind)
+        assert [field for field in public_fields(kind) if not told.get(field)] == []
+        if issubclass(kind, enum.Enum):
+            assert [one.name for one in kind if not told.get(one.name)] == []
+
+
+def test_every_error_is_in_the_tree_of_errors() -> None:
+    tree = (errors.__doc__ or "").partition("Exceptions by which")[0]
+    kinds = {name: getattr(mongoq, name) for name in mongoq.__all__}
+    named = {name for name, kind in kinds.items() if inspect.isclass(kind) and issubclass(kind, mongoq.MongoqError)}
+    below = {name for name in named if issubclass(kinds[name], mongoq.TaskNotCompleted)}
+    assert set(re.findall(r"\b[A-Z]\w+[a-z]\b", tree)) >= named - below | {"TaskNotCompleted"}
 
 
 def test_a_link_to_a_file_that_is_not_there_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
