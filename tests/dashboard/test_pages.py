@@ -217,7 +217,7 @@ def test_pages_need_nothing_from_elsewhere_and_allow_nothing_inline(queue: Queue
 
 
 def test_the_history_is_read_without_scripts_by_queue_and_by_name(queue: Queue, browser: Any) -> None:
-    assert "Workers have run nothing of this" in browser.get("/history")
+    assert "Workers have run nothing of this" in browser.get("/history?queue=fax")  # a busy server's views are kept
     tasks = [NewTask(queue="mail", name="welcome") for _ in range(7)]
     queue.new_many(tasks)
     queue.run(lambda _: None, queues=["mail"], burst=True)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from pymongo import MongoClient, monitoring
 
-from mongoq import IndexMissing, Queue, QueueClosed, QueueStats, StorageUnavailable, TaskNotFound, TaskState
+from mongoq import IndexMissing, Queue, QueueClosed, QueueStats, StorageUnavailable, TaskNotFound, Tasks, TaskState
 from mongoq.core.lifecycle import LIVE
 from mongoq.core.verdict import Returned
 from mongoq.embedded.server import EmbeddedServer
@@ -49,6 +49,52 @@ def test_a_large_collection_without_an_index_is_left_to_init(
             another.try_claim()
         assert another.init() == [f"{collection.name}.claim"]
         assert another.try_claim() is not None
+
+
+FUNCTIONS = Tasks()
+
+
+@FUNCTIONS.task
+def welcome() -> None: ...
+
+
+def work_by_names(queue: Queue) -> None:
+    queue.include(FUNCTIONS)
+    queue.start(workers=1).stop()
+
+
+@pytest.mark.parametrize(
+    "use, lacked",
+    [
+        (work_by_names, "claim_name"),
+        (lambda queue: queue.limit("stripe", concurrency=1), "slots"),
+        (lambda queue: queue.new(after=["parent"]), "parents"),
+    ],
+)
+def test_init_builds_what_was_lacked_at_the_first_use_of_a_large_collection(
+    queue: Queue, collection: Any, monkeypatch: pytest.MonkeyPatch, use: Callable[[Queue], Any], lacked: str
+) -> None:
+    monkeypatch.setattr(schema, "SMALL", 10)
+    queue.new(key="parent")
+    queue.new_many([{}] * 20)
+    assert queue.init() == [], "nothing is built for what nobody uses"
+    with Queue(collection.database, namespace=queue.namespace) as another:
+        with pytest.raises(IndexMissing, match=lacked):
+            use(another)
+        assert f"{collection.name}.{lacked}" in queue.init()
+        use(another)
+
+
+def test_init_builds_the_index_of_fair_shares_that_a_queue_with_them_lacked(
+    queue: Queue, collection: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(schema, "SMALL", 10)
+    queue.new_many([{}] * 20)
+    with Queue(collection.database, namespace=queue.namespace, fair_share=1.0) as fair:
+        with pytest.raises(IndexMissing, match="age"):
+            fair.try_claim()
+        assert queue.init() == [f"{collection.name}.age"]
+        assert fair.try_claim() is not None
 
 
 def test_a_client_handed_in_stays_open_and_its_settings_do_not_weaken_the_queue(server: EmbeddedServer) -> None:

@@ -23,7 +23,7 @@ from mongoq.storage.documents import fields, indexes
 from mongoq.storage.documents.indexes import Indexes
 from mongoq.storage.operations.long_work.builds import Patience, build
 from mongoq.storage.operations.long_work.patience import patiently
-from mongoq.storage.operations.namespace import orders
+from mongoq.storage.operations.namespace import orders, wanted
 from mongoq.storage.refusals import KeyTaken
 
 T = TypeVar("T")
@@ -61,17 +61,19 @@ def ensure(context: Context, *, named: bool = False, flow: bool = False, limits:
     Raises StorageRefused where the collection is of a kind that cannot hold tasks.
     """
     faults: list[str] = []
-    for collection, wanted in wanted_indexes(context, named=named, flow=flow, limits=limits):
+    for collection, each in wanted_indexes(context, named=named, flow=flow, limits=limits):
         existing = yield from _indexes_of(collection)
-        lacking = indexes.missing(wanted, existing)
+        lacking = indexes.missing(each, existing)
         if not lacking:
             continue
         yield from check_kind(collection)
         many = yield from find_one(collection, {}, only=[fields.KEY], skip=SMALL, hint="_id_")
         if many is not None:
+            fair = context.options.fairness is not None
+            yield from wanted.note(context, named=named, flow=flow, limits=limits, fair=fair)
             faults.append(f"the collection {collection} lacks the index {', '.join(lacking)}; `mongoq init` makes it")
             continue
-        _, refused = yield from _build(collection, wanted, lacking, existing, AT_FIRST_USE)
+        _, refused = yield from _build(collection, each, lacking, existing, AT_FIRST_USE)
         faults += refused
     if faults:
         raise IndexMissing("; ".join(faults))
@@ -94,34 +96,39 @@ def keeping_unique(context: Context, op: Op[T]) -> Op[T]:
 
 
 def _ensure_unique(context: Context) -> Op[None]:
-    wanted = {indexes.UNIQUE: indexes.TASKS[indexes.UNIQUE]}
+    unique = {indexes.UNIQUE: indexes.TASKS[indexes.UNIQUE]}
     existing = yield ListIndexes(context.tasks)
-    if not indexes.missing(wanted, existing):
+    if not indexes.missing(unique, existing):
         return
     try:
         yield from ensure(context)
     except IndexMissing:
         existing = yield ListIndexes(context.tasks)
-        if indexes.missing(wanted, existing):
+        if indexes.missing(unique, existing):
             raise
 
 
 def init(context: Context, on_progress: OnProgress | None = None) -> Op[list[str]]:
     """Build every missing index and return their names; this may take hours on a large collection.
 
+    Those for names, parents, limits and fair shares are built where they are in use, or somebody lacked them.
     IndexMissing says why some could not be built; the others are there then.
     """
     patience = Patience(on_progress=on_progress)
     made: list[str] = []
     faults: list[str] = []
     has_names = yield from find_one(context.tasks, {fields.NAME: {"$type": "string"}}, only=[fields.KEY])
-    flow = yield from orders.uses_flow(context)
-    for collection, wanted in wanted_indexes(context, named=has_names is not None, flow=flow):
+    uses_flow = yield from orders.uses_flow(context)
+    noted = yield from wanted.noted(context)
+    for collection, each in wanted_indexes(
+        context, named=has_names is not None or wanted.NAMED in noted, flow=uses_flow or wanted.FLOW in noted,
+        limits=wanted.LIMITS in noted, fair=wanted.FAIR in noted,
+    ):  # fmt: skip
         existing = yield from _indexes_of(collection)
-        lacking = indexes.missing(wanted, existing)
+        lacking = indexes.missing(each, existing)
         if lacking:
             yield from check_kind(collection)
-            built, refused = yield from _build(collection, wanted, lacking, existing, patience)
+            built, refused = yield from _build(collection, each, lacking, existing, patience)
             made += [f"{collection}.{name}" for name in built]
             faults += refused
     if faults:
@@ -141,14 +148,14 @@ def namespaces() -> Op[list[str]]:
 
 
 def wanted_indexes(
-    context: Context, *, named: bool, flow: bool, limits: bool = False
+    context: Context, *, named: bool, flow: bool, limits: bool = False, fair: bool = False
 ) -> tuple[tuple[str, Indexes], ...]:
     """The indexes that each collection of the namespace is to have, by what is in use."""
     tasks = indexes.TASKS | (indexes.NAMED if named else {}) | (indexes.FLOW if flow else {})
     others: tuple[tuple[str, Indexes], ...] = ((context.workers, indexes.WORKERS),)
     if limits or context.gate.limits or context.gate.limited:
         tasks, others = tasks | indexes.LIMITS, (*others, (context.limits, indexes.RATES))
-    if context.options.fairness is not None:
+    if fair or context.options.fairness is not None:
         tasks = tasks | indexes.FAIR | (indexes.FAIR_NAMED if named else {})
     return (context.tasks, tasks), *others
 
