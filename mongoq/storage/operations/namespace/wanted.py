@@ -35,6 +35,11 @@ def note(context: Context, **uses: bool) -> Op[None]:
 
 
 def noted(context: Context) -> Op[frozenset[str]]:
-    """What was noted, of `USES`."""
-    found = yield from find_one(context.control, {fields.KEY: _KEY})
+    """What was noted, of `USES`; nothing to whoever may not read it."""
+    try:
+        found = yield from find_one(context.control, {fields.KEY: _KEY})
+    except StorageRefused as error:
+        if error.code != _NO_RIGHT:
+            raise
+        return frozenset()
     return frozenset(use for use in USES if found is not None and found.get(use) is True)
