@@ -125,6 +125,8 @@ def checked_tasks(tasks: Task | Iterable[Task]) -> list[Task]:
 
 def checked_seconds(name: str, duration: Duration | None) -> float:
     """Check a duration, and return its seconds; None is infinite."""
+    if duration.__class__ is int and not duration:
+        return 0.0  # the usual one: to check it took 3 of the 31 µs of `new`
     checker = Checker()
     checked = None if duration is None else checker.duration(name, duration)
     checker.finish()

@@ -182,7 +182,7 @@ class Engine:
             self._late.begin(threading.Thread(target=self.stop, args=(grace,), name="mongoq-stop", daemon=True))
 
     def _receive(self, attempts: list[LiveAttempt], *, joining: bool = False) -> None:
-        self._watcher.took(lambda: [attempt.task.queue for attempt in attempts])
+        self._watcher.took(lambda: [attempt.claimed.queue for attempt in attempts])
         self._dispatcher.receive(attempts, joining=joining)
 
     def _called(self, signal: Signal) -> None:

@@ -48,8 +48,8 @@ NAIVE: Final[CodecOptions[dict[str, Any]]] = CODEC.with_options(
 )
 """For claims: decoding a task takes 1.3 µs without time zones and 3.7 µs with them."""
 
-RAW: Final[CodecOptions[Any]] = CODEC.with_options(document_class=RawBSONDocument)
-"""Documents as their bytes."""
+RAW: Final[CodecOptions[Any]] = NAIVE.with_options(document_class=RawBSONDocument)
+"""Documents as their bytes. With decoders of types the driver goes through a reply twice: 0.44 ms instead of 0.38."""
 
 
 def made_aware(value: Any) -> Any:

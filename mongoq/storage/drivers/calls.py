@@ -96,26 +96,31 @@ def _find(handles: Handles, command: Find, own: Own, *, raw: bool = False) -> An
     return collection.find(command.where, **options_of_find(command), **own)
 
 
+def _written(handles: Handles, collection: str) -> Any:
+    """The handle for writes, whose replies have no times: with decoders of types the driver copies its options each time."""
+    return handles.of(collection, naive=True)
+
+
 def _update_many(handles: Handles, command: UpdateMany, own: Own) -> Any:
-    options = {**own, "upsert": True} if command.upsert else own
-    return handles.of(command.collection).update_many(command.where, command.update, **hint_of(command), **options)
+    options = hint_of(command) | ({**own, "upsert": True} if command.upsert else own)
+    return _written(handles, command.collection).update_many(command.where, command.update, **options)
 
 
 def _delete(handles: Handles, command: Delete, own: Own) -> Any:
-    return handles.of(command.collection).delete_many(command.where, **hint_of(command), **own)
+    return _written(handles, command.collection).delete_many(command.where, **hint_of(command), **own)
 
 
 def _insert_one(handles: Handles, command: InsertOne, own: Own) -> Any:
-    return handles.of(command.collection).insert_one(command.body, **own)
+    return _written(handles, command.collection).insert_one(command.body, **own)
 
 
 def _insert_many(handles: Handles, command: InsertMany, own: Own) -> Any:
-    return handles.of(command.collection).insert_many(command.bodies, ordered=command.ordered, **own)
+    return _written(handles, command.collection).insert_many(command.bodies, ordered=command.ordered, **own)
 
 
 def _bulk(handles: Handles, command: Bulk, own: Own) -> Any:
     writes = [as_model(one) for one in command.writes]
-    return handles.of(command.collection).bulk_write(writes, ordered=command.ordered, **own)
+    return _written(handles, command.collection).bulk_write(writes, ordered=command.ordered, **own)
 
 
 def _find_and_update(handles: Handles, command: FindAndUpdate, own: Own) -> Any:

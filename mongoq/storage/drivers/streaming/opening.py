@@ -31,9 +31,11 @@ class Tailing:
 
 
 def open_stream(handles: Handles, asked: Watch | Tail) -> Any:
-    """What a command asks for, with `try_next`, `alive` and `close`."""
+    """What a command asks for, with `try_next`, `alive` and `close`; nobody reads a time in what comes."""
     pause = int(asked.await_seconds * 1_000)
     if isinstance(asked, Watch):
-        return handles.of(asked.collection, majority=True).watch(list(asked.pipeline), max_await_time_ms=pause)
-    cursor = handles.of(asked.collection).find(asked.where, cursor_type=CursorType.TAILABLE_AWAIT)
+        # With decoders of types the driver decodes each event twice.
+        stream = handles.of(asked.collection, majority=True, naive=True)
+        return stream.watch(list(asked.pipeline), max_await_time_ms=pause)
+    cursor = handles.of(asked.collection, naive=True).find(asked.where, cursor_type=CursorType.TAILABLE_AWAIT)
     return Tailing(cursor.max_await_time_ms(pause))
