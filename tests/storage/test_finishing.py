@@ -211,7 +211,7 @@ def test_many_endings_of_all_kinds_are_written_together_and_the_lost_are_told(st
     ]
     endings = [Ended(task, verdicts[number % 3]) for number, task in enumerate(tasks)]
 
-    lost, _ = store.run(finish.finish(store.context, endings))
+    lost = store.run(finish.finish(store.context, endings)).lost
 
     assert [ending.task.key for ending in lost] == [gone.key]
     assert store.collection.count_documents({"state": "completed"}) == 19
@@ -295,6 +295,6 @@ def test_who_was_in_time_and_asks_again_is_told_that_it_is_done(make_store: Call
     attempt = LiveAttempt(Read(task), store.options.policy, elapsed())
     assert not attempt.late(elapsed())
     verdict = Verdict(Event.COMPLETE, keep=timedelta(0))
-    assert store.run(finish.finish(store.context, [Ended(task, verdict, attempt.late(elapsed()))])) == ([], [])
+    assert store.run(finish.finish(store.context, [Ended(task, verdict, attempt.late(elapsed()))])).lost == []
     attempt.lease_until = elapsed() - 1
-    assert store.run(finish.finish(store.context, [Ended(task, verdict, attempt.late(elapsed()))])) == ([], [])
+    assert store.run(finish.finish(store.context, [Ended(task, verdict, attempt.late(elapsed()))])).lost == []
