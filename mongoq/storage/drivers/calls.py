@@ -97,7 +97,7 @@ def _find(handles: Handles, command: Find, own: Own, *, raw: bool = False) -> An
 
 
 def _written(handles: Handles, collection: str) -> Any:
-    """The handle for writes, whose replies have no times: with decoders of types the driver copies its options each time."""
+    """The handle for writes, whose replies have no times: to decode types the driver copies its options each time."""
     return handles.of(collection, naive=True)
 
 
