@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Final
 
 from mongoq.core.errors import IndexMissing
@@ -13,12 +14,11 @@ from mongoq.storage.commands import Document, Op, find
 from mongoq.storage.context import Context
 from mongoq.storage.documents import fields, filters, indexes
 from mongoq.storage.documents.limiting import definitions
-from mongoq.storage.operations.examining.tasks import LATE
+from mongoq.storage.operations.examining.tasks import LATE, STALE
 from mongoq.storage.operations.limits import keeping
 from mongoq.storage.operations.namespace import orders
 
 MOST: Final = 100
-_HALTED: Final = (TaskState.SCHEDULED.value, TaskState.PARKED.value)
 
 
 def limits(context: Context) -> Op[Limits]:
@@ -56,9 +56,19 @@ def _lines(context: Context, groups: Sequence[LimitGroup]) -> Op[list[Line]]:
     keys = list(behind)[:MOST]
     if not keys:
         return []
-    only = [fields.KEY, fields.STATE, fields.LAST_ERROR, fields.RUN_AT]
+    only = [fields.KEY, fields.STATE, fields.LAST_ERROR, fields.RUN_AT, fields.MODIFIED_AT]
     found = yield from find(context.tasks, filters.by_keys(keys), only=only, hint="_id_")
-    return [_line(behind[one[fields.KEY]], one) for one in found if one.get(fields.STATE) in _HALTED]
+    now = context.clock.now()
+    return [_line(behind[one[fields.KEY]], one) for one in found if _halts(one, now)]
+
+
+def _halts(head: Document, now: datetime) -> bool:
+    """Whether the head waits for its time, or has been parked for long: each is for a moment, until it is let go."""
+    if head.get(fields.STATE) == TaskState.SCHEDULED.value:
+        return True
+    modified_at = head.get(fields.MODIFIED_AT)
+    parked = head.get(fields.STATE) == TaskState.PARKED.value
+    return parked and isinstance(modified_at, datetime) and now - modified_at > STALE
 
 
 def _line(group: LimitGroup, head: Document) -> Line:
