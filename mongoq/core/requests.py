@@ -43,7 +43,9 @@ class ClaimRequest:
     in_turn: int = 1
     """How many tasks may share a slot of a limit: they run one after the other."""
     at_once: int = 0
-    """How many slots to take for such tasks; 0: any number."""
+    """How many slots of scarce limits to take for such tasks; 0: any number."""
+    handlers: int = 0
+    """How many such tasks run at once: so many slots to take of a limit that has plenty; 0: any number."""
     due_by: datetime | None = None
     """Only what was due then and was not claimed since; None: whatever is ready."""
 

@@ -56,6 +56,7 @@ class Dispatcher:
             waiting=self._ledger.waiting,
         )
         self.executor = make_executor(config, reports)
+        self._follow = getattr(self.executor, "follow", self.executor.submit)
         # For a child that starts a task would wait; where that may be, a burst on an empty queue needs no child at all.
         opens = config.prefetch == 0 or config.handler.lifespan is not None
         slots = (lambda: self.executor.ready) if opens else (lambda: config.workers)
@@ -134,7 +135,7 @@ class Dispatcher:
             self.prefetch.ended(seconds)
         attempt.ran = seconds
         self._settle(attempt, outcome)
-        self._go_on(attempt)
+        self._go_on(attempt, self._follow)
         if isinstance(outcome, Raised):
             stop = stop_of(attempt, outcome.error)
             if stop is not None:
@@ -159,12 +160,12 @@ class Dispatcher:
         self._ledger.leave(attempts)
         self.release(attempts)
 
-    def _go_on(self, attempt: LiveAttempt) -> None:
+    def _go_on(self, attempt: LiveAttempt, submit: Callable[[list[LiveAttempt]], object] | None = None) -> None:
         """Let the next of a chain start, when this one has ended."""
         if attempt.chain is not None:
             ready, back = self.chains.leave(attempt)
             if ready:
-                self.executor.submit(ready)
+                (submit or self.executor.submit)(ready)
             self._give_back(back)
 
     def lose(self, attempt: LiveAttempt) -> None:

@@ -60,6 +60,13 @@ class ThreadExecutor:
             self._waiting.put(attempts)
             self._changed.notify(len(attempts))
 
+    def follow(self, attempts: list[Any]) -> None:
+        """Do as `submit`, from the thread of a handler that has just ended: it takes the first itself."""
+        self._waiting.put(attempts)
+        if len(attempts) > 1:
+            with self._changed:
+                self._changed.notify(len(attempts) - 1)
+
     def drain(self) -> list[Any]:
         """Take back what has not started."""
         return self._waiting.drain()

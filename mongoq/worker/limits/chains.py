@@ -28,6 +28,8 @@ class Chain:
         self.started: set[LiveAttempt] = set()
         self.closing = False
         """Whether nothing more is started: what has waited for too long is given back."""
+        self.short = False
+        """Whether a slot was lost before its task was started."""
         self.moved_at = elapsed()
         """When one was started last."""
 
@@ -48,6 +50,16 @@ class Chain:
         if ready:
             self.moved_at = elapsed()
         return ready
+
+    def replaced(self) -> list[LiveAttempt]:
+        """Start a follower in the place of one that has ended: the slots are as they were."""
+        while self.followers:
+            one = self.followers.popleft()
+            if one.open:
+                self.started.add(one)
+                self.moved_at = elapsed()
+                return [one]
+        return self.next()
 
     def spare(self) -> list[LiveAttempt]:
         """Take out those that are not needed any more: a slot stays for each follower that runs."""
@@ -98,7 +110,10 @@ class Chains:
         """Note that an attempt of a chain has ended; those that may start now, and those to be given back."""
         chain: Chain = attempt.chain
         with self._lock:
+            chain.short |= attempt not in chain.started
             chain.started.discard(attempt)
+            if chain.followers and not (attempt.slots or chain.short or chain.closing):
+                return chain.replaced(), []
             ready, back = chain.next(), chain.spare()
             if not (chain.started or chain.followers or chain.holders):
                 self._chains.discard(chain)

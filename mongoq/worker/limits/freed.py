@@ -9,9 +9,10 @@ from typing import Any, Final, NamedTuple, Protocol
 
 from mongoq.core.errors import StorageUnavailable
 from mongoq.core.requests import ClaimRequest
-from mongoq.limiting.limit import group_of_slot
+from mongoq.limiting.limit import group_of_slot, limit_of
 from mongoq.storage.operations.claims import Claim
 from mongoq.storage.operations.limits import parking
+from mongoq.storage.operations.limits.allotting import has_plenty
 from mongoq.storage.operations.limits.free import Free
 from mongoq.storage.operations.limits.serving import serves
 from mongoq.worker.services.prefetch import Room
@@ -25,19 +26,26 @@ class Sharing(NamedTuple):
     in_turn: int
     """How many may run one after the other in one slot."""
     at_once: int
-    """How many slots to take; 0: any number."""
+    """How many slots of scarce limits to take; 0: any number."""
+    handlers: int = 0
+    """How many handlers there are."""
 
 
 ALONE: Final = Sharing(1, 0)
 
 
 def sharing_of(runtime: Any, room: Room) -> Sharing:
-    """How tasks may share slots now: a process takes as many slots as it has handlers."""
+    """How tasks may share slots now: a process takes as many slots of scarce limits as it has handlers."""
     in_turn = room.in_turn if runtime.context.gate.limits else 1
     if in_turn == 1:
         return ALONE
-    held = sum(1 for attempt in runtime.ledger.all() if attempt.slots and attempt.open)
-    return Sharing(in_turn, room.workers - held)
+    known = runtime.context.gate.limits
+    scarce = {name for name, limit in known.items() if not has_plenty(limit, room.workers)}
+    held = 0
+    if scarce:
+        slots = (one.slots for one in runtime.ledger.all() if one.slots and one.open)
+        held = sum(any(limit_of(group_of_slot(slot)) in scarce for slot in own) for own in slots)
+    return Sharing(in_turn, room.workers - held, room.workers)
 
 
 class Claims(Protocol):

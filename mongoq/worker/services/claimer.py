@@ -133,7 +133,8 @@ class Claimer:
 
     def _limited(self, request: ClaimRequest, wanted: int, sharing: Sharing) -> ClaimRequest:
         lead = min(LONGEST_LEAD, self._lead)
-        return replace(request, limit=wanted, lead=lead, in_turn=sharing.in_turn, at_once=sharing.at_once)
+        own = sharing._asdict()
+        return replace(request, limit=wanted, lead=lead, **own)
 
     def serve(self, free: Free, wanted: int, sharing: Sharing) -> claims.Claim:
         """Claim up to so many parked tasks, as many as there is room for in this."""

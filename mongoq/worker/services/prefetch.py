@@ -16,7 +16,7 @@ HELD_AHEAD: Final = 0.1
 """Seconds of work that may wait in this process."""
 MOST_AHEAD: Final = 4_000
 """Room for two claims under way and two at work or being ended."""
-MOST_IN_TURN: Final = 100
+MOST_IN_TURN: Final = 1_000
 """Tasks that share a slot of a limit."""
 MOST_BYTES: Final = 32 * 2**20
 """Encoded bytes that may wait here. Each claim under way may bring 16 MiB beyond, as much as a reply holds."""

@@ -7,9 +7,11 @@ in its hold, so that it is taken until all have run. One slot is then written, f
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
+from mongoq.limiting.limit import Limit
 from mongoq.storage.commands import Document
 from mongoq.storage.documents import fields
 from mongoq.storage.operations.limits.writing import Grant
@@ -17,6 +19,15 @@ from mongoq.storage.operations.limits.writing import Grant
 Full = dict[str, list[Document]]
 """Tasks without room, by the group that has none."""
 SHARED = Grant(shares=True)
+
+
+PLENTY: Final = 16
+"""A limit has plenty of slots if it has so many times as many as a process has handlers."""
+
+
+def has_plenty(limit: Limit | None, handlers: int) -> bool:
+    """Whether a limit has so many slots that a process need not spare them."""
+    return limit is not None and (limit.concurrency or 0) >= PLENTY * max(1, handlers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +39,11 @@ class Terms:
     in_turn: int = 1
     """How many tasks may share a slot."""
     at_once: int = 0
-    """How many slots to take for tasks that share them; 0: any number."""
+    """How many slots of scarce limits to take for tasks that share them; 0: any number."""
+    handlers: int = 0
+    """How many slots to take for those that share slots of limits with plenty; 0: any number."""
+    plenty: Collection[str] = ()
+    """The groups of limits that have plenty of slots: many times what one process can use."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +75,8 @@ def allot(
     grants: dict[str, Grant] = {}
     full: Full = defaultdict(list)
     sharing: dict[tuple[str, ...], _Sharing] = defaultdict(_Sharing)
-    used = left = 0
+    used = {True: 0, False: 0}
+    left = 0
     for document, own in found:
         if len(grants) >= terms.most:
             break
@@ -77,9 +93,11 @@ def allot(
                 full[lacking].append(document)
             continue
         mates = sharing[tuple(own)]
-        if lacking is None and (not terms.at_once or used < terms.at_once):
+        wide = all(group in terms.plenty for group in own)
+        most = terms.handlers if wide else terms.at_once
+        if lacking is None and (not most or used[wide] < most):
             mates.slots.append([free[group].pop() for group in own])
-            used += 1
+            used[wide] += 1
         elif len(mates.keys) >= len(mates.slots) * terms.in_turn:
             if lacking is not None:
                 full[lacking].append(document)

@@ -8,12 +8,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from mongoq.core.requests import ClaimRequest
+from mongoq.limiting.limit import limit_of
 from mongoq.storage.commands import Document, Op
 from mongoq.storage.context import Context
 from mongoq.storage.documents import fields
 from mongoq.storage.documents.limiting.rates import Start
 from mongoq.storage.operations.limits import parking, rates, room
-from mongoq.storage.operations.limits.allotting import Allotted, Full, Terms, allot
+from mongoq.storage.operations.limits.allotting import Allotted, Full, Terms, allot, has_plenty
 from mongoq.storage.operations.limits.writing import Claiming, Grant, write
 from mongoq.storage.operations.namespace.orders import read_if_old
 from mongoq.storage.operations.recovery.skip_locked import NOTHING, PartialWrite
@@ -58,7 +59,7 @@ def further(look_at: int, wanted: int, claim: Claim) -> int:
 def divide(context: Context, found: Sequence[Document], how: Claiming) -> Op[Shares]:
     """Claim those of these tasks that are under limits with room, and park those without."""
     yield from read_if_old(context)
-    terms = Terms(how.most, how.wanted.in_turn, how.wanted.at_once)
+    terms = Terms(how.most, how.wanted.in_turn, how.wanted.at_once, how.wanted.handlers)
     allotted = yield from _with_slots(context, list(filter(is_limited, found)), terms)
     grants, full = allotted.grants, allotted.full
     fresh = [one for one in found if not is_limited(one) or one[fields.KEY] in grants][: how.most]
@@ -107,7 +108,10 @@ def _with_slots(
     free = {group: list(own) for group, own in (have or {}).items()}
     wanted = Counter(group for own in groups for group in own if group not in free)
     if wanted and terms.in_turn > 1 and terms.at_once:
-        wanted = Counter({group: min(count, terms.at_once) for group, count in wanted.items()})
+        known = context.gate.limits
+        terms = replace(terms, plenty=[one for one in wanted if has_plenty(known[limit_of(one)], terms.handlers)])
+        most = max(terms.at_once, terms.handlers)
+        wanted = Counter({group: min(count, most) for group, count in wanted.items()})
     free |= (yield from room.free(context, wanted)) if wanted else {}
     lines = [document[fields.LINE] for document in found if fields.LINE in document]
     heads = (yield from room.heads(context, dict.fromkeys(lines))) if lines else {}
