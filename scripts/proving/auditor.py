@@ -15,6 +15,7 @@ from pymongo import MongoClient
 from pymongo.errors import PyMongoError
 
 from mongoq.core.clock import elapsed
+from mongoq.core.lifecycle import FINISHED
 from mongoq.storage.documents import fields
 from proving.history import GONE, Change
 from proving.journal import Journal
@@ -29,6 +30,9 @@ WRITTEN: Final = {
     "lease_until": fields.LEASE_UNTIL,
     "worker": fields.WORKER,
 }
+
+RELATED: Final = (fields.PARENTS, fields.ON_PARENT_FAILURE, fields.BATCH, fields.LIMITS)
+OPEN: Final = f"{fields.CALLBACK}.open"
 
 
 class Auditor:
@@ -89,9 +93,26 @@ class Auditor:
             name: v.timestamp() + shift if isinstance(v, datetime) else v for name, v in known.items()
         }
         change = Change(event["documentKey"]["_id"], event["wallTime"].timestamp() + shift, **facts)
-        self._journal.write("change", **{name: value for name, value in change._asdict().items() if value is not None})
+        told = {name: value for name, value in change._asdict().items() if value is not None}
+        self._journal.write("change", **told, **_related(event))
         if change.version is not None:
             self._versions[change.key] = change.version
+
+
+def _related(event: dict[str, Any]) -> dict[str, Any]:
+    """What a change says of the parents, the batch and the limits of a task."""
+    if event["operationType"] == "insert":
+        document = event["fullDocument"]
+        found = {name: document[name] for name in RELATED if name in document}
+        if fields.LIMITS in document:
+            found["tenant"] = document[fields.TAGS].get("tenant")
+        return found | ({"callback": True} if fields.CALLBACK in document else {})
+    written = event.get("updateDescription", {}).get("updatedFields", {})
+    counts = written.get(fields.PAYLOAD)
+    told: dict[str, Any] = {"closed": True} if written.get(OPEN) is False else {}
+    if isinstance(counts, dict) and fields.BATCH in counts:
+        told["counted"] = sum(counts[state.value] for state in FINISHED)
+    return told
 
 
 def _written(written: dict[str, Any], field: str) -> Any:

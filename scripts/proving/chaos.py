@@ -25,6 +25,7 @@ from rich.table import Table
 from mongoq import Queue
 from mongoq.core.errors import StorageError
 from proving.auditor import Auditor
+from proving.chaos_flow import close_all, set_limits
 from proving.chaos_worker import NAMESPACE, queue_of
 from proving.cluster import Cluster
 from proving.crew import Crew
@@ -32,6 +33,7 @@ from proving.director import Director
 from proving.history import GONE, Finding, History
 from proving.invariants import INVARIANTS
 from proving.journal import Journal, read
+from proving.waiting import WAITING
 
 STUCK: Final = 90.0
 """Seconds without an ending after which a queue that drains is given up: a poisonous task takes some twenty."""
@@ -58,7 +60,7 @@ def main() -> None:
                 parser.error(f"--folder: {folder} is not empty")
             run(folder, seconds=arguments.seconds, seed=arguments.seed, rate=arguments.rate)
         history = History(read(folder))
-        findings = [invariant(history) for invariant in INVARIANTS]
+        findings = [invariant(history) for invariant in (*INVARIANTS, *WAITING)]
         broken = any(finding.broken for finding in findings)
         told = {"folder": str(folder), **facts(history)}
         show(told, findings, as_json=arguments.json)
@@ -73,6 +75,7 @@ def run(folder: Path, *, seconds: float, seed: int, rate: float) -> None:
     journal.write("run", seed=seed, seconds=seconds, rate=rate)
     with Cluster(3) as cluster, queue_of(cluster.uri) as queue:
         queue.init()
+        set_limits(queue)
         auditor = Auditor(cluster.uri, "mongoq", f"{NAMESPACE}.tasks", journal)
         with Crew(cluster.uri, folder, journal, seed=seed, rate=rate) as crew:
             try:
@@ -80,6 +83,7 @@ def run(folder: Path, *, seconds: float, seed: int, rate: float) -> None:
             finally:
                 cluster.restore()
             crew.stop_producing()
+            close_all(queue)
             _drain(queue)
         auditor.finish(CATCH_UP)
 

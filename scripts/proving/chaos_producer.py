@@ -11,10 +11,12 @@ import random
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from mongoq import DuplicateTask, NewTask, Queue, StorageUnavailable, TaskNotFound
+from proving.chaos_flow import Related, limits
 from proving.chaos_handlers import FOLDER, KINDS
 from proving.chaos_worker import end_with_stdin, queue_of
 from proving.journal import Journal
@@ -22,7 +24,10 @@ from proving.journal import Journal
 DELETED: Final = 0.3
 """How many tasks are deleted on completion. Their keys are free again then, so they are never sent twice."""
 MARK: Final = "-deleted"
-OPTIONS: Final = ["key", "on_conflict", "queue", "priority", "delay", "max_retries", "deadline", "keep_completed"]
+OPTIONS: Final = [
+    "key", "on_conflict", "queue", "priority", "delay", "max_retries", "deadline", "keep_completed",
+    "limits", "after", "on_parent_failure", "batch",
+]  # fmt: skip
 
 
 def _is_deleted(task: NewTask) -> bool:
@@ -39,10 +44,13 @@ class Producer:
         self._journal = journal
         self._count = 0
         self.over = threading.Event()
+        self._related = Related(queue, self._random, self._all)
 
     def step(self) -> int:
         """Do one thing; how many tasks it made."""
         chance = self._random.random()
+        if self._count == 0:  # so that a short run on a busy machine has some of these
+            return self._graph() + self._batch()
         if chance < 0.01:
             return self._many(200)
         if chance < 0.15:
@@ -51,7 +59,23 @@ class Producer:
             return self._again()
         if chance < 0.27 and self._count:
             return self._cancel()
+        if chance < 0.30:
+            return self._graph()
+        if chance < 0.315:
+            return self._batch()
         return self._one(self._task())
+
+    def _graph(self) -> int:
+        self._count += 1
+        return self._related.graph(f"{self._name}-child-{self._count}", self._tasks(1, 3))
+
+    def _batch(self) -> int:
+        self._count += 1
+        key = f"{self._name}-batch-{self._count}"
+        return self._related.batch(key, self._tasks(0, 8), self.over, lambda: self._made([(key, 0, True)]))
+
+    def _tasks(self, least: int, most: int) -> list[NewTask]:
+        return [self._task() for _ in range(self._random.randint(least, most))]
 
     def _task(self) -> NewTask:
         self._count += 1
@@ -66,8 +90,9 @@ class Producer:
         key = f"{self._name}-{self._count}"
         if self._random.random() < DELETED:
             key, options["keep_completed"] = f"{key}{MARK}", 0
+        tags, options["limits"] = limits(self._random)
         return NewTask(
-            {"kind": kind, "times": self._random.randint(1, 2)},
+            {"kind": kind, "times": self._random.randint(1, 2), **tags},
             key=key,
             on_conflict="skip",
             queue=self._random.choice(["default", "other"]),
@@ -90,13 +115,15 @@ class Producer:
         return 0
 
     def _many(self, count: int) -> int:
-        tasks = [self._task() for _ in range(count)]
+        return self._all([self._task() for _ in range(count)])
+
+    def _all(self, tasks: Sequence[NewTask]) -> int:
         try:
             self._queue.new_many(tasks)
         except (StorageUnavailable, DuplicateTask):  # the driver may repeat what it had sent already
             return sum(self._one(task) for task in tasks if not _is_deleted(task))
         self._note(tasks)
-        return count
+        return len(tasks)
 
     def _again(self) -> int:
         """Enqueue under a key that is taken: nothing may come of it."""
@@ -115,8 +142,12 @@ class Producer:
             self.over.wait(0.2)
         return 0
 
-    def _note(self, tasks: list[NewTask]) -> None:
-        self._journal.write("made", tasks=[(task.key, task.priority, task.delay is not None) for task in tasks])
+    def _note(self, tasks: Sequence[NewTask]) -> None:
+        self._made([(task.key, task.priority, bool(task.delay or task.after or task.limits)) for task in tasks])
+
+    def _made(self, tasks: Sequence[tuple[str | None, int, bool]]) -> None:
+        """Write down what was acknowledged: the key, the priority, and whether it may have to wait."""
+        self._journal.write("made", tasks=tasks)
 
 
 def main() -> None:

@@ -12,7 +12,7 @@ that a majority of the servers kept, in the servers' order). The lines, by `what
                 accepted  endings: [key, token, event] each
     handlers    ran       key, token: it starts
                 returned  key, token: it is about to return
-    auditor     change    the fields of `Change`
+    auditor     change    the fields of `Change`, and what `waiting` judges: parents, batch, limits, counts
                 document  key, state, attempts, version, last_token: as it is in the end
     director    run       seed, seconds, rate
                 fault     kind, target: it begins

@@ -16,7 +16,7 @@ from proving.journal import Journal
 from proving.schedule import SERVERS, WORKERS, faults
 
 SCRIPTS: Final = Path(__file__).parents[2] / "scripts"
-JUDGED: Final = 10
+JUDGED: Final = 15
 """How many invariants there are."""
 
 
