@@ -9,6 +9,7 @@ from proving.seeded.fault import Faults, answered, without
 FAULTS: Final = Faults()
 FLOW: Final = "storage/test_flow.py"
 VERBS: Final = "tempo/test_flow.py"
+PARKED: Final = "storage/test_parked.py"
 PAUSING: Final = "tempo/test_pausing.py"
 FAIRNESS: Final = "unit/test_fairness.py"
 
@@ -86,6 +87,18 @@ def _unpaused(admit: Any, context: Any, found: Any) -> Any:
 
 @FAULTS.function("a resume of a value lets nobody go", "mongoq.storage.operations.limits.holding:let_go", PAUSING)
 def _still_paused(let_go: Any, context: Any, target: Any) -> Any:
+    return answered(None)
+
+
+@FAULTS.function("a release that was frozen makes children ready again", "mongoq.storage.documents.flow:parked", PARKED)
+def _ready_again(parked: Any, keys: Any, **also: Any) -> Any:
+    return {"_id": {"$in": list(keys)}}
+
+
+@FAULTS.function(
+    "a sweep forgets the groups of paused values", "mongoq.storage.operations.limits.parking:groups_after", PARKED
+)
+def _no_groups(groups_after: Any, context: Any, group: str) -> Any:
     return answered(None)
 
 
