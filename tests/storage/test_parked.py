@@ -19,8 +19,8 @@ from mongoq.storage.operations.flow.undone import sweep_flow
 from mongoq.storage.operations.limits import holding, keeping
 from mongoq.storage.operations.limits.sweeping import sweep_limits
 from mongoq.storage.operations.namespace import orders
-from tests.storage.conftest import EventLoop, Store
-from tests.storage.drivers import MONGOMOCK, open_driver
+from tests.storage.conftest import Store
+from tests.storage.drivers import MONGOMOCK, EventLoop, open_driver
 from tests.storage.meddling import Meddler, killed_at
 
 ACME = Target(tag="tenant", value="acme")
