@@ -1,7 +1,8 @@
 """One reader for all open tabs: it reads the fleet while somebody watches, and hands what has changed to each tab.
 
-It takes at most a twentieth of the time for reading, so that a namespace whose figures are slow to count is asked less
-often. A tab that is hidden closes its connection; the last one that leaves ends the reader.
+It takes at most a hundredth of the time for reading, as long as 30 s are enough for that, and never more than a
+twentieth, so that a namespace whose figures are slow to read is asked less often. A tab that is hidden closes its
+connection; the last one that leaves ends the reader.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Final, NamedTuple
 
 from mongoq import MongoqError
 from mongoq.core.clock import elapsed
-from mongoq.dashboard.service.answers import EVERY, SHARE
+from mongoq.dashboard.service.answers import EVERY, pause
 from mongoq.dashboard.service.gateway import Gateway
 from mongoq.dashboard.service.snapshot import Snapshot, read
 
@@ -69,7 +70,7 @@ class Live:
         self._reading = self._reading or asyncio.Lock()
         fresh = self._every if fresh is None else fresh
         async with self._reading:  # pages that come together read once
-            if self._snapshot is None or elapsed() - self._read_at > max(fresh, SHARE * self._snapshot.took):
+            if self._snapshot is None or elapsed() - self._read_at > pause(fresh, self._snapshot.took):
                 self._snapshot = await read(self._gateway)
                 self.reads += 1
                 sums = self._snapshot.sums
@@ -106,4 +107,4 @@ class Live:
                 if mailbox.full():  # a slow tab gets the newest
                     mailbox.get_nowait()
                 mailbox.put_nowait(found)
-            await asyncio.sleep(max(self._every, 0 if found is None else SHARE * found.took))
+            await asyncio.sleep(pause(self._every, 0 if found is None else found.took))

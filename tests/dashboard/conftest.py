@@ -61,7 +61,7 @@ def browse(queue: Queue) -> Callable[..., Browser]:
     """Give `browse(**options)`: a browser in front of a dashboard with these options."""
 
     def open_(prefix: str = "", client: tuple[str, int] = HERE, **options: Any) -> Browser:
-        made = TestClient(app(queue, **{"every": 0.1, **options}), base_url="http://localhost", client=client)
+        made = TestClient(app(queue, **{"every": 0.01, **options}), base_url="http://localhost", client=client)
         return Browser(made, prefix)
 
     return open_

@@ -9,7 +9,7 @@ import pytest
 
 pytest.importorskip("starlette")
 
-from mongoq.dashboard.service.answers import Answers
+from mongoq.dashboard.service.answers import Answers, pause
 from mongoq.dashboard.service.gateway import Gateway
 
 
@@ -34,6 +34,11 @@ def gateway() -> Counting:
 @pytest.fixture
 def answers(gateway: Counting) -> Answers:
     return Answers(cast("Gateway", gateway), every=3600)
+
+
+@pytest.mark.parametrize("took, seconds", [(0.01, 5.0), (0.2, 20.0), (0.4, 30.0), (3.0, 60.0)])
+def test_what_is_slow_to_read_is_read_less_often(took: float, seconds: float) -> None:
+    assert pause(5.0, took) == pytest.approx(seconds)
 
 
 def test_tabs_that_ask_all_at_once_are_told_what_was_read_once(answers: Answers, gateway: Counting) -> None:

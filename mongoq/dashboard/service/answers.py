@@ -1,6 +1,6 @@
 """Answers of verbs, read once for all open tabs: what is asked again within a few seconds is told again.
 
-Like the look at the fleet they take at most a twentieth of the time for reading.
+Like the look at the fleet they take at most a hundredth of the time for reading, as long as 30 s are enough for that.
 """
 
 from __future__ import annotations
@@ -12,10 +12,19 @@ from mongoq.core.clock import elapsed
 from mongoq.dashboard.service.gateway import Gateway
 
 EVERY: Final = 5.0
-SHARE: Final = 20
-"""It waits so many times as long as it has read."""
+SHARE: Final = 100
+"""It waits so many times as long as it has read: at most a hundredth of the time of one core goes into it,"""
+LONGEST: Final = 6
+"""but no longer than so many times its pace,"""
+LEAST: Final = 20
+"""unless that would be more than a twentieth of the time."""
 MOST: Final = 256
 """Answers that are kept, whoever asked for them."""
+
+
+def pause(every: float, took: float) -> float:
+    """How many seconds to wait after something was read that took so long."""
+    return max(every, LEAST * took, min(SHARE * took, LONGEST * every))
 
 
 class Answers:
@@ -36,7 +45,7 @@ class Answers:
             if fresh or elapsed() >= answer.until:
                 began = elapsed()
                 answer.told = await self._gateway.ask(verb, *args, **options)
-                answer.until = elapsed() + max(0.9 * self._every, SHARE * (elapsed() - began))
+                answer.until = elapsed() + 0.9 * pause(self._every, elapsed() - began)
         return answer.told
 
     def forget(self) -> None:
