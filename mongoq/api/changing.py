@@ -71,7 +71,7 @@ class Changing(Generic[Session]):
         joined = base.joined(session)
         # What the caller's own transaction takes from a keepalive is only told by its commit, which is not seen here.
         with base.ending(whole.given_up if joined is None else []):
-            return (yield from base.send(apply.modify(base.context, whole), joined))
+            return (yield from base.send(apply.modify(base.context, whole, alone=joined is None), joined))
 
 
 blocking: Final = Changing[BlockingSession]()

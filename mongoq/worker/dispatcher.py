@@ -218,5 +218,7 @@ class Dispatcher:
         if telemetry:
             telemetry.emit(Signpost.ENDED, task=attempt.task, verdict=verdict)
             telemetry.emit(Signpost.FINISHED, count=1, endings=[(attempt.task, verdict)])
-        for wake in self._ledger.written([Completion(attempt, verdict)]):
+        self._runtime.freed.add(attempt.slots)
+        wakes = self._ledger.written([Completion(attempt, verdict)])
+        for wake in [*wakes, Wake.WORK] if attempt.slots else wakes:
             self._runtime.wake(wake)

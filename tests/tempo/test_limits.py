@@ -209,3 +209,28 @@ def test_workers_keep_within_a_limit_and_leave_nothing_behind(queue: Face) -> No
     assert queue.empty()
     assert len(most) == 5
     assert max(most.values()) <= 2
+
+
+@pytest.mark.parametrize("how", ["cancel", "delete", "cancel_all"])
+def test_a_line_goes_on_at_once_when_its_head_is_taken_away(queue: Face, how: str) -> None:
+    queue.limit("account", concurrency=1, by="account", order="fifo")
+    head = queue.new({"account": 1, "n": 0}, limits="account", delay=3600)
+    queue.new_many(({"account": 1, "n": n} for n in (1, 2)), limits="account")
+    assert claimed(queue) == []
+    assert queue.count(state="parked") == 2
+    if how == "cancel_all":
+        queue.cancel_all(state="scheduled")
+    else:
+        getattr(queue, how)(head.key)
+    assert queue.count(state="ready") == 1, "no sweep was needed"
+    assert numbers(claimed(queue)) == [1]
+
+
+def test_a_change_that_ends_a_running_task_gives_its_slot_to_the_next_at_once(queue: Face) -> None:
+    queue.limit("stripe", concurrency=1)
+    queue.new_many(({"n": n} for n in range(3)), limits="stripe")
+    first = queue.try_claim()
+    assert claimed(queue) == []
+    queue.modify(delete=[first])
+    assert queue.count(state="ready") == 1, "no sweep was needed"
+    assert numbers(claimed(queue)) == [1]

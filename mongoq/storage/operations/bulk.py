@@ -20,6 +20,7 @@ from mongoq.storage.context import Context
 from mongoq.storage.documents import decoding, fields, filters, flow, updates
 from mongoq.storage.operations.flow import calling
 from mongoq.storage.operations.flow.ending import follow_closed, follow_task, part_with
+from mongoq.storage.operations.limits.ending import let_lines_go, let_next_go, line_of
 from mongoq.storage.operations.long_work.patience import patiently
 from mongoq.storage.operations.long_work.tally import Tally
 from mongoq.storage.operations.modify.following import close_each
@@ -54,6 +55,7 @@ def cancel_all(
                 update = updates.closed(TaskState.CANCELLED, now, keep, awaited=awaited)
                 done += yield from update_many(context.tasks, {**waiting, **filters.by_keys(keys)}, update)
         yield from follow_closed(context, batch)
+        yield from let_lines_go(context, batch)
         return done
 
     def ask(batch: list[Document]) -> Op[int]:
@@ -69,7 +71,9 @@ def cancel_all(
 
     with Tally("cancel", on_progress) as tally:
         if states:
-            yield from _each(context, waiting, [fields.KEY, fields.POLICY, fields.CHILDREN, fields.BATCH], end, tally)
+            yield from _each(
+                context, waiting, [fields.KEY, fields.POLICY, fields.CHILDREN, fields.BATCH, fields.LINE], end, tally
+            )
         if state in (None, TaskState.RUNNING):
             yield from _each(context, running, [fields.KEY, fields.VERSION], ask, tally)
     return tally.done
@@ -98,10 +102,11 @@ def delete_all(
             guard = {**filters.by_keys(parted), **filters.in_states([TaskState.CANCELLED])}
             deleted += yield Delete(context.tasks, guard, hint="_id_")
         yield from calling.look(context, sorted({one[fields.BATCH] for one in batch if fields.BATCH in one}))
+        yield from let_lines_go(context, batch)
         return deleted
 
     with Tally("delete" if older_than is None else "purge", on_progress) as tally:
-        only = [fields.KEY, fields.CHILDREN, fields.BATCH]
+        only = [fields.KEY, fields.CHILDREN, fields.BATCH, fields.LINE]
         yield from _each(context, where, only, delete, tally) if states else nothing(0)
     return tally.done
 
@@ -169,6 +174,7 @@ def cancel(context: Context, key: str) -> Op[Task]:
                 yield from update_many(context.tasks, filters.cancellable(key), update)
             if awaited:
                 yield from follow_task(context, task)
+            yield from let_next_go(context, line_of(context, task))
 
 
 def delete(context: Context, key: str) -> Op[int]:

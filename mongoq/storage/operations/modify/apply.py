@@ -23,8 +23,10 @@ from mongoq.storage.commands import Bulk, Changing, Document, InsertMany, Op, Re
 from mongoq.storage.context import Context
 from mongoq.storage.control import Transact
 from mongoq.storage.documents import decoding, encoding, fields, filters, hold, updates
+from mongoq.storage.documents.limiting import slots
 from mongoq.storage.operations.flow import calling, inserting
 from mongoq.storage.operations.flow.release import Parent, release
+from mongoq.storage.operations.limits.ending import let_next_go
 from mongoq.storage.operations.modify import conflicts
 from mongoq.storage.operations.modify.plan import Insertion, Plan, prepared
 from mongoq.storage.refusals import KeyTaken, PartlyWritten
@@ -33,20 +35,26 @@ IN_DOUBT: Final[deque[str]] = deque(maxlen=1_000)
 """The last changes of this process of which it is not known whether they were made."""
 
 
-def modify(context: Context, modification: Modification) -> Op[Modified]:
-    """Make the whole change; raises DependencyError with the conflicts when none of it was made."""
+def modify(context: Context, modification: Modification, *, alone: bool = False) -> Op[Modified]:
+    """Make the whole change; raises DependencyError with the conflicts when none of it was made.
+
+    `alone`: in a transaction of its own, after which others may have the slots of limits that it has freed.
+    """
     plan = prepared(context, modification)
+    freed: list[str] = []
     try:
-        done: Modified = yield Transact(lambda: carry_out(context, plan))
+        done: Modified = yield Transact(lambda: carry_out(context, plan, freed))
     except StorageUnavailable as error:
         if error.ambiguous:
             IN_DOUBT.append(modification.id)
         raise
+    if alone:
+        yield from let_next_go(context, freed)
     return done
 
 
-def carry_out(context: Context, plan: Plan) -> Op[Modified]:
-    """Read, decide and write, within a transaction."""
+def carry_out(context: Context, plan: Plan, freed: list[str] | None = None) -> Op[Modified]:
+    """Read, decide and write, within a transaction; `freed` gets the groups of limits in which it makes room."""
     found = yield from conflicts.look(context, plan)
     taken = yield from conflicts.taken_keys(context, plan, found)
     refused = conflicts.refusal(plan, found, taken, in_doubt=plan.modification.id in IN_DOUBT)
@@ -59,6 +67,11 @@ def carry_out(context: Context, plan: Plan) -> Op[Modified]:
     changes = [(change, found[change.ref.key]) for change in plan.modification.change]
     written = [_update(context, plan, change, document) for change, document in changes]
     yield from _write(context, plan, written)
+    if freed is not None:
+        ended = [found[ref.key] for role, ref in plan.named if role is Role.DELETE]
+        for (_, document), update in zip(changes, written, strict=True):
+            ended += [document] if fields.TOKEN in update.get("$unset", ()) else []
+        freed[:] = _groups_left(ended)
     insertions = _free(plan.insertions, taken)
     if insertions:
         yield from _insert(context, insertions)
@@ -70,6 +83,13 @@ def carry_out(context: Context, plan: Plan) -> Op[Modified]:
 def _free(insertions: list[Insertion], taken: Collection[str]) -> list[Insertion]:
     """Select the insertions whose key and `unique` value are not taken."""
     return [insertion for insertion in insertions if insertion.key not in taken]
+
+
+def _groups_left(ended: list[Document]) -> list[str]:
+    """The groups of limits in which there is room when these tasks run no more, or are gone."""
+    running = [one for one in ended if one[fields.STATE] == TaskState.RUNNING]
+    lines = {one[fields.LINE] for one in ended if fields.LINE in one}
+    return [*(group for one in running for group in slots.groups_of(one) if group not in lines), *lines]
 
 
 def _insert(context: Context, insertions: list[Insertion]) -> Op[None]:

@@ -17,7 +17,7 @@ _LIVE: Final = sources(Event.CHANGE)
 _MADE_PERHAPS: Final = ": an earlier try of this change had no reply, and may have been made"
 _JUDGED: Final = [
     fields.VERSION, fields.STATE, fields.TOKEN, fields.LEASE_UNTIL, fields.WORKER, fields.UNIQUE,
-    fields.MODIFICATION, fields.CHILDREN, fields.BATCH,
+    fields.MODIFICATION, fields.CHILDREN, fields.BATCH, fields.SLOTS, fields.LINE,
 ]  # fmt: skip
 
 
