@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import tarfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from io import BytesIO
@@ -15,12 +16,14 @@ from pathlib import Path
 
 import pytest
 
-from mongoq import Queue, TaskState
+from mongoq import IndexMissing, Queue, TaskState
 from mongoq.embedded.server import EmbeddedServer
 
 ROOT = Path(__file__).parents[2]
 BEFORE = "e91be1a"
 """A commit from before limits and kept figures."""
+FIRST = "2878519"
+"""The commit that began format 1."""
 COUNT = 600
 APPLICATION = """
 import os
@@ -42,19 +45,34 @@ if __name__ == "__main__":
     queue.new_many(count.call(n) for n in range(COUNT))
 """
 
+FIRST_APPLICATION = """
+import sys
+from mongoq import Queue
+
+queue = Queue(lease=5, grace=1)
+if sys.argv[1:]:
+    queue.new_many({"n": n} for n in range(int(sys.argv[1])))
+else:
+    queue.run(lambda task: None, workers=2)
+"""
+
 pytestmark = pytest.mark.long
 
 
 @pytest.fixture(scope="module")
 def before(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the package of the earlier version."""
-    folder = tmp_path_factory.mktemp("before")
+    return unpacked(BEFORE, tmp_path_factory.mktemp("before"))
+
+
+def unpacked(commit: str, folder: Path) -> Path:
+    """Unpack the package of a commit into a folder; skipped where the history does not have it."""
     git = shutil.which("git")
     if git is None:
         pytest.skip("there is no git")
-    archive = subprocess.run([git, "archive", BEFORE, "mongoq"], cwd=ROOT, capture_output=True, check=False)
+    archive = subprocess.run([git, "archive", commit, "mongoq"], cwd=ROOT, capture_output=True, check=False)
     if archive.returncode:
-        pytest.skip(f"the history of this checkout does not go back to {BEFORE}")
+        pytest.skip(f"the history of this checkout does not go back to {commit}")
     with tarfile.open(fileobj=BytesIO(archive.stdout)) as packed:
         packed.extractall(folder, filter="data")
     return folder
@@ -128,6 +146,36 @@ def test_a_worker_of_the_version_before_stops_where_limits_are_in_use(versions: 
     assert refused.returncode == 1
     assert b"upgrade mongoq in this process" in told
     assert queue.count(state="ready") == 1
+
+
+def test_init_indexes_a_large_namespace_of_the_first_format_under_a_worker_of_it(
+    queue: Queue, server: EmbeddedServer, tmp_path: Path, until: Callable[..., None]
+) -> None:
+    folder, count = unpacked(FIRST, tmp_path), 100_001
+    (folder / "first.py").write_text(FIRST_APPLICATION)
+    environment = {**os.environ, "MONGOQ_URI": server.uri, "MONGOQ_NAMESPACE": queue.namespace, "PYTHONPATH": ""}
+    command = [sys.executable, "first.py"]
+    subprocess.run([*command, str(count)], cwd=folder, env=environment, check=True)
+    assert queue.init() == [], "what it needs is there"
+    old = subprocess.Popen(command, cwd=folder, env=environment)
+    try:
+        until(lambda: queue.count(state="completed") > 0, timeout=60, why="the old worker runs tasks")
+        with pytest.raises(IndexMissing, match="look_at"):
+            queue.new({"n": count}, after=[queue.tasks(limit=1)[0].key])
+        started = time.monotonic()
+        made = queue.init()
+        print(f"{len(made)} indexes of {count} tasks under a worker: {time.monotonic() - started:.1f} s")  # noqa: T201
+        queue.new({"n": count}, after=[queue.tasks(limit=1)[0].key])
+        assert old.poll() is None
+        with queue.start(lambda task: None, workers=2):
+            until(lambda: queue.count(state="running") > 0, timeout=60, why="workers hold tasks")
+            old.kill()
+            until(lambda: queue.size() == 0, timeout=240, why="all tasks end")
+    finally:
+        old.kill()
+        old.wait()
+    assert queue.count(state="completed") == count + 1
+    assert sorted(task.tags["n"] for task in queue.tasks(limit=None)) == [*range(count + 1)]
 
 
 def _runs_on(queue: Queue, process: subprocess.Popen[bytes]) -> bool:
