@@ -167,10 +167,11 @@ def test_init_indexes_a_large_namespace_of_the_first_format_under_a_worker_of_it
         print(f"{len(made)} indexes of {count} tasks under a worker: {time.monotonic() - started:.1f} s")  # noqa: T201
         queue.new({"n": count}, after=[queue.tasks(limit=1)[0].key])
         assert old.poll() is None
-        with queue.start(lambda task: None, workers=2):
-            until(lambda: queue.count(state="running") > 0, timeout=60, why="workers hold tasks")
-            old.kill()
-            until(lambda: queue.size() == 0, timeout=240, why="all tasks end")
+        worker = queue.start(lambda task: None, workers=2)
+        until(lambda: queue.count(state="running") > 0, timeout=60, why="workers hold tasks")
+        old.kill()
+        until(lambda: queue.size() == 0, timeout=240, why="all tasks end")
+        worker.stop()
     finally:
         old.kill()
         old.wait()
