@@ -58,7 +58,7 @@ def _called_unsealed(sealed: Any, key: str, seal: str) -> Any:
     return without(sealed(key, seal), "callback.seal")
 
 
-@FAULTS.function("the sweep forgets the batches", "mongoq.storage.operations.flow.batches:look_at_due", FLOW)
+@FAULTS.function("the sweep forgets the batches", "mongoq.storage.operations.flow.calling:look_at_due", FLOW)
 def _forgotten(look_at_due: Any, context: Any) -> Any:
     return answered((0, False))
 
