@@ -71,8 +71,8 @@ class Given:
     def give(self, runtime: Any, claims: Claims) -> bool:
         """Claim what there is room for, and make the rest ready for others; whether there was no rest."""
         room, sharing = self._room, self._sharing
-        most = room if sharing.in_turn == 1 else min(room, sharing.at_once)
-        free, rest = runtime.freed.take(most if serves(claims.whole) else 0)
+        most = room if sharing.in_turn == 1 else sharing.at_once
+        free, rest = runtime.freed.take(room if serves(claims.whole) else 0, most)
         try:
             if free:
                 count = sum(free.wanted.values())
@@ -97,7 +97,7 @@ def hand_over(runtime: Any, slots: Iterable[str]) -> None:
 
 def let_go(runtime: Any) -> None:
     """Make ready what there is room for: nobody here claims it."""
-    _, rest = runtime.freed.take(0)
+    _, rest = runtime.freed.take(0, 0)
     if rest:
         runtime.run(parking.follow(runtime.context, rest.named, parking.AHEAD))
 
@@ -125,19 +125,19 @@ class Freed:
         for one in unused:
             self.add([slot for own in one.slots.values() for slot in own], one.starts)
 
-    def take(self, room: int) -> tuple[Free, Free]:
-        """Take out all: what so many tasks can use, and the rest."""
+    def take(self, room: int, slots_at_most: int) -> tuple[Free, Free]:
+        """Take out all: what so many tasks can use, with up to so many slots, and the rest."""
         with self._lock:
             slots, self._slots = self._slots, {}
             starts, self._starts = self._starts, {}
         used: dict[str, list[str]] = {}
         rest: dict[str, list[str]] = defaultdict(list)
         for group, own in slots.items():
-            if mine := own[: max(0, room)]:
+            if mine := own[: max(0, min(room, slots_at_most))]:
                 used[group] = mine
             if others := own[len(mine) :]:
                 rest[group] = others
-            room -= len(mine)
+            room, slots_at_most = room - len(mine), slots_at_most - len(mine)
         due: dict[str, int] = {}
         late: dict[str, int] = {}
         for group, count in starts.items():
