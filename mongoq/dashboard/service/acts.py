@@ -11,12 +11,11 @@ from typing import Any, Final
 from mongoq import ConfigurationError, LimitNotFound
 from mongoq.dashboard.access.rights import Right
 from mongoq.dashboard.service.gateway import Gateway
-from mongoq.dashboard.service.view import View, instant, tags, view_from
+from mongoq.dashboard.service.view import instant, tags, view_from
 
 Values = Mapping[str, str]
 Counting = Callable[[int], None]
 Run = Callable[[Gateway, Values, Counting], Awaitable[int]]
-MOST_KEYS: Final = 150
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,21 +59,15 @@ def many(verb: str) -> Run:
 
 
 async def retry_many(gateway: Gateway, values: Values, counting: Counting) -> int:
-    """Run all tasks of a view again: by one verb where that knows all filters, else page by page by their keys."""
-    view = view_from(values)
-    if view.plain:
-        return await many("rerun_all")(gateway, values, counting)
-    total, state = 0, {} if view.state is None else {"state": view.state}
-    request = View.request(view, datetime.now(UTC))
-    after: str | None = None
-    while True:
-        page = await gateway.ask("page", **{**request, "after": after, "limit": MOST_KEYS})
-        if page.tasks:
-            total += await gateway.ask("rerun_all", keys=[task.key for task in page.tasks], **state)
-            counting(total)
-        after = page.after
-        if after is None:
-            return total
+    """Run all tasks of a view again, by one verb: pages would lose their place as their tasks leave them."""
+    view, now = view_from(values), datetime.now(UTC)
+    if view.prefix:
+        raise ConfigurationError("prefix: this act does not know how keys begin: take this filter away")
+    chosen: dict[str, Any] = {"queue": view.queue, "name": view.name, "where": tags(view.tag), "error": view.error}
+    chosen |= {"since": instant("since", view.since, now), "until": instant("until", view.until, now)}
+    chosen |= {"state": view.state}
+    told = {name: value for name, value in chosen.items() if value}
+    return int(await gateway.ask("rerun_all", **told, on_progress=lambda progress: counting(progress.done)))
 
 
 async def move(gateway: Gateway, values: Values, _: Counting) -> int:
