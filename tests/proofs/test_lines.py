@@ -59,5 +59,5 @@ def test_each_line_runs_in_the_order_of_enqueueing_though_processes_are_killed(
     for line in range(LINES):
         ran = [n for n, _ in groupby(row["n"] for row in rows if row["line"] == line)]
         assert ran == list(range(count)), f"line {line}"
-    assert died >= LINES * 5
+    assert died >= 5, "one process may run the deadly tasks of several lines when it dies"
     print(f"lines: {LINES} of {count}, {died} processes died")  # noqa: T201
