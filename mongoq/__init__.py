@@ -16,7 +16,6 @@ from mongoq.api.buffer import AsyncBuffer, Buffer
 from mongoq.api.closing import shutdown
 from mongoq.api.running import AsyncWorkerHandle
 from mongoq.auditing.entry import AuditEntry
-from mongoq.core.backoff import Constant, Exponential, Ladder, Linear
 from mongoq.core.errors import (
     AlreadyFinished,
     ConfigurationError,
@@ -41,11 +40,10 @@ from mongoq.core.errors import (
 )
 from mongoq.core.events import Signpost
 from mongoq.core.host.health import WorkerHealth
+from mongoq.core.judging.backoff import Constant, Exponential, Ladder, Linear
 from mongoq.core.judging.done import Done
 from mongoq.core.judging.ended import MaxRetriesExceeded, TaskCancelled, TaskExpired, TaskFailed, TaskNotCompleted
 from mongoq.core.lifecycle import TaskState
-from mongoq.core.modification import Change, Modification, Modified, TaskRef
-from mongoq.core.new_task import NewTask
 from mongoq.core.signals import (
     Cancel,
     DeadlineExceeded,
@@ -59,8 +57,10 @@ from mongoq.core.signals import (
     Stop,
 )
 from mongoq.core.stats import Progress, QueueStats, WorkerInfo
-from mongoq.core.task import Attempt, Failure, Task, TaskError
-from mongoq.core.task_progress import LogLine, TaskProgress
+from mongoq.core.tasks.modification import Change, Modification, Modified, TaskRef
+from mongoq.core.tasks.new_task import NewTask
+from mongoq.core.tasks.progress import LogLine, TaskProgress
+from mongoq.core.tasks.task import Attempt, Failure, Task, TaskError
 from mongoq.default import default_queue, task
 from mongoq.diagnosis.finding import Diagnosis, Finding
 from mongoq.flow.batch import Batch, BatchFinished, BatchNotFound

@@ -7,7 +7,7 @@ import os
 import threading
 from typing import Any
 
-from mongoq.core.new_task import NewTask
+from mongoq.core.tasks.new_task import NewTask
 from mongoq.functions.decorator import TaskDecorator
 from mongoq.functions.definition import Definition
 from mongoq.functions.registry import Registry

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 
 from mongoq.core.errors import ConfigurationError, Fault
 from mongoq.core.host.extras import needs
-from mongoq.core.sealing import Codec
+from mongoq.core.serial.sealing import Codec
 
 __all__ = ["fernet_codec"]
 

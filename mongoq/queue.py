@@ -23,12 +23,12 @@ from mongoq.api.opening import opened
 from mongoq.api.operators import acting, rerunning
 from mongoq.api.verb import Awaited, Blocking
 from mongoq.auditing import verbs as auditing
-from mongoq.core.backoff import BackoffLike
 from mongoq.core.clock import Clock
 from mongoq.core.events import Telemetry
 from mongoq.core.host.health import WorkerHealth, together
+from mongoq.core.judging.backoff import BackoffLike
 from mongoq.core.judging.retrying import RetryOn
-from mongoq.core.sealing import Codec
+from mongoq.core.serial.sealing import Codec
 from mongoq.core.validation import UNSET, Duration, Unset, suggesting
 from mongoq.diagnosis import verbs as diagnosis
 from mongoq.flow import verbs as flow

@@ -12,7 +12,7 @@ from mongoq.api.gathering.room import Rooms
 from mongoq.core.clock import elapsed
 from mongoq.core.errors import IndexMissing, QueueClosed
 from mongoq.core.events import Telemetry
-from mongoq.core.new_task import NewTask
+from mongoq.core.tasks.new_task import NewTask
 from mongoq.functions.registry import Registry
 from mongoq.hooks.attached import Hooks
 from mongoq.storage.commands import Op

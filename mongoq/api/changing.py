@@ -8,10 +8,10 @@ from typing import Any, Final, Generic
 
 from mongoq.api.base import Base
 from mongoq.api.verb import scope, verb
-from mongoq.core.modification import Change, Modification, Modified, TaskRef
-from mongoq.core.new_task import NewTask
 from mongoq.core.requests import checked_task
-from mongoq.core.task import Task
+from mongoq.core.tasks.modification import Change, Modification, Modified, TaskRef
+from mongoq.core.tasks.new_task import NewTask
+from mongoq.core.tasks.task import Task
 from mongoq.storage.commands import Op
 from mongoq.storage.control import Abort, Commit, Entered, OpenTransaction
 from mongoq.storage.drivers.sessions import AsyncClientSession, AwaitedSession, BlockingSession, ClientSession, Session

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from mongoq.api.base import Base
 from mongoq.api.verb import scope, stream, verb
 from mongoq.core.clock import elapsed
-from mongoq.core.modification import Modification, TaskRef
+from mongoq.core.judging.verdict import Outcome, Released, Returned
 from mongoq.core.requests import ClaimRequest, checked_claim, checked_lease, checked_seconds, checked_tasks
-from mongoq.core.task import Task
+from mongoq.core.tasks.modification import Modification, TaskRef
+from mongoq.core.tasks.task import Task
 from mongoq.core.validation import Checker, Duration
-from mongoq.core.verdict import Outcome, Released, Returned
 from mongoq.storage.commands import Op
 from mongoq.storage.control import Entered
 from mongoq.storage.operations import claim_exactly, finish, leases

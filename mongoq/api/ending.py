@@ -8,11 +8,11 @@ from typing import Any
 from mongoq.api.base import Base
 from mongoq.api.verb import verb
 from mongoq.core.failures import message_of
+from mongoq.core.judging.verdict import Outcome, Raised, Released, Returned
 from mongoq.core.requests import checked_target, checked_tasks
 from mongoq.core.signals import Fail, Move, Retry, Snooze
-from mongoq.core.task import Task
+from mongoq.core.tasks.task import Task
 from mongoq.core.validation import Duration
-from mongoq.core.verdict import Outcome, Raised, Released, Returned
 from mongoq.storage.commands import Op
 from mongoq.storage.operations import bulk, finish
 

@@ -14,7 +14,7 @@ from mongoq.core.choosing.selection import checked_selection
 from mongoq.core.lifecycle import LIVE, TaskState
 from mongoq.core.requests import checked_claimant, checked_key, checked_names
 from mongoq.core.stats import QueueStats, WorkerInfo
-from mongoq.core.task import Task
+from mongoq.core.tasks.task import Task
 from mongoq.core.validation import UNSET, Unset
 from mongoq.flow.given import BatchLike
 from mongoq.storage.commands import Op

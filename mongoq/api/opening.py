@@ -14,7 +14,7 @@ from mongoq.core.events import Telemetry
 from mongoq.core.host.environment import namespace_named, setting
 from mongoq.core.host.keys import KeyMaker
 from mongoq.core.options import checked_options
-from mongoq.core.sealing import Codec
+from mongoq.core.serial.sealing import Codec
 from mongoq.core.validation import Duration
 from mongoq.storage.context import Context
 from mongoq.storage.drivers.opening import open_driver

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from mongoq.api.base import Base
 from mongoq.core.errors import ConfigurationError, Fault, StorageUnavailable
 from mongoq.core.host.waiter import Waiter
-from mongoq.core.options import checked_policy, checked_workers
+from mongoq.core.judging.policy import checked_policy
+from mongoq.core.options import checked_workers
 from mongoq.core.requests import MOST_SERVED, checked_claim
-from mongoq.core.sealing import check_filter
+from mongoq.core.serial.sealing import check_filter
 from mongoq.core.validation import Checker
 from mongoq.storage.commands import Op
 from mongoq.storage.control import Call, Loop, Wait

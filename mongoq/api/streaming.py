@@ -17,9 +17,9 @@ from typing import Any, Final, NamedTuple
 from mongoq.api.base import Base
 from mongoq.api.gathering.telling import telling
 from mongoq.core.errors import MongoqError, StorageError
-from mongoq.core.new_task import NewTask
-from mongoq.core.new_tasks import each
 from mongoq.core.requests import checked_seconds
+from mongoq.core.tasks.new_task import NewTask
+from mongoq.core.tasks.new_tasks import each
 from mongoq.core.validation import Duration
 from mongoq.storage.commands import Op
 from mongoq.storage.control import Join, Measure, Pause, Start

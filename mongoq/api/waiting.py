@@ -10,7 +10,7 @@ from mongoq.api.verb import verb
 from mongoq.core.clock import elapsed
 from mongoq.core.judging.ended import error_of
 from mongoq.core.requests import checked_key, checked_names, checked_seconds
-from mongoq.core.task import Task
+from mongoq.core.tasks.task import Task
 from mongoq.core.validation import Duration
 from mongoq.storage.commands import Op
 from mongoq.storage.control import Pause

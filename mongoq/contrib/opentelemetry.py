@@ -23,7 +23,7 @@ from typing import Any, Final
 
 from mongoq import AsyncQueue, Cancel, Move, NewTask, Queue, Snooze, Task
 from mongoq.core.host.extras import needs
-from mongoq.core.verdict import Outcome, Raised
+from mongoq.core.judging.verdict import Outcome, Raised
 
 with needs("mongoq[opentelemetry]"):
     from opentelemetry import propagate, trace

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final, NamedTuple
 
+from mongoq.core.judging.verdict import NO_RESULT, Outcome, Raised, Returned
 from mongoq.core.validation import Checker, Duration, shortened
-from mongoq.core.verdict import NO_RESULT, Outcome, Raised, Returned
 
 MOST_TOGETHER: Final = 1_000
 """Tasks that one call takes at most: as many as one claim brings."""

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Final
 
 from mongoq.core.signals import Signal
-from mongoq.core.task import Task, TaskError
+from mongoq.core.tasks.task import Task, TaskError
 from mongoq.core.validation import shortened
 
 __all__ = ["LONGEST_MESSAGE", "LONGEST_TRACEBACK", "Described", "describe", "message_of", "task_error", "text_of"]

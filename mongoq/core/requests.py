@@ -8,9 +8,10 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from mongoq.core.errors import ConfigurationError
-from mongoq.core.natural import natural
-from mongoq.core.options import LONGEST_CLAIMANT, SHORTEST_LEASE, checked_queues
-from mongoq.core.task import Task
+from mongoq.core.judging.policy import SHORTEST_LEASE
+from mongoq.core.options import LONGEST_CLAIMANT, checked_queues
+from mongoq.core.serial.natural import natural
+from mongoq.core.tasks.task import Task
 from mongoq.core.validation import QUEUE_NAME, UNSET, Checker, Duration, Unset
 
 MOST_CLAIMED: Final = 100

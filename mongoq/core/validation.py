@@ -17,7 +17,7 @@ from enum import Enum
 from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 
 from mongoq.core.errors import ConfigurationError, Fault, InvalidTask
-from mongoq.core.natural import INT64, ITSELF, PLAIN, counterpart, is_utf8, scalar_fault
+from mongoq.core.serial.natural import INT64, ITSELF, PLAIN, counterpart, is_utf8, scalar_fault
 
 P = ParamSpec("P")
 T = TypeVar("T")

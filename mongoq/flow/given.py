@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
 from mongoq.core.validation import Checker, shortened
 
 if TYPE_CHECKING:
-    from mongoq.core.new_task import NewTask
+    from mongoq.core.tasks.new_task import NewTask
 
 
 class Keyed(Protocol):

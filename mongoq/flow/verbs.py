@@ -12,9 +12,9 @@ from mongoq.api.streaming import streamed
 from mongoq.api.verb import Awaited, Blocking, scope, verb
 from mongoq.core.errors import InvalidTask
 from mongoq.core.judging.follow_up import FollowUp, checked_follow_up
-from mongoq.core.new_task import NewTask
 from mongoq.core.requests import checked_key
-from mongoq.core.task import Task
+from mongoq.core.tasks.new_task import NewTask
+from mongoq.core.tasks.task import Task
 from mongoq.core.validation import Checker
 from mongoq.flow.batch import Batch
 from mongoq.flow.given import BatchLike

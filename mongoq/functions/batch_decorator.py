@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine
 from typing import Any, Protocol, TypeVar, overload
 
-from mongoq.core.task import Attempt, Task
+from mongoq.core.tasks.task import Attempt, Task
 from mongoq.functions.function import AsyncTaskFunction, TaskFunction
 
 A = TypeVar("A")

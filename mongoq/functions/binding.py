@@ -7,7 +7,7 @@ from typing import Any
 from mongoq.api.base import Base
 from mongoq.api.gathering.gathered import enqueued
 from mongoq.core.errors import ConfigurationError, Fault
-from mongoq.core.new_task import NewTask
+from mongoq.core.tasks.new_task import NewTask
 from mongoq.core.validation import shortened
 from mongoq.functions.definition import Definition
 from mongoq.functions.handle import AsyncTaskHandle, Inside, TaskHandle

@@ -7,7 +7,7 @@ from operator import attrgetter
 from typing import Any, Final
 
 from mongoq.core.errors import InvalidTask
-from mongoq.core.new_task import NewTask, check_tags
+from mongoq.core.tasks.new_task import NewTask, check_tags
 from mongoq.core.validation import Checker
 
 _VALUES: Final = [item.name for item in fields(NewTask)]

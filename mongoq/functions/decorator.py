@@ -11,7 +11,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar, Unpack, overload
 
 from mongoq.core.judging.done import Done
-from mongoq.core.task import Attempt, Task
+from mongoq.core.tasks.task import Attempt, Task
 from mongoq.core.validation import Duration
 from mongoq.functions.batch_decorator import BatchDecorator
 from mongoq.functions.definition import Definition

@@ -8,11 +8,11 @@ from typing import Any, Final
 
 from mongoq.core.batching import BatchRule, checked_batch, outcomes_of
 from mongoq.core.errors import InvalidTask
-from mongoq.core.new_task import NewTask
-from mongoq.core.options import carried_of, checked_policy
-from mongoq.core.task import Attempt, Task
+from mongoq.core.judging.policy import carried_of, checked_policy
+from mongoq.core.judging.verdict import Outcome, Raised
+from mongoq.core.tasks.new_task import NewTask
+from mongoq.core.tasks.task import Attempt, Task
 from mongoq.core.validation import TASK_NAME, Checker, Duration
-from mongoq.core.verdict import Outcome, Raised
 from mongoq.functions.signature import Signature
 
 LOCAL: Final = ("backoff", "retry_on", "no_retry_on")

@@ -7,9 +7,9 @@ from functools import update_wrapper
 from typing import Any, Generic, ParamSpec, Self, TypeVar, Unpack
 
 from mongoq.core.batching import only, only_awaited, outcomes_of
-from mongoq.core.new_task import NewTask
-from mongoq.core.task import Attempt
-from mongoq.core.verdict import Outcome
+from mongoq.core.judging.verdict import Outcome
+from mongoq.core.tasks.new_task import NewTask
+from mongoq.core.tasks.task import Attempt
 from mongoq.functions.calls import with_tags
 from mongoq.functions.definition import Definition
 from mongoq.functions.handle import AsyncTaskHandle, TaskHandle

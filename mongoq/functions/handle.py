@@ -7,7 +7,7 @@ from typing import Any, Generic, TypeVar
 from mongoq.api.verb import Awaited, Blocking, verb
 from mongoq.api.waiting import ended
 from mongoq.core.judging.ended import error_of
-from mongoq.core.task import Task
+from mongoq.core.tasks.task import Task
 from mongoq.core.validation import Duration
 from mongoq.functions.definition import Definition
 from mongoq.storage.commands import Op

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Final, NoReturn
 
 from mongoq.core.signals import Interruption
-from mongoq.core.task import Task
-from mongoq.core.task_progress import Unwritten
+from mongoq.core.tasks.progress import Unwritten
+from mongoq.core.tasks.task import Task
 
 
 class _Idle:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, TypedDict
 
-from mongoq.core.backoff import BackoffLike
+from mongoq.core.judging.backoff import BackoffLike
 from mongoq.core.judging.retrying import RetryOn
 from mongoq.core.validation import Duration, did_you_mean
 from mongoq.flow.given import After, BatchLike

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from mongoq.core.errors import ConfigurationError, Fault
-from mongoq.core.new_task import NewTask
+from mongoq.core.tasks.new_task import NewTask
 from mongoq.functions.definition import Definition
 from mongoq.scheduling.given import Given
 

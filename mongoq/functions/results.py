@@ -9,8 +9,8 @@ from types import UnionType
 from typing import Any, Union, get_args, get_origin
 
 from mongoq.core.judging.done import Done
-from mongoq.core.modification import Modification
-from mongoq.core.new_task import NewTask
+from mongoq.core.tasks.modification import Modification
+from mongoq.core.tasks.new_task import NewTask
 
 
 def result_in(annotation: Any) -> Any:

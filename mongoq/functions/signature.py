@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from mongoq.core.errors import ConfigurationError, Fault, InvalidTask
 from mongoq.core.judging.done import Done
-from mongoq.core.task import Attempt, Task
+from mongoq.core.tasks.task import Attempt, Task
 from mongoq.core.validation import TAG_NAME, did_you_mean, shortened
 from mongoq.functions.conversions.compiling import Compiler, shown
 from mongoq.functions.conversions.conversion import Conversion, NoConversion, Unfit

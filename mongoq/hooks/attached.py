@@ -12,8 +12,8 @@ from mongoq.core.events import Telemetry
 from mongoq.core.judging.ended import error_of
 from mongoq.core.listening.delivery import Listeners, check_listener
 from mongoq.core.listening.kinds import QueueEvent, TaskEnded
-from mongoq.core.modification import Modification
-from mongoq.core.new_task import NewTask
+from mongoq.core.tasks.modification import Modification
+from mongoq.core.tasks.new_task import NewTask
 from mongoq.core.validation import Checker
 
 E = TypeVar("E", bound=QueueEvent)

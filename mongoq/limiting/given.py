@@ -10,7 +10,7 @@ from mongoq.core.validation import TAG_NAME, Checker, did_you_mean
 from mongoq.limiting.limit import FIFO, ORDERS, Limit
 
 if TYPE_CHECKING:
-    from mongoq.core.new_task import NewTask
+    from mongoq.core.tasks.new_task import NewTask
 
 Limits: TypeAlias = str | Iterable[str] | Mapping[str, int]
 """The limits that a task is under: a name, several, or a mapping from names to weights."""

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final, NamedTuple
 
 from mongoq.core.lifecycle import TaskState
-from mongoq.core.task import Task
+from mongoq.core.tasks.task import Task
 
 __all__ = ["TaskPage"]
 

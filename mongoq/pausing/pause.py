@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from mongoq.core.errors import MongoqError
-from mongoq.core.read_only import EMPTY
+from mongoq.core.tasks.read_only import EMPTY
 from mongoq.limiting.limit import Limit
 
 __all__ = ["Pause", "WorkerNotFound"]

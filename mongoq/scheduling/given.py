@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any, Final
 
 from mongoq.core.errors import ConfigurationError, Fault
-from mongoq.core.new_task import NewTask
+from mongoq.core.tasks.new_task import NewTask
 from mongoq.core.validation import TASK_NAME, UNSET, Checker, Duration, Unset
 from mongoq.scheduling import timing
 from mongoq.scheduling.due import CATCH_UP, LATEST, NONE

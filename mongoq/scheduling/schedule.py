@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from mongoq.core.errors import MongoqError
-from mongoq.core.new_task import NewTask
+from mongoq.core.tasks.new_task import NewTask
 from mongoq.scheduling.timing import Timing
 
 __all__ = ["Schedule", "ScheduleNotFound"]

@@ -8,7 +8,7 @@ from typing import Final
 from mongoq.api.base import Base
 from mongoq.api.verb import verb
 from mongoq.core.fleet import SignalKind
-from mongoq.core.new_task import NewTask
+from mongoq.core.tasks.new_task import NewTask
 from mongoq.core.validation import TASK_NAME, UNSET, Checker, Duration, Unset
 from mongoq.scheduling.given import Given
 from mongoq.scheduling.schedule import Schedule

@@ -10,7 +10,7 @@ from mongoq.api.base import Base
 from mongoq.api.verb import Awaited, Blocking
 from mongoq.core.choosing.selection import checked_selection
 from mongoq.core.lifecycle import FINISHED
-from mongoq.core.task import Task
+from mongoq.core.tasks.task import Task
 from mongoq.core.validation import shortened
 from mongoq.functions.function import AsyncTaskFunction, Function, TaskFunction
 from mongoq.storage.commands import Op

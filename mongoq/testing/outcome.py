@@ -7,11 +7,11 @@ from datetime import datetime
 from typing import Any
 
 from mongoq.core.judging.done import Done
+from mongoq.core.judging.verdict import Raised, Returned, Verdict
 from mongoq.core.lifecycle import TaskState
-from mongoq.core.modification import Modification
-from mongoq.core.new_task import NewTask
-from mongoq.core.task import Task
-from mongoq.core.verdict import Raised, Returned, Verdict
+from mongoq.core.tasks.modification import Modification
+from mongoq.core.tasks.new_task import NewTask
+from mongoq.core.tasks.task import Task
 from mongoq.storage.documents.updates import state_after
 from mongoq.worker.handlers.router import Router
 from mongoq.worker.handlers.signature import Handler

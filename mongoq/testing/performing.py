@@ -12,10 +12,10 @@ from typing import Any, ParamSpec, TypeVar, overload
 from mongoq.api.starting import chosen
 from mongoq.core.clock import FrozenClock, elapsed
 from mongoq.core.host.keys import KeyMaker
-from mongoq.core.new_task import NewTask
 from mongoq.core.options import Options, checked_options
 from mongoq.core.signals import Interruption
-from mongoq.core.task import Task
+from mongoq.core.tasks.new_task import NewTask
+from mongoq.core.tasks.task import Task
 from mongoq.functions.function import Function
 from mongoq.storage.context import Context
 from mongoq.testing.outcome import Ran, ran

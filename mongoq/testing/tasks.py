@@ -8,9 +8,9 @@ from typing import Any, Final
 
 from mongoq.core.clock import FrozenClock
 from mongoq.core.lifecycle import FINISHED, TaskState
-from mongoq.core.read_only import ReadOnly
-from mongoq.core.task import Attempt, Failure, Task, TaskError
-from mongoq.core.task_progress import TaskProgress
+from mongoq.core.tasks.progress import TaskProgress
+from mongoq.core.tasks.read_only import ReadOnly
+from mongoq.core.tasks.task import Attempt, Failure, Task, TaskError
 from mongoq.core.validation import UNSET, Unset
 
 NOW: Final = FrozenClock().now()

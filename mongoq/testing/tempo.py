@@ -15,8 +15,8 @@ from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, overload
 
 from mongoq.api.verb import Awaited, Blocking
 from mongoq.core.errors import ConfigurationError, Fault
+from mongoq.core.judging.verdict import Raised, Returned
 from mongoq.core.signals import Interrupted
-from mongoq.core.verdict import Raised, Returned
 from mongoq.storage.commands import Op
 from mongoq.storage.control import Entered
 from mongoq.worker.handlers.lifespan import Lifespan

@@ -7,13 +7,13 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from mongoq.core.clock import elapsed
+from mongoq.core.judging.policy import Policy
 from mongoq.core.judging.steering import effective_error
-from mongoq.core.options import Policy
-from mongoq.core.read_only import EMPTY
-from mongoq.core.reading import Readable
 from mongoq.core.signals import Interruption, Snooze
-from mongoq.core.task import Task
-from mongoq.core.task_progress import Unwritten, checked_progress
+from mongoq.core.tasks.progress import Unwritten, checked_progress
+from mongoq.core.tasks.read_only import EMPTY
+from mongoq.core.tasks.reading import Readable
+from mongoq.core.tasks.task import Task
 from mongoq.worker.services.report import Report
 from mongoq.worker.stages import Stage
 

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from mongoq.core.host.version import installed_version
-from mongoq.core.options import DEFAULTS, Policy
+from mongoq.core.judging.policy import DEFAULTS, Policy
 from mongoq.worker.executors.asyncio import AsyncioExecutor
 from mongoq.worker.executors.base import Executor, Reports
 from mongoq.worker.executors.batching import Batching

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from mongoq.core.verdict import Outcome, Raised
+from mongoq.core.judging.verdict import Outcome, Raised
 
 _forks = 0
 _hooks: dict[int, Callable[[], object]] = {}

@@ -19,7 +19,7 @@ from collections.abc import Collection, Iterable
 from typing import Any, Final, NamedTuple
 
 from mongoq.core.clock import elapsed
-from mongoq.core.verdict import Verdict, poison_weight
+from mongoq.core.judging.verdict import Verdict, poison_weight
 from mongoq.worker.attempt import FOREVER, LiveAttempt
 from mongoq.worker.executors.waiting import Waiting
 from mongoq.worker.services.loop import PAUSE

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from mongoq.core.host.limits import starts
 
-LOGGERS: Final = ("mongoq.worker", "mongoq.core.verdict", "mongoq.telemetry", "mongoq.cli")
+LOGGERS: Final = ("mongoq.worker", "mongoq.core.judging.verdict", "mongoq.telemetry", "mongoq.cli")
 MOST: Final = 1_000
 """Lines that may wait."""
 LAST_LINES: Final = 0.3

@@ -11,7 +11,7 @@ from __future__ import annotations
 from enum import Enum, StrEnum, auto
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from mongoq.core.verdict import Verdict
+from mongoq.core.judging.verdict import Verdict
 from mongoq.storage.operations.modify.following import follows
 
 if TYPE_CHECKING:

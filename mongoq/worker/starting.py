@@ -9,8 +9,8 @@ from typing import Any
 
 from mongoq.core.events import Signpost, Telemetry
 from mongoq.core.host.limits import load_unwinder
+from mongoq.core.judging.policy import Policy
 from mongoq.core.judging.retrying import RetryRules
-from mongoq.core.options import Policy
 from mongoq.core.requests import ClaimRequest
 from mongoq.core.validation import Checker
 from mongoq.storage.context import Context

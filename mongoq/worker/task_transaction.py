@@ -13,12 +13,12 @@ from collections.abc import Callable, Iterable
 from datetime import timedelta
 from typing import Final, Protocol, TypeVar, runtime_checkable
 
-from mongoq.core.backoff import Exponential
 from mongoq.core.clock import elapsed
 from mongoq.core.errors import MongoqError, StorageUnavailable
 from mongoq.core.host.limits import starts
+from mongoq.core.judging.backoff import Exponential
 from mongoq.core.signals import Snooze
-from mongoq.core.task import Task
+from mongoq.core.tasks.task import Task
 from mongoq.storage.commands import Op
 from mongoq.storage.control import Pause
 from mongoq.storage.drivers.errors import is_transient

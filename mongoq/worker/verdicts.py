@@ -8,9 +8,9 @@ from typing import Final
 
 from mongoq.core.errors import DependencyError, InvalidTask, MongoqError, StorageRefused, Unsupported
 from mongoq.core.failures import LONGEST_MESSAGE, message_of, text_of
+from mongoq.core.judging.verdict import NO_RESULT, Outcome, Raised, Verdict, completed
 from mongoq.core.signals import Fail, Interruption, Stop
-from mongoq.core.task import Failure, Task, TaskError
-from mongoq.core.verdict import NO_RESULT, Outcome, Raised, Verdict, completed
+from mongoq.core.tasks.task import Failure, Task, TaskError
 from mongoq.limiting.limit import groups_of_slots
 from mongoq.storage.context import Context
 from mongoq.storage.documents.fields import MOST_ERRORS

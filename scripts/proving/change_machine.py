@@ -12,9 +12,9 @@ from pymongo.read_concern import ReadConcern
 
 from mongoq.core.errors import DependencyError, InvalidTask, StorageUnavailable, WrongState
 from mongoq.core.lifecycle import WAITING, TaskState
-from mongoq.core.modification import Change, Modification, Modified
 from mongoq.core.requests import Adjustment, checked_adjustment
-from mongoq.core.task import Task
+from mongoq.core.tasks.modification import Change, Modification, Modified
+from mongoq.core.tasks.task import Task
 from mongoq.storage.commands import Op
 from mongoq.storage.control import Within
 from mongoq.storage.operations import adjust, bulk, requeue

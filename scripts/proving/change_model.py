@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from mongoq.core.lifecycle import FINISHED, WAITING, TaskState
-from mongoq.core.modification import Modification, TaskRef
+from mongoq.core.tasks.modification import Modification, TaskRef
 from mongoq.storage.documents.fields import MOST_MARKS
 from proving.known_task import Known
 from proving.task_model import Model

@@ -12,9 +12,9 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant
 
 from mongoq.core.clock import FrozenClock, ServerClock
 from mongoq.core.host.keys import KeyMaker
-from mongoq.core.new_task import NewTask
 from mongoq.core.options import Options, checked_options
-from mongoq.core.task import Task
+from mongoq.core.tasks.new_task import NewTask
+from mongoq.core.tasks.task import Task
 from mongoq.storage.context import Context
 from mongoq.storage.documents import decoding, fields
 from mongoq.storage.drivers.blocking import BlockingDriver

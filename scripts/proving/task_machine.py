@@ -10,12 +10,12 @@ from hypothesis.stateful import initialize, precondition, rule
 
 from mongoq.api.changing import in_transaction
 from mongoq.core.errors import DependencyError, DuplicateTask, LeaseLost
+from mongoq.core.judging.verdict import MOST_POISON_WEIGHT, Outcome, Raised, Released, Returned
 from mongoq.core.lifecycle import Event
-from mongoq.core.modification import Modification
 from mongoq.core.requests import ClaimRequest
 from mongoq.core.signals import Fail, Move, Retry, Snooze
-from mongoq.core.task import Task
-from mongoq.core.verdict import MOST_POISON_WEIGHT, Outcome, Raised, Released, Returned
+from mongoq.core.tasks.modification import Modification
+from mongoq.core.tasks.task import Task
 from mongoq.storage.commands import Op
 from mongoq.storage.control import Within
 from mongoq.storage.operations import claims, enqueue, finish, leases, sweep

@@ -11,8 +11,8 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from mongoq.core.lifecycle import LIVE, WAITING, Event, TaskState
-from mongoq.core.new_task import NewTask
-from mongoq.core.task import Task
+from mongoq.core.tasks.new_task import NewTask
+from mongoq.core.tasks.task import Task
 from proving.known_task import Known
 
 LEASE: Final = timedelta(seconds=30)

@@ -19,7 +19,7 @@ from pymongo import MongoClient
 from docsite.generated import options, options_of_new, options_of_run
 from docsite.interface import verbs
 from mongoq import NewTask, Queue, TaskState
-from mongoq.core.options import DEFAULTS
+from mongoq.core.judging.policy import DEFAULTS
 from mongoq.embedded.server import EmbeddedServer
 from tests.docs.pages import PAGES, ROOT
 

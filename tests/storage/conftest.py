@@ -15,13 +15,13 @@ from mongoq import Queue
 from mongoq.core.clock import FrozenClock
 from mongoq.core.events import Telemetry
 from mongoq.core.host.keys import KeyMaker
-from mongoq.core.modification import Modification, Modified
-from mongoq.core.new_task import NewTask
-from mongoq.core.new_tasks import each
+from mongoq.core.judging.verdict import MOST_POISON_WEIGHT, Outcome
 from mongoq.core.options import Options, checked_options
 from mongoq.core.requests import ClaimRequest
-from mongoq.core.task import Task
-from mongoq.core.verdict import MOST_POISON_WEIGHT, Outcome
+from mongoq.core.tasks.modification import Modification, Modified
+from mongoq.core.tasks.new_task import NewTask
+from mongoq.core.tasks.new_tasks import each
+from mongoq.core.tasks.task import Task
 from mongoq.embedded.server import EmbeddedServer
 from mongoq.storage.commands import Op
 from mongoq.storage.context import Context

@@ -11,7 +11,7 @@ import pytest
 from mongoq.core.errors import ConfigurationError, DependencyError, InvalidTask, WrongState
 from mongoq.core.lifecycle import TaskState
 from mongoq.core.requests import Adjustment, checked_adjustment
-from mongoq.core.task import Task
+from mongoq.core.tasks.task import Task
 from mongoq.storage.operations import adjust
 
 

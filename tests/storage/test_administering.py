@@ -12,8 +12,8 @@ import pytest
 from pymongo import MongoClient, monitoring
 
 from mongoq import IndexMissing, Queue, QueueClosed, QueueStats, StorageUnavailable, TaskNotFound, Tasks, TaskState
+from mongoq.core.judging.verdict import Returned
 from mongoq.core.lifecycle import LIVE
-from mongoq.core.verdict import Returned
 from mongoq.embedded.server import EmbeddedServer
 from mongoq.storage.commands import Op
 from mongoq.storage.control import Transact

@@ -10,10 +10,10 @@ import pytest
 
 from mongoq.core.clock import FrozenClock
 from mongoq.core.errors import DependencyError
+from mongoq.core.judging.verdict import Raised
 from mongoq.core.lifecycle import TaskState
 from mongoq.core.requests import Adjustment
 from mongoq.core.signals import Retry, Snooze
-from mongoq.core.verdict import Raised
 from mongoq.storage.documents.filters import SKEW
 from mongoq.storage.operations import adjust, leases, sweep
 

@@ -8,7 +8,7 @@ import pytest
 
 from mongoq import Modification, NewTask
 from mongoq.core.errors import DependencyError, StorageUnavailable
-from mongoq.core.verdict import Returned
+from mongoq.core.judging.verdict import Returned
 from mongoq.storage.commands import Op
 from mongoq.storage.control import Transact
 from mongoq.storage.documents import fields

@@ -7,10 +7,10 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+from mongoq.core.judging.verdict import Released
 from mongoq.core.lifecycle import TaskState
-from mongoq.core.new_task import NewTask
 from mongoq.core.requests import ClaimRequest
-from mongoq.core.verdict import Released
+from mongoq.core.tasks.new_task import NewTask
 from mongoq.storage.operations import claims, sweep
 
 

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from mongoq.core.errors import DependencyError, TaskNotFound, WrongState
+from mongoq.core.judging.verdict import Returned
 from mongoq.core.lifecycle import TaskState
-from mongoq.core.modification import Modification
 from mongoq.core.requests import ClaimRequest
-from mongoq.core.task import Task
-from mongoq.core.verdict import Returned
+from mongoq.core.tasks.modification import Modification
+from mongoq.core.tasks.task import Task
 from mongoq.storage.commands import Op, UpdateMany
 from mongoq.storage.control import Transact
 from mongoq.storage.operations import bulk, claim_exactly

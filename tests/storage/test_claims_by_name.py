@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from mongoq.core.errors import IndexMissing
-from mongoq.core.new_task import NewTask
+from mongoq.core.judging.verdict import MOST_POISON_WEIGHT
 from mongoq.core.requests import ClaimRequest
-from mongoq.core.verdict import MOST_POISON_WEIGHT
+from mongoq.core.tasks.new_task import NewTask
 from mongoq.storage.commands import Find
 from mongoq.storage.operations import candidates, claims, queries, schema
 from mongoq.storage.operations.namespace import due

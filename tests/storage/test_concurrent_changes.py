@@ -9,8 +9,8 @@ import pytest
 from pymongo.errors import PyMongoError
 
 from mongoq.core.errors import DependencyError, StorageUnavailable
-from mongoq.core.modification import Modification
-from mongoq.core.new_task import NewTask
+from mongoq.core.tasks.modification import Modification
+from mongoq.core.tasks.new_task import NewTask
 from mongoq.storage.operations.modify import apply
 from tests.storage.test_modifying import everything
 

@@ -9,9 +9,9 @@ import pytest
 from mongoq.core.clock import elapsed
 from mongoq.core.errors import LeaseLost, StorageUnavailable
 from mongoq.core.events import Telemetry
+from mongoq.core.judging.verdict import Raised, Returned
 from mongoq.core.lifecycle import TaskState
 from mongoq.core.requests import ClaimRequest
-from mongoq.core.verdict import Raised, Returned
 from mongoq.worker.attempt import LiveAttempt
 from mongoq.worker.fleet.rotation import Rotation
 from mongoq.worker.runtime import Runtime

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from mongoq.core.backoff import Exponential
 from mongoq.core.errors import DuplicateTask, InvalidTask
+from mongoq.core.judging.backoff import Exponential
+from mongoq.core.judging.verdict import Returned
 from mongoq.core.lifecycle import TaskState
-from mongoq.core.new_task import NewTask
-from mongoq.core.task import Task
-from mongoq.core.verdict import Returned
+from mongoq.core.tasks.new_task import NewTask
+from mongoq.core.tasks.task import Task
 from mongoq.storage.documents import filters
 from mongoq.storage.operations import enqueue
 

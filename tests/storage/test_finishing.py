@@ -7,15 +7,15 @@ from typing import Any
 
 import pytest
 
-from mongoq.core.backoff import Linear
 from mongoq.core.clock import elapsed
 from mongoq.core.errors import InvalidTask, LeaseLost, TaskNotFound
 from mongoq.core.events import Telemetry
+from mongoq.core.judging.backoff import Linear
+from mongoq.core.judging.verdict import Outcome, Raised, Released, Returned, Verdict
 from mongoq.core.lifecycle import Event, TaskState
-from mongoq.core.modification import Modification
-from mongoq.core.new_task import NewTask
 from mongoq.core.signals import Cancel, Fail, Move, Retry, Snooze
-from mongoq.core.verdict import Outcome, Raised, Released, Returned, Verdict
+from mongoq.core.tasks.modification import Modification
+from mongoq.core.tasks.new_task import NewTask
 from mongoq.storage.operations import bulk, finish, leases, sweep
 from mongoq.storage.operations.decide import Ended
 from mongoq.worker.attempt import LiveAttempt

@@ -12,8 +12,8 @@ import pytest
 
 from mongoq import BatchFinished, NewTask, TaskState
 from mongoq.core.judging.follow_up import FollowUp
-from mongoq.core.task import Task
-from mongoq.core.verdict import Returned
+from mongoq.core.judging.verdict import Returned
+from mongoq.core.tasks.task import Task
 from mongoq.storage.commands import Aggregate, Op
 from mongoq.storage.documents import flow, indexes
 from mongoq.storage.operations import enqueue, finish, schema, sweep

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from mongoq.core.judging.verdict import MOST_POISON_WEIGHT, Released, Returned
 from mongoq.core.requests import ClaimRequest
-from mongoq.core.verdict import MOST_POISON_WEIGHT, Released, Returned
 from mongoq.limiting.limit import FIFO, PRIORITY, Limit
 from mongoq.storage.commands import Op
 from mongoq.storage.operations import claims, finish, sweep

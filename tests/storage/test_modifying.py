@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from mongoq.core.errors import InvalidTask, LeaseLost
+from mongoq.core.judging.verdict import Raised, Returned
 from mongoq.core.lifecycle import TaskState
-from mongoq.core.modification import Modification
-from mongoq.core.new_task import NewTask
-from mongoq.core.verdict import Raised, Returned
+from mongoq.core.tasks.modification import Modification
+from mongoq.core.tasks.new_task import NewTask
 from mongoq.storage.commands import Bulk
 from mongoq.storage.drivers.streaming.change_stream import ChangeStream
 from mongoq.storage.operations import finish, leases, sweep

@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 
 from mongoq.core.errors import DuplicateTask, InvalidTask, MongoqError
+from mongoq.core.judging.verdict import Outcome, Raised, Released, Returned
 from mongoq.core.lifecycle import TaskState
-from mongoq.core.modification import Modification
-from mongoq.core.new_task import NewTask
-from mongoq.core.new_tasks import each
 from mongoq.core.signals import Fail, Move, Retry
-from mongoq.core.task import Task
-from mongoq.core.verdict import Outcome, Raised, Released, Returned
+from mongoq.core.tasks.modification import Modification
+from mongoq.core.tasks.new_task import NewTask
+from mongoq.core.tasks.new_tasks import each
+from mongoq.core.tasks.task import Task
 from mongoq.storage.documents import drafting
 from mongoq.storage.operations import bulk, enqueue, finish, requeue, sweep
 from mongoq.storage.operations.decide import by_hand, decide

@@ -8,8 +8,8 @@ import pytest
 
 from mongoq import NewTask
 from mongoq.core.judging.follow_up import FollowUp
+from mongoq.core.judging.verdict import MOST_POISON_WEIGHT, Returned
 from mongoq.core.requests import ClaimRequest
-from mongoq.core.verdict import MOST_POISON_WEIGHT, Returned
 from mongoq.limiting.limit import Limit
 from mongoq.pausing.pause import Target
 from mongoq.storage.commands import Op

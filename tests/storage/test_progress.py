@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
+from mongoq.core.judging.verdict import Outcome, Raised, Released, Returned
 from mongoq.core.lifecycle import TaskState
 from mongoq.core.signals import Move
-from mongoq.core.task import Task
-from mongoq.core.task_progress import LogLine, Unwritten
-from mongoq.core.verdict import Outcome, Raised, Released, Returned
+from mongoq.core.tasks.progress import LogLine, Unwritten
+from mongoq.core.tasks.task import Task
 from mongoq.storage.operations import reports
 from mongoq.storage.operations.decide import Ended, decide
 from mongoq.storage.operations.finish import finish

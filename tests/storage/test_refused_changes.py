@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from mongoq.core.errors import Conflict, DependencyError, LeaseLost, Role
-from mongoq.core.new_task import NewTask
-from mongoq.core.verdict import Returned
+from mongoq.core.judging.verdict import Returned
+from mongoq.core.tasks.new_task import NewTask
 from tests.storage.test_modifying import everything
 
 # Each refusal

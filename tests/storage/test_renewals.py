@@ -12,10 +12,10 @@ import pytest
 from mongoq.core.clock import elapsed
 from mongoq.core.errors import LeaseLost, StorageUnavailable
 from mongoq.core.events import Telemetry
-from mongoq.core.options import Policy
+from mongoq.core.judging.policy import Policy
+from mongoq.core.judging.verdict import Raised
 from mongoq.core.signals import Interruption, Snooze
-from mongoq.core.task import Task
-from mongoq.core.verdict import Raised
+from mongoq.core.tasks.task import Task
 from mongoq.storage.commands import Find, Op, UpdateMany
 from mongoq.storage.operations import bulk, leases, sweep
 from mongoq.storage.operations.fleet import heartbeat

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from mongoq.core.errors import MongoqError
+from mongoq.core.judging.verdict import Raised
 from mongoq.core.lifecycle import TaskState
 from mongoq.core.signals import Fail, Move, Retry
-from mongoq.core.verdict import Raised
 from mongoq.storage.commands import Command, Find, Op, UpdateMany
 from mongoq.storage.control import Pause
 from mongoq.storage.operations import bulk, queries, requeue, sweep

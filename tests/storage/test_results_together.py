@@ -11,9 +11,9 @@ from uuid import UUID
 
 import pytest
 
+from mongoq.core.judging.verdict import Verdict
 from mongoq.core.lifecycle import Event, TaskState
-from mongoq.core.new_task import NewTask
-from mongoq.core.verdict import Verdict
+from mongoq.core.tasks.new_task import NewTask
 from mongoq.storage.commands import Bulk, Changing
 from mongoq.storage.operations import finish
 from mongoq.storage.operations.decide import Ended

@@ -23,7 +23,7 @@ from mongoq import (
     TaskRef,
     TaskState,
 )
-from mongoq.core.verdict import Released
+from mongoq.core.judging.verdict import Released
 from mongoq.embedded.server import EmbeddedServer
 from mongoq.storage.commands import Op
 from mongoq.storage.context import Context

@@ -11,9 +11,9 @@ import pytest
 
 from mongoq.core.errors import StorageUnavailable
 from mongoq.core.events import Telemetry
+from mongoq.core.judging.verdict import Verdict
 from mongoq.core.lifecycle import Event, TaskState
 from mongoq.core.requests import ClaimRequest
-from mongoq.core.verdict import Verdict
 from mongoq.storage.commands import Bulk, Delete, Op, UpdateMany
 from mongoq.storage.operations import claims, finish, leases, sweep
 from mongoq.storage.operations.decide import Ended

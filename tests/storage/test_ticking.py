@@ -10,7 +10,7 @@ from typing import Any, Final, TypeVar
 import pytest
 
 from mongoq import NewTask, TaskState
-from mongoq.core.verdict import Returned
+from mongoq.core.judging.verdict import Returned
 from mongoq.scheduling.given import Given
 from mongoq.scheduling.schedule import Schedule
 from mongoq.storage.operations.schedules import keep

@@ -11,7 +11,7 @@ from bson import Binary, Code, DBRef
 from bson.raw_bson import RawBSONDocument
 
 from mongoq import InvalidTask, NewTask, TaskState
-from mongoq.core.verdict import Returned
+from mongoq.core.judging.verdict import Returned
 from mongoq.storage.operations import sweep
 
 SHORT_UUID = Binary(b"x", 4)

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from mongoq.core.backoff import Linear
+from mongoq.core.judging.backoff import Linear
+from mongoq.core.judging.verdict import Raised, Returned
 from mongoq.core.lifecycle import TaskState
-from mongoq.core.new_task import NewTask
-from mongoq.core.verdict import Raised, Returned
+from mongoq.core.tasks.new_task import NewTask
 from mongoq.storage.operations import bulk, sweep
 from mongoq.storage.operations.sweep import Swept
 

@@ -19,7 +19,7 @@ from mongoq import (
     TaskNotCompleted,
     TaskState,
 )
-from mongoq.core.verdict import Released
+from mongoq.core.judging.verdict import Released
 from mongoq.storage.operations import finish
 from proving.tempos import Face
 

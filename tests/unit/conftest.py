@@ -9,9 +9,10 @@ import pytest
 
 from mongoq.core.clock import FrozenClock
 from mongoq.core.host.keys import KeyMaker
+from mongoq.core.judging.policy import Policy
 from mongoq.core.lifecycle import TaskState
-from mongoq.core.options import Policy, checked_options
-from mongoq.core.task import Task
+from mongoq.core.options import checked_options
+from mongoq.core.tasks.task import Task
 from mongoq.storage.commands import Command, Find, Op
 from mongoq.storage.context import Context
 from mongoq.storage.control import Transact

@@ -8,8 +8,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mongoq.core.backoff import KINDS, Backoff, Constant, Exponential, Ladder, Linear, as_spec, delay_of, from_spec
 from mongoq.core.errors import ConfigurationError
+from mongoq.core.judging.backoff import (
+    KINDS,
+    Backoff,
+    Constant,
+    Exponential,
+    Ladder,
+    Linear,
+    as_spec,
+    delay_of,
+    from_spec,
+)
 from mongoq.core.validation import LONGEST
 
 LIMIT = LONGEST.total_seconds()

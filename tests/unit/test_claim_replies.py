@@ -16,7 +16,7 @@ from mongoq.core.clock import FrozenClock
 from mongoq.core.errors import StorageRefused, StorageUnavailable
 from mongoq.core.lifecycle import TaskState
 from mongoq.core.requests import ClaimRequest
-from mongoq.core.task import Task
+from mongoq.core.tasks.task import Task
 from mongoq.storage.commands import Find, Op, UpdateMany
 from mongoq.storage.context import Context
 from mongoq.storage.documents import indexes

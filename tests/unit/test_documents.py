@@ -9,12 +9,12 @@ import bson
 import pytest
 from bson.datetime_ms import DatetimeMS
 
-from mongoq.core.backoff import Constant, Exponential, Ladder, Linear
 from mongoq.core.clock import FrozenClock
 from mongoq.core.errors import InvalidTask
+from mongoq.core.judging.backoff import Constant, Exponential, Ladder, Linear
 from mongoq.core.lifecycle import TaskState
-from mongoq.core.new_task import NewTask
-from mongoq.core.task import Task, TaskError
+from mongoq.core.tasks.new_task import NewTask
+from mongoq.core.tasks.task import Task, TaskError
 from mongoq.storage.documents import decoding, encoding, fields
 from mongoq.storage.documents.codec import CODEC
 

@@ -13,8 +13,8 @@ import pytest
 from mongoq.api.streaming import stream
 from mongoq.core.clock import FrozenClock
 from mongoq.core.errors import DuplicateTask, InvalidTask, StorageRefused, StorageUnavailable
-from mongoq.core.new_task import NewTask
-from mongoq.core.new_tasks import each
+from mongoq.core.tasks.new_task import NewTask
+from mongoq.core.tasks.new_tasks import each
 from mongoq.storage.commands import Op
 from mongoq.storage.context import Context
 from mongoq.storage.control import Pause

@@ -10,12 +10,12 @@ import pytest
 
 from mongoq.core.clock import FrozenClock
 from mongoq.core.errors import AlreadyFinished, InvalidTask, LeaseLost, StorageUnavailable
+from mongoq.core.judging.verdict import Raised, Released, Returned, Verdict
 from mongoq.core.lifecycle import Event, TaskState
-from mongoq.core.modification import Modification
-from mongoq.core.new_task import NewTask
 from mongoq.core.signals import Snooze
-from mongoq.core.task import Task, TaskError
-from mongoq.core.verdict import Raised, Released, Returned, Verdict
+from mongoq.core.tasks.modification import Modification
+from mongoq.core.tasks.new_task import NewTask
+from mongoq.core.tasks.task import Task, TaskError
 from mongoq.storage.commands import Bulk
 from mongoq.storage.context import Context
 from mongoq.storage.documents.updates import mark

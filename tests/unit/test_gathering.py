@@ -23,7 +23,7 @@ from mongoq.api.gathering.turn import Turn, wake
 from mongoq.core.clock import FrozenClock
 from mongoq.core.errors import IndexMissing, InvalidTask, QueueClosed, StorageRefused, StorageUnavailable
 from mongoq.core.events import Telemetry
-from mongoq.core.new_task import NewTask
+from mongoq.core.tasks.new_task import NewTask
 from mongoq.hooks.attached import Hooks
 from mongoq.storage.commands import InsertOne
 from mongoq.storage.context import Context

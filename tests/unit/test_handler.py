@@ -10,7 +10,7 @@ import pytest
 
 from mongoq.core.clock import elapsed
 from mongoq.core.errors import ConfigurationError
-from mongoq.core.task import Task
+from mongoq.core.tasks.task import Task
 from mongoq.worker.attempt import LiveAttempt
 from mongoq.worker.handlers.cores import usable_cores
 from mongoq.worker.handlers.signature import checked_handler, default_workers

@@ -13,8 +13,8 @@ import pytest
 from mongoq import ConfigurationError, Queue, StorageUnavailable
 from mongoq.core.clock import FrozenClock, elapsed
 from mongoq.core.events import Telemetry
+from mongoq.core.judging.verdict import Verdict
 from mongoq.core.lifecycle import Event
-from mongoq.core.verdict import Verdict
 from mongoq.history.buckets import LAST, LEAST, added_up, bucket, middle, quantiles
 from mongoq.history.sums import Sums
 from mongoq.storage.commands import Bulk, Find, Op

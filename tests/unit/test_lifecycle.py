@@ -5,8 +5,8 @@ from datetime import timedelta
 import pytest
 
 from mongoq.core.clock import FrozenClock
+from mongoq.core.judging.verdict import Verdict
 from mongoq.core.lifecycle import FINISHED, LIVE, TRANSITIONS, WAITING, Event, TaskState, diagram, sources, targets
-from mongoq.core.verdict import Verdict
 from mongoq.storage.documents.updates import ended, state_after
 
 NO_VERDICTS = {

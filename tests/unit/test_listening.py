@@ -15,10 +15,10 @@ from mongoq import ConfigurationError, Failure, TaskError, TaskState, events
 from mongoq.core import errors
 from mongoq.core.events import Signpost, Telemetry, deferring
 from mongoq.core.judging import ended
+from mongoq.core.judging.verdict import Verdict
 from mongoq.core.lifecycle import Event
 from mongoq.core.listening import kinds, thread
 from mongoq.core.listening.delivery import Listeners, check_listener
-from mongoq.core.verdict import Verdict
 from mongoq.testing import make_task
 from mongoq.worker.services.sweeper import SWEEPS
 

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from mongoq.core.errors import Conflict, DependencyError, InvalidTask, Role
-from mongoq.core.modification import Change, Modification, TaskRef
-from mongoq.core.new_task import NewTask
-from mongoq.core.task import Task
+from mongoq.core.tasks.modification import Change, Modification, TaskRef
+from mongoq.core.tasks.new_task import NewTask
+from mongoq.core.tasks.task import Task
 
 MakeTask = Callable[..., Task]
 

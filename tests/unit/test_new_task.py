@@ -8,10 +8,10 @@ from typing import Any
 import bson
 import pytest
 
-from mongoq.core.backoff import Linear
 from mongoq.core.errors import ConfigurationError, InvalidTask
-from mongoq.core.new_task import MOST_TAGS, NewTask
-from mongoq.core.new_tasks import each
+from mongoq.core.judging.backoff import Linear
+from mongoq.core.tasks.new_task import MOST_TAGS, NewTask
+from mongoq.core.tasks.new_tasks import each
 from mongoq.core.validation import MOST_FAULTS
 from mongoq.storage.context import Context
 from mongoq.storage.documents import decoding, drafting, encoding, fields

@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 from pymongo import MongoClient
 
-from mongoq.core.backoff import Constant, Linear
 from mongoq.core.errors import ConfigurationError
-from mongoq.core.options import DEFAULTS, POLICY_NAMES, Options, Policy, checked_options, checked_queues
-from mongoq.core.task import Task
+from mongoq.core.judging.backoff import Constant, Linear
+from mongoq.core.judging.policy import DEFAULTS, POLICY_NAMES, Policy
+from mongoq.core.options import Options, checked_options, checked_queues
+from mongoq.core.tasks.task import Task
 from mongoq.core.validation import UNSET, Checker
 from mongoq.queue import Queue
 

@@ -10,7 +10,7 @@ import pytest
 
 from mongoq import ConfigurationError, InvalidTask, Linear, NewTask
 from mongoq.core.choosing.selection import checked_selection
-from mongoq.core.new_tasks import each
+from mongoq.core.tasks.new_tasks import each
 from mongoq.storage.context import Context
 from mongoq.storage.documents.encoding import checked_result
 

@@ -7,16 +7,17 @@ from typing import Any
 
 import pytest
 
-from mongoq.core.attempt import Failure
 from mongoq.core.errors import ConfigurationError, InvalidTask
+from mongoq.core.judging.policy import Policy
 from mongoq.core.judging.retrying import RetryRules, checked_matchers
+from mongoq.core.judging.verdict import Raised, Verdict, judge
 from mongoq.core.lifecycle import Event
-from mongoq.core.new_task import NewTask
-from mongoq.core.options import Policy, checked_options
+from mongoq.core.options import checked_options
 from mongoq.core.signals import DeadlineExceeded, Retry
-from mongoq.core.task import Task
+from mongoq.core.tasks.attempt import Failure
+from mongoq.core.tasks.new_task import NewTask
+from mongoq.core.tasks.task import Task
 from mongoq.core.validation import Checker
-from mongoq.core.verdict import Raised, Verdict, judge
 
 Make = Callable[..., Task]
 

@@ -16,8 +16,8 @@ from bson.regex import Regex
 
 from mongoq import Exponential, InvalidTask, NewTask, Task, TaskError
 from mongoq.core.judging.follow_up import FollowUp
-from mongoq.core.new_task import warn_of_option
-from mongoq.core.options import POLICY_NAMES
+from mongoq.core.judging.policy import POLICY_NAMES
+from mongoq.core.tasks.new_task import warn_of_option
 from mongoq.core.validation import UNSET
 from mongoq.testing import make_task
 

@@ -24,8 +24,8 @@ from mongoq.contrib.opentelemetry import SWITCH, instrument
 from mongoq.contrib.sentry import report
 from mongoq.core.clock import FrozenClock, ServerClock, elapsed
 from mongoq.core.failures import task_error
+from mongoq.core.judging.verdict import MOST_LOST_LEASES
 from mongoq.core.requests import ClaimRequest
-from mongoq.core.verdict import MOST_LOST_LEASES
 from mongoq.events import TaskEnded
 from mongoq.storage.documents.decoding import error_from
 from mongoq.storage.documents.encoding import error_document

@@ -6,14 +6,12 @@ from typing import Any
 
 import pytest
 
-from mongoq.core.attempt import Failure
-from mongoq.core.backoff import Linear
 from mongoq.core.clock import FrozenClock
 from mongoq.core.errors import InvalidTask
+from mongoq.core.judging.backoff import Linear
+from mongoq.core.judging.policy import Policy
+from mongoq.core.judging.verdict import Lost, Outcome, Raised, Released, Returned, Verdict, judge
 from mongoq.core.lifecycle import Event
-from mongoq.core.modification import Modification
-from mongoq.core.new_task import NewTask
-from mongoq.core.options import Policy
 from mongoq.core.signals import (
     Cancel,
     DeadlineExceeded,
@@ -26,8 +24,10 @@ from mongoq.core.signals import (
     Snooze,
     Stop,
 )
-from mongoq.core.task import Task
-from mongoq.core.verdict import Lost, Outcome, Raised, Released, Returned, Verdict, judge
+from mongoq.core.tasks.attempt import Failure
+from mongoq.core.tasks.modification import Modification
+from mongoq.core.tasks.new_task import NewTask
+from mongoq.core.tasks.task import Task
 
 NOW = FrozenClock().now()
 KEEP_COMPLETED = timedelta(minutes=1)

@@ -9,10 +9,10 @@ import pytest
 
 from mongoq.core.clock import FrozenClock
 from mongoq.core.failures import LONGEST_MESSAGE, LONGEST_TRACEBACK
-from mongoq.core.options import Policy
+from mongoq.core.judging.policy import Policy
+from mongoq.core.judging.verdict import Raised, Verdict, judge
 from mongoq.core.signals import Cancel, Move, Signal, Snooze
-from mongoq.core.task import Task, TaskError
-from mongoq.core.verdict import Raised, Verdict, judge
+from mongoq.core.tasks.task import Task, TaskError
 from mongoq.storage.documents.encoding import error_document
 
 

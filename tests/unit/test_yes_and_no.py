@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from mongoq import ConfigurationError, Exponential, InvalidTask, Linear, NewTask
-from mongoq.core.new_tasks import each
+from mongoq.core.tasks.new_tasks import each
 from mongoq.storage.context import Context
 from mongoq.storage.documents import drafting, filters
 

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Final
 
 from mongoq.api.gathering.gatherer import Gatherer
 from mongoq.api.gathering.telling import tell_one
-from mongoq.core.new_task import NewTask
 from mongoq.core.requests import checked_seconds
-from mongoq.core.task import Task
+from mongoq.core.tasks.new_task import NewTask
+from mongoq.core.tasks.task import Task
 from mongoq.core.validation import Duration
 from mongoq.storage.commands import Op
 from mongoq.storage.drivers.calls import limited

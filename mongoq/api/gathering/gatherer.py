@@ -13,8 +13,8 @@ from mongoq.api.gathering.turn import Turn, wake
 from mongoq.core.clock import elapsed
 from mongoq.core.errors import MongoqError, QueueFull, StorageUnavailable
 from mongoq.core.host.waiter import Waiter
-from mongoq.core.new_task import NewTask
-from mongoq.core.task import Task
+from mongoq.core.tasks.new_task import NewTask
+from mongoq.core.tasks.task import Task
 from mongoq.storage.commands import Op
 from mongoq.storage.control import Join, Measure, Pause, Wait
 from mongoq.storage.documents.drafting import CHUNK, Others, draft

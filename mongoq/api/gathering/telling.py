@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from mongoq.core.events import Signpost
-from mongoq.core.new_task import NewTask
-from mongoq.core.task import Task
+from mongoq.core.tasks.new_task import NewTask
+from mongoq.core.tasks.task import Task
 from mongoq.storage.documents.drafting import Draft, Others
 
 if TYPE_CHECKING:

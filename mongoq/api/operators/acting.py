@@ -19,7 +19,7 @@ from mongoq.core.requests import (
     checked_target,
 )
 from mongoq.core.stats import OnProgress
-from mongoq.core.task import Task
+from mongoq.core.tasks.task import Task
 from mongoq.core.validation import UNSET, Duration, Unset
 from mongoq.storage.commands import Op
 from mongoq.storage.operations import adjust, bulk, schema

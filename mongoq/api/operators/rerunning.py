@@ -14,7 +14,7 @@ from mongoq.core.lifecycle import Event, TaskState, sources
 from mongoq.core.options import checked_keys
 from mongoq.core.requests import checked_key, checked_listener
 from mongoq.core.stats import OnProgress
-from mongoq.core.task import Task
+from mongoq.core.tasks.task import Task
 from mongoq.core.validation import QUEUE_NAME, Checker
 from mongoq.storage.commands import Op
 from mongoq.storage.operations import requeue

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
-from mongoq.core.task import Task
+from mongoq.core.tasks.task import Task
 
 _PARTICULAR: Final = re.compile(r"0x[0-9a-fA-F]+|\d+|'[^']*'|\"[^\"]*\"")
 """What differs between messages that say the same: addresses, numbers, quoted values."""

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from mongoq.core.lifecycle import TaskState
 from mongoq.core.stats import WorkerInfo
-from mongoq.core.task import Task
+from mongoq.core.tasks.task import Task
 from mongoq.limiting.limit import limit_of, value_of
 from mongoq.pausing.pause import Pause
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from contextvars import ContextVar
 from typing import Any, Final
 
-from mongoq.core.task import Task
+from mongoq.core.tasks.task import Task
 
 __all__ = ["TaskInRecords", "facts", "note"]
 

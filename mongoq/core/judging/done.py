@@ -7,13 +7,13 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from mongoq.core.errors import Fault, InvalidTask
-from mongoq.core.modification import Modification
-from mongoq.core.natural import natural_or_same
-from mongoq.core.new_task import NewTask
+from mongoq.core.serial.natural import natural_or_same
+from mongoq.core.tasks.modification import Modification
+from mongoq.core.tasks.new_task import NewTask
 from mongoq.core.validation import Checker, shortened
 
 if TYPE_CHECKING:
-    from mongoq.core.task import Task
+    from mongoq.core.tasks.task import Task
 
 R = TypeVar("R")
 

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from mongoq.core.errors import MongoqError
 from mongoq.core.lifecycle import TaskState
-from mongoq.core.task import Failure, Task, TaskError
+from mongoq.core.tasks.task import Failure, Task, TaskError
 
 __all__ = ["MaxRetriesExceeded", "TaskCancelled", "TaskExpired", "TaskFailed", "TaskNotCompleted", "error_of"]
 

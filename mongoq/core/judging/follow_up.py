@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from mongoq.core.validation import MOST_FAULTS, QUEUE_NAME, Checker
 
 if TYPE_CHECKING:
-    from mongoq.core.attempt import Failure, TaskError
     from mongoq.core.lifecycle import TaskState
-    from mongoq.core.task import Task
+    from mongoq.core.tasks.attempt import Failure, TaskError
+    from mongoq.core.tasks.task import Task
 
 __all__ = ["Ending", "FollowUp", "checked_follow_up"]
 
@@ -71,7 +71,7 @@ class Ending(NamedTuple):
 
 def checked_follow_up(checker: Checker, field: str, given: Any) -> FollowUp | None:
     """Check what is to follow a task: a NewTask, or what is stored of one."""
-    from mongoq.core.new_task import STORED_NAME, NewTask  # noqa: PLC0415 -- this is a part of its policy
+    from mongoq.core.tasks.new_task import STORED_NAME, NewTask  # noqa: PLC0415 -- this is a part of its policy
 
     if isinstance(given, FollowUp):
         return given

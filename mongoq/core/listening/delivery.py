@@ -13,12 +13,12 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 from mongoq.core.events import Signpost
+from mongoq.core.judging.verdict import Verdict
 from mongoq.core.lifecycle import Event, TaskState
 from mongoq.core.listening import kinds
 from mongoq.core.listening.kinds import QueueEvent
 from mongoq.core.listening.thread import DeliveryThread
 from mongoq.core.validation import Checker
-from mongoq.core.verdict import Verdict
 
 log = logging.getLogger("mongoq.telemetry")
 

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from mongoq.core.lifecycle import TaskState
-from mongoq.core.task import Failure, Task, TaskError
+from mongoq.core.tasks.task import Failure, Task, TaskError
 
 __all__ = [
     "AttemptEnded",

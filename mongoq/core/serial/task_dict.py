@@ -10,16 +10,16 @@ from dataclasses import Field, asdict, fields
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from mongoq.core.backoff import Backoff, as_spec, from_spec
 from mongoq.core.errors import InvalidTask
+from mongoq.core.judging.backoff import Backoff, as_spec, from_spec
 from mongoq.core.judging.follow_up import FollowUp
+from mongoq.core.judging.policy import POLICY_NAMES, checked_policy
 from mongoq.core.lifecycle import TaskState
-from mongoq.core.new_task import NewTask
-from mongoq.core.options import POLICY_NAMES, checked_policy
-from mongoq.core.read_only import EMPTY, ReadOnly
 from mongoq.core.serial.plain import from_plain, instant, to_plain
-from mongoq.core.task import Failure, Task, TaskError
-from mongoq.core.task_progress import LogLine, TaskProgress
+from mongoq.core.tasks.new_task import NewTask
+from mongoq.core.tasks.progress import LogLine, TaskProgress
+from mongoq.core.tasks.read_only import EMPTY, ReadOnly
+from mongoq.core.tasks.task import Failure, Task, TaskError
 from mongoq.core.validation import Checker, did_you_mean
 
 LIVE: Final = "attempt"

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from mongoq.core.stats import QueueStats, WorkerInfo
-from mongoq.core.task import Task
+from mongoq.core.tasks.task import Task
 from mongoq.limiting.limit import Limit, LimitGroup
 from mongoq.pausing.pause import Pause
 from mongoq.scheduling.schedule import Schedule

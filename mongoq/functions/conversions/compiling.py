@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from enum import Enum
 from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
 
-from mongoq.core.natural import natural_or_same
+from mongoq.core.serial.natural import natural_or_same
 from mongoq.functions.conversions import containers, records, scalars
 from mongoq.functions.conversions.conversion import ANYTHING, Conversion, NoConversion, Unfit
 

@@ -8,7 +8,7 @@ from datetime import date
 from enum import Enum
 from typing import Any, Final
 
-from mongoq.core.natural import in_order
+from mongoq.core.serial.natural import in_order
 from mongoq.functions.conversions.conversion import Conversion, Convert, NoConversion, Unfit, of_type
 from mongoq.functions.conversions.scalars import SCALARS, enumerated
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from typing import Any
 
-from mongoq.core.natural import natural
+from mongoq.core.serial.natural import natural
 from mongoq.functions.conversions.containers import within
 from mongoq.functions.conversions.conversion import Conversion, NoConversion, Unfit, checking, of_type
 

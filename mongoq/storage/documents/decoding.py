@@ -11,12 +11,12 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from mongoq.core.backoff import from_spec
+from mongoq.core.judging.backoff import from_spec
+from mongoq.core.judging.policy import POLICY_NAMES, checked_policy
 from mongoq.core.lifecycle import TaskState
-from mongoq.core.options import POLICY_NAMES, checked_policy
-from mongoq.core.read_only import EMPTY, ReadOnly
-from mongoq.core.reading import fill, partly_read, task_of
-from mongoq.core.task import Failure, Task, TaskError
+from mongoq.core.tasks.read_only import EMPTY, ReadOnly
+from mongoq.core.tasks.reading import fill, partly_read, task_of
+from mongoq.core.tasks.task import Failure, Task, TaskError
 from mongoq.core.validation import Checker
 from mongoq.storage.commands import Document
 from mongoq.storage.documents import fields, hold, progress

@@ -7,10 +7,10 @@ from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple
 
 from mongoq.core.errors import InvalidTask, MongoqError
-from mongoq.core.new_task import NewTask, Tags
-from mongoq.core.new_tasks import at
-from mongoq.core.reading import likeness
-from mongoq.core.task import Task
+from mongoq.core.tasks.new_task import NewTask, Tags
+from mongoq.core.tasks.new_tasks import at
+from mongoq.core.tasks.reading import likeness
+from mongoq.core.tasks.task import Task
 from mongoq.core.validation import whole_milliseconds
 from mongoq.storage.commands import Document
 from mongoq.storage.context import Context

@@ -10,12 +10,12 @@ from typing import Any, Final
 import bson
 from bson.raw_bson import RawBSONDocument
 
-from mongoq.core.backoff import Backoff, as_spec
 from mongoq.core.errors import Fault, InvalidTask
+from mongoq.core.judging.backoff import Backoff, as_spec
 from mongoq.core.judging.follow_up import FollowUp
 from mongoq.core.lifecycle import TaskState
-from mongoq.core.new_task import NewTask
-from mongoq.core.task import TaskError
+from mongoq.core.tasks.new_task import NewTask
+from mongoq.core.tasks.task import TaskError
 from mongoq.core.validation import Checker, shortened, whole_milliseconds
 from mongoq.storage.commands import Document, Update
 from mongoq.storage.documents import fields, flow

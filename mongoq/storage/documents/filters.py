@@ -11,13 +11,13 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from mongoq.core.lifecycle import WAITING, Event, TaskState, sources
-from mongoq.core.natural import natural
+from mongoq.core.serial.natural import natural
 from mongoq.storage.commands import Filter
 from mongoq.storage.documents import fields, indexes
 from mongoq.storage.documents.names import but_names, named_as, of_names
 
 if TYPE_CHECKING:
-    from mongoq.core.modification import TaskRef
+    from mongoq.core.tasks.modification import TaskRef
 
 SKEW: Final = timedelta(seconds=1)
 """How long a rescue waits after the end of a lease: the tolerance for clock skew."""

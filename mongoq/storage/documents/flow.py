@@ -17,7 +17,7 @@ from mongoq.storage.commands import Document, Filter, Update
 from mongoq.storage.documents import fields
 
 if TYPE_CHECKING:
-    from mongoq.core.new_task import NewTask
+    from mongoq.core.tasks.new_task import NewTask
 
 AWAITED: Final = "awaited"
 SETTLED: Final = "settled"

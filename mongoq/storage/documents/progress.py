@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from mongoq.core.task_progress import LogLine, TaskProgress, Unwritten
+from mongoq.core.tasks.progress import LogLine, TaskProgress, Unwritten
 from mongoq.core.validation import whole_milliseconds
 from mongoq.storage.commands import Document, Filter
 from mongoq.storage.documents import fields

@@ -5,15 +5,15 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from mongoq.core.attempt import Failure
 from mongoq.core.lifecycle import FINISHED, Event, TaskState
+from mongoq.core.tasks.attempt import Failure
 from mongoq.core.validation import whole_milliseconds
 from mongoq.storage.commands import Document, Update
 from mongoq.storage.documents import encoding, fields, flow, hold
 
 if TYPE_CHECKING:
-    from mongoq.core.modification import Change
-    from mongoq.core.verdict import Verdict
+    from mongoq.core.judging.verdict import Verdict
+    from mongoq.core.tasks.modification import Change
 
 _HOLD: Final = {fields.TOKEN: "", fields.LEASE_UNTIL: ""}
 _STREAK: Final = {fields.LOST_LEASES: ""}

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final
 
-from mongoq.core.sealing import key_of
+from mongoq.core.serial.sealing import key_of
 from mongoq.storage.commands import Document
 from mongoq.storage.documents import fields, hold
 from mongoq.storage.documents.unreadable import Unreadable

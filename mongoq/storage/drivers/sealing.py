@@ -18,7 +18,7 @@ from typing import Any, Final
 
 import bson
 
-from mongoq.core.sealing import DATA, KEY, Codec, check_filter, key_of
+from mongoq.core.serial.sealing import DATA, KEY, Codec, check_filter, key_of
 from mongoq.storage.commands import (
     Aggregate,
     Bulk,

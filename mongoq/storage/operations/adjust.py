@@ -9,7 +9,7 @@ from typing import Any
 from mongoq.core.errors import Conflict, DependencyError, Role, TaskNotFound, WrongState
 from mongoq.core.lifecycle import WAITING, TaskState
 from mongoq.core.requests import Adjustment
-from mongoq.core.task import Task
+from mongoq.core.tasks.task import Task
 from mongoq.core.validation import UNSET, shortened, whole_milliseconds
 from mongoq.storage.commands import Document, Op, Update, find_one, update_many
 from mongoq.storage.context import Context

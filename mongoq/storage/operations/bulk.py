@@ -14,7 +14,7 @@ from typing import Any, Final
 from mongoq.core.errors import WrongState
 from mongoq.core.lifecycle import FINISHED, WAITING, Event, TaskState, sources
 from mongoq.core.stats import OnProgress
-from mongoq.core.task import Task
+from mongoq.core.tasks.task import Task
 from mongoq.storage.commands import Delete, Document, Filter, Find, Op, nothing, update_many
 from mongoq.storage.context import Context
 from mongoq.storage.documents import decoding, fields, filters, flow, updates

@@ -8,8 +8,8 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from mongoq.core.clock import elapsed
+from mongoq.core.judging.verdict import poison_weight
 from mongoq.core.requests import ClaimRequest
-from mongoq.core.verdict import poison_weight
 from mongoq.storage.commands import Document, Op, find, nothing
 from mongoq.storage.context import Context
 from mongoq.storage.documents import decoding, fields, filters, indexes

@@ -13,12 +13,12 @@ from functools import partial
 from typing import Final
 
 from mongoq.core.errors import Conflict, DependencyError, Role, StorageUnavailable, TaskNotFound, WrongState
+from mongoq.core.judging.verdict import MOST_POISON_WEIGHT
 from mongoq.core.lifecycle import FINISHED, TaskState
-from mongoq.core.modification import Modification
 from mongoq.core.requests import ClaimRequest
-from mongoq.core.task import Task
+from mongoq.core.tasks.modification import Modification
+from mongoq.core.tasks.task import Task
 from mongoq.core.validation import shortened
-from mongoq.core.verdict import MOST_POISON_WEIGHT
 from mongoq.storage.commands import Document, Op, find_one, update_many
 from mongoq.storage.context import Context
 from mongoq.storage.control import Transact

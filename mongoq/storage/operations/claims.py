@@ -14,10 +14,10 @@ from functools import partial
 from typing import Final, NamedTuple
 
 from mongoq.core.errors import StorageError, StorageRefused, StorageUnavailable
+from mongoq.core.judging.verdict import MOST_POISON_WEIGHT, Verdict
 from mongoq.core.lifecycle import Event
 from mongoq.core.requests import ClaimRequest
-from mongoq.core.task import Task
-from mongoq.core.verdict import MOST_POISON_WEIGHT, Verdict
+from mongoq.core.tasks.task import Task
 from mongoq.storage.commands import TIME_IS_UP, Document, FindAndUpdate, Op, Update, update_many
 from mongoq.storage.context import Context
 from mongoq.storage.documents import decoding, fields, filters, hold, indexes, updates

@@ -11,11 +11,11 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any, NamedTuple
 
+from mongoq.core.judging.policy import Policy
+from mongoq.core.judging.verdict import Outcome, Verdict, judge
 from mongoq.core.lifecycle import Event
-from mongoq.core.options import Policy
-from mongoq.core.task import Task
-from mongoq.core.task_progress import Unwritten
-from mongoq.core.verdict import Outcome, Verdict, judge
+from mongoq.core.tasks.progress import Unwritten
+from mongoq.core.tasks.task import Task
 from mongoq.storage.commands import Update
 from mongoq.storage.context import Context
 from mongoq.storage.documents import encoding, flow, progress, updates

@@ -7,8 +7,8 @@ from functools import partial
 from typing import Any
 
 from mongoq.core.errors import MongoqError, StorageUnavailable
-from mongoq.core.new_task import NewTask
-from mongoq.core.task import Task
+from mongoq.core.tasks.new_task import NewTask
+from mongoq.core.tasks.task import Task
 from mongoq.storage.commands import Document, InsertMany, InsertOne, Op
 from mongoq.storage.context import Context
 from mongoq.storage.documents import decoding, encoding

@@ -14,10 +14,10 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from mongoq.core.errors import InvalidTask, LeaseLost, StorageUnavailable
+from mongoq.core.judging.verdict import Outcome, Returned
 from mongoq.core.signals import Interruption
-from mongoq.core.task import Task
+from mongoq.core.tasks.task import Task
 from mongoq.core.validation import Checker, shortened
-from mongoq.core.verdict import Outcome, Returned
 from mongoq.storage.commands import Bulk, Changing, Delete, Filter, Op, Removing, find, update_many
 from mongoq.storage.context import Context
 from mongoq.storage.control import Transact

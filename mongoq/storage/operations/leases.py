@@ -9,7 +9,7 @@ from functools import partial
 from typing import NamedTuple
 
 from mongoq.core.errors import LeaseLost, StorageUnavailable
-from mongoq.core.task import Task
+from mongoq.core.tasks.task import Task
 from mongoq.core.validation import whole_milliseconds
 from mongoq.storage.commands import Document, Op, find
 from mongoq.storage.context import Context

@@ -14,7 +14,7 @@ from typing import Any, Final, TypeVar
 from mongoq.core.errors import TaskNotFound, Unsupported
 from mongoq.core.lifecycle import FINISHED, LIVE, TaskState
 from mongoq.core.stats import QueueStats
-from mongoq.core.task import Task
+from mongoq.core.tasks.task import Task
 from mongoq.core.validation import UNSET, shortened
 from mongoq.storage.commands import Aggregate, Count, Document, Filter, Find, Op, find, find_one
 from mongoq.storage.context import Context

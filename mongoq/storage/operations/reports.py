@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import NamedTuple
 
-from mongoq.core.task_progress import Unwritten
+from mongoq.core.tasks.progress import Unwritten
 from mongoq.storage.commands import Bulk, Changing, Filter, Op
 from mongoq.storage.context import Context
 from mongoq.storage.documents import filters, progress

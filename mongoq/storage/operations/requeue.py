@@ -14,7 +14,7 @@ from mongoq.core.choosing.selection import TaskFilter
 from mongoq.core.errors import DuplicateTask, WrongState
 from mongoq.core.lifecycle import Event, TaskState, sources
 from mongoq.core.stats import OnProgress
-from mongoq.core.task import Task
+from mongoq.core.tasks.task import Task
 from mongoq.storage.commands import Bulk, Changing, Document, Filter, Find, Op, Update, update_many
 from mongoq.storage.context import Context
 from mongoq.storage.control import Pause

@@ -11,9 +11,9 @@ from collections.abc import Callable, Collection, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from mongoq.core.judging.verdict import Lost, Verdict
 from mongoq.core.lifecycle import TaskState
-from mongoq.core.task import Task
-from mongoq.core.verdict import Lost, Verdict
+from mongoq.core.tasks.task import Task
 from mongoq.storage.commands import Document, Filter, Op, Update, find, find_one
 from mongoq.storage.context import Context
 from mongoq.storage.documents import decoding, fields, filters, flow, indexes, updates

@@ -23,8 +23,8 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from mongoq.core.clock import elapsed
+from mongoq.core.judging.verdict import Outcome, Raised, Returned
 from mongoq.core.signals import DeadlineExceeded, Interrupted, Interruption
-from mongoq.core.verdict import Outcome, Raised, Returned
 from mongoq.worker import forks
 from mongoq.worker.attempt import FOREVER
 from mongoq.worker.executors.base import Reports, Unit

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from mongoq.core.verdict import Outcome
+from mongoq.core.judging.verdict import Outcome
 from mongoq.worker import forks
 from mongoq.worker.attempt import LiveAttempt
 from mongoq.worker.executors.batch import Batch

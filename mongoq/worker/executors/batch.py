@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from mongoq.core.options import Policy
+from mongoq.core.judging.policy import Policy
 from mongoq.core.signals import Interruption
-from mongoq.core.task import Task
+from mongoq.core.tasks.task import Task
 from mongoq.worker.attempt import FOREVER, LiveAttempt
 
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from mongoq.core.batching import BatchRule
 from mongoq.core.clock import elapsed
-from mongoq.core.verdict import Outcome, Raised, Returned
+from mongoq.core.judging.verdict import Outcome, Raised, Returned
 from mongoq.worker.attempt import FOREVER, LiveAttempt
 from mongoq.worker.executors.base import Executor, Reports
 from mongoq.worker.executors.batch import Batch

@@ -23,7 +23,7 @@ from typing import Final
 from mongoq.core.clock import elapsed
 from mongoq.core.host.limits import Crew
 from mongoq.core.judging.retrying import RetryRules
-from mongoq.core.verdict import Outcome, Raised, Released
+from mongoq.core.judging.verdict import Outcome, Raised, Released
 from mongoq.worker.attempt import FOREVER, LiveAttempt
 from mongoq.worker.executors.base import Reports
 from mongoq.worker.executors.batch import Work

@@ -16,8 +16,8 @@ import threading
 from typing import Any, Final
 
 from mongoq.core.host.limits import Crew
+from mongoq.core.judging.verdict import NO_RESULT, Outcome, Raised, Returned
 from mongoq.core.signals import DeadlineExceeded, Interruption
-from mongoq.core.verdict import NO_RESULT, Outcome, Raised, Returned
 from mongoq.worker.attempt import FOREVER
 from mongoq.worker.executors.base import Reports, Unit, execute
 from mongoq.worker.executors.frames import frame_of, may_strike, place

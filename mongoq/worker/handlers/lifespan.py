@@ -12,7 +12,7 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-from mongoq.core.attempt import Attempt
+from mongoq.core.tasks.attempt import Attempt
 
 log = logging.getLogger("mongoq.worker")
 

@@ -19,8 +19,8 @@ from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Sequ
 from typing import Any, NamedTuple
 
 from mongoq.core.batching import outcomes_of
-from mongoq.core.task import Task
-from mongoq.core.verdict import Outcome, Raised, Returned
+from mongoq.core.judging.verdict import Outcome, Raised, Returned
+from mongoq.core.tasks.task import Task
 
 __all__ = ["Middleware", "around", "around_awaited", "around_many", "around_many_awaited"]
 

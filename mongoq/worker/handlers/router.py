@@ -18,8 +18,8 @@ from typing import Any
 from mongoq.core.batching import BatchRule
 from mongoq.core.errors import InvalidTask
 from mongoq.core.judging.done import Done
-from mongoq.core.task import Task
-from mongoq.core.verdict import Raised
+from mongoq.core.judging.verdict import Raised
+from mongoq.core.tasks.task import Task
 from mongoq.worker.executors.daemon_pool import DaemonPool
 
 log = logging.getLogger("mongoq.worker")

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from mongoq.core.batching import BatchRule, checked_batch, only, only_awaited
-from mongoq.core.task import Task
+from mongoq.core.tasks.task import Task
 from mongoq.core.validation import Checker, Duration
 from mongoq.worker.handlers.cores import usable_cores
 from mongoq.worker.handlers.lifespan import Lifespan

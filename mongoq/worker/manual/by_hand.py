@@ -12,7 +12,7 @@ from datetime import timedelta
 
 from mongoq.core.events import Telemetry
 from mongoq.core.requests import ClaimRequest
-from mongoq.core.task import Task
+from mongoq.core.tasks.task import Task
 from mongoq.storage.commands import Op
 from mongoq.storage.context import Context
 from mongoq.storage.drivers.streaming.change_stream import ChangeStream

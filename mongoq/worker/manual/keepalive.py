@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from mongoq.core.errors import LeaseLost
 from mongoq.core.signals import Interruption
-from mongoq.core.task import Task
+from mongoq.core.tasks.task import Task
 from mongoq.worker.attempt import LiveAttempt
 from mongoq.worker.runtime import Runtime
 from mongoq.worker.services.loop import Health, Loop

@@ -21,7 +21,7 @@ from mongoq.core.clock import elapsed
 from mongoq.core.errors import StorageRefused, TaskNotFound
 from mongoq.core.events import Telemetry
 from mongoq.core.host.waiter import Waiter
-from mongoq.core.task import Task
+from mongoq.core.tasks.task import Task
 from mongoq.storage.commands import Op
 from mongoq.storage.context import Context
 from mongoq.storage.control import Wait

@@ -15,7 +15,7 @@ from typing import Final
 from mongoq.core.clock import elapsed
 from mongoq.core.host.waiter import Waiter
 from mongoq.core.requests import ClaimRequest
-from mongoq.core.task import Task
+from mongoq.core.tasks.task import Task
 from mongoq.storage.commands import Op
 from mongoq.storage.control import Wait
 from mongoq.storage.operations.namespace.orders import LOOK_EVERY

@@ -9,9 +9,9 @@ from typing import Final
 
 from mongoq.core.errors import StorageRefused, StorageUnavailable
 from mongoq.core.events import Signpost
-from mongoq.core.read_only import ReadOnly
+from mongoq.core.judging.verdict import MOST_POISON_WEIGHT
 from mongoq.core.requests import ClaimRequest
-from mongoq.core.verdict import MOST_POISON_WEIGHT
+from mongoq.core.tasks.read_only import ReadOnly
 from mongoq.limiting.limit import limit_of
 from mongoq.storage.commands import Op
 from mongoq.storage.documents.decoding import Unread

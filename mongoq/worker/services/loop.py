@@ -15,11 +15,11 @@ from contextlib import nullcontext
 from datetime import timedelta
 from typing import Final
 
-from mongoq.core.backoff import Exponential
 from mongoq.core.clock import elapsed
 from mongoq.core.errors import QueueClosed, StorageError
 from mongoq.core.events import Signpost, Telemetry, deferring
 from mongoq.core.host.limits import NO_MORE, OWN_LIMITS, starts
+from mongoq.core.judging.backoff import Exponential
 
 log = logging.getLogger("mongoq.worker")
 

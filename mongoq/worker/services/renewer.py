@@ -11,7 +11,7 @@ from datetime import timedelta
 from typing import Final
 
 from mongoq.core.events import Signpost
-from mongoq.core.options import SHORTEST_LEASE
+from mongoq.core.judging.policy import SHORTEST_LEASE
 from mongoq.core.signals import Interruption
 from mongoq.storage.operations import leases
 from mongoq.worker.attempt import LiveAttempt

@@ -6,7 +6,7 @@ import threading
 from collections import deque
 
 from mongoq.core.clock import elapsed
-from mongoq.core.task_progress import LONGEST_LINE, MOST_LINES, Unwritten, last_lines, shown
+from mongoq.core.tasks.progress import LONGEST_LINE, MOST_LINES, Unwritten, last_lines, shown
 
 
 class Report:

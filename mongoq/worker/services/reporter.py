@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from mongoq.core.errors import StorageRefused
-from mongoq.core.task_progress import Unwritten
+from mongoq.core.tasks.progress import Unwritten
 from mongoq.storage.operations import reports
 from mongoq.storage.operations.recovery.skip_locked import BLOCKED_FOR
 from mongoq.storage.operations.reports import Saying

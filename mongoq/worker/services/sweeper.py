@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection
 from typing import Final
 
 from mongoq.core.events import Signpost
-from mongoq.core.options import SHORTEST_LEASE
+from mongoq.core.judging.policy import SHORTEST_LEASE
 from mongoq.storage.commands import Op
 from mongoq.storage.context import Context
 from mongoq.storage.documents.filters import SKEW

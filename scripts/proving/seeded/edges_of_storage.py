@@ -61,7 +61,9 @@ def _setting_as_given(setting: Any, name: Any, value: Any) -> Any:
     return value
 
 
-@FAULTS.function("a new task has the caller's containers", "mongoq.core.new_task:copied", "unit/test_yes_and_no.py")
+@FAULTS.function(
+    "a new task has the caller's containers", "mongoq.core.tasks.new_task:copied", "unit/test_yes_and_no.py"
+)
 def _not_copied(copied: Any, value: Any) -> Any:
     return value
 

@@ -15,7 +15,7 @@ FAULTS: Final = Faults()
     "work/test_isolation.py",
 )
 def _call_in_one_context(call: Any, executor: Any, attempt: Any) -> Any:
-    from mongoq.core.verdict import Raised, Returned
+    from mongoq.core.judging.verdict import Raised, Returned
 
     try:
         return Returned(executor._handler(attempt.task))  # noqa: SLF001 -- what the original calls

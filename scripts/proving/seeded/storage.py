@@ -112,22 +112,22 @@ def _swept_for_a_while(swept: Any, done: Any, found: Any) -> Any:
     return result._replace(next=None) if result.moved else result
 
 
-@FAULTS.function("poison is never charged", "mongoq.core.verdict:_judge_lost", "unit/test_verdict.py")
+@FAULTS.function("poison is never charged", "mongoq.core.judging.verdict:_judge_lost", "unit/test_verdict.py")
 def _lost_among_many(judge_lost: Any, task: Any, *given: Any) -> Any:
     return judge_lost(replace(task, lost_leases=0), *given)
 
 
-@FAULTS.constant("poison is never given up", "mongoq.core.verdict:MOST_LOST_LEASES", "unit/test_verdict.py")
+@FAULTS.constant("poison is never given up", "mongoq.core.judging.verdict:MOST_LOST_LEASES", "unit/test_verdict.py")
 def _any_number_of_leases(most: Any) -> Any:
     return sys.maxsize
 
 
-@FAULTS.function("retries are not counted", "mongoq.core.verdict:_exhausted", "unit/test_verdict.py")
+@FAULTS.function("retries are not counted", "mongoq.core.judging.verdict:_exhausted", "unit/test_verdict.py")
 def _never_exhausted(exhausted: Any, task: Any, policy: Any) -> Any:
     return False
 
 
-@FAULTS.function("the same, one too many", "mongoq.core.verdict:_exhausted", "unit/test_verdict.py")
+@FAULTS.function("the same, one too many", "mongoq.core.judging.verdict:_exhausted", "unit/test_verdict.py")
 def _exhausted_by_one_more(exhausted: Any, task: Any, policy: Any) -> Any:
     if policy.max_retries is not None:
         policy = replace(policy, max_retries=policy.max_retries + 1)

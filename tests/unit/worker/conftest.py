@@ -9,9 +9,9 @@ import pytest
 
 from mongoq.core.clock import elapsed
 from mongoq.core.events import Telemetry
+from mongoq.core.judging.verdict import Outcome, Raised, Returned, Verdict
 from mongoq.core.requests import ClaimRequest
-from mongoq.core.task import Task
-from mongoq.core.verdict import Outcome, Raised, Returned, Verdict
+from mongoq.core.tasks.task import Task
 from mongoq.storage.context import Context
 from mongoq.storage.documents.decoding import Unread
 from mongoq.storage.operations import claims

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 
-from mongoq.core.verdict import Outcome
+from mongoq.core.judging.verdict import Outcome
 from mongoq.worker.attempt import LiveAttempt
 from mongoq.worker.executors.asyncio import AsyncioExecutor
 from mongoq.worker.executors.base import Reports

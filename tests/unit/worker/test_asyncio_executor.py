@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from mongoq.core.clock import elapsed
+from mongoq.core.judging.verdict import Raised, Returned
 from mongoq.core.signals import Interruption
-from mongoq.core.task import Task
-from mongoq.core.verdict import Raised, Returned
+from mongoq.core.tasks.task import Task
 from mongoq.worker.attempt import LiveAttempt
 from mongoq.worker.executors.asyncio import LAST_WORDS
 from tests.handlers import forever

@@ -7,9 +7,9 @@ from datetime import timedelta
 import pytest
 
 from mongoq.core.clock import elapsed
-from mongoq.core.options import Policy
+from mongoq.core.judging.policy import Policy
 from mongoq.core.signals import DeadlineExceeded, Interrupted, Interruption
-from mongoq.core.task import Task
+from mongoq.core.tasks.task import Task
 from mongoq.worker.attempt import LiveAttempt
 
 Make = Callable[..., LiveAttempt]

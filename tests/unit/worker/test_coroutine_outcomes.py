@@ -13,10 +13,10 @@ import pytest
 
 from mongoq.core.clock import elapsed
 from mongoq.core.failures import describe
-from mongoq.core.options import Policy
+from mongoq.core.judging.policy import Policy
+from mongoq.core.judging.verdict import Outcome, Raised, Returned
 from mongoq.core.signals import DeadlineExceeded, Interruption
-from mongoq.core.task import Task
-from mongoq.core.verdict import Outcome, Raised, Returned
+from mongoq.core.tasks.task import Task
 from mongoq.worker.attempt import LiveAttempt
 from mongoq.worker.executors.asyncio import AsyncioExecutor
 from mongoq.worker.handlers.signature import Function

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from mongoq.core.errors import DependencyError, StorageRefused, StorageUnavailable
+from mongoq.core.judging.verdict import Released
 from mongoq.core.lifecycle import Event
-from mongoq.core.modification import Modification
-from mongoq.core.new_task import NewTask
 from mongoq.core.signals import Cancel, Fail, Interruption, Move, Retry, Snooze
-from mongoq.core.task import Task
-from mongoq.core.verdict import Released
+from mongoq.core.tasks.modification import Modification
+from mongoq.core.tasks.new_task import NewTask
+from mongoq.core.tasks.task import Task
 from mongoq.storage.operations.finish import Finished
 from mongoq.storage.operations.recovery.malformed import UNFIT
 from mongoq.worker.stages import Wake

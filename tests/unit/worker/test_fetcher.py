@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from mongoq.core.errors import StorageUnavailable
+from mongoq.core.judging.verdict import MOST_POISON_WEIGHT
 from mongoq.core.lifecycle import Event
-from mongoq.core.verdict import MOST_POISON_WEIGHT
 from mongoq.storage.operations.claims import Claim
 from mongoq.worker.fleet.watcher import FIRST_POLL_WATCHED
 from mongoq.worker.ledger import GATHERED

@@ -8,9 +8,9 @@ import pytest
 from mongoq.core.clock import elapsed
 from mongoq.core.errors import StorageRefused, StorageUnavailable
 from mongoq.core.events import Telemetry
+from mongoq.core.judging.verdict import Verdict
 from mongoq.core.lifecycle import Event
-from mongoq.core.modification import Modification
-from mongoq.core.verdict import Verdict
+from mongoq.core.tasks.modification import Modification
 from mongoq.storage.commands import WRITE_CONFLICT
 from mongoq.storage.context import Context
 from mongoq.storage.operations.finish import Finished

@@ -7,10 +7,10 @@ from collections.abc import Callable
 
 import pytest
 
+from mongoq.core.judging.verdict import Verdict
 from mongoq.core.lifecycle import Event
-from mongoq.core.modification import Modification
-from mongoq.core.new_task import NewTask
-from mongoq.core.verdict import Verdict
+from mongoq.core.tasks.modification import Modification
+from mongoq.core.tasks.new_task import NewTask
 from mongoq.worker.attempt import LiveAttempt
 from mongoq.worker.ledger import GATHERED, Ledger
 from mongoq.worker.stages import Completion, Wake

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from mongoq.core.options import Policy
+from mongoq.core.judging.policy import Policy
 from mongoq.worker.attempt import LiveAttempt
 from mongoq.worker.ledger import Ledger
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from mongoq.core.errors import ConfigurationError
-from mongoq.core.task import Task
+from mongoq.core.tasks.task import Task
 from mongoq.testing import make_task
 from mongoq.worker.handlers.hooks import with_hooks
 from mongoq.worker.handlers.signature import ASYNCIO, PROCESSES, THREADS, Handler, checked_handler

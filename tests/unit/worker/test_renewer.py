@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from mongoq.core.errors import StorageUnavailable
-from mongoq.core.options import Policy
+from mongoq.core.judging.policy import Policy
 from mongoq.core.signals import Interruption
 from mongoq.storage.operations.leases import Held, Renewed
 from mongoq.worker.attempt import LONGEST_TRANSACTION, LiveAttempt

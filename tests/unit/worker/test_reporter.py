@@ -9,7 +9,7 @@ import pytest
 
 from mongoq.core.clock import elapsed
 from mongoq.core.errors import ConfigurationError, StorageRefused, StorageUnavailable
-from mongoq.core.task_progress import MOST_LINES, MOST_TEXT
+from mongoq.core.tasks.progress import MOST_LINES, MOST_TEXT
 from mongoq.storage.operations.reports import Saying
 from mongoq.worker.attempt import LiveAttempt
 from mongoq.worker.runtime import Runtime

@@ -14,7 +14,7 @@ from mongoq.core.errors import QueueClosed, StorageUnavailable
 from mongoq.core.events import Telemetry
 from mongoq.core.lifecycle import Event
 from mongoq.core.signals import Interruption
-from mongoq.core.task import Task
+from mongoq.core.tasks.task import Task
 from mongoq.storage.context import Context
 from mongoq.storage.operations.finish import Finished
 from mongoq.worker.config import WorkerConfig

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
+from mongoq.core.judging.verdict import Verdict
 from mongoq.core.lifecycle import Event
-from mongoq.core.verdict import Verdict
 from mongoq.worker.attempt import LiveAttempt
 from mongoq.worker.ledger import Ledger
 from mongoq.worker.stages import HELD, TRANSITIONS, Completion, Stage

@@ -10,7 +10,7 @@ from pymongo.errors import OperationFailure
 
 from mongoq.core.clock import elapsed
 from mongoq.core.errors import LeaseLost, StorageUnavailable
-from mongoq.core.options import Policy
+from mongoq.core.judging.policy import Policy
 from mongoq.core.signals import Snooze
 from mongoq.storage.commands import Op
 from mongoq.storage.control import Pause

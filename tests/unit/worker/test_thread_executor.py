@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 
 from mongoq.core.clock import elapsed
-from mongoq.core.options import Policy
+from mongoq.core.judging.policy import Policy
+from mongoq.core.judging.verdict import Outcome, Raised, Returned
 from mongoq.core.signals import DeadlineExceeded
-from mongoq.core.task import Task
-from mongoq.core.verdict import Outcome, Raised, Returned
+from mongoq.core.tasks.task import Task
 from mongoq.worker.attempt import LiveAttempt
 from mongoq.worker.executors.base import Reports
 from mongoq.worker.executors.threads import ThreadExecutor

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 from mongoq.core.lifecycle import TaskState
-from mongoq.core.task import Failure
+from mongoq.core.tasks.task import Failure
 from mongoq.core.validation import QUEUE_NAME, TASK_NAME
 from mongoq.storage.commands import Document
 from mongoq.storage.documents import fields

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from typing import Any, Final
 
-from mongoq.core.read_only import EMPTY, ReadOnly
+from mongoq.core.tasks.read_only import EMPTY, ReadOnly
 from mongoq.limiting.limit import ORDERS, PRIORITY, Limit
 from mongoq.storage.commands import Document, Filter
 from mongoq.storage.documents import fields

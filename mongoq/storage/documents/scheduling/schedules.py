@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from mongoq.core.new_task import NewTask
-from mongoq.core.options import POLICY_NAMES
+from mongoq.core.judging.policy import POLICY_NAMES
+from mongoq.core.tasks.new_task import NewTask
 from mongoq.core.validation import UNSET
 from mongoq.scheduling.schedule import Definition, Schedule
 from mongoq.scheduling.timing import EPOCH

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterator, Sequence
 from typing import Final
 
+from mongoq.core.judging.verdict import Verdict
 from mongoq.core.lifecycle import Event
-from mongoq.core.verdict import Verdict
 from mongoq.storage.commands import Filter
 from mongoq.storage.documents import encoding, fields, filters
 from mongoq.storage.operations.decide import Ended

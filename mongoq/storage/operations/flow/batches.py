@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from mongoq.core.errors import DuplicateTask
 from mongoq.core.judging.follow_up import FollowUp
 from mongoq.core.lifecycle import TaskState
-from mongoq.core.new_task import NewTask
+from mongoq.core.tasks.new_task import NewTask
 from mongoq.flow.batch import Batch, BatchFinished, BatchNotFound
 from mongoq.storage.commands import (
     Aggregate,

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from mongoq.core.lifecycle import WAITING, Event, TaskState
-from mongoq.core.task import Task
+from mongoq.core.tasks.task import Task
 from mongoq.storage.commands import Document, Filter, Op, update_many
 from mongoq.storage.context import Context
 from mongoq.storage.documents import fields, filters, flow, updates

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from mongoq.core.lifecycle import TaskState
-from mongoq.core.task import Task
+from mongoq.core.tasks.task import Task
 from mongoq.storage.commands import Document, Op, find, update_many
 from mongoq.storage.context import Context
 from mongoq.storage.documents import fields, filters, flow, indexes

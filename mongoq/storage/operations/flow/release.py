@@ -12,8 +12,8 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Final, NamedTuple
 
+from mongoq.core.judging.policy import Policy
 from mongoq.core.lifecycle import TaskState
-from mongoq.core.options import Policy
 from mongoq.flow.given import RUN
 from mongoq.storage.commands import Bulk, Changing, Document, Filter, Op, find
 from mongoq.storage.context import Context

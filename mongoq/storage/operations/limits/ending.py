@@ -7,7 +7,7 @@ from typing import Final
 
 from mongoq.core.errors import IndexMissing, StorageError
 from mongoq.core.lifecycle import Event
-from mongoq.core.task import Task
+from mongoq.core.tasks.task import Task
 from mongoq.storage.commands import Document, Op
 from mongoq.storage.context import Context
 from mongoq.storage.documents import fields

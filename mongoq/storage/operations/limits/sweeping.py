@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Final, NamedTuple
 
 from mongoq.core.errors import IndexMissing
-from mongoq.core.read_only import EMPTY
+from mongoq.core.tasks.read_only import EMPTY
 from mongoq.storage.commands import Op
 from mongoq.storage.context import Context
 from mongoq.storage.operations.limits import parking, rates

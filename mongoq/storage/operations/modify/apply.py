@@ -18,7 +18,7 @@ from typing import Final
 
 from mongoq.core.errors import Conflict, DependencyError, Role, StorageRefused, StorageUnavailable
 from mongoq.core.lifecycle import TaskState
-from mongoq.core.modification import Change, Modification, Modified, TaskRef
+from mongoq.core.tasks.modification import Change, Modification, Modified, TaskRef
 from mongoq.storage.commands import Bulk, Changing, Document, InsertMany, Op, Removing, Update, find, update_many
 from mongoq.storage.context import Context
 from mongoq.storage.control import Transact

@@ -7,7 +7,7 @@ from typing import Final
 
 from mongoq.core.errors import Conflict, DependencyError, Role
 from mongoq.core.lifecycle import Event, TaskState, sources
-from mongoq.core.modification import TaskRef
+from mongoq.core.tasks.modification import TaskRef
 from mongoq.storage.commands import Document, Op, find
 from mongoq.storage.context import Context
 from mongoq.storage.documents import fields, filters, hold, indexes

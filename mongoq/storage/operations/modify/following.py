@@ -10,11 +10,11 @@ from typing import Any, Final
 from mongoq.core.errors import InvalidTask, StorageRefused, StorageUnavailable
 from mongoq.core.failures import LONGEST_MESSAGE, message_of, text_of
 from mongoq.core.judging.follow_up import Ending, FollowUp
+from mongoq.core.judging.verdict import Verdict
 from mongoq.core.lifecycle import Event, TaskState
-from mongoq.core.modification import Modification
-from mongoq.core.new_task import NewTask
-from mongoq.core.task import Task
-from mongoq.core.verdict import Verdict
+from mongoq.core.tasks.modification import Modification
+from mongoq.core.tasks.new_task import NewTask
+from mongoq.core.tasks.task import Task
 from mongoq.storage.commands import WRITE_CONFLICT, Filter, Op, Update, find_one, update_many
 from mongoq.storage.context import Context
 from mongoq.storage.control import Transact

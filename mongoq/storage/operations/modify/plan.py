@@ -8,8 +8,8 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from mongoq.core.errors import Role
-from mongoq.core.modification import Modification, TaskRef
-from mongoq.core.new_task import NewTask
+from mongoq.core.tasks.modification import Modification, TaskRef
+from mongoq.core.tasks.new_task import NewTask
 from mongoq.storage.commands import Document
 from mongoq.storage.context import Context
 from mongoq.storage.documents import encoding, fields

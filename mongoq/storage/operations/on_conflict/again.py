@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final
 
+from mongoq.core.judging.verdict import Verdict
 from mongoq.core.lifecycle import Event, TaskState
-from mongoq.core.verdict import Verdict
 from mongoq.storage.commands import Document, Filter, Op, Update, find_one, update_many
 from mongoq.storage.context import Context
 from mongoq.storage.documents import fields, filters, updates

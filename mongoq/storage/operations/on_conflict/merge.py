@@ -6,7 +6,7 @@ import secrets
 from typing import TYPE_CHECKING, Any, Final
 
 from mongoq.core.lifecycle import TaskState
-from mongoq.core.new_task import AGAIN, REPLACE
+from mongoq.core.tasks.new_task import AGAIN, REPLACE
 from mongoq.storage.commands import Document, FindAndUpdate, Op, Update, find_one
 from mongoq.storage.context import Context
 from mongoq.storage.documents import fields, filters, hold, indexes

@@ -10,8 +10,8 @@ from collections.abc import Callable
 from typing import Final, Protocol, TypeVar
 
 from mongoq.core.errors import MongoqError
+from mongoq.core.judging.verdict import Released
 from mongoq.core.requests import ClaimRequest
-from mongoq.core.verdict import Released
 from mongoq.storage.commands import Op
 from mongoq.storage.context import Context
 from mongoq.storage.control import Pause, Start

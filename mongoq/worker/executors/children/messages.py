@@ -11,10 +11,10 @@ from typing import Any, Final
 
 from mongoq.core.clock import elapsed
 from mongoq.core.judging.steering import effective_error
-from mongoq.core.read_only import EMPTY, ReadOnly
 from mongoq.core.signals import Interruption, Snooze
-from mongoq.core.task import Task
-from mongoq.core.task_progress import LONGEST_LINE, checked_progress, shown
+from mongoq.core.tasks.progress import LONGEST_LINE, checked_progress, shown
+from mongoq.core.tasks.read_only import EMPTY, ReadOnly
+from mongoq.core.tasks.task import Task
 from mongoq.worker.attempt import FOREVER
 from mongoq.worker.executors.batch import Batch, Work
 

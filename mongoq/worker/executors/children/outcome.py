@@ -13,9 +13,9 @@ from typing import Any, Final, NamedTuple
 from mongoq.core.failures import LONGEST_MESSAGE, Described, describe
 from mongoq.core.judging.done import Done, follow_up_of
 from mongoq.core.judging.retrying import RetryRules
+from mongoq.core.judging.verdict import Made, Outcome, Raised, Returned
 from mongoq.core.signals import DeadlineExceeded, Fail, Interrupted, Signal
 from mongoq.core.validation import shortened
-from mongoq.core.verdict import Made, Outcome, Raised, Returned
 from mongoq.worker.executors.batch import Work
 
 NO_MEMORY: Final = "no memory was left to send the result"

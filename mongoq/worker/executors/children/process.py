@@ -22,8 +22,8 @@ from typing import Any
 
 from mongoq.core.clock import elapsed
 from mongoq.core.failures import Described
+from mongoq.core.judging.verdict import Outcome, Raised, Released
 from mongoq.core.signals import Interruption
-from mongoq.core.verdict import Outcome, Raised, Released
 from mongoq.worker import forks
 from mongoq.worker.attempt import FOREVER
 from mongoq.worker.executors.batch import Batch, Work, notify_each

@@ -26,9 +26,9 @@ from mongoq.core.clock import elapsed
 from mongoq.core.failures import describe
 from mongoq.core.host.tracebacks import let_go
 from mongoq.core.judging.retrying import RetryRules
+from mongoq.core.judging.verdict import Raised, Returned
 from mongoq.core.signals import DeadlineExceeded
-from mongoq.core.task import Task
-from mongoq.core.verdict import Raised, Returned
+from mongoq.core.tasks.task import Task
 from mongoq.worker import forks
 from mongoq.worker.executors.children.ending import BROKE
 from mongoq.worker.executors.children.logs import Sender

@@ -7,7 +7,7 @@ import threading
 from datetime import timedelta
 from typing import Final
 
-from mongoq.core.backoff import Exponential
+from mongoq.core.judging.backoff import Exponential
 
 log = logging.getLogger("mongoq.worker")
 

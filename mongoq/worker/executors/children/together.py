@@ -9,9 +9,9 @@ from typing import Any, Final
 
 from mongoq.core.host.tracebacks import let_go
 from mongoq.core.judging.retrying import RetryRules
+from mongoq.core.judging.verdict import NO_RESULT, Made, Raised, Returned
 from mongoq.core.signals import Interruption
-from mongoq.core.task import Task
-from mongoq.core.verdict import NO_RESULT, Made, Raised, Returned
+from mongoq.core.tasks.task import Task
 from mongoq.worker.executors.children.messages import ChildAttempt, Up
 from mongoq.worker.executors.children.outcome import pack_error, pack_result, unpack_error, unpack_result
 from mongoq.worker.handlers.signature import Handler

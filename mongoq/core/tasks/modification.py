@@ -13,12 +13,12 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from mongoq.core.errors import InvalidTask, Role
-from mongoq.core.natural import natural
-from mongoq.core.new_task import MOST_TAGS, NewTask
+from mongoq.core.serial.natural import natural
+from mongoq.core.tasks.new_task import MOST_TAGS, NewTask
 from mongoq.core.validation import MOST_FAULTS, QUEUE_NAME, UNSET, Checker, Duration, Unset
 
 if TYPE_CHECKING:
-    from mongoq.core.task import Task
+    from mongoq.core.tasks.task import Task
 
 __all__ = ["Change", "Modification", "Modified", "TaskRef"]
 

@@ -17,8 +17,8 @@ from uuid import UUID
 
 from mongoq.core.carried_context import checked_context
 from mongoq.core.errors import InvalidTask
-from mongoq.core.natural import ITSELF, counterpart
-from mongoq.core.options import POLICY_NAMES, carried_of, checked_policy
+from mongoq.core.judging.policy import POLICY_NAMES, carried_of, checked_policy
+from mongoq.core.serial.natural import ITSELF, counterpart
 from mongoq.core.validation import QUEUE_NAME, TASK_NAME, UNSET, Checker, Duration, Unset, all_unset
 from mongoq.flow.given import CANCEL, check_flow
 from mongoq.limiting.given import check_limits

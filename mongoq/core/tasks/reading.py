@@ -8,8 +8,8 @@ from datetime import datetime
 from operator import attrgetter
 from typing import Any, Final, Protocol
 
-from mongoq.core.read_only import PartlyRead
-from mongoq.core.task import Task
+from mongoq.core.tasks.read_only import PartlyRead
+from mongoq.core.tasks.task import Task
 
 
 class Readable(Protocol):

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 from mongoq.core.errors import Fault, InvalidTask
-from mongoq.core.new_task import NewTask, Tags, check_tags, copied
+from mongoq.core.tasks.new_task import NewTask, Tags, check_tags, copied
 from mongoq.core.validation import MOST_FAULTS, Checker
 
 

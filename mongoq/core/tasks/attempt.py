@@ -9,10 +9,10 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Protocol
 
 from mongoq.core.signals import Interruption
-from mongoq.core.task_progress import Unwritten
+from mongoq.core.tasks.progress import Unwritten
 
 if TYPE_CHECKING:
-    from mongoq.core.task import Task
+    from mongoq.core.tasks.task import Task
 
 __all__ = ["Attempt", "Failure", "TaskError"]
 

@@ -7,17 +7,17 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from mongoq.core.attempt import Attempt, Failure, TaskError
 from mongoq.core.host.keys import KeyMaker, tick_of
 from mongoq.core.lifecycle import FINISHED, TaskState
-from mongoq.core.read_only import PartlyRead
 from mongoq.core.signals import DeadlineExceeded, Interrupted, Interruption
-from mongoq.core.task_progress import TaskProgress
+from mongoq.core.tasks.attempt import Attempt, Failure, TaskError
+from mongoq.core.tasks.progress import TaskProgress
+from mongoq.core.tasks.read_only import PartlyRead
 from mongoq.core.validation import UNSET, Duration, Unset, shortened, suggesting
 
 if TYPE_CHECKING:
-    from mongoq.core.modification import Change, TaskRef
-    from mongoq.core.new_task import NewTask
+    from mongoq.core.tasks.modification import Change, TaskRef
+    from mongoq.core.tasks.new_task import NewTask
 
 __all__ = ["Attempt", "Failure", "Task", "TaskError", "TaskState"]
 
@@ -135,7 +135,7 @@ class Task(PartlyRead):
     @property
     def ref(self) -> TaskRef:
         """This task at this version, for an atomic change; with the claim's token, if it was claimed."""
-        from mongoq.core.modification import TaskRef  # noqa: PLC0415 -- producers do not need it
+        from mongoq.core.tasks.modification import TaskRef  # noqa: PLC0415 -- producers do not need it
 
         return TaskRef(self.key, self.version, self.token)
 
@@ -157,7 +157,7 @@ class Task(PartlyRead):
         `run_at` the task waits anew: if you hold it, you give it up, and the attempt is not charged. Raises
         InvalidTask when a value is not acceptable.
         """
-        from mongoq.core.modification import Change  # noqa: PLC0415 -- as above
+        from mongoq.core.tasks.modification import Change  # noqa: PLC0415 -- as above
 
         return Change(self.ref, queue, delay, run_at, priority, tags, payload, expires_at)
 

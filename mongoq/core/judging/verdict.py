@@ -20,20 +20,21 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from mongoq.core.backoff import delay_of
 from mongoq.core.errors import ConfigurationError
 from mongoq.core.failures import Described, message_of, task_error
+from mongoq.core.judging.backoff import delay_of
 from mongoq.core.judging.done import parted
+from mongoq.core.judging.policy import DEFAULTS, Policy
 from mongoq.core.judging.steering import is_interruption, strongest
 from mongoq.core.lifecycle import Event
-from mongoq.core.modification import Modification
-from mongoq.core.options import DEFAULTS, ErrorQueue, Policy
+from mongoq.core.options import ErrorQueue
 from mongoq.core.signals import Cancel, Fail, Move, Retry, Signal, Snooze, Stop
-from mongoq.core.task import Failure, Task, TaskError
+from mongoq.core.tasks.modification import Modification
+from mongoq.core.tasks.task import Failure, Task, TaskError
 
 __all__ = ["Lost", "Outcome", "Raised", "Released", "Returned", "Verdict", "judge"]
 
-log = logging.getLogger("mongoq.core.verdict")
+log = logging.getLogger("mongoq.core.judging.verdict")
 
 MOST_LOST_LEASES: Final = 5
 LOST_AMONG_MANY: Final = 2
