@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from typing import Annotated, Final
 
 import typer
 
 from mongoq import DuplicateTask, Queue, TaskState
-from mongoq.cli.acting.choosing import Choice, act, agreed, report
+from mongoq.cli.acting.choosing import Choice, act, act_on_many, report
 from mongoq.cli.options import (
     AsJson,
     InState,
@@ -27,7 +28,6 @@ from mongoq.cli.options import (
     span_option,
 )
 from mongoq.cli.output import note
-from mongoq.cli.progress import progress_line
 from mongoq.core.lifecycle import FINISHED, LIVE, WAITING, Event, sources
 
 DELETABLE: Final = (*WAITING, *FINISHED)
@@ -123,9 +123,7 @@ def purge(
     """Delete finished tasks now instead of at the end of their retention. --json prints {"count": N}."""
     choice = Choice("purge", FINISHED, queue, state, name=name)
     with place(context).open(reading=True) as line:
-        if count := agreed(line, choice, choice.options(line.time), yes=yes):
-            with progress_line(quiet=as_json, total=count) as draw:
-                count = line.purge(queue=queue, name=name, state=state, older_than=older_than or 0, on_progress=draw)
+        count = act_on_many(line, choice, partial(Queue.purge, older_than=older_than or 0), yes=yes, as_json=as_json)
     report("purge", count, as_json=as_json)
 
 

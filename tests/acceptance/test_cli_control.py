@@ -120,3 +120,26 @@ def test_limits_are_set_listed_shown_and_deleted(mongoq: Cli, queue: Queue) -> N
     assert (said.code, said.json, "nobody" in said.err) == (1, {"count": 1}, True)
     assert mongoq("limits", "set", "tenant", "other", "--rate", "1").code == 2
     assert mongoq("limits", "set", "tenant").code == 2
+
+
+def test_each_act_is_in_the_audit_with_who_did_it(mongoq: Cli, queue: Queue) -> None:
+    key = queue.new(queue="mail").key
+    for arguments in (
+        ["pause", "mail"],
+        ["update", key, "--priority", "9"],
+        ["resume", "mail"],
+        ["limits", "set", "api", "--rate", "5"],
+        ["cancel", key],
+        ["rerun", "--queue", "mail", "--state", "cancelled", "--yes"],
+        ["purge", "--yes", "--name", "x"],
+        ["update", "nobody", "--priority", "9"],
+    ):
+        mongoq(*arguments)
+    found = queue.audits()[::-1]
+    assert [(one.act, one.count) for one in found] == [
+        ("pause", 0), ("edit", 1), ("resume", 0), ("edit_limit", 0), ("cancel", 1), ("retry_all", 1), ("edit", 0),
+    ]  # fmt: skip
+    assert {"@" in one.by for one in found} == {True}
+    assert found[5].about == {"queue": "mail", "state": "cancelled"}
+    assert "nobody" in (found[6].error or "")
+    assert all(one.ended_at for one in found)

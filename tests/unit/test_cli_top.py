@@ -9,10 +9,10 @@ import pytest
 
 from mongoq import Pause, QueueStats, Task, TaskError, TaskState, WorkerInfo
 from mongoq.cli.printing.width import cells
-from mongoq.cli.watching.reading import Snapshot, rows
+from mongoq.cli.watching.reading import Snapshot, read, retry, rows, toggle
 from mongoq.cli.watching.screen import drawn
 from mongoq.cli.watching.state import Act, Row, Todo, Top, View, pressed
-from mongoq.testing import make_task
+from mongoq.testing import make_task, memory_queue
 
 NOW = datetime(2026, 8, 1, 3, 0, tzinfo=UTC)
 ROWS = [Row((name, 1), name, name, queue=name) for name in ("bank", "mail", "maps")]
@@ -104,3 +104,14 @@ def test_the_screen_fits_and_shows_the_row_under_the_cursor(width: int, height: 
     assert len(lines) == height
     assert max(cells(line.text) for line in lines) <= width
     assert "40" in next(line.text for line in lines if line.style == "reverse").split()
+
+
+def test_what_its_keys_do_is_in_the_audit() -> None:
+    row = Row(("mail", 1), "mail", "mail", queue="mail")
+    with memory_queue() as queue:
+        queue.new(queue="mail")
+        for _ in range(2):
+            toggle(queue, row, read(queue, View.QUEUES))
+        retry(queue, row)
+        assert [one.act for one in queue.audits()] == ["retry_all", "resume", "pause"]
+        assert queue.audits()[1].about == {"queue": "mail"}

@@ -6,14 +6,18 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, Self
+from typing import Any, Final, Self
 
 import typer
 
 from mongoq import Queue, TaskNotFound, TaskState, WrongState
+from mongoq.cli.acting.auditing import audited
 from mongoq.cli.options import place, refuse, resolved, tags
 from mongoq.cli.output import clean, note, print_json, say
 from mongoq.cli.progress import progress_line
+
+_WORDS: Final = {"rerun": "retry"}
+"""What the audit calls a command, where the dashboard has another word for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,15 +70,26 @@ def act(
     wanted = dict.fromkeys(keys or [])
     with place(context).open(reading=True) as queue:
         if wanted:
-            count = sum([_tried(one, queue, key) for key in wanted])
+            with audited(queue, _WORDS.get(choice.verb, choice.verb), {"keys": ", ".join(wanted)}) as tell:
+                tell(count := sum([_tried(one, queue, key) for key in wanted]))
         else:
-            options = choice.options(queue.time)
-            if count := agreed(queue, choice, options, yes=yes):
-                with progress_line(quiet=as_json, total=count) as draw:
-                    count = many(queue, **options, on_progress=draw)
+            count = act_on_many(queue, choice, many, yes=yes, as_json=as_json)
     report(choice.verb, count, as_json=as_json)
     if count < len(wanted):
         raise typer.Exit(1)
+
+
+def act_on_many(queue: Queue, choice: Choice, many: Callable[..., int], *, yes: bool, as_json: bool) -> int:
+    """Change the tasks that are chosen by `many`, once the user has agreed; return how many were."""
+    options = choice.options(queue.time)
+    count = agreed(queue, choice, options, yes=yes)
+    if not count:
+        return 0
+    word = _WORDS.get(choice.verb, choice.verb)
+    with audited(queue, f"{word}_all", options) as tell, progress_line(quiet=as_json, total=count) as draw:
+        count = many(queue, **options, on_progress=draw)
+        tell(count)
+    return count
 
 
 def _tried(one: Callable[[Queue, str], int], queue: Queue, key: str) -> int:

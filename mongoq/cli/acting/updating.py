@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from mongoq.cli.acting.auditing import audited
 from mongoq.cli.options import AsJson, moment_option, parsed, place, refuse, span_option, tags
 from mongoq.cli.output import clean, print_json, tell
 from mongoq.core.validation import UNSET
@@ -38,13 +39,14 @@ def update(
     if isinstance(run_at, timedelta):
         refuse("--run-at takes an instant, such as 2026-08-01T12:30; --delay counts from now")
     changed = tags(pairs or [])
-    with place(context).open(reading=True) as line:
+    with place(context).open(reading=True) as line, audited(line, "edit", {"key": key}) as told:
         expires_at: Any = None if never_expires else UNSET
         task = line.update(
             key, priority=priority, delay=delay, run_at=run_at, tags=changed or None, if_version=if_version,
             expires_at=expires_at if expires_in is None else line.time() + expires_in,
             payload=UNSET if payload is None else parsed(payload),
         )  # fmt: skip
+        told(1)
     if as_json:
         print_json(task)
     else:

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from mongoq import Limit, LimitGroup, LimitNotFound, Queue
+from mongoq.cli.acting.auditing import audited
 from mongoq.cli.options import AsJson, duration, place, refuse
 from mongoq.cli.output import Sheet, note, print_json, show, span
 
@@ -55,7 +56,9 @@ def limits(
         refuse("--concurrency and --rate go with set")
     with place(context).open(reading=True) as queue:
         if action == "set":
-            queue.limit(chosen[0], concurrency=concurrency, rate=rate, per=per or 1, burst=burst, by=by, order=order)
+            numbers: dict[str, Any] = {"concurrency": concurrency, "rate": rate, "per": per or 1, "burst": burst}
+            with audited(queue, "edit_limit", {"name": chosen[0], **numbers}):
+                queue.limit(chosen[0], **numbers, by=by, order=order)
         done = _delete(queue, chosen) if action == "delete" else len(chosen)
         if action == "show":
             done = _show(queue, chosen, as_json=as_json)
@@ -71,7 +74,8 @@ def _delete(queue: Queue, names: Sequence[str]) -> int:
     done = 0
     for name in names:
         try:
-            queue.delete_limit(name)
+            with audited(queue, "delete_limit", {"name": name}):
+                queue.delete_limit(name)
             done += 1
         except LimitNotFound as error:
             note(str(error))

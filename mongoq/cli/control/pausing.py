@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import getpass
-import socket
 from datetime import timedelta
 from typing import Annotated, Any
 
 import typer
 
 from mongoq import Pause, Queue
+from mongoq.cli.acting.auditing import audited, operator
 from mongoq.cli.options import AsJson, duration, place, refuse, tags
 from mongoq.cli.output import Sheet, clean, note, print_json, say, show, span
 
@@ -43,9 +42,7 @@ def pause(
     """
     wanted = chosen(queues, names, values, everything=everything)
     with place(context).open(reading=True) as queue:
-        by = operator()
-        for one in wanted:
-            queue.pause(**one, reason=reason, until=lasts, by=by)
+        hold_up(queue, wanted, reason, lasts)
         found = queue.pauses()
         if as_json:
             print_json([_plain(one) for one in found])
@@ -72,7 +69,8 @@ def resume(
     with place(context).open(reading=True) as queue:
         count = 0
         for one in wanted:
-            resumed = queue.resume(**one)
+            with audited(queue, "resume", one):
+                resumed = queue.resume(**one)
             count += resumed
             if not resumed:
                 note(f"{clean(_named(one))} was not paused")
@@ -94,12 +92,23 @@ def stop_worker(
 
     --json prints the ids of the workers that were asked.
     """
-    with place(context).open(reading=True) as queue:
+    with place(context).open(reading=True) as queue, audited(queue, "stop_worker", {"worker": worker}):
         asked = queue.stop_worker(worker)
     if as_json:
         print_json(asked)
     else:
         say("\n".join(f"asked to stop: {clean(one)}" for one in asked))
+
+
+def hold_up(
+    queue: Queue, wanted: list[dict[str, Any]], reason: str | None, lasts: timedelta | None = None
+) -> list[Pause]:
+    """Pause each of these, in the name of whoever runs the command."""
+    pauses = []
+    for one in wanted:
+        with audited(queue, "pause", one):
+            pauses.append(queue.pause(**one, reason=reason, until=lasts, by=operator()))
+    return pauses
 
 
 def sheet(queue: Queue, found: list[Pause]) -> Sheet:
@@ -110,15 +119,6 @@ def sheet(queue: Queue, found: list[Pause]) -> Sheet:
         for one in found
     ]
     return Sheet("pauses", ("paused", "by", "since", "ends in", "reason"), rows, empty="no pauses")
-
-
-def operator() -> str:
-    """Who runs this command: `user@host`."""
-    try:
-        user = getpass.getuser()
-    except (OSError, KeyError):
-        user = "somebody"
-    return f"{user}@{socket.gethostname()}"
 
 
 def chosen(

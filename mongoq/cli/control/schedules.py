@@ -10,6 +10,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from mongoq import Queue, Schedule, ScheduleNotFound
+from mongoq.cli.acting.auditing import audited
 from mongoq.cli.options import AsJson, place, refuse
 from mongoq.cli.output import Sheet, note, print_json, show, span
 
@@ -42,7 +43,7 @@ def schedules(
         if action == "list":
             _print(queue.schedules(), queue.time(), as_json=as_json)
             return
-        done = _each(names or [], _act(queue, action, reason))
+        done = _each(queue, action, names or [], reason)
         if action == "delete" and as_json:
             print_json({"count": len(done)})
         elif action != "delete":
@@ -57,11 +58,12 @@ def _act(queue: Queue, action: str, reason: str | None) -> Callable[[str], Any]:
     return queue.resume_schedule if action == "resume" else queue.delete_schedule
 
 
-def _each(names: list[str], act: Callable[[str], Any]) -> list[Any]:
-    done = []
+def _each(queue: Queue, action: str, names: list[str], reason: str | None) -> list[Any]:
+    act, done = _act(queue, action, reason), []
     for name in names:
         try:
-            done.append(act(name))
+            with audited(queue, f"{action}_schedule", {"name": name}):
+                done.append(act(name))
         except ScheduleNotFound as error:
             note(str(error))
     return done

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Final
 
 from mongoq import Pause, Queue, QueueStats, Task, TaskState, WorkerInfo
-from mongoq.cli.control.pausing import operator
+from mongoq.cli.acting.auditing import audited, operator
 from mongoq.cli.looking.paging import pages
 from mongoq.cli.output import brief, clean
 from mongoq.cli.watching.state import Row, View
@@ -73,17 +73,23 @@ def rows(view: View, now: Snapshot) -> list[Row]:
 
 def toggle(queue: Queue, row: Row, now: Snapshot) -> str:
     """Pause what a row is about, or resume it; say which."""
-    wanted = (row.queue, None) if row.queue is not None else (None, row.name)
+    about = {"queue": row.queue} if row.queue is not None else {"name": row.name}
+    wanted = (about.get("queue"), about.get("name"))
     if any((pause.queue, pause.name) == wanted for pause in now.pauses):
-        queue.resume(wanted[0], name=wanted[1])
+        with audited(queue, "resume", about):
+            queue.resume(**about)
         return "resumed"
-    queue.pause(wanted[0], name=wanted[1], reason="by mongoq top", by=operator())
+    with audited(queue, "pause", about):
+        queue.pause(**about, reason="by mongoq top", by=operator())
     return "paused"
 
 
 def retry(queue: Queue, row: Row) -> str:
     """Run the failed tasks that a row is about again; say how many."""
-    count = queue.rerun_all(queue=row.queue, name=row.name, error=row.error)
+    about = {"queue": row.queue, "name": row.name, "error": row.error}
+    with audited(queue, "retry_all", about) as tell:
+        count = queue.rerun_all(queue=row.queue, name=row.name, error=row.error)
+        tell(count)
     return f"{count:,} task{'s' if count != 1 else ''} set going again"
 
 
