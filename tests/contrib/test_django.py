@@ -103,9 +103,8 @@ def test_a_call_is_ready_then_successful_with_what_the_task_returned(clean: Any)
     assert result.status == status.READY, "it is as it was read, until it is refreshed"
     result.refresh()
     assert (result.status, result.is_finished, result.return_value) == (status.SUCCESSFUL, True, 3)
-    assert [result.enqueued_at, result.started_at, result.finished_at] == sorted(
-        [result.enqueued_at, result.started_at, result.finished_at]
-    )
+    slack = timedelta(seconds=5)  # each instant is an estimate of the server's time
+    assert result.enqueued_at <= result.started_at + slack <= result.finished_at + 2 * slack
     assert len(result.worker_ids) == result.attempts == 1
     assert clean.weigh.get_result(result.id) == result
 
