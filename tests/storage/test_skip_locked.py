@@ -80,10 +80,11 @@ def test_endings_of_many_claims_are_written_but_for_the_one_that_a_transaction_h
         for task in store.claim(2)
     ]
     with held_by_a_transaction(store, "k5"):
-        lost, blocked = store.run(finish.finish(store.context, endings))
-    assert (lost, [ending.task.key for ending in blocked]) == ([], ["k5"])
+        done = store.run(finish.finish(store.context, endings))
+    assert (done.lost, [ending.task.key for ending in done.blocked]) == ([], ["k5"])
     assert [task.key for task in store.list() if not task.finished] == ["k5"]
-    assert store.run(finish.finish(store.context, blocked, again=True)) == ([], [])
+    again = store.run(finish.finish(store.context, done.blocked, again=True))
+    assert (again.lost, again.blocked) == ([], [])
 
 
 def test_the_sweeps_reach_the_others_where_a_transaction_holds_one(store: Any) -> None:

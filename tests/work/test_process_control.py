@@ -252,5 +252,9 @@ def test_a_child_that_dies_while_it_is_idle_costs_no_task_anything(
 
 
 def _has_ended(pid: int) -> bool:
-    status = Path(f"/proc/{pid}/stat")
-    return not status.exists() or status.read_text().rpartition(")")[2].split()[0] == "Z"
+    """Whether its parent can know: the first thread is a zombie before the others have ended."""
+    place = Path(f"/proc/{pid}")
+    if not place.exists():
+        return True
+    threads = len(list((place / "task").iterdir()))
+    return threads == 1 and (place / "stat").read_text().rpartition(")")[2].split()[0] == "Z"
