@@ -6,11 +6,13 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from mongoq import Queue
+from mongoq.diagnosis.checks import server as checks_of_servers
 from mongoq.embedded.server import EmbeddedServer, open_embedded
 from proving.cluster import Cluster
 
@@ -29,6 +31,12 @@ def pytest_configure() -> None:
     """
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture
+def any_oplog(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no oplog be too short for a diagnosis: the tests before fill the 256 MB of their server within minutes."""
+    monkeypatch.setattr(checks_of_servers, "SHORTEST_WINDOW", timedelta(0))
 
 
 @pytest.fixture(autouse=True)

@@ -10,18 +10,12 @@ import pytest
 from pymongo import MongoClient
 
 from mongoq import NewTask, Queue
-from mongoq.diagnosis.checks import server as server_checks
 from mongoq.embedded.server import EmbeddedServer
 from mongoq.storage.operations.examining import sampling
 from tests.acceptance.conftest import Cli, Said
 
+pytestmark = pytest.mark.usefixtures("any_oplog")
 LONG_AGO = datetime.now(UTC) - timedelta(hours=1)
-
-
-@pytest.fixture(autouse=True)
-def _oplog(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let nothing be found in the oplog: the tests before fill the 256 MB of their server within minutes."""
-    monkeypatch.setattr(server_checks, "SHORTEST_WINDOW", timedelta(0))
 
 
 @pytest.fixture

@@ -39,6 +39,7 @@ def test_every_page_of_an_empty_namespace_says_what_to_do(browser: Any, path: st
     assert "None" not in text
 
 
+@pytest.mark.usefixtures("any_oplog")
 def test_the_doctor_tells_each_finding_with_what_to_do_and_what_to_type(queue: Queue, browse: Browse) -> None:
     queue.new(delay=3600)
     assert "Nothing was found" in browse().get("/doctor")

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
+
 from mongoq.diagnosis import Level
 from mongoq.testing import memory_queue
 from proving.tempos import Face
+
+pytestmark = pytest.mark.usefixtures("any_oplog")
 
 
 def test_a_healthy_queue_has_no_findings_and_every_check_runs(queue: Face) -> None:
