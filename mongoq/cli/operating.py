@@ -107,7 +107,16 @@ def move(
     """
     choice = Choice("move", WAITING, queue, state, where, name, error, since, until).instead_of(keys)
     one: Callable[[Queue, str], int] = lambda line, key: line.move(key, to)  # noqa: E731
-    act(context, choice, keys, one, lambda line, **chosen: line.move_all(to, **chosen), yes=yes, as_json=as_json)
+    act(
+        context,
+        choice,
+        keys,
+        one,
+        lambda line, **chosen: line.move_all(to, **chosen),
+        yes=yes,
+        as_json=as_json,
+        also={"to": to},
+    )
 
 
 def purge(
@@ -123,7 +132,8 @@ def purge(
     """Delete finished tasks now instead of at the end of their retention. --json prints {"count": N}."""
     choice = Choice("purge", FINISHED, queue, state, name=name)
     with place(context).open(reading=True) as line:
-        count = act_on_many(line, choice, partial(Queue.purge, older_than=older_than or 0), yes=yes, as_json=as_json)
+        many = partial(Queue.purge, older_than=older_than or 0)
+        count = act_on_many(line, choice, many, yes=yes, as_json=as_json, also={"older_than": older_than})
     report("purge", count, as_json=as_json)
 
 

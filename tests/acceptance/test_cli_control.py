@@ -133,13 +133,17 @@ def test_each_act_is_in_the_audit_with_who_did_it(mongoq: Cli, queue: Queue) -> 
         ["rerun", "--queue", "mail", "--state", "cancelled", "--yes"],
         ["purge", "--yes", "--name", "x"],
         ["update", "nobody", "--priority", "9"],
+        ["move", key, "--to", "post"],
+        ["move", "--queue", "post", "--to", "mail", "--yes"],
     ):
         mongoq(*arguments)
     found = queue.audits()[::-1]
     assert [(one.act, one.count) for one in found] == [
         ("pause", 0), ("edit", 1), ("resume", 0), ("edit_limit", 0), ("cancel", 1), ("retry_all", 1), ("edit", 0),
+        ("move", 1), ("move_all", 1),
     ]  # fmt: skip
     assert {"@" in one.by for one in found} == {True}
     assert found[5].about == {"queue": "mail", "state": "cancelled"}
     assert "nobody" in (found[6].error or "")
+    assert [found[7].about["to"], found[8].about] == ["post", {"queue": "post", "to": "mail"}]
     assert all(one.ended_at for one in found)

@@ -17,10 +17,11 @@ LONGEST: Final = 500
 
 
 @contextmanager
-def audited(queue: Queue, act: str, about: Mapping[str, Any]) -> Iterator[Callable[[int], None]]:
-    """Write down an act before it is done, and then what has come of it; yield what tells how many it has changed.
+def audited(queue: Queue, act: str, about: Mapping[str, Any]) -> Iterator[Callable[[int], object]]:
+    """Write down an act before it is done, and what has come of it; yield what tells how many it has changed so far.
 
-    Whoever may not write to the audit is told so, and acts all the same: at night the act comes first.
+    Each count is written when it is told, so that an act that is killed shows how far it came. Whoever may not write to
+    the audit is told so, and acts all the same: at night the act comes first.
     """
     told = {name: str(value)[:LONGEST] for name, value in about.items() if value is not None}
     try:
@@ -36,6 +37,7 @@ def audited(queue: Queue, act: str, about: Mapping[str, Any]) -> Iterator[Callab
     def tell(count: int) -> None:
         nonlocal done
         done = count
+        queue.audit_count(entry.id, count)
 
     try:
         yield tell

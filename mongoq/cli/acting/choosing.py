@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Self
 
 import typer
 
-from mongoq import Queue, TaskNotFound, TaskState, WrongState
+from mongoq import Progress, Queue, TaskNotFound, TaskState, WrongState
 from mongoq.cli.acting.auditing import audited
 from mongoq.cli.options import place, refuse, resolved, tags
 from mongoq.cli.output import clean, note, print_json, say
@@ -65,29 +65,50 @@ def act(
     *,
     yes: bool,
     as_json: bool,
+    also: Mapping[str, Any] | None = None,
 ) -> None:
     """Change the tasks of these keys by `one`, or those that are chosen by `many`, and report how many were."""
     wanted = dict.fromkeys(keys or [])
     with place(context).open(reading=True) as queue:
         if wanted:
-            with audited(queue, _WORDS.get(choice.verb, choice.verb), {"keys": ", ".join(wanted)}) as tell:
+            with audited(
+                queue, _WORDS.get(choice.verb, choice.verb), {"keys": ", ".join(wanted), **(also or {})}
+            ) as tell:
                 tell(count := sum([_tried(one, queue, key) for key in wanted]))
         else:
-            count = act_on_many(queue, choice, many, yes=yes, as_json=as_json)
+            count = act_on_many(queue, choice, many, yes=yes, as_json=as_json, also=also)
     report(choice.verb, count, as_json=as_json)
     if count < len(wanted):
         raise typer.Exit(1)
 
 
-def act_on_many(queue: Queue, choice: Choice, many: Callable[..., int], *, yes: bool, as_json: bool) -> int:
-    """Change the tasks that are chosen by `many`, once the user has agreed; return how many were."""
+def act_on_many(
+    queue: Queue,
+    choice: Choice,
+    many: Callable[..., int],
+    *,
+    yes: bool,
+    as_json: bool,
+    also: Mapping[str, Any] | None = None,
+) -> int:
+    """Change the tasks that are chosen by `many`, once the user has agreed; return how many were.
+
+    `also` is what the audit tells of the act beside the choice.
+    """
     options = choice.options(queue.time)
     count = agreed(queue, choice, options, yes=yes)
     if not count:
         return 0
     word = _WORDS.get(choice.verb, choice.verb)
-    with audited(queue, f"{word}_all", options) as tell, progress_line(quiet=as_json, total=count) as draw:
-        count = many(queue, **options, on_progress=draw)
+    with audited(queue, f"{word}_all", {**options, **(also or {})}) as tell:
+        with progress_line(quiet=as_json, total=count) as draw:
+
+            def came(progress: Progress) -> None:
+                tell(progress.done)
+                if draw is not None:
+                    draw(progress)
+
+            count = many(queue, **options, on_progress=came)
         tell(count)
     return count
 
