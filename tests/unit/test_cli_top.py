@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from mongoq import Pause, QueueStats, Task, TaskError, TaskState, WorkerInfo
+from mongoq import Pause, Queue, QueueStats, Task, TaskError, TaskState, WorkerInfo
 from mongoq.cli.acting.auditing import audited
 from mongoq.cli.printing.width import cells
 from mongoq.cli.watching.reading import Snapshot, read, retry, rows, toggle
@@ -119,9 +119,13 @@ def test_what_its_keys_do_is_in_the_audit() -> None:
 
 
 def test_an_act_that_is_broken_off_shows_how_far_it_came() -> None:
-    with memory_queue() as queue:
-        with pytest.raises(KeyboardInterrupt), audited(queue, "cancel_all", {"queue": "mail"}) as tell:
+    def broken_off(queue: Queue) -> None:
+        with audited(queue, "cancel_all", {"queue": "mail"}) as tell:
             tell(2_000)
             assert [(one.count, one.ended_at) for one in queue.audits()] == [(2_000, None)]
             raise KeyboardInterrupt
+
+    with memory_queue() as queue:
+        with pytest.raises(KeyboardInterrupt):
+            broken_off(queue)
         assert [(one.count, one.error) for one in queue.audits()] == [(2_000, "KeyboardInterrupt: ")]
