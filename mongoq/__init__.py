@@ -19,8 +19,6 @@ from mongoq.auditing.entry import AuditEntry
 from mongoq.core.errors import (
     AlreadyFinished,
     ConfigurationError,
-    Conflict,
-    DependencyError,
     DuplicateTask,
     Fault,
     IndexMissing,
@@ -30,7 +28,6 @@ from mongoq.core.errors import (
     NewerFormat,
     QueueClosed,
     QueueFull,
-    Role,
     StorageError,
     StorageRefused,
     StorageUnavailable,
@@ -57,6 +54,7 @@ from mongoq.core.signals import (
     Stop,
 )
 from mongoq.core.stats import Progress, QueueStats, WorkerInfo
+from mongoq.core.tasks.conflicts import Conflict, DependencyError, Role
 from mongoq.core.tasks.modification import Change, Modification, Modified, TaskRef
 from mongoq.core.tasks.new_task import NewTask
 from mongoq.core.tasks.progress import LogLine, TaskProgress

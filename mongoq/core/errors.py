@@ -10,7 +10,7 @@
     ├── LeaseLost                         the caller no longer holds the task: nothing was written
     │   └── AlreadyFinished               because it has ended
     ├── TaskNotCompleted                  a task that was waited for ended otherwise: see `mongoq.core.judging.ended`
-    ├── DependencyError                   an atomic change was refused, and lists why: nothing was written
+    ├── DependencyError                   an atomic change was refused: see `mongoq.core.tasks.conflicts`
     ├── QueueClosed                       the queue was closed
     ├── QueueFull                         there is no room for the task: it was not enqueued
     ├── NewerFormat                       a newer mongoq wrote what this one cannot read: upgrade this process
@@ -26,14 +26,11 @@ Exceptions by which a handler steers its own task are signals, not errors: see `
 from __future__ import annotations
 
 from collections.abc import Sequence
-from enum import StrEnum
-from typing import Any, NamedTuple
+from typing import Final, NamedTuple
 
 __all__ = [
     "AlreadyFinished",
     "ConfigurationError",
-    "Conflict",
-    "DependencyError",
     "DuplicateTask",
     "Fault",
     "IndexMissing",
@@ -43,7 +40,6 @@ __all__ = [
     "NewerFormat",
     "QueueClosed",
     "QueueFull",
-    "Role",
     "StorageError",
     "StorageRefused",
     "StorageUnavailable",
@@ -51,6 +47,9 @@ __all__ = [
     "Unsupported",
     "WrongState",
 ]
+
+UNAUTHORIZED: Final = 13
+"""The server's code for a command that the user has no right to."""
 
 
 class Fault(NamedTuple):
@@ -139,71 +138,6 @@ class AlreadyFinished(LeaseLost):
         self.args = (f"{len(self.keys)} task(s) had ended already: {_listed(self.keys)}",)
 
 
-class Role(StrEnum):
-    """What an atomic change, or a claim, does with a task."""
-
-    INSERT = "insert"
-    CHANGE = "change"
-    DELETE = "delete"
-    DEPEND = "depend"
-    CLAIM = "claim"
-
-
-class Conflict(NamedTuple):
-    """One task because of which an atomic change was refused."""
-
-    key: str
-    """Its key."""
-    role: Role
-    """What the change was to do with it."""
-    why: str
-    """What was found."""
-
-    def __str__(self) -> str:
-        return f"{self.role} {self.key!r}: {self.why}"
-
-
-class DependencyError(MongoqError):
-    """An atomic change was refused because of the tasks listed here, and nothing was written.
-
-    `missing` were deleted, have another version by now, or have finished; `claimed` are held by another claimant;
-    `collisions` are new tasks whose key or `unique` value is taken. Each is a list of `Conflict`.
-
-    Read the tasks again and make a new change: the same change is refused again.
-    """
-
-    def __init__(
-        self,
-        missing: Sequence[Conflict] = (),
-        claimed: Sequence[Conflict] = (),
-        collisions: Sequence[Conflict] = (),
-    ) -> None:
-        self.missing = tuple(missing)
-        self.claimed = tuple(claimed)
-        self.collisions = tuple(collisions)
-        found = [*self.missing, *self.claimed, *self.collisions]
-        more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
-        super().__init__(f"the change was refused: {found[0] if found else 'nothing was named'}{more}")
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.missing, self.claimed, self.collisions)
-
-    @property
-    def has_missing(self) -> bool:
-        """Whether a task was missing."""
-        return bool(self.missing)
-
-    @property
-    def has_claims(self) -> bool:
-        """Whether another claimant held a task."""
-        return bool(self.claimed)
-
-    @property
-    def has_collisions(self) -> bool:
-        """Whether a key or `unique` value was taken."""
-        return bool(self.collisions)
-
-
 class QueueClosed(MongoqError):
     """The queue was closed; open another."""
 
@@ -240,6 +174,11 @@ class StorageRefused(StorageError):
 
     The same call succeeds once the cause is removed.
     """
+
+    @property
+    def no_right(self) -> bool:
+        """Whether this user lacks the right to the command."""
+        return self.code == UNAUTHORIZED
 
 
 class IndexMissing(StorageRefused):

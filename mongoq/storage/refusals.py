@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, TypeVar
 
 from mongoq.core.errors import MongoqError, StorageRefused
+from mongoq.storage.commands import Op
+
+T = TypeVar("T")
 
 DUPLICATE: Final = 11000
 """The server's code where a unique index has the value already."""
@@ -32,3 +35,13 @@ class PartlyWritten(StorageRefused):
         super().__init__(str(first), code=getattr(first, "code", None))
         self.errors = errors
         self.matched = matched
+
+
+def if_allowed(op: Op[T], otherwise: T) -> Op[T]:
+    """Run an operation; the result is `otherwise` where this user lacks the right to it."""
+    try:
+        return (yield from op)
+    except StorageRefused as error:
+        if not error.no_right:
+            raise
+        return otherwise

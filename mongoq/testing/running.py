@@ -10,12 +10,13 @@ from typing import Any, Final
 from mongoq.api.base import Base
 from mongoq.api.starting import call_back, chosen, names_of
 from mongoq.core.clock import elapsed
-from mongoq.core.errors import DependencyError, InvalidTask, StorageRefused
+from mongoq.core.errors import InvalidTask, StorageRefused
 from mongoq.core.events import Signpost
 from mongoq.core.judging.verdict import MOST_POISON_WEIGHT, Raised, Released, Returned, Verdict
 from mongoq.core.lifecycle import Event
 from mongoq.core.requests import ClaimRequest, checked_claim
 from mongoq.core.signals import Interrupted
+from mongoq.core.tasks.conflicts import DependencyError
 from mongoq.core.tasks.read_only import ReadOnly
 from mongoq.core.validation import Duration
 from mongoq.limiting.limit import groups_of_slots

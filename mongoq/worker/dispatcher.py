@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 
-from mongoq.core.errors import DependencyError, MongoqError
+from mongoq.core.errors import MongoqError
 from mongoq.core.events import Signpost
 from mongoq.core.failures import describe
 from mongoq.core.host.tracebacks import let_go
 from mongoq.core.judging.verdict import Outcome, Raised, Released, Verdict
 from mongoq.core.lifecycle import Event
 from mongoq.core.signals import Interruption
+from mongoq.core.tasks.conflicts import DependencyError
 from mongoq.worker.attempt import FOREVER, LiveAttempt
 from mongoq.worker.config import IGNORE, STOP, WorkerConfig, executor_for
 from mongoq.worker.executors.base import Executor, Reports

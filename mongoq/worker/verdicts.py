@@ -6,10 +6,11 @@ import logging
 from dataclasses import replace
 from typing import Final
 
-from mongoq.core.errors import DependencyError, InvalidTask, MongoqError, StorageRefused, Unsupported
+from mongoq.core.errors import InvalidTask, MongoqError, StorageRefused, Unsupported
 from mongoq.core.failures import LONGEST_MESSAGE, message_of, text_of
 from mongoq.core.judging.verdict import NO_RESULT, Outcome, Raised, Verdict, completed
 from mongoq.core.signals import Fail, Interruption, Stop
+from mongoq.core.tasks.conflicts import DependencyError
 from mongoq.core.tasks.task import Failure, Task, TaskError
 from mongoq.limiting.limit import groups_of_slots
 from mongoq.storage.context import Context

@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 from pymongo.read_concern import ReadConcern
 
-from mongoq.core.errors import DependencyError, InvalidTask, StorageUnavailable, WrongState
+from mongoq.core.errors import InvalidTask, StorageUnavailable, WrongState
 from mongoq.core.lifecycle import WAITING, TaskState
 from mongoq.core.requests import Adjustment, checked_adjustment
+from mongoq.core.tasks.conflicts import DependencyError
 from mongoq.core.tasks.modification import Change, Modification, Modified
 from mongoq.core.tasks.task import Task
 from mongoq.storage.commands import Op

@@ -9,11 +9,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import initialize, precondition, rule
 
 from mongoq.api.changing import in_transaction
-from mongoq.core.errors import DependencyError, DuplicateTask, LeaseLost
+from mongoq.core.errors import DuplicateTask, LeaseLost
 from mongoq.core.judging.verdict import MOST_POISON_WEIGHT, Outcome, Raised, Released, Returned
 from mongoq.core.lifecycle import Event
 from mongoq.core.requests import ClaimRequest
 from mongoq.core.signals import Fail, Move, Retry, Snooze
+from mongoq.core.tasks.conflicts import DependencyError
 from mongoq.core.tasks.modification import Modification
 from mongoq.core.tasks.task import Task
 from mongoq.storage.commands import Op

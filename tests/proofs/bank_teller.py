@@ -13,7 +13,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from mongoq import Modification, NewTask, Queue
-from mongoq.core.errors import DependencyError, StorageUnavailable
+from mongoq.core.errors import StorageUnavailable
+from mongoq.core.tasks.conflicts import DependencyError
 
 
 def main() -> None:

@@ -23,7 +23,8 @@ from pymongo import MongoClient
 from pymongo.errors import PyMongoError
 
 from mongoq import NewTask, Queue
-from mongoq.core.errors import DependencyError, StorageError
+from mongoq.core.errors import StorageError
+from mongoq.core.tasks.conflicts import DependencyError
 from mongoq.embedded.server import EmbeddedServer
 from proving.cluster import Cluster
 

@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from mongoq.core.errors import ConfigurationError, DependencyError, InvalidTask, WrongState
+from mongoq.core.errors import ConfigurationError, InvalidTask, WrongState
 from mongoq.core.lifecycle import TaskState
 from mongoq.core.requests import Adjustment, checked_adjustment
+from mongoq.core.tasks.conflicts import DependencyError
 from mongoq.core.tasks.task import Task
 from mongoq.storage.operations import adjust
 

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from mongoq.core.clock import FrozenClock
-from mongoq.core.errors import DependencyError
 from mongoq.core.judging.verdict import Raised
 from mongoq.core.lifecycle import TaskState
 from mongoq.core.requests import Adjustment
 from mongoq.core.signals import Retry, Snooze
+from mongoq.core.tasks.conflicts import DependencyError
 from mongoq.storage.documents.filters import SKEW
 from mongoq.storage.operations import adjust, leases, sweep
 

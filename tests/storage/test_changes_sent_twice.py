@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from mongoq import Modification, NewTask
-from mongoq.core.errors import DependencyError, StorageUnavailable
+from mongoq.core.errors import StorageUnavailable
 from mongoq.core.judging.verdict import Returned
+from mongoq.core.tasks.conflicts import DependencyError
 from mongoq.storage.commands import Op
 from mongoq.storage.control import Transact
 from mongoq.storage.documents import fields

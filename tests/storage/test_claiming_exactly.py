@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
-from mongoq.core.errors import DependencyError, TaskNotFound, WrongState
+from mongoq.core.errors import TaskNotFound, WrongState
 from mongoq.core.judging.verdict import Returned
 from mongoq.core.lifecycle import TaskState
 from mongoq.core.requests import ClaimRequest
+from mongoq.core.tasks.conflicts import DependencyError
 from mongoq.core.tasks.modification import Modification
 from mongoq.core.tasks.task import Task
 from mongoq.storage.commands import Op, UpdateMany

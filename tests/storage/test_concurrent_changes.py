@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from pymongo.errors import PyMongoError
 
-from mongoq.core.errors import DependencyError, StorageUnavailable
+from mongoq.core.errors import StorageUnavailable
+from mongoq.core.tasks.conflicts import DependencyError
 from mongoq.core.tasks.modification import Modification
 from mongoq.core.tasks.new_task import NewTask
 from mongoq.storage.operations.modify import apply

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from mongoq.core.errors import Conflict, DependencyError, LeaseLost, Role
+from mongoq.core.errors import LeaseLost
 from mongoq.core.judging.verdict import Returned
+from mongoq.core.tasks.conflicts import Conflict, DependencyError, Role
 from mongoq.core.tasks.new_task import NewTask
 from tests.storage.test_modifying import everything
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from mongoq.core.errors import Conflict, DependencyError, InvalidTask, Role
+from mongoq.core.errors import InvalidTask
+from mongoq.core.tasks.conflicts import Conflict, DependencyError, Role
 from mongoq.core.tasks.modification import Change, Modification, TaskRef
 from mongoq.core.tasks.new_task import NewTask
 from mongoq.core.tasks.task import Task

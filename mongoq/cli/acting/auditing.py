@@ -11,7 +11,6 @@ from typing import Any, Final
 from mongoq import MongoqError, Queue, StorageRefused
 from mongoq.cli.output import note
 
-_NO_RIGHT: Final = 13
 LONGEST: Final = 500
 """Characters of a value that an act is about."""
 
@@ -27,7 +26,7 @@ def audited(queue: Queue, act: str, about: Mapping[str, Any]) -> Iterator[Callab
     try:
         entry = queue.audit_begin(act, by=operator(), about=told)
     except StorageRefused as error:
-        if error.code != _NO_RIGHT:
+        if not error.no_right:
             raise
         note(f"the audit does not say who did this: {error}")
         yield lambda _: None

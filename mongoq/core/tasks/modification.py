@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from mongoq.core.errors import InvalidTask, Role
+from mongoq.core.errors import InvalidTask
 from mongoq.core.serial.natural import natural
+from mongoq.core.tasks.conflicts import Role
 from mongoq.core.tasks.new_task import MOST_TAGS, NewTask
 from mongoq.core.validation import MOST_FAULTS, QUEUE_NAME, UNSET, Checker, Duration, Unset
 

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from mongoq.core.errors import Conflict, DependencyError, Role, TaskNotFound, WrongState
+from mongoq.core.errors import TaskNotFound, WrongState
 from mongoq.core.lifecycle import WAITING, TaskState
 from mongoq.core.requests import Adjustment
+from mongoq.core.tasks.conflicts import Conflict, DependencyError, Role
 from mongoq.core.tasks.task import Task
 from mongoq.core.validation import UNSET, shortened, whole_milliseconds
 from mongoq.storage.commands import Document, Op, Update, find_one, update_many

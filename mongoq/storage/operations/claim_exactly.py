@@ -12,10 +12,11 @@ from datetime import datetime
 from functools import partial
 from typing import Final
 
-from mongoq.core.errors import Conflict, DependencyError, Role, StorageUnavailable, TaskNotFound, WrongState
+from mongoq.core.errors import StorageUnavailable, TaskNotFound, WrongState
 from mongoq.core.judging.verdict import MOST_POISON_WEIGHT
 from mongoq.core.lifecycle import FINISHED, TaskState
 from mongoq.core.requests import ClaimRequest
+from mongoq.core.tasks.conflicts import Conflict, DependencyError, Role
 from mongoq.core.tasks.modification import Modification
 from mongoq.core.tasks.task import Task
 from mongoq.core.validation import shortened

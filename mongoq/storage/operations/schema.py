@@ -24,7 +24,7 @@ from mongoq.storage.documents.indexes import Indexes
 from mongoq.storage.operations.long_work.builds import Patience, build
 from mongoq.storage.operations.long_work.patience import patiently
 from mongoq.storage.operations.namespace import orders, wanted
-from mongoq.storage.refusals import KeyTaken
+from mongoq.storage.refusals import KeyTaken, if_allowed
 
 T = TypeVar("T")
 
@@ -32,7 +32,6 @@ SMALL: Final = 100_000
 """So many documents are indexed in about a second."""
 AT_FIRST_USE: Final = Patience(looks=30)
 """A first use waits for a build of another process, or for a majority of the set, no longer than half a minute."""
-_NO_RIGHT: Final = 13
 
 
 def hello() -> Op[dict[str, Any]]:
@@ -171,16 +170,16 @@ def _indexes_of(collection: str) -> Op[dict[str, Any]]:
 
 def check_kind(collection: str) -> Op[None]:
     """StorageRefused where a collection is not an ordinary one, with the server's rules for text."""
-    try:
-        described: Document | None = yield DescribeCollection(collection)
-    except StorageRefused as error:
-        if error.code != _NO_RIGHT:
-            raise
-        return
+    described = yield from if_allowed(_describe(collection), None)
     why = None if described is None else _unusual(described)
     if why:
         advice = "drop it, so that mongoq makes an ordinary one, or use another namespace"
         raise StorageRefused(f"the collection {collection} {why}; {advice}")
+
+
+def _describe(collection: str) -> Op[Document | None]:
+    described: Document | None = yield DescribeCollection(collection)
+    return described
 
 
 def _unusual(described: Mapping[str, Any]) -> str | None:
@@ -220,7 +219,7 @@ def _build(
         except KeyTaken:
             faults.append(f"{where} cannot be built: {(yield from _twice(collection))}")
         except StorageRefused as error:
-            if error.code == _NO_RIGHT:
+            if error.no_right:
                 raise  # whoever may not build an index may not write a task either
             found = indexes.in_the_way(name, wanted, existing)
             why = f"{found}; drop that one and run `mongoq init` again" if found else str(error)

@@ -12,7 +12,6 @@ from mongoq.worker.runtime import Runtime
 
 log = logging.getLogger("mongoq.worker")
 
-NO_RIGHT: Final = 13
 AGAIN: Final = 600.0
 """Seconds after which one who may not write tries again."""
 SHARE: Final = 20.0
@@ -54,7 +53,7 @@ class Recorder:
                 self._ready = True
             runtime.run(write.add(runtime.context, sums))
         except StorageRefused as error:
-            why = "this user may not write it" if error.code == NO_RIGHT else error
+            why = "this user may not write it" if error.no_right else error
             log.info("the history lacks what this worker does: %s", why)
             self._next = runtime.elapsed() + AGAIN
             return

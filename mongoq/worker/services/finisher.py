@@ -7,9 +7,10 @@ from collections.abc import Callable, Container
 from datetime import timedelta
 from typing import Final
 
-from mongoq.core.errors import DependencyError, InvalidTask, MongoqError, StorageRefused, StorageUnavailable
+from mongoq.core.errors import InvalidTask, MongoqError, StorageRefused, StorageUnavailable
 from mongoq.core.events import Signpost
 from mongoq.core.judging.verdict import Verdict
+from mongoq.core.tasks.conflicts import DependencyError
 from mongoq.storage.commands import WRITE_CONFLICT
 from mongoq.storage.operations.finish import Finished, finish, finish_and_modify
 from mongoq.storage.operations.recovery.skip_locked import PROBE, WRITE_LIMIT

@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
-from mongoq.core.errors import DependencyError, StorageRefused, StorageUnavailable
+from mongoq.core.errors import StorageRefused, StorageUnavailable
 from mongoq.core.judging.verdict import Released
 from mongoq.core.lifecycle import Event
 from mongoq.core.signals import Cancel, Fail, Interruption, Move, Retry, Snooze
+from mongoq.core.tasks.conflicts import DependencyError
 from mongoq.core.tasks.modification import Modification
 from mongoq.core.tasks.new_task import NewTask
 from mongoq.core.tasks.task import Task

@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any, Final, TypeVar
 
 from mongoq.core.clock import elapsed
-from mongoq.core.errors import IndexMissing, MongoqError, StorageRefused, StorageUnavailable, Unsupported
+from mongoq.core.errors import UNAUTHORIZED, IndexMissing, MongoqError, StorageRefused, StorageUnavailable, Unsupported
 from mongoq.diagnosis.facts import Unread
 from mongoq.storage.commands import TIME_IS_UP, Op
 from mongoq.storage.control import Start
@@ -18,9 +18,8 @@ LIMIT: Final = timedelta(seconds=3)
 """Of one command. The server gives up then, too."""
 TOGETHER: Final = 6.0
 """Seconds after which a read sends no further command, as one that looks at a hundred limits might."""
-NO_RIGHT: Final = 13
 _WHY: Final = {
-    NO_RIGHT: "this user lacks the right to {what}",
+    UNAUTHORIZED: "this user lacks the right to {what}",
     59: "the server does not know how to {what}",
     8000: "the provider does not let anybody {what}",
 }

@@ -11,7 +11,6 @@ from mongoq.diagnosis.facts import Members, Oplog, Parameters, Rights, Server
 from mongoq.storage.asking import Ask
 from mongoq.storage.commands import Document, Op
 from mongoq.storage.context import Context
-from mongoq.storage.operations.examining.bounded import NO_RIGHT
 
 ADMIN: Final = "admin"
 FULL: Final = 0.9
@@ -107,7 +106,7 @@ def has_primary() -> Op[bool]:
     except StorageUnavailable:
         return False
     except StorageRefused as error:
-        if error.code != NO_RIGHT:
+        if not error.no_right:
             raise
     return True
 

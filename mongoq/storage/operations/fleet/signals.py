@@ -15,7 +15,7 @@ from contextlib import suppress
 from datetime import timedelta
 from typing import Any, Final
 
-from mongoq.core.errors import StorageError, StorageRefused
+from mongoq.core.errors import UNAUTHORIZED, StorageError, StorageRefused
 from mongoq.core.fleet import Signal, SignalKind
 from mongoq.storage.commands import Document, InsertOne, Op
 from mongoq.storage.context import Context
@@ -30,7 +30,7 @@ LATE: Final = 10.0
 2 s, 64 processes on an overloaded host took late replies for a lost server."""
 OVERLAP: Final = timedelta(seconds=10)
 """More than the clocks of two processes differ."""
-NO_TAIL: Final = frozenset({13, 40573})
+NO_TAIL: Final = frozenset({UNAUTHORIZED, 40573})
 """Error codes where there can be no capped collection: a right is missing, or it is mongomock."""
 _NOT_CAPPED: Final = 2
 _EXISTS: Final = 48

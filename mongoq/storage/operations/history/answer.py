@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Final
 
-from mongoq.core.errors import StorageRefused
 from mongoq.core.stats import QueueStats
 from mongoq.limiting.use import LimitStats
 from mongoq.storage.commands import Filter, Op
@@ -18,8 +16,7 @@ from mongoq.storage.operations.fleet.unhandled import unhandled
 from mongoq.storage.operations.history import figures, rows
 from mongoq.storage.operations.history.figures import Figures
 from mongoq.storage.operations.limits import counting
-
-_NO_RIGHT: Final = 13
+from mongoq.storage.refusals import if_allowed
 
 
 def stats(
@@ -47,7 +44,7 @@ def stats(
 def limits(context: Context, *, exact: bool) -> Op[dict[str, LimitStats]]:
     """The figures of all limits, by name: as a worker has counted them for all, or as they are counted now."""
     known = context.gate.limits
-    kept = None if exact or not known else (yield from _kept(figures.read_limits(context)))
+    kept = None if exact or not known else (yield from if_allowed(figures.read_limits(context), None))
     sums: Mapping[str, counting.Sums]
     if kept is None or kept.limits is None or not kept.many or not set(counting.told(known)) <= kept.limits.keys():
         sums, at = (yield from counting.count(context)), None
@@ -66,16 +63,7 @@ def _counted(context: Context, named: Filter, *, attempts: bool) -> Op[dict[str,
 
 def kept_figures(context: Context) -> Op[Figures | None]:
     """What a worker has counted for all; None where there is nothing, or this user may not read it."""
-    return (yield from _kept(figures.read(context)))
-
-
-def _kept(reading: Op[Figures | None]) -> Op[Figures | None]:
-    try:
-        return (yield from reading)
-    except StorageRefused as error:
-        if error.code != _NO_RIGHT:
-            raise
-        return None
+    return (yield from if_allowed(figures.read(context), None))
 
 
 def _with_rates(

@@ -16,8 +16,9 @@ from collections import defaultdict, deque
 from collections.abc import Collection, Hashable, Iterator
 from typing import Final
 
-from mongoq.core.errors import Conflict, DependencyError, Role, StorageRefused, StorageUnavailable
+from mongoq.core.errors import StorageRefused, StorageUnavailable
 from mongoq.core.lifecycle import TaskState
+from mongoq.core.tasks.conflicts import Conflict, DependencyError, Role
 from mongoq.core.tasks.modification import Change, Modification, Modified, TaskRef
 from mongoq.storage.commands import Bulk, Changing, Document, InsertMany, Op, Removing, Update, find, update_many
 from mongoq.storage.context import Context

@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Final
 
-from mongoq.core.errors import Conflict, DependencyError, Role
 from mongoq.core.lifecycle import Event, TaskState, sources
+from mongoq.core.tasks.conflicts import Conflict, DependencyError, Role
 from mongoq.core.tasks.modification import TaskRef
 from mongoq.storage.commands import Document, Op, find
 from mongoq.storage.context import Context

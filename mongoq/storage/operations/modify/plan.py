@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from mongoq.core.errors import Role
+from mongoq.core.tasks.conflicts import Role
 from mongoq.core.tasks.modification import Modification, TaskRef
 from mongoq.core.tasks.new_task import NewTask
 from mongoq.storage.commands import Document

@@ -11,12 +11,12 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import Final
 
-from mongoq.core.errors import NewerFormat, StorageRefused
+from mongoq.core.errors import NewerFormat
 from mongoq.diagnosis.facts import Format
 from mongoq.storage.commands import InsertOne, Op, UpdateMany, find_one
 from mongoq.storage.context import Context
 from mongoq.storage.documents import fields
-from mongoq.storage.refusals import KeyTaken
+from mongoq.storage.refusals import KeyTaken, if_allowed
 
 FORMAT: Final = 2
 """The version of what this mongoq writes."""
@@ -25,16 +25,11 @@ OLDEST_READER: Final = 1
 LIMITS: Final = 2
 """The first version that keeps limits; one before would run more tasks at once than a limit allows."""
 _ID: Final = "format"
-_NO_RIGHT: Final = 13
 
 
 def check(context: Context) -> Op[None]:
     """Raise NewerFormat where a newer mongoq has written what this one cannot read; else note this one's version."""
-    try:
-        yield from _check(context)
-    except StorageRefused as error:
-        if error.code != _NO_RIGHT:
-            raise
+    yield from if_allowed(_check(context), None)
 
 
 def read(context: Context) -> Op[Format]:

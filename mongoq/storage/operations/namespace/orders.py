@@ -11,7 +11,6 @@ from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple
 
 from mongoq.core.clock import elapsed
-from mongoq.core.errors import StorageRefused
 from mongoq.core.fleet import SignalKind
 from mongoq.pausing.pause import Pause, Target
 from mongoq.storage.commands import Delete, Document, Filter, Op, UpdateMany, find
@@ -19,6 +18,7 @@ from mongoq.storage.context import Context
 from mongoq.storage.documents import fields, filters
 from mongoq.storage.documents.limiting import definitions
 from mongoq.storage.operations.fleet import signals
+from mongoq.storage.refusals import if_allowed
 
 LOOK_EVERY: Final = 1.5
 """Seconds: an order is to be in force within 2 s."""
@@ -31,7 +31,6 @@ _PAUSE: Final = f"{_PREFIX}pause:"
 _FLOW: Final = f"{_PREFIX}flow"
 _PARKED: Final = f"{_PREFIX}parked"
 """Its document stays: tasks may be parked for a pause that has ended."""
-_NO_RIGHT: Final = 13
 
 
 class Orders(NamedTuple):
@@ -45,12 +44,8 @@ class Orders(NamedTuple):
 def read(context: Context, worker: str | None = None) -> Op[Orders]:
     """Read the orders, and let the gate of this process know what is paused."""
     sent = elapsed()
-    try:
-        found = yield from find(context.control, {fields.KEY: {"$gte": _PREFIX, "$lt": _AFTER}})
-    except StorageRefused as error:
-        if error.code != _NO_RIGHT:
-            raise
-        found = []  # whoever may not read them is under none
+    stored = find(context.control, {fields.KEY: {"$gte": _PREFIX, "$lt": _AFTER}})
+    found = yield from if_allowed(stored, [])  # whoever may not read them is under none
     pauses = [pause for document in found if (pause := _pause(document)) is not None]
     limits = definitions.read_from(found)
     keys = {document[fields.KEY] for document in found}

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from mongoq.core.errors import StorageRefused
-from mongoq.storage.commands import Op, UpdateMany, find_one
+from mongoq.storage.commands import Op, Update, UpdateMany, find_one
 from mongoq.storage.context import Context
 from mongoq.storage.documents import fields
+from mongoq.storage.refusals import if_allowed
 
 NAMED: Final = "named"
 FLOW: Final = "flow"
@@ -19,7 +19,6 @@ LIMITS: Final = "limits"
 FAIR: Final = "fair"
 USES: Final = (NAMED, FLOW, LIMITS, FAIR)
 _KEY: Final = "wanted_indexes"
-_NO_RIGHT: Final = 13
 
 
 def note(context: Context, **uses: bool) -> Op[None]:
@@ -27,19 +26,14 @@ def note(context: Context, **uses: bool) -> Op[None]:
     told = {use: True for use, used in uses.items() if used}
     if not told:
         return
-    try:
-        yield UpdateMany(context.control, {fields.KEY: _KEY}, {"$set": told}, upsert=True)
-    except StorageRefused as error:
-        if error.code != _NO_RIGHT:
-            raise
+    yield from if_allowed(_note(context, told), None)
+
+
+def _note(context: Context, told: Update) -> Op[None]:
+    yield UpdateMany(context.control, {fields.KEY: _KEY}, {"$set": told}, upsert=True)
 
 
 def noted(context: Context) -> Op[frozenset[str]]:
     """What was noted, of `USES`; nothing to whoever may not read it."""
-    try:
-        found = yield from find_one(context.control, {fields.KEY: _KEY})
-    except StorageRefused as error:
-        if error.code != _NO_RIGHT:
-            raise
-        return frozenset()
+    found = yield from if_allowed(find_one(context.control, {fields.KEY: _KEY}), None)
     return frozenset(use for use in USES if found is not None and found.get(use) is True)

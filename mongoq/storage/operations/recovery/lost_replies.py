@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mongoq.core.errors import AlreadyFinished, LeaseLost, Role
+from mongoq.core.errors import AlreadyFinished, LeaseLost
 from mongoq.core.judging.verdict import Verdict
 from mongoq.core.lifecycle import FINISHED, Event, TaskState
+from mongoq.core.tasks.conflicts import Role
 from mongoq.storage.commands import Document, Op, find, find_one, update_many
 from mongoq.storage.context import Context
 from mongoq.storage.documents import fields, filters, flow, hold, indexes, updates

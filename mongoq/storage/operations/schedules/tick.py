@@ -13,7 +13,6 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple
 
-from mongoq.core.errors import StorageRefused
 from mongoq.core.lifecycle import FINISHED
 from mongoq.core.options import MOST_BYTES
 from mongoq.core.validation import shortened, whole_milliseconds
@@ -29,13 +28,13 @@ from mongoq.storage.operations.schedules import launch
 from mongoq.storage.operations.schedules.keep import UNREADABLE, next_tick
 from mongoq.storage.operations.schedules.launch import Plan
 from mongoq.storage.operations.sweep import BLOCKED, Swept
+from mongoq.storage.refusals import if_allowed
 
 TOGETHER: Final = 100
 """So many schedules are moved on at once: those that lose a race have little to do again."""
 FOUND: Final = 1_000
 ENOUGH_BYTES: Final = 4 * 2**20
 """A group ends with the schedule whose tasks bring it to this size."""
-NO_RIGHT: Final = 13
 
 
 class Unread(NamedTuple):
@@ -48,7 +47,7 @@ class Unread(NamedTuple):
 def tick(context: Context, skip_keys: Collection[str] = ()) -> Op[Swept]:
     """Enqueue what is due; how many tasks, and when the next tick is: zero where more may be due already."""
     now = context.clock.earliest()
-    first = yield from _first(context)
+    first = yield from if_allowed(next_tick(context), None)  # whoever may not read schedules leaves them to others
     if first is None or first > now:
         return Swept(0, None if first is None else first - now)
     order = [(schedules.NEXT_AT, 1)]
@@ -62,15 +61,6 @@ def tick(context: Context, skip_keys: Collection[str] = ()) -> Op[Swept]:
         blocked += held
     stuck = blocked or not mine
     return Swept(moved, BLOCKED if stuck else timedelta(0), tuple(blocked), full=not stuck)
-
-
-def _first(context: Context) -> Op[datetime | None]:
-    try:
-        return (yield from next_tick(context))
-    except StorageRefused as error:
-        if error.code != NO_RIGHT:
-            raise
-        return None  # a worker whose user may not read schedules leaves them to others
 
 
 def _apart(documents: list[Document]) -> Iterator[list[Document]]:
