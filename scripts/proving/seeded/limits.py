@@ -10,6 +10,8 @@ FAULTS: Final = Faults()
 STORED: Final = "storage/test_limits.py"
 VERBS: Final = "tempo/test_limits.py"
 RATES: Final = "unit/test_rates.py"
+CHAINS: Final = "unit/worker/test_chains.py"
+SHARED: Final = "storage/test_chains.py"
 
 
 @FAULTS.function("nobody looks again after tasks were parked", "mongoq.storage.operations.limits.parking:look", STORED)
@@ -63,3 +65,66 @@ def _unswept(look_at_limits: Any, context: Any, skip_keys: Any = ()) -> Any:
     from mongoq.storage.operations.sweep import Swept
 
     return answered(Swept(0, None))
+
+
+@FAULTS.function("whoever is in a chain starts at once", "mongoq.worker.limits.chains:Chains.begin", CHAINS)
+def _at_once(begin: Any, self: Any, attempts: Any) -> Any:
+    begin(self, attempts)
+    return list(attempts), []
+
+
+@FAULTS.function("a slot is given back under a follower that runs", "mongoq.worker.limits.chains:Chain.spare", CHAINS)
+def _bare(spare: Any, self: Any) -> Any:
+    back = spare(self)
+    if self.closing:
+        back += self.holders
+        self.holders.clear()
+    return back
+
+
+@FAULTS.function("followers whose slot another has taken stay", "mongoq.worker.limits.chains:Chain.spare", CHAINS)
+def _stay(spare: Any, self: Any) -> Any:
+    return spare(self) if self.closing else []
+
+
+@FAULTS.function(
+    "those claimed for the slot of another look like all others",
+    "mongoq.storage.documents.limiting.slots:shared",
+    SHARED,
+)
+def _unmarked(shared: Any, update: Any) -> Any:
+    return {**shared(update), "$set": update["$set"]}
+
+
+@FAULTS.function(
+    "a task with a lease of its own shares a slot",
+    "mongoq.storage.operations.limits.allotting:may_share",
+    "unit/test_allotting.py",
+)
+def _any_shares(may_share: Any, document: Any) -> Any:
+    return True
+
+
+@FAULTS.function("nobody in a chain has its slot", "mongoq.storage.operations.limits.allotting:allot", SHARED)
+def _unheld(allot: Any, found: Any, free: Any, heads: Any, terms: Any) -> Any:
+    told = allot(found, free, heads, terms)
+    several = terms.in_turn > 1
+    grants = {key: one._replace(slots=(), shares=True) if several else one for key, one in told.grants.items()}
+    return type(told)(grants, told.full, told.left)
+
+
+@FAULTS.function("a slot that came free is given to nobody", "mongoq.storage.operations.limits.serving:_round", SHARED)
+def _kept_back(round_: Any, context: Any, wanted: Any, free: Any, *others: Any, known: bool) -> Any:
+    from mongoq.storage.operations.claims import Claim
+
+    return answered(Claim([], more=False, lost=0))
+
+
+@FAULTS.function(
+    "what a worker has no room for is let go by nobody",
+    "mongoq.worker.limits.freed:Freed.take",
+    "unit/worker/test_freed.py",
+)
+def _dropped(take: Any, self: Any, room: int, slots_at_most: int) -> Any:
+    used, rest = take(self, room, slots_at_most)
+    return used, type(rest)({}, {})
