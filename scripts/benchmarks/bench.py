@@ -27,6 +27,7 @@ from benchmarks.limits import limits
 from benchmarks.memory import memory
 from benchmarks.modify import modify
 from benchmarks.payload import payload
+from benchmarks.peers import peers
 from benchmarks.queues import queues
 from benchmarks.report import Row
 from benchmarks.setting import Setting
@@ -55,6 +56,7 @@ BENCHMARKS: Final[dict[str, Callable[[Setting], list[Row]]]] = {
     "payload": payload,
     "async": awaited,
     "dashboard": dashboard,
+    "peers": peers,
     "fleet": fleet,
     "fleet.idle": fleet_idle,
     "fleet.one": fleet_one,

@@ -18,8 +18,8 @@ FLEETS = (2, 4, 8)
 
 def contention(setting: Setting) -> list[Row]:
     """Measure every size of fleet on a backlog of its own."""
-    measures = [partial(_together, setting, size, loop) for size in FLEETS for loop in ("", "delete")]
-    alone, *figures = rounds(setting.rounds(), partial(_together, setting, 1, ""), *measures)
+    measures = [partial(together, setting, size, loop) for size in FLEETS for loop in ("", "delete")]
+    alone, *figures = rounds(setting.rounds(), partial(together, setting, 1, ""), *measures)
     rows = []
     for number, size in enumerate(FLEETS):
         ours, bare = figures[2 * number : 2 * number + 2]
@@ -30,7 +30,8 @@ def contention(setting: Setting) -> list[Row]:
     return rows
 
 
-def _together(setting: Setting, size: int, loop: str) -> float:
+def together(setting: Setting, size: int, loop: str = "") -> float:
+    """Tasks/s of so many processes, workers or raw loops."""
     with setting.place() as place:
         place.fill(setting.count(100_000))
         before = _conflicts(setting)

@@ -38,7 +38,7 @@ def depth(setting: Setting) -> list[Row]:
         for beside, size in [(0, size) for size in SIZES] + [(BIGGEST, SIZES[0])]:
             place = stack.enter_context(setting.place())
             _beside(place, scaled(beside) if beside else 0)
-            measures.append(partial(_pace, place, scaled(size) + place.left(), portion))
+            measures.append(partial(pace, place, scaled(size) + place.left(), portion))
         shallow, *deep = rounds(setting.rounds(), *measures)
     names = ("depth.100000", "depth.1000000", "depth.beside")
     return [Row(name, "tasks/s", figures, shallow) for name, figures in zip(names, deep, strict=True)]
@@ -53,7 +53,7 @@ def _beside(place: Place, count: int) -> None:
         place.fill(count, state="scheduled", run_at=kept)
 
 
-def _pace(place: Place, behind: int, portion: int) -> float:
+def pace(place: Place, behind: int, portion: int) -> float:
     """Tasks/s at which handlers start, until the backlog has fallen to `behind`."""
     place.fill(behind + portion - place.left())
     warm, numbers, reached = portion // 10, itertools.count(1), threading.Event()

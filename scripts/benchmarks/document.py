@@ -1,4 +1,7 @@
-"""`document FILE`: put what `all --json` measured into docs/performance.md and the README, for what stood there."""
+"""`document FILE`: put what `all --json` measured into docs/performance.md, for what stood there.
+
+What `peers --json` measured goes into the page and into the README.
+"""
 
 from __future__ import annotations
 
@@ -17,13 +20,29 @@ from benchmarks.trees import HERE
 
 PAGE: Final = HERE / "docs" / "performance.md"
 README: Final = HERE / "README.md"
-BEGIN, END = "<!-- figures: ./scripts/bench document FILE writes them -->\n", "<!-- end of the figures -->\n"
+FIGURES: Final = ("<!-- figures: ./scripts/bench document FILE writes them -->\n", "<!-- end of the figures -->\n")
+PEERS: Final = (
+    "<!-- other queues: ./scripts/bench document FILE writes them -->\n",
+    "<!-- end of the other queues -->\n",
+)
+"""Between these lines stands what is replaced."""
 HOSTS: Final = (10, 100, 1_000)
-HEADLINES: Final = (
-    "drain.delete", "drain.keep", "drain.default", "contention.8", "enqueue.one", "enqueue.many", "enqueue.submit",
-    "enqueue.buffer", "async.gather", "latency.p50", "latency.p99", "executors.processes", "fleet.idle.64.commands",
-)  # fmt: skip
-"""The rows of the README."""
+OTHERS: Final = {
+    "graphile-worker": "graphile-worker (PostgreSQL)",
+    "bullmq": "BullMQ (Redis)",
+    "celery": "Celery (MongoDB)",
+}
+"""The columns of the table of other queues, after that of mongoq."""
+BESIDE: Final = {
+    "one": "drain, one worker at its best settings",
+    "two": "drain, two of them",
+    "installed": "drain, one worker as it is installed",
+    "behind": "drain, while 100,000 of 10 priorities wait",
+    "new": "enqueue, one by one",
+    "bulk": "enqueue, in bulk",
+    "p50": "start after the enqueueing call, median, ms",
+    "p99": "the 99th percentile, ms",
+}
 Rows = Mapping[str, Mapping[str, Any]]
 
 
@@ -32,20 +51,37 @@ def main(arguments: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(prog="./scripts/bench document", description=__doc__)
     parser.add_argument("file", type=Path, help="what ./scripts/bench all --json has printed")
     told = [json.loads(line) for line in parser.parse_args(arguments).file.read_text().splitlines()]
-    rows = {row["name"]: row for bench in told for row in bench["rows"]}
     machine = f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}"
     when = f"Measured {datetime.now(UTC):%-d %B %Y} on {machine}.\n\n"
-    headlines = [goal for goal in GOALS if goal.row in HEADLINES]
-    PAGE.write_text(replaced(PAGE.read_text(), f"{when}{table(rows)}{fleets(rows)}"))
-    README.write_text(replaced(README.read_text(), f"{when}{table(rows, headlines)}"))
+    rows = {row["name"]: row for bench in told for row in bench["rows"] if bench["bench"] != "peers"}
+    others = {row["name"]: row for bench in told for row in bench["rows"] if bench["bench"] == "peers"}
+    if rows:
+        PAGE.write_text(replaced(PAGE.read_text(), f"{when}{table(rows)}{fleets(rows)}"))
+    if others:
+        for page in (PAGE, README):
+            page.write_text(replaced(page.read_text(), f"{when}{beside(others)}", PEERS))
 
 
-def replaced(page: str, text: str) -> str:
+def replaced(page: str, text: str, lines: tuple[str, str] = FIGURES) -> str:
     """The page with these figures. Raises ValueError where it has no place for them."""
-    done, count = re.subn(f"{re.escape(BEGIN)}.*{re.escape(END)}", lambda _: BEGIN + text + END, page, flags=re.DOTALL)
+    begin, end = lines
+    done, count = re.subn(f"{re.escape(begin)}.*{re.escape(end)}", lambda _: begin + text + end, page, flags=re.DOTALL)
     if count != 1:
         raise ValueError("the page has no place for the figures")
     return done
+
+
+def beside(rows: Rows) -> str:
+    """The table of other queues; the best figure of a line is bold."""
+    lines = [f"| tasks/s | mongoq | {' | '.join(OTHERS.values())} |", f"|---|---|{'---|' * len(OTHERS)}"]
+    for name, what in BESIDE.items():
+        measured = {other: row for other in OTHERS if (row := rows.get(f"peers.{name}.{other}"))}
+        figures = {other: row["limit"] for other, row in measured.items()}
+        figures[""] = next(iter(measured.values()))["figure"]
+        best = (min if what.endswith("ms") else max)(figures.values())
+        told = {other: f"**{_short(one)}**" if one == best else _short(one) for other, one in figures.items()}
+        lines.append(f"| {what} | {' | '.join(told.get(other, '-') for other in ('', *OTHERS))} |")
+    return "\n".join(lines) + "\n"
 
 
 def table(rows: Rows, goals: Sequence[Goal] = GOALS) -> str:

@@ -32,9 +32,11 @@ def enqueue(setting: Setting) -> list[Row]:
 
         return measure
 
-    many, bare_many = rounds(setting.rounds(), of(_many, tasks), of(_bare(raw.insert_many), tasks))
+    many, bare_many = rounds(setting.rounds(), of(in_bulk, tasks), of(_bare(raw.insert_many), tasks))
     one, bare_one = zip(*(_by_turns(setting, few) for _ in range(setting.rounds())), strict=True)
-    submitted, buffered, alone = rounds(setting.rounds(), of(_submit, tasks), of(_buffer, 10 * few), of(_one, few))
+    submitted, buffered, alone = rounds(
+        setting.rounds(), of(_submit, tasks), of(_buffer, 10 * few), of(one_by_one, few)
+    )
     return [
         Row("enqueue.many", "tasks/s", many, bare_many),
         Row("enqueue.one", "tasks/s", one, bare_one),
@@ -43,13 +45,15 @@ def enqueue(setting: Setting) -> list[Row]:
     ]
 
 
-def _many(place: Place, count: int) -> float:
+def in_bulk(place: Place, count: int) -> float:
+    """Tasks/s of one `new_many`."""
     began = time.perf_counter()
     place.queue.new_many(filling.tags(count))
     return count / (time.perf_counter() - began)
 
 
-def _one(place: Place, count: int) -> float:
+def one_by_one(place: Place, count: int) -> float:
+    """Tasks/s of `new`, one after the other."""
     began = time.perf_counter()
     for tags in filling.tags(count):
         place.queue.new(tags)

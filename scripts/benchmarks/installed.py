@@ -23,11 +23,12 @@ BEST: Final = ("--workers", "1")
 
 def installed(setting: Setting) -> list[Row]:
     """Measure both by turns."""
-    default, best = rounds(setting.rounds(), partial(_drained, setting, ()), partial(_drained, setting, BEST))
+    default, best = rounds(setting.rounds(), partial(drained, setting, ()), partial(drained, setting, BEST))
     return [Row("drain.default", "tasks/s", default, best)]
 
 
-def _drained(setting: Setting, options: tuple[str, ...]) -> float:
+def drained(setting: Setting, options: tuple[str, ...] = ()) -> float:
+    """Tasks/s of `mongoq worker` with these options."""
     count = setting.count(100_000)
     with setting.place(keep=3_600) as place:
         place.fill(count)

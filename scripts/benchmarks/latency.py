@@ -29,7 +29,7 @@ def latency(setting: Setting) -> list[Row]:
     """Sample one worker and eight, by turns with the bare driver."""
     samples = setting.count(SAMPLES)
     measured = [
-        (_sampled(setting, 1, samples), _bare(setting, samples), _sampled(setting, 8, samples))
+        (of_workers(setting, 1, samples), _bare(setting, samples), of_workers(setting, 8, samples))
         for _ in range(setting.rounds())
     ]
     alone, bare, eight = ([round_[side] for round_ in measured] for side in range(3))
@@ -50,7 +50,8 @@ def percentile(samples: Sequence[float], share: float) -> float:
     return sorted(samples)[math.ceil(share * len(samples)) - 1]
 
 
-def _sampled(setting: Setting, size: int, samples: int) -> list[float]:
+def of_workers(setting: Setting, size: int, samples: int) -> list[float]:
+    """Samples of so many idle workers."""
     with setting.place() as place, Fleet(setting.uri, [Spec(place.queue.namespace, stamp=True)] * size) as fleet:
         fleet.go()
         return sampled(place, fleet, samples)

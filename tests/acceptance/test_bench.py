@@ -16,6 +16,7 @@ import pytest
 from pymongo import MongoClient
 
 from benchmarks.cost import UNITS
+from benchmarks.document import BESIDE
 from mongoq.embedded.server import EmbeddedServer
 
 SCRIPTS: Final = Path(__file__).parents[2] / "scripts"
@@ -138,6 +139,18 @@ def test_benchmark_prints_one_object_with_its_rows(bench: Bench, name: str) -> N
             assert row["limit"] > 0
             assert math.isfinite(row["ratio"])
             assert row["ratio"] > 0
+
+
+@pytest.mark.long
+def test_every_peer_that_is_here_is_measured(bench: Bench) -> None:
+    process = bench("peers", "--tasks", "100")
+    out, errors = process.communicate(timeout=300)
+    assert process.returncode == 0, errors
+    rows = json.loads(out)["rows"]
+    assert {row["name"] for row in rows} >= {
+        f"peers.{name}.celery" for name in BESIDE if name not in ("behind", "bulk")
+    }
+    assert all(row["figure"] > 0 and row["limit"] > 0 for row in rows)
 
 
 def test_several_benchmarks_print_a_line_each(bench: Bench) -> None:

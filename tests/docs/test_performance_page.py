@@ -65,9 +65,18 @@ def test_a_ratio_that_misses_its_target_is_bold() -> None:
     assert not Goal("", "", "").missed(0.1)
 
 
-def test_the_readme_links_the_page_and_has_its_headlines() -> None:
+def test_the_readme_links_the_page_and_has_its_table_of_other_queues() -> None:
     text = document.README.read_text()
     assert "(docs/performance.md)" in text
-    block = text.split(document.BEGIN)[1].split(document.END)[0]
-    assert set(re.findall(r"^\| `([a-z0-9.]+)` \|", block, re.MULTILINE)) == set(document.HEADLINES)
-    assert set(re.findall(r"^\| `.*$", block, re.MULTILINE)) <= set(PAGE.splitlines())
+    begin, end = document.PEERS
+    own, of_the_page = (each.split(begin)[1].split(end)[0] for each in (text, PAGE))
+    assert own == of_the_page
+    assert [line.split(" | ")[0].removeprefix("| ") for line in own.splitlines()[4:]] == list(document.BESIDE.values())
+
+
+def test_the_best_of_a_line_is_bold() -> None:
+    rows: dict[str, Any] = {f"peers.{name}.celery": MEASURED for name in document.BESIDE}
+    rows["peers.one.bullmq"] = MEASURED | {"limit": 20_000.0}
+    first, *_, last = document.beside(rows).splitlines()[2:]
+    assert first == "| drain, one worker at its best settings | 12.5 | - | **20,000** | 10 |"
+    assert last == "| the 99th percentile, ms | 12.5 | - | - | **10** |"
