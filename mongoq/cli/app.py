@@ -9,7 +9,7 @@ import typer
 
 from mongoq import __version__
 from mongoq.cli import demo, doctor, operating, server, stats, tasks, worker
-from mongoq.cli.acting import draining, exporting, updating
+from mongoq.cli.acting import draining, exporting, importing, updating
 from mongoq.cli.control import dashboard, limits, pausing, schedules
 from mongoq.cli.looking import failing, listing, showing
 from mongoq.cli.options import Place, warn_of_password
@@ -101,7 +101,7 @@ COMMANDS: Final[tuple[tuple[str, Callable[..., None], str | None], ...]] = (
     ("redrive", operating.redrive, "Send dead letters back to their queues."),
     ("stop-worker", pausing.stop_worker, "Let a worker process end, wherever it runs."),
     ("export", exporting.export, "Write tasks as lines of JSON."),
-    ("import", exporting.import_, "Enqueue the tasks of an export."),
+    ("import", importing.import_, "Enqueue the tasks of an export."),
 )
 """Each with a line for the list of commands; None: the first line of its own help."""
 

@@ -12,38 +12,20 @@ import typer
 
 from mongoq import DuplicateTask, Queue, TaskState
 from mongoq.cli.acting.choosing import Choice, act, act_on_many, report
-from mongoq.cli.options import (
-    AsJson,
-    InState,
-    Keys,
-    OfName,
-    OfQueue,
-    Since,
-    Until,
-    Where,
-    WithError,
-    Yes,
-    place,
-    refuse,
-    span_option,
-)
+from mongoq.cli.looking.selecting import Selection, selecting
+from mongoq.cli.options import AsJson, Keys, Yes, place, refuse, span_option
 from mongoq.cli.output import note
 from mongoq.core.lifecycle import FINISHED, LIVE, WAITING, Event, sources
 
 DELETABLE: Final = (*WAITING, *FINISHED)
 
 
+@selecting()
 def cancel(
     context: typer.Context,
     *,
     keys: Keys = None,
-    queue: OfQueue = None,
-    name: OfName = None,
-    state: InState = None,
-    where: Where = None,
-    error: WithError = None,
-    since: Since = None,
-    until: Until = None,
+    chosen: Selection,
     yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
@@ -59,21 +41,16 @@ def cancel(
             return 0
         return 1
 
-    choice = Choice("cancel", LIVE, queue, state, where, name, error, since, until).instead_of(keys)
-    act(context, choice, keys, one, lambda line, **chosen: line.cancel_all(**chosen), yes=yes, as_json=as_json)
+    choice = Choice("cancel", LIVE, chosen).instead_of(keys)
+    act(context, choice, keys, one, lambda line, **of: line.cancel_all(**of), yes=yes, as_json=as_json)
 
 
+@selecting()
 def delete(
     context: typer.Context,
     *,
     keys: Keys = None,
-    queue: OfQueue = None,
-    name: OfName = None,
-    state: InState = None,
-    where: Where = None,
-    error: WithError = None,
-    since: Since = None,
-    until: Until = None,
+    chosen: Selection,
     yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
@@ -81,23 +58,18 @@ def delete(
 
     Give keys, or choose by the other options. --json prints {"count": N}.
     """
-    choice = Choice("delete", DELETABLE, queue, state, where, name, error, since, until).instead_of(keys)
+    choice = Choice("delete", DELETABLE, chosen).instead_of(keys)
     one: Callable[[Queue, str], int] = lambda line, key: line.delete(key)  # noqa: E731
-    act(context, choice, keys, one, lambda line, **chosen: line.delete_all(**chosen), yes=yes, as_json=as_json)
+    act(context, choice, keys, one, lambda line, **of: line.delete_all(**of), yes=yes, as_json=as_json)
 
 
+@selecting()
 def move(
     context: typer.Context,
     *,
     keys: Keys = None,
     to: Annotated[str, typer.Option(metavar="QUEUE", show_default=False, help="The queue to move to.")],
-    queue: OfQueue = None,
-    name: OfName = None,
-    state: InState = None,
-    where: Where = None,
-    error: WithError = None,
-    since: Since = None,
-    until: Until = None,
+    chosen: Selection,
     yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
@@ -105,49 +77,43 @@ def move(
 
     Give keys, or choose by the other options. --json prints {"count": N}.
     """
-    choice = Choice("move", WAITING, queue, state, where, name, error, since, until).instead_of(keys)
+    choice = Choice("move", WAITING, chosen).instead_of(keys)
     one: Callable[[Queue, str], int] = lambda line, key: line.move(key, to)  # noqa: E731
     act(
         context,
         choice,
         keys,
         one,
-        lambda line, **chosen: line.move_all(to, **chosen),
+        lambda line, **of: line.move_all(to, **of),
         yes=yes,
         as_json=as_json,
         also={"to": to},
     )
 
 
+@selecting("queue", "name", "state")
 def purge(
     context: typer.Context,
     *,
-    queue: OfQueue = None,
-    name: OfName = None,
-    state: InState = None,
+    chosen: Selection,
     older_than: Annotated[timedelta | None, span_option("Only those that finished longer ago.")] = None,
     yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
     """Delete finished tasks now instead of at the end of their retention. --json prints {"count": N}."""
-    choice = Choice("purge", FINISHED, queue, state, name=name)
+    choice = Choice("purge", FINISHED, chosen)
     with place(context).open(reading=True) as line:
         many = partial(Queue.purge, older_than=older_than or 0)
         count = act_on_many(line, choice, many, yes=yes, as_json=as_json, also={"older_than": older_than})
     report("purge", count, as_json=as_json)
 
 
+@selecting(state=TaskState.FAILED)
 def rerun(
     context: typer.Context,
     *,
     keys: Keys = None,
-    queue: OfQueue = None,
-    name: OfName = None,
-    state: Annotated[TaskState, typer.Option("--state", help="Those in this state.")] = TaskState.FAILED,
-    where: Where = None,
-    error: WithError = None,
-    since: Since = None,
-    until: Until = None,
+    chosen: Selection,
     yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
@@ -156,7 +122,8 @@ def rerun(
     Give keys (of tasks in any of these states), or choose by the other options. The exit code is 1 when a KEY
     was given and could not be run again. --json prints {"count": N}.
     """
-    chosen = Choice("rerun", (state,), queue, None, where, name, error, since, until).instead_of(keys)
+    state = chosen.state or TaskState.FAILED
+    choice = Choice("rerun", (state,), replace(chosen, state=None)).instead_of(keys)
     if state not in sources(Event.RERUN):
         refuse(f"--state {state}: only {', '.join(sources(Event.RERUN))} tasks can be run again")
 
@@ -168,8 +135,8 @@ def rerun(
             return 0
         return 1
 
-    choice = replace(chosen, state=state)
-    act(context, choice, keys, one, lambda line, **chosen: line.rerun_all(**chosen), yes=yes, as_json=as_json)
+    choice = replace(choice, among=chosen)
+    act(context, choice, keys, one, lambda line, **of: line.rerun_all(**of), yes=yes, as_json=as_json)
 
 
 def redrive(
@@ -196,6 +163,6 @@ def redrive(
             note(f"{key} {why}: it is {task.state} in {task.queue}")
         return done
 
-    choice = Choice("redrive", (TaskState.FAILED, *WAITING), queue)
+    choice = Choice("redrive", (TaskState.FAILED, *WAITING), Selection(queue))
     many: Callable[..., int] = lambda line, on_progress, **_: line.redrive(queue, rate=rate, on_progress=on_progress)  # noqa: E731
     act(context, choice, keys, one, many, yes=yes, as_json=as_json)

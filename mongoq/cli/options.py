@@ -12,7 +12,7 @@ from typing import Annotated, Any, Final, NoReturn
 
 import typer
 
-from mongoq import ConfigurationError, Queue, TaskState
+from mongoq import ConfigurationError, Queue
 from mongoq.cli.output import note
 from mongoq.core.host.environment import namespace_named, uri_named
 from mongoq.embedded.server import holds_server
@@ -142,30 +142,13 @@ def refuse(reason: str) -> NoReturn:
 
 
 Keys = Annotated[list[str] | None, typer.Argument(metavar="[KEY...]", show_default=False, help="These tasks.")]
-OfQueue = Annotated[str | None, typer.Option("--queue", help="Those of this queue.")]
-InState = Annotated[TaskState | None, typer.Option("--state", help="Those in this state.")]
-OfName = Annotated[str | None, typer.Option("--name", help="Those of this task function: NAME, or NAME@REVISION.")]
-Where = Annotated[
-    list[str] | None, typer.Option("--where", metavar="KEY=VALUE", help="Those with this tag; may be repeated.")
-]
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask before many tasks are changed.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-
-
-WithError = Annotated[
-    str | None, typer.Option("--error", metavar="TYPE", help="Those whose last attempt failed with this type of error.")
-]
 
 
 def moment_option(text: str, *names: str) -> Any:
     """Declare an option that takes an instant."""
     return typer.Option(*names, parser=moment, metavar="WHEN", help=text)
-
-
-Since = Annotated[
-    Any, moment_option("Those since then: 15m (ago), 2h, 1d, or 2026-08-01T12:30. Finished ones by their end.")
-]
-Until = Annotated[Any, moment_option("Those before then.")]
 
 
 def span_option(text: str) -> Any:

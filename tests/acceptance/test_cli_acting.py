@@ -1,16 +1,10 @@
-"""What an operator does: `update`, `drain`, `export`, `import`, and the completion of a shell."""
+"""What an operator does: `update`, `drain`, `top`, and the completion of a shell."""
 
 from __future__ import annotations
 
-import io
-import json
-import os
-import sys
-from pathlib import Path
-
 import pytest
 
-from mongoq import NewTask, Queue, Task
+from mongoq import NewTask, Queue
 from mongoq.cli import main
 from mongoq.cli.watching.reading import read, retry, rows, toggle
 from mongoq.cli.watching.state import View
@@ -42,42 +36,6 @@ def test_drain_pauses_and_tells_what_still_runs_at_its_end(mongoq: Cli, queue: Q
     assert "1 task still runs; the pause stays" in said.err
     assert [pause.queue for pause in queue.pauses()] == ["mail"]
     assert mongoq("drain").code == 2
-
-
-def test_what_is_exported_is_imported_once(mongoq: Cli, queue: Queue, tmp_path: Path) -> None:
-    queue.new_many(NewTask({"n": n}, key=f"k{n}", name="welcome", queue="mail", priority=n) for n in range(3))
-    queue.new({"n": 3}, key="later", delay=3600, payload={"a": [1]}, max_retries=7, unique="u")
-    assert queue.cancel("k0").finished
-    file = tmp_path / "tasks.jsonl"
-    assert mongoq("export", "--output", str(file)).out == "export: 4 tasks\n"
-    assert mongoq("export", "--output", str(file)).code == 1
-    later = queue.get("later")
-    said = mongoq("--namespace", f"{queue.namespace}-b", "import", str(file), "--json")
-    assert said.json == {"enqueued": 3, "skipped": 0, "ended": 1}
-    with Queue(os.environ["MONGOQ_URI"], namespace=f"{queue.namespace}-b") as other:
-        copy = other.get("later")
-        for field in ("tags", "payload", "queue", "priority", "run_at", "unique", "policy", "state"):
-            assert getattr(copy, field) == getattr(later, field), field
-        assert {task.key: task.name for task in other.tasks(queue="mail")} == {"k1": "welcome", "k2": "welcome"}
-    again = mongoq("--namespace", f"{queue.namespace}-b", "import", str(file), "--finished")
-    assert again.out == "import: 1 enqueued, 3 there already, 0 had ended\n"
-
-
-def test_export_prints_lines_and_import_reads_them(mongoq: Cli, queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
-    queue.new({"n": 1}, key="a")
-    queue.new({"n": 2}, key="b", delay=60)
-    said = mongoq("export", "--state", "ready")
-    (line,) = said.out.splitlines()
-    assert Task.from_dict(json.loads(line)).tags == {"n": 1}
-    assert said.err == "mongoq: export: 1 task\n"
-    assert mongoq("export", "--json").code == 2
-    queue.delete("a")
-    monkeypatch.setattr(sys, "stdin", io.StringIO(f"{line}\n\n"))
-    assert mongoq("import").out == "import: 1 enqueued, 0 there already, 0 had ended\n"
-    monkeypatch.setattr(sys, "stdin", io.StringIO(f'{line}\n{{"key": 1}}\n'))
-    said = mongoq("import")
-    assert said.code == 2
-    assert "line 2: no task of an export" in said.err
 
 
 def test_retry_is_another_word_for_rerun(mongoq: Cli, queue: Queue) -> None:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any, Final, Self
 
 import typer
 
 from mongoq import Progress, Queue, TaskNotFound, TaskState, WrongState
 from mongoq.cli.acting.auditing import audited
-from mongoq.cli.options import place, refuse, resolved, tags
+from mongoq.cli.looking.selecting import Selection
+from mongoq.cli.options import place, refuse
 from mongoq.cli.output import clean, note, print_json, say
 from mongoq.cli.progress import progress_line
 
@@ -27,22 +28,12 @@ class Choice:
     verb: str
     touched: Sequence[TaskState]
     """The states in which the command changes a task."""
-    queue: str | None = None
-    state: TaskState | None = None
-    where: list[str] | None = None
-    name: str | None = None
-    error: str | None = None
-    since: datetime | timedelta | None = None
-    until: datetime | timedelta | None = None
+    among: Selection
+    """What the options say."""
 
     def options(self, now: Callable[[], datetime]) -> dict[str, Any]:
-        """The selection as arguments of the API; what is not given is left out. `now` is asked where it matters."""
-        chosen = {
-            "queue": self.queue, "name": self.name, "state": self.state, "where": tags(self.where or []) or None,
-            "error": self.error, "since": self.since and resolved(self.since, now()),
-            "until": self.until and resolved(self.until, now()),
-        }  # fmt: skip
-        return {name: value for name, value in chosen.items() if value is not None}
+        """The selection as arguments of the API."""
+        return self.among.options(now)
 
     def instead_of(self, keys: list[str] | None) -> Self:
         """Return the selection; refuse when both it and keys are given, or neither is."""
@@ -52,7 +43,7 @@ class Choice:
 
     def count(self, queue: Queue, options: dict[str, Any]) -> int:
         """Count the tasks that would be changed now."""
-        states = [state for state in self.touched if self.state in (None, state)]
+        states = [state for state in self.touched if self.among.state in (None, state)]
         return sum(queue.count(**{**options, "state": state}) for state in states)
 
 

@@ -10,21 +10,18 @@ import typer
 
 from mongoq import TaskState
 from mongoq.cli.looking.paging import pages
-from mongoq.cli.options import AsJson, OfName, OfQueue, Since, Until, Where, WithError, place, resolved, tags
+from mongoq.cli.looking.selecting import Selection, selecting
+from mongoq.cli.options import AsJson, place
 from mongoq.cli.output import Sheet, brief, clean, note, print_json, say, show
 from mongoq.cli.printing.width import cut, hanging, room
 from mongoq.core.explaining.grouping import FailureGroup, grouped
 
 
+@selecting("queue", "name", "error", "where", "since", "until")
 def failures(
     context: typer.Context,
     *,
-    queue: OfQueue = None,
-    name: OfName = None,
-    error: WithError = None,
-    where: Where = None,
-    since: Since = None,
-    until: Until = None,
+    chosen: Selection,
     limit: Annotated[int, typer.Option(min=1, max=1_000_000, help="Look at this many failed tasks.")] = 10_000,
     as_json: AsJson = False,
 ) -> None:
@@ -35,11 +32,7 @@ def failures(
     """
     with place(context).open(reading=True) as line:
         now = line.time()
-        wanted: dict[str, Any] = {
-            "state": TaskState.FAILED, "queue": queue, "name": name, "error": error, "where": tags(where or []) or None,
-            "since": resolved(since, now), "until": resolved(until, now),
-        }  # fmt: skip
-        found = list(pages(line, wanted, limit))
+        found = list(pages(line, {"state": TaskState.FAILED, **chosen.options(lambda: now)}, limit))
     groups = grouped(found, by_name=True)
     if as_json:
         print_json([plain(group) for group in groups])

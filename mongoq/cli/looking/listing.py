@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import sys
 from datetime import timedelta
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 import typer
 
 from mongoq import Task, TaskError, TaskState
 from mongoq.cli.looking.paging import SORTS, listed, with_payloads
-from mongoq.cli.options import AsJson, Since, Until, WithError, place, refuse, resolved, span_option, tags
+from mongoq.cli.looking.selecting import Selection, selecting
+from mongoq.cli.options import AsJson, place, refuse, span_option
 from mongoq.cli.output import Sheet, brief, note, pairs, print_json_list, show_rows
 from mongoq.cli.printing.width import rows
 
@@ -21,18 +22,11 @@ DROPS: Final = ("priority", "age", "erred", "attempt", "tags", "queue")
 PIPED: Final = 100
 
 
+@selecting()
 def ls(
     context: typer.Context,
     *,
-    queue: Annotated[str | None, typer.Option(help="Only tasks of this queue.")] = None,
-    name: Annotated[str | None, typer.Option(help="Only tasks of this function: NAME, or NAME@REVISION.")] = None,
-    state: Annotated[TaskState | None, typer.Option(help="Only tasks in this state.")] = None,
-    error: WithError = None,
-    where: Annotated[
-        list[str] | None, typer.Option(metavar="KEY=VALUE", help="Only tasks with this tag; may be repeated.")
-    ] = None,
-    since: Since = None,
-    until: Until = None,
+    chosen: Selection,
     running_for: Annotated[timedelta | None, span_option("Only those that have been running for so long.")] = None,
     sort: Annotated[str | None, typer.Option(help=f"By {', '.join(SORTS)}; it reads all that match.")] = None,
     limit: Annotated[
@@ -49,20 +43,16 @@ def ls(
     """
     if sort is not None and sort not in SORTS:
         refuse(f"--sort: {sort!r} is none of {', '.join(SORTS)}")
-    if running_for is not None and state not in (None, TaskState.RUNNING):
-        refuse(f"--running-for: tasks that are {state} do not run")
+    if running_for is not None and chosen.state not in (None, TaskState.RUNNING):
+        refuse(f"--running-for: tasks that are {chosen.state} do not run")
     most = limit or (max(10, rows() - 4) if sys.stdout.isatty() and not as_json else PIPED)
     with place(context).open(reading=True) as line:
-        now = line.time() if since or until else None
-        wanted: dict[str, Any] = {
-            "queue": queue, "name": name, "state": state, "error": error, "where": tags(where or []) or None,
-            "since": now and resolved(since, now), "until": now and resolved(until, now),
-        }  # fmt: skip
+        wanted = chosen.options(line.time)
         found = listed(line, wanted, sort=sort, running_for=running_for, limit=most)
         if as_json:
             print_json_list(with_payloads(line, found))
             return
-        given = tuple(name for name in ("state", "queue", "name") if wanted[name] is not None)
+        given = tuple(name for name in ("state", "queue", "name") if name in wanted)
         sheet = Sheet(
             "", COLUMNS, [], empty="no such tasks", sparse=True, cut=True, least=LEAST, drops=(*given, *DROPS)
         )

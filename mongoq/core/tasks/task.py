@@ -80,6 +80,8 @@ class Task(PartlyRead):
     """A value that at most one unfinished task has."""
     parents: tuple[str, ...]
     """The keys of the tasks that it was enqueued to run after."""
+    on_parent_failure: str | None
+    """What becomes of it where a parent does not complete: `cancel`, `run` or `wait`; None: it has no parents."""
     children: bool
     """Whether tasks were enqueued to run after it."""
     batch: str | None

@@ -18,6 +18,7 @@ from mongoq.core.tasks.read_only import EMPTY, ReadOnly
 from mongoq.core.tasks.reading import fill, partly_read, task_of
 from mongoq.core.tasks.task import Failure, Task, TaskError
 from mongoq.core.validation import Checker
+from mongoq.flow.given import CANCEL
 from mongoq.storage.commands import Document
 from mongoq.storage.documents import fields, hold, progress
 from mongoq.storage.documents.codec import made_aware
@@ -31,7 +32,8 @@ _FAILURES: Final[Mapping[str, Failure]] = {failure.value: failure for failure in
 LONG_AGO: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _LEAST: Final[Document] = {fields.QUEUE: "", fields.PRIORITY: 0, fields.RUN_AT: LONG_AGO, fields.VERSION: 0}
 _TEXTS: Final = (
-    fields.QUEUE, fields.NAME, fields.NOTE, fields.UNIQUE, fields.MOVED_FROM, fields.BATCH, fields.WAITS_FOR
+    fields.QUEUE, fields.NAME, fields.NOTE, fields.UNIQUE, fields.MOVED_FROM, fields.BATCH, fields.WAITS_FOR,
+    fields.ON_PARENT_FAILURE,
 )  # fmt: skip
 _INSTANTS: Final = (fields.RUN_AT, fields.CREATED_AT, fields.MODIFIED_AT, fields.FINISHED_AT, fields.EXPIRES_AT)
 _SHOWN: Final[Mapping[str, Any]] = {
@@ -92,6 +94,7 @@ def task_from(document: Document, namespace: str, now: datetime) -> Task:
         get(fields.MOVED_FROM),
         get(fields.UNIQUE),
         tuple(parents) if (parents := get(fields.PARENTS)) else (),
+        get(fields.ON_PARENT_FAILURE, CANCEL) if parents else None,
         fields.CHILDREN in document,
         get(fields.BATCH),
         ReadOnly(limits) if (limits := get(fields.LIMITS)).__class__ is dict else EMPTY,
