@@ -121,7 +121,8 @@ def test_what_would_not_come_back_as_it_was_is_refused_before_anything_is_writte
 
     queue.new(key="parent", keep_completed=3600)
     queue.new(key="child", after=["parent"])
-    assert (parent := queue.claim(key="parent"))
+    parent = queue.claim(key="parent")
+    assert parent
     queue.complete(parent, result=42)
     assert "the task 'child' runs after 'parent', which had ended" in refused()
     assert carried("--without-parents").out == "import: 1 enqueued, 0 there already, 1 had ended\n"
@@ -130,7 +131,8 @@ def test_what_would_not_come_back_as_it_was_is_refused_before_anything_is_writte
 
     queue.new(key="lost", max_retries=0)
     queue.new(key="waits", after=["lost"], on_parent_failure="wait")
-    assert (lost := queue.claim(key="lost"))
+    lost = queue.claim(key="lost")
+    assert lost
     queue.fail(lost, ValueError("no"))
     assert "'waits' runs after 'lost', which has failed: --finished takes it along" in refused("--without-parents")
     assert carried("--finished").code == 0

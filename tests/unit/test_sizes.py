@@ -13,8 +13,8 @@ ROOT: Final = PACKAGE.parent
 LONGEST: Final = 250
 OWN_LENGTHS: Final = {
     "mongoq/queue.py": 530,  # two tables of contents
-    "mongoq/core/tasks/task.py": 258,  # all fields of a task
-    "mongoq/storage/documents/decoding.py": 252,
+    "mongoq/core/tasks/task.py": 260,  # all fields of a task
+    "mongoq/storage/documents/decoding.py": 255,
     "mongoq/storage/operations/claims.py": 267,
 }
 MOST_FILES: Final = 16

@@ -19,6 +19,7 @@ from mongoq.cli.output import note, print_json, say
 Output = Annotated[Path | None, typer.Option("--output", metavar="FILE", help="Write there instead of to stdout.")]
 LIMIT = "limit"
 """What a line with a limit has instead of the fields of a task."""
+LIMIT_FIELDS = frozenset({"name", "concurrency", "by", "order", "rate", "per", "burst"})
 
 
 @selecting()

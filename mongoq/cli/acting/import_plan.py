@@ -13,7 +13,6 @@ from typing import Any, Final, NamedTuple
 from mongoq import InvalidTask, Limit, Task, TaskState
 from mongoq.core.lifecycle import LIVE
 from mongoq.core.validation import shortened
-from mongoq.flow.given import RUN, described
 
 
 class Waiter(NamedTuple):
@@ -39,8 +38,8 @@ class Survey:
         self.read = self.ended = self.left_out = 0
         self.batched: list[int] = []
         """The lines of members of batches, and of batches that have not called back."""
-        self.limits: dict[str, tuple[Limit, Mapping[str, Any]]] = {}
-        """The limits that are in the export, each with the arguments of `queue.limit`."""
+        self.limits: dict[str, Mapping[str, Any]] = {}
+        """The limits that are in the export, by name, as the arguments of `queue.limit`."""
         self.needed: dict[str, int] = {}
         """The limits that tasks are under, each with the line of the first."""
         self.taken: set[str] = set()
@@ -67,7 +66,7 @@ class Survey:
         if task.children:
             self.taken.add(task.key)
         if task.parents:
-            parked, anyway = task.state is TaskState.PARKED, task.on_parent_failure == RUN
+            parked, anyway = task.state is TaskState.PARKED, task.on_parent_failure == "run"
             self.waiters[task.key] = Waiter(number, offset, task.parents, parked, anyway)
         for name in task.limits:
             self.needed.setdefault(name, number)
@@ -99,13 +98,13 @@ def missing_limits(survey: Survey, there: Mapping[str, Limit]) -> list[Mapping[s
         if name not in there and name not in survey.limits:
             raise InvalidTask(f"line {number}: the limit {name} is neither in the export nor in this namespace")
         if name in there and name in survey.limits:
-            theirs, ours = survey.limits[name][0], there[name]
-            if (theirs.by, theirs.order) != (ours.by, ours.order):
+            by, order, ours = survey.limits[name].get("by"), survey.limits[name].get("order"), there[name]
+            if (by, order) != (ours.by, ours.order):
                 raise InvalidTask(
                     f"line {number}: the limit {name} is by {ours.by or 'no tag'} and of order {ours.order} in this "
-                    f"namespace, and by {theirs.by or 'no tag'} and of order {theirs.order} in the export"
+                    f"namespace, and by {by or 'no tag'} and of order {order} in the export"
                 )
-    return [survey.limits[name][1] for name in survey.needed if name not in there]
+    return [survey.limits[name] for name in survey.needed if name not in there]
 
 
 def families(survey: Survey, there: frozenset[str], *, without_parents: bool) -> dict[str, tuple[str, ...]]:
@@ -137,7 +136,8 @@ def in_order(after: Mapping[str, tuple[str, ...]]) -> Iterator[str]:
     try:
         yield from TopologicalSorter(among).static_order()
     except CycleError as error:
-        raise InvalidTask(f"tasks of the export wait for one another: {described(error.args[1][:-1])}") from None
+        circle = shortened(" after ".join(reversed(error.args[1])), 300)
+        raise InvalidTask(f"tasks of the export wait for one another: {circle}") from None
 
 
 def _check_over(survey: Survey, key: str, one: Waiter, parent: str) -> None:

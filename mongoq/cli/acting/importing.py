@@ -8,21 +8,20 @@ import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
-from datetime import timedelta
 from pathlib import Path
 from typing import IO, Annotated, Any, Final, NamedTuple
 
 import typer
 
-from mongoq import ConfigurationError, InvalidTask, Limit, NewTask, Queue, Task
+from mongoq import InvalidTask, NewTask, Queue, Task
 from mongoq.cli.acting import import_plan
 from mongoq.cli.acting.auditing import audited
-from mongoq.cli.acting.exporting import LIMIT
+from mongoq.cli.acting.exporting import LIMIT, LIMIT_FIELDS
 from mongoq.cli.acting.import_plan import Survey
 from mongoq.cli.options import AsJson, place
 from mongoq.cli.output import print_json, say
 from mongoq.core.lifecycle import LIVE
-from mongoq.limiting.given import Numbers, checked_limit
+from mongoq.core.validation import shortened
 
 IN_MEMORY: Final = 8 << 20
 """So much of stdin is kept in memory; a file on the disk takes more."""
@@ -96,8 +95,8 @@ def _surveyed(source: IO[bytes], survey: Survey) -> Survey:
     """Read and check all lines."""
     for line in _lines(source):
         if isinstance(line.record, dict) and LIMIT in line.record:
-            limit, given = _limit(line)
-            survey.limits[limit.name] = limit, given
+            limit = _limit(line)
+            survey.limits[limit["name"]] = limit
             continue
         task = _task(line)
         if survey.takes(task):
@@ -149,17 +148,13 @@ def _task(line: Line) -> Task:
         raise InvalidTask(f"line {line.number}: no task of an export: {error}") from None
 
 
-def _limit(line: Line) -> tuple[Limit, dict[str, Any]]:
-    """A limit and the arguments of `queue.limit` that make it."""
-    try:
-        given = dict(line.record[LIMIT])
-        numbers = {name: given[name] for name in Numbers._fields if name in given}
-        limit = checked_limit(given.get("name"), Numbers(**numbers), given.get("by"), given.get("order", "priority"))
-    except (ValueError, TypeError, ConfigurationError) as error:
-        raise InvalidTask(f"line {line.number}: no limit of an export: {error}") from None
-    if unknown := given.keys() - {"name", "by", "order", *Numbers._fields}:
-        raise InvalidTask(f"line {line.number}: no limit of an export: it has no {', '.join(sorted(unknown))}")
-    return limit, given | ({"per": timedelta(seconds=given["per"])} if "per" in given else {})
+def _limit(line: Line) -> Mapping[str, Any]:
+    """The arguments of `queue.limit` that make a limit, which checks their values."""
+    given: Mapping[str, Any] = line.record[LIMIT]
+    names = set(given) if isinstance(given, dict) else set()
+    if not {"name", "order"} <= names <= LIMIT_FIELDS:
+        raise InvalidTask(f"line {line.number}: no limit of an export: {shortened(given)}")
+    return given
 
 
 def _again(line: Line, task: Task, after: tuple[str, ...]) -> NewTask:
