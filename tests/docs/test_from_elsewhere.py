@@ -10,8 +10,10 @@ import pytest
 
 import mongoq
 from mongoq import Attempt, Done, Queue, Task, Tasks
+from mongoq.core.judging.backoff import Backoff
 from mongoq.functions.decorator import TaskDecorator
 from mongoq.functions.options import TaskOptions
+from tests.docs.pages import PAGES as PAGES_OF_THE_DOCS
 from tests.docs.pages import ROOT
 
 PAGES = ("celery.md", "others.md")
@@ -38,6 +40,16 @@ def test_the_tables_name_what_there_is(page: str) -> None:
     assert len(codes) > 50
     assert strange("queue.nothing(user_id=1)") == ["nothing", "user_id"]
     assert [(code, name) for code in codes for name in strange(code)] == []
+
+
+def test_every_backoff_that_a_page_shows_can_be_made() -> None:
+    shown = [
+        text
+        for page in PAGES_OF_THE_DOCS
+        for text in re.findall(r"\b(?:Constant|Exponential|Ladder|Linear)\([^().]+\)", page.read_text())
+    ]
+    assert "Ladder([10, 30, 60])" in shown
+    assert [text for text in shown if not isinstance(eval(text, vars(mongoq).copy()), Backoff)] == []  # noqa: S307
 
 
 def strange(code: str) -> list[str]:
