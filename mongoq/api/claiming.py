@@ -17,8 +17,8 @@ from mongoq.core.tasks.task import Task
 from mongoq.core.validation import Checker, Duration
 from mongoq.storage.commands import Op
 from mongoq.storage.control import Entered
-from mongoq.storage.operations import claim_exactly, finish, leases
-from mongoq.storage.operations import claims as claiming
+from mongoq.storage.operations import finish, leases
+from mongoq.storage.operations.claiming import exactly, first, many
 from mongoq.storage.operations.recovery.interrupted import Claiming, ended_anyway, given_back
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def try_claim(
         where: only a task with these tags, as for `run`. A claim reads the ready tasks it passes over.
     """
     wanted = checked_claim(queues, lease, base.claimant if claimant is None else claimant, where)
-    return (yield from _taken(base, wanted, claiming.try_claim))
+    return (yield from _taken(base, wanted, first.try_claim))
 
 
 @verb
@@ -91,7 +91,7 @@ def claim(
     needed = Modification(depend=depend)
     if key is not None:
         _alone(key, timeout=timeout, where=where)
-        return (yield from _taken(base, wanted, partial(claim_exactly.by_key, key=key, depend=needed)))
+        return (yield from _taken(base, wanted, partial(exactly.by_key, key=key, depend=needed)))
     return (yield from _claim(base, wanted, elapsed() + checked_seconds("timeout", timeout), needed))
 
 
@@ -111,7 +111,7 @@ def claim_many(
     back to 16 of a batch, as it may be what ended it. The other arguments are those of `try_claim`.
     """
     wanted = checked_claim(queues, lease, base.claimant if claimant is None else claimant, where, limit)
-    return (yield from _taken(base, wanted, claiming.claim_batch))
+    return (yield from _taken(base, wanted, many.claim_batch))
 
 
 @stream
@@ -189,12 +189,12 @@ def keepalive(base: Base, tasks: Task | Iterable[Task], lease: Duration | None =
 
 def _claim(base: Base, wanted: ClaimRequest, deadline: float, depend: Modification = NOTHING) -> Op[Task | None]:
     """Claim a task, and wait for one until the deadline, on `elapsed()`."""
-    first: Claiming[Task | None] = claiming.try_claim
-    then: Claiming[Task | None] = claiming.claim_one
+    now: Claiming[Task | None] = first.try_claim
+    then: Claiming[Task | None] = first.claim_one
     if len(depend):
-        first = partial(claim_exactly.most_urgent, depend=depend, sweeping=True)
-        then = partial(claim_exactly.most_urgent, depend=depend, sweeping=False)
-    task = yield from _taken(base, wanted, first)
+        now = partial(exactly.most_urgent, depend=depend, sweeping=True)
+        then = partial(exactly.most_urgent, depend=depend, sweeping=False)
+    task = yield from _taken(base, wanted, now)
     if task is not None or elapsed() >= deadline:
         return task
     hand = yield from base.hand()

@@ -22,7 +22,8 @@ from mongoq.core.validation import Duration
 from mongoq.limiting.limit import groups_of_slots
 from mongoq.storage.commands import Op
 from mongoq.storage.control import Entered
-from mongoq.storage.operations import claims, queries, sweep
+from mongoq.storage.operations import queries, sweep
+from mongoq.storage.operations.claiming.many import claim_many
 from mongoq.storage.operations.decide import Ended
 from mongoq.storage.operations.finish import finish, finish_and_modify
 from mongoq.storage.operations.flow.undone import sweep_flow
@@ -180,7 +181,7 @@ def _claim(base: Base, wanted: ClaimRequest, handler: Handler) -> Op[list[list[L
 
 def _claimed(base: Base, wanted: ClaimRequest, handler: Handler) -> Op[list[LiveAttempt]]:
     sent = elapsed()
-    claim = yield from base.write(claims.claim_many(base.context, wanted, poison_budget=MOST_POISON_WEIGHT))
+    claim = yield from base.write(claim_many(base.context, wanted, poison_budget=MOST_POISON_WEIGHT))
     attempts: list[LiveAttempt] = []
     for claimed in claim.unread:
         policy = base.context.options.policy.over(claimed.carried).over(handler.policies.get(claimed.name or "", {}))

@@ -27,7 +27,7 @@ from pymongo import MongoClient, monitoring
 from benchmarks import handlers
 from mongoq import Queue, Signpost, Task
 from mongoq.core.clock import elapsed
-from mongoq.storage.operations import claims
+from mongoq.worker.services import claimer
 
 GO, FACTS = b"g", b"f"
 MOST_TIMED = 5_000
@@ -121,13 +121,13 @@ def answer(facts: Callable[[], dict[str, Any]]) -> None:
 
 def limit_claims(most: int, count: itertools.count[int]) -> None:
     """Patch this process: there is no option for it, and nobody should want one. `count` counts the claims."""
-    claim_many: Any = claims.claim_many
+    claim_many = vars(claimer)["claim_many"]
 
     def limited(context: Any, wanted: Any, **options: Any) -> Any:
         next(count)
         return claim_many(context, dataclasses.replace(wanted, limit=min(wanted.limit, most)), **options)
 
-    claims.claim_many = limited
+    vars(claimer)["claim_many"] = limited
 
 
 def work(spec: Spec) -> None:

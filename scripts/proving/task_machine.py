@@ -19,7 +19,9 @@ from mongoq.core.tasks.modification import Modification
 from mongoq.core.tasks.task import Task
 from mongoq.storage.commands import Op
 from mongoq.storage.control import Within
-from mongoq.storage.operations import claims, enqueue, finish, leases, sweep
+from mongoq.storage.operations import enqueue, finish, leases, sweep
+from mongoq.storage.operations.claiming.first import claim_first
+from mongoq.storage.operations.claiming.many import claim_many
 from proving.compared import Compared
 from proving.task_model import error_queue
 
@@ -73,13 +75,13 @@ class TaskMachine(Compared):
     def claim_many(self, queue: str, limit: int) -> None:
         """Claim a batch, as workers do."""
         wanted = ClaimRequest((queue,), "w", limit)
-        claim = self.run(claims.claim_many(self.context, wanted, poison_budget=MOST_POISON_WEIGHT))
+        claim = self.run(claim_many(self.context, wanted, poison_budget=MOST_POISON_WEIGHT))
         self.claimed(claim.tasks, self.model.batch(queue, limit))
 
     @rule(queue=MOSTLY_HERE)
     def claim_first(self, queue: str) -> None:
         """Claim by hand."""
-        claim = self.run(claims.claim_first(self.context, ClaimRequest((queue,), "w")))
+        claim = self.run(claim_first(self.context, ClaimRequest((queue,), "w")))
         expected = self.model.first(queue)
         self.claimed(claim.tasks, [] if expected is None else [expected])
 

@@ -27,7 +27,9 @@ from mongoq.storage.commands import Op
 from mongoq.storage.context import Context
 from mongoq.storage.control import Within
 from mongoq.storage.documents import drafting, filters
-from mongoq.storage.operations import claims, enqueue, finish, queries, schema
+from mongoq.storage.operations import enqueue, finish, queries, schema
+from mongoq.storage.operations.claiming.first import try_claim
+from mongoq.storage.operations.claiming.many import claim_many
 from mongoq.storage.operations.modify import apply
 from tests.storage.drivers import EventLoop, Opened, drivers_of, open_driver
 
@@ -77,15 +79,13 @@ class Store:
         poison_budget: int = MOST_POISON_WEIGHT,
     ) -> list[Task]:
         """Claim a batch, as the engine does."""
-        claim = self.run(
-            claims.claim_many(self.context, ClaimRequest(queues, worker, limit), poison_budget=poison_budget)
-        )
+        claim = self.run(claim_many(self.context, ClaimRequest(queues, worker, limit), poison_budget=poison_budget))
         tasks: list[Task] = claim.tasks
         return tasks
 
     def claim_one(self, *queues: str) -> Task | None:
         """Claim by hand."""
-        task: Task | None = self.run(claims.try_claim(self.context, ClaimRequest(queues or ("default",), "w")))
+        task: Task | None = self.run(try_claim(self.context, ClaimRequest(queues or ("default",), "w")))
         return task
 
     def end(self, task: Task, ending: Outcome) -> None:

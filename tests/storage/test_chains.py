@@ -14,8 +14,10 @@ from mongoq.core.lifecycle import Event
 from mongoq.core.requests import ClaimRequest
 from mongoq.limiting.limit import Limit, group_of_slot
 from mongoq.storage.commands import Op
-from mongoq.storage.documents.decoding import Unread
-from mongoq.storage.operations import claims, finish, sweep
+from mongoq.storage.documents.unread import Unread
+from mongoq.storage.operations import finish, sweep
+from mongoq.storage.operations.claiming.claim import Claim, new_token
+from mongoq.storage.operations.claiming.many import claim_many
 from mongoq.storage.operations.decide import by_hand
 from mongoq.storage.operations.limits import keeping
 from mongoq.storage.operations.limits.free import Free
@@ -53,12 +55,12 @@ def shared(make_store: Callable[..., Store]) -> Callable[[], Store]:
     return made
 
 
-def claim(store: Store, limit: int = 20) -> Op[claims.Claim]:
+def claim(store: Store, limit: int = 20) -> Op[Claim]:
     wanted = ClaimRequest(("default",), "w", limit, in_turn=IN_TURN, at_once=4, handlers=4)
-    return claims.claim_many(store.context, wanted, poison_budget=MOST_POISON_WEIGHT)
+    return claim_many(store.context, wanted, poison_budget=MOST_POISON_WEIGHT)
 
 
-def begun(store: Store, claimed: claims.Claim) -> tuple[Chains, list[Any], list[Any]]:
+def begun(store: Store, claimed: Claim) -> tuple[Chains, list[Any], list[Any]]:
     """What a worker does with a claim: its chains, those that it starts, and those that it gives back."""
     attempts: list[Any] = [Attempt(one) for one in claimed.unread]
     kinds = [(one.token or "", *groups_of(store.context, one.document)) for one in claimed.unread]
@@ -157,8 +159,8 @@ def ended(store: Store) -> Free:
     return Free({"x:0": [slot for one in own for slot in one.slots]}, {})
 
 
-def serving(store: Store, free: Free) -> Op[claims.Claim]:
-    return serve(store.context, ClaimRequest(("default",), "w", 10, in_turn=IN_TURN), free, token=claims.new_token())
+def serving(store: Store, free: Free) -> Op[Claim]:
+    return serve(store.context, ClaimRequest(("default",), "w", 10, in_turn=IN_TURN), free, token=new_token())
 
 
 def test_slots_that_came_free_are_given_to_several_parked_tasks_each(shared: Callable[[], Store]) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from mongoq.core.requests import ClaimRequest
-from mongoq.storage.operations import claims
+from mongoq.storage.operations.claiming.many import claim_many
 
 READY, OTHERS, PRIORITIES = 100_000, 100_000, 10_000
 
@@ -41,7 +41,7 @@ def crowded(store: Any) -> Any:
 
 def explain(store: Any, queues: tuple[str, ...], limit: int) -> dict[str, Any]:
     """What the server did for the very command that a claim begins with."""
-    command: Any = next(claims.claim_many(store.context, ClaimRequest(tuple(queues), "w", limit), poison_budget=16))
+    command: Any = next(claim_many(store.context, ClaimRequest(tuple(queues), "w", limit), poison_budget=16))
     explained: dict[str, Any] = store.connection.database.command(
         "explain",
         {

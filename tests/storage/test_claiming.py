@@ -11,7 +11,9 @@ from mongoq.core.judging.verdict import Released
 from mongoq.core.lifecycle import TaskState
 from mongoq.core.requests import ClaimRequest
 from mongoq.core.tasks.new_task import NewTask
-from mongoq.storage.operations import claims, sweep
+from mongoq.storage.operations import sweep
+from mongoq.storage.operations.claiming.first import try_claim
+from mongoq.storage.operations.claiming.many import claim_batch, claim_many
 
 
 def test_a_batch_prefers_the_higher_priority_then_the_older_then_the_first(store: Any) -> None:
@@ -101,7 +103,7 @@ def test_a_task_goes_to_exactly_one_of_many_claimants(store: Any) -> None:
 
     def claim_all(name: str) -> None:
         while True:
-            claim = store.run(claims.claim_many(store.context, ClaimRequest(("default",), name, 50), poison_budget=16))
+            claim = store.run(claim_many(store.context, ClaimRequest(("default",), name, 50), poison_budget=16))
             taken.update(task.key for task in claim.tasks)
             lost.append(claim.lost)
             if not claim.more:
@@ -120,7 +122,7 @@ def test_a_task_goes_to_exactly_one_of_many_claimants(store: Any) -> None:
 
 def test_a_claim_by_hand_finds_what_is_due_behind_more_than_one_sweep_of_other_queues(store: Any) -> None:
     wanted = ClaimRequest(("default",), "w", 5)
-    for claim in (claims.try_claim, claims.claim_batch):
+    for claim in (try_claim, claim_batch):
         store.new_many([NewTask(queue="other", delay=1) for _ in range(sweep.BATCH)])
         store.new(delay=2)
         store.clock.advance(60)
@@ -165,7 +167,7 @@ def test_a_claim_says_whether_more_may_be_ready(store: Any) -> None:
         store.new()
 
     def more(limit: int) -> bool:
-        claim = store.run(claims.claim_many(store.context, ClaimRequest(("default",), "w", limit), poison_budget=16))
+        claim = store.run(claim_many(store.context, ClaimRequest(("default",), "w", limit), poison_budget=16))
         return bool(claim.more)
 
     assert [more(2), more(2)] == [True, False]
@@ -181,9 +183,7 @@ def test_tasks_of_different_versions_are_claimed_in_one_go(make_store: Callable[
 
 
 def behind(store: Any, limit: int, skip: int) -> Any:
-    return store.run(
-        claims.claim_many(store.context, ClaimRequest(("default",), "w", limit), poison_budget=16, skip=skip)
-    )
+    return store.run(claim_many(store.context, ClaimRequest(("default",), "w", limit), poison_budget=16, skip=skip))
 
 
 def test_a_batch_behind_the_head_leaves_the_head_where_all_have_one_priority(store: Any) -> None:
@@ -206,5 +206,5 @@ def test_a_batch_behind_the_head_is_taken_at_the_head_where_the_line_is_short(st
         store.new(key=f"t{number}")
     claim = behind(store, 2, skip=3)
     assert (claim.skipped, [task.key for task in claim.tasks]) == (False, ["t0", "t1"])
-    aside = claims.claim_many(store.context, ClaimRequest(("default",), "w", 2), poison_budget=0, skip=3, at_head=False)
+    aside = claim_many(store.context, ClaimRequest(("default",), "w", 2), poison_budget=0, skip=3, at_head=False)
     assert store.run(aside).tasks == [], "an aide leaves the head alone"

@@ -16,20 +16,21 @@ from mongoq.core.tasks.modification import Modification
 from mongoq.core.tasks.task import Task
 from mongoq.storage.commands import Op, UpdateMany
 from mongoq.storage.control import Transact
-from mongoq.storage.operations import bulk, claim_exactly
+from mongoq.storage.operations import bulk
+from mongoq.storage.operations.claiming import exactly
 
 WANTED = ClaimRequest(("default",), "me")
 NOTHING = Modification()
 
 
 def claim(store: Any, key: str, *depend: Task) -> Task:
-    task: Task = store.run(claim_exactly.by_key(store.context, WANTED, key=key, depend=Modification(depend=depend)))
+    task: Task = store.run(exactly.by_key(store.context, WANTED, key=key, depend=Modification(depend=depend)))
     return task
 
 
 def claim_first(store: Any, *depend: Task) -> Task | None:
     found: Task | None = store.run(
-        claim_exactly.most_urgent(store.context, WANTED, depend=Modification(depend=depend), sweeping=True)
+        exactly.most_urgent(store.context, WANTED, depend=Modification(depend=depend), sweeping=True)
     )
     return found
 
@@ -123,7 +124,7 @@ def test_a_claim_that_finds_nothing_tells_of_a_changed_dependency_too(store: Any
 def test_a_claim_whose_candidate_goes_to_another_takes_the_next(store: Any) -> None:
     config = store.new(key="config", queue="config")
     first, second = store.new().key, store.new().key
-    op = claim_exactly.most_urgent(store.context, WANTED, depend=Modification(depend=[config]), sweeping=True)
+    op = exactly.most_urgent(store.context, WANTED, depend=Modification(depend=[config]), sweeping=True)
 
     def raced() -> Op[Task | None]:
         reply, error, taken = None, None, False

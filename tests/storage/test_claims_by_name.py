@@ -12,7 +12,10 @@ from mongoq.core.judging.verdict import MOST_POISON_WEIGHT
 from mongoq.core.requests import ClaimRequest
 from mongoq.core.tasks.new_task import NewTask
 from mongoq.storage.commands import Find
-from mongoq.storage.operations import candidates, claims, queries, schema
+from mongoq.storage.operations import queries, schema
+from mongoq.storage.operations.claiming.first import claim_first
+from mongoq.storage.operations.claiming.many import claim_many
+from mongoq.storage.operations.claiming.mixture import Mixture
 from mongoq.storage.operations.namespace import due
 
 OTHERS = 100_000
@@ -20,7 +23,7 @@ OTHERS = 100_000
 
 def claim(store: Any, names: tuple[str, ...], limit: int = 1, queues: tuple[str, ...] = ("default",)) -> list[Any]:
     wanted = ClaimRequest(queues, "w", limit, names=names)
-    found: list[Any] = store.run(claims.claim_many(store.context, wanted, poison_budget=MOST_POISON_WEIGHT)).tasks
+    found: list[Any] = store.run(claim_many(store.context, wanted, poison_budget=MOST_POISON_WEIGHT)).tasks
     return found
 
 
@@ -33,7 +36,7 @@ def named(store: Any) -> Any:
 def explained(store: Any, names: tuple[str, ...], limit: int) -> dict[str, Any]:
     """What the server did for the very command that a claim begins with."""
     wanted = ClaimRequest(("default",), "w", limit, names=names)
-    command: Any = next(claims.claim_many(store.context, wanted, poison_budget=16))
+    command: Any = next(claim_many(store.context, wanted, poison_budget=16))
     asked = {"find": command.collection, "filter": command.where, "sort": dict(command.sort), "hint": command.hint}
     told: dict[str, Any] = store.connection.database.command(
         "explain", {**asked, "limit": limit}, verbosity="executionStats"
@@ -84,9 +87,9 @@ def test_one_task_is_claimed_by_name_in_one_step(named: Any) -> None:
     named.new(key="mine", name="a")
     wanted = ClaimRequest(("default",), "w", names=("a",))
 
-    first = named.run(claims.claim_first(named.context, wanted)).tasks
+    first = named.run(claim_first(named.context, wanted)).tasks
     assert [task.key for task in first] == ["mine"]
-    assert named.run(claims.claim_first(named.context, wanted)).tasks == []
+    assert named.run(claim_first(named.context, wanted)).tasks == []
 
 
 def test_more_names_than_one_find_may_ask_for_keep_the_order(named: Any) -> None:
@@ -95,10 +98,10 @@ def test_more_names_than_one_find_may_ask_for_keep_the_order(named: Any) -> None
     wanted = ClaimRequest(("default", "other"), "w", 45, names=names)
 
     assert [len(part) for part in wanted.parts] == [100, 100, 100, 100, 50]
-    claimed = named.run(claims.claim_many(named.context, wanted, poison_budget=16)).tasks
+    claimed = named.run(claim_many(named.context, wanted, poison_budget=16)).tasks
     assert {task.priority for task in claimed} == {9}
     assert len(claimed) == 45
-    one = named.run(claims.claim_first(named.context, wanted)).tasks
+    one = named.run(claim_first(named.context, wanted)).tasks
     assert [task.priority for task in one] == [8]
 
 
@@ -150,14 +153,12 @@ def test_a_document_with_an_odd_name_is_set_aside_and_stops_nobody(named: Any) -
 
 def test_many_names_are_looked_for_among_all_while_nearly_all_are_known(named: Any) -> None:
     names = tuple(f"name-{n}" for n in range(5))
-    mixture = candidates.Mixture(names)
+    mixture = Mixture(names)
     wanted = ClaimRequest(("default",), "w", 100, names=names)
     hints: list[str | None] = []
 
     def claimed() -> list[Any]:
-        found: list[Any] = named.run(
-            noting(claims.claim_many(named.context, wanted, poison_budget=16, mixture=mixture))
-        )
+        found: list[Any] = named.run(noting(claim_many(named.context, wanted, poison_budget=16, mixture=mixture)))
         return found
 
     def noting(op: Any) -> Any:
@@ -184,11 +185,11 @@ def test_many_names_are_looked_for_among_all_while_nearly_all_are_known(named: A
 
 def test_what_is_foreign_never_hides_what_is_known(named: Any) -> None:
     names = tuple(f"name-{n}" for n in range(5))
-    mixture = candidates.Mixture(names)
+    mixture = Mixture(names)
     mixture.deep = True
     named.new_many([NewTask(name="foreign", priority=1) for _ in range(200)])
     named.new_many([NewTask(name=names[n]) for n in range(5)])
     wanted = ClaimRequest(("default",), "w", 100, names=names)
 
-    claim = named.run(claims.claim_many(named.context, wanted, poison_budget=16, mixture=mixture))
+    claim = named.run(claim_many(named.context, wanted, poison_budget=16, mixture=mixture))
     assert {task.name for task in claim.tasks} == set(names)

@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 from mongoq import NewTask
 from mongoq.core.requests import ClaimRequest
-from mongoq.storage.operations import claims, schema
+from mongoq.storage.operations import schema
+from mongoq.storage.operations.claiming.many import claim_many
 from tests.storage.conftest import Store
 
 
@@ -30,7 +31,7 @@ def test_claims_by_name_give_the_share_to_the_oldest_of_their_names(make_store: 
     store = make_store(fair_share=0.5)
     crowd(store)
     wanted = ClaimRequest(("default",), "w", 8, names=("f",))
-    taken = store.run(claims.claim_many(store.context, wanted, poison_budget=16)).tasks
+    taken = store.run(claim_many(store.context, wanted, poison_budget=16)).tasks
     assert [task.key for task in taken][:2] == ["old-1", "old-3"]
     assert len(taken) == 8
 

@@ -12,7 +12,9 @@ from mongoq.core.judging.verdict import MOST_POISON_WEIGHT, Released, Returned
 from mongoq.core.requests import ClaimRequest
 from mongoq.limiting.limit import FIFO, PRIORITY, Limit
 from mongoq.storage.commands import Op
-from mongoq.storage.operations import claims, finish, sweep
+from mongoq.storage.operations import finish, sweep
+from mongoq.storage.operations.claiming.claim import Claim
+from mongoq.storage.operations.claiming.many import claim_many
 from mongoq.storage.operations.limits import keeping
 from tests.storage.conftest import Store
 from tests.storage.meddling import Meddler, killed_at
@@ -35,8 +37,8 @@ def limited(make_store: Callable[..., Store]) -> Callable[..., Store]:
     return made
 
 
-def claim(store: Store, limit: int = 10) -> Op[claims.Claim]:
-    return claims.claim_many(store.context, ClaimRequest(("default",), "w", limit), poison_budget=MOST_POISON_WEIGHT)
+def claim(store: Store, limit: int = 10) -> Op[Claim]:
+    return claim_many(store.context, ClaimRequest(("default",), "w", limit), poison_budget=MOST_POISON_WEIGHT)
 
 
 def running(store: Store) -> Counter[Any]:

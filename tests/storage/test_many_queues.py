@@ -8,7 +8,8 @@ import pytest
 
 from mongoq.core.requests import ClaimRequest
 from mongoq.storage.commands import Aggregate
-from mongoq.storage.operations import claims
+from mongoq.storage.operations.claiming.first import claim_one
+from mongoq.storage.operations.claiming.many import claim_many
 from mongoq.storage.operations.namespace.heads import NARROW, heads
 
 
@@ -63,6 +64,6 @@ def test_what_other_programs_wrote_does_not_stop_a_look(filled: Any) -> None:
 def test_a_claim_takes_nothing_below_the_least_priority(filled: Any) -> None:
     queues = tuple(f"q{number:04}" for number in range(3))
     request = ClaimRequest(queues, "w", 100, least=18)
-    claimed = filled.run(claims.claim_many(filled.context, request, poison_budget=16))
+    claimed = filled.run(claim_many(filled.context, request, poison_budget=16))
     assert sorted(task.priority for task in claimed.tasks) == [18, 18, 18, 19, 19, 19, 100, 101, 102]
-    assert filled.run(claims.claim_one(filled.context, ClaimRequest(queues, "w", least=18))) is None
+    assert filled.run(claim_one(filled.context, ClaimRequest(queues, "w", least=18))) is None

@@ -13,7 +13,9 @@ from mongoq.core.requests import ClaimRequest
 from mongoq.limiting.limit import Limit
 from mongoq.pausing.pause import Target
 from mongoq.storage.commands import Op
-from mongoq.storage.operations import claims, enqueue, finish, schema, sweep
+from mongoq.storage.operations import enqueue, finish, schema, sweep
+from mongoq.storage.operations.claiming.claim import Claim
+from mongoq.storage.operations.claiming.many import claim_many
 from mongoq.storage.operations.flow import batches, calling, release
 from mongoq.storage.operations.flow.undone import sweep_flow
 from mongoq.storage.operations.limits import holding, keeping
@@ -69,8 +71,8 @@ def limited(make: Callable[[], Store]) -> Store:
     return store
 
 
-def claim(store: Store, limit: int = 10) -> Op[claims.Claim]:
-    return claims.claim_many(store.context, ClaimRequest(("default",), "w", limit), poison_budget=MOST_POISON_WEIGHT)
+def claim(store: Store, limit: int = 10) -> Op[Claim]:
+    return claim_many(store.context, ClaimRequest(("default",), "w", limit), poison_budget=MOST_POISON_WEIGHT)
 
 
 def swept(store: Store) -> None:

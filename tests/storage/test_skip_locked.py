@@ -15,7 +15,9 @@ from mongoq.core.judging.verdict import Verdict
 from mongoq.core.lifecycle import Event, TaskState
 from mongoq.core.requests import ClaimRequest
 from mongoq.storage.commands import Bulk, Delete, Op, UpdateMany
-from mongoq.storage.operations import claims, finish, leases, sweep
+from mongoq.storage.operations import finish, leases, sweep
+from mongoq.storage.operations.claiming.claim import Claim
+from mongoq.storage.operations.claiming.many import claim_many
 from mongoq.storage.operations.decide import Ended
 from mongoq.storage.operations.recovery import skip_locked
 from mongoq.storage.operations.recovery.skip_locked import LOOK_AGAIN_EVERY
@@ -39,14 +41,12 @@ def held_by_a_transaction(store: Any, *keys: str) -> Iterator[None]:
 def test_a_claim_goes_around_tasks_that_a_transaction_holds(store: Any) -> None:
     for number in range(6):
         store.new(key=f"t{number}", priority=6 - number)
-    batch = claims.claim_many(store.context, ClaimRequest(("default",), "w", 4), poison_budget=0)
+    batch = claim_many(store.context, ClaimRequest(("default",), "w", 4), poison_budget=0)
     with held_by_a_transaction(store, "t0", "t2"):
         claim = store.run(batch)
         assert [task.key for task in claim.tasks] == ["t1", "t3"]
         assert sorted(claim.blocked) == ["t0", "t2"]
-        next_one = claims.claim_many(
-            store.context, ClaimRequest(("default",), "w"), poison_budget=0, skip_keys=claim.blocked
-        )
+        next_one = claim_many(store.context, ClaimRequest(("default",), "w"), poison_budget=0, skip_keys=claim.blocked)
         assert [task.key for task in store.run(next_one).tasks] == ["t4"]
     assert [task.key for task in store.claim(9)] == ["t0", "t2", "t5"], "none is lost"
 
@@ -151,7 +151,7 @@ def busy(op: Op[Any], store: Any) -> Any:
 
 def claim(store: Any) -> Op[Any]:
     store.new(key="mine")
-    return claims.claim_many(store.context, ClaimRequest(("default",), "w", 4), poison_budget=0)
+    return claim_many(store.context, ClaimRequest(("default",), "w", 4), poison_budget=0)
 
 
 def renewal(store: Any) -> Op[Any]:
@@ -184,7 +184,7 @@ def test_a_server_that_stops_is_not_taken_for_somebody_s_transaction(store: Any,
 @pytest.mark.parametrize("write", WRITES)
 def test_a_write_that_takes_longer_than_a_second_is_not_blocked(store: Any, write: Any) -> None:
     result = busy(write(store), store)
-    if isinstance(result, claims.Claim):
+    if isinstance(result, Claim):
         assert ([task.key for task in result.tasks], result.blocked) == (["mine"], [])
     elif isinstance(result, sweep.Swept):
         assert (result.moved, result.blocked) == (1, ())

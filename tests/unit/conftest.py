@@ -16,7 +16,7 @@ from mongoq.core.tasks.task import Task
 from mongoq.storage.commands import Command, Find, Op
 from mongoq.storage.context import Context
 from mongoq.storage.control import Transact
-from mongoq.storage.documents.decoding import Unread
+from mongoq.storage.documents.unread import Unread
 from mongoq.worker.attempt import LiveAttempt
 
 HELD = {"token": "token", "worker": "worker", "started_at": "started_at", "lease_until": "until"}

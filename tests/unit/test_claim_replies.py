@@ -21,7 +21,8 @@ from mongoq.storage.commands import Find, Op, UpdateMany
 from mongoq.storage.context import Context
 from mongoq.storage.documents import indexes
 from mongoq.storage.documents.codec import CODEC
-from mongoq.storage.operations import claims
+from mongoq.storage.operations.claiming import first, many
+from mongoq.storage.operations.claiming.claim import Claim
 from mongoq.storage.operations.recovery import skip_locked
 
 Drive = Callable[..., tuple[list[Any], Any]]
@@ -38,17 +39,18 @@ def matched(count: int) -> int:
 
 
 def claim_many(context: Context, limit: int = 10, poison_budget: int = 1) -> Any:
-    return claims.claim_many(context, ClaimRequest(("default",), "me:1:a", limit), poison_budget=poison_budget)
+    return many.claim_many(context, ClaimRequest(("default",), "me:1:a", limit), poison_budget=poison_budget)
 
 
 def claim_one(context: Context) -> Op[Task | None]:
-    return claims.claim_one(context, ClaimRequest(("default",), "me"))
+    return first.claim_one(context, ClaimRequest(("default",), "me"))
 
 
 @pytest.fixture
 def token(monkeypatch: pytest.MonkeyPatch) -> str:
     """Give the token that every claim of the test has."""
-    monkeypatch.setattr(claims, "new_token", lambda: "mine")
+    for module in (first, many):
+        monkeypatch.setattr(module, "new_token", lambda: "mine")
     return "mine"
 
 
@@ -61,7 +63,7 @@ def theirs(key: str) -> dict[str, Any]:
     return row(key, "theirs", "them:2:b")
 
 
-def keys(claim: claims.Claim) -> list[str]:
+def keys(claim: Claim) -> list[str]:
     return [task.key for task in claim.tasks]
 
 
@@ -89,7 +91,7 @@ def test_two_claims_never_share_a_token(drive: Drive, context: Context, make_doc
 
 
 def test_no_two_processes_make_the_same_token() -> None:
-    code = "from mongoq.storage.operations.claims import new_token; print(new_token())"
+    code = "from mongoq.storage.operations.claiming.claim import new_token; print(new_token())"
     made = [subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, check=True).stdout for _ in range(2)]
     assert made[0] != made[1]
 
@@ -225,7 +227,7 @@ def test_a_task_that_moved_in_the_index_while_it_was_read_is_claimed_once(
     """The server gives it twice then: as it stood, and as it stands."""
     found = [make_document(_id="a"), make_document(_id="b"), make_document(_id="a", version=2)]
     head = [[make_document()]] if skip else []
-    claiming_op = claims.claim_many(context, ClaimRequest(("default",), "me", 3), poison_budget=1, skip=skip)
+    claiming_op = many.claim_many(context, ClaimRequest(("default",), "me", 3), poison_budget=1, skip=skip)
     _, claim = drive(claiming_op, found, *head, matched(1), matched(1))
     assert sorted((task.key, task.version) for task in claim.tasks) == [("a", 3), ("b", 2)]
 
@@ -247,13 +249,13 @@ def test_as_many_suspects_as_allowed_need_no_second_look(drive: Drive, context: 
 def test_no_suspect_is_claimed_where_one_is_held(drive: Drive, context: Context, make_document: Make) -> None:
     commands, claim = drive(claim_many(context, poison_budget=0), [make_document(lost_leases=1)], [])
     assert [type(command) for command in commands] == [Find, Find]
-    assert claim == claims.Claim([], more=False, lost=0, blocked=[])
+    assert claim == Claim([], more=False, lost=0, blocked=[])
 
 
 def test_an_empty_queue_costs_one_find(drive: Drive, context: Context) -> None:
     commands, claim = drive(claim_many(context), [])
     assert len(commands) == 1
-    assert claim == claims.Claim([], more=False, lost=0, blocked=[])
+    assert claim == Claim([], more=False, lost=0, blocked=[])
 
 
 def test_what_has_expired_is_ended_instead_of_claimed(drive: Drive, context: Context, make_document: Make) -> None:

@@ -29,7 +29,8 @@ from mongoq.core.requests import ClaimRequest
 from mongoq.events import TaskEnded
 from mongoq.storage.documents.decoding import error_from
 from mongoq.storage.documents.encoding import error_document
-from mongoq.storage.operations import claims, sweep
+from mongoq.storage.operations import sweep
+from mongoq.storage.operations.claiming.first import claim_one
 from mongoq.testing import memory_queue
 from mongoq.worker.attempt import LiveAttempt
 from mongoq.worker.executors.children.messages import ChildAttempt, heard
@@ -271,7 +272,7 @@ def test_one_event_for_a_task_that_is_given_up_because_its_workers_were_lost(clo
         for _ in range(MOST_LOST_LEASES):
             clock.advance(3_600)
             queue._base.driver.run(sweep.promote(queue._base.context))
-            queue._base.driver.run(claims.claim_one(queue._base.context, ClaimRequest(("mail",), "host:1:a", 1)))
+            queue._base.driver.run(claim_one(queue._base.context, ClaimRequest(("mail",), "host:1:a", 1)))
             clock.advance(3_600)
             for worker in ("b:1:b", "c:1:c"):  # of two that sweep, one finds it
                 runtime = Runtime(queue._base.context, queue._base.driver.run, worker, queue.telemetry)

@@ -176,11 +176,8 @@ class Task(PartlyRead):
 
         `changes` are options of `NewTask`, each in place of the old value: `task.again(priority=9, delay=60)`. The key
         is a fresh one, and it is due now and expires as the queue says, unless `changes` say otherwise. Give it to
-        `queue.new`, `new_many` or `modify(insert=[...])`, or return it from a handler.
-
-        Raises:
-            InvalidTask: a value is not acceptable.
-            TypeError: `NewTask` has no such option.
+        `queue.new`, `new_many` or `modify(insert=[...])`, or return it from a handler. A value that is not acceptable
+        is an InvalidTask, an option that `NewTask` does not have a TypeError.
         """
         from mongoq.core.serial import task_dict  # noqa: PLC0415 -- as above
 
@@ -189,14 +186,9 @@ class Task(PartlyRead):
     def to_dict(self, *, token: bool = False) -> dict[str, Any]:
         """Make a dict of all fields, in types that JSON carries: `Task.from_dict` makes the same task of it.
 
-        Instants are ISO 8601 in UTC. What JSON has no type for, in tags, payload and result, is written as in MongoDB's
-        Extended JSON, such as `{"$date": ...}` and `{"$oid": ...}`.
-
-        Args:
-            token: with the proof of the claim: who reads it may end the task. Default: without.
-
-        Raises:
-            InvalidTask: a value has no form in JSON (a rare BSON type); its path is named.
+        Instants are ISO 8601 in UTC. What JSON has no type for is written as in MongoDB's Extended JSON, such as
+        `{"$date": ...}`; a rare BSON type without a form in JSON is an InvalidTask that names its path. With `token` it
+        holds the proof of the claim: who reads it may end the task.
         """
         from mongoq.core.serial import task_dict  # noqa: PLC0415 -- as above
 
@@ -204,11 +196,7 @@ class Task(PartlyRead):
 
     @staticmethod
     def from_dict(values: Mapping[str, Any]) -> Task:
-        """Make the task of a `to_dict`, also of one that has been JSON in between.
-
-        Raises:
-            InvalidTask: a field is unknown, missing or of a wrong type; it lists all.
-        """
+        """Make the task of a `to_dict`, even after JSON; InvalidTask lists what is unknown, missing or mistyped."""
         from mongoq.core.serial import task_dict  # noqa: PLC0415 -- as above
 
         return task_dict.from_dict(values)

@@ -17,7 +17,7 @@ from bson.raw_bson import RawBSONDocument
 
 from mongoq.storage.commands import Document
 from mongoq.storage.documents import fields
-from mongoq.storage.documents.unreadable import Unreadable
+from mongoq.storage.documents.foreign.unreadable import Unreadable
 
 _FIXED: Final = {0x01: 8, 0x06: 0, 0x07: 12, 0x08: 1, 0x09: 8, 0x0A: 0, 0x10: 4, 0x11: 8, 0x12: 8, 0x13: 16}
 _FIXED[0x7F] = _FIXED[0xFF] = 0

@@ -38,8 +38,8 @@ from mongoq.storage.documents.batching.batches import BECOMES
 from mongoq.storage.documents.codec import CODEC
 from mongoq.storage.documents.decoding import FOLLOW_UP
 from mongoq.storage.documents.encoding import encoded
+from mongoq.storage.documents.foreign.well_formed import unreadable_key
 from mongoq.storage.documents.progress import LOG, MESSAGE
-from mongoq.storage.documents.well_formed import unreadable_key
 
 log = logging.getLogger("mongoq.storage")
 

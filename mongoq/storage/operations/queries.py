@@ -19,7 +19,8 @@ from mongoq.core.validation import UNSET, shortened
 from mongoq.storage.commands import Aggregate, Count, Document, Filter, Find, Op, find, find_one
 from mongoq.storage.context import Context
 from mongoq.storage.control import Entered, Transact
-from mongoq.storage.documents import decoding, fields, filters, indexes, key_order
+from mongoq.storage.documents import decoding, fields, filters, indexes
+from mongoq.storage.documents.foreign import key_order
 from mongoq.storage.documents.names import but_keys
 from mongoq.storage.operations.long_work.patience import How, patiently
 from mongoq.storage.operations.namespace.orders import admitted, read_if_old

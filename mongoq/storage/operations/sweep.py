@@ -28,7 +28,7 @@ from mongoq.storage.operations.recovery.malformed import update_well_formed, wel
 from mongoq.storage.operations.recovery.skip_locked import NOTHING, PartialWrite
 
 if TYPE_CHECKING:
-    from mongoq.storage.operations.claims import Claim
+    from mongoq.storage.operations.claiming.claim import Claim
 
 BATCH: Final = 1_000
 BLOCKED: Final = timedelta(seconds=1)

@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import Final
 
 from mongoq.core.requests import MOST_CLAIMED, ClaimRequest
-from mongoq.storage.operations.claims import Claim
+from mongoq.storage.operations.claiming.claim import Claim
 from mongoq.storage.operations.namespace.heads import Head, heads
 from mongoq.worker.runtime import Runtime
 

@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple, Protocol
 from mongoq.core.errors import StorageUnavailable
 from mongoq.core.requests import ClaimRequest
 from mongoq.limiting.limit import group_of_slot, limit_of
-from mongoq.storage.operations.claims import Claim
+from mongoq.storage.operations.claiming.claim import Claim
 from mongoq.storage.operations.limits import parking
 from mongoq.storage.operations.limits.allotting import has_plenty
 from mongoq.storage.operations.limits.free import Free

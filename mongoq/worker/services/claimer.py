@@ -14,10 +14,13 @@ from mongoq.core.requests import ClaimRequest
 from mongoq.core.tasks.read_only import ReadOnly
 from mongoq.limiting.limit import limit_of
 from mongoq.storage.commands import Op
-from mongoq.storage.documents.decoding import Unread
 from mongoq.storage.documents.limiting import rates
-from mongoq.storage.operations import claims, queries
-from mongoq.storage.operations.candidates import Mixture
+from mongoq.storage.documents.unread import Unread
+from mongoq.storage.operations import queries
+from mongoq.storage.operations.claiming.claim import Claim, new_token
+from mongoq.storage.operations.claiming.first import claim_first
+from mongoq.storage.operations.claiming.many import claim_many
+from mongoq.storage.operations.claiming.mixture import Mixture
 from mongoq.storage.operations.limits import granting
 from mongoq.storage.operations.limits.free import Free
 from mongoq.storage.operations.limits.room import groups_of
@@ -93,20 +96,20 @@ class Claimer:
         """All that the worker may claim."""
         return self._rotation.whole
 
-    def claim(self, wanted: int, *, single: bool = False, sharing: Sharing = ALONE) -> claims.Claim:
+    def claim(self, wanted: int, *, single: bool = False, sharing: Sharing = ALONE) -> Claim:
         """Claim at most so many; `single` takes one task in one round trip instead of two."""
         runtime = self._runtime
         self._look_at_blocked(runtime.elapsed())
         request = self._rotation.request(fresh=single)
         if request is None:
-            return claims.Claim([], more=False, lost=0)
+            return Claim([], more=False, lost=0)
         sent = runtime.elapsed()
-        token = claims.new_token()
+        token = new_token()
         skip = 0 if single else self._contention.place(sent) * wanted
         if single:
-            operation = claims.claim_first(runtime.context, request, token=token)
+            operation = claim_first(runtime.context, request, token=token)
         else:
-            operation = claims.claim_many(
+            operation = claim_many(
                 runtime.context, self._limited(request, wanted, sharing), token=token,
                 poison_budget=0 if self._look_ahead else MOST_POISON_WEIGHT - runtime.ledger.poison_weight,
                 skip=skip, at_head=not self._look_ahead, skip_keys=self._blocked.keys(sent),
@@ -136,9 +139,9 @@ class Claimer:
         own = sharing._asdict()
         return replace(request, limit=wanted, lead=lead, **own)
 
-    def serve(self, free: Free, wanted: int, sharing: Sharing) -> claims.Claim:
+    def serve(self, free: Free, wanted: int, sharing: Sharing) -> Claim:
         """Claim up to so many parked tasks, as many as there is room for in this."""
-        runtime, sent, token = self._runtime, self._runtime.elapsed(), claims.new_token()
+        runtime, sent, token = self._runtime, self._runtime.elapsed(), new_token()
         request = self._limited(self._rotation.whole, wanted, sharing)
         operation = serve(runtime.context, request, free, token=token, skip_keys=self._blocked.keys(sent))
         claim = self._sent(operation, token, sent)
@@ -148,11 +151,11 @@ class Claimer:
             self._doubts[token] = sent
         return claim
 
-    def _sent(self, operation: Op[claims.Claim], token: str, sent: float) -> claims.Claim:
+    def _sent(self, operation: Op[Claim], token: str, sent: float) -> Claim:
         """Make a claim, and note how long it took."""
         runtime = self._runtime
         try:
-            claim: claims.Claim = runtime.run(operation)
+            claim: Claim = runtime.run(operation)
         except StorageUnavailable:
             self._doubts[token] = sent
             raise
@@ -189,7 +192,7 @@ class Claimer:
         for token, sent in doubts:
             mine = [claimed for claimed in found if claimed.token == token and (claimed.key, token) not in known]
             if mine:
-                self._take(claims.Claim(mine, more=True, lost=0, doubtful=True), len(mine), sent)
+                self._take(Claim(mine, more=True, lost=0, doubtful=True), len(mine), sent)
                 count += len(mine)
             if now - sent > lease:
                 del self._doubts[token]
@@ -214,7 +217,7 @@ class Claimer:
             held = frozenset(runtime.run(skip_locked.still_held(runtime.context.tasks, keys)))
             self._blocked.free(key for key in keys if key not in held)
 
-    def _take(self, claim: claims.Claim, wanted: int, sent: float) -> None:
+    def _take(self, claim: Claim, wanted: int, sent: float) -> None:
         runtime, options = self._runtime, self._runtime.context.options
         # Equal policies are one object, see `policy_from`: merged once for a batch, not by every task.
         policies = {id(claimed.carried): claimed.carried for claimed in claim.unread}

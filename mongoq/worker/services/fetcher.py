@@ -12,7 +12,7 @@ from mongoq.core.batching import BatchRule
 from mongoq.core.events import Signpost
 from mongoq.core.requests import ClaimRequest
 from mongoq.storage.operations import queries, sweep
-from mongoq.storage.operations.claims import Claim
+from mongoq.storage.operations.claiming.claim import Claim
 from mongoq.storage.operations.limits.parking import AHEAD as STARTS_AHEAD
 from mongoq.storage.operations.limits.sweeping import sweep_limits
 from mongoq.storage.operations.namespace import due

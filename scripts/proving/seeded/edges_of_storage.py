@@ -18,7 +18,9 @@ def _nothing_suspect(suspect: Any) -> Any:
 
 
 @FAULTS.function(
-    "what cannot be decoded runs", "mongoq.storage.documents.well_formed:malformed_field", "storage/test_unreadable.py"
+    "what cannot be decoded runs",
+    "mongoq.storage.documents.foreign.well_formed:malformed_field",
+    "storage/test_unreadable.py",
 )
 def _well_formed_though_unreadable(malformed_field: Any, document: Any) -> Any:
     return malformed_field(dict(document))

@@ -115,7 +115,7 @@ def _unheld(allot: Any, found: Any, free: Any, heads: Any, terms: Any) -> Any:
 
 @FAULTS.function("a slot that came free is given to nobody", "mongoq.storage.operations.limits.serving:_round", SHARED)
 def _kept_back(round_: Any, context: Any, wanted: Any, free: Any, *others: Any, known: bool) -> Any:
-    from mongoq.storage.operations.claims import Claim
+    from mongoq.storage.operations.claiming.claim import Claim
 
     return answered(Claim([], more=False, lost=0))
 

@@ -19,7 +19,7 @@ def _held_without_token(held: Any, *given: Any, **options: Any) -> Any:
 
 @FAULTS.function(
     "a counter as fence",
-    "mongoq.storage.operations.claims:new_token",
+    "mongoq.storage.operations.claiming.claim:new_token",
     "unit/test_claim_replies.py",
     rule="a counter as fence",
 )

@@ -92,7 +92,9 @@ def _index_by_age(indexes: Any) -> Any:
     return {**indexes, "claim": (_older_first(keys), options)}
 
 
-@FAULTS.function("an expired task runs", "mongoq.storage.operations.candidates:by_age", "unit/test_claim_replies.py")
+@FAULTS.function(
+    "an expired task runs", "mongoq.storage.operations.claiming.candidates:by_age", "unit/test_claim_replies.py"
+)
 def _none_too_old(by_age: Any, found: Any, now: Any) -> Any:
     return list(found), []
 
@@ -136,7 +138,7 @@ def _exhausted_by_one_more(exhausted: Any, task: Any, policy: Any) -> Any:
 
 @FAULTS.function(
     "a task that is found twice is claimed twice",
-    "mongoq.storage.operations.candidates:_once",
+    "mongoq.storage.operations.claiming.candidates:_once",
     "unit/test_claim_replies.py",
 )
 def _as_often_as_found(once: Any, found: Any) -> Any:

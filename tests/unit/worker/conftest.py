@@ -13,8 +13,8 @@ from mongoq.core.judging.verdict import Outcome, Raised, Returned, Verdict
 from mongoq.core.requests import ClaimRequest
 from mongoq.core.tasks.task import Task
 from mongoq.storage.context import Context
-from mongoq.storage.documents.decoding import Unread
-from mongoq.storage.operations import claims
+from mongoq.storage.documents.unread import Unread
+from mongoq.storage.operations.claiming.claim import Claim
 from mongoq.storage.operations.decide import Ended
 from mongoq.storage.operations.finish import Finished
 from mongoq.storage.operations.fleet.heartbeat import Look
@@ -61,8 +61,8 @@ class Script:
         self._always: dict[str, Any] = {
             "finish": Finished([], []),
             "finish_and_modify": True,
-            "claim_many": claims.Claim([], more=False, lost=0),
-            "claim_first": claims.Claim([], more=False, lost=0),
+            "claim_many": Claim([], more=False, lost=0),
+            "claim_first": Claim([], more=False, lost=0),
             "recover": [],
             "renew": Renewed(),
             "look": lambda arguments: {claim: Held(cancel=False, until=None) for claim in arguments["claims"]},
@@ -258,16 +258,16 @@ def runtime(script: Script, timer: Clock, make_context: Callable[..., Context]) 
 
 
 @pytest.fixture
-def backlog(make_claimed: Callable[..., Unread]) -> Callable[..., Callable[[dict[str, Any]], claims.Claim]]:
+def backlog(make_claimed: Callable[..., Unread]) -> Callable[..., Callable[[dict[str, Any]], Claim]]:
     """Give `backlog(count, **fields)`: replies to claims that bring so many tasks in all."""
 
-    def make(count: int, **fields: Any) -> Callable[[dict[str, Any]], claims.Claim]:
+    def make(count: int, **fields: Any) -> Callable[[dict[str, Any]], Claim]:
         left = [make_claimed(_id=f"k{number:04}", token=f"t{number}", **fields) for number in range(count)]
 
-        def reply(arguments: dict[str, Any]) -> claims.Claim:
+        def reply(arguments: dict[str, Any]) -> Claim:
             wanted: ClaimRequest = arguments["wanted"]
             taken = [left.pop(0) for _ in range(min(wanted.limit, len(left)))]
-            return claims.Claim(taken, more=len(taken) == wanted.limit, lost=0, found=len(taken))
+            return Claim(taken, more=len(taken) == wanted.limit, lost=0, found=len(taken))
 
         return reply
 

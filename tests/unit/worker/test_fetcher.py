@@ -10,7 +10,7 @@ import pytest
 from mongoq.core.errors import StorageUnavailable
 from mongoq.core.judging.verdict import MOST_POISON_WEIGHT
 from mongoq.core.lifecycle import Event
-from mongoq.storage.operations.claims import Claim
+from mongoq.storage.operations.claiming.claim import Claim
 from mongoq.worker.fleet.watcher import FIRST_POLL_WATCHED
 from mongoq.worker.ledger import GATHERED
 from mongoq.worker.services.claimer import RECOVER_EVERY

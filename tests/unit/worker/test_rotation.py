@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from mongoq.core.requests import MOST_CLAIMED, ClaimRequest
-from mongoq.storage.operations.claims import Claim
+from mongoq.storage.operations.claiming.claim import Claim
 from mongoq.storage.operations.namespace.heads import Head
 from mongoq.worker.fleet.rotation import REST, SHARE, Rotation, chosen
 

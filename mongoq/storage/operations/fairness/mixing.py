@@ -14,7 +14,7 @@ from mongoq.core.requests import ClaimRequest
 from mongoq.storage.commands import Document, Op, find, nothing
 from mongoq.storage.context import Context
 from mongoq.storage.documents import fields, indexes
-from mongoq.storage.documents.well_formed import malformed_field
+from mongoq.storage.documents.foreign.well_formed import malformed_field
 from mongoq.storage.operations.namespace.orders import admitted
 
 FIND_LIMIT: Final = timedelta(seconds=10)

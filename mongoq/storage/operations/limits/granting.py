@@ -20,7 +20,7 @@ from mongoq.storage.operations.namespace.orders import read_if_old
 from mongoq.storage.operations.recovery.skip_locked import NOTHING, PartialWrite
 
 if TYPE_CHECKING:
-    from mongoq.storage.operations.claims import Claim
+    from mongoq.storage.operations.claiming.claim import Claim
 
 FURTHER: Final = 4
 MOST_LOOKED_AT: Final = 1_000
@@ -34,13 +34,13 @@ class Shares(NamedTuple):
     """Those that are claimed: up to the number that is wanted, the most urgent first."""
     plain: list[Document]
     """Those of them that are under no limits, and are yet to be claimed."""
-    taken: dict[str, Document]
+    taken: Mapping[str, Document] = {}
     """The others that are held now, by key."""
-    blocked: list[str]
-    doubtful: bool
-    parked: int
+    blocked: Sequence[str] = ()
+    doubtful: bool = False
+    parked: int = 0
     """How many had no room."""
-    left: int
+    left: int = 0
     """How many were left for later, because this process has slots enough."""
 
 

@@ -18,10 +18,11 @@ from mongoq.storage.commands import Document, Op, find
 from mongoq.storage.context import Context
 from mongoq.storage.documents import fields, flow
 from mongoq.storage.documents.codec import made_aware
-from mongoq.storage.documents.decoding import Unread
 from mongoq.storage.documents.limiting import slots
-from mongoq.storage.operations import candidates, sweep
-from mongoq.storage.operations.claims import Claim
+from mongoq.storage.documents.unread import Unread
+from mongoq.storage.operations import sweep
+from mongoq.storage.operations.claiming import candidates
+from mongoq.storage.operations.claiming.claim import Claim
 from mongoq.storage.operations.limits import granting, parking, room
 from mongoq.storage.operations.limits.free import Free
 from mongoq.storage.operations.limits.writing import Claiming

@@ -14,7 +14,7 @@ from mongoq.storage.context import Context
 from mongoq.storage.documents import fields, filters, updates
 from mongoq.storage.documents.limiting import slots
 from mongoq.storage.documents.limiting.rates import Start
-from mongoq.storage.operations import candidates
+from mongoq.storage.operations.claiming import candidates
 from mongoq.storage.operations.recovery.lost_replies import catch_up, held_under, holders
 from mongoq.storage.operations.recovery.malformed import UNFIT, set_aside, update_well_formed
 from mongoq.storage.operations.recovery.skip_locked import NOTHING, PartialWrite, write_skipping_locked

@@ -15,7 +15,7 @@ from mongoq.core.requests import ClaimRequest
 from mongoq.storage.commands import Op
 from mongoq.storage.context import Context
 from mongoq.storage.control import Pause, Start
-from mongoq.storage.operations.claims import new_token
+from mongoq.storage.operations.claiming.claim import new_token
 from mongoq.storage.operations.finish import settle
 from mongoq.storage.operations.namespace.orders import read_if_old
 from mongoq.storage.operations.recovery.lost_replies import recover

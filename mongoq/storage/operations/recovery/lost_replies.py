@@ -16,7 +16,8 @@ from mongoq.core.tasks.conflicts import Role
 from mongoq.storage.commands import Document, Op, find, find_one, update_many
 from mongoq.storage.context import Context
 from mongoq.storage.documents import fields, filters, flow, hold, indexes, updates
-from mongoq.storage.documents.decoding import FOLLOW_UP, Unread
+from mongoq.storage.documents.decoding import FOLLOW_UP
+from mongoq.storage.documents.unread import Unread
 from mongoq.storage.operations.decide import Ended, ended_update
 from mongoq.storage.operations.endings.grouping import guarded
 from mongoq.storage.operations.flow.ending import FINAL, follow

@@ -17,8 +17,8 @@ from mongoq.core.validation import shortened
 from mongoq.storage.commands import Document, Op, Update, find_one, update_many
 from mongoq.storage.context import Context
 from mongoq.storage.documents import fields, filters, hold, updates
-from mongoq.storage.documents.unreadable import Unreadable
-from mongoq.storage.documents.well_formed import malformed_field, unreadable_key
+from mongoq.storage.documents.foreign.unreadable import Unreadable
+from mongoq.storage.documents.foreign.well_formed import malformed_field, unreadable_key
 from mongoq.storage.operations.recovery.skip_locked import (
     NOTHING,
     WRITE_LIMIT,

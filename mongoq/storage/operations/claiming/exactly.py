@@ -24,10 +24,11 @@ from mongoq.storage.commands import Document, Op, find_one, update_many
 from mongoq.storage.context import Context
 from mongoq.storage.control import Transact
 from mongoq.storage.documents import fields, filters, hold, updates
-from mongoq.storage.documents.decoding import Unread
 from mongoq.storage.documents.limiting import slots
-from mongoq.storage.operations import candidates, sweep
-from mongoq.storage.operations.claims import new_token
+from mongoq.storage.documents.unread import Unread
+from mongoq.storage.operations import sweep
+from mongoq.storage.operations.claiming import candidates
+from mongoq.storage.operations.claiming.claim import new_token
 from mongoq.storage.operations.limits import granting, holding, parking
 from mongoq.storage.operations.modify import apply, conflicts
 from mongoq.storage.operations.modify.plan import prepared

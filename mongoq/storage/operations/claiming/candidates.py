@@ -13,48 +13,13 @@ from mongoq.core.requests import ClaimRequest
 from mongoq.storage.commands import Document, Op, find, nothing
 from mongoq.storage.context import Context
 from mongoq.storage.documents import decoding, fields, filters, indexes
-from mongoq.storage.documents.well_formed import malformed_field
+from mongoq.storage.documents.foreign.well_formed import malformed_field
+from mongoq.storage.operations.claiming.mixture import Mixture
 from mongoq.storage.operations.fairness.mixing import mixed
 from mongoq.storage.operations.namespace.orders import admitted
 from mongoq.storage.operations.recovery.malformed import well_formed
 
 FIND_LIMIT: Final = timedelta(seconds=10)
-MANY: Final = 4
-"""Names."""
-DEEP: Final = 100
-"""Tasks of a find."""
-MOST_FOREIGN: Final = 0.1
-REST: Final = 10.0
-"""Seconds."""
-
-
-class Mixture:
-    """How a worker with many names finds its tasks: by their names, or among all ready ones while nearly all are its.
-
-    The server merges one scan of an index for each name: with 50 names that took 11.5 µs per task of a batch, one scan
-    of all 4. What that scan passes over is lost, so after one with too many foreign tasks it is left alone for a while:
-    a batch of theirs is all that tasks of unknown names can cost.
-    """
-
-    def __init__(self, names: Collection[str]) -> None:
-        self.names = frozenset(names)
-        self.deep = False
-        """Whether the last find by names was full: only then a scan of all is worth a try."""
-        self._again_at = 0.0
-
-    def among_all(self, now: float) -> bool:
-        """Whether to look among all ready tasks now."""
-        return self.deep and len(self.names) >= MANY and now >= self._again_at
-
-    def note(self, found: int, own: int, limit: int, now: float) -> bool:
-        """Note how many of those found were its own; whether that will do."""
-        self.deep = found >= min(limit, DEEP)
-        if own >= found * (1 - MOST_FOREIGN) and self.deep:
-            return True
-        if own < found:
-            self._again_at = now + REST
-        self.deep = False
-        return False
 
 
 def at_head(
@@ -199,7 +164,7 @@ def _by_urgency(
         odd = [document for document in found if malformed_field(document) is not None]
         found = odd + sorted((one for one in found if malformed_field(one) is None), key=_urgency)[:limit]
     if mixture is not None:
-        mixture.deep = len(found) >= min(limit, DEEP)
+        mixture.found(len(found), limit)
     return found
 
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 from mongoq.core.serial.sealing import key_of
 from mongoq.storage.commands import Document
 from mongoq.storage.documents import fields, hold
-from mongoq.storage.documents.unreadable import Unreadable
+from mongoq.storage.documents.foreign.unreadable import Unreadable
 
 _TYPES: Final[Mapping[str, Any]] = {
     fields.QUEUE: str,
