@@ -191,6 +191,13 @@ def test_a_claim_counts_as_a_change_of_its_task(make_document: Callable[..., dic
     assert task.modified_at == later
 
 
+def test_no_task_has_finished_before_it_started(make_document: Callable[..., dict[str, Any]]) -> None:
+    started = NOW + timedelta(milliseconds=7)
+    found = make_document(state="completed", started_at=started, finished_at=NOW, modified_at=NOW + timedelta(hours=1))
+    task = decoding.task_from(found, "ns", NOW)
+    assert (task.started_at, task.finished_at) == (started, started)
+
+
 def test_a_claimed_task_reads_the_rest_of_its_fields_when_one_is_asked_for(make_claimed: Callable[..., Any]) -> None:
     fields: dict[str, Any] = {"tags": {"n": 1}, "priority": 6, "created_at": NOW, "policy": {"max_retries": 3}}
     at_once, when_asked = make_claimed(**fields).read(), make_claimed(**fields).read()

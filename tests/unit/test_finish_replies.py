@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from mongoq.core.clock import FrozenClock
+from mongoq.core.clock import FrozenClock, ServerClock, elapsed
 from mongoq.core.errors import AlreadyFinished, InvalidTask, LeaseLost, StorageUnavailable
+from mongoq.core.host.keys import KeyMaker
 from mongoq.core.judging.verdict import Raised, Released, Returned, Verdict
 from mongoq.core.lifecycle import Event, TaskState
 from mongoq.core.signals import Snooze
@@ -92,6 +93,20 @@ def test_endings_unlike_each_other_are_written_in_one_round_trip(
         (["f"], ["t1"]), (["g"], ["t1"]),
     ]  # fmt: skip
     assert done.lost == []
+
+
+@pytest.mark.parametrize("verdicts", [[KEPT], [KEPT, RELEASE]], ids=["alike", "unlike"])
+def test_an_ending_is_written_as_late_as_the_claim_before_it(
+    drive: Drive, context: Context, make_task: Make, verdicts: list[Verdict]
+) -> None:
+    clock = ServerClock()
+    clock.measured(NOW, elapsed() - 0.5, elapsed())  # a busy server: the estimate may be 0.25 s off
+    guessing, started = Context(clock, context.options, KeyMaker()), clock.latest()
+    commands, _ = drive(
+        finish(guessing, [Ended(make_task(_id=str(verdict.event)), verdict) for verdict in verdicts]), 2
+    )
+    written = commands[0].update if len(verdicts) == 1 else commands[0].writes[0].update
+    assert written["$set"]["finished_at"] >= started
 
 
 def test_a_result_that_is_not_kept_does_not_keep_a_task_from_its_batch(

@@ -61,8 +61,11 @@ def task_from(document: Document, namespace: str, now: datetime) -> Task:
     failure: Any = get(fields.FAILURE)
     token, worker, started_at, until = hold.read(document)
     modified_at = get(fields.MODIFIED_AT, LONG_AGO)
-    if started_at is not None and started_at > modified_at:  # a claim writes its instant once
-        modified_at = started_at
+    finished_at = get(fields.FINISHED_AT)
+    if started_at is not None:
+        modified_at = max(modified_at, started_at)  # a claim writes its instant once
+        if finished_at is not None and finished_at < started_at:  # estimates of two measurements, or of two processes
+            finished_at = started_at
     return task_of(
         document[fields.KEY],
         document[fields.QUEUE],
@@ -77,7 +80,7 @@ def task_from(document: Document, namespace: str, now: datetime) -> Task:
         get(fields.CREATED_AT, LONG_AGO),
         modified_at,
         started_at,
-        get(fields.FINISHED_AT),
+        finished_at,
         get(fields.EXPIRES_AT),
         get(fields.ATTEMPTS, 0),
         get(fields.UNCHARGED, 0),

@@ -221,7 +221,7 @@ def _finish_group(context: Context, group: list[Ended], limit: timedelta | None 
     if first.deletes:
         deleted: int = yield Delete(context.tasks, where, hint="_id_", timeout=limit)
         return deleted
-    update = ended_update(first, context.clock.now())
+    update = ended_update(first, context.clock.latest())
     return (yield from update_many(context.tasks, where, update, timeout=limit))
 
 
@@ -230,7 +230,7 @@ def _finish_groups(context: Context, endings: list[Ended], limit: timedelta | No
 
     A command for each kind would wait for its majority before the next is sent. Large results extend the limit.
     """
-    now = context.clock.now()
+    now = context.clock.latest()  # as a claim does, so that nothing finishes before it started
     groups: dict[Hashable, list[Ended]] = defaultdict(list)
     for ending in endings:
         groups[kind(ending) or kind_but_result(ending) or (ending.token, ending.task.key)].append(ending)

@@ -96,7 +96,7 @@ def end_as_parent(context: Context, ending: Ended, *, within: bool) -> Op[bool]:
         return False
     parent = ending._replace(awaited=True)
     where = guarded([parent]) | {fields.CHILDREN: flow.AWAITED}
-    done = yield from update_many(context.tasks, where, ended_update(parent, context.clock.now()))
+    done = yield from update_many(context.tasks, where, ended_update(parent, context.clock.latest()))
     if done:
         yield from follow(context, [parent], sure=True, within=within)
     return bool(done)
@@ -115,7 +115,7 @@ def _cancel(context: Context, ending: Ended, *, within: bool) -> Op[int]:
     keep = context.options.policy.over(task.policy).keep_failed
     cancel = Verdict(Event.CANCEL, error=ending.verdict.error, keep=keep)
     guard = filters.held([task.key], [ending.token])
-    update = ended_update(ending._replace(verdict=cancel, unwritten=None), context.clock.now())
+    update = ended_update(ending._replace(verdict=cancel, unwritten=None), context.clock.latest())
     if not follows(task.policy.get(FOLLOW_UP), cancel):
         return (yield from update_many(context.tasks, guard, update))
     made = lambda _: change_with(context, task, cancel)  # noqa: E731
