@@ -290,6 +290,7 @@ class Queue(_Common, Blocking):
     empty = looking.empty
     stats = looking.stats
     history = recorded.history
+    history_of_names = recorded.history_of_names
     mark_release = recorded.mark_release
     queues = looking.queues
     workers = looking.workers
@@ -484,6 +485,7 @@ class AsyncQueue(_Common, Awaited):
     empty = looking.empty
     stats = looking.stats
     history = recorded.history
+    history_of_names = recorded.history_of_names
     mark_release = recorded.mark_release
     queues = looking.queues
     workers = looking.workers

@@ -13,12 +13,13 @@ import sys
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from datetime import date, datetime, timedelta
 from typing import Any, Final
 
-from mongoq import HistoryPoint, LogLine, QueueStats, Task, TaskError, TaskProgress, Timing, WorkerInfo
+from mongoq import LogLine, Task
 from mongoq.cli.printing.width import cells, hanging, padded, room
+from mongoq.core.judging.backoff import Backoff, as_spec
 
 UNSAFE: Final = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 """Categories of control characters, invisible formatting, lone surrogates and line separators."""
@@ -82,13 +83,8 @@ def jsonable(value: Any) -> Any:
         return int(value)
     if isinstance(value, float):
         return value if math.isfinite(value) else str(value)
-    if isinstance(value, LogLine):
-        return {"at": value.at.isoformat(), "text": value.text}
-    if isinstance(value, Task | TaskError | TaskProgress | QueueStats | WorkerInfo | HistoryPoint | Timing):
-        names = (item.name for item in fields(value) if item.name not in KEPT_TO_ITSELF or not isinstance(value, Task))
-        return {name: jsonable(getattr(value, name)) for name in names}
-    if isinstance(value, Mapping):
-        return {str(name): jsonable(inner) for name, inner in value.items()}
+    if (parts := _parts(value)) is not None:
+        return {str(name): jsonable(inner) for name, inner in parts.items()}
     if isinstance(value, list | tuple):
         return [jsonable(inner) for inner in value]
     if isinstance(value, bytes | bytearray):
@@ -96,6 +92,18 @@ def jsonable(value: Any) -> Any:
     if isinstance(value, timedelta):
         return value.total_seconds()
     return value.isoformat() if isinstance(value, datetime | date) else str(value)
+
+
+def _parts(value: Any) -> Mapping[Any, Any] | None:
+    """The parts of a value by their names, where it has such."""
+    if isinstance(value, LogLine):
+        return value._asdict()
+    if isinstance(value, Backoff):
+        return as_spec(value)
+    if is_dataclass(value) and not isinstance(value, type):
+        names = (item.name for item in fields(value) if item.name not in KEPT_TO_ITSELF or not isinstance(value, Task))
+        return {name: getattr(value, name) for name in names}
+    return value if isinstance(value, Mapping) else None
 
 
 def brief(duration: timedelta) -> str:

@@ -110,9 +110,9 @@ def test_limits_are_set_listed_shown_and_deleted(mongoq: Cli, queue: Queue) -> N
     said = mongoq("limits")
     assert narrow(said.out)
     heading, stripe, tenant = said.out.splitlines()
-    assert heading.split() == ["NAME", "BY", "AT", "ONCE", "RATE", "GROUPS", "RUNNING", "WAITING"]
+    assert heading.split() == ["NAME", "BY", "AT", "ONCE", "RATE", "RUNNING", "FULLEST", "WAITING"]
     assert "90/1m 00s, burst 5" in stripe
-    assert tenant.split() == ["tenant", "tenant", "2", "-", "1", "2", "3"]
+    assert tenant.split() == ["tenant", "tenant", "2", "-", "2", "2", "3"]
     [group] = mongoq("limits", "show", "tenant", "--json").json
     assert (group["value"], group["running"], group["waiting"]) == ("acme", 2, 3)
     assert "acme" in mongoq("limits", "show", "tenant").out

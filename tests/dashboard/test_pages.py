@@ -154,11 +154,13 @@ def test_limits_show_their_groups_and_are_changed_and_lifted(queue: Queue, brows
     held = queue.claim_many(limit=10)
     assert len(held) == 1
     text = browser.get("/limits")
-    assert re.search(r"<code>acme</code></th><td class=\"n\">1</td><td class=\"n\">2</td>", text)
     assert "at most 5 per 1 min" in text
+    assert "1 run in 1 group, 1 in the fullest; 2 wait in 1 group" in text
+    text = browser.get("/limits?name=line")
     assert "halted by" in text
     assert "key=head" in text
-    browser.get("/limits?name=tenant")
+    text = browser.get("/limits?name=tenant")
+    assert re.search(r"<code>acme</code></th><td class=\"n\">1</td><td class=\"n\">2</td>", text)
     browser.submit("edit_limit", name="tenant", concurrency="3")
     assert {one.name: one.concurrency for one in queue.limits()} == {"tenant": 3, "calls": None, "line": 1}
     browser.submit("delete_limit", name="tenant", sure="yes")

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from mongoq import Failure, Pause, Task, TaskError, TaskState, WorkerInfo
+import bson
+import pytest
+
+from mongoq import Constant, Exponential, Failure, Ladder, Linear, Pause, Task, TaskError, TaskState, WorkerInfo
 from mongoq.cli.looking.describing import described
+from mongoq.cli.output import jsonable
 from mongoq.core.explaining.frames import folded
 from mongoq.core.explaining.grouping import grouped
+from mongoq.core.explaining.options import option_in_words
 from mongoq.core.explaining.why import standing, why
+from mongoq.core.judging.follow_up import FollowUp
+from mongoq.storage.documents.codec import CODEC
 from mongoq.testing import make_task
 
 NOW = datetime(2026, 8, 1, 3, 0, tzinfo=UTC)
@@ -124,3 +132,36 @@ def test_frames_of_libraries_are_folded_unless_they_are_asked_for() -> None:
     assert "handlers.py" not in short
     assert "handlers.py" in whole
     assert 'File "/app/shop/cards.py", line 3, in charge' in short
+
+
+@pytest.mark.parametrize(
+    "name, value, words",
+    [
+        ("deadline", timedelta(minutes=90), "1h 30m"),
+        ("deadline", None, "none"),
+        ("max_retries", None, "any number"),
+        ("max_retries", 3, "3"),
+        ("lease", timedelta(seconds=0.25), "0.25s"),
+        ("keep_failed", timedelta(days=7), "7d"),
+        ("keep_completed", timedelta(0), "0s"),
+        ("backoff", Constant(5), "5s after each failure"),
+        ("backoff", Linear(60), "1m more after each failure"),
+        ("backoff", Linear(timedelta(seconds=90), max=3600), "1m 30s more after each failure, at most 1h"),
+        ("backoff", Exponential(1), "1s, then 2 times as long after each failure, at most 30m, less a random part"),
+        ("backoff", Ladder([1, 60]), "1s, 1m, and so on with the last"),
+        ("retry_on", ("KeyError", "OSError"), "KeyError, OSError"),
+        ("on_complete", FollowUp("mail", "tell", 0, {}), "tell in mail"),
+    ],
+    ids=str,
+)
+def test_an_option_is_told_as_an_operator_reads_it(name: str, value: Any, words: str) -> None:
+    assert option_in_words(name, value) == words
+    policy = {name: value}
+    lines = [line.split("  ") for line in described(task(TaskState.READY, policy=policy), frames=False)]
+    assert [f"policy.{name.replace('_', ' ')}", words] in [[line[0], line[-1].strip()] for line in lines]
+    assert "(" not in json.dumps(jsonable(task(TaskState.READY, policy=policy))["policy"])
+
+
+def test_an_instant_that_was_read_has_no_zone_of_the_driver_in_its_repr() -> None:
+    read = bson.decode(bson.encode({"at": NOW}), CODEC)
+    assert repr(read) == repr({"at": NOW})

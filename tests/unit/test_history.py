@@ -116,6 +116,26 @@ def test_the_history_tells_of_each_minute_by_queue_and_by_name(
     assert queue.history("sms", name="welcome")[-1].starts == 0
 
 
+def test_one_command_tells_what_each_of_many_names_did_of_late(
+    queue: Queue, run: Callable[[Op[Any]], Any], clock: FrozenClock
+) -> None:
+    run(write.add(queue._base.context, {(minute_of(START), "mail", "welcome"): sums(50)}))
+    clock.advance(1800)
+    first = minute_of(clock.now())
+    run(write.add(queue._base.context, {(first, "mail", "welcome@2"): sums(3, {"complete": 2, "retry": 1})}))
+    run(write.add(queue._base.context, {(first + 1, "sms", "welcome"): sums(4, {"fail": 4, "lost": 1})}))
+    run(write.add(queue._base.context, {(first, "mail", "report"): sums(1, {"complete": 1})}))
+    clock.advance(60)
+    found = queue.history_of_names(["welcome", "nobody"])
+    one, none = found["welcome"], found["nobody"]
+    assert (one.starts, one.completed, one.failed, one.retried, one.lost) == (7, 2, 4, 1, 1)
+    assert (none.starts, none.at) == (0, one.at) == (0, START.replace(second=0) + timedelta(minutes=26))
+    assert list(found) == ["welcome", "nobody"]
+    for asked in ({"names": ["a b"]}, {"names": ["a"] * 1_001}, {"names": ["a"], "since": timedelta(days=1)}):
+        with pytest.raises(ConfigurationError, match="names|since"):
+            queue.history_of_names(**asked)
+
+
 def test_minutes_become_hours_and_days_and_each_is_counted_once(
     queue: Queue, run: Callable[[Op[Any]], Any], clock: FrozenClock
 ) -> None:

@@ -10,6 +10,7 @@ from typing import Any, Final
 from mongoq import Task, TaskError, TaskProgress
 from mongoq.cli.output import KEPT_TO_ITSELF, brief, clean, in_words, span
 from mongoq.core.explaining.frames import folded
+from mongoq.core.explaining.options import option_in_words
 
 FIRST: Final = ("key", "state", "failure", "queue", "name", "parents", "errors", "tags", "policy", "age", "read_at")
 """Fields that have a place of their own."""
@@ -45,7 +46,7 @@ def described(task: Task, *, frames: bool) -> Iterator[str]:
             continue
         if value not in NOTHING:
             yield row(item.name, _when(value, task.read_at) if isinstance(value, datetime) else _shortened(value))
-    yield from (row(f"policy.{name}", in_words(value)) for name, value in task.policy.items())
+    yield from (row(f"policy.{name}", clean(option_in_words(name, value))) for name, value in task.policy.items())
     if task.progress and task.progress.log:
         yield f"\nlog of attempt {task.progress.attempt}"
         yield from (f"  {line.at:%Y-%m-%d %H:%M:%S}  {clean(line.text)}" for line in task.progress.log)

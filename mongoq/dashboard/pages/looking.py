@@ -24,9 +24,9 @@ from mongoq.dashboard.service.view import View
 
 ROWS: Final = 100
 BUSIEST: Final = 12
-FEW: Final = 10
-"""Limits whose groups are told, and groups of each, where none is chosen."""
 COMPARED: Final = timedelta(minutes=5)
+RATED: Final = timedelta(minutes=5)
+"""Names are told with their rates over about this time."""
 GROUPED: Final = 2
 """Pages of failed tasks that are grouped."""
 
@@ -83,9 +83,12 @@ async def names(request: Request, site: Site, user: User) -> Response:
     chosen = sorted(name for name in {*known, *paused} if name.startswith(prefix) and name > after)
     more = chosen[ROWS - 1] if len(chosen) > ROWS else None
     rows = {name: known.get(name, []) for name in chosen[:ROWS]}
+    lately = await site.service.history_of_names(user, list(rows), RATED)
+    seconds = max(((now.at - one.at).total_seconds() for one in lately.values()), default=0.0)
     return render(
-        request, site, user, "names.html", now=now, rows=rows, paused=paused, prefix=prefix, more=more, title="Names"
-    )
+        request, site, user, "names.html", now=now, rows=rows, lately=lately, seconds=max(1.0, seconds), paused=paused,
+        prefix=prefix, more=more, title="Names",
+    )  # fmt: skip
 
 
 async def workers(request: Request, site: Site, user: User) -> Response:
@@ -102,13 +105,15 @@ async def schedules(request: Request, site: Site, user: User) -> Response:
 
 
 async def limits(request: Request, site: Site, user: User) -> Response:
-    """The limits by name, each with its fullest groups."""
+    """The limits by name, each with how full it is, and the fullest groups of the one that is chosen."""
+    now = await site.live.snapshot()
     known = await site.service.limits(user)
-    shown = request.query_params.get("name", "")
-    chosen = [one for one in known if one.name == shown] if shown else known[:FEW]
-    rows = [(one, await site.service.limit_state(user, one.name) if one in chosen else None) for one in known]
-    most = ROWS if shown else FEW
-    return render(request, site, user, "limits.html", rows=rows, most=most, title="Limits")
+    shown = request.query_params.get("name", "") or (known[0].name if len(known) == 1 else "")
+    there = shown in [one.name for one in known]
+    groups = await site.service.limit_state(user, shown) if there else []
+    return render(
+        request, site, user, "limits.html", now=now, rows=known, shown=shown, groups=groups, most=ROWS, title="Limits"
+    )
 
 
 async def batches(request: Request, site: Site, user: User) -> Response:

@@ -63,7 +63,7 @@ def templates() -> jinja2.Environment:
         loader=jinja2.PackageLoader("mongoq.dashboard"), autoescape=True, undefined=jinja2.StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
-    for name in ("span", "ago", "stamp", "number", "rate", "short", "pretty"):
+    for name in ("span", "ago", "stamp", "number", "rate", "short", "pretty", "option"):
         made.filters[name] = getattr(wording, name)
     for name in made.list_templates():
         made.get_template(name)

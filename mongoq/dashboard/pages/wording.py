@@ -6,6 +6,8 @@ import json
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
+from mongoq.core.explaining.options import option_in_words
+
 UNITS: Final = ((86_400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 
 
@@ -46,6 +48,11 @@ def rate(value: float | None) -> str:
     if value is None:
         return "-"
     return f"{value:,.1f}/s" if value >= 1 or not value else f"{value * 60:,.1f}/min"
+
+
+def option(value: Any, name: str) -> str:
+    """The value of an option of a task's policy."""
+    return option_in_words(name, value)
 
 
 def number(value: int) -> str:

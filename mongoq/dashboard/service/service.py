@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from mongoq import (
@@ -66,6 +66,12 @@ class Service:
         """What happened over time."""
         user.check(Right.LOOK)
         found: list[HistoryPoint] = await self.answers.ask("history", queue, **asked)
+        return found
+
+    async def history_of_names(self, user: User, names: list[str], since: timedelta) -> dict[str, HistoryPoint]:
+        """What was done of each of these task functions lately."""
+        user.check(Right.LOOK)
+        found: dict[str, HistoryPoint] = await self.answers.ask("history_of_names", names, since=since)
         return found
 
     async def limits(self, user: User) -> list[Limit]:

@@ -37,6 +37,7 @@ class _ToDecimal(TypeDecoder):
 
 CODEC: Final[CodecOptions[dict[str, Any]]] = CodecOptions(
     tz_aware=True,
+    tzinfo=UTC,  # else they have a zone of the driver's, which stands in every repr
     uuid_representation=UuidRepresentation.STANDARD,
     unicode_decode_error_handler="replace",
     datetime_conversion=DatetimeConversion.DATETIME_CLAMP,
@@ -44,7 +45,7 @@ CODEC: Final[CodecOptions[dict[str, Any]]] = CodecOptions(
 )
 
 NAIVE: Final[CodecOptions[dict[str, Any]]] = CODEC.with_options(
-    tz_aware=False, type_registry=TypeRegistry([_FromDecimal()])
+    tz_aware=False, tzinfo=None, type_registry=TypeRegistry([_FromDecimal()])
 )
 """For claims: decoding a task takes 1.3 µs without time zones and 3.7 µs with them."""
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
 from mongoq.history.point import HistoryPoint, HistoryStep
 from mongoq.history.sums import Sums
-from mongoq.storage.commands import Document, Op, UpdateMany, find, find_one
+from mongoq.storage.commands import Aggregate, Document, Op, UpdateMany, find, find_one
 from mongoq.storage.context import Context
 from mongoq.storage.documents import fields
 from mongoq.storage.documents.decoding import LONG_AGO
@@ -40,6 +41,14 @@ def points(context: Context, asked: Asked) -> Op[list[HistoryPoint]]:
         made.append(replace(point, releases=here) if here else point)
         at = after
     return made
+
+
+def of_names(context: Context, names: Sequence[str], since: datetime) -> Op[dict[str, HistoryPoint]]:
+    """What each of these task functions did since then, by name, summed up by the server: one command."""
+    at = rows.begin_of(HistoryStep.MINUTE, since)
+    found: list[Document] = yield Aggregate(context.history, rows.by_name(names, at), timeout=LOOK_LIMIT)
+    sums = {str(row["_id"]): rows.point_of_name(at, row) for row in found}
+    return {name: sums.get(name) or rows.point_of(at, Sums()) for name in names}
 
 
 def mark_release(context: Context, release: str) -> Op[None]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, NamedTuple
 
@@ -19,6 +19,10 @@ STEP, AT, GONE_AT = "step", "at", "gone_at"
 _STARTS, _ENDS, _WAITS, _RUNS, _WAIT_SECONDS, _RUN_SECONDS = (
     "starts", "ends", "waits", "runs", "wait_seconds", "run_seconds",
 )  # fmt: skip
+_OUTCOMES: Final = tuple(
+    event.value
+    for event in (Event.COMPLETE, Event.FAIL, Event.CANCEL, Event.RETRY, Event.SNOOZE, Event.MOVE, Event.RELEASE)
+)
 _DEPTH, _ARRIVALS, OLDEST = "depth", "arrivals", "oldest"
 INDEXES: Final[Indexes] = {
     "of_queue": ([(fields.QUEUE, 1), (STEP, 1), (AT, 1)], {}),
@@ -79,6 +83,23 @@ def chosen(asked: Asked) -> Filter:
     what = {fields.QUEUE: queue, fields.NAME: asked.name}
     when = {STEP: asked.step.value, AT: {"$gte": asked.since, "$lt": asked.until}}
     return {field: value for field, value in what.items() if value is not None} | when
+
+
+def by_name(names: Sequence[str], since: datetime) -> list[Document]:
+    """Sum up what these task functions did in the minutes from `since` on, over all queues."""
+    counted: Document = {outcome: {"$sum": f"${_ENDS}.{outcome}"} for outcome in (*_OUTCOMES, LOST)}
+    where = {fields.NAME: {"$in": list(names)}, STEP: HistoryStep.MINUTE.value, AT: {"$gte": since}}
+    return [
+        {"$match": where},
+        {"$group": {"_id": f"${fields.NAME}", _STARTS: {"$sum": f"${_STARTS}"}, **counted}},
+    ]
+
+
+def point_of_name(at: datetime, row: Document) -> HistoryPoint:
+    """What a reader sees of a row of `by_name`."""
+    sums = Sums()
+    sums.starts, sums.ends = _count(row[_STARTS]), {outcome: _count(row[outcome]) for outcome in (*_OUTCOMES, LOST)}
+    return point_of(at, sums)
 
 
 def adding(row: Row, sums: Sums) -> Changing:
