@@ -132,7 +132,7 @@ def test_one_command_tells_what_each_of_many_names_did_of_late(
     assert (none.starts, none.at) == (0, one.at) == (0, START.replace(second=0) + timedelta(minutes=26))
     assert list(found) == ["welcome", "nobody"]
     for asked in ({"names": ["a b"]}, {"names": ["a"] * 1_001}, {"names": ["a"], "since": timedelta(days=1)}):
-        with pytest.raises(ConfigurationError, match="names|since"):
+        with pytest.raises(ConfigurationError, match=r"names|since"):
             queue.history_of_names(**asked)
 
 
