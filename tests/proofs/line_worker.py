@@ -1,6 +1,6 @@
 """A worker whose handlers insert one row each: `line_worker.py URI NAMESPACE`.
 
-At its first attempt a task may kill its own process, before its row or after it, as its tags say.
+A task may kill its own process once, before its row or after it, as its tags say; it notes that first.
 """
 
 from __future__ import annotations
@@ -20,13 +20,14 @@ def main() -> None:
     uri, namespace = sys.argv[1:]
 
     def happen(task: Task, place: str) -> None:
-        if task.attempts == 1 and task.get("dies") == place:
+        if task.get("dies") == place and not deaths.find_one({"_id": task.key}):
+            deaths.insert_one({"_id": task.key, "line": task.get("line"), "n": task.get("n")})
             os.kill(os.getpid(), signal.SIGKILL)
             threading.Event().wait(0.05)  # a signal of one's own may come a moment later
 
     client: MongoClient[dict[str, Any]] = MongoClient(uri)
     with client, Queue(uri, namespace=namespace, lease=1, workers=4, keep_completed=0) as queue:
-        rows = client["mongoq"][f"{namespace}.rows"]
+        rows, deaths = (client["mongoq"][f"{namespace}.{what}"] for what in ("rows", "deaths"))
 
         def handler(task: Task) -> None:
             happen(task, "before")

@@ -56,8 +56,11 @@ def test_each_line_runs_in_the_order_of_enqueueing_though_processes_are_killed(
                 worker.kill()
                 worker.wait()
         rows = list(client["mongoq"][f"{namespace}.rows"].find().sort("$natural", 1))
+        deaths = {(one["line"], one["n"]) for one in client["mongoq"][f"{namespace}.deaths"].find()}
     for line in range(LINES):
         ran = [n for n, _ in groupby(row["n"] for row in rows if row["line"] == line)]
         assert ran == list(range(count)), f"line {line}"
-    assert died >= 5, "one process may run the deadly tasks of several lines when it dies"
+    deadly = {(line, n) for line in range(LINES) for n in range(count) if "dies" in _tags(line, n, count)}
+    assert deaths == deadly, "each of them has killed a process"
+    assert len(deadly) // LINES <= died <= len(deadly), "of several lines at once, where one process ran all of them"
     print(f"lines: {LINES} of {count}, {died} processes died")  # noqa: T201

@@ -40,6 +40,7 @@ CANNOT_RUN: Final[dict[str, tuple[tuple[str, ...], str]]] = {
     "test_limits::*": ((*AWAITED, MONGOMOCK), "as above"),
     "test_limits::*killed*": ((BLOCKING,), "in memory it takes a tenth of the time"),
     "test_limits::test_a_line_*": ((BLOCKING,), "as above"),
+    "test_rates::*": ((*AWAITED, BLOCKING, MONGOMOCK), "as above"),
     "test_chains::*": ((*AWAITED, BLOCKING, MONGOMOCK), "as above"),
     "test_driver::*": (MEMORY, "there are no time limits"),
     "test_marks::test_every_read_asks_the_primary": (AWAITED + MEMORY, "it looks at the handles, not at a driver"),
