@@ -11,7 +11,9 @@ from mongoq.core.judging.verdict import MOST_POISON_WEIGHT, Released, Returned
 from mongoq.core.requests import ClaimRequest
 from mongoq.limiting.limit import Limit
 from mongoq.storage.commands import Op
-from mongoq.storage.operations import claims, finish, sweep
+from mongoq.storage.operations import finish, sweep
+from mongoq.storage.operations.claiming.claim import Claim
+from mongoq.storage.operations.claiming.many import claim_many
 from mongoq.storage.operations.limits import keeping
 from mongoq.storage.operations.limits.parking import AHEAD
 from tests.storage.conftest import Store
@@ -35,9 +37,9 @@ def rated(make_store: Callable[..., Store]) -> Callable[[], Store]:
     return made
 
 
-def claim(store: Store) -> Op[claims.Claim]:
+def claim(store: Store) -> Op[Claim]:
     wanted = ClaimRequest(("default",), "w", 100, ahead=AHEAD)
-    return claims.claim_many(store.context, wanted, poison_budget=MOST_POISON_WEIGHT)
+    return claim_many(store.context, wanted, poison_budget=MOST_POISON_WEIGHT)
 
 
 def starts(store: Store) -> list[int]:
