@@ -17,6 +17,7 @@ from mongoq.core.validation import Checker
 from mongoq.storage.commands import Op
 from mongoq.storage.control import Call, Loop, Wait
 from mongoq.storage.operations import queries, schema
+from mongoq.storage.operations.limits import keeping
 from mongoq.storage.operations.namespace import orders
 from mongoq.storage.operations.schedules import keep
 
@@ -143,6 +144,9 @@ def started(base: Base, config: WorkerConfig, done: Callable[[], None], *, drain
     with suppress(StorageUnavailable):  # an outage that begins now is one like any other
         # It lacks neither a right nor the index.
         yield from base.write(queries.ready(base.context, config.queues, None, config.names))
+    yield from _tried(
+        lambda: base.write(keeping.declare(base.context, base.functions.limits().values(), base.claimant))
+    )
     yield from _tried(lambda: base.write(keep.declare(base.context, base.functions.schedules().values())))
     loop = yield Loop()
 

@@ -8,6 +8,7 @@ from typing import Any
 from mongoq.core.errors import ConfigurationError, Fault
 from mongoq.core.tasks.new_task import NewTask
 from mongoq.functions.definition import Definition
+from mongoq.limiting.limit import Limit
 from mongoq.scheduling.given import Given
 
 Enqueue = Callable[[Definition, NewTask], Any]
@@ -21,6 +22,7 @@ class Registry:
         self._own: dict[str, Any] = {}
         self._included: list[Registry] = []
         self._schedules: dict[str, Given] = {}
+        self._limits: dict[str, Limit] = {}
         self._bound: list[Enqueue] = [] if enqueue is None else [enqueue]
 
     def add(self, function: Any) -> None:
@@ -43,6 +45,17 @@ class Registry:
         found = dict(self._schedules)
         for other in self._included:
             found |= other.schedules()
+        return found
+
+    def declare_limit(self, limit: Limit) -> None:
+        """Add a limit that the functions bring along: a worker makes it when it starts."""
+        self._limits[limit.name] = limit
+
+    def limits(self) -> dict[str, Limit]:
+        """The limits that the functions bring along, by name."""
+        found = dict(self._limits)
+        for other in self._included:
+            found |= other.limits()
         return found
 
     def include(self, other: Registry) -> None:

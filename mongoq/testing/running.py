@@ -27,6 +27,7 @@ from mongoq.storage.operations.claiming.many import claim_many
 from mongoq.storage.operations.decide import Ended
 from mongoq.storage.operations.finish import finish, finish_and_modify
 from mongoq.storage.operations.flow.undone import sweep_flow
+from mongoq.storage.operations.limits import keeping
 from mongoq.storage.operations.namespace import orders
 from mongoq.storage.operations.schedules import keep
 from mongoq.storage.operations.schedules.tick import tick
@@ -85,6 +86,7 @@ def run_due(
     checked = with_hooks(checked, executor, base.hooks.middleware, base.hooks.lifespan)
     wanted = checked_claim(queues, None, base.claimant, where, task_names=names_of(handler))
     check_clock(base, advance=advance)
+    yield from base.write(keeping.declare(base.context, base.functions.limits().values(), base.claimant))
     yield from base.write(keep.declare(base.context, base.functions.schedules().values()))
     far = yield from far_of(base, wanted, until, advance=advance)
     return (yield from opened(checked.lifespan, lambda: _run_all(base, checked, wanted, far, limit)))

@@ -13,9 +13,11 @@ the next, and gives it its result. Each option of Celery means what it does ther
 so anyway, or raises an error that names it: `options` has the tables, which docs/from/celery.md shows.
 
 `options` translates, `shared` makes tasks, `running` runs them, `signatures` and `canvas` build graphs, `results` looks
-at them.
+at them. `rates` makes limits of rate limits, `beat` schedules of a `beat_schedule`, `mapping` calls with many values.
 """
 
+from mongoq.contrib.celery import builtin  # noqa: F401 -- its tasks run `map` and `starmap`
+from mongoq.contrib.celery.beat import schedule_beat
 from mongoq.contrib.celery.canvas import chain, chord, group
 from mongoq.contrib.celery.errors import (
     Ignore,
@@ -24,8 +26,10 @@ from mongoq.contrib.celery.errors import (
     Retry,
     SoftTimeLimitExceeded,
 )
+from mongoq.contrib.celery.mapping import chunks, xmap, xstarmap
 from mongoq.contrib.celery.registered import tasks
 from mongoq.contrib.celery.results import AsyncResult, GroupResult
+from mongoq.contrib.celery.schedules import crontab
 from mongoq.contrib.celery.shared import CeleryTask, shared_task
 from mongoq.contrib.celery.signatures import Signature, signature
 
@@ -41,8 +45,13 @@ __all__ = [
     "SoftTimeLimitExceeded",
     "chain",
     "chord",
+    "chunks",
+    "crontab",
     "group",
+    "schedule_beat",
     "shared_task",
     "signature",
     "tasks",
+    "xmap",
+    "xstarmap",
 ]

@@ -10,9 +10,9 @@ from mongoq.contrib.celery.signatures import Ends, Node, checked_node, refusal
 
 __all__ = ["chain", "chord", "group"]
 
-OF_CANVAS: Final = ("countdown", "eta", "link", "link_error")
-"""The options of a canvas as a whole: times are those of its first tasks."""
-FIRST: Final = ", ".join(OF_CANVAS)
+OF_CHAIN: Final = ("countdown", "eta", "link", "link_error")
+"""The options of a chain as a whole: times are those of its first task."""
+FIRST: Final = ", ".join(OF_CHAIN)
 
 
 class chain(Node):  # noqa: N801 -- Celery's own name
@@ -37,7 +37,7 @@ class chain(Node):  # noqa: N801 -- Celery's own name
 
     def plan(self, plan: list[NewTask], before: Ends, options: Mapping[str, Any]) -> Ends:
         """Its tasks, each after the one before."""
-        given = of_canvas("chain", options)
+        given = of_chain(options)
         for node in self.tasks:
             before, given = node.planned(plan, before, given), {}
         return before
@@ -47,7 +47,10 @@ class chain(Node):  # noqa: N801 -- Celery's own name
 
 
 class group(Node):  # noqa: N801 -- Celery's own name
-    """Tasks side by side: `group(add.s(n, n) for n in range(9))`; what follows gets the list of their results."""
+    """Tasks side by side: `group(add.s(n, n) for n in range(9))`; what follows gets the list of their results.
+
+    The tasks of a group in a group are members as its own, as in Celery.
+    """
 
     def __init__(self, *tasks: Any) -> None:
         super().__init__()
@@ -55,15 +58,12 @@ class group(Node):  # noqa: N801 -- Celery's own name
         self.tasks: list[Any] = [checked_node("group", one) for one in given]
 
     def plan(self, plan: list[NewTask], before: Ends, options: Mapping[str, Any]) -> Ends:
-        """Its tasks, each after what is before the group."""
-        given = of_canvas("group", options)
-        keys: list[str] = []
+        """Its tasks, each after what is before the group and with the options of its call."""
+        parts: list[str | Ends] = []
         for node in self.tasks:
-            ends = node.planned(plan, before, given)
-            if ends.many:
-                raise refusal("group", node, "tasks, chains that end in a task, and chords: no group in a group")
-            keys += ends.keys
-        return Ends(tuple(keys), many=True)
+            ends = node.planned(plan, before, options)
+            parts += ends.parts if isinstance(node, group) or not ends.many else [ends]
+        return Ends(tuple(parts), many=True)
 
     def clone(self, args: Any = None, kwargs: Any = None) -> group:
         """A copy whose tasks have these arguments before their own."""
@@ -93,11 +93,9 @@ def chord(header: Any, body: Any = None) -> Any:
     return chain(members, body)
 
 
-def of_canvas(kind: str, options: Mapping[str, Any]) -> dict[str, Any]:
-    """The options for the first tasks of a canvas; ConfigurationError where one is for the canvas in none of them."""
+def of_chain(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options for the first task of a chain; ConfigurationError where one is for more than that."""
     for name, value in options.items():
-        if name not in OF_CANVAS:
-            raise refusal(
-                f"{kind}.apply_async {name}", value, f"one of {', '.join(OF_CANVAS)}; set others on its tasks"
-            )
+        if name not in OF_CHAIN:
+            raise refusal(f"chain.apply_async {name}", value, f"one of {FIRST}; set others on its tasks")
     return dict(options)

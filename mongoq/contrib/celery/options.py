@@ -24,7 +24,7 @@ __all__ = [
 TASK: Final = (
     "name", "bind", "autoretry_for", "dont_autoretry_for", "max_retries", "default_retry_delay", "retry_backoff",
     "retry_backoff_max", "retry_jitter", "retry_kwargs", "time_limit", "soft_time_limit", "ignore_result", "expires",
-    "queue", "priority", "typing", "limits",
+    "queue", "priority", "typing", "rate_limit", "limits",
 )  # fmt: skip
 """Options of `@shared_task` that mean what they do in Celery; `limits` is mongoq's own."""
 TASK_IDLE: Final = (
@@ -54,7 +54,6 @@ ONLY_WHERE: Final[Mapping[str, tuple[tuple[object, ...], str]]] = {
 """Options without effect, and the values that ask for what is always so."""
 REFUSED: Final[Mapping[str, str]] = {
     "base": "possible here: use @queue.middleware, queue.on(AttemptFailed, ...) or on_complete= of a task function",
-    "rate_limit": "possible here: give limits=['stripe'], with queue.limit('stripe', rate=10, per=60)",
     "routing_key": "possible here: name a queue",
     "exchange": "possible here: name a queue",
     "pydantic": "possible here: a task function of mongoq converts models by its annotations",

@@ -118,9 +118,9 @@ class AsyncResult:
 
 
 class GroupResult:
-    """The calls of a group, in its order."""
+    """The calls of a group, in its order; a chain in it that ends in a group has a GroupResult of its own."""
 
-    def __init__(self, results: Sequence[AsyncResult]) -> None:
+    def __init__(self, results: Sequence[AsyncResult | GroupResult]) -> None:
         self.results = list(results)
 
     def ready(self) -> bool:
@@ -151,11 +151,11 @@ class GroupResult:
         for one in self.results:
             one.revoke()
 
-    def __iter__(self) -> Iterator[AsyncResult]:
+    def __iter__(self) -> Iterator[AsyncResult | GroupResult]:
         return iter(self.results)
 
     def __len__(self) -> int:
         return len(self.results)
 
-    def __getitem__(self, place: int) -> AsyncResult:
+    def __getitem__(self, place: int) -> AsyncResult | GroupResult:
         return self.results[place]

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import inspect
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import update_wrapper
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any, Final, NoReturn, overload
 
 from mongoq import ConfigurationError, Fault, Queue
+from mongoq.contrib.celery import mapping
 from mongoq.contrib.celery.options import checked_task, task_options
+from mongoq.contrib.celery.rates import limit_of_rate, with_own
 from mongoq.contrib.celery.registered import current_queue, functions
 from mongoq.contrib.celery.results import AsyncResult
 from mongoq.contrib.celery.running import CURRENT, Request, handler_of, retry
@@ -22,9 +24,6 @@ from mongoq.functions.function import TaskFunction
 __all__ = ["CeleryTask", "shared_task"]
 
 MISSING: Final[Mapping[str, str]] = {
-    "map": "one task with a list as its argument",
-    "starmap": "one task with a list as its argument",
-    "chunks": "one task with a list as its argument",
     "apply": "the task itself, called as a function",
     "replace": "`return Done(then=[...])` of a task function of mongoq",
     "add_to_chord": "members that add members to a batch",
@@ -72,12 +71,18 @@ class CeleryTask:
         self.function = function
         self.settings = settings
         self.bound = bool(settings.get("bind"))
+        self.rate = limit_of_rate(name, settings.get("rate_limit"))
         update_wrapper(self, function)
         handler = update_wrapper(handler_of(self), function, assigned=("__module__", "__qualname__"), updated=())
         del handler.__wrapped__  # its own parameters are those of the stored call
-        self.inner = _Inner(Definition(handler, task_options(settings), name=name), functions)
+        options = task_options(settings)
+        if self.rate is not None:
+            options["limits"] = with_own(settings.get("limits"), self.rate)
+        self.inner = _Inner(Definition(handler, options, name=name), functions)
         self.inner.owner = self
         functions.add(self.inner)
+        if self.rate is not None:
+            functions.declare_limit(self.rate)
 
     @property
     def max_retries(self) -> int | None:
@@ -105,7 +110,15 @@ class CeleryTask:
         """The function itself."""
         return self.function(self, *args, **kwargs) if self.bound else self.function(*args, **kwargs)
 
-    __call__ = run
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Run it here and now; its `self.request` is one of its own, as in Celery, so it does not retry."""
+        around = CURRENT.get()
+        own = Request(args=[*args], kwargs=kwargs, attempt=None if around is None else around.attempt)
+        token = CURRENT.set(own)
+        try:
+            return self.run(*args, **kwargs)
+        finally:
+            CURRENT.reset(token)
 
     def retry(self, *args: Any, **options: Any) -> NoReturn:
         """Run the task again: `raise self.retry(exc=error, countdown=30)`."""
@@ -138,6 +151,18 @@ class CeleryTask:
     def si(self, *args: Any, **kwargs: Any) -> Signature:
         """The signature of a call that takes nothing from what is before it."""
         return self.signature(args, kwargs, immutable=True)
+
+    def map(self, it: Iterable[Any]) -> Signature:
+        """One call that runs the task with each of these values, one after the other; its result is their list."""
+        return mapping.xmap(self.s(), it)
+
+    def starmap(self, it: Iterable[Iterable[Any]]) -> Signature:
+        """The same, where each value is the arguments of one run."""
+        return mapping.xstarmap(self.s(), it)
+
+    def chunks(self, it: Iterable[Iterable[Any]], n: int) -> mapping.Chunks:
+        """A group of such calls, each of `n` of the arguments."""
+        return mapping.chunks(self.s(), it, n)
 
     def AsyncResult(self, task_id: str) -> AsyncResult:  # noqa: N802 -- Celery's own name
         """The result of a call of this id."""

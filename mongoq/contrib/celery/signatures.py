@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from mongoq import ConfigurationError, Fault, NewTask, Task
 from mongoq.contrib.celery.options import call_options
+from mongoq.contrib.celery.rates import make_limits, with_own
 from mongoq.contrib.celery.registered import current_queue, functions
 from mongoq.contrib.celery.results import AsyncResult, GroupResult
 from mongoq.contrib.celery.running import ALL, ERROR, ONE
@@ -27,9 +28,26 @@ __all__ = ["Ends", "Node", "Signature", "checked_node", "refusal", "signature"]
 class Ends(NamedTuple):
     """What the next node waits for."""
 
-    keys: tuple[str, ...] = ()
+    parts: tuple[str | Ends, ...] = ()
+    """Keys of tasks; the ends of a chain in a group that ends in a group itself."""
     many: bool = False
     """Whether it gets the list of their results."""
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The keys of all."""
+        return tuple(key for part in self.parts for key in ((part,) if isinstance(part, str) else part.keys))
+
+    @property
+    def is_nested(self) -> bool:
+        """Whether the list of their results has lists in it."""
+        return not all(isinstance(part, str) for part in self.parts)
+
+    def result(self) -> AsyncResult | GroupResult:
+        """What their producer holds of them."""
+        if not self.many:
+            return AsyncResult(self.keys[0])
+        return GroupResult([AsyncResult(part) if isinstance(part, str) else part.result() for part in self.parts])
 
 
 class Node(ABC):
@@ -49,11 +67,12 @@ class Node(ABC):
         whole = self.clone(args, kwargs)
         ends = whole.planned(tasks, Ends(), options)
         queue = current_queue()
+        make_limits(queue, tasks)
         if len(tasks) == 1:
             queue.new(tasks[0])
         elif tasks:
             queue.new_many(tasks)
-        return GroupResult([AsyncResult(key) for key in ends.keys]) if ends.many else AsyncResult(ends.keys[0])
+        return ends.result()
 
     def delay(self, *args: Any, **kwargs: Any) -> Any:
         """Enqueue it with these arguments before its own."""
@@ -83,6 +102,9 @@ class Node(ABC):
 
     def planned(self, plan: list[NewTask], before: Ends, options: Mapping[str, Any]) -> Ends:
         """Plan it with its links."""
+        if before.is_nested:
+            allowed = "behind a group of tasks, of groups, and of chains that end in a task: one here ends in a group"
+            raise refusal(type(self).__name__, self, allowed)
         start = len(plan)
         given = dict(options)
         links = [*self.links, *nodes("link", given.pop("link", None))]
@@ -166,6 +188,8 @@ class Signature(Node):
         if after:
             given["after"] = after
         known = functions.by_name().get(self.task)
+        if known is not None and "limits" in given:
+            given["limits"] = with_own(given["limits"], known.owner.rate)
         new = known.options(**given).call(**tags) if known is not None else NewTask(tags, name=self.task, **given)
         plan.append(new)
         return Ends((given["key"],))
@@ -176,7 +200,7 @@ class Signature(Node):
         if known is None:
             raise refusal("signature", self.task, "a task of this process, to be called here")
         whole = self.clone(args, kwargs)
-        return known.owner.run(*whole.args, **whole.kwargs)
+        return known.owner(*whole.args, **whole.kwargs)
 
     def __repr__(self) -> str:
         given = [*map(repr, self.args), *(f"{name}={value!r}" for name, value in self.kwargs.items())]

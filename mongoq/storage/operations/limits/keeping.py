@@ -41,6 +41,13 @@ def put(context: Context, limit: Limit, by: str) -> Op[Limit]:
     return context.gate.limits.get(limit.name, limit)
 
 
+def declare(context: Context, wanted: Iterable[Limit], by: str) -> Op[None]:
+    """Make the limits of the code where they are not there, or have other numbers."""
+    for limit in wanted:
+        if context.gate.limits.get(limit.name) != limit:
+            yield from put(context, limit, by)
+
+
 def one(context: Context, name: str) -> Op[Limit]:
     """The limit of this name; LimitNotFound where there is none."""
     if name not in context.gate.limits:
