@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from pymongo import MongoClient
 
 from mongoq import ConfigurationError, Queue
 from mongoq.contrib import celery
@@ -170,6 +171,21 @@ def test_the_first_call_makes_the_limit_and_leaves_one_that_is_there(queue: Queu
     queue.limit(own, rate=5)
     slow.delay()
     assert {limit.name: limit.rate for limit in queue.limits()}[own] == 5
+
+
+def test_a_limit_is_made_outside_of_the_transaction_of_a_call(database_uri: str) -> None:
+    with MongoClient[Any](database_uri) as client, Queue(client) as queue, client.start_session() as session:
+        queue.include(celery.tasks)
+        queue.limit("bank", concurrency=1)
+        if not hasattr(session, "bind"):
+            pytest.skip("this PyMongo cannot bind a session")
+        with session.bind(end_session=False):
+            session.start_transaction()
+            made = slow.delay()
+            session.abort_transaction()
+        assert [limit.name for limit in queue.limits()] == ["bank", "celery-tests-canvas-slow"]
+        assert made.task is None
+        assert slow.delay().task is not None
 
 
 def test_a_worker_makes_the_limits_of_its_code_with_their_numbers(

@@ -23,7 +23,6 @@ __all__ = ["limit_of_rate", "make_limits", "with_own"]
 PER: Final = {"s": 1, "m": 60, "h": 3_600}
 RATE: Final = re.compile(r"(\d+(?:\.\d+)?|\.\d+)(?:/([smh]))?")
 ALLOWED: Final = "a number of starts in a second, or '10/s', '100/m' or '1000/h'; None or 0: any number"
-BEFORE: Final = "to be made within a transaction: start a worker before, which makes it, or call the task once outside"
 LONGEST_NAME: Final = 64
 
 MADE: Final[WeakKeyDictionary[Queue, set[str]]] = WeakKeyDictionary()
@@ -65,11 +64,7 @@ def make_limits(queue: Queue, tasks: Iterable[NewTask]) -> None:
     lacking = {name for task in tasks for name in task.limits if name not in made} & functions.limits().keys()
     if not lacking:
         return
-    lost = sorted(lacking - {limit.name for limit in queue.limits()})
-    if lost and queue._base.joined(None) is not None:  # noqa: SLF001 -- nobody else asks
-        # The first limit builds indexes, for which the server waits until no transaction has the collection.
-        raise ConfigurationError([Fault("rate_limit", f"the limit {lost[0]!r}, which is not there yet", BEFORE)])
-    for name in lost:
+    for name in lacking - {limit.name for limit in queue.limits()}:
         limit = functions.limits()[name]
         queue.limit(name, rate=limit.rate, per=limit.per, burst=limit.burst)
     made |= lacking
