@@ -120,7 +120,7 @@ def face(loop: LoopThread | None, *args: Any, **options: Any) -> Face:
     return Face(loop.run(made()), loop)
 
 
-async def eventually(holds: Callable[[], Any], why: str, patience: float = 30) -> None:
+async def eventually(holds: Callable[[], Any], why: str, patience: float = 60) -> None:
     """Let the loop run until it holds."""
     deadline = time.monotonic() + patience
     while True:

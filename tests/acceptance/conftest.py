@@ -38,7 +38,7 @@ class Fleet:
         started = [subprocess.Popen(command) for _ in range(count)]
         self.processes += started
         pids = {process.pid for process in started}
-        self._until(lambda: pids <= {worker.pid for worker in self.members()}, timeout=30, why="the fleet has started")
+        self._until(lambda: pids <= {worker.pid for worker in self.members()}, why="the fleet has started")
 
     def members(self) -> list[WorkerInfo]:
         """The fleet as its heartbeats show it."""
@@ -60,7 +60,7 @@ class Fleet:
             if process.poll() is None:
                 os.kill(process.pid, signal.SIGCONT)
                 process.kill()
-            process.wait(10)
+            process.wait(60)
         self.queue.close()
 
 

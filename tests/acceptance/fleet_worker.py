@@ -40,7 +40,7 @@ def main() -> None:
 
     handlers: dict[str, Callable[[Task], None]] = {"quick": quick, "slow": slow, "stuck": stuck, "poison": poison}
     handlers["stuck and patient"] = stuck
-    grace = 8 if kind == "stuck and patient" else 1.5
+    grace = 60 if kind == "stuck and patient" else 1.5
     with Queue(uri, namespace=namespace, lease=2, grace=grace, workers=4, backoff=Linear(0.1)) as queue:
         queue.run(handlers[kind])
 

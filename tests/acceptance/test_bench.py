@@ -162,9 +162,9 @@ def test_benchmark_that_is_terminated_clears_away_its_workers_and_namespaces(
     bench: Bench, server: EmbeddedServer, until: Callable[..., None]
 ) -> None:
     process = bench("idle", "--seconds", "60")
-    until(lambda: workers_on(server.uri), timeout=30, why="its worker is there")
+    until(lambda: workers_on(server.uri), why="its worker is there")
     process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=30)
+    process.communicate(timeout=60)
     assert process.returncode == 143
     # The fixture looks for what is left.
 
@@ -218,6 +218,6 @@ def compared(server: EmbeddedServer, *asked: str) -> subprocess.CompletedProcess
 
 def test_unknown_benchmark_is_a_usage_error(bench: Bench) -> None:
     process = bench("drian")
-    _, errors = process.communicate(timeout=30)
+    _, errors = process.communicate(timeout=60)
     assert process.returncode == 2
     assert "drian" in errors

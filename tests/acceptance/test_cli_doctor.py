@@ -51,7 +51,7 @@ def test_names_that_no_worker_knows_are_named(mongoq: Cli, queue: Queue, until: 
 
     worker = queue.start()
     try:
-        until(queue.workers, timeout=60, why="the worker has sent its first heartbeat")
+        until(queue.workers, why="the worker has sent its first heartbeat")
         queue.new({"user": 1}, name="welcom", queue="mail")
         said = mongoq("doctor", "--json")
     finally:

@@ -64,7 +64,7 @@ def standalone(tmp_path_factory: pytest.TempPathFactory, until: Callable[..., No
     with (folder / "log").open("wb") as log, subprocess.Popen([*map(str, command)], stdout=log, stderr=log) as process:
         try:
             with MongoClient[Any]("127.0.0.1", port, serverSelectionTimeoutMS=200, directConnection=True) as client:
-                until(lambda: answers(client), timeout=30, why="mongod answers")
+                until(lambda: answers(client), why="mongod answers")
                 # The first user may be made from this host without one.
                 client.admin.command("createUser", "root", pwd=CANARY, roles=["root"])
             yield f"127.0.0.1:{port}"

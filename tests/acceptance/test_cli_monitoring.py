@@ -60,13 +60,13 @@ def test_a_worker_serves_its_metrics_and_health_and_logs_json(
             [*command, "worker", "shop_handlers:handle", *ports], cwd=tmp_path, env=environment, stderr=log
         )
         try:
-            until(lambda: asked(port, "/ready")[0] == 200, timeout=60, why="the worker is ready")
+            until(lambda: asked(port, "/ready")[0] == 200, why="the worker is ready")
             assert asked(port, "/live")[0] == 200
             task = queue.new(keep_completed=60)
-            until(lambda: queue.get(task.key).state is TaskState.COMPLETED, timeout=30, why="the task is done")
+            until(lambda: queue.get(task.key).state is TaskState.COMPLETED, why="the task is done")
             _, metrics = asked(port, "/metrics")
             assert re.search(r'^mongoq_tasks_run_total\{.*queue="default"\} 1\.0', metrics, re.MULTILINE)
-            until(queue.workers, timeout=30, why="the worker has beaten")
+            until(queue.workers, why="the worker has beaten")
             probe = [*command, "worker-health"]
             assert subprocess.run(probe, env=environment, cwd=tmp_path, check=False).returncode == 0
             assert (
@@ -76,7 +76,7 @@ def test_a_worker_serves_its_metrics_and_health_and_logs_json(
             assert worker.wait(60) == 0
         finally:
             worker.kill()
-            worker.wait(10)
+            worker.wait(60)
         log.seek(0)
         lines = [json.loads(line) for line in log.read().splitlines()]
     [at_work] = [line for line in lines if line["logger"] == "shop"]

@@ -68,12 +68,12 @@ def test_a_worker_runs_tasks_of_its_queues_and_ends_with_0_on_sigterm(
     )
     tasks = queue.new_many([{"n": number} for number in range(3)], queue="bulk")
     worker = start("worker", "app:send", "--queues", "urgent,bulk", "--workers", "2", "--max-retries", "0", "--json")
-    until(lambda: queue.stats()["bulk"].completed == 2, timeout=30, why="two tasks are completed")
+    until(lambda: queue.stats()["bulk"].completed == 2, why="two tasks are completed")
     until(lambda: queue.stats()["bulk"].failed == 1, why="one has failed")
     (member,) = queue.workers()
     assert (member.pid, member.queues, member.workers) == (worker.pid, ("urgent", "bulk"), 2)
     worker.send_signal(signal.SIGTERM)
-    out, err = worker.communicate(timeout=15)
+    out, err = worker.communicate(timeout=60)
     assert worker.returncode == 0
     assert json.loads(out)["endings"] == {"complete": 2, "fail": 1}
     assert "INFO mongoq.cli: worker starts: app:send, queues urgent,bulk," in err
@@ -92,9 +92,9 @@ def test_a_worker_ends_without_tidying_what_it_imported_and_after_its_handlers_l
     )
     key = queue.new().key
     worker = start("worker", "app:send")
-    until(lambda: queue.get(key).finished, timeout=30, why="it works")
+    until(lambda: queue.get(key).finished, why="it works")
     worker.send_signal(signal.SIGTERM)
-    out, _ = worker.communicate(timeout=15)
+    out, _ = worker.communicate(timeout=60)
     assert (worker.returncode, out) == (0, "the last word")
     assert queue.get(key).result["spared"] > 1_000
 
@@ -103,7 +103,7 @@ def test_a_burst_ends_by_itself(start: Start, queue: Queue, tmp_path: Path) -> N
     (tmp_path / "app.py").write_text("def send(task): pass\n")
     queue.new_many([{}] * 20)
     worker = start("worker", "app:send", "--burst", "--keep-completed", "0")
-    worker.communicate(timeout=30)
+    worker.communicate(timeout=60)
     assert worker.returncode == 0
     assert queue.size() == 0
 
@@ -120,8 +120,8 @@ def test_dev_runs_a_server_of_its_own_until_a_signal(start: Start, tmp_path: Pat
     assert second.stdout.readline() == f"export MONGOQ_URI='{shown['uri']}'\n"
     for number, one in ((signal.SIGTERM, process), (signal.SIGINT, second)):
         one.send_signal(number)
-        assert one.wait(timeout=15) == 0
-    until(lambda: not (tmp_path / "data" / "server.json").exists(), timeout=30, why="the server stops with them")
+        assert one.wait(timeout=60) == 0
+    until(lambda: not (tmp_path / "data" / "server.json").exists(), why="the server stops with them")
 
 
 def test_a_demo_without_a_uri_completes_every_task_and_leaves_nothing_behind(start: Start, tmp_path: Path) -> None:
@@ -139,9 +139,9 @@ def test_a_demo_that_is_interrupted_leaves_no_task_that_waits(
     start: Start, queue: Queue, until: Callable[..., None]
 ) -> None:
     demo = start("demo", "--seconds", "60", "--workers", "1", "--namespace", queue.namespace)
-    until(lambda: any(row.completed for row in queue.stats().values()), timeout=30, why="tasks are completed")
+    until(lambda: any(row.completed for row in queue.stats().values()), why="tasks are completed")
     demo.send_signal(signal.SIGINT)
-    _, err = demo.communicate(timeout=30)
+    _, err = demo.communicate(timeout=60)
     assert demo.returncode == 130
     assert not err or err.startswith("mongoq: interrupted; tasks enqueued before it: "), (
         "it may be enqueueing just then"
@@ -157,7 +157,7 @@ def test_stats_are_watched_until_ctrl_c(start: Start, queue: Queue) -> None:
     for _ in range(3):
         assert json.loads(watching.stdout.readline())["queues"]["default"][TaskState.READY] == 1
     watching.send_signal(signal.SIGINT)
-    _, err = watching.communicate(timeout=15)
+    _, err = watching.communicate(timeout=60)
     assert (watching.returncode, err) == (130, "")
 
 
@@ -167,7 +167,7 @@ def test_a_closed_pipe_ends_a_command_quietly(start: Start, queue: Queue) -> Non
     assert watching.stdout is not None
     watching.stdout.readline()
     watching.stdout.close()
-    assert watching.wait(timeout=15) == 0
+    assert watching.wait(timeout=60) == 0
     assert watching.stderr is not None
     assert watching.stderr.read() == ""
 
@@ -182,7 +182,7 @@ def test_a_terminal_gets_colour_and_never_the_control_characters_of_a_task(start
         while piece := os.read(master, 4096):
             drawn += piece
     os.close(master)
-    listing.communicate(timeout=15)
+    listing.communicate(timeout=60)
     assert listing.returncode == 0
     assert b"\x1b[2m" in drawn
     assert b"evil\\x1b[2Jkey" in drawn

@@ -109,9 +109,9 @@ def test_a_queue_of_either_tempo_drains_on_sigterm(
     (tmp_path / "app.py").write_text(APP.format(kind=kind))
     key = queue.new({"user": 1}, queue="mail", name="welcome").key
     worker = start("worker", "app:queue", "--workers", "1")
-    until(lambda: queue.get(key).finished, timeout=60, why="it works")
+    until(lambda: queue.get(key).finished, why="it works")
     worker.send_signal(signal.SIGTERM)
-    out, err = worker.communicate(timeout=30)
+    out, err = worker.communicate(timeout=60)
     assert worker.returncode == 0, err
     assert out.splitlines()[-1].startswith("closed")
     assert "SIGTERM: no more tasks are claimed" in err
@@ -155,16 +155,16 @@ def test_a_worker_starts_anew_when_a_source_file_changes(
     worker = start("worker", "app:send", "--reload", "--workers", "1")
 
     key = queue.new().key
-    until(lambda: queue.get(key).finished, timeout=60, why="it works")
+    until(lambda: queue.get(key).finished, why="it works")
     assert queue.get(key).result == 1
     file.write_text("from pathlib import Path\nPath('tried').touch()\n1 / 0\n")
-    until((tmp_path / "tried").exists, timeout=60, why="it has started again")
+    until((tmp_path / "tried").exists, why="it has started again")
     file.write_text(answering(2))
     key = queue.new().key
-    until(lambda: queue.get(key).finished, timeout=60, why="it works again")
+    until(lambda: queue.get(key).finished, why="it works again")
     assert (queue.get(key).state, queue.get(key).result) == (TaskState.COMPLETED, 2)
     worker.send_signal(signal.SIGTERM)
-    _, err = worker.communicate(timeout=30)
+    _, err = worker.communicate(timeout=60)
     assert worker.returncode == 0, err
     assert "a source file has changed: the worker starts again" in err
     assert "the module app cannot be imported: ZeroDivisionError" in err

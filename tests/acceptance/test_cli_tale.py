@@ -89,12 +89,12 @@ def deploy(mongoq: Cli, until: Callable[..., None], tmp_path: Path) -> Iterator[
         environment = {**os.environ, "TALE_RELEASE": release, "PYTHONPATH": place}
         with (tmp_path / "workers.log").open("ab") as log:
             fleet.extend(subprocess.Popen(command, env=environment, stdout=log, stderr=log) for _ in range(3))
-        until(lambda: {one.pid for one in fleet} <= pids(), timeout=60, why="the release is at work")
+        until(lambda: {one.pid for one in fleet} <= pids(), why="the release is at work")
 
     yield start
     for process in fleet:
         process.terminate()
-        process.wait(30)
+        process.wait(60)
 
 
 @pytest.mark.long

@@ -101,7 +101,7 @@ def test_the_demo_stops_its_workers_at_ctrl_c(demo: Demo, files: Path, until: Ca
     until(lambda: children_of(process.pid))
     workers = children_of(process.pid)
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=30)
+    _, errors = process.communicate(timeout=60)
     assert process.returncode == 130, errors
     assert not [pid for pid in workers if Path(f"/proc/{pid}").exists()]
     assert not list((files.parent / "temporary").iterdir())
@@ -110,7 +110,7 @@ def test_the_demo_stops_its_workers_at_ctrl_c(demo: Demo, files: Path, until: Ca
 @pytest.mark.parametrize("arguments", [["/no/such/folder"], ["--workers", "1"]])
 def test_the_demo_refuses_what_cannot_work(demo: Demo, arguments: list[str]) -> None:
     process = demo(*arguments)
-    _, errors = process.communicate(timeout=30)
+    _, errors = process.communicate(timeout=60)
     assert process.returncode == 2
     assert "error:" in errors
 

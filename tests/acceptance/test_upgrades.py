@@ -123,9 +123,9 @@ def test_a_worker_of_the_version_before_runs_beside_todays_without_loss(
     assert versions.start("before", "counting.py").wait(60) == 0
     queue.init()
     with versions.worker("today"), versions.worker("before"), versions.worker("before") as victim:
-        until(lambda: len(queue.workers()) == 3, timeout=60, why="all workers have started")
+        until(lambda: len(queue.workers()) == 3, why="all workers have started")
         assert versions.start("today", "counting.py").wait(60) == 0
-        until(lambda: _runs_on(queue, victim), timeout=60, why="the victim runs tasks")
+        until(lambda: _runs_on(queue, victim), why="the victim runs tasks")
         victim.kill()
         until(lambda: queue.size() == 0, timeout=180, why="all tasks end")
 
@@ -159,7 +159,7 @@ def test_init_indexes_a_large_namespace_of_the_first_format_under_a_worker_of_it
     assert queue.init() == [], "what it needs is there"
     old = subprocess.Popen(command, cwd=folder, env=environment)
     try:
-        until(lambda: queue.count(state="completed") > 0, timeout=60, why="the old worker runs tasks")
+        until(lambda: queue.count(state="completed") > 0, why="the old worker runs tasks")
         with pytest.raises(IndexMissing, match="look_at"):
             queue.new({"n": count}, after=[queue.tasks(limit=1)[0].key])
         started = time.monotonic()
@@ -168,7 +168,7 @@ def test_init_indexes_a_large_namespace_of_the_first_format_under_a_worker_of_it
         queue.new({"n": count}, after=[queue.tasks(limit=1)[0].key])
         assert old.poll() is None
         worker = queue.start(lambda task: None, workers=2)
-        until(lambda: queue.count(state="running") > 0, timeout=60, why="workers hold tasks")
+        until(lambda: queue.count(state="running") > 0, why="workers hold tasks")
         old.kill()
         until(lambda: queue.size() == 0, timeout=240, why="all tasks end")
         worker.stop()

@@ -21,7 +21,7 @@ def test_a_simple_sequence(client: Queue, other: Queue) -> None:
     assert [task.key for task in client.tasks(queue="one")] == [first.key, second.key]
     assert {task.attempts for task in client.tasks(queue="one")} == {0}
 
-    mine = client.claim("one", timeout=5)
+    mine = client.claim("one", timeout=60)
     assert mine is not None
     assert (mine.key, mine.tags, mine.attempts, mine.worker) == (first.key, {"n": 1}, 1, client.claimant)
     assert mine.version > first.version
@@ -62,7 +62,7 @@ def test_a_claim_that_waits_gets_what_comes(client: Queue, other: Queue) -> None
     thread = threading.Thread(target=lambda: got.append(client.claim(["one", "two"], timeout=30)))
     thread.start()
     task = other.new(queue="two")
-    thread.join(30)
+    thread.join(60)
     assert [one and one.key for one in got] == [task.key]
 
 

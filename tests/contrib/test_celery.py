@@ -269,7 +269,7 @@ def test_celery_itself_runs_the_same_file_to_the_same_results(
         made = [module.sum_of_squares(5), page, module.charge.delay(13, "1.00"), sums]
         if module is shop:
             run_due(queue, queues=QUEUES)
-        return [one.get(timeout=5) for one in made]
+        return [one.get(timeout=60) for one in made]
 
     ours = results(shop, chain)
     assert ours == results(theirs, real.chain) == [31, "page of https://example.org/busy", "13: 1.00", 6]

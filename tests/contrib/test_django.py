@@ -220,7 +220,7 @@ def test_signals_tell_of_the_call_its_beginning_and_its_end(
         clean.fail.enqueue("gone")
         with caplog.at_level(logging.INFO):
             work()
-        until(lambda: len(told) == 3, timeout=30, why="the end is told")
+        until(lambda: len(told) == 3, why="the end is told")
     finally:
         for name, receiver in receivers.items():
             compat().signal(name).disconnect(receiver)

@@ -101,12 +101,12 @@ def test_one_reader_serves_many_tabs_and_rests_when_nobody_looks(
     tabs = [chromium.new_page() for _ in range(4)]
     for tab in tabs:
         tab.goto(served.url)
-    until(lambda: live.watchers == 4, timeout=30, why="each tab watches")
+    until(lambda: live.watchers == 4, why="each tab watches")
     before = live.reads
-    until(lambda: live.reads >= before + 2, timeout=30, why="the fleet is read")
+    until(lambda: live.reads >= before + 2, why="the fleet is read")
     for tab in tabs:
         tab.close()
-    until(lambda: live.watchers == 0, timeout=30, why="closed tabs are gone")
+    until(lambda: live.watchers == 0, why="closed tabs are gone")
 
 
 def test_keys_lead_to_the_pages(served: Served, page: Any) -> None:

@@ -28,7 +28,7 @@ def test_it_serves_until_it_is_told_to_end(queue: Queue, uri: str) -> None:
             with direct.open(url, timeout=60) as answer:
                 assert "No worker serves mail" in answer.read().decode()
             process.send_signal(signal.SIGTERM)
-            assert process.wait(30) in (0, -signal.SIGTERM)
+            assert process.wait(60) in (0, -signal.SIGTERM)
         finally:
             process.kill()
 

@@ -125,7 +125,7 @@ def test_workers_names_and_queues_are_shown(queue: Queue, browser: Any, until: A
 
     welcome.new(1)
     handle = queue.start(queues=["mail"])
-    until(queue.workers, timeout=30, why="the worker is there")
+    until(queue.workers, why="the worker is there")
     assert "welcome" in browser.get("/names")
     assert "mail" in browser.get("/workers")
     assert "mail" in browser.get("/queues")

@@ -111,11 +111,11 @@ def deploy(
 
     def start(release: str) -> None:
         while fleet:
-            until(lambda: shown() == len(fleet), timeout=60, why="those that have ended are gone")
+            until(lambda: shown() == len(fleet), why="those that have ended are gone")
             page.get_by_role("button", name="Stop…").first.click()
             page.get_by_role("button", name="Yes").click()
             page.get_by_role("status").wait_for()
-            until(lambda: any(one.poll() is not None for one in fleet), timeout=60, why="a worker has ended")
+            until(lambda: any(one.poll() is not None for one in fleet), why="a worker has ended")
             fleet[:] = [one for one in fleet if one.poll() is None]
         environment = {
             **os.environ, "TALE_RELEASE": release, "PYTHONPATH": place, "MONGOQ_URI": server.uri,
@@ -124,12 +124,12 @@ def deploy(
         with (tmp_path / "workers.log").open("ab") as log:
             fleet.extend(subprocess.Popen(command, env=environment, stdout=log, stderr=log) for _ in range(3))
         pids = {one.pid for one in fleet}
-        until(lambda: pids <= {one.pid for one in served.queue.workers()}, timeout=60, why="the release is at work")
+        until(lambda: pids <= {one.pid for one in served.queue.workers()}, why="the release is at work")
 
     yield start
     for process in fleet:
         process.terminate()
-        process.wait(30)
+        process.wait(60)
 
 
 @pytest.mark.long

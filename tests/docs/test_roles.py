@@ -64,14 +64,14 @@ def open_as(tmp_path_factory: pytest.TempPathFactory, until: Callable[..., None]
         for queue in opened:
             queue.close()
         process.terminate()
-        process.wait(30)
+        process.wait(60)
 
 
 def _make_users(port: int, until: Callable[..., None]) -> None:
     member = {"_id": 0, "host": f"127.0.0.1:{port}"}
     with MongoClient[dict[str, Any]]("127.0.0.1", port, directConnection=True) as alone:
         alone.admin.command("replSetInitiate", {"_id": "rs0", "members": [member]})
-        until(lambda: alone.admin.command("hello")["isWritablePrimary"], timeout=30, why="there is a primary")
+        until(lambda: alone.admin.command("hello")["isWritablePrimary"], why="there is a primary")
         alone.admin.command("createUser", "root", pwd="p", roles=["root"])
     with MongoClient[dict[str, Any]](f"mongodb://root:p@127.0.0.1:{port}/?directConnection=true") as root:
         for who, privileges in rights().items():
@@ -99,10 +99,10 @@ def test_a_worker_works_without_a_complaint(
     watching: list[str] = []
     queue.telemetry.subscribe(lambda name, _: watching.append(name) if name == "wakeups.watching" else None)
     handle = queue.start(lambda task: NewTask(queue="done") if task.queue == "next" else None, queues=["next", "done"])
-    until(lambda: watching, timeout=30, why="the worker listens for news")
+    until(lambda: watching, why="the worker listens for news")
     key = queue.new(queue="next").key
     done = queue.wait(key, timeout=30)
-    until(lambda: queue.join("done", timeout=1), timeout=30, why="what followed is done")
+    until(lambda: queue.join("done", timeout=1), why="what followed is done")
     handle.stop()
     assert done is not None
     assert (done.state, queue.workers()) == ("completed", [])

@@ -93,7 +93,7 @@ def test_a_watcher_that_is_killed_delays_a_task_by_the_deputy_s_poll_and_is_repl
 ) -> None:
     [watcher] = sleeping.first(1)
     watcher.signal(signal.SIGKILL)
-    watcher.wait(10)
+    watcher.wait(60)
     late = sleeping.started(sleeping.queue.new().key, 1.1 * LONGEST_POLL_DEPUTY + SLACK)
     began = time.monotonic()
     sleeping.settle(SIZE - 1)
@@ -119,5 +119,5 @@ def test_watchers_that_are_frozen_all_at_once_are_replaced_and_give_way_when_the
     figure(
         "F14", f"{count} of the first are frozen: tasks start after {max(late):.2f} s, afterwards after {soon:.2f} s"
     )
-    assert all(sleeping.queue.join(timeout=10) for _ in keys)
+    assert all(sleeping.queue.join(timeout=60) for _ in keys)
     assert all(sleeping._fleet.keys("task.started")[key] == 1 for key in keys), "each ran once"

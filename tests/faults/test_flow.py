@@ -23,11 +23,11 @@ def test_children_and_callbacks_come_once_whatever_befalls_who_ends_the_others(
     child = queue.new({"seconds": 0}, after=members)
     kill_at = "task.ended" if fate == "killed" else ""
     victim = fleet.start(queue.namespace, kill_at=kill_at, options={"lease": LEASE, "grace": 0.2})
-    until(lambda: not victim.alive or victim.keys("task.started"), timeout=30, why="it has begun")
+    until(lambda: not victim.alive or victim.keys("task.started"), why="it has begun")
     if fate == "frozen":
         victim.signal(signal.SIGSTOP)
     else:
-        until(lambda: not victim.alive, timeout=30, why="it dies before it writes an ending")
+        until(lambda: not victim.alive, why="it dies before it writes an ending")
     started: list[str] = []
 
     def note(task: Task) -> None:
@@ -35,7 +35,7 @@ def test_children_and_callbacks_come_once_whatever_befalls_who_ends_the_others(
 
     handle = queue.start(note, workers=4)
     both = [child.key, batch.key]
-    until(lambda: {queue.get(key).state for key in both} == {TaskState.COMPLETED}, timeout=60, why="both have run")
+    until(lambda: {queue.get(key).state for key in both} == {TaskState.COMPLETED}, why="both have run")
     if fate == "frozen":
         victim.signal(signal.SIGCONT)
     handle.stop(0)

@@ -113,11 +113,11 @@ def test_init_finishes_on_a_connection_that_fell_silent(
         init = beside(lambda: asyncio.run(awaited_init(cluster.uri, unindexed.namespace, told.append)))
     else:
         init = beside(lambda: unindexed.init(on_progress=told.append))
-    until(lambda: any(one.done == TASKS for one in told), timeout=30, why="the build is watched")
+    until(lambda: any(one.done == TASKS for one in told), why="the build is watched")
     assert not init.done()
     builds.let_go()
     began = time.monotonic()
-    made = init.result(20)
+    made = init.result(60)
     figure(
         "F21", f"init came back {time.monotonic() - began:.1f} s after its build; its connection was dead ({silent})"
     )
@@ -143,16 +143,16 @@ def test_init_finishes_on_the_next_primary_where_its_own(
     told: list[Progress] = []
     builds.hold()
     init = beside(lambda: unindexed.init(on_progress=told.append))
-    until(lambda: told, timeout=30, why="the build is watched")
+    until(lambda: told, why="the build is watched")
     primary = cluster.primary()
     FAULTS[how](cluster, primary)
     began = time.monotonic()
-    until(lambda: cluster.has_primary() and cluster.primary() is not primary, timeout=30, why="another is primary")
+    until(lambda: cluster.has_primary() and cluster.primary() is not primary, why="another is primary")
     heard = len(told)
-    until(lambda: len(told) > heard, timeout=30, why="the build is watched on the next primary")
+    until(lambda: len(told) > heard, why="the build is watched on the next primary")
     figure("F21", f"primary {how}: init watches the build on the next one after {time.monotonic() - began:.1f} s")
     builds.let_go()
-    init.result(30)
+    init.result(60)
     assert ready(cluster, unindexed) == {"_id_", *indexes.TASKS}
 
 
@@ -169,10 +169,10 @@ def test_a_second_init_waits_for_the_build_of_one_that_was_broken_off(
         unindexed.init(on_progress=enough)
     told: list[Progress] = []
     again = beside(lambda: unindexed.init(on_progress=told.append))
-    until(lambda: told, timeout=30, why="it is watched")
+    until(lambda: told, why="it is watched")
     assert not again.done()
     builds.let_go()
-    again.result(20)
+    again.result(60)
     assert ready(cluster, unindexed) == {"_id_", *indexes.TASKS}
 
 
@@ -185,7 +185,7 @@ def test_a_first_use_does_not_wait_for_ever_for_the_build_of_another(
     with Queue(cluster.uri, namespace=unindexed.namespace) as another:
         new = beside(lambda: another.new(unique="u"))
         with pytest.raises(StorageUnavailable, match=r"still being built.*mongoq init"):
-            new.result(30)
+            new.result(60)
 
 
 READS: dict[str, tuple[str, Callable[[Queue], object], object]] = {
@@ -209,7 +209,7 @@ def test_a_long_read_on_a_connection_that_fell_silent_is_made_on_another(
     queue.new_many([NewTask({"n": n}) for n in range(TASKS)])
     cluster.network.lose_replies(1, command, then=silent)
     began = time.monotonic()
-    assert beside(lambda: call(queue)).result(15) == expected
+    assert beside(lambda: call(queue)).result(60) == expected
     assert cluster.network.lost == 1
     figure("F21", f"{read} came back after {time.monotonic() - began:.1f} s; its connection was dead ({silent})")
 
@@ -222,7 +222,7 @@ def test_a_read_whose_replies_are_lost_again_is_made_once_more(
     queue.new_many([NewTask({"n": n}) for n in range(TASKS)])
     cluster.network.lose_replies(2, "find", then="hang")
     began = time.monotonic()
-    assert len(beside(lambda: queue.tasks(limit=None)).result(30)) == TASKS
+    assert len(beside(lambda: queue.tasks(limit=None)).result(60)) == TASKS
     assert cluster.network.lost == 2
     figure("F21", f"a list came back after {time.monotonic() - began:.1f} s; two connections were dead")
 
@@ -241,7 +241,7 @@ def test_a_read_that_takes_the_server_long_is_waited_for(
             {"$currentOp": {}},
             {"$match": {"command.find": f"{queue.namespace}.tasks", "command.comment": ANY}},
         ]
-        until(lambda: list(primary.client.admin.aggregate(marked)), timeout=30, why="it is watched")
+        until(lambda: list(primary.client.admin.aggregate(marked)), why="it is watched")
     finally:
         primary.ask("configureFailPoint", SLOW, mode="off")
-    assert len(tasks.result(20)) == 3
+    assert len(tasks.result(60)) == 3

@@ -65,7 +65,7 @@ def test_a_claim_whose_replies_were_lost_is_held_by_its_claimant_or_given_back(
             held.extend([task] if task else [])
         return bool(held)
 
-    until(claimed, timeout=30, why="it is claimed in the end")
+    until(claimed, why="it is claimed in the end")
     cluster.network.lose_replies(0)
     (task,) = held
     figure("F6", f"{times} replies to {command or 'everything'} lost in a claim: held after {task.attempts} attempts")
@@ -99,7 +99,7 @@ def test_a_worker_whose_replies_are_lost_runs_every_task_once(
 
     cluster.network.lose_replies(times, command)
     handle = queue.start(handler, workers=2)
-    until(lambda: len(runs) == 100 and not queue.tasks(state="running"), timeout=60, why="all have run")
+    until(lambda: len(runs) == 100 and not queue.tasks(state="running"), why="all have run")
     lost = cluster.network.lost
     cluster.network.lose_replies(0)
     handle.stop(5)
@@ -132,10 +132,10 @@ def test_a_renewal_whose_replies_are_lost_keeps_its_lease(
     def handler(task: Task) -> None:
         started.append(task.attempts)
         cluster.network.lose_replies(4, "update")
-        until(lambda: cluster.network.lost == 4 and len(renewed) >= 3, timeout=30, why="it is renewed all the same")
+        until(lambda: cluster.network.lost == 4 and len(renewed) >= 3, why="it is renewed all the same")
 
     handle = queue.start(handler)
-    until(lambda: queue.get("k").state is TaskState.COMPLETED, timeout=30, why="it is completed")
+    until(lambda: queue.get("k").state is TaskState.COMPLETED, why="it is completed")
     handle.stop(0)
     figure("F6", f"4 replies to renewals lost: {len(started)} run, {len(lost)} leases lost")
     assert (started, lost) == ([1], [])

@@ -90,14 +90,14 @@ def test_an_idle_worker_whose_news_breaks_off_starts_the_next_task_within_a_poll
         queue.telemetry.subscribe(lambda name, _: heard.append(name))
         queue.init()
         handle = queue.start(lambda task: started.setdefault(task.key, time.monotonic()))
-        until(watching, timeout=30, why="it listens for news")
+        until(watching, why="it listens for news")
         watched = Watched(fallible, namespace)
         fault(watched)
         made = {other.new().key: time.monotonic()}  # another process's: it wakes nobody here
-        until(lambda: started, timeout=30, why="it starts")
-        until(lambda: watching() > ends, timeout=30, why="it listens again")
+        until(lambda: started, why="it starts")
+        until(lambda: watching() > ends, why="it listens again")
         made[other.new().key] = time.monotonic()
-        until(lambda: len(started) == len(made), timeout=30, why="it starts the next one")
+        until(lambda: len(started) == len(made), why="it starts the next one")
         handle.stop(0)
     late = [started[key] - made[key] for key in made]
     figure("F13", f"{what}: the next tasks start after {late[0]:.2f} and {late[1]:.2f} s")

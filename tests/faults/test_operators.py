@@ -57,7 +57,7 @@ def guarded(tmp_path_factory: pytest.TempPathFactory, until: Until) -> Iterator[
         try:
             client: pymongo.MongoClient[dict[str, Any]]
             with pymongo.MongoClient("127.0.0.1", port, serverSelectionTimeoutMS=200, directConnection=True) as client:
-                until(lambda: _made(client, "root", "root"), timeout=30, why="mongod answers")
+                until(lambda: _made(client, "root", "root"), why="mongod answers")
             uri = f"mongodb://root:{CANARY}@127.0.0.1:{port}/?authSource=admin"
             with pymongo.MongoClient(uri, directConnection=True) as client:
                 assert _made(client, "reader", "readAnyDatabase")
@@ -125,24 +125,24 @@ def test_a_user_made_again_is_known_to_those_who_were_connected(
         assert queue.new().key
         if what == "a right taken and given":
             root.admin.command("updateUser", name, roles=[])
-            until(lambda: not _works(queue.new), timeout=30, why="it is refused")
+            until(lambda: not _works(queue.new), why="it is refused")
             root.admin.command("updateUser", name, roles=roles)
         else:
             root.admin.command("dropUser", name)
-            until(lambda: not _works(queue.new), timeout=30, why="it is refused")
+            until(lambda: not _works(queue.new), why="it is refused")
             if what == "with another password":
                 root.admin.command("createUser", name, pwd="x" + CANARY, roles=roles)
-                until(lambda: not _works(queue.new), timeout=30, why="it is refused")
+                until(lambda: not _works(queue.new), why="it is refused")
                 root.admin.command("updateUser", name, pwd=CANARY)
             else:
                 root.admin.command("createUser", name, pwd=CANARY, roles=roles)
-        until(lambda: _works(queue.new), timeout=15, why="its connections authenticate again")
+        until(lambda: _works(queue.new), why="its connections authenticate again")
 
 
 def test_a_set_without_a_primary_is_exit_code_3_and_says_so(cluster: Cluster, mongoq: Cli, until: Until) -> None:
     for member in cluster.secondaries():
         member.freeze()
-    until(lambda: not cluster.has_primary(), timeout=30, why="the primary has stepped down")
+    until(lambda: not cluster.has_primary(), why="the primary has stepped down")
     for command in (["stats"], ["new", "a=1"], ["ls"], ["init"], ["worker", "json:loads"]):
         code, err = mongoq(f"{cluster.uri}&serverSelectionTimeoutMS=500&connectTimeoutMS=300", *command)
         assert code == 3

@@ -39,7 +39,7 @@ def injected(member: Member, calls: str, effect: str) -> Iterator[subprocess.Pop
         yield process
     finally:
         process.send_signal(signal.SIGINT)
-        process.wait(10)
+        process.wait(60)
 
 
 @pytest.mark.skipif(not STRACE, reason="strace is not installed")
@@ -47,7 +47,7 @@ def test_a_slow_disk_costs_time_and_no_lease(
     *, cluster: Cluster, fleet: FaultFleet, queue: Queue, until: Until, figure: Figure
 ) -> None:
     worker = fleet.start(queue.namespace, workers=1, options={"lease": 2})
-    until(lambda: worker.lines("ready"), timeout=30, why="it has started")
+    until(lambda: worker.lines("ready"), why="it has started")
     with injected(cluster.primary(), "fdatasync,fsync", "delay_exit=100000"):
         made: list[float] = []
         for _ in range(5):
@@ -55,7 +55,7 @@ def test_a_slow_disk_costs_time_and_no_lease(
             queue.new({"seconds": 0.1})
             made.append(time.monotonic() - began)
         queue.new({"seconds": 3})
-        until(lambda: not queue.size(), timeout=60, why="all are done")
+        until(lambda: not queue.size(), why="all are done")
     figure("F11", f"100 ms per sync on the primary: enqueued in {median(made) * 1000:.0f} ms, no lease of 2 s lost")
     assert not worker.lines("task.lease_lost")
     assert {(task.state, task.attempts) for task in queue.tasks()} == {(TaskState.COMPLETED, 1)}
@@ -67,16 +67,16 @@ def test_a_full_disk_of_the_primary_loses_nothing(
 ) -> None:
     backlog = [task.key for task in queue.new_many([{"seconds": 0.03}] * 800)]
     worker = fleet.start(queue.namespace, options={"lease": 10, "grace": 1})
-    until(lambda: worker.keys("tasks.finished"), timeout=30, why="it works")
+    until(lambda: worker.keys("tasks.finished"), why="it works")
     old = cluster.primary()
     with Producers(queue, threads=4, tasks=200) as producers, injected(old, "pwrite64", "error=ENOSPC"):
         began = time.monotonic()
-        until(lambda: old.pid is None, timeout=30, why="a server without a disk ends")
+        until(lambda: old.pid is None, why="a server without a disk ends")
         dead = time.monotonic()
         election = seconds_without_majority(cluster, dead)
-    until(lambda: worker.lines("tasks.finished")[-1]["at"] > dead + election, timeout=30, why="it works again")
+    until(lambda: worker.lines("tasks.finished")[-1]["at"] > dead + election, why="it works again")
     worker.signal(signal.SIGTERM)
-    worker.wait(10)
+    worker.wait(60)
     cluster.restore()
     stored = {task.key: task.state for task in queue.tasks(limit=None)}
     ends = worker.completed()
@@ -111,7 +111,7 @@ def test_a_jump_of_the_primary_s_clock_gives_no_stale_holder_a_say(
         held.extend([task] if task else [])
         return bool(held)
 
-    until(given_away, timeout=60, why="it is given away")
+    until(given_away, why="it is given away")
     figure("F9", f"next primary {ahead:+d} s: a lease of 10 s was given away after {time.monotonic() - began:.1f} s")
     for end in (first.complete, first.release):
         with pytest.raises(LeaseLost):
@@ -128,14 +128,14 @@ def test_an_idle_worker_whose_primary_is_lost_starts_the_next_task_within_a_poll
     queue.telemetry.subscribe(lambda name, _: watching.set() if name == "wakeups.watching" else None)
     queue.new()
     handle = queue.start(lambda task: started.set() if task.get("late") else None)
-    until(watching.is_set, timeout=30, why="it listens for news")
+    until(watching.is_set, why="it listens for news")
     began = time.monotonic()
     fault(cluster.primary())
     seconds_without_majority(cluster, began)
     with Queue(cluster.uri, namespace=queue.namespace) as producer:  # another process's: it wakes nobody here
         producer.new({"late": True})
         made = time.monotonic()
-    until(started.is_set, timeout=30, why="it starts")
+    until(started.is_set, why="it starts")
     late = time.monotonic() - made
     handle.stop(0)
     figure("F13", f"primary {fault.__name__} while idle: the next task starts after {late:.2f} s")

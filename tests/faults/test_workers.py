@@ -46,15 +46,15 @@ def test_the_tasks_of_a_killed_worker_run_elsewhere_a_lease_and_a_second_later(
     queue.new_many([{"seconds": 0.3 * number, **tags} for number in range(4)])
     victim = fleet.start(queue.namespace, kill_at=event, options={"lease": LEASE, "grace": 0.2})
     if point == "before a release":
-        until(lambda: len(victim.keys("task.started")) == 4, timeout=30, why="it has started all")
+        until(lambda: len(victim.keys("task.started")) == 4, why="it has started all")
         victim.signal(signal.SIGTERM)
-    until(lambda: not victim.alive, timeout=30, why=f"it dies {point}")
+    until(lambda: not victim.alive, why=f"it dies {point}")
     killed_at = victim.lines()[-1]["at"]
     held = {task.key for task in queue.tasks(state="running")}
     assert held, "it held nothing: the test shows nothing"
     started: dict[str, float] = {}
     handle = queue.start(lambda task: started.setdefault(task.key, time.monotonic() - killed_at), workers=8)
-    until(lambda: {task.state for task in queue.tasks()} == {TaskState.COMPLETED}, timeout=30, why="all four complete")
+    until(lambda: {task.state for task in queue.tasks()} == {TaskState.COMPLETED}, why="all four complete")
     handle.stop(0)
 
     assert {task.charged for task in queue.tasks()} == {1}, "a killed worker cost its tasks an attempt"
@@ -106,7 +106,7 @@ class Freeze:
             self.worker.signal(signal.SIGTERM)
         self.worker.signal(signal.SIGCONT)
         learnt = lambda: len(self.worker.lines("task.lease_lost")) > told or not self.worker.alive  # noqa: E731
-        until(learnt, timeout=30, why="it learns that its lease is lost")
+        until(learnt, why="it learns that its lease is lost")
         self.worker.close()
         changed = self._documents.find_one({"_id": self.key}) != before
         self.queue.complete(self._mine[0])
@@ -128,9 +128,9 @@ def test_nothing_that_a_frozen_worker_writes_is_accepted_once_its_task_was_given
     for _ in range(rounds):
         freezes = [Freeze(kind, make_queue(), fleet, cluster) for kind in KINDS]
         for freeze in freezes:
-            until(partial(getattr, freeze, "happened"), timeout=60, why=f"it freezes: {freeze.kind}")
+            until(partial(getattr, freeze, "happened"), why=f"it freezes: {freeze.kind}")
         for freeze in freezes:
-            until(freeze.taken, timeout=30, why="its task is given away")
+            until(freeze.taken, why="its task is given away")
         accepted += sum(freeze.accepted(until) for freeze in freezes)
         for freeze in freezes:
             freeze.close()
@@ -145,7 +145,7 @@ def test_a_worker_whose_clock_is_wrong_holds_its_leases_no_shorter_and_no_longer
     queue = make_queue(lease=LEASE)
     keys = {task.key for task in queue.new_many([{"do": "return", "seconds": 3}] * 4)}
     workers = [fleet.start(queue.namespace, clock=clock, options={"lease": LEASE}) for clock in (wrong, 0, -wrong)]
-    until(lambda: {task.state for task in queue.tasks()} == {TaskState.COMPLETED}, timeout=60, why="all are completed")
+    until(lambda: {task.state for task in queue.tasks()} == {TaskState.COMPLETED}, why="all are completed")
     lost = sum(len(worker.lines("task.lease_lost")) for worker in workers)
     figure("F10", f"clocks {wrong:+d}, 0, {-wrong:+d} s: {lost} leases lost, {fleet.keys('task.started').total()} runs")
     assert fleet.keys("task.started") == dict.fromkeys(keys, 1)
@@ -158,8 +158,8 @@ def test_a_handler_that_holds_the_interpreter_beyond_its_lease_is_completed_once
     queue = make_queue(lease=1)
     key = queue.new({"hold": 3}).key
     workers = [fleet.start(queue.namespace, workers=1, options={"lease": 1}) for _ in range(2)]
-    until(lambda: queue.get(key).state is TaskState.COMPLETED, timeout=60, why="it is completed")
-    until(lambda: fleet.keys("task.lease_lost")[key], timeout=60, why="the slow one learns that it was given away")
+    until(lambda: queue.get(key).state is TaskState.COMPLETED, why="it is completed")
+    until(lambda: fleet.keys("task.lease_lost")[key], why="the slow one learns that it was given away")
     completed = sum(worker.completed().count(key) for worker in workers)
     runs = fleet.keys("task.started")[key]
     figure("F15", f"the interpreter held for 3 s with a lease of 1 s: {runs} runs, {completed} accepted")
@@ -174,7 +174,7 @@ def test_poison_in_child_processes_ends_as_failed_and_costs_the_others_nothing(
     key = queue.new({"poison": how}, max_retries=1, priority=1).key
     others = [task.key for task in queue.new_many([{}] * 40)]
     handle = queue.start(poisonous, executor="processes", workers=2)
-    until(lambda: all(task.finished for task in queue.tasks()), timeout=60, why="all have ended")
+    until(lambda: all(task.finished for task in queue.tasks()), why="all have ended")
     handle.stop(5)
     dead = queue.get(key)
     figure("F14", f"poison by {how}: {dead.state} after {dead.charged} attempts, 40 others completed")

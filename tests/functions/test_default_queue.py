@@ -18,7 +18,7 @@ assert mongoq.default._DEFAULT._made is None, "nothing is opened by a definition
 handle = welcome.new(41)
 assert mongoq.default_queue() is mongoq.default_queue() is welcome.queue
 mongoq.default_queue().run(burst=True)
-print(handle.result(timeout=10), handle.task.queue, mongoq.default_queue().namespace)
+print(handle.result(timeout=60), handle.task.queue, mongoq.default_queue().namespace)
 mongoq.default_queue().close()
 print(welcome.new(1).task.name)
 """

@@ -40,9 +40,9 @@ def test_functions_run_on_every_executor(queue: Queue, shop: Any, executor: str)
 
     queue.run(executor=executor, burst=True)
 
-    assert sum_of.result(timeout=5) == Decimal("3.30")
-    assert (where.result(timeout=5) == os.getpid()) is (executor != "processes")
-    assert first.result(timeout=5) == 3
+    assert sum_of.result(timeout=60) == Decimal("3.30")
+    assert (where.result(timeout=60) == os.getpid()) is (executor != "processes")
+    assert first.result(timeout=60) == 3
     assert queue.get(odd.key).result == "text"
 
 
@@ -61,7 +61,7 @@ def test_coroutine_functions_and_plain_ones_run_side_by_side(queue: Queue) -> No
     handles = [awaited.new(1), plain.new(2)]
     queue.run(burst=True)
 
-    assert [handle.result(timeout=5) for handle in handles] == [1, 2]
+    assert [handle.result(timeout=60) for handle in handles] == [1, 2]
     with pytest.raises(ConfigurationError, match="coroutines need 'asyncio'"):
         queue.run(executor="threads")
 
@@ -78,7 +78,7 @@ def test_a_task_that_no_worker_knows_is_left_shown_as_unhandled_and_in_nobody_s_
     handle = known.new(3)
     worker = queue.start()
 
-    assert handle.result(timeout=10) == 3
+    assert handle.result(timeout=60) == 3
     until(lambda: queue.workers() and queue.workers()[0].names == ("known",), why="its heartbeat names what it knows")
     stats = queue.stats()["default"]
     assert (stats.ready, stats.unhandled) == (2, 2)
@@ -183,9 +183,9 @@ def test_functions_of_an_awaited_queue_are_enqueued_and_waited_for_on_the_loop(u
             handle = await double.new(21)
             shouted = await plain.options(priority=3).new("a")
             worker = await awaited.start()
-            assert await handle.wait(timeout=10)
-            assert await handle.result(timeout=10) == 42
-            assert await shouted.result(timeout=10) == "A"
+            assert await handle.wait(timeout=60)
+            assert await handle.result(timeout=60) == 42
+            assert await shouted.result(timeout=60) == "A"
             assert shouted.task.priority == 3
             await worker.stop()
 

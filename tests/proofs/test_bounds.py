@@ -46,7 +46,7 @@ def test_eight_producers_hold_the_bound_within_five_percent(
                 assert one.stdout is not None
                 assert one.stdout.readline() == "ready\n"
             say(crew, "begin")
-            until(lambda: queue.count(state="ready") >= 0.95 * most, timeout=60, why="it is filled")
+            until(lambda: queue.count(state="ready") >= 0.95 * most, why="it is filled")
             full = depths(queue, FILLING)
             # Slow enough to leave the bound in force, quick enough to need new counts all the time.
             handle = queue.start(lambda _: threading.Event().wait(0.002), workers=2)

@@ -83,7 +83,7 @@ def test_no_request_of_eight_processes_is_lost(
         queue.init()
         queue.start(handler, workers=4)
         requests = storm(server.uri, namespace, mode, delay, rounds)
-        until(lambda: not queue.size(), timeout=60, why="all has run")
+        until(lambda: not queue.size(), why="all has run")
     assert len(requests) == rounds
     assert {len(sent) for sent in requests.values()} == {PROCESSES}
     for unique, sent in requests.items():

@@ -51,7 +51,7 @@ def test_the_others_elect_a_new_primary_and_the_old_one_follows_it(
             return False
         return True
 
-    until(written, timeout=30, why="the majority takes writes")
+    until(written, why="the majority takes writes")
     cluster.restore()
     assert old.client["t"]["t"].count_documents({}) == 1 or new.is_primary
     assert len(cluster.secondaries()) == 2
@@ -140,5 +140,5 @@ with Cluster(1, Path({str(tmp_path)!r})) as cluster:
         pids = [int(pid) for pid in owner.stdout.readline().split()]
     assert len(pids) == 2
     owner.send_signal(signal.SIGKILL)
-    owner.wait(10)
+    owner.wait(60)
     until(lambda: not any(Path(f"/proc/{pid}/exe").exists() for pid in pids), why="network and member end with it")

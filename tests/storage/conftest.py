@@ -178,7 +178,7 @@ def folder(tmp_path: Path, until: Callable[..., None]) -> Iterator[Path]:
     """Give the path of a server's folder; what runs there must be gone with the test."""
     home = tmp_path / "db"
     yield home
-    until(lambda: not (home / "server.json").exists(), timeout=30, why="no server outlives its test")
+    until(lambda: not (home / "server.json").exists(), why="no server outlives its test")
 
 
 @pytest.fixture

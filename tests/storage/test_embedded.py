@@ -178,7 +178,7 @@ def test_it_stops_with_its_last_user(folder: Path, until: Until) -> None:
     with client(second) as connected:
         assert connected.admin.command("ping")["ok"] == 1
     second.close()
-    until(lambda: is_gone(second.pid), timeout=30, why="mongod stops")
+    until(lambda: is_gone(second.pid), why="mongod stops")
     until(lambda: is_gone(second.guardian_pid), why="its guardian ends too")
 
 
@@ -186,7 +186,7 @@ def test_it_stops_when_its_last_user_is_killed(folder: Path, until: Until) -> No
     with user(folder) as last:
         mongod = mongod_of(last)
         last.kill()
-        until(lambda: is_gone(mongod), timeout=30, why="mongod stops")
+        until(lambda: is_gone(mongod), why="mongod stops")
 
 
 @pytest.mark.long
@@ -209,7 +209,7 @@ def test_opening_while_it_stops_gives_a_server_that_stays(folder: Path) -> None:
 def test_its_data_and_its_port_survive_a_restart(folder: Path, until: Until) -> None:
     with open_embedded(folder) as first, client(first) as connected:
         connected.embedded.things.insert_one({"_id": "kept"})
-    until(lambda: is_gone(first.guardian_pid), timeout=30, why="mongod and its guardian end")
+    until(lambda: is_gone(first.guardian_pid), why="mongod and its guardian end")
     with open_embedded(folder) as second, client(second) as connected:
         assert second.uri == first.uri
         assert connected.embedded.things.find_one() == {"_id": "kept"}
@@ -219,7 +219,7 @@ def test_its_data_and_its_port_survive_a_restart(folder: Path, until: Until) -> 
 def test_a_port_that_was_taken_meanwhile_is_exchanged(folder: Path, until: Until) -> None:
     with open_embedded(folder) as first, client(first) as connected:
         connected.embedded.things.insert_one({"_id": "kept"})
-    until(lambda: is_gone(first.guardian_pid), timeout=30, why="mongod and its guardian end")
+    until(lambda: is_gone(first.guardian_pid), why="mongod and its guardian end")
     with busy(port_of(first)), open_embedded(folder) as second, client(second) as connected:
         assert connected.admin.command("hello")["hosts"] == [f"127.0.0.1:{port_of(second)}"]
         assert connected.embedded.things.find_one() == {"_id": "kept"}
@@ -270,7 +270,7 @@ def test_a_killed_guardian_is_replaced_by_the_next_who_opens(folder: Path) -> No
 def test_a_guardian_that_is_asked_to_end_stops_mongod_first(folder: Path, until: Until) -> None:
     with open_embedded(folder) as server:
         os.kill(server.guardian_pid, signal.SIGTERM)
-        until(lambda: is_gone(server.pid), timeout=30, why="mongod stops")
+        until(lambda: is_gone(server.pid), why="mongod stops")
         until(lambda: is_gone(server.guardian_pid), why="the guardian ends")
 
 
@@ -278,7 +278,7 @@ def test_a_guardian_that_is_asked_to_end_stops_mongod_first(folder: Path, until:
 def test_a_state_file_that_a_crash_left_is_not_believed(folder: Path, until: Until) -> None:
     with open_embedded(folder) as first:
         pass
-    until(lambda: is_gone(first.guardian_pid), timeout=30, why="mongod and its guardian end")
+    until(lambda: is_gone(first.guardian_pid), why="mongod and its guardian end")
     (folder / "server.json").write_text(f'{{"port": 1, "mongod": {os.getpid()}, "guardian": 1}}')
     with open_embedded(folder) as server, client(server) as connected:
         assert connected.admin.command("ping")["ok"] == 1

@@ -320,7 +320,7 @@ def test_a_transaction_waits_for_no_renewal_and_is_tried_again_beside_one(queue:
         pytest.fail("the lease was its own all the time")
     finally:
         stop.set()
-    renewer.join(10)
+    renewer.join(60)
     assert queue.get(task.key).state is TaskState.COMPLETED
 
 

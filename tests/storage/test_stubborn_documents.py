@@ -43,7 +43,7 @@ def test_the_others_run_and_it_is_named(
     caplog.set_level(logging.WARNING, "mongoq.worker")
     handle = queue.start(lambda task: done.append(task.key), workers=2)
     for key in good:
-        assert (ended := queue.wait(key, timeout=20))
+        assert (ended := queue.wait(key, timeout=60))
         assert ended.state is TaskState.COMPLETED
     handle.stop()
     assert set(done) == good

@@ -40,7 +40,7 @@ def mongod(folder: Path, until: Until, *options: str) -> Iterator[Client]:
             with MongoClient[dict[str, Any]](
                 "127.0.0.1", port, directConnection=True, serverSelectionTimeoutMS=2_000
             ) as client:
-                until(lambda: _answers(client), timeout=30, why="mongod answers")
+                until(lambda: _answers(client), why="mongod answers")
                 yield client
         finally:
             process.kill()
@@ -65,7 +65,7 @@ def fallible(tmp_path_factory: pytest.TempPathFactory, until: Until) -> Iterator
     options = ["--replSet", "rs", "--setParameter", "enableTestCommands=1"]
     with mongod(tmp_path_factory.mktemp("fallible"), until, *options) as client:
         client.admin.command("replSetInitiate")
-        until(lambda: client.admin.command("hello")["isWritablePrimary"], timeout=30, why="it is primary")
+        until(lambda: client.admin.command("hello")["isWritablePrimary"], why="it is primary")
         # A connection made before that knows of no sessions.
         host, port = client.address or ("", 0)
         with MongoClient[dict[str, Any]](host, port, directConnection=True, socketTimeoutMS=5_000) as later:

@@ -30,7 +30,7 @@ def test_claiming(queue: Face) -> None:
     assert queue.claim(timeout=0.05) is None
     queue.new_many([NewTask(key=key, tags={"n": n}) for n, key in enumerate("abcd")])
     assert queue.try_claim(where={"n": 2}).key == "c"
-    assert queue.claim(timeout=1).key == "a"
+    assert queue.claim(timeout=60).key == "a"
     assert [task.key for task in queue.claim_many(5, claimant="me")] == ["b", "d"]
     assert {task.key for task in queue.tasks(claimant="me")} == {"b", "d"}
     assert {task.key for task in queue.tasks(mine=True)} == {"a", "c"}
@@ -105,7 +105,7 @@ def test_a_task_that_did_not_complete_is_raised_by_a_wait_that_checks(make: Call
     assert queue.wait(key, timeout=0.1, check=True) is None, "it has not ended yet"
     end(queue, task)
     with pytest.raises(TaskNotCompleted, match=story) as caught:
-        queue.wait(key, timeout=10, check=True)
+        queue.wait(key, timeout=60, check=True)
     assert (type(caught.value), caught.value.task.key) == (kind, key)
     assert queue.wait(key).finished
 

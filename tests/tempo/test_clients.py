@@ -174,7 +174,7 @@ def test_a_worker_runs_on_the_application_s_loop(app: Callable[[Body], None]) ->
         assert threads == {threading.get_ident()}
         assert await app.orders.count_documents({}) == 20
         assert await app.queue.count(state="completed") == 20
-        assert (await app.queue.wait(made[0], timeout=1)).result == 1  # type: ignore[union-attr]
+        assert (await app.queue.wait(made[0], timeout=60)).result == 1  # type: ignore[union-attr]
 
     app(body)
 
@@ -268,7 +268,7 @@ def test_the_engine_s_client_is_closed_with_the_queue(uri: str, loop: LoopThread
         async with AsyncMongoClient[Any](uri) as client:
             async with AsyncQueue(client, namespace=f"t-{secrets.token_hex(4)}") as queue:
                 await queue.new()
-                assert await queue.claim(timeout=1) is not None
+                assert await queue.claim(timeout=60) is not None
                 assert await queue.claim(timeout=0.1) is None
                 engine = queue._base._engine
                 assert engine is not None

@@ -65,7 +65,7 @@ def test_what_is_parked_is_unfinished_for_all_who_count_or_wait(queue: Face, mak
         assert batch.key == "batch"
     queue.complete(held)
     assert {end(queue), end(queue)} == {"c", "batch"}
-    assert queue.join(timeout=10)
+    assert queue.join(timeout=60)
     assert (queue.size(), queue.stats()["default"].parked) == (0, 0)
 
 

@@ -115,7 +115,7 @@ def test_a_call_in_a_transaction_or_under_a_time_limit_goes_by_itself(listened: 
 def test_submit_returns_the_future_of_a_task(queue: Face) -> None:
     def submitted(*args: Any, **options: Any) -> Any:
         promise = queue.submit(*args, **options)  # awaited already, where it can be
-        return promise.result(20) if queue.tempo == "blocking" else promise
+        return promise.result(60) if queue.tempo == "blocking" else promise
 
     assert submitted({"n": 1}, key="a", priority=3).priority == 3
     assert queue.get("a").tags == {"n": 1}

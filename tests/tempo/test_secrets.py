@@ -98,12 +98,12 @@ def test_a_task_can_be_changed_rerun_and_waited_for_as_ever(
 def test_a_request_for_one_more_run_is_encrypted_too(make_queue: Callable[..., Queue], codec: Any, stored: Any) -> None:
     queue = make_queue(codec=codec)
     queue.new(payload="first", unique="u")
-    task = queue.claim(timeout=10)
+    task = queue.claim(timeout=60)
     assert task is not None
     queue.new(payload=SECRET, unique="u", on_conflict="replace")
     assert not holds(stored(queue.namespace))
     queue.complete(task)
-    again = queue.claim(timeout=10)
+    again = queue.claim(timeout=60)
     assert again is not None
     assert again.payload == SECRET
 

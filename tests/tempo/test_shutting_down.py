@@ -78,7 +78,7 @@ def test_a_shutdown_finishes_what_is_ready_and_refuses_what_is_new(
             enqueue()
     assert queue.get(keys[0]).state is TaskState.RUNNING, "what looks and acts goes on"
     gate.opened.set()
-    thread.join(30)
+    thread.join(60)
 
     assert finished == [True]
     assert [look.get(key).state for key in keys] == [TaskState.COMPLETED] * 5

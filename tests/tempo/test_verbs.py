@@ -166,8 +166,8 @@ def test_waiting_for_an_end(queue: Face, until: Callable[..., None]) -> None:
     assert queue.join(timeout=0) is False
     held = queue.try_claim()
     queue.complete(held, 42)
-    assert queue.wait(task, timeout=5).result == 42
-    assert queue.join(timeout=5) is True
+    assert queue.wait(task, timeout=60).result == 42
+    assert queue.join(timeout=60) is True
     assert queue.empty() is True
 
 

@@ -231,8 +231,8 @@ def test_the_end_of_a_task_is_told_to_both_tempos(serve: Callable[..., None], ur
         task = await queue.new()
         with Queue(uri, namespace=queue.namespace) as blocking:
             end = asyncio.create_task(asyncio.to_thread(blocking.wait, task, timeout=20))
-            mine = asyncio.create_task(queue.wait(task, timeout=20))
-            held = await queue.claim(timeout=5)
+            mine = asyncio.create_task(queue.wait(task, timeout=60))
+            held = await queue.claim(timeout=60)
             assert held is not None
             await queue.complete(held)
             assert [one.state for one in await asyncio.gather(end, mine) if one] == [TaskState.COMPLETED] * 2

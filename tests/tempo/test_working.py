@@ -82,8 +82,8 @@ def test_a_run_that_is_cancelled_twice_stops_at_once(serve: Callable[..., None])
         began = time.monotonic()
         working.cancel()
         with pytest.raises(asyncio.CancelledError):
-            await asyncio.wait_for(working, 20)
-        assert time.monotonic() - began < 10, "the grace is 60 s"
+            await asyncio.wait_for(working, 60)
+        assert time.monotonic() - began < 40, "the grace is 60 s"
         assert (await queue.get(task.key)).state is TaskState.READY
 
     serve(body, grace=60)
@@ -111,7 +111,7 @@ def test_a_run_that_is_cancelled_while_it_begins_drains(
         await eventually(lambda: queue._base.handles[0]._engine.ledger.stopping, "it drains")
         gate.opened.set()
         with pytest.raises(asyncio.CancelledError):
-            await asyncio.wait_for(working, 20)
+            await asyncio.wait_for(working, 60)
         assert (await queue.get(task.key)).state is TaskState.COMPLETED
         assert all(handle.stopped for handle in queue._base.handles)
 
@@ -152,7 +152,7 @@ def test_a_refused_change_that_ends_the_worker_is_raised_by_run(serve: Callable[
             await asyncio.wait_for(queue.run(handler, on_dependency_error="stop"), 20)
         await queue.new(key="b")
         handle = await queue.start(handler, on_dependency_error="stop")
-        assert await handle.wait(timeout=20)
+        assert await handle.wait(timeout=60)
         assert isinstance(handle.error, DependencyError)
 
     serve(body, max_retries=0)
@@ -169,7 +169,7 @@ def test_a_handler_that_raises_stop_ends_the_worker(serve: Callable[..., None]) 
         with pytest.raises(Stop, match="no password"):
             await asyncio.wait_for(queue.run_once(handler), 20)
         handle = await queue.start(handler)
-        assert await handle.wait(timeout=20)
+        assert await handle.wait(timeout=60)
         assert isinstance(handle.error, Stop)
         released = await queue.get(task.key)
         assert (released.state, released.charged) == (TaskState.READY, 0)

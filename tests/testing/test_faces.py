@@ -71,7 +71,7 @@ def test_a_task_tells_its_attempts_its_next_time_that_it_has_finished_and_its_re
         1, TaskState.SCHEDULED, clock.now() + timedelta(seconds=60),
     )  # fmt: skip
     run_due(queue, handler)
-    done = queue.wait(key, timeout=1)
+    done = queue.wait(key, timeout=60)
     assert done is not None
     assert (done.attempts, done.state, done.result) == (2, TaskState.COMPLETED, 7)
     assert done.finished_at == clock.now()
@@ -96,15 +96,15 @@ def test_a_wait_for_a_stopped_worker_ends_when_all_its_handlers_have(queue: Queu
 
     queue.new()
     handle = queue.start(handler, workers=1)
-    assert runs.wait(30)
+    assert runs.wait(60)
     stopping = threading.Thread(target=lambda: handle.stop(30))
     stopping.start()
     assert not handle.wait(0.05), "its handler runs still"
     assert not handle.stopped
     may_end.set()
-    assert handle.wait(30)
+    assert handle.wait(60)
     assert handle.stopped
-    stopping.join(30)
+    stopping.join(60)
     assert queue.count(state="running") == 0
 
 
@@ -188,7 +188,7 @@ def test_the_same_operations_run_on_a_server_and_on_a_store_in_memory(queue: Que
         told = []
         for one in (queue, served):
             one.new({"n": 1}, key="one", priority=5)
-            claimed = one.claim(timeout=5)
+            claimed = one.claim(timeout=60)
             assert claimed is not None
             one.complete(claimed, result=2)
             done = one.get("one")

@@ -169,7 +169,7 @@ def test_each_task_goes_to_one_of_many_threads(mongoq_queue: Queue) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(60)
     assert len(taken) == len(set(taken)) == 60
 
 
@@ -195,7 +195,7 @@ def test_an_async_queue_runs_and_waits_over_the_same_memory() -> None:
 
     async def test(queue: AsyncQueue) -> None:
         task = await queue.new()
-        waiting = asyncio.create_task(queue.wait(task, timeout=20))
+        waiting = asyncio.create_task(queue.wait(task, timeout=60))
         await queue.run(handler, burst=True)
         done = await waiting
         assert done is not None

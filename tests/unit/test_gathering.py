@@ -171,7 +171,7 @@ class Writes(BlockingDriver):
         size = 1 if isinstance(command, InsertOne) else len(command.bodies)
         self.sizes.append(size)
         self.limits.append(LIMIT.get())
-        assert self.answer.wait(10)
+        assert self.answer.wait(60)
         if size in self.replies:
             raise self.replies[size]
 
@@ -226,7 +226,7 @@ def gathered(buffer: Buffer) -> int:
 def test_calls_that_come_meanwhile_are_written_together(ask: Any, writes: Writes) -> None:
     asked = ask({}, {}, {})
     writes.answer.set()
-    assert [future.result(10).tags for future in asked] == [{"n": number} for number in range(4)]
+    assert [future.result(60).tags for future in asked] == [{"n": number} for number in range(4)]
     assert writes.sizes == [1, 3]
 
 
@@ -276,7 +276,7 @@ def test_a_call_that_is_interrupted_while_it_waits_is_left_out(buffer: Buffer, w
         ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(ident[0]), ctypes.py_object(ZeroDivisionError))
         writes.answer.set()
         assert isinstance(gone.exception(10), ZeroDivisionError)
-        assert [future.result(10).tags for future in others] == [{"n": 2}]
+        assert [future.result(60).tags for future in others] == [{"n": 2}]
 
 
 def test_a_writer_that_is_interrupted_leaves_nobody_waiting(
@@ -300,9 +300,9 @@ def test_the_end_waits_for_what_is_under_way(ask: Any, buffer: Buffer, writes: W
         buffer.new()
     assert closing.is_alive()
     writes.answer.set()
-    closing.join(10)
+    closing.join(60)
     assert not closing.is_alive()
-    assert all(future.result(10) for future in asked)
+    assert all(future.result(60) for future in asked)
 
 
 def test_the_end_waits_for_one_failure_and_not_for_that_of_each_group(
@@ -317,7 +317,7 @@ def test_the_end_waits_for_one_failure_and_not_for_that_of_each_group(
     closing.start()
     until(lambda: gatherer._gathering.closed)
     writes.answer.set()
-    closing.join(10)
+    closing.join(60)
     assert writes.sizes == [1]
     assert all(isinstance(future.exception(10), StorageUnavailable) for future in futures)
     assert "1 submitted tasks were not enqueued: gone" in caplog.text
@@ -338,7 +338,7 @@ def test_a_group_is_written_in_nobody_s_context(ask: Any, buffer: Buffer, writes
     with pymongo.timeout(9):
         writes.answer.set()
         buffer.new()
-    assert all(future.result(10) for future in asked)
+    assert all(future.result(60) for future in asked)
     assert sorted(zip(writes.sizes, writes.limits, strict=True)) == [(1, 0), (1, 7), (2, 0)], (
         "a call with a time limit goes by itself, and keeps it"
     )
@@ -352,7 +352,7 @@ def test_a_submitted_task_is_written_beside_its_caller(gatherer: Gatherer, write
     assert others[1].cancel()
     assert not first.cancel(), "it has gone"
     writes.answer.set()
-    assert [future.result(10).tags["n"] for future in (first, others[0], others[2])] == [0, 1, 3]
+    assert [future.result(60).tags["n"] for future in (first, others[0], others[2])] == [0, 1, 3]
     assert writes.sizes == [1, 2]
 
 
@@ -369,7 +369,7 @@ def test_submit_waits_for_room(
         until(lambda: gatherer._watching)
         assert not waits.done()
         writes.answer.set()
-        assert waits.result(10).result(10).tags == {"n": 3}
+        assert waits.result(60).result(60).tags == {"n": 3}
 
 
 def test_a_thread_that_cannot_be_started_is_told_to_the_call(
@@ -380,10 +380,10 @@ def test_a_thread_that_cannot_be_started_is_told_to_the_call(
 
     monkeypatch.setattr(writes, "beside", refuse)
     with pytest.raises(StorageUnavailable, match="can't start new thread"):
-        gatherer.submit(NewTask()).result(10)
+        gatherer.submit(NewTask()).result(60)
     monkeypatch.undo()
     writes.answer.set()
-    assert gatherer.submit(NewTask({"n": 1})).result(10).tags == {"n": 1}
+    assert gatherer.submit(NewTask({"n": 1})).result(60).tags == {"n": 1}
 
 
 class Measured(FrozenClock):
@@ -423,8 +423,8 @@ def test_what_was_drafted_before_the_clock_was_measured_is_dated_anew_and_stays_
     gatherer, before = Gatherer(base), clock.now()
     early = [gatherer.submit(NewTask()) for _ in range(3)]
     writes.answer.set()
-    tasks = [future.result(10) for future in early]
-    late = gatherer.submit(NewTask()).result(10)
+    tasks = [future.result(60) for future in early]
+    late = gatherer.submit(NewTask()).result(60)
     assert all(before + timedelta(seconds=3590) <= task.run_at <= late.run_at for task in tasks)
     assert all(task.created_at == task.run_at for task in tasks)
     keys = [task.key for task in (*tasks, late)]

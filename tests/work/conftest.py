@@ -40,7 +40,7 @@ class Events:
         """Name and fields of every event so far."""
         return list(self._seen)
 
-    def wait(self, name: str, count: int = 1, timeout: float = 20) -> list[Mapping[str, Any]]:
+    def wait(self, name: str, count: int = 1, timeout: float = 60) -> list[Mapping[str, Any]]:
         """Wait for so many events of this name."""
         deadline = time.monotonic() + timeout
         with self._arrived:
@@ -78,7 +78,7 @@ def finished(until: Callable[..., None]) -> Callable[[Queue, str], Task]:
     """Give the task with this key once it has reached a final state."""
 
     def wait(queue: Queue, key: str) -> Task:
-        until(lambda: queue.get(key).finished, timeout=30, why=f"{key} finishes")
+        until(lambda: queue.get(key).finished, why=f"{key} finishes")
         return queue.get(key)
 
     return wait

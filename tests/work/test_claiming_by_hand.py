@@ -73,7 +73,7 @@ def test_a_claim_that_waits_gets_what_another_process_enqueues_long_before_its_p
         claimants.start(1, timeout=30)
         events.wait("wakeups.watching", number)
         task = producer.new()
-        until(lambda number=number: len(claimants.got) == number, timeout=30, why="the task is claimed")
+        until(lambda number=number: len(claimants.got) == number, why="the task is claimed")
         claimed = claimants.got[-1]
         assert claimed is not None
         assert claimed.key == task.key
@@ -169,7 +169,7 @@ def test_one_task_does_not_send_all_who_wait_to_the_server(
         queue = Queue(client, namespace=producer.namespace)
         events, claimants = watch(queue), Claimants(queue)
         claimants.start(30)
-        until(lambda: _waiting(queue) == 30, timeout=30, why="all of them wait")
+        until(lambda: _waiting(queue) == 30, why="all of them wait")
         events.wait("wakeups.watching")
         before = commands.counts["findAndModify"]
         started = time.monotonic()

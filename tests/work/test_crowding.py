@@ -37,7 +37,7 @@ def test_workers_on_few_connections_work_and_one_line_tells_of_each(
     with Queue(client_of(connections)["mongoq"], namespace=queue.namespace, grace=0) as crowd:
         handles = [crowd.start(lambda task: None, queues=f"q{number}") for number in range(workers)]
         keys = [queue.new(queue=f"q{number}").key for number in range(workers)]
-        until(lambda: all(queue.get(key).finished for key in keys), timeout=60, why="all are done")
+        until(lambda: all(queue.get(key).finished for key in keys), why="all are done")
         assert not any(handle.stopped for handle in handles)
     told = [record for record in caplog.records if "maxPoolSize" in record.getMessage()]
     assert len(told) == workers - (connections - 1) // 2, "two for each that listens, and one for all the rest"

@@ -63,7 +63,7 @@ def noted(tmp_path: Path, until: Callable[..., None]) -> Callable[[str], list[st
 
     def wait(key: str) -> list[str]:
         file = tmp_path / key
-        until(lambda: file.exists() and file.read_text().endswith("\n"), timeout=30, why="the handler runs")
+        until(lambda: file.exists() and file.read_text().endswith("\n"), why="the handler runs")
         return file.read_text().split()
 
     return wait
@@ -86,8 +86,8 @@ def test_a_worker_does_not_wait_for_the_threads_of_released_handlers(
     noted(key)
     began = time.monotonic()
     worker.send_signal(signal.SIGTERM)
-    assert worker.wait(20) == 0
-    assert time.monotonic() - began < 10
+    assert worker.wait(60) == 0
+    assert time.monotonic() - began < 30
     task = queue.get(key)
     assert (task.state, task.charged) == (TaskState.READY, 0)
 
@@ -98,9 +98,9 @@ def test_sigterm_during_the_import_ends_the_worker(
 ) -> None:
     (tmp_path / "slow.py").write_text(f"open('begun', 'w').close()\n{module}\ndef work(task): pass\n")
     worker = start("slow:work")
-    until((tmp_path / "begun").exists, timeout=30, why="the import has begun")
+    until((tmp_path / "begun").exists, why="the import has begun")
     worker.send_signal(signal.SIGTERM)
-    assert worker.wait(20) == 0
+    assert worker.wait(60) == 0
 
 
 @pytest.mark.parametrize("how", ["deadline", "cancel", "exit", "killed worker", "stop"])
@@ -117,7 +117,7 @@ def test_the_processes_of_a_handler_end_with_its_attempt(
         worker.kill()
     elif how == "stop":
         worker.terminate()
-    until(lambda: not runs(pid), timeout=20, why="it ends")
+    until(lambda: not runs(pid), why="it ends")
 
 
 def test_ctrl_c_to_the_whole_group_charges_nothing(
@@ -127,7 +127,7 @@ def test_ctrl_c_to_the_whole_group_charges_nothing(
     worker = start("process_handlers:starts_a_process", "--executor", "processes", "--grace", "0.2")
     noted(key)
     os.killpg(worker.pid, signal.SIGINT)
-    assert worker.wait(20) == 0
+    assert worker.wait(60) == 0
     task = queue.get(key)
     assert (task.state, task.charged) == (TaskState.READY, 0)
 
@@ -139,7 +139,7 @@ def test_as_process_1_orphans_are_reaped_and_signals_passed_on(until: Callable[.
         orphan = init.stdout.readline().strip()
         until(lambda: not Path(f"/proc/{orphan}").exists(), why="no zombie is left")
         init.terminate()
-        assert init.wait(10) == 5
+        assert init.wait(60) == 5
     finally:
         init.kill()
         init.communicate()
@@ -154,6 +154,6 @@ def test_a_pipe_for_logs_that_nobody_reads_stops_nothing(
 ) -> None:
     queue.load(({} for _ in range(200)), max_retries=0)
     worker = start(f"process_handlers:{handler}", "--executor", executor, "--workers", "2", "--grace", "0.5")
-    until(lambda: queue.count(state="failed") == 200, timeout=40, why="all have ended")
+    until(lambda: queue.count(state="failed") == 200, why="all have ended")
     worker.send_signal(signal.SIGTERM)
-    assert worker.wait(20) == 0
+    assert worker.wait(60) == 0

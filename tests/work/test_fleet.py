@@ -100,7 +100,7 @@ def test_sleepers_are_called_to_what_the_watchers_cannot_take(fleet: Fleet, prod
     fleet.settle(WATCHERS, 3)
     fleet.gate.clear()
     producer.new_many({"n": n} for n in range(WATCHERS + 3))
-    until(lambda: len(fleet.started) == WATCHERS + 3, timeout=30, why="all work, long before a poll")
+    until(lambda: len(fleet.started) == WATCHERS + 3, why="all work, long before a poll")
     assert sorted(fleet.started.values()) == list(range(WATCHERS + 3)), "one task each"
     until(lambda: "wakeups.called" in fleet.events, why="the sleepers were called")
 
@@ -125,7 +125,7 @@ def test_a_watcher_that_stops_is_replaced(fleet: Fleet, until: Until) -> None:
     gone = fleet.number("watching")
     fleet.handles[gone].stop()
     left = [view for number, view in enumerate(fleet.views) if number != gone]
-    until(lambda: all(view.part.value == "watching" for view in left), timeout=30, why="the sleeper has taken over")
+    until(lambda: all(view.part.value == "watching" for view in left), why="the sleeper has taken over")
 
 
 def test_workers_of_another_queue_are_called_to_tasks_of_theirs(fleet: Fleet, producer: Queue, until: Until) -> None:
@@ -134,7 +134,7 @@ def test_workers_of_another_queue_are_called_to_tasks_of_theirs(fleet: Fleet, pr
     fleet.add(2, queues="b")
     fleet.settle(WATCHERS, 2)
     key = producer.new(queue="b").key
-    until(lambda: key in fleet.started, timeout=30, why="one of the others is called")
+    until(lambda: key in fleet.started, why="one of the others is called")
     assert fleet.started[key] >= WATCHERS
 
 
@@ -152,7 +152,7 @@ def test_two_namespaces_on_one_client_call_their_own_workers_only(
             one.gate.clear()
         with Queue(server.uri, namespace=fleets[0]._namespace) as producer:
             producer.new_many({"n": n} for n in range(WATCHERS + 1))
-        until(lambda: len(fleets[0].started) == WATCHERS + 1, timeout=30, why="all of one namespace work")
+        until(lambda: len(fleets[0].started) == WATCHERS + 1, why="all of one namespace work")
         assert fleets[1].parts().count("sleeping") == 1
         assert "wakeups.called" not in fleets[1].events
         for one in fleets:
@@ -176,11 +176,11 @@ def test_signals_that_were_lost_come_again(
         ):
             database.command("killCursors", name, cursors=[cursor["cursor"]["cursorId"]])
         database.drop_collection(name)
-    until(lambda: database.command("collStats", name).get("capped"), timeout=30, why="it is there again")
+    until(lambda: database.command("collStats", name).get("capped"), why="it is there again")
     fleet.settle(WATCHERS, 1)
     fleet.gate.clear()
     producer.new_many({"n": n} for n in range(WATCHERS + 1))
-    until(lambda: len(fleet.started) == WATCHERS + 1, timeout=30, why="the sleeper was called")
+    until(lambda: len(fleet.started) == WATCHERS + 1, why="the sleeper was called")
 
 
 ODD_HEARTBEATS: list[dict[str, Any]] = [
@@ -198,7 +198,7 @@ def test_documents_of_others_among_the_heartbeats_stop_nobody(
     for odd in ODD_HEARTBEATS:
         heartbeats.insert_one({"seen_at": now, "started_at": now, **odd})
     handles = [queue.start(lambda task: None) for _ in range(2)]
-    until(lambda: len(queue.workers()) == 3, timeout=30, why="both are listed, beside the one that is nearly one")
+    until(lambda: len(queue.workers()) == 3, why="both are listed, beside the one that is nearly one")
     assert {handle.id for handle in handles} < {one.id for one in queue.workers()}
     keys = [queue.new().key for _ in range(5)]
-    until(lambda: all(queue.get(key).finished for key in keys), timeout=30, why="all are done")
+    until(lambda: all(queue.get(key).finished for key in keys), why="all are done")

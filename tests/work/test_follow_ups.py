@@ -135,7 +135,7 @@ def test_a_handle_tells_the_refusal_that_ended_its_worker(queue: Queue) -> None:
     queue.new(key="taken", queue="other")
     queue.new()
     handle = queue.start(lambda _: [NewTask(key="taken")], on_dependency_error="stop")
-    assert handle.wait(20)
+    assert handle.wait(60)
     assert isinstance(handle.error, DependencyError)
 
 

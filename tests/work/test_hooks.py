@@ -47,7 +47,7 @@ def test_a_lifespan_that_fails_ends_run_with_its_error_and_claims_nothing(queue:
         queue.run(lambda task: None, burst=True)
     assert (queue.get("a").state, queue.get("a").attempts) == (TaskState.READY, 0)
     handle = queue.start(lambda task: None)
-    assert handle.wait(20)
+    assert handle.wait(60)
     assert isinstance(handle.error, OSError)
 
 
@@ -64,12 +64,12 @@ def test_tasks_wait_for_a_slow_lifespan_and_a_stop_does_not(make_queue: MakeQueu
 
     queue.new(key="a")
     handle = queue.start(lambda task: None)
-    assert entered.wait(20)
+    assert entered.wait(60)
     handle.stop()
     assert handle.stopped
     assert queue.get("a").attempts == 0
     go_on.set()
-    assert left.wait(20), "it is closed as soon as it is open"
+    assert left.wait(60), "it is closed as soon as it is open"
 
 
 def test_a_burst_waits_for_its_lifespan_and_ends(queue: Queue) -> None:
@@ -135,7 +135,7 @@ def test_what_tasks_carry_is_told_where_submit_a_buffer_and_a_function_are_calle
     def enqueue() -> list[str]:
         TENANT.set("acme")
         with queue.buffer() as buffer:
-            return [buffer.new().key, queue.submit().result(20).key, welcome.new().key]
+            return [buffer.new().key, queue.submit().result(60).key, welcome.new().key]
 
     for key in contextvars.copy_context().run(enqueue):
         assert dict(queue.get(key).context) == {"tenant": "acme"}

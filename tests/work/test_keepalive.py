@@ -29,7 +29,7 @@ def renewed(queue: Queue, until: Callable[..., None]) -> Callable[[Keepalive, Ta
             now = queue.get(task.key).lease_until
             return now is not None and now - first > timedelta(seconds=2)
 
-        until(longer, timeout=30, why="the task is renewed")
+        until(longer, why="the task is renewed")
 
     return wait
 
@@ -42,7 +42,7 @@ def test_kept_tasks_outlive_their_lease_and_go_when_the_block_ends(
         renewed(kept, tasks[0])
         assert queue.claim_many(3) == []  # it would rescue them, had they not been renewed
         assert {task.key for task in queue.tasks(mine=True)} == {task.key for task in tasks}
-    until(lambda: queue.claim_many(3), timeout=15, why="nobody renews them any more")
+    until(lambda: queue.claim_many(3), why="nobody renews them any more")
 
 
 def test_a_block_holds_for_the_lease_it_is_given(queue: Queue) -> None:

@@ -61,10 +61,10 @@ def test_endings_are_written_while_a_transaction_holds_the_task_of_another(
     events.wait("task.started", 6)
     with held_by_a_transaction(client, queue, "held"):
         gate.set()
-        until(lambda: left(queue) == {"held": TaskState.RUNNING}, timeout=20, why="the others end")
+        until(lambda: left(queue) == {"held": TaskState.RUNNING}, why="the others end")
         queue.new(key="later")
-        until(lambda: left(queue) == {"held": TaskState.RUNNING}, timeout=20, why="so does what comes later")
-    until(lambda: not left(queue), timeout=20, why="it is written in the end")
+        until(lambda: left(queue) == {"held": TaskState.RUNNING}, why="so does what comes later")
+    until(lambda: not left(queue), why="it is written in the end")
     assert events.of("task.lease_lost") == []
     assert len(events.of("task.started")) == 7
     assert {task.attempts for task in queue.tasks(state="completed")} <= {1}
@@ -88,10 +88,10 @@ def test_an_ending_that_is_refused_is_written_when_the_server_takes_it(
     refuse(True)
     queue.new_many([{"bad": number % 3 == 0} for number in range(9)])
     queue.start(lambda task: "done")
-    until(lambda: len(left(queue)) == 3, timeout=20, why="the others end")
+    until(lambda: len(left(queue)) == 3, why="the others end")
     events.wait("tasks.finished")
     refuse(False)
-    until(lambda: not left(queue), timeout=20, why="what was refused is written")
+    until(lambda: not left(queue), why="what was refused is written")
     assert len(events.of("task.started")) == 9, "nothing ran twice"
     assert {task.result for task in queue.tasks()} == {"done"}
 

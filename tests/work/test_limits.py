@@ -85,13 +85,13 @@ def test_a_starved_worker_goes_on_and_ends(queue: Queue, starved: Any, until: Un
     queue.new_many([{}] * 5)
     worker = starved(executor, HANDLERS[executor], "2")
     assert worker.hear() == "started", worker.log()
-    until(lambda: completed(queue) == 5, timeout=60, why="it works")
+    until(lambda: completed(queue) == 5, why="it works")
     worker.tell(what)
     queue.new_many([{}] * 20)
     if what == "descriptors":
-        until(lambda: NO_DESCRIPTORS in worker.log(), timeout=60, why="it says what is lacking")
+        until(lambda: NO_DESCRIPTORS in worker.log(), why="it says what is lacking")
         worker.tell("feed")
-    until(lambda: completed(queue) == 25, timeout=60, why="it works on")
+    until(lambda: completed(queue) == 25, why="it works on")
     if what == "threads":
         assert "Traceback" not in worker.log()
         worker.tell("feed")
@@ -107,7 +107,7 @@ def test_a_worker_stops_while_it_starves(queue: Queue, starved: Any, until: Unti
     queue.new_many([{}] * 5)
     worker = starved(executor, HANDLERS[executor], "2")
     assert worker.hear() == "started", worker.log()
-    until(lambda: completed(queue) == 5, timeout=60, why="it works")
+    until(lambda: completed(queue) == 5, why="it works")
     worker.tell(what)
     worker.tell("stop")
     assert worker.end() == 0, worker.log()
@@ -120,9 +120,9 @@ def test_a_call_in_a_thread_waits_for_one(queue: Queue, starved: Any, until: Unt
     assert worker.hear() == "started", worker.log()
     worker.tell("threads")
     queue.new_many([{}] * 5)
-    until(lambda: NO_MORE in worker.log(), timeout=60, why="it says what is lacking")
+    until(lambda: NO_MORE in worker.log(), why="it says what is lacking")
     worker.tell("feed")
-    until(lambda: completed(queue) == 5, timeout=60, why="it works on")
+    until(lambda: completed(queue) == 5, why="it works on")
     assert worker.log().count(NO_MORE) == 1
 
 
@@ -131,9 +131,9 @@ def test_a_signal_gives_handlers_their_grace_although_there_is_no_thread(
 ) -> None:
     key = queue.new({"starve": "threads", "seconds": 1.5}).key
     worker = starved("run", "plain", "1")
-    until(lambda: queue.get(key).state is TaskState.RUNNING, timeout=60, why="it runs")
+    until(lambda: queue.get(key).state is TaskState.RUNNING, why="it runs")
     worker.process.send_signal(signal.SIGTERM)
-    assert worker.process.wait(30) == 0, worker.log()
+    assert worker.process.wait(60) == 0, worker.log()
     assert queue.get(key).state is TaskState.COMPLETED
 
 
@@ -142,13 +142,13 @@ def test_a_worker_starts_with_as_many_handlers_as_there_are_threads(queue: Queue
     queue.new_many([{}] * 5)
     worker = starved("threads", "plain", "60", "40")
     assert worker.hear() == "started", worker.log()
-    until(lambda: completed(queue) == 5, timeout=60, why="it works")
-    until(lambda: NO_MORE in worker.log(), timeout=60, why="it says what is lacking")
+    until(lambda: completed(queue) == 5, why="it works")
+    until(lambda: NO_MORE in worker.log(), why="it says what is lacking")
     assert worker.log().count(NO_MORE) == 1
     tasks = Path(f"/proc/{worker.process.pid}/task")
     assert len(list(tasks.iterdir())) < 60
     worker.tell("feed")
-    until(lambda: len(list(tasks.iterdir())) > 60, timeout=60, why="all handlers have begun")
+    until(lambda: len(list(tasks.iterdir())) > 60, why="all handlers have begun")
 
 
 def test_a_worker_without_a_thread_for_its_services_is_refused(queue: Queue, starved: Any) -> None:

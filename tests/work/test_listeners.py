@@ -64,16 +64,16 @@ def test_a_stuck_listener_holds_up_no_handler_no_ending_no_renewal_and_no_stop(
     long = queue.new({"long": True}).key
     handle = queue.start(work)
     try:
-        until(stuck.is_set, timeout=30, why="the listener is stuck")
+        until(stuck.is_set, why="the listener is stuck")
         others = [queue.new().key for _ in range(10)]
         until(
             lambda: all(queue.get(key).finished for key in others), timeout=30, why="handlers run, endings are written"
         )
         lease = queue.get(long).lease_until
-        until(lambda: queue.get(long).lease_until != lease, timeout=30, why="its lease is renewed")
+        until(lambda: queue.get(long).lease_until != lease, why="its lease is renewed")
         began = time.monotonic()
         handle.stop()
-        assert time.monotonic() - began < 10
+        assert time.monotonic() - began < 30, "the listener is stuck for 60 s"
     finally:
         ending.set()
         go_on.set()

@@ -36,7 +36,7 @@ def test_an_ending_outlives_an_index_that_it_does_not_need(
             tasks.create_index([("elsewhere", 1)], name=gone)
         finish.set()
         for key in keys:
-            assert (ended := queue.wait(key, timeout=20))
+            assert (ended := queue.wait(key, timeout=60))
             assert (ended.state, ended.result, ended.attempts) == (TaskState.COMPLETED, 42, 1)
         if replaced:
             tasks.drop_index(gone)

@@ -43,9 +43,9 @@ def test_an_idle_worker_starts_what_comes_to_one_of_its_queues(
     watching = threading.Event()
     queue.telemetry.subscribe(lambda name, _fields: watching.set() if name == "wakeups.watching" else None)
     queue.start(lambda task: heard.set(), queues=NAMES)
-    assert watching.wait(20)
+    assert watching.wait(60)
     queue.new(queue=NAMES[-1])
-    assert heard.wait(20)
+    assert heard.wait(60)
 
 
 def test_functions_of_other_names_do_not_hide_those_that_it_knows(make_queue: Callable[..., Queue]) -> None:

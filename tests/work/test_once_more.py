@@ -61,7 +61,7 @@ def test_a_task_held_by_hand_runs_once_more(queue: Queue) -> None:
     assert task is not None
     ask(queue)
     queue.complete(task, "first")
-    again = queue.claim(timeout=10)
+    again = queue.claim(timeout=60)
     assert again is not None
     assert (again.key, dict(again.tags), again.charged) == (task.key, {"n": 2}, 1)
 
@@ -75,7 +75,7 @@ def test_one_who_waits_for_the_task_hears_of_its_last_run(queue: Queue, gate: An
     waiter = threading.Thread(target=lambda: results.append(queue.wait(task, timeout=30)))
     waiter.start()
     gate.opened.set()
-    waiter.join(30)
+    waiter.join(60)
     handle.stop()
     assert [done.result for done in results] == [2]
 
@@ -89,6 +89,6 @@ def test_a_burst_of_requests_makes_one_task_and_one_run(
         queue.new({"n": n}, unique="u", on_conflict=mode, delay=0.2)
     ran: list[int] = []
     handle = queue.start(lambda task: ran.append(task.tags["n"]))
-    until(lambda: ran and not queue.size(), timeout=30, why="it has run")
+    until(lambda: ran and not queue.size(), why="it has run")
     handle.stop()
     assert ran == [19 if mode == "replace" else 0]

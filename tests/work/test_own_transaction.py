@@ -78,7 +78,7 @@ def test_a_worker_whose_lease_went_to_another_writes_no_row(queue: Queue, orders
 
     def handler(task: Task) -> None:
         begun.set()
-        assert go_on.wait(20)
+        assert go_on.wait(60)
         try:
             with queue.transaction(task) as session:
                 orders.insert_one({"_id": task.key}, session=session)
@@ -87,7 +87,7 @@ def test_a_worker_whose_lease_went_to_another_writes_no_row(queue: Queue, orders
             raise
 
     handle = queue.start(handler, workers=1)
-    assert begun.wait(20)
+    assert begun.wait(60)
     past = {"$set": {"hold.until": queue.time().replace(year=2020)}}
     queue._base.driver.connection.database[f"{queue.namespace}.tasks"].update_one({"_id": key}, past)
     queue._base.driver.run(sweep.rescue(queue._base.context))
@@ -96,7 +96,7 @@ def test_a_worker_whose_lease_went_to_another_writes_no_row(queue: Queue, orders
     go_on.set()
     with queue.transaction(other, "the other's") as session:
         orders.insert_one({"_id": "by the other"}, session=session)
-    handle.stop(timeout=20)
+    handle.stop(timeout=60)
     assert len(told) == 1
     assert [row["_id"] for row in orders.find()] == ["by the other"]
     assert (queue.get(key).state, queue.get(key).result) == (TaskState.COMPLETED, "the other's")
@@ -140,7 +140,7 @@ def rescuing(make_queue: MakeQueue) -> Iterator[Callable[[Queue], None]]:
     yield start
     stop.set()
     for thread in threads:
-        thread.join(10)
+        thread.join(60)
 
 
 @pytest.mark.parametrize("deadline", [None, 1.5])
@@ -167,7 +167,7 @@ def test_a_process_that_dies_in_its_transaction_keeps_no_other_ending_waiting(
     victim = buying(queue, server, how="kill")
     events.wait("task.ended")
     others = [buying(queue, server, fails=True) for _ in range(5)]
-    until(lambda: all(queue.get(key).finished for key in others), timeout=30, why="the others' endings are written")
+    until(lambda: all(queue.get(key).finished for key in others), why="the others' endings are written")
     # MongoDB does not know yet that there is nobody to end the transaction.
     assert queue.get(victim).state is TaskState.RUNNING
     assert not events.of("storage.lost")
@@ -268,10 +268,10 @@ def test_a_write_conflict_in_a_transaction_costs_the_task_no_attempt(
     worker = threading.Thread(target=run, args=(queue, "buys"), kwargs={"burst": False})
     with inserted_by_another(orders, key):
         worker.start()
-        until(lambda: queue.get(key).uncharged >= 2, timeout=30, why="it is run again and again")
-    until(lambda: queue.get(key).finished, timeout=30, why="it ends when nothing is in its way")
+        until(lambda: queue.get(key).uncharged >= 2, why="it is run again and again")
+    until(lambda: queue.get(key).finished, why="it ends when nothing is in its way")
     queue.stop()
-    worker.join(30)
+    worker.join(60)
     task = queue.get(key)
     assert (task.state, task.charged, task.retries, task.errors) == (TaskState.COMPLETED, 1, 0, ())
     assert "its transaction was aborted" in (task.note or "")
@@ -312,16 +312,16 @@ def test_a_worker_that_stops_ends_the_transactions_of_its_handlers(
     worker = threading.Thread(target=run, args=(queue, "buys"), kwargs={"burst": False})
     worker.start()
     try:
-        until(held, timeout=30, why="its transaction is open")
+        until(held, why="its transaction is open")
     finally:
         queue.stop()
-    until(lambda: other.get(key).state is TaskState.READY, timeout=5, why="it is given back")
+    until(lambda: other.get(key).state is TaskState.READY, why="it is given back")
     assert (other.get(key).attempts, other.get(key).charged) == (1, 0)
     assert not held()
     claimed = other.try_claim()
     assert claimed is not None
     assert claimed.key == key, "nothing holds it"
-    worker.join(20)
+    worker.join(60)
     assert orders_of(other).count_documents({}) == 0, "its writes are gone with it"
 
 
@@ -334,8 +334,8 @@ def test_a_worker_that_stops_leaves_a_transaction_that_was_committed(
     worker = threading.Thread(target=run, args=(queue, "buys"), kwargs={"burst": False})
     worker.start()
     try:
-        until(lambda: other.get(key).finished, timeout=30, why="it is committed")
+        until(lambda: other.get(key).finished, why="it is committed")
     finally:
         queue.stop()
-    worker.join(20)
+    worker.join(60)
     assert (other.get(key).state, orders_of(other).count_documents({})) == (TaskState.COMPLETED, 1)

@@ -147,7 +147,7 @@ def test_of_large_tasks_a_worker_holds_no_more_than_fits(
     handle._engine.ledger.started_at = float("inf")  # what waits too long would be given back
     handle._engine._dispatcher.prefetch.ended(1e-5)  # by the speed of the handlers alone it would take all of them
     handle.wake()
-    until(lambda: _full(handle._engine) or not queue.stats()["default"].ready, timeout=30, why="it takes no more")
+    until(lambda: _full(handle._engine) or not queue.stats()["default"].ready, why="it takes no more")
     gate.opened.set()
     assert queue.join(timeout=60)
     handle.stop()

@@ -46,7 +46,7 @@ def test_a_deadline_stops_any_handler(queue: Queue, events: Any, handlers: Any, 
     began = time.monotonic()
     run(queue, getattr(handlers, name), workers=1)
 
-    assert time.monotonic() - began < 20
+    assert time.monotonic() - began < 50
     task = queue.get(stuck)
     assert (task.state, error_of(task).type) == (TaskState.FAILED, "DeadlineExceeded")
 
@@ -93,13 +93,13 @@ def test_a_lost_lease_kills_the_handler_and_nothing_else(
 ) -> None:
     key = queue.new({"folder": str(tmp_path), "stuck": True}).key
     queue.start(handlers.quick_or_stuck, executor="processes", workers=1)
-    until((tmp_path / key).exists, timeout=20, why="the handler runs")
+    until((tmp_path / key).exists, why="the handler runs")
     client: MongoClient[Any]
     with MongoClient(server.uri) as client:
         client["mongoq"][f"{queue.namespace}.tasks"].update_one({"_id": key}, {"$set": {"hold.token": "another's"}})
     events.wait("task.lease_lost")
     after = queue.new({"folder": str(tmp_path)}).key
-    until(lambda: queue.get(after).finished, timeout=20, why="the next child works")
+    until(lambda: queue.get(after).finished, why="the next child works")
 
     assert queue.get(key).state is TaskState.RUNNING
 
@@ -132,11 +132,11 @@ def test_a_stopping_worker_releases_what_does_not_end_and_kills_its_process(
 ) -> None:
     key = queue.new({"folder": str(tmp_path)}).key
     handle = queue.start(handlers.backtracks, executor="processes")
-    until((tmp_path / key).exists, timeout=20, why="the handler runs")
+    until((tmp_path / key).exists, why="the handler runs")
     began = time.monotonic()
     handle.stop(0.3)
 
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 30
     assert (queue.get(key).state, queue.get(key).charged) == (TaskState.READY, 0)
 
 
@@ -145,7 +145,7 @@ def test_a_stop_gives_nothing_back_that_a_child_then_runs(
 ) -> None:
     queue.new_many([{"folder": str(tmp_path)}] * 4_000)
     handle = queue.start(handlers.brief, executor="processes")
-    until(lambda: len(list(tmp_path.iterdir())) > 300, timeout=30, why="each child holds several tasks")
+    until(lambda: len(list(tmp_path.iterdir())) > 300, why="each child holds several tasks")
     handle.stop(10)
 
     left = {task.key for task in queue.tasks(state="ready", limit=None)}
@@ -158,7 +158,7 @@ def test_a_shutdown_reaches_the_handler_which_gives_its_task_back(
 ) -> None:
     key = queue.new({"folder": str(tmp_path)}).key
     handle = queue.start(handlers.cooperates, executor="processes")
-    until((tmp_path / key).exists, timeout=20, why="the handler runs")
+    until((tmp_path / key).exists, why="the handler runs")
     handle.stop(30)
 
     assert (tmp_path / key).read_text().split()[-1] == "shutdown"
@@ -171,7 +171,7 @@ def test_children_leave_signals_to_their_parent(
     key = queue.new({"folder": str(tmp_path)}).key
     handle = queue.start(handlers.cooperates, executor="processes", workers=1)
     said = tmp_path / key
-    until(lambda: said.exists() and said.read_text(), timeout=20, why="the handler runs, and has written its pid")
+    until(lambda: said.exists() and said.read_text(), why="the handler runs, and has written its pid")
     for number in (signal.SIGINT, signal.SIGTERM):
         os.kill(int(said.read_text()), number)
     assert not handle.wait(0.3)
@@ -187,14 +187,14 @@ def test_the_end_of_the_parent_ends_its_children(
     script.write_text(PARENT)
     parent = subprocess.Popen([sys.executable, str(script), str(HERE), server.uri, queue.namespace])
     try:
-        until(lambda: all((tmp_path / key).exists() for key in keys), timeout=30, why="both run")
+        until(lambda: all((tmp_path / key).exists() for key in keys), why="both run")
     finally:
         parent.kill()
         parent.wait()
     pids = [int((tmp_path / key).read_text()) for key in keys]
 
     assert parent.pid not in pids
-    until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids), timeout=10, why="the children have ended")
+    until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids), why="the children have ended")
 
 
 UNGUARDED = """
@@ -216,7 +216,7 @@ def test_children_of_a_main_module_without_a_guard_start_no_children(
     with log.open("wb") as stderr:
         parent = subprocess.Popen([sys.executable, str(script), server.uri, queue.namespace], stderr=stderr)
     try:
-        until(lambda: "below `if __name__ == '__main__':`" in log.read_text(), timeout=30, why="it is said what to do")
+        until(lambda: "below `if __name__ == '__main__':`" in log.read_text(), why="it is said what to do")
     finally:
         parent.kill()
         parent.wait()

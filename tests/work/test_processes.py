@@ -116,10 +116,12 @@ def test_a_child_works_on_after_what_waited_behind_a_slow_handler_was_called_bac
     assert queue.stats()["default"].completed == 153
 
 
-def test_two_children_share_ten_slow_tasks_five_and_five(make_queue: Callable[..., Queue], handlers: Any) -> None:
+def test_two_children_share_ten_slow_tasks_five_and_five(
+    make_queue: Callable[..., Queue], handlers: Any, tmp_path: Path
+) -> None:
     queue = make_queue(workers=2)
-    queue.new_many([{}] * 10)
-    run(queue, handlers.one_second)
+    queue.new_many([{"folder": str(tmp_path)}] * 10, max_retries=0)
+    run(queue, handlers.in_step)
 
     pids = Counter(task.result for task in queue.tasks())
     assert sorted(pids.values()) == [5, 5]
@@ -153,11 +155,11 @@ def test_children_that_cannot_start_burn_no_task(
 
     key = queue.new().key
     handle = queue.start(broken.run, executor="processes")
-    until(lambda: "not here" in caplog.text, timeout=20, why="it is said")
+    until(lambda: "not here" in caplog.text, why="it is said")
     time.sleep(1.5)
     assert caplog.text.count("does not start") == 1
     module.write_text("def run(task): pass")
-    until(lambda: queue.get(key).finished, timeout=20, why="it works again")
+    until(lambda: queue.get(key).finished, why="it works again")
     assert queue.get(key).attempts == 1
     handle.stop()
     assert [record.levelno for record in caplog.records if "does not start" in record.message] == [logging.ERROR]

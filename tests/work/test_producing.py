@@ -55,7 +55,7 @@ def buffered(queue: Queue) -> None:
         lambda queue: queue.new_many([{}], delay=60),
         lambda queue: queue.load([{}], delay=60),
         buffered,
-        lambda queue: queue.submit({}, delay=60).result(20),
+        lambda queue: queue.submit({}, delay=60).result(60),
     ],
     ids=["new", "new_many", "load", "buffer", "submit"],
 )
@@ -272,7 +272,7 @@ def test_submitted_tasks_are_all_there_in_their_order_with_few_writes(server: Em
     with MongoClient[Any](server.uri, event_listeners=[inserts]) as client:
         producer = Queue(client.get_database("mongoq"), namespace=queue.namespace)
         futures = [producer.submit({"n": number}, priority=1) for number in range(2_000)]
-        made = [future.result(20) for future in futures]
+        made = [future.result(60) for future in futures]
     assert [task.tags["n"] for task in made] == list(range(2_000))
     assert [task.key for task in made] == [task.key for task in queue.tasks(limit=None)]
     assert made[7].run_at == queue.get(made[7].key).run_at
@@ -292,8 +292,8 @@ def test_a_submitted_task_has_an_error_of_its_own(queue: Queue) -> None:
     with pytest.raises(TypeError, match="did you mean 'priority'"):
         queue.submit(prioritty=1)  # type: ignore[call-arg]
     assert isinstance(taken.exception(20), DuplicateTask)
-    assert skipped.result(20).tags == first.result(20).tags == {"n": 1}
-    assert other.result(20).unique == "u"
+    assert skipped.result(60).tags == first.result(60).tags == {"n": 1}
+    assert other.result(60).unique == "u"
     assert isinstance(queue.submit(unique="u").exception(20), DuplicateTask)
     assert numbers(queue) == [0, 1, 4]
 
@@ -317,6 +317,6 @@ def test_the_end_of_a_process_waits_for_what_was_submitted(server: EmbeddedServe
 def test_a_worker_of_the_same_queue_hears_of_what_is_submitted(queue: Queue, events: Any) -> None:
     queue.start(lambda task: task.tags["n"])
     events.wait("wakeups.watching")
-    key = queue.submit({"n": 7}).result(20).key
+    key = queue.submit({"n": 7}).result(60).key
     events.wait("tasks.finished")
     assert queue.get(key).result == 7

@@ -31,14 +31,14 @@ def test_what_a_handler_says_is_seen_while_it_runs_and_after_its_end(
     worker = threading.Thread(target=run, args=(queue, "says"))
     worker.start()
     try:
-        until(lambda: queue.get(key).progress and lines(queue.get(key)), timeout=30, why="it is stored while it runs")
+        until(lambda: queue.get(key).progress and lines(queue.get(key)), why="it is stored while it runs")
         seen = queue.get(key)
         assert seen.progress is not None
         assert (seen.state, seen.progress.value, seen.progress.message) == (TaskState.RUNNING, 0.4, "rendering")
         assert lines(seen)[0] == "page 1"
     finally:
         gate.touch()
-        worker.join(30)
+        worker.join(60)
     ended = queue.get(key)
     assert ended.progress is not None
     assert ended.state is (TaskState.FAILED if fails else TaskState.COMPLETED)

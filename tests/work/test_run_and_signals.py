@@ -82,7 +82,7 @@ def test_a_run_that_another_signals_handler_leaves_claims_no_more(
     with pytest.raises(TimeoutError, match="enough"):
         queue.run(kill_this_process(signal.SIGUSR1))
     ended = lambda: all(thread.name != "mongoq-fetcher" for thread in threading.enumerate())  # noqa: E731
-    until(ended, timeout=20, why="nothing claims any more")
+    until(ended, why="nothing claims any more")
 
 
 @pytest.mark.parametrize("many", [False, True])

@@ -233,7 +233,7 @@ def test_a_worker_ends_when_its_client_is_closed_by_its_owner(server: Any) -> No
     handle = queue.start(lambda task: None)
     client.close()
 
-    assert handle.wait(20)
+    assert handle.wait(60)
 
 
 def test_a_burst_runs_again_what_is_due_again_at_once(queue: Queue) -> None:

@@ -46,7 +46,7 @@ def test_stop_ends_run_once_with_its_error(queue: Queue) -> None:
 def test_a_handle_tells_the_stop_that_ended_its_worker(queue: Queue) -> None:
     queue.new(key="a")
     handle = queue.start(stopping)
-    assert handle.wait(20)
+    assert handle.wait(60)
     assert isinstance(handle.error, Stop)
     check_released(queue, "a")
 

@@ -72,7 +72,7 @@ def test_a_stopping_worker_lets_its_handlers_end(queue: Queue, events: Any, gate
     stopper.start()
     assert not handle.wait(0.2)
     gate.opened.set()
-    stopper.join(10)
+    stopper.join(60)
 
     assert handle.stopped
     assert queue.get(running).state is TaskState.COMPLETED

@@ -33,15 +33,15 @@ def test_a_stuck_listener_stops_no_renewal_no_ending_and_no_stop(
     handle = queue.start(work)
     try:
         queue.new()
-        until(stuck.is_set, timeout=30, why="the listener is stuck")
+        until(stuck.is_set, why="the listener is stuck")
         others = [queue.new().key for _ in range(10)]
-        until(lambda: all(queue.get(key).finished for key in others), timeout=20, why="endings are written")
+        until(lambda: all(queue.get(key).finished for key in others), why="endings are written")
         lease = queue.get(long).lease_until
-        until(lambda: queue.get(long).lease_until != lease, timeout=20, why="its lease is renewed")
+        until(lambda: queue.get(long).lease_until != lease, why="its lease is renewed")
         assert queue.get(long).lost_leases == 0
         began = time.monotonic()
         handle.stop()
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 30, "the listener is stuck for 60 s"
     finally:
         ending.set()
         go_on.set()

@@ -18,7 +18,7 @@ def own_server(tmp_path: Path, until: Callable[..., None]) -> Iterator[EmbeddedS
     """Give a server that a test may freeze."""
     with open_embedded(tmp_path / "db") as server:
         yield server
-    until(lambda: not (server.folder / "server.json").exists(), timeout=30, why="the server stops")
+    until(lambda: not (server.folder / "server.json").exists(), why="the server stops")
 
 
 def test_a_worker_survives_a_frozen_server_with_one_line_per_change(
@@ -37,7 +37,7 @@ def test_a_worker_survives_a_frozen_server_with_one_line_per_change(
             os.kill(own_server.pid, signal.SIGCONT)
         events.wait("storage.back", timeout=60)
         queue.new_many([{}] * 50)
-        until(lambda: queue.stats()["default"].completed == 100, timeout=30, why="all tasks complete")
+        until(lambda: queue.stats()["default"].completed == 100, why="all tasks complete")
 
     about = [record.message for record in caplog.records if record.name == "mongoq.worker"]
     assert sum("goes on trying" in message for message in about) == len(events.of("storage.lost"))

@@ -31,7 +31,7 @@ class Engine:
 
     def wait(self, count: int) -> list[Outcome]:
         with self._changed:
-            assert self._changed.wait_for(lambda: len(self.outcomes) >= count, timeout=10)
+            assert self._changed.wait_for(lambda: len(self.outcomes) >= count, timeout=60)
         return self.outcomes
 
     def executor(

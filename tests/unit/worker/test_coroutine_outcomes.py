@@ -47,7 +47,7 @@ def outcome_of(make_attempt: Make) -> Iterator[Callable[..., Outcome]]:
         attempt = make_attempt(elapsed(), policy=policy)
         executor.submit([attempt])
         if told is not None:
-            assert engine.begun.wait(10)
+            assert engine.begun.wait(60)
             attempt.interrupt(told)
         return engine.wait(1)[0]
 

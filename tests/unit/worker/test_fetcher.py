@@ -158,7 +158,8 @@ def test_among_other_workers_nothing_is_claimed_ahead(make_worker: MakeWorker) -
     worker.fetch()
     assert (worker.fetcher.deep, worker.fetcher.look_ahead(worker.clock.now)) == (False, None)
     worker.clock.advance(OTHER_WORKERS_FOR + 1)
-    worker.executor.run()
+    while (attempt := worker.executor.begin()) is not None:
+        worker.executor.end(attempt, seconds=1e-7)  # as measured, it would be as fast as this machine is idle
     worker.finish()
     worker.finish()
     worker.fetch()

@@ -92,7 +92,7 @@ def test_a_loop_goes_on_after_errors_of_both_kinds(
 
     loop = Loop("fetcher", step, health)
     loop.start()
-    assert loop.join(5)
+    assert loop.join(60)
     assert next(steps, "over") == "over"
     assert events == ["storage.lost", "storage.back"]
     assert [record.levelname for record in caplog.records] == ["WARNING", "ERROR", "WARNING"]
@@ -107,7 +107,7 @@ def test_a_stopped_loop_steps_no_more_however_long_its_rest(health: Health) -> N
 
     loop = Loop("fetcher", step, health)
     loop.start()
-    assert loop.join(5)
+    assert loop.join(60)
     assert steps == [1]
 
 
@@ -120,5 +120,5 @@ def test_a_wake_up_ends_the_rest_of_a_loop(health: Health) -> None:
 
     loop = Loop("fetcher", step, health)
     loop.start()
-    assert loop.join(5)
+    assert loop.join(60)
     assert len(steps) == 3

@@ -27,7 +27,7 @@ class Service:
     def step(self, _now: float) -> float | None:
         self.threads.append(threading.current_thread().name)
         self.entered.set()
-        assert self.opened.wait(10)
+        assert self.opened.wait(60)
         outcome = self.outcomes.pop(0) if self.outcomes else None
         if isinstance(outcome, Exception):
             raise outcome
@@ -49,7 +49,7 @@ def loop(service: Service, until: Until) -> Iterator[Loop]:
     yield loop
     service.opened.set()
     loop.stop()
-    assert loop.join(10)
+    assert loop.join(60)
 
 
 OWN, HERE = "mongoq-fetcher", threading.current_thread().name
@@ -75,7 +75,7 @@ def test_no_two_steps_are_made_at_once(loop: Loop, service: Service, until: Unti
     service.opened.clear()
     service.entered.clear()
     loop.wake()
-    assert service.entered.wait(10)
+    assert service.entered.wait(60)
     loop.step_here()
     assert service.threads == [OWN, OWN]
     service.opened.set()
@@ -88,11 +88,11 @@ def test_the_end_of_a_loop_waits_for_a_step_that_is_made_elsewhere(loop: Loop, s
     service.entered.clear()
     elsewhere = threading.Thread(target=loop.step_here)
     elsewhere.start()
-    assert service.entered.wait(10)
+    assert service.entered.wait(60)
     loop.stop()
     assert not loop.join(0.01)
     service.opened.set()
-    assert loop.join(10)
-    elsewhere.join(10)
+    assert loop.join(60)
+    elsewhere.join(60)
     loop.step_here()
     assert len(service.threads) == 2, "nothing is begun after the end"

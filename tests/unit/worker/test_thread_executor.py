@@ -43,7 +43,7 @@ def run(make_attempt: Make) -> Iterator[Callable[..., list[Outcome]]]:
         executor.start()
         policies = [Policy(deadline=None if one is None else timedelta(seconds=one)) for one in deadlines]
         executor.submit([make_attempt(elapsed(), policy=policy) for policy in policies])
-        give_up_at = elapsed() + 20
+        give_up_at = elapsed() + 120
         while len(outcomes) < len(deadlines):
             assert elapsed() < give_up_at
             looks.acquire(timeout=min(0.05, executor.step(elapsed())))
@@ -128,8 +128,8 @@ def test_a_deadline_leaves_no_lock_held(run: Any, how: str) -> None:
 
     outcomes = run(handler, *[0.001] * 15)
     assert all(isinstance(outcome.error, DeadlineExceeded) for outcome in outcomes)
-    assert log.handlers[0].lock is None or log.handlers[0].lock.acquire(timeout=1)
-    assert tickets.mutex.acquire(timeout=1)
+    assert log.handlers[0].lock is None or log.handlers[0].lock.acquire(timeout=60)
+    assert tickets.mutex.acquire(timeout=60)
 
 
 @pytest.mark.parametrize("how", ["event", "queue", "semaphore"])
@@ -148,7 +148,7 @@ def test_a_deadline_ends_a_wait_and_leaves_its_lock_free(run: Any, how: str) -> 
 
     outcomes = run(handler, *[0.005] * 50)
     assert all(isinstance(outcome.error, DeadlineExceeded) for outcome in outcomes)
-    assert empty.mutex.acquire(timeout=1)
+    assert empty.mutex.acquire(timeout=60)
     assert not never.wait(0)
     semaphore.release()
-    assert semaphore.acquire(timeout=1)
+    assert semaphore.acquire(timeout=60)
