@@ -61,7 +61,7 @@ class _Common:
             handle.stop_soon()
 
     def health(self) -> WorkerHealth:
-        """Tell whether the workers of this object live and work, for probes. It asks nobody, so it is always quick."""
+        """Tell whether the workers of this object are alive and working, for probes. It does no I/O."""
         return together(handle.health() for handle in self._base.handles)
 
     @property
@@ -82,30 +82,40 @@ class _Common:
     def middleware(self, function: F) -> F:
         """Run each attempt inside a generator, `@queue.middleware`: it gets the task (or the attempt and the task).
 
-        Its `yield` is where the handler runs; what that raises is raised there, and cannot be swallowed. The first that
-        was added is the outermost. An async generator is for coroutine handlers only.
+        Its `yield` is where the handler runs; the handler's error is raised there, and cannot be swallowed. The
+        middleware that was added first is the outermost. An async generator is for coroutine handlers only.
+
+        Raises:
+            ConfigurationError: `function` is no generator function.
         """
         return self._base.hooks.add_middleware(function)
 
     def context(self, function: F) -> F:
-        """Let a function tell what tasks carry, `@queue.context`: it is called by whoever enqueues, at each call.
+        """Set the function that gives each new task its context, `@queue.context`; it is called at each enqueue.
 
-        It returns a mapping, such as `{"tenant": tenant.get()}`; handlers find it as `task.context`. What is given by
-        `new(context=...)` outweighs it. What it raises passes on, and nothing is enqueued.
+        It returns a mapping, such as `{"tenant": tenant.get()}`, which handlers find as `task.context`. Values of
+        `new(context=...)` override it. If it raises, nothing is enqueued, and the caller gets the error.
+
+        Raises:
+            ConfigurationError: `function` is no plain function.
         """
         return self._base.hooks.set_context(function)
 
     def lifespan(self, function: F) -> F:
-        """Open what handlers share, `@queue.lifespan`: what the generator yields is `attempt.state`.
+        """Open what handlers share, `@queue.lifespan`: the value that the generator yields is `attempt.state`.
 
-        It runs once in each process that runs handlers, children included, and its rest when the worker ends. One that
-        fails ends `run` with its error. An async generator runs on the loop of coroutine handlers.
+        It runs to its `yield` once in each process that runs handlers, child processes included, and on from there when
+        the worker ends. If it raises before, `run` ends with its error. An async generator runs on the loop of
+        coroutine handlers.
+
+        Raises:
+            ConfigurationError: `function` is no generator function.
         """
         return self._base.hooks.set_lifespan(function)
 
     @property
     def telemetry(self) -> Telemetry:
-        """What this object's workers do, told in their own threads: for tests and tools; an application uses `on`."""
+        """Low-level events, delivered in the threads of the workers: for tests and tools; an application uses `on`."""
         return self._base.telemetry
 
     def _include(self, tasks: Iterable[Tasks | AsyncTasks | _Common]) -> None:
@@ -128,40 +138,40 @@ class Queue(_Common, Blocking):
             None reads MONGOQ_URI.
             Without a database name in the URI the database is `mongoq`.
         namespace: the prefix of the collections: `mail` lives in `mail.tasks` and `mail.workers`.
-        max_age: a task not completed so long after its creation expires. Default: never.
+        max_age: a task that has not completed this long after its creation expires. Default: never.
         max_retries: retries after the first attempt. Default: without a maximum; 0: a failure is final.
         workers: handlers that run at once in a worker process. Default: the number of CPU cores; 100 of coroutines.
         deadline: the longest one attempt may run. Default: none.
         backoff: the wait before each retry. Default: `Linear(10 s)`: 10 s, 20 s, 30 s, ... A duration is the
             step of a `Linear`; a callable gets the number of the failed attempt and returns a duration.
-        lease: for how long a worker holds a task without renewing it, at least 1 s. Default: 30 s. The tasks of
+        lease: how long a worker holds a task without renewing it, at least 1 s. Default: 30 s. The tasks of
             a worker that vanished run elsewhere about that much later.
         keep_completed: how long completed tasks are kept, with their results. Default: 1 hour; 0: deleted.
         keep_failed: how long failed, expired and cancelled tasks are kept. Default: 30 days.
         retry_on: the errors that are retried: exception classes, their names, or functions of the error. Default: all.
         no_retry_on: the errors that fail a task at once; they outweigh `retry_on`.
-        failure_message: what the log says first when a task has failed, before the errors of all its attempts.
+        failure_message: the first text of the log record of a failed task, before the errors of all its attempts.
         grace: how long a stopping worker waits for its running handlers. Default: 25 s.
         max_task_bytes: the largest task, encoded. Default: 1 MiB; at most 8 MiB.
         claimant: who claims by hand through this object, at most 200 characters. Default: `host:pid:random`.
         error_queue: where a task goes that would end as failed: True for `"<its queue>/err"`, or a function from the
             name of its queue to another. It is ready there, with its errors, `moved_from` and a fresh count of
-            attempts; what fails there has failed, and so has what comes from a queue whose name leaves no room for
-            `/err` (124 characters at most). Default: failed tasks stay where they are.
+            attempts. A task that fails in an error queue ends as failed, and so does one whose queue's name leaves no
+            room for `/err` (more than 124 characters). Default: failed tasks stay in their queue.
         clock: a clock of your own, for tests: `mongoq.testing.FrozenClock`. Default: the server's.
-        max_size: how many tasks may wait (ready or scheduled) in each queue: more are refused with QueueFull, or wait
-            for room by `new(..., wait=5)`. Give the same to all who enqueue. It is held within 5 % without a count for
-            each enqueue; follow-ups of handlers, moves, reruns and `modify` are not refused. Default: any number.
+        max_size: how many tasks may wait (ready or scheduled) in each queue. Beyond that `new` raises QueueFull, or
+            waits for room with `new(..., wait=5)`. Give all producers the same value. It is exceeded by 5 % at most;
+            follow-ups of handlers, moves, reruns and `modify` are not refused. Default: any number.
         codec: a pair of functions that encrypt and decrypt payloads, results, texts of errors and secret tags at rest:
             `encrypt(data) -> (key id, data)`, `decrypt(key id, data) -> data`; see `mongoq.encryption.fernet_codec`.
-            Give it to all who enqueue and work.
-        fair_share: the share of claims, above 0 and up to 1, that go to the task that has been ready for longest,
+            Give it to all producers and workers.
+        fair_share: the share of claims, above 0 and up to 1, that take the task that has been ready for longest,
             whatever its priority: 0.1 is every tenth. Default: none, priorities are strict.
-        aging: after each such time of waiting a task counts as one priority higher. Default: never.
+        aging: each time that a task has waited for this long, it counts as one priority higher. Default: never.
 
-    Durations are `timedelta` or seconds. A task carries `max_retries backoff deadline lease keep_completed keep_failed
-    retry_on no_retry_on failure_message` where the queue that enqueues it sets them otherwise than
-    the library's defaults, but for functions; what it does not carry is taken from its worker's queue.
+    Durations are `timedelta` or seconds. A task carries those of `max_retries backoff deadline lease keep_completed
+    keep_failed retry_on no_retry_on failure_message` that its producer's queue sets to other than the defaults, except
+    functions; for all others the values of the worker's queue apply.
 
     Raises:
         ConfigurationError: an option or the target is not acceptable; it lists all that is wrong.
@@ -219,7 +229,8 @@ class Queue(_Common, Blocking):
     def include(self, *tasks: Tasks | AsyncTasks | Queue) -> None:
         """Run the functions of these `Tasks` as well, and enqueue their calls here until this queue is closed.
 
-        ConfigurationError where two functions have the same name.
+        Raises:
+            ConfigurationError: two functions have the same name, or one of `tasks` is something else.
         """
         self._include(tasks)
 
@@ -286,8 +297,8 @@ class Queue(_Common, Blocking):
     scan = looking.scan
     page = paging.page
     count = looking.count
-    size = looking.size
-    empty = looking.empty
+    size = waiting.size
+    empty = waiting.empty
     stats = looking.stats
     history = recorded.history
     history_of_names = recorded.history_of_names
@@ -342,13 +353,13 @@ class AsyncQueue(_Common, Awaited):
         task = await queue.new({"user": 42})
         await queue.run(handler)
 
-    One object serves any number of coroutines of one event loop. An operation never blocks the loop, also while
-    MongoDB is away. Waiting (`wait`, `join`, `claim` with a timeout) takes no thread of its own: all who wait share
+    One object serves any number of coroutines of one event loop. An operation never blocks the loop, not even while
+    MongoDB is unreachable. Waiting (`wait`, `join`, `claim` with a timeout) takes no thread: all calls that wait share
     one change stream.
 
-    `await queue.run(handler)` runs coroutine handlers on the caller's loop. Leases are renewed by threads of the
-    engine, over a blocking client beside the awaited one, so a handler that blocks the loop loses none. Cancelling it
-    drains as SIGTERM does: running handlers get the grace, what is left is released.
+    `await queue.run(handler)` runs coroutine handlers on the caller's loop. The worker's own threads renew leases, over
+    a blocking client beside the awaited one, so a handler that blocks the loop loses no lease. Cancelling `run` drains
+    as SIGTERM does: running handlers get the grace, unfinished tasks are released.
 
     Args:
         target: a MongoDB URI, `"embedded:FOLDER"`, or the application's own `AsyncMongoClient` or its database, or
@@ -414,7 +425,8 @@ class AsyncQueue(_Common, Awaited):
     def include(self, *tasks: AsyncTasks | Tasks | AsyncQueue) -> None:
         """Run the functions of these `Tasks` as well, and enqueue their calls here until this queue is closed.
 
-        ConfigurationError where two functions have the same name.
+        Raises:
+            ConfigurationError: two functions have the same name, or one of `tasks` is something else.
         """
         self._include(tasks)
 
@@ -481,8 +493,8 @@ class AsyncQueue(_Common, Awaited):
     scan = looking.scan
     page = paging.page
     count = looking.count
-    size = looking.size
-    empty = looking.empty
+    size = waiting.size
+    empty = waiting.empty
     stats = looking.stats
     history = recorded.history
     history_of_names = recorded.history_of_names

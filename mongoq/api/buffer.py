@@ -55,19 +55,19 @@ def submit(
     batch: BatchLike | None = None,
     limits: Limits = (),
 ) -> Promise[Task]:
-    """Enqueue a task soon, and return its future at once, which is of `concurrent.futures` or of `asyncio`.
+    """Enqueue a task without waiting, and return its future: of `concurrent.futures`, or of `asyncio` on AsyncQueue.
 
-    The tasks that are submitted while a command is under way go together in the next one, in their order, at a
-    twentieth of the cost of a `new` each. The future has the task once it is as safe as after `new`, whose
-    arguments these are, or the error of this task alone; cancelled before its command goes, it is not enqueued.
-    No session or time limit of the caller's applies. `close` waits for all that was submitted, and so does the
-    end of the process on Queue.
+    Tasks that are submitted while a command is under way are sent together in the next one, in their order, at about
+    a fifteenth of the cost of a `new` each. The arguments are those of `new`. The future gets the task once it is as
+    safe as after `new`, or the error of this task alone. A future that is cancelled before its command is sent enqueues
+    nothing. The caller's session and time limits do not apply. `close` waits for all submitted tasks; on Queue so
+    does the end of the process.
 
-    Up to 10,000 tasks or 32 MiB may wait to be written: then Queue waits here, and AsyncQueue raises QueueFull.
+    Up to 10,000 tasks or 32 MiB may wait to be written: then a Queue blocks here, and an AsyncQueue raises QueueFull.
 
     Raises:
         InvalidTask: something is not acceptable; it lists everything.
-        QueueFull: too many wait, on AsyncQueue. In a bounded queue without room (`max_size`) the future has it.
+        QueueFull: on AsyncQueue, too many tasks wait. If a bounded queue (`max_size`) has no room, the future gets it.
         QueueClosed: the queue was closed.
     """
     task = whole(
@@ -86,10 +86,12 @@ def _like_new(build: Callable[P, NewTask]) -> verb[P, Task]:
     """Declare `new` with the arguments of a NewTask."""
 
     def new(gatherer: Gatherer, /, *args: P.args, **options: P.kwargs) -> Op[Task]:
-        """Enqueue a task and return it, as `Queue.new` does, whose arguments, errors and promises it has.
+        """Enqueue a task and return it, with the arguments, errors and promises of `Queue.new`.
 
-        What is wrong with one task is raised in its own call alone; StorageUnavailable in all of its group.
-        QueueClosed after the end of the buffer.
+        Raises:
+            InvalidTask, DuplicateTask, QueueFull: in the call of the task at fault alone.
+            StorageUnavailable: in all calls that were written together.
+            QueueClosed: the buffer has ended.
         """
         task = gatherer.base.hooks.fill(build(*args, **options))
         if gatherer.base.rooms is not None:
@@ -121,13 +123,13 @@ class AsyncBuffer(Awaited):
 def buffer(base: Base, *, max_delay: Duration = 0.005) -> Op[Buffer]:
     """Group the enqueues of many threads into one write: `with queue.buffer() as buffer: buffer.new(tags)`.
 
-    Each `buffer.new` returns or raises by itself as `new` does, with the same promises, but outside of the caller's
-    transaction or time limit of the driver's, which are not its group's. The end of the `with` waits for those under
-    way; later ones raise QueueClosed.
+    Each `buffer.new` returns or raises for its own task as `new` does, with the same promises. The caller's session
+    and the driver's time limits do not apply. The end of the `with` block waits for calls under way; later calls raise
+    QueueClosed.
 
     Args:
-        max_delay: the longest time a write waits for company, beyond the end of the write before it. It waits for as
-            many as came last time, so a lone caller does not wait.
+        max_delay: the longest time that a write waits for more calls after the write before it has ended. It waits for
+            as many as came last time, so a lone caller does not wait.
 
     Raises:
         ConfigurationError: `max_delay` is no duration.
@@ -140,7 +142,10 @@ def buffer(base: Base, *, max_delay: Duration = 0.005) -> Op[Buffer]:
 def async_buffer(base: Base, *, max_delay: Duration = 0.005) -> Op[AsyncBuffer]:
     """Group the enqueues of many coroutines: `async with queue.buffer() as buffer: await buffer.new(tags)`.
 
-    It is as `Queue.buffer` says, for coroutines.
+    Arguments and promises are those of `Queue.buffer`.
+
+    Raises:
+        ConfigurationError: `max_delay` is no duration.
     """
     opened: AsyncBuffer = yield from _opened(base, max_delay, AsyncBuffer)
     return opened

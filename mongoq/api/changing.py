@@ -36,26 +36,26 @@ class Changing(Generic[Session]):
     ) -> Op[Modified]:
         """Insert, change and delete tasks all together or not at all, and only if others are as they were read.
 
-        Every task named must be at the version that was read (`task.ref` remembers it), and not be held by another
-        claimant; what you hold you name by the task that your claim brought, whose ref is the proof. A lease that has
-        run out holds nothing, from a second after its end on: that much the clocks may differ. Renewals leave the
-        version alone. A changed task that you hold stays held by you, unless it arrives anew (`queue`, `delay`,
-        `run_at`): then it is given up, its attempt not charged. A finished task may be deleted and depended on, not
-        changed. In a replica set, what was accepted is durable; two changes that depend on what the other writes
-        are never both accepted.
+        Every named task must be at the version that was read (`task.ref` remembers it), and must not be held by another
+        claimant. To change a task that you hold, pass the `Task` returned by your claim: its ref carries the lease
+        token. A lease protects its task until one second after its end, the tolerance for clock skew. Renewals leave
+        the version alone. A task that you hold stays held by you when it is changed, unless it gets a new `queue`,
+        `delay` or `run_at`: then it is released uncharged. A finished task can be deleted and depended on, but not
+        changed. On a replica set an accepted change is durable, and two changes that each depend on what the other
+        writes are never both accepted.
 
         Args:
             modification: the change as a value; or its parts:
             insert: `NewTask`s. One with `on_conflict="skip"` drops out where its key or `unique` value is taken.
             change: of `task.as_change(...)`.
             delete, depend: tasks or their refs.
-            session: a ClientSession of the queue's own client with a transaction in progress: nothing is seen
-                before you commit it. Default: the session bound in this context, or a transaction of its own.
+            session: a ClientSession of the queue's own client with a transaction in progress: the change takes effect
+                when you commit. Default: the session bound in this context, or a transaction of its own.
 
-        Costs a handful of round trips for up to 1,000 tasks. Write conflicts and fail-overs are tried again for
-        10 s. When it raises StorageUnavailable with `ambiguous` set, the change may have been made: call again with
-        the same Modification, and it is made once (where all its insertions have keys of their own, or it changes
-        a task).
+        It costs a few round trips for up to 1,000 tasks, the most that it takes. Write conflicts and fail-overs are
+        retried for 10 s. When it raises StorageUnavailable with `ambiguous` set, the change may have been made: call
+        again with the same Modification, and it is made once, if all its insertions have keys of your own, or it
+        changes a task.
 
         Raises:
             InvalidTask: something is not acceptable; nothing was sent.
@@ -85,19 +85,19 @@ def transaction(base: Base, task: Task, result: Any = None) -> Op[ClientSession]
         with queue.transaction(task) as session:
             session.client["shop"]["orders"].update_one({...}, {...}, session=session)
 
-    The block's writes must name the session, and be to collections of its client (`session.client`): open the
-    queue on your own MongoClient, or use this one. The completion is the first write of the transaction and
-    holds the task until its end, so nobody else can take it. The lease is renewed once before, for two minutes
-    where it does not last that long, and not during the block; after one that raised, a worker and a `keepalive`
-    bring it back to its own length. Where the task has already gone to another, the block is not entered. Of a
-    process that dies inside the block the task is rescued when those two minutes are over.
+    The block's writes must pass the session and use its client (`session.client`): open the queue on your own
+    MongoClient, or use this one. The completion is the first write of the transaction and locks the task until its
+    end, so no other claimant can take it. If the task has already gone to another claimant, the block is not entered.
+    The lease is renewed once before the block, for at least two minutes, and not during it; if the block raises, a
+    worker or a `keepalive` resets it to its own length. If the process dies inside the block, the task is rescued
+    after those two minutes.
 
-    The block should be short: MongoDB aborts a transaction after 60 s. It is not repeated: what it raises
-    aborts the transaction and passes on. Raised from a handler, a transient error (it bears the label
-    `TransientTransactionError`: a write conflict, a fail-over) costs the task no attempt, it runs again after a
-    pause of 0.1 to 10 s, the longer the more often it was given back; any other error, and one after 60 s, is a
-    failure. By hand, begin again where you see that label. After the block the task is completed, whatever its
-    handler returns or raises then. A coroutine calls a function with such a block by `asyncio.to_thread`.
+    Keep the block short: MongoDB aborts a transaction after 60 s. The block is not repeated: an error in it aborts
+    the transaction and is raised. In a handler, a transient error (with the label `TransientTransactionError`: a write
+    conflict, a fail-over) costs the task no attempt; it runs again after a pause that grows from 0.1 to 10 s. Any
+    other error, or one after 60 s, is a failure. By hand, begin again when an error has that label. After the block
+    the task is completed, whatever its handler returns or raises then. In a coroutine, call a function with such a
+    block by `asyncio.to_thread`.
 
     Raises:
         ConfigurationError: `task` is no task.
@@ -117,7 +117,10 @@ def async_transaction(base: Base, task: Task, result: Any = None) -> Op[AsyncCli
         async with queue.transaction(task) as session:
             await session.client["shop"]["orders"].update_one({...}, {...}, session=session)
 
-    It is as `Queue.transaction` says.
+    Its promises are those of `Queue.transaction`.
+
+    Raises:
+        ConfigurationError, InvalidTask, LeaseLost, StorageUnavailable, Unsupported: as from `Queue.transaction`.
     """
     session: AsyncClientSession = yield from _completing(base, task, result)
     return session

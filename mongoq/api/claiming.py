@@ -11,7 +11,7 @@ from mongoq.api.base import Base
 from mongoq.api.verb import scope, stream, verb
 from mongoq.core.clock import elapsed
 from mongoq.core.judging.verdict import Outcome, Released, Returned
-from mongoq.core.requests import ClaimRequest, checked_claim, checked_lease, checked_seconds, checked_tasks
+from mongoq.core.requests import ClaimRequest, check_alone, checked_claim, checked_lease, checked_seconds, checked_tasks
 from mongoq.core.tasks.modification import Modification, TaskRef
 from mongoq.core.tasks.task import Task
 from mongoq.core.validation import Checker, Duration
@@ -38,16 +38,19 @@ def try_claim(
     claimant: str | None = None,
     where: Mapping[str, Any] | None = None,
 ) -> Op[Task | None]:
-    """Lease the most urgent task that is due; None where there is none.
+    """Claim the most urgent task that is due under a lease, and return it; None if no task is due.
 
-    End it with `complete`, `fail`, `retry`, `snooze`, `release` or `move`, within its lease or inside
-    `keepalive`. Each of them raises LeaseLost, and writes nothing, where the task has gone to another claimant.
+    End the task with `complete`, `fail`, `retry`, `snooze`, `release` or `move`, within its lease or inside
+    `keepalive`. Each of them raises LeaseLost, and writes nothing, if the task has gone to another claimant.
 
     Args:
         queues: up to 100 names; the most urgent task of all of them is taken.
-        lease: for how long it is held, at least 1 s. Default: the task's own, else the queue's.
-        claimant: who holds it then. Default: `claimant` of this object.
-        where: only a task with these tags, as for `run`. A claim reads the ready tasks it passes over.
+        lease: how long it is held, at least 1 s. Default: the task's own, else the queue's.
+        claimant: the name of the holder. Default: `claimant` of this object.
+        where: only a task with these tags, as for `run`. A claim reads the ready tasks that it passes over.
+
+    Raises:
+        ConfigurationError: an argument is not acceptable.
     """
     wanted = checked_claim(queues, lease, base.claimant if claimant is None else claimant, where)
     return (yield from _taken(base, wanted, first.try_claim))
@@ -65,23 +68,24 @@ def claim(
     key: str | None = None,
     depend: Iterable[Task | TaskRef] = (),
 ) -> Op[Task | None]:
-    """Do as `try_claim`, and wait until there is a task; None where there was none within `timeout`.
+    """Claim a task as `try_claim` does, and wait until there is one; None if there was none within `timeout`.
 
-    It starts within milliseconds of new work, of a task that falls due and of one whose worker vanished, told
-    by a change stream and a timer; a poll (every second, or every 5 s beside a stream) is the floor. All who
-    wait in this process for the same queues and tags share these, and a piece of news calls one of them.
+    A change stream and a timer wake it within milliseconds when a task is enqueued, becomes due or loses its worker; it
+    also polls, every 5 s beside a stream, else every second. All calls that wait in this process for the same queues
+    and tags share the stream, and a wake-up wakes one of them.
 
     Args:
         timeout: how long to wait. Default: for ever; 0: as `try_claim`.
-        key: that one task, of any queue. It does not wait: a task that cannot be claimed now is an error.
-        depend: tasks, or their refs, that must be as they were read, such as the configuration that the work is done
-            by. The claim writes to them in its transaction, which needs a replica set; their version stays.
+        key: claim this task, of any queue. The call does not wait: if the task cannot be claimed now, it raises.
+        depend: tasks, or their refs, that must be at the versions that were read, such as a configuration that the
+            work uses. The claim writes to them in its transaction, which needs a replica set; their version stays.
 
     The other arguments are those of `try_claim`.
 
     Raises:
-        DependencyError: a task of `depend` has changed (`missing`) or is held by another; or that of `key` is
-            (`claimed`). Nothing was claimed.
+        ConfigurationError: an argument is not acceptable.
+        DependencyError: a task of `depend` has changed (`missing`), or it or the task of `key` is held by another
+            claimant (`claimed`). Nothing was claimed.
         TaskNotFound: no task has this `key`.
         WrongState: the task of this `key` has finished, or is not due.
         QueueClosed: the queue was closed meanwhile.
@@ -90,7 +94,7 @@ def claim(
     wanted = checked_claim(queues, lease, base.claimant if claimant is None else claimant, where)
     needed = Modification(depend=depend)
     if key is not None:
-        _alone(key, timeout=timeout, where=where)
+        check_alone(key, timeout=timeout, where=where)
         return (yield from _taken(base, wanted, partial(exactly.by_key, key=key, depend=needed)))
     return (yield from _claim(base, wanted, elapsed() + checked_seconds("timeout", timeout), needed))
 
@@ -105,10 +109,13 @@ def claim_many(
     claimant: str | None = None,
     where: Mapping[str, Any] | None = None,
 ) -> Op[list[Task]]:
-    """Lease up to `limit` tasks (1 to 1,000) that are due, the most urgent first, in two round trips.
+    """Claim up to `limit` tasks (1 to 1,000) that are due, the most urgent first, in two round trips.
 
-    They share one token, and one renewal keeps them all. What was lost with a claimant that vanished is held
-    back to 16 of a batch, as it may be what ended it. The other arguments are those of `try_claim`.
+    They share one token, and one renewal keeps them all. At most 16 of them are tasks that a vanished claimant held
+    before, since one of those may be what ended it. The other arguments are those of `try_claim`.
+
+    Raises:
+        ConfigurationError: an argument is not acceptable.
     """
     wanted = checked_claim(queues, lease, base.claimant if claimant is None else claimant, where, limit)
     return (yield from _taken(base, wanted, many.claim_batch))
@@ -126,14 +133,13 @@ def claims(
 ) -> Op[Task]:
     """Claim task after task: `for task in queue.claims("pages"):`, each kept alive while the loop's body has it.
 
-    Going on to the next task completes the one before, unless the body has ended it otherwise. Where the loop is left
-    early, by `break` or by an error, the task is released. The loop ends where no task came within `timeout`.
-
-    The arguments are those of `claim`.
+    Going on to the next task completes the one before, unless the body has ended it. If the loop is left early, by
+    `break` or by an error, its task is released. The loop ends when no task came within `timeout`. The arguments are
+    those of `claim`.
 
     Raises:
-        LeaseLost: the task that the body had is not held any more; the loop may be begun again.
-        QueueClosed, StorageError: as from `claim`.
+        LeaseLost: the body no longer holds its task; a new loop may follow.
+        ConfigurationError, QueueClosed, StorageError: as from `claim`.
     """
     wanted = checked_claim(queues, lease, base.claimant if claimant is None else claimant, where)
     patience = checked_seconds("timeout", timeout)
@@ -147,12 +153,13 @@ def claims(
 def renew(base: Base, tasks: Task | Iterable[Task], lease: Duration | None = None) -> Op[None]:
     """Hold claimed tasks for `lease` from now on; by default each for its own. One update renews them all.
 
-    A lease that ran out but that nobody took is renewed too.
+    A lease that has run out is renewed too, if no other claimant has taken the task.
 
     Raises:
-        LeaseLost: it names those that are not held any more; the others are renewed.
-        StorageUnavailable: some may not be renewed, as no majority answers or somebody's open transaction holds
-            them. Call again; until it returns, the leases before count.
+        LeaseLost: tasks are not held any more. `keys` names them, and the others are renewed.
+        ConfigurationError: an argument is not acceptable.
+        StorageUnavailable: some may not be renewed, because no majority answers or an open transaction holds them.
+            Call again; until a call returns, the previous leases count.
     """
     checker = Checker()
     length = checked_lease(checker, lease)
@@ -164,15 +171,16 @@ def renew(base: Base, tasks: Task | Iterable[Task], lease: Duration | None = Non
 def keepalive(base: Base, tasks: Task | Iterable[Task], lease: Duration | None = None) -> Op[Keepalive]:
     """Renew claimed tasks in the background while a `with` block runs: `with queue.keepalive(tasks) as kept:`.
 
-    They are renewed at its beginning for `lease` (default: each for its own), then at every third of it, all in
-    one update. Tasks that are ended inside the block through this object are renewed no more.
+    They are renewed at the beginning of the block for `lease` (default: each for its own), then after every third of
+    it, all in one update. Tasks that are ended inside the block through this object are no longer renewed.
 
-    A lease that was lost is never raised into the running block. There are three ways to learn of it:
-    `kept.lost` names the tasks, `kept.check()` raises LeaseLost, and so does the end of a block that raises
-    nothing itself. `task.cancelled` tells it too, and a cancel request, of the very objects passed in. A loss is
-    seen within 2 s, and the end of a lease that could not be renewed at once.
+    A lost lease is not raised into the running block. There are three ways to learn of it: `kept.lost` names the
+    tasks, `kept.check()` raises LeaseLost, and so does the end of a block that raises nothing itself. `task.cancelled`
+    of the objects that were passed in tells it too, as well as a cancel request. A loss is noticed within 2 s, and at
+    once where a lease ends because it could not be renewed.
 
     Raises:
+        ConfigurationError: an argument is not acceptable.
         LeaseLost, StorageUnavailable: at the beginning, as from `renew`; the block is not entered.
     """
     checker = Checker()
@@ -199,16 +207,6 @@ def _claim(base: Base, wanted: ClaimRequest, deadline: float, depend: Modificati
         return task
     hand = yield from base.hand()
     return (yield from hand.claim(wanted, lambda: _taken(base, wanted, then), deadline))
-
-
-def _alone(key: str, **others: Any) -> None:
-    """Check the key of a claim; what chooses or waits does not go with it."""
-    checker = Checker()
-    checker.text("key", key, 512)
-    for name, value in others.items():
-        if value is not None:
-            checker.refuse(name, value, "given together with key, which names the task and does not wait")
-    checker.finish()
 
 
 def _taken(base: Base, wanted: ClaimRequest, claim: Claiming[T]) -> Op[T]:

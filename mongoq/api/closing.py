@@ -41,19 +41,21 @@ def shutdown(*queues: AsyncQueue, timeout: Duration | None = 30) -> Coroutine[An
 def shutdown(*queues: Any, timeout: Duration | None = 30) -> Any:
     """Refuse new tasks, let the workers of these queues finish what is there, then stop and close them, all at once.
 
-    From the call on `new`, `new_many`, `load`, `submit`, `modify(insert=...)` and `buffer` of these objects raise
-    QueueClosed; what handlers return to follow is enqueued as ever. Their workers go on until nothing is ready in their
-    queues and nothing runs. What waits for a later time stays for other processes. Queues are finished side by side.
+    From then on `new`, `new_many`, `load`, `submit`, `modify(insert=...)` and `buffer` of these objects raise
+    QueueClosed; tasks that handlers return are still enqueued. The workers go on until nothing is ready in their
+    queues and nothing runs. Scheduled tasks are left to other processes. All queues are finished at the same time.
+    Do not call it from a handler, which would wait for itself.
 
     Args:
-        queues: of one tempo; the result of `AsyncQueue`s is awaited. One without a worker is closed at once.
-        timeout: how long to go on at most; then no more is claimed, running handlers get the queue's grace, and the
-            rest is given back. None: as long as it takes.
+        queues: all `Queue`s, or all `AsyncQueue`s, whose result is awaited. One without a worker is closed at once.
+        timeout: how long to go on at most; then nothing more is claimed, running handlers get the queue's grace, and
+            the rest is released. None: as long as it takes.
 
-    Returns whether all was finished in time. Not from a handler, which would wait for itself.
+    Returns:
+        Whether all was finished in time.
 
     Raises:
-        ConfigurationError: `timeout` is no duration, or something else is no queue; nothing was done.
+        ConfigurationError: `timeout` is no duration, or one of `queues` is no queue; nothing was done.
     """
     checker = Checker()
     awaited = any(isinstance(queue, Awaited) for queue in queues)

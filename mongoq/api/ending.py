@@ -21,12 +21,12 @@ from mongoq.storage.operations import bulk, finish
 def complete(base: Base, tasks: Task | Iterable[Task], result: Any = None) -> Op[None]:
     """End a claimed task, or several, as completed, each with this result, kept for `keep_completed`.
 
-    With one task the result may be what a handler may return: new tasks, or a Modification, that take effect
+    With one task the result may be all that a handler may return: new tasks, or a Modification, which take effect
     together with the completion.
 
     Raises:
-        LeaseLost: tasks are not held any more. `keys` names them, and the others are written.
-        AlreadyFinished: all of these have ended. The same ending, sent again after a lost reply, is accepted again.
+        LeaseLost: tasks are not held any more. `keys` names them, and the others are completed.
+        AlreadyFinished: all of these have ended. The same ending, sent again after a lost reply, is accepted.
         InvalidTask: the result, or what follows, cannot be stored; nothing was written.
         DependencyError: the Modification was refused; nothing was written.
     """
@@ -37,8 +37,11 @@ def complete(base: Base, tasks: Task | Iterable[Task], result: Any = None) -> Op
 def fail(base: Base, tasks: Task | Iterable[Task], error: BaseException | str) -> Op[None]:
     """End a claimed task, or several, as failed, whatever retries are left; they are kept for `keep_failed`.
 
-    `error` is what `last_error` tells: an exception with its traceback, or a text. Where the queue has an
-    `error_queue` they go there instead. Raises LeaseLost as `complete` does.
+    `error` is kept as `last_error`: an exception with its traceback, or a text. If the queue has an `error_queue`,
+    the tasks go there instead.
+
+    Raises:
+        LeaseLost, AlreadyFinished: as from `complete`.
     """
     signal = Fail(message_of(error))
     signal.__cause__ = error if isinstance(error, BaseException) else None
@@ -47,9 +50,13 @@ def fail(base: Base, tasks: Task | Iterable[Task], error: BaseException | str) -
 
 @verb
 def retry(base: Base, task: Task, error: BaseException | str, *, delay: Duration | None = None) -> Op[None]:
-    """Count the attempt as failed: run the task again after `delay` or its backoff, or fail it if used up.
+    """Count the attempt as failed: run the task again after `delay`, by default its backoff.
 
-    `error` is kept as by `fail`. Raises LeaseLost as `complete` does.
+    If its retries are used up, it ends as failed. `error` is kept as by `fail`.
+
+    Raises:
+        LeaseLost, AlreadyFinished: as from `complete`.
+        ConfigurationError: `delay` is no duration.
     """
     signal = Retry(message_of(error), delay=delay)
     signal.__cause__ = error if isinstance(error, BaseException) else None
@@ -58,26 +65,36 @@ def retry(base: Base, task: Task, error: BaseException | str, *, delay: Duration
 
 @verb
 def snooze(base: Base, tasks: Task | Iterable[Task], delay: Duration) -> Op[None]:
-    """Run claimed tasks again after `delay`; the attempt is not charged. Raises LeaseLost as `complete` does."""
+    """Run claimed tasks again after `delay`; the attempt is not charged.
+
+    Raises:
+        LeaseLost, AlreadyFinished: as from `complete`.
+        ConfigurationError: `delay` is no duration.
+    """
     yield from _end(base, tasks, Raised(Snooze(delay)))
 
 
 @verb
 def release(base: Base, tasks: Task | Iterable[Task]) -> Op[None]:
-    """Give claimed tasks back: ready at once, in their old places, the attempt not charged.
+    """Give claimed tasks back: they are ready at once, in their old places; the attempt is not charged.
 
-    Raises LeaseLost as `complete` does.
+    Raises:
+        LeaseLost, AlreadyFinished: as from `complete`.
     """
     yield from _end(base, tasks, Released())
 
 
 @verb
 def move(base: Base, tasks: Task | Iterable[Task] | str, to: str) -> Op[int]:
-    """Put tasks into the queue `to`, each with a fresh count of attempts there; how many were.
+    """Move tasks to the queue `to`, each with a fresh count of attempts; return how many were moved.
 
-    - Claimed tasks, as they were claimed: they are ready there. LeaseLost names those not held any more.
-    - The waiting task with a key: its `run_at` stays. Raises TaskNotFound, and WrongState where it runs or has
-      finished.
+    Claimed tasks are ready there at once. Given a key, it moves the waiting task with this key, whose `run_at` stays.
+
+    Raises:
+        LeaseLost, AlreadyFinished: claimed tasks are not held any more, as from `complete`.
+        TaskNotFound: no task has this key.
+        WrongState: the task with this key runs or has finished.
+        ConfigurationError: `to` is not the name of a queue.
     """
     checked_target(to)
     if isinstance(tasks, str):

@@ -11,14 +11,14 @@ from typing import Any
 from mongoq.api.base import Base
 from mongoq.api.verb import stream, verb
 from mongoq.core.choosing.selection import checked_selection
-from mongoq.core.lifecycle import LIVE, TaskState
+from mongoq.core.lifecycle import TaskState
 from mongoq.core.requests import checked_claimant, checked_key, checked_names
 from mongoq.core.stats import QueueStats, WorkerInfo
 from mongoq.core.tasks.task import Task
 from mongoq.core.validation import UNSET, Unset
 from mongoq.flow.given import BatchLike
 from mongoq.storage.commands import Op
-from mongoq.storage.documents import fields, filters, flow
+from mongoq.storage.documents import fields, flow
 from mongoq.storage.operations import queries, schema
 from mongoq.storage.operations.fleet import heartbeat
 from mongoq.storage.operations.history import answer
@@ -28,7 +28,11 @@ from mongoq.storage.operations.namespace import orders
 
 @verb
 def get(base: Base, key: str) -> Op[Task]:
-    """The task with this key. TaskNotFound where there is none, or none any more."""
+    """Return the task with this key.
+
+    Raises:
+        TaskNotFound: no task has this key: it never existed, or was deleted.
+    """
     return (yield from base.read(queries.get(base.context, checked_key(key), majority=True)))
 
 
@@ -48,14 +52,23 @@ def tasks(
     payload: bool = True,
     limit: int | None = 100,
 ) -> Op[list[Task]]:
-    """The tasks that match, ordered by key; `limit=None` brings all of them into memory.
+    """Return the tasks that match all that is given, ordered by key.
 
-    `name` is that of a task function, at any revision where it names none (`welcome`, `welcome@2`). `where` asks for
-    tags as in `run`; `claimant` for what is held under this name, `mine` for what is held
-    under the name of this object, with the proofs of their claims: what was claimed under the same name before
-    a restart can so be gone on with. `parent` asks for the children of a task, `batch` for the members of a batch.
-    `payload=False` leaves payloads out. Without a queue, keys or a claimant it
-    reads the whole collection. `scan` gives any number one by one.
+    Without a queue, keys or a claimant it reads the whole collection. For any number of tasks use `scan`.
+
+    Args:
+        name: of this task function, at any revision unless it names one (`welcome`, `welcome@2`).
+        where: with these tags, by equality as for `run`.
+        claimant: held under this name.
+        mine: held under the name of this object, with the proofs of their claims: after a restart, a program with the
+            same `claimant` can go on with what it had claimed.
+        parent: the children of this task.
+        batch: the members of this batch.
+        payload: False leaves payloads out.
+        limit: at most so many; None reads all of them into memory.
+
+    Raises:
+        ConfigurationError: an argument is not acceptable.
     """
     holder = checked_claimant(claimant, base.claimant, mine=mine)
     chosen = checked_selection(
@@ -86,11 +99,14 @@ def scan(
     after: str | Unset = UNSET,
     limit: int | None = None,
 ) -> Op[Task]:
-    """All tasks that match, one by one, ordered by key: `for task in queue.scan(state="failed"):`.
+    """Yield all tasks that match, ordered by key: `for task in queue.scan(state="failed"):`.
 
-    It reads a page when the loop asks for its first task, so any number takes the memory of one page: at most 1,000
-    tasks and 16 MiB. Each page is read when it is needed: a task that changes meanwhile is shown as it is then.
-    `after` goes on behind the task with this key. `error`, `since` and `until` choose as for `page`.
+    It holds one page in memory, at most 1,000 tasks and 16 MiB, and reads the next one when the loop needs it. A task
+    that changes meanwhile is shown as it was when its page was read. `after` continues behind the task with this key.
+    `error`, `since` and `until` select as for `page`.
+
+    Raises:
+        ConfigurationError: an argument is not acceptable.
     """
     chosen = matching(
         checked_selection(
@@ -114,21 +130,15 @@ def count(
     since: datetime | None = None,
     until: datetime | None = None,
 ) -> Op[int]:
-    """How many tasks match. Without a queue and a state, or with a name or tags, it reads the tasks it counts.
+    """Return how many tasks match. Without a queue and a state, or with a name or tags, it reads the tasks it counts.
 
-    `error`, `since` and `until` choose as for `page`.
+    `error`, `since` and `until` select as for `page`.
+
+    Raises:
+        ConfigurationError: an argument is not acceptable.
     """
     chosen = checked_selection(queue=queue, state=state, where=where, name=name, error=error, since=since, until=until)
     return (yield from base.read(queries.count(base.context, matching(chosen))))
-
-
-@verb
-def size(base: Base, queue: str | None = None) -> Op[int]:
-    """How many tasks of one queue, or of all, are not finished: ready, scheduled, running or parked, at one moment.
-
-    On a standalone server the states are counted one after the other.
-    """
-    return (yield from base.read(queries.size(base.context, queue, LIVE)))
 
 
 @verb
@@ -142,23 +152,26 @@ def stats(
     attempts: bool = False,
     exact: bool = False,
 ) -> Op[dict[str, QueueStats]]:
-    """How many tasks stand where, by queue, and how fast they come and go: `time_to_empty`, `wait.p95`.
+    """Return the counts of each queue by state, and how fast its tasks come and go: `time_to_empty`, `wait.p95`.
 
-    While workers run, one of them counts for all, every 5 s and less often where there are many tasks. Where it found
-    more than 20,000, `stats` tells what it found (`counted_at`), and no task is read. Else it counts now, in the
-    indexes, about 1 s per million tasks. The states are then counted one after the other: a task that moves meanwhile
-    may be counted twice, or not at all. Queues without a task are left out, but for those of which workers ran some
-    within the last minute.
+    While workers run, one of them counts for all, every 5 s, less often where there are many tasks. If it found more
+    than 20,000, `stats` returns its figures (`counted_at`) and reads no task. Otherwise it counts now, in the indexes,
+    at about 1 s per million tasks. The states are then counted one after the other: a task that changes its state
+    meanwhile may be counted twice, or not at all. Queues without tasks are left out, unless workers ran some of their
+    tasks within the last minute.
 
     Args:
         queues: only these; or
-        prefix: only those whose names begin so.
+        prefix: only those whose names begin with it.
         limit: only the first so many of them, by name.
         name: only tasks of this task function, at any revision unless it names one. They are counted now, without
             rates, by reading the tasks of these queues: no index has the names of all states.
         attempts: find `most_attempts` too. That reads every unfinished task instead of an index: 0.21 s instead
-            of 0.19 for 100,000 tasks in the server's memory, longer where they have to come from its disk.
+            of 0.19 for 100,000 tasks in the server's memory, longer where they are read from disk.
         exact: count now, however long that takes.
+
+    Raises:
+        ConfigurationError: an argument is not acceptable.
     """
     checked_selection(name=name)
     found = yield from _stats(base, queues, prefix, limit, name=name, attempts=attempts, exact=exact)
@@ -173,42 +186,38 @@ def stats(
 def queues(
     base: Base, *, prefix: str | None = None, exact: str | Sequence[str] | None = None, limit: int | None = None
 ) -> Op[dict[str, int]]:
-    """The queues that have tasks, and how many of them are not finished.
+    """Return the queues that have tasks, each with the number of its unfinished tasks.
 
     Only those whose names begin with `prefix`, or are among `exact`; the first `limit` of them, by name.
+
+    Raises:
+        ConfigurationError: an argument is not acceptable.
     """
     rows = yield from _stats(base, exact, prefix, limit)
     return {name: row.size for name, row in rows.items() if any(getattr(row, state) for state in TaskState)}
 
 
 @verb
-def empty(base: Base, queues: str | Sequence[str] | None = None, *, prefix: str | None = None) -> Op[bool]:
-    """Whether these queues (default: all; or those whose names begin with `prefix`) have no unfinished task."""
-    names = checked_names(queues, prefix)
-    return (yield from base.read(queries.empty(base.context, filters.named(names, prefix))))
-
-
-@verb
 def workers(base: Base) -> Op[list[WorkerInfo]]:
-    """The worker processes that sent a heartbeat within the last minute."""
+    """Return the worker processes that sent a heartbeat within the last minute."""
     return (yield from base.read(heartbeat.workers(base.context)))
 
 
 @verb
 def namespaces(base: Base) -> Op[list[str]]:
-    """The namespaces of this database that hold tasks, by name."""
+    """Return the namespaces of this database that hold tasks, by name."""
     return (yield from base.read(schema.namespaces()))
 
 
 @verb
 def time(base: Base) -> Op[datetime]:
-    """The server's clock, by which everything is scheduled."""
+    """Return the time of the server's clock, by which everything is scheduled."""
     return (yield from base.read(schema.server_time()))
 
 
 @verb
 def standalone(base: Base) -> Op[bool]:
-    """Whether the server is alone, in no replica set and no sharded cluster: then it may lose what it acknowledged."""
+    """Tell whether the server is in no replica set and no sharded cluster: it may lose what it acknowledged."""
     return schema.is_standalone((yield from base.read(schema.hello())))
 
 

@@ -72,26 +72,26 @@ class Producing(Generic[Session]):
             on_conflict: `"error"` raises DuplicateTask where the key or the `unique` value is taken, `"skip"`
                 returns the task that has it. A key is taken as long as its task is kept. With a `unique` value also
                 `"replace"`, `"extend"` and `"again"`, which change the unfinished task that has it and return that:
-                one that waits gets the new content and time, only the new time, or stays as it is; one that runs is
+                a waiting task gets the new content and time, only the new time, or stays as it is; a running one is
                 run once more after this run. Each is atomic, whatever a worker does meanwhile.
-            queue: the line it stands in.
+            queue: the queue that it is claimed from.
             priority: any integer of 64 bits; the higher is claimed first, then the older `run_at`.
-            delay: not before so long from now; or
-            run_at: not before this instant (with a time zone).
+            delay: run it no sooner than this from now; or
+            run_at: run it no sooner than this instant (with a time zone).
             expires_at: it expires if it is not completed by then. Default: `max_age` of the queue.
-            payload: any further value that BSON can carry.
+            payload: one more value that BSON can carry.
             context: what the handler finds as `task.context`: names and short values, such as trace ids and a tenant.
-                What `@queue.context` tells is added.
+                It is added to what `@queue.context` returns.
             unique: at most one unfinished task has this value.
             on_complete: what is enqueued together with the end of this task, however it ends: a task function, its
-                call, or a `NewTask` with queue, name, priority and tags. Its payload tells the end.
-            after: tasks, or their keys, that must have completed before it runs; at most 1,000. It waits, parked.
-            on_parent_failure: what becomes of it when one of these ends otherwise, or is missing: `"cancel"` cancels
-                it, `"run"` runs it anyway, `"wait"` lets it wait for a rerun.
-            batch: the batch, or its key, that it is to be a member of.
-            limits: the limits that it is under, made by `limit` before: a name, or several.
-            session: a ClientSession of the queue's own client with a transaction in progress: the task is seen
-                when you commit it, or never. Default: the session bound in this context, if there is one.
+                call, or a `NewTask` with queue, name, priority and tags. Its payload describes the end.
+            after: tasks, or their keys, that must have completed before it runs, at most 1,000; it is parked till then.
+            on_parent_failure: what to do if one of these ends otherwise, or is missing: `"cancel"` cancels this task,
+                `"run"` runs it anyway, `"wait"` keeps it parked until a rerun completes.
+            batch: the batch, or its key, whose member it becomes.
+            limits: the limits that it is under, created by `limit` before: a name, or several.
+            session: a ClientSession of the queue's own client with a transaction in progress: the task exists once
+                you commit, or never. Default: the session bound in this context, if there is one.
             wait: how long to wait for room, where the queue has a `max_size`. Default: not at all; None: for ever.
 
         The other options are those of `Queue`, for this task alone. Times are kept in whole milliseconds, tuples
@@ -100,7 +100,8 @@ class Producing(Generic[Session]):
         Raises:
             InvalidTask: something is not acceptable; it lists everything, and nothing was written.
             DuplicateTask: the key or the `unique` value is taken.
-            QueueFull: `max_size` tasks wait in the queue, and none went within `wait`.
+            QueueFull: `max_size` tasks wait in the queue, and there was no room within `wait`.
+            BatchFinished: the batch takes no more members.
         """
         task = whole(
             tags, key=key, name=name, queue=queue, priority=priority, delay=delay, run_at=run_at,
@@ -143,19 +144,19 @@ class Producing(Generic[Session]):
         """Enqueue many tasks in this order, in one round trip per 1,000 (or 16 MiB), and return them.
 
         `tasks` is any iterable of tags, to which the options apply, or of `NewTask`s with options of their own; it
-        is drawn on chunk by chunk. With `on_conflict="skip"` the tasks that are there already are returned in
-        their places.
+        is read chunk by chunk. With `on_conflict="skip"` the tasks that exist already are returned in their places.
 
-        A list or another collection is checked before anything is sent, but for its encoded sizes; what another
-        iterable brings is checked as it comes. Whatever ends it in the middle, an error's `enqueued` says how
-        many tasks, the first ones, exist; where the server was lost, some of the 1,000 after them may. With a
-        `session`, as for `new`, nothing is seen before you commit. Each time that a bounded queue is full, `wait`
-        begins anew.
+        A list or another collection is checked before anything is sent, except for its encoded sizes; any other
+        iterable is checked as it is read. If the call fails in the middle, the error's `enqueued` says how many
+        tasks, the first ones, exist; if the server was lost, some of the 1,000 after them may. With a
+        `session`, as for `new`, no task exists before you commit. `wait` begins anew each time that a bounded queue
+        is full.
 
         Raises:
-            InvalidTask: something is not acceptable. Its faults name the task's place.
-            DuplicateTask: a key or `unique` value is taken; none after it was enqueued, but with `"skip"` for
+            InvalidTask: something is not acceptable. Its faults name the position of the task.
+            DuplicateTask: a key or `unique` value is taken; no task after it was enqueued, except with `"skip"` for
                 some of its chunk.
+            QueueFull, BatchFinished: as from `new`.
         """
         options = {
             "on_conflict": on_conflict, "queue": queue, "priority": priority, "delay": delay, "run_at": run_at,
@@ -202,10 +203,13 @@ class Producing(Generic[Session]):
         session: Session | None = None,
         wait: Duration | None = 0,
     ) -> Op[int]:
-        """Enqueue as `new_many` does, and return only how many were enqueued: for more than fit into memory.
+        """Enqueue as `new_many` does, and return only how many were enqueued: for more tasks than fit into memory.
 
-        It holds two chunks at a time, however many tasks are streamed. With `on_conflict="skip"` those that were
-        there already do not count; with keys of your own, what broke off can so be done again.
+        It holds two chunks at a time, however many tasks are streamed. With `on_conflict="skip"` the tasks that existed
+        already do not count: so a load with keys of your own that failed in the middle can be repeated as a whole.
+
+        Raises:
+            InvalidTask, DuplicateTask, QueueFull, BatchFinished: as from `new_many`.
         """
         options = {
             "on_conflict": on_conflict, "queue": queue, "priority": priority, "delay": delay, "run_at": run_at,

@@ -160,11 +160,15 @@ class Starting(Generic[Handle]):
         no_retry_on: RetryOn | Unset = UNSET,
         failure_message: str | Unset | None = UNSET,
     ) -> Op[Handle]:
-        """Do as `run` in background threads, and return a handle to stop it or wait for it.
+        """Start a worker in background threads, and return a handle to stop it or wait for it.
 
-        What ended the worker, a handler's `Stop` or a DependencyError, is the handle's `error`. On an AsyncQueue
-        coroutine handlers run on the caller's loop, and the worker outlives the coroutine that started it: it ends with
-        the handle's `stop`, or with the queue's `close`.
+        The arguments are those of `run`. What ended the worker, a handler's `Stop` or a DependencyError, is the
+        handle's `error`. On an AsyncQueue coroutine handlers run on the caller's loop, and the worker outlives the
+        coroutine that started it: it ends with the handle's `stop`, or with the queue's `close`.
+
+        Raises:
+            ConfigurationError: an argument is not acceptable.
+            StorageError: MongoDB cannot be reached, or refuses.
         """
         config = configured(
             base,

@@ -1,4 +1,4 @@
-"""Verbs that wait for the end of tasks: of one, or of all in some queues."""
+"""Verbs about unfinished tasks: how many there are, whether there are any, and waiting for the end of one or all."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from mongoq.api.base import Base
 from mongoq.api.verb import verb
 from mongoq.core.clock import elapsed
 from mongoq.core.judging.ended import error_of
+from mongoq.core.lifecycle import LIVE
 from mongoq.core.requests import checked_key, checked_names, checked_seconds
 from mongoq.core.tasks.task import Task
 from mongoq.core.validation import Duration
@@ -23,6 +24,30 @@ LONGEST_LOOK: Final = 0.5
 
 
 @verb
+def size(base: Base, queue: str | None = None) -> Op[int]:
+    """Return how many tasks of one queue, or of all, are unfinished: ready, scheduled, running or parked.
+
+    All states are counted at one moment; on a standalone server, one after the other.
+
+    Raises:
+        ConfigurationError: `queue` is not the name of a queue.
+    """
+    checked_names(queue)
+    return (yield from base.read(queries.size(base.context, queue, LIVE)))
+
+
+@verb
+def empty(base: Base, queues: str | Sequence[str] | None = None, *, prefix: str | None = None) -> Op[bool]:
+    """Tell whether these queues (default: all; or those whose names begin with `prefix`) have no unfinished task.
+
+    Raises:
+        ConfigurationError: an argument is not acceptable.
+    """
+    names = checked_names(queues, prefix)
+    return (yield from base.read(queries.empty(base.context, filters.named(names, prefix))))
+
+
+@verb
 def join(
     base: Base,
     queues: str | Sequence[str] | None = None,
@@ -30,9 +55,12 @@ def join(
     prefix: str | None = None,
     timeout: Duration | None = None,
 ) -> Op[bool]:
-    """Wait until `empty` of the same arguments holds; False where it did not within `timeout`.
+    """Wait until `empty` with the same arguments is true; False if it was not within `timeout`.
 
-    It looks twice a second. A task that waits for a retry or for its time is unfinished, and is waited for.
+    It looks twice a second. A task that waits for a retry or for its time is unfinished, so it is waited for.
+
+    Raises:
+        ConfigurationError: an argument is not acceptable.
     """
     named = filters.named(checked_names(queues, prefix), prefix)
     over = lambda: base.read(queries.empty(base.context, named))  # noqa: E731
@@ -41,12 +69,12 @@ def join(
 
 @verb
 def wait(base: Base, task: Task | str, *, timeout: Duration | None = None, check: bool = False) -> Op[Task | None]:
-    """Wait until a task (or the one with this key) has finished, and return it; None where it has not by then.
+    """Wait until a task (or the one with this key) has finished, and return it; None if it has not within `timeout`.
 
     Its `state` says how it ended, `result` what its handler returned, `failure` and `last_error` why it failed. With
-    `check` a task that did not complete is raised as an error of its own kind. A change stream tells of the end within
-    milliseconds; all who wait through one queue object share it. A look at all their tasks is the floor: every 5 s
-    beside the stream, every second on a standalone server, which has none.
+    `check`, a task that did not complete raises an error of its own kind. A change stream tells of the end within
+    milliseconds; all calls that wait through one queue object share it. In case it fails, the tasks are also read every
+    5 s; every second on a standalone server, which has no change streams.
 
     Raises:
         TaskNotFound: there is no such task, or it has gone meanwhile: it was deleted, or completed under
@@ -54,6 +82,7 @@ def wait(base: Base, task: Task | str, *, timeout: Duration | None = None, check
         MaxRetriesExceeded, TaskFailed, TaskCancelled, TaskExpired: with `check`, it ended so; each is a
             TaskNotCompleted, whose `task` is the task.
         QueueClosed: the queue was closed meanwhile; noticed within a second.
+        ConfigurationError: an argument is not acceptable.
     """
     found = yield from ended(base, task.key if isinstance(task, Task) else checked_key(task), timeout)
     error = error_of(found) if check and found is not None else None

@@ -44,44 +44,44 @@ def run(
 ) -> Op[None]:
     """Run the queue's task functions, or `handler(task)` (or `handler(attempt, task)`), until it is stopped.
 
-    A return completes the task; its value is kept as the result. A `Modification`, a `NewTask` or a list of
-    them is carried out together with the completion, or neither is; where it deletes or changes the task
-    itself, that takes the place of the completion. `Done(result, then=[...])` gives both, a result and what
-    follows. A result that cannot be stored is kept as text. `Retry`, `Snooze`, `Fail`, `Cancel` and `Move` steer
-    the task, `Stop` ends this worker; any other exception is a failure, retried by the backoff. A task is run at
-    least once, and may be run again where its worker vanished or was cut off: make handlers idempotent.
+    A return completes the task, and the value is its result. If the value is a `NewTask`, a list of them or a
+    `Modification`, it takes effect together with the completion, or neither does; a modification that deletes or
+    changes the task itself takes the place of the completion. `Done(result, then=[...])` gives a result and new tasks.
+    A result that cannot be stored is kept as text. `Retry`, `Snooze`, `Fail`, `Cancel` and `Move` steer the task,
+    `Stop` ends this worker; any other exception is a failure, which is retried after the backoff. A task runs at
+    least once, and again if its worker vanished or was cut off: make handlers idempotent.
 
-    SIGTERM, SIGINT or `stop()` end it: no more claims, running handlers get the grace, what is left is
-    released with its attempt back. A second signal stops at once. When MongoDB does not answer, the worker
-    goes on trying. Signals are taken over only in the main thread, and once the server has answered.
+    SIGTERM, SIGINT or `stop()` end it: it claims nothing more, running handlers get the grace, and unfinished tasks are
+    released uncharged. A second signal stops it at once. While MongoDB does not answer, the worker keeps trying.
+    Signals are handled only in the main thread, and once the server has answered.
 
     Args:
         handler: a function or a coroutine function for all tasks; at most `workers` of them run at once. Default: the
-            task functions of this queue, each for the tasks of its name. One of them runs only its own.
+            task functions of this queue, each for the tasks of its name. A task function runs only its own tasks.
         queues: up to 10,000 names. The order of claims is by priority across all of them. Default: `"default"`; of task
             functions the queues that they name.
-        where: only tasks with these tags, by equality as MongoDB has it: None is also a tag that is missing, 1
-            also a list that holds it. Tags lie in no index: each claim, also of an idle worker, reads the ready
-            tasks that it passes over. Give what is often asked for a queue of its own.
+        where: only tasks with these tags, by MongoDB's equality: None also matches a missing tag, 1 also a list
+            that contains it. Tags are in no index: each claim, also of an idle worker, reads the ready tasks that it
+            passes over. If most are passed over, put these tasks into a queue of their own.
         workers: overrides the queue's.
         executor: where handlers run: `"threads"`; `"asyncio"`, one event loop in a thread of its own; or
             `"processes"`, children that import the handler, a function at the top level of a module. They
             use all cores, and a deadline, a cancel or a crash ends a child alone, whatever it was doing.
             Default: coroutine functions run on asyncio, others in threads.
-        burst: return when nothing is ready any more and nothing runs.
-        prefetch: at most so many tasks are claimed ahead of the free handlers; they start before what becomes
-            ready later, however urgent. Default: as many as the handlers do in 0.1 s, at most 4,000. Never more
-            than that, nor than about 32 MiB (beside a claim under way, of 16 MiB at most). 0: only tasks whose
-            handlers are free, which then start strictly by priority across the fleet: none waits here while
-            a more urgent one becomes ready. The price is a claim of its own for each task.
+        burst: return when no task is ready and none runs.
+        prefetch: claim at most so many tasks ahead of the free handlers; they start before tasks that become ready
+            later, however urgent those are. Default: as many as the handlers run in 0.1 s, at most 4,000 and about
+            32 MiB (beside a claim under way, of 16 MiB at most); a larger number does not raise that. 0: claim only for
+            free handlers, so that tasks start strictly by priority across the fleet, at the price of a claim for
+            each task.
         batch: the handler takes a list of at most so many tasks, from 1 to 1,000. It returns None, which completes all
-            of them, or a list with an entry for each task: its result, or an exception, as if it was raised for that
-            task alone. What it raises counts for each task.
+            of them, or a list with an entry for each task: its result, or an exception, as if raised for that task
+            alone. An exception that the handler raises counts for each task.
         wait: the seconds, from 0.01 to 3,600, for which the first task of a batch waits for the others; default: 0.5.
-        max_tasks_per_child, max_memory_per_child: of `executor="processes"`: a child that was given so many tasks, or
-            has so many bytes of memory between two of them, ends and another takes its place, which takes 0.4 s; no
-            task is charged. For libraries that leak.
-        on_dependency_error: where the change that a handler returned is refused: `"retry"` counts the attempt
+        max_tasks_per_child, max_memory_per_child: with `executor="processes"`, replace a child between two tasks once
+            it has run so many tasks, or has so many bytes of resident memory: for libraries that leak. It takes 0.4 s
+            and charges no task.
+        on_dependency_error: what to do if the change that a handler returned is refused: `"retry"` counts the attempt
             as failed; `"ignore"` completes the task without the change; `"stop"` counts the attempt as failed
             and ends the worker, whose handlers get the grace; the DependencyError is raised here.
         retry_on, no_retry_on, failure_message: override the queue's, for tasks that do not carry their own.
@@ -89,7 +89,7 @@ def run(
     Raises:
         ConfigurationError: an argument is not acceptable.
         DependencyError: see `on_dependency_error`.
-        Stop: a handler raised it; handlers that ran had the grace.
+        Stop: a handler raised it; the other running handlers had the grace.
         StorageError: MongoDB cannot be reached, or refuses, at the start.
     """
     config = configured(
@@ -130,14 +130,17 @@ def run_once(
     no_retry_on: RetryOn | Unset = UNSET,
     failure_message: str | Unset | None = UNSET,
 ) -> Op[bool]:
-    """Run the tasks that are due now, then return whether more is ready.
+    """Run the tasks that are due now, then return whether more are ready.
 
-    Each of them runs once: what fails and is due again at once, what falls due meanwhile and what handlers enqueue is
-    for the next call. With `limit` at most so many tasks run, the most urgent first, whenever they came. The other
-    arguments are those of `run`.
+    Each of them runs once: tasks that fail and are due again at once, that become due meanwhile or that handlers
+    enqueue are left for the next call. With `limit` at most so many tasks run, the most urgent first, whenever they
+    came. The other arguments are those of `run`.
 
-    SIGTERM or SIGINT end it as they end `run`, and then do what they would have done without it: a handler of the
-    caller's is called, KeyboardInterrupt or else SystemExit is raised. `while queue.run_once(...)` ends, too.
+    SIGTERM or SIGINT end it as they end `run`, and then do what they would have done without it: the caller's own
+    signal handler is called, else KeyboardInterrupt or SystemExit is raised. So `while queue.run_once(...)` ends, too.
+
+    Raises:
+        ConfigurationError, DependencyError, Stop, StorageError: as from `run`.
     """
     config = configured(
         base,

@@ -207,5 +207,15 @@ def checked_names(
     return names
 
 
+def check_alone(key: str, **others: Any) -> None:
+    """Check the key of a claim, and refuse arguments that choose or wait beside it."""
+    checker = Checker()
+    checker.text("key", key, 512)
+    for name, value in others.items():
+        if value is not None:
+            checker.refuse(name, value, "allowed together with key, which names the task and does not wait")
+    checker.finish()
+
+
 def _is_iterable(value: Any) -> bool:
     return isinstance(value, Iterable) and not isinstance(value, str | bytes | Mapping)

@@ -18,7 +18,8 @@ def diagnose(base: Base) -> Op[Diagnosis]:
     It reads, and changes nothing. Each read is bounded to 3 s, all together to about 20 s, whatever the number of
     tasks; what could not be read (no right, a standalone server, no time left) is in `not_run` with the reason.
 
-    Raises StorageUnavailable where no member of the server answers.
+    Raises:
+        StorageUnavailable: no member of the server answers.
     """
     from mongoq.diagnosis.reading import diagnosed  # noqa: PLC0415 -- a producer is spared thirty modules
 

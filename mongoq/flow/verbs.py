@@ -115,23 +115,23 @@ class Batching(Generic[Session, H]):
         batch: BatchLike | None = None,
         session: Session | None = None,
     ) -> Op[H]:
-        """Open a batch for a block: what `batch.new` and `batch.new_many` enqueue are its members, any number.
+        """Open a batch for a block: the tasks that `batch.new` and `batch.new_many` enqueue are its members.
 
             with queue.batch(then=report.call()) as batch:
                 batch.new_many({"page": page} for page in pages)
 
-        The members run at once. When the block has ended and no member is left, the callback is enqueued: once,
-        whatever crashes. A member that runs may add members, by `queue.new(..., batch=task.batch)`. Where the block
-        raises, the batch stays open and does not call back: `close_batch(key)` closes it, from anywhere.
+        Members may run at once. When the block has ended and all members have ended, the callback is enqueued: once,
+        whatever crashes. A running member may add members, by `queue.new(..., batch=task.batch)`. If the block
+        raises, the batch stays open and does not call back: `close_batch(key)` closes it, from any process.
 
         Args:
             then: what to enqueue when all members have ended: a task function, its call, or a `NewTask` with queue,
                 name, priority and tags. Its payload counts the members: `completed`, `failed`, `cancelled` and
                 `expired`. It has the key of the batch.
-            on_failure: what to enqueue in place of it where a member did not complete. Default: `then`.
+            on_failure: what to enqueue instead if a member did not complete. Default: `then`.
             key: its key, up to 400 characters. Default: a generated one.
             batch: the batch around it, which waits for the callback of this one as for any member.
-            session: as for `new`: opened, filled and closed in this transaction.
+            session: as for `new`: the batch and its members are part of this transaction.
 
         Raises:
             InvalidTask: something is not acceptable; nothing was written.
@@ -153,9 +153,12 @@ class Batching(Generic[Session, H]):
 
 @verb
 def close_batch(base: Base, key: BatchLike) -> Op[None]:
-    """Close a batch whose block was left by an error: it calls back when no member is left. Closed already, it stays.
+    """Close a batch that an error in its block left open, so that it calls back once all its members have ended.
 
-    Raises BatchNotFound where there is none of this key.
+    Closing it again changes nothing.
+
+    Raises:
+        BatchNotFound: no batch has this key.
     """
     base.use(MEMBER)
     yield from base.send(stored.close(base.context, checked_key(getattr(key, "key", key))))
@@ -163,13 +166,24 @@ def close_batch(base: Base, key: BatchLike) -> Op[None]:
 
 @verb
 def get_batch(base: Base, key: BatchLike) -> Op[Batch]:
-    """A batch as it stands, with the counts of its members; BatchNotFound where there is none, or none any more."""
+    """Return a batch with the counts of its members.
+
+    Raises:
+        BatchNotFound: no batch has this key: it never existed, or its callback is no longer kept.
+    """
     return (yield from base.read(stored.get(base.context, checked_key(getattr(key, "key", key)))))
 
 
 @verb
 def batches(base: Base, limit: int = 20) -> Op[list[Batch]]:
-    """The newest batches that have not called back, with the counts of their members; at most `limit`, up to 1,000."""
+    """Return the newest batches that have not called back, with the counts of their members.
+
+    Args:
+        limit: at most so many, 1 to 1,000.
+
+    Raises:
+        ConfigurationError: `limit` is out of bounds.
+    """
     checker = Checker()
     checker.integer("limit", limit, 1, MOST_TOLD)
     checker.finish()

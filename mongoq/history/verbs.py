@@ -32,20 +32,21 @@ def history(
     until: datetime | None = None,
     step: HistoryStep | str | None = None,
 ) -> Op[list[HistoryPoint]]:
-    """What workers did in each minute, hour or day, the oldest first: starts, endings, waits and runs.
+    """Return what workers did in each minute, hour or day, the oldest first: starts, endings, waits and runs.
 
-    It reads what worker processes wrote with their heartbeats, and no task: the last 10 s may be missing. A process
-    that is killed takes the counts of its last seconds with it. Tasks claimed by hand are not counted.
+    It reads the sums that worker processes write with their heartbeats, and no task: the last 10 s may be missing. The
+    last seconds of a killed process are lost. Tasks that are claimed by hand are not counted.
 
     Args:
         queue: of this queue. Default: of all together.
         name: of this task function, all its revisions together.
-        since: from when on, an instant or a duration before now. Default: one hour.
-        until: to when. Default: now.
+        since: where it begins, an instant or a duration before now. Default: one hour.
+        until: where it ends. Default: now.
         step: "minute" (kept for 7 days), "hour" (90 days) or "day" (a year). Default: by the span of time, minutes up
             to 6 hours, hours up to 14 days.
 
-    Raises ConfigurationError where an argument is not acceptable.
+    Raises:
+        ConfigurationError: an argument is not acceptable.
     """
     checker = Checker()
     if queue is not None:
@@ -95,12 +96,13 @@ def history_of_names(base: Base, names: Iterable[str], *, since: Duration = 300)
 
 @verb
 def mark_release(base: Base, release: str) -> Op[None]:
-    """Mark in the history that a release of your code is out; what is marked already stays where it is.
+    """Mark in the history that a release of your code is deployed; a release that is marked already stays as it is.
 
-    `mongoq worker --release 1.4.2` does so at its start, and so may the script that deploys. Marks are kept for a year:
+    `mongoq worker --release 1.4.2` does so at its start. Marks are kept for a year: they are in
     `HistoryPoint.releases`, and lines in the charts of the dashboard.
 
-    Raises ConfigurationError where it is not a text of 1 to 100 characters.
+    Raises:
+        ConfigurationError: `release` is not a string of 1 to 100 characters.
     """
     checker = Checker()
     checker.text("release", release, 100)

@@ -30,30 +30,30 @@ def limit(
     by: str | None = None,
     order: str = PRIORITY,
 ) -> Op[Limit]:
-    """Make a limit, or change its numbers; return it. Tasks are under it by `limits=[name]`.
+    """Create a limit, or change its numbers; return it. Tasks name it by `limits=[name]`.
 
         queue.limit("tenant", concurrency=2, by="tenant")
         queue.limit("stripe", rate=100, per=60, burst=10)
 
-    No more tasks of a group run at once than `concurrency` says, in the whole fleet: the server itself refuses one too
-    many. What a crashed worker ran counts until its lease has run out. Starts are told by `rate`: never more than
-    `rate + burst - 1` in any stretch of `per`, by the server's clock. What finds no room is parked, and no claim walks
-    over it. New numbers are in force within 2 s; lower ones stop nothing that runs.
+    At most `concurrency` tasks of a group run at once in the whole fleet: the server itself refuses one more. Tasks of
+    a crashed worker count until their leases have run out. With `rate`, at most `rate + burst - 1` tasks start in
+    any stretch of `per`, by the server's clock. Tasks without room are parked, and claims do not read them. New numbers
+    apply within 2 s; lower ones interrupt no running task.
 
     Args:
-        name: its name: letters, digits, `_` and `-`, at most 64.
-        concurrency: how many run at once in each group, 1 to 10,000. Default: any number.
-        rate: how many start in each group in `per`, evenly spread. Default: any number.
+        name: letters, digits, `_` and `-`, at most 64 characters.
+        concurrency: how many tasks of each group run at once, 1 to 10,000. Default: any number.
+        rate: how many tasks of each group start in each `per`, evenly spread. Default: any number.
         per: the stretch of time of `rate`, in seconds or as a `timedelta`.
-        burst: how many may start together after a while without any. Default: 1, which spreads all of them.
-        by: the name of a tag. Tasks with the same value are a group; those without the tag are one, too. Default: all
+        burst: how many may start together after a time without starts. Default: 1, which spreads all of them.
+        by: the name of a tag. Tasks with the same value are a group, and so are those without the tag. Default: all
             tasks of the limit are one group.
-        order: who is next when there is room. `"priority"`: the most urgent of those that wait. `"fifo"`, with
-            `concurrency=1`: strictly the one that was enqueued first; it keeps all behind it waiting until it has
-            finished, also while it waits for its retry.
+        order: which task is next when there is room. `"priority"`: the most urgent of those that wait. `"fifo"`, with
+            `concurrency=1`: strictly the one that was enqueued first; all behind it wait until it has finished, also
+            while it waits for its retry.
 
     Raises:
-        ConfigurationError: an option is not acceptable, or the limit is there with another `by` or `order`.
+        ConfigurationError: an option is not acceptable, or the limit exists with another `by` or `order`.
     """
     wanted = checked_limit(name, Numbers(concurrency, rate, per, burst), by, order)
     return (yield from base.send(keeping.put(base.context, wanted, base.claimant)))
@@ -61,20 +61,22 @@ def limit(
 
 @verb
 def consume(base: Base, name: str, n: int = 1, *, value: Any = None, wait: Duration | None = 0) -> Op[bool]:
-    """Take `n` starts of a rate limit for work of your own, outside of tasks; whether they were to be had in time.
+    """Take `n` starts of a rate limit for your own work outside of tasks; return whether it got them in time.
 
         if queue.consume("stripe", wait=5):
             stripe.charge(...)
 
-    It returns at the instant from which the work may be done; starts that come too late are not taken.
+    It returns at the instant from which the work may be done. If that is later than `wait`, it takes none.
 
     Args:
         name: the limit.
-        n: the weight.
-        value: the value of its tag, where it has `by`.
-        wait: how long to wait for them. Default: not at all. None: for ever.
+        n: the weight of the work.
+        value: the value of the limit's tag, if it has `by`.
+        wait: how long to wait for them. Default: not at all; None: for ever.
 
-    Raises LimitNotFound where there is no limit of this name, and ConfigurationError where it has no rate.
+    Raises:
+        LimitNotFound: no limit has this name.
+        ConfigurationError: the limit has no rate, or an argument is not acceptable.
     """
     _check_name(name)
     patience = checked_seconds("wait", wait)
@@ -91,16 +93,17 @@ def consume(base: Base, name: str, n: int = 1, *, value: Any = None, wait: Durat
 
 @verb
 def limits(base: Base) -> Op[list[Limit]]:
-    """The limits of the namespace, by name."""
+    """Return the limits of the namespace, ordered by name."""
     yield from base.read(orders.read(base.context))
     return [limit for _, limit in sorted(base.context.gate.limits.items())]
 
 
 @verb
 def limit_state(base: Base, name: str) -> Op[list[LimitGroup]]:
-    """The groups of a limit in which tasks run or wait for room, the fullest first, at most 1,000.
+    """Return the groups of a limit in which tasks run or wait for room, the fullest first, at most 1,000.
 
-    Raises LimitNotFound where there is none of this name.
+    Raises:
+        LimitNotFound: no limit has this name.
     """
     _check_name(name)
     yield from base.read(keeping.one(base.context, name))
@@ -109,10 +112,10 @@ def limit_state(base: Base, name: str) -> Op[list[LimitGroup]]:
 
 @verb
 def limit_stats(base: Base, *, exact: bool = False) -> Op[dict[str, LimitStats]]:
-    """How many tasks of each limit run and wait, over all its groups, by name; of the first 1,000 limits.
+    """Return how many tasks of each limit run and wait, over all its groups, for the first 1,000 limits by name.
 
-    Where workers run and there are more than 20,000 tasks it tells what one of them has counted for all
-    (`counted_at`), and no task is read. Else it counts now, in the indexes, about 1 s per million tasks that wait.
+    If workers run and there are more than 20,000 tasks, it returns what one worker has counted for all (`counted_at`),
+    and reads no task. Otherwise it counts now, in the indexes, at about 1 s per million waiting tasks.
 
     Args:
         exact: count now, however long that takes.
@@ -123,7 +126,11 @@ def limit_stats(base: Base, *, exact: bool = False) -> Op[dict[str, LimitStats]]
 
 @verb
 def delete_limit(base: Base, name: str) -> Op[None]:
-    """Delete a limit: tasks that are under it run as if it were not named. LimitNotFound where there is none."""
+    """Delete a limit: tasks that name it run as if they did not.
+
+    Raises:
+        LimitNotFound: no limit has this name.
+    """
     _check_name(name)
     yield from base.send(keeping.delete(base.context, name))
 

@@ -33,16 +33,16 @@ def page(
     after: str | None = None,
     limit: int = 50,
 ) -> Op[TaskPage]:
-    """One page of the tasks that match, without payloads, and where the next one begins.
+    """Return one page of the tasks that match, without payloads, and where the next one begins.
 
-    By queue, state, the prefix of a key, the time of finished ones, and the name of ready ones it reads as many
-    documents as it shows. By anything else it looks at up to 10,000 tasks, and says how many: the next page goes on
-    behind them, so that a page may be empty and not the last.
+    By queue, state, the prefix of a key, the time of finished tasks, and the name of ready ones, it reads as many
+    documents as it shows. By anything else it looks at up to 10,000 tasks, and says how many: the next page continues
+    behind them, so a page may be empty and not the last.
 
     The order is that of an index: ready tasks as they will be claimed, scheduled ones by `run_at`, running ones by
-    the end of their lease, finished ones with the newest first; without a state by key, the newest first, and of one
-    queue state by state: running, ready, scheduled, failed, expired, cancelled, completed. Parked ones are found
-    by `state="parked"` alone.
+    the end of their lease, finished ones with the newest first; without a state by key, the newest first, and within
+    one queue state by state: running, ready, scheduled, failed, expired, cancelled, completed. Parked tasks are found
+    by `state="parked"` only.
 
     Args:
         queue: of this queue.
@@ -55,7 +55,8 @@ def page(
         after: `after` of the page before.
         limit: at most so many tasks, 1 to 150.
 
-    Raises ConfigurationError where an argument is not acceptable.
+    Raises:
+        ConfigurationError: an argument is not acceptable.
     """
     checker = Checker()
     for field, text in (("queue", queue), ("name", name), ("error", error), ("prefix", prefix)):

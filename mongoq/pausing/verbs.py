@@ -31,24 +31,27 @@ def pause(
     until: datetime | Duration | None = None,
     by: str | None = None,
 ) -> Op[Pause]:
-    """Let nobody claim tasks of a queue, a name or a tag's value, or any, until they are resumed; return the pause.
+    """Stop claims of the tasks of a queue, a name, a value of a tag, or all, until they are resumed; return the pause.
 
-    It is in force in the whole fleet within 2 s, for workers and for claims by hand (but for `claim(key=...)`), and for
-    workers that start later. What runs goes on, and what a worker has claimed ahead for the next 0.1 s still starts.
-    Tasks are enqueued, cancelled, expired and shown as ever.
+    It takes effect in the whole fleet within 2 s, for workers, also those that start later, and for claims by hand,
+    except `claim(key=...)`. Running tasks go on, and tasks that a worker has prefetched (0.1 s of work) still start.
+    Paused tasks can be enqueued, cancelled and shown, and they expire.
 
     Args:
         queue: this queue; or
-        name: the tasks of this name, in whatever queue. Workers with a plain handler read those that they pass over;
-            workers with task functions do not.
-        where: the tasks with this value of a tag, as `{"tenant": "acme"}`: one tag, a text, an integer or a boolean.
-            Claims that find such tasks park them, so that none reads one twice.
+        name: the tasks of this name, in any queue. Workers with task functions do not read them; workers with a plain
+            handler read those that they pass over.
+        where: the tasks with this value of a tag, such as `{"tenant": "acme"}`: one tag, whose value is a string, an
+            integer or a boolean. Claims that find such tasks park them, so that each is read once.
         everything: all queues of the namespace.
-        reason: why, for whoever looks.
+        reason: why, shown with the pause.
         until: when it ends by itself, an instant or a duration from now. Default: never.
         by: who pauses. Default: `claimant` of this object.
 
-    Raises ConfigurationError where not exactly one of queue, name, where and everything is given.
+    Raises:
+        ConfigurationError: not exactly one of queue, name, where and everything is given, or an argument is not
+            acceptable.
+        IndexMissing: with `where`, the collection has more than 100,000 tasks: `mongoq init` builds the index.
     """
     checker = Checker()
     target = _target(checker, queue, name, where, everything=everything)
@@ -76,9 +79,13 @@ def resume(
     where: Mapping[str, str | int] | None = None,
     everything: bool = False,
 ) -> Op[bool]:
-    """Let tasks of a paused queue, name or value of a tag, or all, be claimed again; whether there was such a pause.
+    """End the pause of a queue, a name, a value of a tag, or of everything; return whether there was one.
 
-    `everything` ends the pause of everything; pauses of single queues, names and values stay.
+    `everything` ends the pause of everything only; pauses of single queues, names and values stay.
+
+    Raises:
+        ConfigurationError: not exactly one of queue, name, where and everything is given, or an argument is not
+            acceptable.
     """
     checker = Checker()
     target = _target(checker, queue, name, where, everything=everything)
@@ -92,7 +99,7 @@ def resume(
 
 @verb
 def pauses(base: Base) -> Op[list[Pause]]:
-    """The pauses that are in force."""
+    """Return the pauses that are in force."""
     found = yield from base.read(orders.read(base.context))
     now = base.context.clock.now()
     return sorted((one for one in found.pauses if one.holds(now)), key=str)
@@ -100,13 +107,15 @@ def pauses(base: Base) -> Op[list[Pause]]:
 
 @verb
 def stop_worker(base: Base, worker: str) -> Op[list[str]]:
-    """Let a worker process elsewhere end: it claims nothing more, and stops when what it runs has ended.
+    """Ask a worker process, on any host, to end; return the ids of the workers in it, of which there may be several.
+
+    It claims nothing more from 2 s after the call on, and stops when its running handlers have ended.
 
     Args:
-        worker: its `id` as `workers()` tells it, or `host:pid`.
+        worker: its `id` as in `workers()`, or `host:pid`.
 
-    Returns the ids of the workers that were asked, within 2 s of the call; in one process there may be several.
-    Raises WorkerNotFound where there is none.
+    Raises:
+        WorkerNotFound: no worker that has sent a heartbeat within the last minute is called so.
     """
     checker = Checker()
     checker.text("worker", worker, LONGEST_TEXT)

@@ -44,9 +44,9 @@ class AsyncCronDecorator(AsyncTaskDecorator):
 class Cron:
     """Enqueue a call of a function at each tick: `@queue.cron("*/5 * * * *", tz="Europe/Zurich")`.
 
-    The function becomes a task function, or is one by `@queue.task(...)` below. It is called without arguments. Its
-    schedule has its name and is written when a worker of the queue starts. What was edited or paused since then stays
-    until the definition in the code changes.
+    The function becomes a task function, or is one already by a `@queue.task(...)` below. It is called without
+    arguments. The schedule has its name and is written when a worker of the queue starts. Edits of the schedule stay
+    until the definition in the code changes, and so does a deletion; a pause stays until it is resumed.
     """
 
     def __init__(self, registry: Registry) -> None:

@@ -34,26 +34,27 @@ def schedule(
 ) -> Op[Schedule]:
     """Enqueue a task at each tick of a schedule, from any worker process, and return the schedule.
 
-    It is kept in the database under its name, and in force in the whole fleet at once. With a `task` the call says
-    all of the schedule, and takes the place of the one of this name; without one it changes that, and what is not given
-    stays. One that says the same changes nothing; a paused schedule stays paused.
+    It is kept in the database under its name, and takes effect in the whole fleet at once. A call with a `task` defines
+    the whole schedule and replaces the one of this name; a call without one changes it, and options that are not given
+    stay. A call that repeats the stored definition changes nothing. A paused schedule stays paused.
 
     Args:
-        name: what it is called: a letter, then letters, digits and `_ . : / -`.
+        name: a letter or `_`, then letters, digits and `_ . : / -`, at most 128 characters.
         cron: an expression of five fields, or six with the seconds first, or `@hourly`, `@daily`, `@weekly`,
             `@monthly`, `@yearly`; or
-        every: an interval of at least 1 s; its ticks are counted from when the schedule was made.
+        every: an interval of at least 1 s; its ticks are counted from when the schedule was created.
         task: a `NewTask`, or the call of a task function such as `report.call()`, without key and times of its own. Its
             ticks have the keys `cron:<name>:<instant>`.
         tz: the time zone of the expression, by name. Default: UTC.
-        catch_up: which of the ticks are enqueued that no worker was there for: `"latest"` (the default) the last one,
-            `"none"` none that is later than a minute, `"all"` each, a duration each that is no older.
-        jitter: the task of a tick is due up to so much later, by chance.
+        catch_up: which ticks are enqueued late, after a time without workers: `"latest"` (the default) the last one,
+            `"none"` none that is more than a minute late, `"all"` every one, a duration those that are no older.
+        jitter: delay the task of each tick by a random time up to this. Default: 0.
         overlap: while the task of the last tick has not finished, `"skip"` the tick (the default), or `"queue"` its
-            task all the same (the default with `catch_up="all"` or a window).
+            task beside the other (the default with `catch_up="all"` or a duration).
 
     Raises:
-        ConfigurationError: something is not acceptable; it lists everything, and nothing was written.
+        ConfigurationError: something is not acceptable, or there is neither a `task` nor a schedule of this name; it
+            lists everything, and nothing was written.
     """
     given = Given(name, cron, task, tz, every, catch_up, jitter, overlap).checked()
     return (yield from _told(base, keep.put(base.context, given)))
@@ -61,15 +62,16 @@ def schedule(
 
 @verb
 def schedules(base: Base) -> Op[list[Schedule]]:
-    """All schedules by name, with their last and next ticks."""
+    """Return all schedules, ordered by name, with their last and next ticks."""
     return (yield from base.read(keep.listed(base.context)))
 
 
 @verb
 def pause_schedule(base: Base, name: str, *, reason: str | None = None) -> Op[Schedule]:
-    """Let a schedule tick no more until it is resumed, and return it; ticks of the meantime are not caught up.
+    """Pause a schedule until it is resumed, and return it; its ticks of that time are not caught up.
 
-    Raises ScheduleNotFound where there is none of this name.
+    Raises:
+        ScheduleNotFound: no schedule has this name.
     """
     checker = Checker()
     checker.matching("name", name, TASK_NAME)
@@ -81,19 +83,22 @@ def pause_schedule(base: Base, name: str, *, reason: str | None = None) -> Op[Sc
 
 @verb
 def resume_schedule(base: Base, name: str) -> Op[Schedule]:
-    """Let a paused schedule tick again, from its next tick on, and return it.
+    """Resume a paused schedule, from its next tick on, and return it.
 
-    Raises ScheduleNotFound where there is none of this name.
+    Raises:
+        ScheduleNotFound: no schedule has this name.
     """
     return (yield from _told(base, keep.resume(base.context, _checked(name))))
 
 
 @verb
 def delete_schedule(base: Base, name: str) -> Op[None]:
-    """Delete a schedule; tasks that it has enqueued stay.
+    """Delete a schedule; the tasks that it has enqueued stay.
 
-    One of `@queue.cron` stays deleted until its definition in the code changes. Raises ScheduleNotFound where there is
-    none of this name.
+    A schedule of `@queue.cron` stays deleted until its definition in the code changes.
+
+    Raises:
+        ScheduleNotFound: no schedule has this name.
     """
     yield from base.write(keep.delete(base.context, _checked(name)))
 

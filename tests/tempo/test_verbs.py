@@ -70,7 +70,7 @@ def test_a_task_is_claimed_by_its_key_and_with_what_it_depends_on(queue: Face) -
     queue.update("config", priority=1)
     with pytest.raises(DependencyError):
         queue.claim(depend=[config])
-    with pytest.raises(ConfigurationError, match="timeout: 1 is not given together with key"):
+    with pytest.raises(ConfigurationError, match="timeout: 1 is not allowed together with key"):
         queue.claim(key="b", timeout=1)
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import inspect
 import pydoc
+import re
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
+import mongoq
 from mongoq import AsyncBuffer, AsyncQueue, Buffer, Queue
 from mongoq.api import producing
 from mongoq.api.verb import scope, stream, verb
@@ -21,6 +23,11 @@ SHARED = [name for name in vars(Queue) if not name.startswith("_") and name not 
 SCOPES = ["batch", "buffer", "keepalive", "transaction"]
 STREAMS = ["claims", "scan"]
 FUTURES = ["submit"]
+RAISE_NOTHING = {
+    "close", "health", "limit_stats", "limits", "namespaces", "pauses", "schedules", "standalone", "stop", "time",
+    "workers",
+}  # fmt: skip
+"""Methods that refuse nothing: they take no arguments, or none that could be wrong."""
 
 
 @pytest.fixture
@@ -67,6 +74,23 @@ def test_help_shows_signature_result_and_words(queue: Queue) -> None:
         assert "-> 'Task'" in told
         assert "Enqueue a task and return it." in told
     assert "self" in pydoc.plain(pydoc.render_doc(Queue.new))
+
+
+@pytest.mark.parametrize("queue_class", [Queue, AsyncQueue])
+def test_every_method_says_which_errors_it_raises_of_its_own(queue_class: type[Any]) -> None:
+    """Those of any command, such as StorageUnavailable, are told once, in docs/reference/queue.md."""
+    methods = [name for name, _ in inspect.getmembers(queue_class, callable) if not name.startswith("_")]
+    silent = {name for name in methods if "\nRaises:\n" not in (inspect.getdoc(getattr(queue_class, name)) or "")}
+    assert silent == RAISE_NOTHING
+
+
+@pytest.mark.parametrize("name", [name for name in dir(Queue) if callable(getattr(Queue, name)) and name[0] != "_"])
+def test_the_errors_that_a_method_names_exist(name: str) -> None:
+    _, _, told = (inspect.getdoc(getattr(Queue, name)) or "").partition("\nRaises:\n")
+    named = re.findall(r"^    ([A-Z][\w, ]*): ", told, re.MULTILINE)
+    kinds = [getattr(mongoq, one.strip()) for names in named for one in names.split(",")]
+    assert bool(kinds) is bool(told)
+    assert [kind for kind in kinds if not issubclass(kind, Exception)] == []
 
 
 def test_a_misspelt_option_is_told_with_the_one_that_was_meant(queue: Queue) -> None:

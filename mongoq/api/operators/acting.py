@@ -30,13 +30,13 @@ from mongoq.storage.operations.namespace.validator import validated
 
 @verb
 def cancel(base: Base, key: str, *, children: bool = False) -> Op[Task]:
-    """Cancel a waiting task now, or ask the handler of a running one to stop, and return it as it stands then.
+    """Cancel a waiting task now, or ask the handler of a running one to stop; return the task as it is then.
 
-    The handler learns of it within 2 s. A finished task is left as it is. Tasks that were to run after it do what
-    their `on_parent_failure` says.
+    The handler learns of it within 2 s. A finished task is left as it is. Its children follow their
+    `on_parent_failure`.
 
     Args:
-        children: cancel all that waits for its end as well, and what waits for that, whatever they say.
+        children: cancel its children as well, and theirs, whatever their `on_parent_failure`.
 
     Raises:
         TaskNotFound: no task has this key.
@@ -58,13 +58,13 @@ def cancel_all(
     until: datetime | None = None,
     on_progress: OnProgress | None = None,
 ) -> Op[int]:
-    """Cancel the waiting tasks that match, and ask the handlers of running ones to stop; how many were.
+    """Cancel the waiting tasks that match, and ask the handlers of running ones to stop; return how many there were.
 
-    In batches of 1,000; `on_progress` hears of each, and what breaks it off bears a note of how many were. Handlers
-    learn of it within 2 s. `error`, `since` and `until` choose as for `page`.
+    It works in batches of 1,000 and calls `on_progress` after each; an error on the way has a note that says how many
+    tasks were written. Handlers learn of it within 2 s. `error`, `since` and `until` select as for `page`.
 
     Raises:
-        ConfigurationError: nothing is given to choose by.
+        ConfigurationError: nothing is given to select by, or an argument is not acceptable.
     """
     chosen = checked_choice(queue, state, where, name, error=error, since=since, until=until)
     checked_listener(on_progress)
@@ -73,11 +73,11 @@ def cancel_all(
 
 @verb
 def delete(base: Base, key: str) -> Op[int]:
-    """Delete a task that does not run; returns 1.
+    """Delete a task that is not running; returns 1.
 
     Raises:
         TaskNotFound: no task has this key.
-        WrongState: the task runs: cancel it first.
+        WrongState: the task is running: cancel it first.
     """
     return (yield from base.write(bulk.delete(base.context, checked_key(key))))
 
@@ -95,13 +95,13 @@ def delete_all(
     until: datetime | None = None,
     on_progress: OnProgress | None = None,
 ) -> Op[int]:
-    """Delete the tasks that match and do not run, in batches of 1,000; how many were.
+    """Delete the tasks that match and are not running; return how many there were.
 
-    `on_progress` hears of each batch, and what breaks it off bears a note of how many were. `error`, `since` and
-    `until` choose as for `page`.
+    It works in batches of 1,000 and calls `on_progress` after each; an error on the way has a note that says how many
+    tasks were deleted. `error`, `since` and `until` select as for `page`.
 
     Raises:
-        ConfigurationError: nothing is given to choose by.
+        ConfigurationError: nothing is given to select by, or an argument is not acceptable.
     """
     chosen = checked_choice(queue, state, where, name, error=error, since=since, until=until)
     checked_listener(on_progress)
@@ -122,13 +122,13 @@ def move_all(
     until: datetime | None = None,
     on_progress: OnProgress | None = None,
 ) -> Op[int]:
-    """Put the waiting tasks that match into the queue `to`, each with a fresh count of attempts; how many were.
+    """Move the waiting tasks that match to the queue `to`, each with a fresh count of attempts; return how many.
 
-    In batches of 1,000; `on_progress` hears of each, and what breaks it off bears a note of how many were. Their
-    `run_at` stays. `error`, `since` and `until` choose as for `page`.
+    It works in batches of 1,000 and calls `on_progress` after each; an error on the way has a note that says how many
+    tasks were moved. Their `run_at` stays. `error`, `since` and `until` select as for `page`.
 
     Raises:
-        ConfigurationError: nothing is given to choose by.
+        ConfigurationError: nothing is given to select by, or an argument is not acceptable.
     """
     checked_target(to)
     chosen = checked_choice(queue, state, where, name, error=error, since=since, until=until)
@@ -146,10 +146,13 @@ def purge(
     older_than: Duration = 0,
     on_progress: OnProgress | None = None,
 ) -> Op[int]:
-    """Delete finished tasks now instead of after `keep_completed` or `keep_failed`; how many were.
+    """Delete finished tasks now instead of after `keep_completed` or `keep_failed`; return how many there were.
 
     Only those of one queue, in one state, of one function, or finished longer ago than `older_than`; without
-    arguments, all. `on_progress` hears of each batch of 1,000.
+    arguments, all finished tasks. It works in batches of 1,000 and calls `on_progress` after each.
+
+    Raises:
+        ConfigurationError: an argument is not acceptable.
     """
     chosen = checked_selection(queue=queue, state=state, name=name)
     checked_listener(on_progress)
@@ -171,13 +174,13 @@ def update(
     payload: Any = UNSET,
     if_version: int | None = None,
 ) -> Op[Task]:
-    """Change a waiting task, and return it as it is then. The options are those of `new`; what is not given stays.
+    """Change a waiting task, and return it as it is then. Its options are those of `new`; options not given stay.
 
     Args:
         tags: these are set, and the others stay; None as the value of a tag removes it.
         expires_at, payload: None removes it.
-        if_version: only if the task is at this version, the `version` of a task that was read: so that nobody else's
-            change is overwritten.
+        if_version: change the task only if it is at this version, the `version` of a task that was read, so that no
+            other change is overwritten.
 
     Raises:
         TaskNotFound: no task has this key.
@@ -191,15 +194,19 @@ def update(
 
 @verb
 def init(base: Base, *, on_progress: OnProgress | None = None, validator: bool | None = None) -> Op[list[str]]:
-    """Make the indexes that are missing, and return their names; wait for those that are being built.
+    """Build the indexes that are missing, and return their names; wait for those that are being built.
 
-    A new namespace gets them at first use; this is for a collection that has been filled without them. It outlives
-    fail-overs and connections that fall silent; where it is broken off the builds go on, and another call waits for
-    them. `on_progress` hears every second how many documents the server has read. `validator=True` also lets the
-    server refuse documents that are no tasks, from whatever program, False ends that; default: it stays as it is.
+    A new namespace gets them at first use; this is for a collection that was filled without them. It survives
+    fail-overs and lost connections; if it is interrupted, the builds go on, and another call waits for them.
+
+    Args:
+        on_progress: called every second with the number of documents that the server has read.
+        validator: True lets the server refuse documents that are not valid tasks, whichever program writes them; False
+            removes that. Default: as it is.
 
     Raises:
-        IndexMissing: some cannot be built, and why.
+        ConfigurationError: an argument is not acceptable.
+        IndexMissing: an index cannot be built; it names the index and the reason.
         StorageUnavailable: no primary answered for 40 s.
     """
     checked_listener(on_progress)

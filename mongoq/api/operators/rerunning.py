@@ -23,13 +23,13 @@ from mongoq.storage.operations.flow import graph
 
 @verb
 def rerun(base: Base, key: str, *, children: bool = False) -> Op[Task]:
-    """Run a failed, cancelled or expired task again, with a fresh count of attempts, and return it as it is then.
+    """Run a failed, cancelled or expired task again, with a fresh count of attempts; return it as it is then.
 
-    It is due now: its `run_at` is the present, so it stands behind what waits with its priority. An expiry that has
-    passed is taken away.
+    Its `run_at` is now, so it comes after the waiting tasks of its priority. An expiry that has passed is removed.
 
     Args:
-        children: the tasks that were cancelled because it did not complete wait for it once more, and theirs for them.
+        children: the children that were cancelled because it did not complete are parked for it again, and theirs for
+            them.
 
     Raises:
         TaskNotFound: no task has this key.
@@ -54,14 +54,19 @@ def rerun_all(
     until: datetime | None = None,
     on_progress: OnProgress | None = None,
 ) -> Op[int]:
-    """Run failed tasks again as `rerun` does: by keys, queue, name of a function, tags or error, or all; how many.
+    """Run the failed tasks that match again, as `rerun` does; without arguments, all. Return how many there were.
 
-    `state` chooses cancelled or expired ones instead. Those whose `unique` value an unfinished task has by now are left
-    alone, like those in another state. `on_progress` hears of each batch of 1,000.
+    Tasks whose `unique` value another unfinished task has by now are left alone. It works in batches of 1,000 and calls
+    `on_progress` after each.
 
     Args:
+        keys: only these; those that are in another state are left alone.
+        state: `"cancelled"` or `"expired"` instead of failed ones.
         error: whose last attempt failed with this type of error, such as `"TimeoutError"`.
-        since, until: that ended from then on, and before then.
+        since, until: that ended at or after `since`, and before `until`.
+
+    Raises:
+        ConfigurationError: an argument is not acceptable.
     """
     checker = Checker()
     checked_keys(checker, keys)
@@ -85,12 +90,19 @@ def redrive(
     rate: float | None = None,
     on_progress: OnProgress | None = None,
 ) -> Op[int]:
-    """Send the tasks of an error queue back to where they came from (`moved_from`); how many were.
+    """Send the tasks of an error queue back to the queues they came from (`moved_from`); return how many there were.
 
-    All that are ready, scheduled or failed there, or only those with these keys. They are ready at once, with a
-    fresh count of attempts, and keep their errors. With `rate` at most so many are sent a second, so that what failed
-    together does not come back together: it takes as long, and where it is broken off the rest stays. `on_progress`
-    hears of each batch of 1,000, or of a second's tasks.
+    They are ready at once, with a fresh count of attempts, and keep their errors.
+
+    Args:
+        queue: the error queue, such as `"mail/err"`.
+        keys: only these. Default: all that are ready, scheduled or failed there.
+        rate: at most so many a second, so that tasks that failed together do not come back together. The call takes as
+            long as that needs; if it is interrupted, the rest stays.
+        on_progress: called after each batch of 1,000, or with `rate` every second.
+
+    Raises:
+        ConfigurationError: an argument is not acceptable.
     """
     checker = Checker()
     checker.matching("queue", queue, QUEUE_NAME)
