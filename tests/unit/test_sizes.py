@@ -12,7 +12,7 @@ PACKAGE: Final = Path(mongoq.__file__).parent
 ROOT: Final = PACKAGE.parent
 LONGEST: Final = 250
 OWN_LENGTHS: Final = {
-    "mongoq/queue.py": 540,  # two tables of contents
+    "mongoq/queue.py": 550,  # two tables of contents
 }
 MOST_FILES: Final = 16
 FILES: Final = [path.relative_to(ROOT).as_posix() for path in sorted(PACKAGE.rglob("*.py"))]
