@@ -78,7 +78,8 @@ def history_of_names(base: Base, names: Iterable[str], *, since: Duration = 300)
     One command for all of them, which reads their minutes alone: up to 1,000 names. `since` is another span before
     now, of 6 hours at most, from the beginning of its minute on.
 
-    Raises ConfigurationError where an argument is not acceptable.
+    Raises:
+        ConfigurationError: an argument is not acceptable.
     """
     chosen = [names] if isinstance(names, str) else list(names)
     checker = Checker()
