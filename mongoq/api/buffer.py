@@ -11,7 +11,8 @@ from mongoq.api.gathering.gathered import gathered
 from mongoq.api.gathering.gatherer import Gatherer
 from mongoq.api.verb import Awaited, Blocking, Promise, future, scope, verb
 from mongoq.core.judging.retrying import RetryOn
-from mongoq.core.tasks.new_task import NewTask, whole
+from mongoq.core.tasks.alike import whole
+from mongoq.core.tasks.new_task import NewTask
 from mongoq.core.tasks.task import Task
 from mongoq.core.validation import UNSET, Checker, Duration, Unset
 from mongoq.flow.given import After, BatchLike
@@ -84,6 +85,7 @@ def submit(
 
 def _like_new(build: Callable[P, NewTask]) -> verb[P, Task]:
     """Declare `new` with the arguments of a NewTask."""
+    of_tags: Callable[..., NewTask] = whole
 
     def new(gatherer: Gatherer, /, *args: P.args, **options: P.kwargs) -> Op[Task]:
         """Enqueue a task and return it, with the arguments, errors and promises of `Queue.new`.
@@ -93,7 +95,7 @@ def _like_new(build: Callable[P, NewTask]) -> verb[P, Task]:
             StorageUnavailable: in all calls that were written together.
             QueueClosed: the buffer has ended.
         """
-        task = gatherer.base.hooks.fill(build(*args, **options))
+        task = gatherer.base.hooks.fill(build(*args, **options) if options else of_tags(*args))
         if gatherer.base.rooms is not None:
             yield from gatherer.base.rooms.admit(task.queue, 1, 0)
         return (yield from gathered(gatherer, task))

@@ -11,7 +11,8 @@ from mongoq.api.gathering.gathered import enqueued
 from mongoq.api.streaming import streamed
 from mongoq.api.verb import verb
 from mongoq.core.judging.retrying import RetryOn
-from mongoq.core.tasks.new_task import NewTask, whole
+from mongoq.core.tasks.alike import whole
+from mongoq.core.tasks.new_task import NewTask
 from mongoq.core.tasks.task import Task
 from mongoq.core.validation import UNSET, Duration, Unset
 from mongoq.flow.given import After, BatchLike

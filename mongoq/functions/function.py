@@ -8,9 +8,9 @@ from typing import Any, Generic, ParamSpec, Self, TypeVar, Unpack
 
 from mongoq.core.batching import only, only_awaited, outcomes_of
 from mongoq.core.judging.verdict import Outcome
+from mongoq.core.tasks.alike import with_tags
 from mongoq.core.tasks.new_task import NewTask
 from mongoq.core.tasks.task import Attempt
-from mongoq.functions.calls import with_tags
 from mongoq.functions.definition import Definition
 from mongoq.functions.handle import AsyncTaskHandle, TaskHandle
 from mongoq.functions.idle import IDLE

@@ -58,6 +58,13 @@ def test_a_hook_tells_at_every_way_to_enqueue_under_what_is_given(queue: Face) -
     assert len(found) == 5
     assert all(context["tenant"] == "acme" for context in found)
     assert dict(queue.get("1").context) == {"tenant": "acme", "call": "own"}
+
+    def called(n: int) -> None:
+        """Is not run."""
+
+    called_later = queue.task(called)
+    tasks = queue.new_many([called_later.call(n) for n in range(2)])
+    assert [queue.get(task.key).context["call"] for task in tasks] == [len(calls) - 1, len(calls)]
     assert queue.get("3").context["more"] == 1
     assert len({context["call"] for context in found}) >= 4, "it is asked at each call"
 

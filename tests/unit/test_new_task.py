@@ -10,6 +10,7 @@ import pytest
 
 from mongoq.core.errors import ConfigurationError, InvalidTask
 from mongoq.core.judging.backoff import Linear
+from mongoq.core.tasks.alike import whole
 from mongoq.core.tasks.new_task import MOST_TAGS, NewTask
 from mongoq.core.tasks.new_tasks import each
 from mongoq.core.validation import MOST_FAULTS
@@ -184,3 +185,17 @@ def test_a_task_s_own_policy_goes_over_the_queue_s(make_context: Callable[..., C
         "max_retries": None,
         "lease": timedelta(seconds=60),
     }
+
+
+def test_a_call_with_tags_alone_makes_the_task_that_its_options_make() -> None:
+    tags = {"n": [1, {"m": 2}]}
+    task = whole(tags, priority=0, queue="default", key=None)
+    tags["n"].append(3)
+    assert task == NewTask(tags={"n": [1, {"m": 2}]})
+    assert whole(None) == NewTask()
+    with pytest.raises(InvalidTask, match=r"tags\.n"):
+        whole({"n": object()})
+    with pytest.raises(InvalidTask, match="priority"):
+        whole({}, priority=False)  # which equals the default
+    with pytest.raises(InvalidTask, match="a NewTask beside other options"):
+        whole(NewTask(), priority=1)

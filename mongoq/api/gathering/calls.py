@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import copy
 from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Final
 
 from mongoq.core.errors import MongoqError, QueueClosed
-from mongoq.storage.context import Context
-from mongoq.storage.documents.drafting import CHUNK, CHUNK_BYTES, Draft, made
+from mongoq.core.tasks.task import Task
+from mongoq.storage.documents.drafting import CHUNK, CHUNK_BYTES, Draft
 
 MOST_CALLS: Final = 10_000
 MOST_BYTES: Final = 2 * CHUNK_BYTES
@@ -39,13 +40,13 @@ class Call:
         begin = getattr(self.future, "set_running_or_notify_cancel", None)
         return begin() if begin is not None else not self.future.done()
 
-    def answer(self, context: Context, other: Any) -> None:
+    def answer(self, make: Callable[[Draft, Any], Task], other: Any) -> None:
         """Give it its task, or the error that is there instead; its caller may have gone, and its event loop too."""
         with suppress(RuntimeError):
             if self.future.done():
                 return
             try:
-                task = made(context, self.draft, other)
+                task = make(self.draft, other)
             except Exception as error:  # noqa: BLE001 -- whatever it is, it is this call's
                 self.future.set_exception(error)
             else:

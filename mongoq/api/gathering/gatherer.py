@@ -17,7 +17,7 @@ from mongoq.core.tasks.new_task import NewTask
 from mongoq.core.tasks.task import Task
 from mongoq.storage.commands import Op
 from mongoq.storage.control import Join, Measure, Pause, Wait
-from mongoq.storage.documents.drafting import CHUNK, Others, draft
+from mongoq.storage.documents.drafting import CHUNK, Drafter, Maker, Others, draft
 from mongoq.storage.operations.enqueue import together
 from mongoq.storage.operations.schema import keeping_unique
 
@@ -40,6 +40,7 @@ class Gatherer:
     def __init__(self, base: Base, max_delay: float = 0.0) -> None:
         self.base = base
         self.driver = base.driver
+        self._draft = Drafter(base.context)
         self._lock = threading.Lock()
         self._gathering = Gathering(max_delay, AWAITED_CHUNK if base.driver.AWAITED else CHUNK)
         self._turns = TURNS if base.driver.AWAITED and not max_delay else 0
@@ -91,10 +92,9 @@ class Gatherer:
 
     def _add(self, task: NewTask, *, waited: bool) -> Call:
         self.base.check_accepting()
-        context = self.base.context
-        stale_at = elapsed() if context.clock.wants_measuring() else None
+        stale_at = elapsed() if self.base.context.clock.wants_measuring() else None
         promise = self.driver.promise() if self.driver.AWAITED or not waited else Turn(self._lock)
-        call = Call(draft(context, task), promise, waited=waited, stale_at=stale_at)
+        call = Call(self._draft(task), promise, waited=waited, stale_at=stale_at)
         with self._lock:
             self._gathering.add(call)
             begin, wake = self._begins(), self._gathering.due
@@ -209,8 +209,9 @@ class Gatherer:
         return {place: own(error, call) for place, call in enumerate(calls)}
 
     def _answer(self, calls: Sequence[Call], others: Others) -> None:
+        make = Maker(self.base.context)
         for place, call in enumerate(calls):
-            call.answer(self.base.context, others.get(place))
+            call.answer(make, others.get(place))
         wake([call.future for call in calls if type(call.future) is Turn], self._lock)
         sent = [call.draft for place, call in enumerate(calls) if not call.waited and place not in others]
         tell_many(self.base, sent, {})

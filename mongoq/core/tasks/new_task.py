@@ -131,6 +131,7 @@ class NewTask:
         """The same task with this context, which was checked."""
         other = copy.copy(self)
         object.__setattr__(other, "context", context)
+        object.__setattr__(other, "like", None)
         return other
 
     def check_again(self) -> None:
@@ -173,18 +174,6 @@ def warn_of_option(name: str) -> None:
     while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("mongoq."):
         frame, depth = frame.f_back, depth + 1
     warnings.warn(text, UserWarning, stacklevel=depth)
-
-
-def whole(tags: Mapping[str, Any] | NewTask | None, **options: Any) -> NewTask:
-    """The task of a call of `new`: of tags and options, or one that was made before."""
-    if not isinstance(tags, NewTask):
-        return NewTask(tags={} if tags is None else tags, **options)
-    if NewTask(**options) != NewTask():
-        checker = Checker(InvalidTask)
-        checker.refuse("tags", tags, "a NewTask beside other options: give these to the NewTask")
-        checker.finish()
-    tags.check_again()
-    return tags
 
 
 def copied(value: Any) -> Any:

