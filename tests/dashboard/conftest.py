@@ -87,6 +87,7 @@ class Served:
             self.made, host="127.0.0.1", port=self.port, log_config=None, lifespan="off", timeout_graceful_shutdown=1
         )
         listening = config.bind_socket()
+        listening.listen(128)  # else who asks before the thread has come so far is refused
         self.port = listening.getsockname()[1]
         self.server = uvicorn.Server(config)
         self.thread = threading.Thread(target=self.server.run, args=([listening],))

@@ -12,7 +12,9 @@ import pytest
 
 from mongoq import NewTask, Queue
 from mongoq.dashboard.pages.looking import PAGES
+from mongoq.embedded.server import EmbeddedServer
 from tests.dashboard.conftest import CHROMIUM, Served
+from tests.dashboard.door import Door
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium here")
 
@@ -71,6 +73,36 @@ def test_figures_move_and_the_server_is_lost_and_back(
     queue.cancel_all(queue="mail")
     served.start()
     page.get_by_text("All is well").wait_for()
+
+
+@pytest.mark.long
+def test_mongodb_is_lost_and_back(queue: Queue, server: EmbeddedServer, page: Any) -> None:
+    door = Door(int(server.uri.partition("127.0.0.1:")[2].partition("/")[0]))
+    uri = f"mongodb://127.0.0.1:{door.port}/?directConnection=true&serverSelectionTimeoutMS=500&connectTimeoutMS=500"
+    queue.new(queue="mail")
+    with Queue(uri, namespace=queue.namespace) as behind:
+        served = Served(behind)
+        try:
+            page.goto(f"{served.url}/queues")
+            page.locator("#live", has_text="live").wait_for()
+            page.get_by_role("link", name="History of mail").wait_for()
+            door.shut()
+            page.locator("#live.away", has_text="database away").wait_for(timeout=60_000)
+            page.get_by_role("row", name="mail").get_by_role("button", name="Pause").click()
+            page.get_by_role("heading", name="The database is away").wait_for(timeout=60_000)
+            assert "no MongoDB" in page.get_by_role("alert").inner_text()
+            page.get_by_role("link", name="Back").click()
+            page.get_by_role("heading", name="The database is away").wait_for(timeout=60_000)
+            assert page.url == f"{served.url}/queues"
+            assert queue.pauses() == []
+            door.open()
+            page.get_by_role("heading", name="Queues").wait_for(timeout=60_000)  # nobody has loaded it anew
+            page.get_by_role("row", name="mail").get_by_role("button", name="Pause").click()
+            page.get_by_text("Paused: nothing of it is claimed").wait_for(timeout=60_000)
+            assert [pause.queue for pause in queue.pauses()] == ["mail"]
+        finally:
+            served.stop()
+            door.shut()
 
 
 def test_a_chart_of_the_history_moves(queue: Queue, served: Served, page: Any) -> None:

@@ -223,6 +223,7 @@ def test_a_batch_calls_back_once_with_its_counts(queue: Face) -> None:
     assert callback.tags == {"callback": True}
     assert callback.payload == {"batch": batch.key, "completed": 4, "failed": 0, "cancelled": 0, "expired": 0}
     known = queue.get_batch(batch)
+    assert "FixedOffset" not in repr(known), "the zone of a class of the driver"
     assert (known.finished, known.open, known.total, known.completed) == (True, False, 4, 4)
     with pytest.raises(BatchFinished):
         queue.new(batch=batch)

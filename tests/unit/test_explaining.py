@@ -7,7 +7,6 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import bson
 import pytest
 
 from mongoq import Constant, Exponential, Failure, Ladder, Linear, Pause, Task, TaskError, TaskState, WorkerInfo
@@ -18,7 +17,6 @@ from mongoq.core.explaining.grouping import grouped
 from mongoq.core.explaining.options import option_in_words
 from mongoq.core.explaining.why import standing, why
 from mongoq.core.judging.follow_up import FollowUp
-from mongoq.storage.documents.codec import CODEC
 from mongoq.testing import make_task
 
 NOW = datetime(2026, 8, 1, 3, 0, tzinfo=UTC)
@@ -160,8 +158,3 @@ def test_an_option_is_told_as_an_operator_reads_it(name: str, value: Any, words:
     lines = [line.split("  ") for line in described(task(TaskState.READY, policy=policy), frames=False)]
     assert [f"policy.{name.replace('_', ' ')}", words] in [[line[0], line[-1].strip()] for line in lines]
     assert "(" not in json.dumps(jsonable(task(TaskState.READY, policy=policy))["policy"])
-
-
-def test_an_instant_that_was_read_has_no_zone_of_the_driver_in_its_repr() -> None:
-    read = bson.decode(bson.encode({"at": NOW}), CODEC)
-    assert repr(read) == repr({"at": NOW})

@@ -8,10 +8,10 @@ from urllib.parse import parse_qsl
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from mongoq import ConfigurationError
+from mongoq import ConfigurationError, StorageUnavailable
 from mongoq.dashboard.access import forgery
 from mongoq.dashboard.access.rights import User
-from mongoq.dashboard.pages.site import Site, base_of, render, say
+from mongoq.dashboard.pages.site import Site, away, base_of, render, say
 from mongoq.dashboard.service.acts import ACTS
 from mongoq.dashboard.service.view import view_from
 
@@ -34,7 +34,10 @@ async def act(request: Request, site: Site, user: User) -> Response:
             request, site, user, "sure.html", act=name, question=known.asks, values=values, count=count, where=back,
             title="Are you sure?",
         )  # fmt: skip
-    count_done = await site.service.act(user, name, values)
+    try:
+        count_done = await site.service.act(user, name, values)
+    except StorageUnavailable as error:
+        return away(request, site, user, error, act=True, where=back)
     site.live.forget()
     site.service.answers.forget()
     if name == "delete" and "/task?" in back:

@@ -85,13 +85,28 @@ def page(handler: Handler) -> Callable[[Request], Awaitable[Response]]:
             challenge = {} if unknown.challenge is None else {"www-authenticate": unknown.challenge}
             status = 403 if unknown.challenge is None else 401
             return PlainTextResponse(f"{unknown}\n", status, {**HEADERS, **challenge})
+        except StorageUnavailable as error:
+            if user is None:
+                raise
+            act = request.method != "GET"
+            return away(request, site, user, error, act=act, where=f"{base_of(request)}/" if act else None)
         except MongoqError as error:
             if user is None:
                 raise
             status = next(code for kind, code in STATUS if isinstance(error, kind))
-            return render(request, site, user, "problem.html", status, error=str(error), title="Not done")
+            return render(request, site, user, "problem.html", status, error=str(error), away=False, title="Not done")
 
     return endpoint
+
+
+def away(
+    request: Request, site: Site, user: User, error: StorageUnavailable, *, act: bool, where: str | None = None
+) -> HTMLResponse:
+    """Say that the database does not answer; a page comes by itself when it is back, an act is asked for again."""
+    return render(
+        request, site, user, "problem.html", 503, error=str(error), away=True, act=act, where=where or _here(request),
+        title="The database is away",
+    )  # fmt: skip
 
 
 def render(request: Request, site: Site, user: User, template: str, status: int = 200, **values: Any) -> HTMLResponse:

@@ -112,7 +112,8 @@ function open() {
   source.addEventListener("tick", (event) => {
     say("live");
     mark.className = `mark ${event.data}`;
-    refresh();
+    if (document.querySelector("[data-away]")) location.reload();
+    else refresh();
   });
   source.addEventListener("away", () => say("database away", true));
   source.addEventListener("error", () => say("reconnecting", true));

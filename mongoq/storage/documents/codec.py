@@ -37,7 +37,6 @@ class _ToDecimal(TypeDecoder):
 
 CODEC: Final[CodecOptions[dict[str, Any]]] = CodecOptions(
     tz_aware=True,
-    tzinfo=UTC,  # else they have a zone of the driver's, which stands in every repr
     uuid_representation=UuidRepresentation.STANDARD,
     unicode_decode_error_handler="replace",
     datetime_conversion=DatetimeConversion.DATETIME_CLAMP,
@@ -45,7 +44,7 @@ CODEC: Final[CodecOptions[dict[str, Any]]] = CodecOptions(
 )
 
 NAIVE: Final[CodecOptions[dict[str, Any]]] = CODEC.with_options(
-    tz_aware=False, tzinfo=None, type_registry=TypeRegistry([_FromDecimal()])
+    tz_aware=False, type_registry=TypeRegistry([_FromDecimal()])
 )
 """For claims: decoding a task takes 1.3 µs without time zones and 3.7 µs with them."""
 
@@ -67,6 +66,14 @@ def made_aware(value: Any) -> Any:
     elif kind is Decimal128:
         return value.to_decimal()
     return value
+
+
+def in_utc(instant: Any) -> Any:
+    """An instant that `CODEC` has read, with Python's own zone: the driver's stands in every repr.
+
+    To let the driver do it takes 3.5 µs for each instant, of which the figures of 10,000 queues have as many.
+    """
+    return instant.replace(tzinfo=UTC) if isinstance(instant, datetime) else instant
 
 
 _HOLDERS: Final = frozenset({datetime, dict, list, Decimal128})

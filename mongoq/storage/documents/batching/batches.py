@@ -18,6 +18,7 @@ from mongoq.core.lifecycle import FINISHED, LIVE, TaskState
 from mongoq.flow.batch import Batch
 from mongoq.storage.commands import Document, Filter, Update
 from mongoq.storage.documents import fields, flow
+from mongoq.storage.documents.codec import in_utc
 
 LOOK_EVERY: Final = timedelta(seconds=30)
 """A batch whose last member's end was not followed by a look, because of a crash, is late by this at most."""
@@ -191,11 +192,11 @@ def _dateless(key: str) -> Filter:
 def batch_from(document: Document, counts: Mapping[str, int]) -> Batch:
     """A batch as it stands."""
     known: Any = document[fields.CALLBACK]
-    called_at = known.get("called_at")
+    created_at, called_at = in_utc(document[fields.CREATED_AT]), in_utc(known.get("called_at"))
     runs = called_at is not None and fields.NOTE not in document
     of = {state: counts.get(state.value, 0) for state in TaskState}
     return Batch(
-        document[fields.KEY], bool(known.get("open")), document.get(fields.BATCH), document[fields.CREATED_AT],
+        document[fields.KEY], bool(known.get("open")), document.get(fields.BATCH), created_at,
         called_at, document[fields.KEY] if runs else None,
         of[TaskState.READY] + of[TaskState.SCHEDULED] + of[TaskState.PARKED], of[TaskState.RUNNING],
         of[TaskState.COMPLETED], of[TaskState.FAILED], of[TaskState.CANCELLED], of[TaskState.EXPIRED],

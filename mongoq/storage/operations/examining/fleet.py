@@ -33,7 +33,7 @@ def fleet(context: Context) -> Op[Fleet]:
     if sampling:
         rows = yield from sampled(context, workers)
     else:
-        rows = yield from answer.stats(context, None, None, attempts=False, exact=False)
+        rows = yield from answer.stats_by(context, kept)
     ordered = yield from orders.read(context)
     now = context.clock.now()
     held = [pause for pause in ordered.pauses if pause.holds(now)]
@@ -65,5 +65,8 @@ def failures(context: Context) -> Op[Failures]:
 def _unknown(context: Context, queue: str, fleet: Fleet) -> Op[list[str]]:
     """The names, of a sample of ready tasks, that no worker of their queue knows; the most frequent first."""
     names = yield from ready_names(context, queue)
-    left = [name or "(no name)" for name in names if not any(one.takes(queue, name) for one in fleet.workers)]
+    takers = [one for one in fleet.workers if queue in one.queues]
+    known = {name for one in takers for name in one.names}
+    anything = any(not one.names for one in takers)
+    left = [name or "(no name)" for name in names if not anything and name not in known]
     return [name for name, _ in Counter(left).most_common()]

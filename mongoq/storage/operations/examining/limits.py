@@ -15,6 +15,7 @@ from mongoq.storage.context import Context
 from mongoq.storage.documents import fields, filters, indexes
 from mongoq.storage.documents.limiting import definitions
 from mongoq.storage.operations.examining.tasks import LATE, STALE
+from mongoq.storage.operations.history import answer
 from mongoq.storage.operations.limits import keeping
 from mongoq.storage.operations.namespace import orders
 
@@ -31,12 +32,24 @@ def limits(context: Context) -> Op[Limits]:
         return Limits()
     unreadable = tuple(name for name in names if name not in known)
     try:
-        groups = yield from keeping.groups(context, sorted(known))
+        groups = yield from keeping.groups(context, (yield from _told_of(context)))
         held = yield from _held(context)
     except IndexMissing:  # no task was ever under one of them
         return Limits(list(known.values()), unreadable)
     lines = yield from _lines(context, groups)
     return Limits(list(known.values()), unreadable, groups, lines, held)
+
+
+def _told_of(context: Context) -> Op[list[str]]:
+    """The limits whose groups the checks look at: strict lines and rates for which tasks wait, the fullest first.
+
+    The groups of one limit take three commands, the sums of all limits two at most.
+    """
+    known = context.gate.limits
+    use = yield from answer.limits(context, exact=False)
+    waiting = {name: use[name].waiting if name in use else 1 for name in known}
+    chosen = [name for name, limit in known.items() if waiting[name] and (limit.is_fifo or limit.rate is not None)]
+    return sorted(chosen, key=lambda name: (-waiting[name], name))[:MOST]
 
 
 def _held(context: Context) -> Op[dict[str, str]]:

@@ -35,6 +35,19 @@ def stats(
     if function is not None:
         return (yield from _counted(context, filters.named(names, prefix) | named_as(function), attempts=attempts))
     kept = yield from kept_figures(context)
+    return (yield from stats_by(context, kept, names, prefix, attempts=attempts, exact=exact))
+
+
+def stats_by(
+    context: Context,
+    kept: Figures | None,
+    names: Sequence[str] | None = None,
+    prefix: str | None = None,
+    *,
+    attempts: bool = False,
+    exact: bool = False,
+) -> Op[dict[str, QueueStats]]:
+    """The same, by what a worker has counted, which was read."""
     if kept is not None and kept.many and not (exact or attempts):
         return {name: row for name, row in kept.queues.items() if name != rows.ALL and _matches(name, names, prefix)}
     found = yield from _counted(context, filters.named(names, prefix), attempts=attempts)

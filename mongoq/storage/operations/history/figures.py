@@ -15,6 +15,7 @@ from mongoq.history.point import Timing
 from mongoq.storage.commands import Bulk, Changing, Document, Op, Removing, find
 from mongoq.storage.context import Context
 from mongoq.storage.documents import fields
+from mongoq.storage.documents.codec import in_utc
 from mongoq.storage.operations.history.rows import ALL
 from mongoq.storage.operations.limits import counting
 from mongoq.storage.operations.long_work.patience import LOOK_LIMIT
@@ -61,7 +62,7 @@ class Figures(NamedTuple):
 def read(context: Context) -> Op[Figures | None]:
     """Read the figures; None where there are none, or somebody has left off to write them."""
     where = {fields.KEY: {"$gte": _FIRST, "$lt": _AFTER}}
-    found = yield from find(context.history, where, sort=[(fields.KEY, 1)], hint="_id_", timeout=LOOK_LIMIT)
+    found = yield from find(context.history, where, sort=[(fields.KEY, 1)], hint="_id_", timeout=LOOK_LIMIT, naive=True)
     if not found:
         return None
     now, first = context.clock.now(), found[0]
@@ -69,7 +70,7 @@ def read(context: Context) -> Op[Figures | None]:
     for part in found:
         queues |= _queues(part, now)
     limits = counting.unpacked(first.get(_LIMITS), first[_AT])
-    figures = Figures(first[_AT], first[_NEXT], first[_TOOK], queues, limits)
+    figures = Figures(in_utc(first[_AT]), in_utc(first[_NEXT]), first[_TOOK], queues, limits)
     return figures if figures.current(now) else None
 
 
@@ -123,11 +124,12 @@ def _columns(rows: Sequence[QueueStats], at: datetime) -> Document:
 
 
 def _queues(part: Mapping[str, Any], now: datetime) -> dict[str, QueueStats]:
-    names = part[fields.QUEUE]
+    """The figures of a document whose instants have no zone: of 10,000 queues those cost half of the time."""
+    names, now = part[fields.QUEUE], now.replace(tzinfo=None)
     columns: dict[str, Iterable[Any]] = {name: part[name] for name in (fields.QUEUE, *COUNTS, *_RATES)}
     columns[_OLDEST_READY] = [None if one is None else now - one for one in part[_OLDEST]]
     columns |= {name: [_unpacked(one) if one else None for one in part[name]] for name in (_WAIT, _RUN)}
-    columns |= {name: repeat(value) for name, value in ((_COUNTED_AT, part[_AT]), ("paused", False))}
+    columns |= {name: repeat(value) for name, value in ((_COUNTED_AT, in_utc(part[_AT])), ("paused", False))}
     rows = zip(*(columns.get(one.name) or repeat(one.default) for one in dataclass_fields(QueueStats)), strict=False)
     return {name: stats_of(*row) for name, row in zip(names, rows, strict=False)}
 
