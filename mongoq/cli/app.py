@@ -95,11 +95,11 @@ COMMANDS: Final[tuple[tuple[str, Callable[..., None], str | None], ...]] = (
     ("move", operating.move, "Move waiting tasks to another queue."),
     ("purge", operating.purge, "Delete finished tasks."),
     ("update", updating.update, "Change a waiting task."),
-    ("pause", pausing.pause, "Let nobody claim tasks of a queue or a name."),
+    ("pause", pausing.pause, "Stop claims of a queue, a name or a tag's value."),
     ("resume", pausing.resume, "End a pause."),
     ("drain", draining.drain, "Pause, and wait until nothing runs."),
     ("redrive", operating.redrive, "Send dead letters back to their queues."),
-    ("stop-worker", pausing.stop_worker, "Let a worker process end, wherever it runs."),
+    ("stop-worker", pausing.stop_worker, "Ask a worker process on any host to end."),
     ("export", exporting.export, "Write tasks as lines of JSON."),
     ("import", importing.import_, "Enqueue the tasks of an export."),
 )

@@ -47,7 +47,8 @@ def init(
     validator: Annotated[
         bool | None,
         typer.Option(
-            "--validator/--no-validator", help="Let the server refuse documents that are no tasks. Default: as it is."
+            "--validator/--no-validator",
+            help="Let the server refuse invalid documents. Default: as it is.",
         ),
     ] = None,
     as_json: AsJson = False,
@@ -55,7 +56,7 @@ def init(
     """Build the indexes that a namespace lacks, and with --validator install the schema of tasks.
 
     A new namespace gets its indexes at its first use; this is for one that already holds tasks. It may take minutes
-    for millions of tasks; workers keep running meanwhile. A terminal shows how far it is. Where it is broken off the
+    for millions of tasks; workers keep running meanwhile. A terminal shows its progress. If it is interrupted, the
     builds go on, and another `mongoq init` waits for them.
     """
     with place(context).open() as queue:

@@ -41,7 +41,7 @@ def worker(
         str | None, typer.Option("--import", metavar="NAME,NAME...", help="Modules to import first.")
     ] = None,
     reload: Annotated[
-        bool, typer.Option("--reload", help="Start anew when a source file here changes; for development.")
+        bool, typer.Option("--reload", help="Restart when a source file here changes; for development.")
     ] = False,
     workers: Annotated[
         int | None, typer.Option(help="Handlers that run at once. Default: the CPU cores; 100 coroutines.")
@@ -59,7 +59,7 @@ def worker(
     where: Annotated[
         list[str] | None, typer.Option(metavar="KEY=VALUE", help="Only tasks with this tag; may be repeated.")
     ] = None,
-    burst: Annotated[bool, typer.Option("--burst", help="Stop when no task is ready any more.")] = False,
+    burst: Annotated[bool, typer.Option("--burst", help="Stop when no task is ready.")] = False,
     prefetch: Annotated[
         int | None,
         typer.Option(help="Tasks claimed ahead at most; 0: strictly by priority. Default: 0.1 s of work, up to 4,000."),
@@ -77,7 +77,7 @@ def worker(
         str | None, typer.Option(metavar="NAME,NAME...", help="Exception classes that fail a task at once.")
     ] = None,
     failure_message: Annotated[
-        str | None, typer.Option(metavar="TEXT", help="What the log says first when a task has failed.")
+        str | None, typer.Option(metavar="TEXT", help="The first text of the log record of a failed task.")
     ] = None,
     grace: Annotated[timedelta | None, span_option("For running handlers at a stop. Default: 25s.")] = None,
     error_queue: Annotated[
@@ -109,10 +109,10 @@ def worker(
 ) -> None:
     """Run the task functions of MODULE:QUEUE, or MODULE:FUNCTION for each task, until SIGTERM or Ctrl-C.
 
-    A queue is run as its module made it: with its options, its functions, its lifespan and its middleware. Modules are
-    also found in the current folder. The first signal stops claiming and lets running handlers end, the second stops at
-    once; the exit code is 0 either way, and 1 where a handler raised Stop. The worker waits for a MongoDB that is
-    unreachable. It logs to stderr; --json prints the number of endings of each kind when it stops.
+    A queue keeps the options, functions, lifespan and middleware that its module gave it. Modules are also found in the
+    current folder. The first signal stops claims and lets running handlers end, the second stops the worker at once;
+    the exit code is 0 either way, and 1 if a handler raised Stop. While MongoDB is unreachable, the worker waits. It
+    logs to stderr; --json prints the number of endings of each kind when it stops.
     """
     if reload:
         raise typer.Exit(reloading(sys.argv[1:], Path.cwd()))

@@ -31,7 +31,7 @@ def checked_batch(checker: Checker, batch: object, wait: Duration | None) -> tup
     """How many tasks a call takes, and the seconds for which it waits; None where it takes one at a time."""
     if batch is None:
         if wait is not None:
-            checker.refuse("wait", wait, "given together with batch=, how many tasks a call takes")
+            checker.refuse("wait", wait, "allowed without batch=, the number of tasks that a call takes")
         return None
     most = checker.integer("batch", batch, 1, MOST_TOGETHER)
     length = checker.duration("wait", WAIT if wait is None else wait)

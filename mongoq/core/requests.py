@@ -157,12 +157,12 @@ def checked_adjustment(key: str, change: Adjustment) -> Adjustment:
     checker = Checker()
     checker.text("key", key, 512)
     if change == Adjustment(if_version=change.if_version):
-        allowed = "None together with the others: give priority, delay, run_at, expires_at, tags or payload"
+        allowed = "all that is given: give priority, delay, run_at, expires_at, tags or payload"
         checker.refuse("priority", change.priority, allowed)
     if change.priority is not None:
         checker.priority("priority", change.priority)
     if change.delay is not None and change.run_at is not None:
-        checker.refuse("delay", change.delay, "given together with run_at: give one of them")
+        checker.refuse("delay", change.delay, "allowed together with run_at: give one of them")
     if change.tags is not None:
         checker.tags("tags", change.tags)
     if change.payload is not UNSET:

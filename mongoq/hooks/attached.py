@@ -52,7 +52,7 @@ class Hooks:
         if not callable(function) or inspect.iscoroutinefunction(function):
             checker.refuse("context", function, "a plain function that returns a mapping")
         elif self.context is not None:
-            checker.refuse("context", function, f"the first one: this queue has {self.context!r}")
+            checker.refuse("context", function, f"allowed: this queue has {self.context!r} already")
         checker.finish()
         hook: Any = function
         self.context = hook
@@ -104,7 +104,7 @@ class Hooks:
         if not _is_generator(function):
             checker.refuse("lifespan", function, "a generator function, or an async one: it yields what handlers share")
         elif self.lifespan is not None:
-            checker.refuse("lifespan", function, f"the first one: this queue has {self.lifespan!r}")
+            checker.refuse("lifespan", function, f"allowed: this queue has {self.lifespan!r} already")
         checker.finish()
         self.lifespan = function
         return function

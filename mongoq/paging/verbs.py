@@ -67,7 +67,7 @@ def page(
     if where is not None:
         checker.tags("where", where)
     if prefix is not None and (queue is not None or state is not None):
-        checker.refuse("prefix", prefix, "None together with queue or state")
+        checker.refuse("prefix", prefix, "allowed together with queue or state")
     checker.integer("limit", limit, 1, MOST)
     begins, ends = (
         None if one is None else checker.instant(field, one) for field, one in (("since", since), ("until", until))

@@ -330,7 +330,7 @@ def test_a_limit_counts_tasks(queue: Queue) -> None:
         ({"batch": 1_001}, "batch: 1001"),
         ({"batch": True}, "batch: True"),
         ({"batch": 5, "wait": 0}, "wait: 0"),
-        ({"wait": 1}, "wait: 1 is not given together with batch="),
+        ({"wait": 1}, "wait: 1 is not allowed without batch="),
     ],
 )
 def test_what_makes_no_batch_is_refused(queue: Queue, options: dict[str, Any], named: str) -> None:

@@ -27,7 +27,7 @@ def drain(
     names: Names = None,
     values: Values = None,
     everything: All = False,
-    reason: Annotated[str | None, typer.Option(help="Why, for whoever looks.")] = "drain",
+    reason: Annotated[str | None, typer.Option(help="Why; shown with the pause.")] = "drain",
     timeout: Annotated[timedelta | None, span_option("Wait so long at most. Default: until all has ended.")] = None,
     as_json: AsJson = False,
 ) -> None:

@@ -32,8 +32,8 @@ def export(
 ) -> None:
     """Write tasks as lines of JSON, as `task.to_dict()` makes them, ordered by key; without options all of them.
 
-    The limits that they are under come with them, each before its first task. `mongoq import` reads both. It holds no
-    pauses, schedules or history. --json prints {"count": N} instead of a sentence, with --output.
+    Each limit that they name is written before its first task. `mongoq import` reads both. Pauses, schedules and
+    history are not exported. With --output, --json prints {"count": N} instead of a sentence.
     """
     if as_json and output is None:
         refuse("--json goes with --output: the tasks themselves are written as lines of JSON")

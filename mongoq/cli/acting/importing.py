@@ -54,9 +54,9 @@ def import_(
 ) -> None:
     """Enqueue the tasks of an `export` with their keys and all that was given to them, each after its parents.
 
-    Each begins with fresh attempts. Those that had ended are left out, unless --finished says otherwise; those whose
-    key or unique value is taken are skipped, so that an import that was broken off is just done again. Limits that are
-    not there are made. All lines are checked first: nothing is written where one is refused. Batches are refused.
+    Each begins with fresh attempts. Tasks that had ended are left out, unless --finished is given. Tasks whose key or
+    unique value is taken are skipped, so an import that was interrupted can simply be repeated. Missing limits are
+    created. All lines are checked first: if one is refused, nothing is written. Batches are refused.
     --json prints {"enqueued", "skipped", "ended", "left_out"}.
     """
     with ExitStack() as stack:

@@ -25,7 +25,7 @@ def update(
     delay: Annotated[timedelta | None, span_option("It is not claimed before this time from now; 0: due.")] = None,
     run_at: Annotated[Any, moment_option("It is not claimed before this instant.")] = None,
     expires_in: Annotated[timedelta | None, span_option("It expires if it is not completed within this time.")] = None,
-    never_expires: Annotated[bool, typer.Option("--never-expires", help="It does not expire any more.")] = False,
+    never_expires: Annotated[bool, typer.Option("--never-expires", help="Remove its expiry.")] = False,
     payload: Annotated[str | None, typer.Option(metavar="VALUE", help="Its new payload; JSON is parsed.")] = None,
     if_version: Annotated[int | None, typer.Option(help="Only if it has this version, as `show` tells it.")] = None,
     as_json: AsJson = False,

@@ -22,7 +22,7 @@ def dashboard(
     context: typer.Context,
     *,
     host: Annotated[
-        str, typer.Option(help="The address to listen on; another than this machine's needs users.")
+        str, typer.Option(help="The address to listen on; one that other machines can reach needs users.")
     ] = LOCAL[0],
     port: Annotated[int, typer.Option(min=0, max=65_535, help="The port; 0 takes a free one.")] = 8765,
     prefix: Annotated[str, typer.Option(help="The path under which a proxy serves it, such as /ops/mongoq.")] = "",
@@ -30,17 +30,17 @@ def dashboard(
         str | None, typer.Option("--user-header", metavar="NAME", help="The header in which a proxy names the user.")
     ] = None,
     role: Annotated[
-        str, typer.Option(help="The role of those whom the proxy names, or of this machine: viewer, operator, admin.")
+        str, typer.Option(help="The role of a user whom the proxy names, or of this machine: viewer, operator, admin.")
     ] = "admin",
     oldest: Annotated[Any, span_option("How long a task may be due before the overview says so.")] = "60s",
-    title: Annotated[str | None, typer.Option(help="What stands over each page. Default: the namespace.")] = None,
+    title: Annotated[str | None, typer.Option(help="The title of each page. Default: the namespace.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Serve the dashboard of the namespace until Ctrl-C or SIGTERM.
 
-    Without more it answers this machine alone. MONGOQ_DASHBOARD_USERS="ann:PASSWORD:admin bob:PASSWORD:viewer" lets it
-    ask for passwords, --user-header believe a proxy. It needs the extra mongoq[dashboard]. --json prints one object
-    with its URL when it starts.
+    By default it answers only this machine. With MONGOQ_DASHBOARD_USERS="ann:PASSWORD:admin bob:PASSWORD:viewer" it
+    asks for passwords, with --user-header it trusts a proxy. It needs the extra mongoq[dashboard]. --json prints one
+    object with its URL when it starts.
     """
     try:
         with needs("mongoq[dashboard]"):

@@ -30,22 +30,22 @@ def limits(
         list[str] | None, typer.Argument(metavar="[NAME...]", show_default=False, help="These limits.")
     ] = None,
     concurrency: Annotated[
-        int | None, typer.Option(help="With set: so many of a group run at once.", show_default=False)
+        int | None, typer.Option(help="With set: how many of a group run at once.", show_default=False)
     ] = None,
-    rate: Annotated[float | None, typer.Option(help="With set: so many start in --per.", show_default=False)] = None,
+    rate: Annotated[float | None, typer.Option(help="With set: how many start in --per.", show_default=False)] = None,
     per: Annotated[
         timedelta | None,
         typer.Option(parser=duration, metavar="DURATION", help="With set: the time of --rate. Default: 1s."),
     ] = None,
-    burst: Annotated[int, typer.Option(help="With set: so many may start together after a pause.")] = 1,
+    burst: Annotated[int, typer.Option(help="With set: how many may start together after a pause.")] = 1,
     by: Annotated[str | None, typer.Option(help="With set: the tag that makes the groups.", show_default=False)] = None,
     order: Annotated[str, typer.Option(help="With set: priority or fifo.")] = "priority",
     as_json: AsJson = False,
 ) -> None:
-    """List the limits with what runs, of that in the fullest group, and what waits; show groups; set one; delete some.
+    """List the limits with what runs and waits under each; show the groups of some; set one; delete some.
 
-    A changed number is in force within 2 s. The exit code is 1 when a NAME is not there; the others are done. --json
-    prints a list, of `delete` {"count": N}.
+    `mongoq limits set stripe --rate 90 --per 1m`. A changed number takes effect within 2 s. The exit code is 1 if there
+    is no limit NAME; the others are done. --json prints a list; `delete` prints {"count": N}.
     """
     chosen = names or []
     if action not in ACTIONS:

@@ -28,17 +28,17 @@ def pause(
     names: Names = None,
     values: Values = None,
     everything: All = False,
-    reason: Annotated[str | None, typer.Option(help="Why, for whoever looks.")] = None,
+    reason: Annotated[str | None, typer.Option(help="Why; shown with the pause.")] = None,
     lasts: Annotated[
         timedelta | None,
         typer.Option("--for", parser=duration, metavar="DURATION", help="It ends by itself after this time."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Let nobody claim tasks of these queues, names or tags, or any, until they are resumed; given none, list pauses.
+    """Stop claims of these queues, names, values of tags, or all, until they are resumed; without any, list the pauses.
 
-    What runs goes on. Each --where TAG=VALUE is a pause of its own: tenant=acme, or shop=7, which is a number, where
-    shop='"7"' is a text. --json prints a list of the pauses.
+    Running tasks go on. Each --where TAG=VALUE is a pause of its own: tenant=acme, or shop=7, a number, or shop='"7"',
+    a string. --json prints a list of the pauses.
     """
     wanted = chosen(queues, names, values, everything=everything)
     with place(context).open(reading=True) as queue:
@@ -59,7 +59,7 @@ def resume(
     everything: All = False,
     as_json: AsJson = False,
 ) -> None:
-    """Let tasks of these queues, names or tags be claimed again; --all ends the pause of everything.
+    """End the pauses of these queues, names or values of tags; --all ends the pause of everything.
 
     The exit code is 1 where one of them was not paused. --json prints {"count": N}.
     """

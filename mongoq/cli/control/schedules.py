@@ -26,12 +26,13 @@ def schedules(
     names: Annotated[
         list[str] | None, typer.Argument(metavar="[NAME...]", show_default=False, help="These schedules.")
     ] = None,
-    reason: Annotated[str | None, typer.Option(help="With pause: why, for whoever looks.")] = None,
+    reason: Annotated[str | None, typer.Option(help="With pause: why; shown in the list.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """List the schedules with their last and next ticks; pause, resume or delete those of these names.
+    """List the schedules with their last and next ticks; pause, resume or delete some.
 
-    The exit code is 1 when a NAME is not there; the others are done. --json prints a list, of `delete` {"count": N}.
+    `mongoq schedules pause nightly --reason "the warehouse moves"`. The exit code is 1 if there is no schedule NAME;
+    the others are done. --json prints a list; `delete` prints {"count": N}.
     """
     if action not in ACTIONS:
         refuse(f"{action!r} is not one of {', '.join(ACTIONS)}")

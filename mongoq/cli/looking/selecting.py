@@ -22,23 +22,24 @@ CHOSEN: Final = "chosen"
 class Selection:
     """Which tasks a command is for; an option that was not given is None."""
 
-    queue: Annotated[str | None, typer.Option("--queue", help="Those of this queue.")] = None
-    name: Annotated[str | None, typer.Option("--name", help="Those of this task function: NAME, or NAME@REVISION.")] = (
+    queue: Annotated[str | None, typer.Option("--queue", help="Only tasks of this queue.")] = None
+    name: Annotated[str | None, typer.Option("--name", help="Only tasks of this function: NAME, or NAME@REVISION.")] = (
         None
     )
-    state: Annotated[TaskState | None, typer.Option("--state", help="Those in this state.")] = None
+    state: Annotated[TaskState | None, typer.Option("--state", help="Only tasks in this state.")] = None
     where: Annotated[
-        list[str] | None, typer.Option("--where", metavar="KEY=VALUE", help="Those with this tag; may be repeated.")
+        list[str] | None,
+        typer.Option("--where", metavar="KEY=VALUE", help="Only tasks with this tag; repeatable."),
     ] = None
     error: Annotated[
         str | None,
-        typer.Option("--error", metavar="TYPE", help="Those whose last attempt failed with this type of error."),
+        typer.Option("--error", metavar="TYPE", help="Only tasks whose last attempt failed with this type of error."),
     ] = None
     since: Annotated[
         Any,
-        moment_option("Those since then: 15m (ago), 2h, 1d, or 2026-08-01T12:30. Finished ones by their end."),
+        moment_option("Only those since then: 15m (ago), 2h, 1d, or 2026-08-01T12:30. Finished ones by their end."),
     ] = None
-    until: Annotated[Any, moment_option("Those before then.")] = None
+    until: Annotated[Any, moment_option("Only those before then.")] = None
 
     def options(self, now: Callable[[], datetime]) -> dict[str, Any]:
         """The selection as arguments of the API; what is not given is left out. `now` is asked where it matters."""

@@ -46,7 +46,7 @@ def show(
 def why(context: typer.Context, key: Key, as_json: AsJson = False) -> None:
     """Say why a task does not run, or how it stands.
 
-    Its time, a pause, no worker of its queue or name, taken slots, parents, who holds it. --json prints {"key",
+    It names the time, pause, missing worker, limit, parents or holder that the task waits for. --json prints {"key",
     "state", "why"}.
     """
     _check(key)

@@ -26,7 +26,7 @@ def worker_health(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Say whether a worker of this host works: exit code 0 where one does, else 1. For probes by command.
+    """Tell by the exit code whether a worker of this host works, for probes by command: 0 if one does, else 1.
 
     With --port it asks the worker itself, whether it is ready. Without, it looks for a heartbeat of this host in
     MongoDB that is younger than 25 s. --json prints {"healthy", "reason"}.

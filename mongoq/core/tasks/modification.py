@@ -102,7 +102,7 @@ class Change:
         if self.delay is not UNSET:
             checker.duration("delay", self.delay)
             if self.run_at is not UNSET:
-                checker.refuse("delay", self.delay, "given together with run_at: give one of them")
+                checker.refuse("delay", self.delay, "allowed together with run_at: give one of them")
         for name, instant in (("run_at", self.run_at), ("expires_at", self.expires_at)):
             if instant is not UNSET and not (instant is None and name == "expires_at"):
                 object.__setattr__(self, name, checker.instant(name, instant))

@@ -150,7 +150,7 @@ class NewTask:
         if self.delay is not None:
             checker.duration("delay", self.delay)
             if self.run_at is not None:
-                checker.refuse("delay", self.delay, "given together with run_at: give one of them")
+                checker.refuse("delay", self.delay, "allowed together with run_at: give one of them")
         for name, instant in (("run_at", self.run_at), ("expires_at", self.expires_at)):
             if instant is not None:
                 object.__setattr__(self, name, checker.instant(name, instant))

@@ -61,7 +61,7 @@ def checked_progress(value: Any, message: Any) -> tuple[float | None, str | None
     """Check what a handler says of its progress; raises ConfigurationError."""
     checker = Checker()
     if value is None and message is None:
-        checker.refuse("value", value, "None together with message: give one of them")
+        checker.refuse("value", value, "allowed together with message: give one of them")
     fits = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and 0 <= value <= 1
     if not (value is None or fits):
         checker.refuse("value", value, "a number from 0 to 1, such as done / total")
