@@ -158,8 +158,9 @@ class Dispatcher:
         self._give_back(self.chains.stalled(now, longest))
 
     def _give_back(self, attempts: Sequence[LiveAttempt]) -> None:
-        self._ledger.leave(attempts)
-        self.release(attempts)
+        if attempts:
+            self._ledger.leave(attempts)
+            self.release(attempts)
 
     def _go_on(self, attempt: LiveAttempt, submit: Callable[[list[LiveAttempt]], object] | None = None) -> None:
         """Let the next of a chain start, when this one has ended."""

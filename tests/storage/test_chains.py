@@ -21,7 +21,7 @@ from mongoq.storage.operations.claiming.many import claim_many
 from mongoq.storage.operations.decide import by_hand
 from mongoq.storage.operations.limits import keeping
 from mongoq.storage.operations.limits.free import Free
-from mongoq.storage.operations.limits.room import groups_of
+from mongoq.storage.operations.limits.room import groups_of_each
 from mongoq.storage.operations.limits.serving import serve
 from mongoq.worker.limits.chains import Chains, link
 from tests.storage.conftest import Store
@@ -63,7 +63,8 @@ def claim(store: Store, limit: int = 20) -> Op[Claim]:
 def begun(store: Store, claimed: Claim) -> tuple[Chains, list[Any], list[Any]]:
     """What a worker does with a claim: its chains, those that it starts, and those that it gives back."""
     attempts: list[Any] = [Attempt(one) for one in claimed.unread]
-    kinds = [(one.token or "", *groups_of(store.context, one.document)) for one in claimed.unread]
+    groups = groups_of_each(store.context, [one.document for one in claimed.unread])
+    kinds = [(one.token or "", *own) for one, own in zip(claimed.unread, groups, strict=True)]
     link(attempts, [kind if one.shares or one.slots else None for one, kind in zip(claimed.unread, kinds, strict=True)])
     chains = Chains()
     return (chains, *chains.begin(attempts))

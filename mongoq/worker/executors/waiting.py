@@ -30,6 +30,9 @@ class Waiting(Generic[T]):
 
     def put(self, attempts: list[T]) -> None:
         """Let these wait."""
+        if len(attempts) == 1 and not attempts[0].lost_leases:  # as those of a chain come
+            self._attempts.append(attempts[0])
+            return
         if suspects := [attempt for attempt in attempts if attempt.lost_leases]:
             self._attempts.extendleft(reversed(suspects))
             attempts = [attempt for attempt in attempts if not attempt.lost_leases]

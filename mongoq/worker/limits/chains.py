@@ -80,8 +80,8 @@ def link(attempts: Sequence[LiveAttempt], kinds: Sequence[Kind | None]) -> None:
     """Make chains of those that have a kind, where some of this kind have no slot of their own."""
     chains: dict[Kind, Chain] = {}
     for attempt, kind in zip(attempts, kinds, strict=True):
-        if kind is not None and not attempt.slots:
-            chains.setdefault(kind, Chain())
+        if kind is not None and kind not in chains and not attempt.slots:
+            chains[kind] = Chain()
     for attempt, kind in zip(attempts, kinds, strict=True):
         if kind in chains:
             attempt.chain = chain = chains[kind]

@@ -23,7 +23,7 @@ from mongoq.storage.operations.claiming.many import claim_many
 from mongoq.storage.operations.claiming.mixture import Mixture
 from mongoq.storage.operations.limits import granting
 from mongoq.storage.operations.limits.free import Free
-from mongoq.storage.operations.limits.room import groups_of
+from mongoq.storage.operations.limits.room import groups_of_each
 from mongoq.storage.operations.limits.serving import serve
 from mongoq.storage.operations.recovery import lost_replies, skip_locked
 from mongoq.storage.operations.recovery.skip_locked import BlockedKeys
@@ -226,11 +226,11 @@ class Claimer:
         if any(attempt.claimed.starts for attempt in attempts):
             self._time(attempts)
         if any(one.shares for one in claim.unread):
-            known = [
-                (one.token or "", *groups_of(runtime.context, one.document)) if one.shares or one.slots else None
-                for one in claim.unread
-            ]
-            link(attempts, known)
+            groups = groups_of_each(runtime.context, [one.document for one in claim.unread])
+            link(attempts, [
+                (one.token or "", *own) if one.shares or one.slots else None
+                for one, own in zip(claim.unread, groups, strict=True)
+            ])  # fmt: skip
         if options.local:
             for attempt, claimed in zip(attempts, claim.unread, strict=True):
                 attempt.policy = attempt.policy.over(options.local.get(claimed.name or "", {}))

@@ -26,7 +26,7 @@ _MOST: Final = 2**62
 _USUAL: Final = frozenset({
     fields.KEY, fields.QUEUE, fields.STATE, fields.PRIORITY, fields.RUN_AT, fields.TAGS, fields.PAYLOAD,
     fields.CREATED_AT, fields.MODIFIED_AT, fields.UNIQUE, fields.NAME, fields.POLICY, fields.VERSION,
-    fields.CONTEXT,
+    fields.CONTEXT, fields.LIMITS, fields.LINE, fields.WAITS_FOR,
 })  # fmt: skip
 """The fields of a task that was never claimed, and those that may have any value."""
 

@@ -113,7 +113,11 @@ def shared(update: Update) -> Update:
 def held_by(document: Document) -> tuple[Sequence[str], Sequence[Mapping[str, Any]], bool]:
     """The slots that a claimed task has, the starts that it has got, and whether it runs in the slot of another."""
     held = document.get(fields.HOLD)
-    return names_of(document), starts_of(document), isinstance(held, dict) and held.get("shares") is True
+    if not isinstance(held, dict):
+        return (), (), False
+    if held.get("shares") is True:
+        return (), (), True
+    return names_of(document), starts_of(document), False
 
 
 def starts_of(document: Document) -> list[dict[str, Any]]:

@@ -85,7 +85,7 @@ def allot(
         if line in own and head is not None and head[fields.KEY] != key:
             full[line].append(document)
             continue
-        lacking = next((group for group in own if not free[group]), None)
+        lacking = _lacking(own, free)
         if not own or terms.in_turn < 2 or not may_share(document):
             if lacking is None:
                 grants[key] = Grant([free[group].pop() for group in own])
@@ -93,7 +93,7 @@ def allot(
                 full[lacking].append(document)
             continue
         mates = sharing[tuple(own)]
-        wide = all(group in terms.plenty for group in own)
+        wide = lacking is None and all(group in terms.plenty for group in own)
         most = terms.handlers if wide else terms.at_once
         if lacking is None and (not most or used[wide] < most):
             mates.slots.append([free[group].pop() for group in own])
@@ -112,8 +112,17 @@ def allot(
     return Allotted(grants, full, left)
 
 
+def _lacking(own: Sequence[str], free: Mapping[str, list[str]]) -> str | None:
+    """The first of these groups that has no free slot."""
+    for group in own:
+        if not free[group]:
+            return group
+    return None
+
+
 def may_share(document: Document) -> bool:
     """Whether a task may run in a slot after others: one of a line, with a rate, or with a lease of its own may not."""
+    if fields.LINE in document or document.get(fields.LOST_LEASES):
+        return False
     policy = document.get(fields.POLICY)
-    own_lease = policy is not None and not (isinstance(policy, dict) and "lease" not in policy)
-    return fields.LINE not in document and not own_lease and not document.get(fields.LOST_LEASES)
+    return policy is None or (isinstance(policy, dict) and "lease" not in policy)

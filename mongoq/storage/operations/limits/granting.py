@@ -51,7 +51,7 @@ def is_limited(document: Document) -> bool:
 
 def further(look_at: int, wanted: int, claim: Claim) -> int:
     """How many tasks the next claim looks at: more and more of them, as long as a limit has no room for those found."""
-    if claim.parked < max(1, len(claim.unread)):
+    if claim.left or claim.parked < max(1, len(claim.unread)):
         return 0
     return min(MOST_LOOKED_AT, FURTHER * max(look_at, wanted))
 
@@ -60,16 +60,19 @@ def divide(context: Context, found: Sequence[Document], how: Claiming) -> Op[Sha
     """Claim those of these tasks that are under limits with room, and park those without."""
     yield from read_if_old(context)
     terms = Terms(how.most, how.wanted.in_turn, how.wanted.at_once, how.wanted.handlers)
-    allotted = yield from _with_slots(context, list(filter(is_limited, found)), terms)
+    limited = [one for one in found if fields.LIMITS in one]
+    allotted = yield from _with_slots(context, limited, terms)
     grants, full = allotted.grants, allotted.full
-    fresh = [one for one in found if not is_limited(one) or one[fields.KEY] in grants][: how.most]
-    grants = yield from _with_starts(context, list(filter(is_limited, fresh)), grants, full, how.wanted)
-    fresh = [one for one in fresh if not is_limited(one) or one[fields.KEY] in grants]
-    made = {one[fields.KEY]: one for one in fresh if is_limited(one)}
+    fresh = [one for one in found if fields.LIMITS not in one or one[fields.KEY] in grants][: how.most]
+    if _has_rates(context):
+        limited = [one for one in fresh if fields.LIMITS in one]
+        grants = yield from _with_starts(context, limited, grants, full, how.wanted)
+        fresh = [one for one in fresh if fields.LIMITS not in one or one[fields.KEY] in grants]
+    made = {one[fields.KEY]: one for one in fresh if fields.LIMITS in one}
     taken, written = yield from _claim(context, made, grants, how)
     if full:  # now: the look that follows would find the slots free that were given out here
         yield from parking.park(context, full, how.wanted.ahead)
-    plain = [one for one in fresh if not is_limited(one)]
+    plain = [one for one in fresh if fields.LIMITS not in one]
     parked = sum(map(len, full.values()))
     return Shares(fresh, plain, taken, list(written.skipped), written.doubtful, parked, allotted.left)
 
@@ -104,7 +107,7 @@ def _with_slots(
     context: Context, found: Sequence[Document], terms: Terms, have: Mapping[str, Sequence[str]] | None = None
 ) -> Op[Allotted]:
     """Allot slots to these tasks, of those that are known to be free first."""
-    groups = [room.groups_of(context, document) for document in found]
+    groups = room.groups_of_each(context, found)
     free = {group: list(own) for group, own in (have or {}).items()}
     wanted = Counter(group for own in groups for group in own if group not in free)
     if wanted and terms.in_turn > 1 and terms.at_once:
@@ -115,10 +118,13 @@ def _with_slots(
     free |= (yield from room.free(context, wanted)) if wanted else {}
     lines = [document[fields.LINE] for document in found if fields.LINE in document]
     heads = (yield from room.heads(context, dict.fromkeys(lines))) if lines else {}
-    rated = any(limit.rate is not None for limit in context.gate.limits.values())
-    if rated and any(room.starts_of(context, document) for document in found):
+    if _has_rates(context) and any(room.starts_of(context, document) for document in found):
         terms = replace(terms, in_turn=1)
     return allot(list(zip(found, groups, strict=True)), free, heads, terms)
+
+
+def _has_rates(context: Context) -> bool:
+    return any(limit.rate is not None for limit in context.gate.limits.values())
 
 
 def _with_starts(

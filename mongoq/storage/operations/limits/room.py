@@ -23,10 +23,26 @@ def limits_of(context: Context, document: Document) -> list[Limit]:
     return [known[name] for name in named if name in known] if isinstance(named, dict) else []
 
 
-def groups_of(context: Context, document: Document) -> list[str]:
-    """The groups in which a task needs a slot to run."""
+def groups_of_each(context: Context, documents: Iterable[Document]) -> list[list[str]]:
+    """The groups in which each of these tasks needs a slot to run. Many name the same limits: those are read once."""
+    known = context.gate.limits
+    found: list[list[str]] = []
+    last: object = None
+    limits: list[Limit] = []
+    alike: list[str] | None = None
+    for document in documents:
+        named = document.get(fields.LIMITS)
+        if named != last or last is None:
+            own = [known[name] for name in named if name in known] if isinstance(named, dict) else []
+            last, limits = named, [limit for limit in own if limit.concurrency is not None]
+            alike = [limit.name for limit in limits] if all(limit.by is None for limit in limits) else None
+        found.append(alike if alike is not None else _groups(limits, document))
+    return found
+
+
+def _groups(limits: Iterable[Limit], document: Document) -> list[str]:
     tags = document.get(fields.TAGS) or {}
-    return [limit.group(tags) for limit in limits_of(context, document) if limit.concurrency is not None]
+    return [limit.group(tags) for limit in limits]
 
 
 def starts_of(context: Context, document: Document) -> dict[str, int]:
