@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from mongoq.api.buffer import AsyncBuffer, Buffer
 from mongoq.api.closing import shutdown
 from mongoq.api.running import AsyncWorkerHandle
+from mongoq.async_queue import AsyncQueue
 from mongoq.auditing.entry import AuditEntry
 from mongoq.core.errors import (
     AlreadyFinished,
@@ -71,7 +72,7 @@ from mongoq.limiting.limit import Limit, LimitGroup, LimitNotFound
 from mongoq.limiting.use import LimitStats
 from mongoq.paging.page import TaskPage
 from mongoq.pausing.pause import Pause, WorkerNotFound
-from mongoq.queue import AsyncQueue, Queue
+from mongoq.queue import Queue
 from mongoq.scheduling.schedule import Schedule, ScheduleNotFound
 
 if TYPE_CHECKING:

@@ -15,7 +15,8 @@ from mongoq.core.validation import Checker, Duration
 from mongoq.storage.drivers.awaited.awaiting import called
 
 if TYPE_CHECKING:
-    from mongoq.queue import AsyncQueue, Queue
+    from mongoq.async_queue import AsyncQueue
+    from mongoq.queue import Queue
 
 
 async def close(base: Base) -> None:

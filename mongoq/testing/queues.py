@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypedDict, Unpack
 
+from mongoq.async_queue import AsyncQueue
 from mongoq.core.clock import Clock, FrozenClock
 from mongoq.core.host.extras import needs
 from mongoq.core.judging.backoff import BackoffLike
 from mongoq.core.judging.retrying import RetryOn
 from mongoq.core.validation import Duration, Unset
-from mongoq.queue import AsyncQueue, Queue
+from mongoq.queue import Queue
 
 NAMESPACE = "test"
 

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Self
 
-from mongoq.queue import AsyncQueue, Queue
+from mongoq.async_queue import AsyncQueue
+from mongoq.queue import Queue
 
 
 class Recorder:

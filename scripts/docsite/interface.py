@@ -5,37 +5,36 @@ from __future__ import annotations
 import enum
 import inspect
 import re
-from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
-from typing import Any
+from typing import Any, Final
 
 import mongoq
 from docsite.text import Doc, doc_of, fields_of, signature_of, table
-from mongoq import Queue, queue
+from mongoq import Queue
+from mongoq.verbs import Verbs
+
+LAST: Final = "Hooks and the object itself"
 
 
 def verbs() -> str:
-    """The verbs of `Queue`, by the families under which its class lists them."""
+    """The verbs of `Queue`, by the families under which its class and `Verbs` list them."""
     parts: list[str] = []
-    for family, names in _families():
+    for family, names in _families().items():
         parts.append(f"## {family}")
         parts += [_function(f"queue.{name}", getattr(Queue, name), f"### {name}") for name in names]
     return "\n\n".join(parts)
 
 
-def _families() -> Iterator[tuple[str, list[str]]]:
-    family, names = "", list[str]()
-    common = [name for name in vars(queue._Common) if not name.startswith("_")]  # noqa: SLF001 -- no name of its own
-    for line in inspect.getsource(Queue).splitlines():
-        if found := re.match(r"    # ([A-Z].*)$", line):
-            if names:
-                yield family, names
-            family, names = found[1], []
-        elif family and (found := re.match(r"    (?:def )?([a-z]\w*)(?: = |\()", line)):
-            names.append(found[1])
-    if names:
-        yield family, names
-    yield "Hooks and the object itself", common
+def _families() -> dict[str, list[str]]:
+    families: dict[str, list[str]] = {}
+    for kind in (Queue, Verbs):
+        family = ""
+        for line in inspect.getsource(kind).splitlines():
+            if found := re.match(r"    # ([A-Z].*)$", line):
+                family = found[1]
+            elif family and (found := re.match(r"    (?:def )?([a-z]\w*)(?: = |\()", line)):
+                families.setdefault(family, []).append(found[1])
+    return families | {LAST: families.pop(LAST)}
 
 
 def _function(name: str, thing: Any, heading: str) -> str:

@@ -57,6 +57,8 @@ FLOORS: Final = {
     "mongoq.api": 4,
     "mongoq.default": 4,
     "mongoq.queue": 4,
+    "mongoq.async_queue": 4,
+    "mongoq.verbs": 4,
     "mongoq": 4,
     "mongoq.testing": 5,
     "mongoq.dashboard": 5,

@@ -11,22 +11,15 @@ import mongoq
 PACKAGE: Final = Path(mongoq.__file__).parent
 ROOT: Final = PACKAGE.parent
 LONGEST: Final = 250
-OWN_LENGTHS: Final = {
-    "mongoq/queue.py": 550,  # two tables of contents
-}
 MOST_FILES: Final = 16
 FILES: Final = [path.relative_to(ROOT).as_posix() for path in sorted(PACKAGE.rglob("*.py"))]
 
 
 def test_no_file_is_longer_than_it_may_be() -> None:
     lengths = {name: len((ROOT / name).read_text().splitlines()) for name in FILES}
-    assert not {name: lines for name, lines in lengths.items() if lines > OWN_LENGTHS.get(name, LONGEST)}
+    assert not {name: lines for name, lines in lengths.items() if lines > LONGEST}
 
 
 def test_no_folder_holds_more_files_than_it_may() -> None:
     counts = Counter(name.rpartition("/")[0] for name in FILES)
     assert not {folder: count for folder, count in counts.items() if count > MOST_FILES}
-
-
-def test_the_exceptions_are_still_needed() -> None:
-    assert not OWN_LENGTHS.keys() - set(FILES)

@@ -13,13 +13,13 @@ import pytest
 import mongoq
 from mongoq import AsyncBuffer, AsyncQueue, Buffer, Queue
 from mongoq.api import producing
-from mongoq.api.verb import scope, stream, verb
+from mongoq.api.verb import future, scope, stream, verb
+from mongoq.verbs import Verbs
 
 OWN = ("close", "buffer", "transaction", "start")
 """What each queue declares for itself."""
-FUNCTIONS = ("task", "cron", "include")
-"""What is no verb: it makes task functions, and awaits nothing."""
-SHARED = [name for name in vars(Queue) if not name.startswith("_") and name not in (*OWN, *FUNCTIONS)]
+ALL = {**vars(Verbs), **vars(Queue)}
+SHARED = [name for name, value in ALL.items() if isinstance(value, (verb, scope, stream, future)) and name not in OWN]
 SCOPES = ["batch", "buffer", "keepalive", "transaction"]
 STREAMS = ["claims", "scan"]
 FUTURES = ["submit"]
@@ -112,7 +112,7 @@ def test_a_verb_can_be_called_on_a_queue_of_a_derived_class(kind: type[verb[Any,
     class AsyncDerived(AsyncQueue):
         pass
 
-    name = next(name for name, value in vars(Queue).items() if type(value) is kind)
+    name = next(name for name, value in ALL.items() if type(value) is kind)
     assert getattr(Derived, name) is getattr(Queue, name)
     assert getattr(AsyncDerived, name) is getattr(AsyncQueue, name)
 
