@@ -104,6 +104,8 @@ class Gate:
         """The limits of this namespace, by name."""
         self.limited = False
         """Whether there ever were any, or a paused value of a tag: tasks may be parked for them."""
+        self.readable = False
+        """Whether this process can read what is stored, as the last look showed."""
         self.swept_to = ""
         """The group of a limit that was looked at last by a sweep."""
 
@@ -115,9 +117,10 @@ class Gate:
         flow: bool = False,
         limits: Mapping[str, Limit] = EMPTY,
         limited: bool = False,
+        readable: bool = False,
     ) -> None:
         """Take what was read."""
-        self.pauses, self.limits, self.read_at = tuple(pauses), limits, read_at
+        self.pauses, self.limits, self.read_at, self.readable = tuple(pauses), limits, read_at, readable
         self.flow |= flow
         self.limited |= bool(limits) or limited
 

@@ -201,10 +201,13 @@ def test_a_batch_behind_the_head_is_taken_at_the_head_where_that_is_more_urgent(
     assert (claim.skipped, [task.key for task in claim.tasks]) == (False, ["urgent", "t0"])
 
 
-def test_a_batch_behind_the_head_is_taken_at_the_head_where_the_line_is_short(store: Any) -> None:
+def test_a_batch_behind_the_head_is_what_is_left_there_or_taken_at_the_head(store: Any) -> None:
     for number in range(4):
         store.new(key=f"t{number}")
     claim = behind(store, 2, skip=3)
-    assert (claim.skipped, [task.key for task in claim.tasks]) == (False, ["t0", "t1"])
-    aside = claim_many(store.context, ClaimRequest(("default",), "w", 2), poison_budget=0, skip=3, at_head=False)
+    assert (claim.skipped, [task.key for task in claim.tasks]) == (True, ["t3"])
+    claim = behind(store, 1, skip=3)
+    assert (claim.skipped, [task.key for task in claim.tasks]) == (False, ["t0"])
+    store.new(key="t4")
+    aside = claim_many(store.context, ClaimRequest(("default",), "w", 2), poison_budget=0, skip=2, at_head=False)
     assert store.run(aside).tasks == [], "an aide leaves the head alone"

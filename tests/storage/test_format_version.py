@@ -11,7 +11,7 @@ from mongoq import NewerFormat
 from mongoq.limiting.limit import Limit
 from mongoq.storage.commands import find_one
 from mongoq.storage.operations.limits import keeping
-from mongoq.storage.operations.namespace import format_version
+from mongoq.storage.operations.namespace import format_version, orders
 from mongoq.storage.operations.namespace.format_version import FORMAT, LIMITS, OLDEST_READER
 
 
@@ -62,3 +62,15 @@ def test_a_limit_keeps_out_who_would_not_heed_it(store: Any) -> None:
     rewrite(store, oldest_reader=FORMAT + 1)
     store.run(format_version.require(store.context, LIMITS))
     assert stored(store)["oldest_reader"] == FORMAT + 1, "it is never lowered"
+
+
+def test_the_orders_bring_the_version_with_them(store: Any) -> None:
+    gate = store.context.gate
+    store.run(orders.read(store.context))
+    assert not gate.readable, "nobody has noted it yet"
+    store.run(format_version.check(store.context))
+    store.run(orders.read(store.context))
+    assert gate.readable
+    rewrite(store, version=FORMAT + 2, oldest_reader=FORMAT + 1)
+    store.run(orders.read(store.context))
+    assert not gate.readable

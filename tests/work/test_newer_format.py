@@ -24,6 +24,7 @@ def test_a_running_worker_stops_at_its_next_heartbeat(
 ) -> None:
     monkeypatch.setattr(presence, "BEAT_EVERY_IDLE", 0.1)
     monkeypatch.setattr(format_check, "CHECK_EVERY", 0.1)
+    monkeypatch.setattr(format_check, "READ_WITHIN", 0.1)
     handle = queue.start(print)
     until(lambda: bool(queue.workers()))
     write_newer(collection, queue)

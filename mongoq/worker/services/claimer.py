@@ -119,7 +119,7 @@ class Claimer:
         self._look_at = granting.further(self._look_at, wanted, claim)
         if claim.parked and self._lead:  # there may be a start before the next look at limits
             runtime.wake(Wake.SCHEDULED)
-        if skip and not claim.skipped:
+        if skip and not (claim.skipped and claim.found >= wanted):
             self._contention.too_far()
         else:
             self._contention.claimed(len(claim.unread) + claim.lost, claim.lost)

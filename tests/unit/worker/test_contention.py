@@ -1,6 +1,8 @@
 from __future__ import annotations
 
-from mongoq.worker.services.contention import AT_THE_HEAD_EVERY, WIDEST, Contention
+import itertools
+
+from mongoq.worker.services.contention import WIDEST, Contention
 
 
 def test_a_claimer_that_loses_nothing_stays_at_the_head() -> None:
@@ -24,13 +26,38 @@ def test_a_claimer_that_loses_much_moves_and_stays_where_it_loses_nothing() -> N
     assert contention.place(0.6) == place
 
 
-def test_once_a_second_the_claim_is_made_at_the_head() -> None:
+def spread() -> Contention:
+    """A claimer that has lost all for a while, and is somewhere behind the head."""
     contention = Contention()
     contention.place(0)
-    while not contention.place(0.5):
+    for _ in range(2):
         contention.claimed(500, 400)
-    assert contention.place(0.5 + AT_THE_HEAD_EVERY) == 0
-    assert contention.place(0.6 + AT_THE_HEAD_EVERY) > 0
+    while not contention.place(0):
+        contention.claimed(500, 400)
+    return contention
+
+
+def test_one_claim_in_as_many_as_it_has_spread_over_is_made_at_the_head() -> None:
+    contention = spread()
+    at_the_head = [number for number in range(3 * WIDEST) if not contention.place(0.5)]
+    assert [late - early for early, late in itertools.pairwise(at_the_head)] == [WIDEST] * 2
+
+
+def test_a_claimer_that_claims_rarely_is_at_the_head_after_as_many_seconds() -> None:
+    contention = spread()
+    assert contention.place(WIDEST - 1) > 0
+    assert contention.place(WIDEST) == 0
+    assert contention.place(WIDEST + 1) > 0
+
+
+def test_a_claimer_that_loses_most_spreads_at_once() -> None:
+    places = set()
+    for _ in range(100):
+        contention = Contention()
+        contention.place(0)
+        contention.claimed(500, 400)
+        places.add(contention.place(0))
+    assert len(places) == 4
 
 
 def test_where_the_line_is_short_the_place_moves_forward() -> None:
@@ -46,6 +73,6 @@ def test_where_the_line_is_short_the_place_moves_forward() -> None:
 def test_a_look_ahead_claimer_is_never_at_the_head() -> None:
     contention = Contention(first=1)
     for moment in range(50):
-        assert contention.place(moment * AT_THE_HEAD_EVERY) > 0
+        assert contention.place(moment * 10.0) > 0
         contention.claimed(500, 400)
         contention.too_far()

@@ -50,16 +50,20 @@ def at_head(
     return chosen[: wanted.limit], len(chosen) >= wanted.limit
 
 
-def behind(context: Context, wanted: ClaimRequest, skip: int, mixture: Mixture | None = None) -> Op[list[Document]]:
-    """Find a whole batch behind the first `skip` tasks, for the look-ahead claimer.
+def behind(
+    context: Context, wanted: ClaimRequest, skip: int, mixture: Mixture | None = None, *, whole: bool = True
+) -> Op[list[Document]]:
+    """Find a batch behind the first `skip` tasks, for the look-ahead claimer, and where many claim at once.
 
     It is empty when a skipped task has a higher priority, or when the batch holds a suspect or a malformed document;
-    and where the names take several finds, which have no common place to skip to.
+    and where the names take several finds, which have no common place to skip to. With `whole` it is also empty
+    where the queue ends within it.
     """
     if len(wanted.parts) > 1:
         return []
     found = yield from _by_urgency(context, wanted, wanted.limit, skip=skip, mixture=mixture)
-    if len(found) < wanted.limit or any(d.get(fields.LOST_LEASES) or malformed_field(d) for d in found):
+    least = wanted.limit if whole else 1
+    if len(found) < least or any(d.get(fields.LOST_LEASES) or malformed_field(d) for d in found):
         return []
     # The head is read after the batch: no skipped task that is still ready is more urgent than it.
     where = admitted(context, wanted.queues, wanted.where, wanted.names, least=wanted.least, due_by=wanted.due_by)

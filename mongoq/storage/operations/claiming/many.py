@@ -64,13 +64,14 @@ def claim_many(
 
     It holds fewer than it found when another was faster, or the server stopped answering. `recover` finds the rest.
 
-    `skip` leaves out that many tasks at the head, if they and the whole batch have one priority; otherwise the claim
-    is made at the head, or with `at_head=False` not at all. `skip_keys` are tasks to leave alone, because an earlier
-    claim found them blocked. `time_limit` is for each update, before it skips locked tasks. `mixture` says how to
-    find the tasks of many names. `look_at` is how many tasks to look at, where limits may have no room for the first.
+    `skip` leaves out that many tasks at the head, if they and the batch have one priority; otherwise the claim is made
+    at the head. With `at_head=False` the batch is a whole one, or none is claimed. `skip_keys` are tasks to leave
+    alone, because an earlier claim found them blocked. `time_limit` is for each update, before it skips locked tasks.
+    `mixture` says how to find the tasks of many names. `look_at` is how many tasks to look at, where limits may have no
+    room for the first.
     """
     most, wanted = wanted.limit, replace(wanted, limit=max(wanted.limit, look_at))
-    found = (yield from candidates.behind(context, wanted, skip, mixture)) if skip else []
+    found = (yield from candidates.behind(context, wanted, skip, mixture, whole=not at_head)) if skip else []
     skipped = more = bool(found)
     if not skipped and at_head:
         found, more = yield from candidates.at_head(context, wanted, poison_budget, skip_keys, mixture)

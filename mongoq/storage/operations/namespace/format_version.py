@@ -13,7 +13,7 @@ from typing import Final
 
 from mongoq.core.errors import NewerFormat
 from mongoq.diagnosis.facts import Format
-from mongoq.storage.commands import InsertOne, Op, UpdateMany, find_one
+from mongoq.storage.commands import Document, InsertOne, Op, UpdateMany, find_one
 from mongoq.storage.context import Context
 from mongoq.storage.documents import fields
 from mongoq.storage.refusals import KeyTaken, if_allowed
@@ -24,7 +24,8 @@ OLDEST_READER: Final = 1
 """The oldest version that understands it, where nothing is in use that `require` was called for."""
 LIMITS: Final = 2
 """The first version that keeps limits; one before would run more tasks at once than a limit allows."""
-_ID: Final = "format"
+KEY: Final = "format"
+"""Of its document in `.control`; the keys of orders come after it."""
 
 
 def check(context: Context) -> Op[None]:
@@ -34,25 +35,32 @@ def check(context: Context) -> Op[None]:
 
 def read(context: Context) -> Op[Format]:
     """The format as it is stored, beside that of this process."""
-    stored = (yield from find_one(context.control, {fields.KEY: _ID})) or {}
+    stored = (yield from find_one(context.control, {fields.KEY: KEY})) or {}
     version, oldest = (stored.get(name) for name in (fields.VERSION, fields.OLDEST_READER))
     return Format(FORMAT, *(one if isinstance(one, int) else None for one in (version, oldest)))
+
+
+def readable(document: Document) -> bool:
+    """Whether a document of `.control` is that of the format, and has this one or an older one that it reads."""
+    version, oldest = document.get(fields.VERSION), document.get(fields.OLDEST_READER)
+    own = document[fields.KEY] == KEY and isinstance(version, int) and version >= FORMAT
+    return own and not (isinstance(oldest, int) and oldest > FORMAT)
 
 
 def require(context: Context, version: int) -> Op[None]:
     """Keep processes out of the namespace that are older than this version, from now on."""
     yield UpdateMany(
         context.control,
-        {fields.KEY: _ID},
+        {fields.KEY: KEY},
         {"$max": {fields.VERSION: FORMAT, fields.OLDEST_READER: version}},
         upsert=True,
     )
 
 
 def _check(context: Context) -> Op[None]:
-    stored = yield from find_one(context.control, {fields.KEY: _ID})
+    stored = yield from find_one(context.control, {fields.KEY: KEY})
     if stored is None:
-        own = {fields.KEY: _ID, fields.VERSION: FORMAT, fields.OLDEST_READER: OLDEST_READER}
+        own = {fields.KEY: KEY, fields.VERSION: FORMAT, fields.OLDEST_READER: OLDEST_READER}
         with suppress(KeyTaken):
             yield InsertOne(context.control, own)
         return
@@ -63,6 +71,6 @@ def _check(context: Context) -> Op[None]:
             f"{oldest}; this one reads {FORMAT}: upgrade mongoq in this process"
         )
     if not isinstance(version, int) or version < FORMAT:
-        older = {fields.KEY: _ID, fields.VERSION: {"$not": {"$gte": FORMAT}}}
+        older = {fields.KEY: KEY, fields.VERSION: {"$not": {"$gte": FORMAT}}}
         newest = {fields.VERSION: FORMAT, fields.OLDEST_READER: OLDEST_READER}
         yield UpdateMany(context.control, older, {"$set": newest})

@@ -1,7 +1,7 @@
 """What operators order a fleet to do, in `<namespace>.control`: to pause, and single workers to stop.
 
-Each order is one document whose key begins with `order:`. Processes read them all by one range of keys. A signal lets
-them read at once; without signals they look every `LOOK_EVERY`.
+Each order is one document whose key begins with `order:`. Processes read them all by one range of keys, which begins
+with the version of the format. A signal lets them read at once; without signals they look every `LOOK_EVERY`.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from mongoq.storage.context import Context
 from mongoq.storage.documents import fields, filters
 from mongoq.storage.documents.limiting import definitions
 from mongoq.storage.operations.fleet import signals
+from mongoq.storage.operations.namespace import format_version
 from mongoq.storage.refusals import if_allowed
 
 LOOK_EVERY: Final = 1.5
@@ -44,12 +45,15 @@ class Orders(NamedTuple):
 def read(context: Context, worker: str | None = None) -> Op[Orders]:
     """Read the orders, and let the gate of this process know what is paused."""
     sent = elapsed()
-    stored = find(context.control, {fields.KEY: {"$gte": _PREFIX, "$lt": _AFTER}})
+    stored = find(context.control, {fields.KEY: {"$gte": format_version.KEY, "$lt": _AFTER}})
     found = yield from if_allowed(stored, [])  # whoever may not read them is under none
     pauses = [pause for document in found if (pause := _pause(document)) is not None]
     limits = definitions.read_from(found)
     keys = {document[fields.KEY] for document in found}
-    context.gate.note(pauses, sent, flow=_FLOW in keys, limits=limits, limited=_PARKED in keys)
+    context.gate.note(
+        pauses, sent, flow=_FLOW in keys, limits=limits, limited=_PARKED in keys,
+        readable=any(map(format_version.readable, found)),
+    )  # fmt: skip
     stop = worker is not None and any(document[fields.KEY] == f"{_STOP}{worker}" for document in found)
     return Orders(pauses, stop)
 
