@@ -45,7 +45,7 @@ class Claimants:
             thread.start()
         self._threads += threads
 
-    def join(self, timeout: float = 20) -> None:
+    def join(self, timeout: float = 60) -> None:
         for thread in self._threads:
             thread.join(timeout)
             assert not thread.is_alive()
@@ -169,7 +169,7 @@ def test_one_task_does_not_send_all_who_wait_to_the_server(
         queue = Queue(client, namespace=producer.namespace)
         events, claimants = watch(queue), Claimants(queue)
         claimants.start(30)
-        until(lambda: _waiting(queue) == 30, why="all of them wait")
+        until(lambda: _waiting(queue) >= 29, why="all of them wait, but for the one that looks")
         events.wait("wakeups.watching")
         before = commands.counts["findAndModify"]
         started = time.monotonic()

@@ -110,7 +110,7 @@ def test_each_tick_is_enqueued_once_by_processes_that_are_killed_and_frozen(
     enough = queue.time() + timedelta(seconds=1)
     until(lambda: all((one.last_at or enough) > enough for one in queue.schedules()), why="all went on")
     last = {one.name: queue.pause_schedule(one.name).last_at for one in made}
-    until(queue.empty, why="all have run")
+    until(queue.empty, timeout=200, why="all have run")
     handle.stop(0)
 
     assert fleet.killed > 2
