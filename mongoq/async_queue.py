@@ -18,7 +18,7 @@ from mongoq.flow import verbs as flow
 from mongoq.functions.async_decorator import AsyncTaskDecorator
 from mongoq.functions.binding import Binding
 from mongoq.functions.tasks import AsyncTasks, Tasks
-from mongoq.scheduling.decorator import AsyncCron
+from mongoq.scheduling.decorator import Cron
 from mongoq.storage.drivers.connection import AsyncTarget, Target
 from mongoq.verbs import Verbs
 
@@ -97,9 +97,9 @@ class AsyncQueue(Verbs, Awaited):
         return AsyncTaskDecorator(self._base.functions)
 
     @property
-    def cron(self) -> AsyncCron:
+    def cron(self) -> Cron[AsyncTaskDecorator]:
         """Make task functions that are enqueued by time: `@queue.cron("*/5 * * * *")`."""
-        return AsyncCron(self._base.functions)
+        return Cron(self._base.functions, AsyncTaskDecorator)
 
     def include(self, *tasks: AsyncTasks | Tasks | AsyncQueue) -> None:
         """Run the functions of these `Tasks` as well, and enqueue their calls here until this queue is closed.

@@ -121,9 +121,9 @@ class Queue(Verbs, Blocking):
         return TaskDecorator(self._base.functions)
 
     @property
-    def cron(self) -> Cron:
+    def cron(self) -> Cron[TaskDecorator]:
         """Make task functions that are enqueued by time: `@queue.cron("*/5 * * * *")`."""
-        return Cron(self._base.functions)
+        return Cron(self._base.functions, TaskDecorator)
 
     def include(self, *tasks: Tasks | AsyncTasks | Queue) -> None:
         """Run the functions of these `Tasks` as well, and enqueue their calls here until this queue is closed.

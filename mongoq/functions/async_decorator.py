@@ -1,4 +1,7 @@
-"""`@queue.task` of an `AsyncQueue`; `decorator` says what the overloads are for."""
+"""`@queue.task` of an `AsyncQueue`; `decorator` says what the overloads are for.
+
+They stand twice: each names the class of the tempo with its parameters, and Python's types know no variable for that.
+"""
 
 from __future__ import annotations
 

@@ -24,6 +24,8 @@ R = TypeVar("R")
 C = TypeVar("C")
 Injected = Callable[Concatenate[Attempt, P], C] | Callable[Concatenate[Task, P], C]
 """A function whose first argument the worker passes."""
+Around = Callable[[Any, Callable[[Any], Any]], Any]
+"""What makes a task function in place of the decorator, whose own way of it is the second argument."""
 
 
 class Anything:
@@ -37,9 +39,12 @@ class Decorator:
 
     _kind: type[Any]
 
-    def __init__(self, registry: Registry, settings: dict[str, Any] | None = None) -> None:
+    def __init__(
+        self, registry: Registry, settings: dict[str, Any] | None = None, around: Around | None = None
+    ) -> None:
         self._registry = registry
         self._settings = settings or {}
+        self._around = around
 
     def _made(
         self,
@@ -50,10 +55,15 @@ class Decorator:
         options: dict[str, Any],
         **more: Any,
     ) -> Any:
+        if self._around is not None:
+            return self._around(function, self._new)
         given = {"name": name, "aliases": tuple(aliases), "revision": revision, "options": options, **more}
         if function is None:
             checked_names(options, "task()")
             return type(self)(self._registry, given)
+        return self._new(function)
+
+    def _new(self, function: Any) -> Any:
         made = self._kind(Definition(function, **{"options": {}, **self._settings}), self._registry)
         self._registry.add(made)
         return made

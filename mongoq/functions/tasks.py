@@ -5,7 +5,7 @@ from __future__ import annotations
 from mongoq.functions.async_decorator import AsyncTaskDecorator
 from mongoq.functions.decorator import TaskDecorator
 from mongoq.functions.registry import Registry
-from mongoq.scheduling.decorator import AsyncCron, Cron
+from mongoq.scheduling.decorator import Cron
 
 __all__ = ["AsyncTasks", "Tasks"]
 
@@ -32,9 +32,9 @@ class Tasks:
         return TaskDecorator(self._registry)
 
     @property
-    def cron(self) -> Cron:
+    def cron(self) -> Cron[TaskDecorator]:
         """Make task functions that are enqueued by time: `@tasks.cron("*/5 * * * *")`."""
-        return Cron(self._registry)
+        return Cron(self._registry, TaskDecorator)
 
     def include(self, tasks: Tasks) -> None:
         """Take in the functions of other `Tasks` as well."""
@@ -53,9 +53,9 @@ class AsyncTasks:
         return AsyncTaskDecorator(self._registry)
 
     @property
-    def cron(self) -> AsyncCron:
+    def cron(self) -> Cron[AsyncTaskDecorator]:
         """Make task functions that are enqueued by time: `@tasks.cron("*/5 * * * *")`."""
-        return AsyncCron(self._registry)
+        return Cron(self._registry, AsyncTaskDecorator)
 
     def include(self, tasks: AsyncTasks) -> None:
         """Take in the functions of other `AsyncTasks` as well."""

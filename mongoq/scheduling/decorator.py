@@ -2,46 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import tzinfo
-from typing import Any, Unpack
+from typing import Any, Generic, TypeVar, Unpack
 
 from mongoq.core.errors import ConfigurationError, Fault, InvalidTask
 from mongoq.core.validation import UNSET, Duration, Unset
-from mongoq.functions.async_decorator import AsyncTaskDecorator
-from mongoq.functions.decorator import TaskDecorator
+from mongoq.functions.decorator import Decorator
 from mongoq.functions.options import FunctionOptions, checked_names
 from mongoq.functions.registry import Registry
 from mongoq.scheduling.given import Given
 
-
-class CronDecorator(TaskDecorator):
-    """Makes a task function that is enqueued by time; see `Cron`."""
-
-    def __init__(self, registry: Registry, timing: dict[str, Any], settings: dict[str, Any]) -> None:
-        super().__init__(registry, settings)
-        self._timing = timing
-
-    def _made(self, function: Any, *given: Any, **more: Any) -> Any:
-        made = _known(function, self._settings) or super()._made(function, *given, **more)
-        _declare(self._registry, made, self._timing)
-        return made
+D = TypeVar("D", bound=Decorator)
 
 
-class AsyncCronDecorator(AsyncTaskDecorator):
-    """`CronDecorator` of an `AsyncQueue`."""
-
-    def __init__(self, registry: Registry, timing: dict[str, Any], settings: dict[str, Any]) -> None:
-        super().__init__(registry, settings)
-        self._timing = timing
-
-    def _made(self, function: Any, *given: Any, **more: Any) -> Any:
-        made = _known(function, self._settings) or super()._made(function, *given, **more)
-        _declare(self._registry, made, self._timing)
-        return made
-
-
-class Cron:
+class Cron(Generic[D]):
     """Enqueue a call of a function at each tick: `@queue.cron("*/5 * * * *", tz="Europe/Zurich")`.
 
     The function becomes a task function, or is one already by a `@queue.task(...)` below. It is called without
@@ -49,8 +24,9 @@ class Cron:
     until the definition in the code changes, and so does a deletion; a pause stays until it is resumed.
     """
 
-    def __init__(self, registry: Registry) -> None:
+    def __init__(self, registry: Registry, kind: type[D]) -> None:
         self._registry = registry
+        self._kind = kind
 
     def __call__(
         self,
@@ -65,38 +41,20 @@ class Cron:
         aliases: Sequence[str] = (),
         revision: int | None = None,
         **options: Unpack[FunctionOptions],
-    ) -> CronDecorator:
+    ) -> D:
         """Make a decorator. The timing is that of `queue.schedule`, the others are the options of `queue.task`.
 
         Raises ConfigurationError where something is not acceptable, or the function has an argument without a default.
         """
         timing = {"cron": cron, "tz": tz, "every": every, "catch_up": catch_up, "jitter": jitter, "overlap": overlap}
-        return CronDecorator(self._registry, timing, _settings(name, aliases, revision, options))
+        settings = _settings(name, aliases, revision, options)
 
+        def made(function: Any, new: Callable[[Any], Any]) -> Any:
+            ticking = _known(function, settings) or new(function)
+            _declare(self._registry, ticking, timing)
+            return ticking
 
-class AsyncCron:
-    """`Cron` of an `AsyncQueue`."""
-
-    def __init__(self, registry: Registry) -> None:
-        self._registry = registry
-
-    def __call__(
-        self,
-        cron: str | None = None,
-        *,
-        tz: str | tzinfo | Unset = UNSET,
-        every: Duration | None = None,
-        catch_up: str | Duration | Unset = UNSET,
-        jitter: Duration | Unset = UNSET,
-        overlap: str | None = None,
-        name: str | None = None,
-        aliases: Sequence[str] = (),
-        revision: int | None = None,
-        **options: Unpack[FunctionOptions],
-    ) -> AsyncCronDecorator:
-        """Make a decorator; see `Cron`."""
-        timing = {"cron": cron, "tz": tz, "every": every, "catch_up": catch_up, "jitter": jitter, "overlap": overlap}
-        return AsyncCronDecorator(self._registry, timing, _settings(name, aliases, revision, options))
+        return self._kind(self._registry, settings, made)
 
 
 def _settings(name: str | None, aliases: Sequence[str], revision: int | None, options: Any) -> dict[str, Any]:
