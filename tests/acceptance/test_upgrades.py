@@ -22,6 +22,8 @@ from mongoq.embedded.server import EmbeddedServer
 ROOT = Path(__file__).parents[2]
 BEFORE = "e91be1a"
 """A commit from before limits and kept figures."""
+LATELY = "ab1b62f"
+"""A commit with limits, kept figures and the audit."""
 FIRST = "2878519"
 """The commit that began format 1."""
 COUNT = 600
@@ -59,10 +61,16 @@ else:
 pytestmark = pytest.mark.long
 
 
-@pytest.fixture(scope="module")
-def before(tmp_path_factory: pytest.TempPathFactory) -> Path:
+@pytest.fixture
+def commit() -> str:
+    """The commit of the earlier version."""
+    return BEFORE
+
+
+@pytest.fixture
+def before(commit: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the package of the earlier version."""
-    return unpacked(BEFORE, tmp_path_factory.mktemp("before"))
+    return unpacked(commit, tmp_path_factory.mktemp("before"))
 
 
 def unpacked(commit: str, folder: Path) -> Path:
@@ -117,6 +125,7 @@ def versions(before: Path, tmp_path: Path, server: EmbeddedServer, queue: Queue)
     return Versions({"before": before, "today": tmp_path}, server, queue.namespace)
 
 
+@pytest.mark.parametrize("commit", [BEFORE, LATELY])
 def test_a_worker_of_the_version_before_runs_beside_todays_without_loss(
     versions: Versions, queue: Queue, until: Callable[..., None]
 ) -> None:
@@ -148,6 +157,7 @@ def test_a_worker_of_the_version_before_stops_where_limits_are_in_use(versions: 
     assert queue.count(state="ready") == 1
 
 
+@pytest.mark.timeout(900)
 def test_init_indexes_a_large_namespace_of_the_first_format_under_a_worker_of_it(
     queue: Queue, server: EmbeddedServer, tmp_path: Path, until: Callable[..., None]
 ) -> None:
