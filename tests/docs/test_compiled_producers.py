@@ -102,4 +102,5 @@ def test_one_insert_is_a_task(
         )
         assert done.returncode == 0, done.stderr
         seen = queue.claim(queues=["mail"])
+        assert seen is not None
         assert (seen.name, seen.tags) == ("welcome", {"user": 44})

@@ -13,6 +13,7 @@ from mongoq import Limit, LimitGroup, LimitNotFound, LimitStats, Queue
 from mongoq.cli.acting.auditing import audited
 from mongoq.cli.options import AsJson, duration, place, refuse
 from mongoq.cli.output import Sheet, note, print_json, show, span
+from mongoq.core.explaining.options import lasting
 
 ACTIONS: Final = ("list", "show", "set", "delete")
 SUMS: Final = ("running", "waiting", "groups_running", "groups_waiting", "fullest")
@@ -122,7 +123,7 @@ def _show(queue: Queue, names: Sequence[str], *, as_json: bool) -> int:
 def _rate(limit: Limit) -> str:
     if limit.rate is None:
         return "-"
-    per = "s" if limit.per == SECOND else span(limit.per)
+    per = "s" if limit.per == SECOND else lasting(limit.per)
     return f"{limit.rate:g}/{per}" + (f", burst {limit.burst}" if limit.burst > 1 else "")
 
 

@@ -13,6 +13,7 @@ from mongoq import Queue, Schedule, ScheduleNotFound
 from mongoq.cli.acting.auditing import audited
 from mongoq.cli.options import AsJson, place, refuse
 from mongoq.cli.output import Sheet, note, print_json, show, span
+from mongoq.core.explaining.options import lasting
 
 ACTIONS: Final = ("list", "pause", "resume", "delete")
 
@@ -84,7 +85,7 @@ def _print(found: list[Schedule], now: datetime, *, as_json: bool) -> None:
 
 def _when(one: Schedule) -> str:
     if one.every is not None:
-        return f"every {span(one.every)}"
+        return f"every {lasting(one.every)}"
     return str(one.cron) if one.tz == "UTC" else f"{one.cron} {one.tz}"
 
 
