@@ -29,8 +29,13 @@ class Target(NamedTuple):
 
     @property
     def group(self) -> str:
-        """By which the parked tasks of a paused value are known: no limit has such a name."""
-        return f"!{self.tag}:{json.dumps(self.value)}"
+        """By which the parked tasks of a paused name or value are known: no limit has such a name."""
+        return f"!{self.tag or ''}:{json.dumps(self.name if self.tag is None else self.value)}"
+
+    @property
+    def parks(self) -> bool:
+        """Whether claims find tasks of it among others: a name, or a value of a tag."""
+        return self.name is not None or self.tag is not None
 
     def __str__(self) -> str:
         if self.tag is not None:
@@ -59,6 +64,9 @@ class Pause:
     """The tag whose value is paused; None where it is no value of a tag."""
     value: str | int | None = None
     """The value of this tag."""
+    walked_over: bool = False
+    """Whether claims read its tasks each time they pass over them, because the namespace lacks the indexes to park
+    them: `mongoq init` builds these."""
 
     @property
     def target(self) -> Target:
@@ -73,9 +81,11 @@ class Pause:
         """Whether nothing of this queue is claimed."""
         return self.name is None and self.tag is None and self.queue in (None, queue)
 
-    def tells(self, tags: Mapping[str, object]) -> bool:
-        """Whether it is for a value that is among these tags."""
-        found = tags.get(self.tag) if self.tag is not None else None
+    def tells(self, name: object, tags: object) -> bool:
+        """Whether it is for this name, at whatever revision, or for a value that is among these tags."""
+        if self.tag is None:
+            return self.name is not None and isinstance(name, str) and self.name in (name, name.partition("@")[0])
+        found = tags.get(self.tag) if isinstance(tags, Mapping) else None
         return isinstance(found, bool) is isinstance(self.value, bool) and found is not None and found == self.value
 
     def __str__(self) -> str:
@@ -87,8 +97,8 @@ class Open(NamedTuple):
 
     queues: Sequence[str]
     names: Sequence[str]
-    without: Sequence[str]
-    """Names that are paused, where all are asked for."""
+    without: Sequence[Pause]
+    """Pauses of names and values whose tasks are to be left out, because they cannot be parked."""
 
 
 class Gate:
@@ -103,7 +113,7 @@ class Gate:
         self.limits: Mapping[str, Limit] = EMPTY
         """The limits of this namespace, by name."""
         self.limited = False
-        """Whether there ever were any, or a paused value of a tag: tasks may be parked for them."""
+        """Whether there ever were any, or a paused name or value of a tag: tasks may be parked for them."""
         self.readable = False
         """Whether this process can read what is stored, as the last look showed."""
         self.swept_to = ""
@@ -134,11 +144,12 @@ class Gate:
         open_names = [name for name in names if name.partition("@")[0] not in shut and name not in shut]
         if not open_queues or (names and not open_names):
             return None
-        return Open(open_queues, open_names, () if names else sorted(shut))
+        apart = () if self.limited else [pause for pause in held if pause.tag or (pause.name and not names)]
+        return Open(open_queues, open_names, apart)
 
-    def tagged(self, now: datetime) -> list[Pause]:
-        """The pauses of values of tags that hold now."""
-        return [pause for pause in self.pauses if pause.tag is not None and pause.holds(now)]
+    def parking(self, now: datetime) -> list[Pause]:
+        """The pauses of names and of values of tags that hold now."""
+        return [pause for pause in self.pauses if pause.target.parks and pause.holds(now)]
 
     def in_force(self, now: datetime) -> frozenset[Pause]:
         """The pauses that hold now."""

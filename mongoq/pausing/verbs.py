@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
 from mongoq.api.base import Base
 from mongoq.api.verb import verb
+from mongoq.core.errors import StorageError
 from mongoq.core.validation import QUEUE_NAME, TASK_NAME, Checker, Duration
 from mongoq.pausing.pause import Pause, Target, WorkerNotFound
 from mongoq.storage.commands import Op
-from mongoq.storage.operations import schema
 from mongoq.storage.operations.fleet import heartbeat
 from mongoq.storage.operations.limits import holding
 from mongoq.storage.operations.namespace import orders
+
+log = logging.getLogger("mongoq.pausing")
 
 LONGEST_TEXT: Final = 500
 
@@ -39,19 +43,21 @@ def pause(
 
     Args:
         queue: this queue; or
-        name: the tasks of this name, in any queue. Workers with task functions do not read them; workers with a plain
-            handler read those that they pass over.
+        name: the tasks of this name, in any queue.
         where: the tasks with this value of a tag, such as `{"tenant": "acme"}`: one tag, whose value is a string, an
-            integer or a boolean. Claims that find such tasks park them, so that each is read once.
+            integer or a boolean.
         everything: all queues of the namespace.
         reason: why, shown with the pause.
         until: when it ends by itself, an instant or a duration from now. Default: never.
         by: who pauses. Default: `claimant` of this object.
 
+    Claims park the tasks of a paused name or value that they find, so that each is read once. The first such pause
+    builds two indexes for that. In a namespace of more than 100,000 tasks it does not: the pause is in force all the
+    same, but claims read the tasks that they pass over until `mongoq init` has built them; `walked_over` tells of it.
+
     Raises:
         ConfigurationError: not exactly one of queue, name, where and everything is given, or an argument is not
             acceptable.
-        IndexMissing: with `where`, the collection has more than 100,000 tasks: `mongoq init` builds the index.
     """
     checker = Checker()
     target = _target(checker, queue, name, where, everything=everything)
@@ -65,9 +71,8 @@ def pause(
     if isinstance(end, timedelta):
         end = base.context.clock.now() + end
     told = {"reason": reason, "until": end, "by": by or base.claimant}
-    if target.tag is not None:
-        yield from base.read(schema.ensure(base.context, limits=True))
-    return (yield from base.read(orders.pause(base.context, target, told)))
+    paused = yield from base.read(orders.pause(base.context, target, told))
+    return (yield from _parking(base, paused)) if target.parks else paused
 
 
 @verb
@@ -91,7 +96,7 @@ def resume(
     target = _target(checker, queue, name, where, everything=everything)
     checker.finish()
     resumed = yield from base.read(orders.resume(base.context, target))
-    if target.tag is not None:
+    if target.parks:
         yield from base.read(holding.let_go(base.context, target))
     base.call()
     return resumed
@@ -127,6 +132,17 @@ def stop_worker(base: Base, worker: str) -> Op[list[str]]:
     for one in asked:
         yield from base.read(orders.stop(base.context, one, base.claimant))
     return asked
+
+
+def _parking(base: Base, paused: Pause) -> Op[Pause]:
+    """Let claims park what this pause holds back; it is in force, whatever becomes of the indexes for that."""
+    try:
+        yield from base.read(holding.begin(base.context))
+    except StorageError as error:
+        if paused.walked_over:
+            log.warning("%s: claims read what is paused when they pass over it: %s", paused, error)
+        return paused
+    return replace(paused, walked_over=False)
 
 
 def _target(

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import timedelta
 
+import pytest
+
 from mongoq import NewTask, Queue
+from mongoq.storage.operations import schema
 from tests.acceptance.conftest import Cli, Said
 
 WIDTH = 80
@@ -80,6 +83,22 @@ def test_values_of_tags_are_paused_and_resumed(mongoq: Cli, queue: Queue, until:
     until(lambda: queue.count(state="parked") == 0, why="what was parked is let go")
     again = mongoq("resume", "--where", "shop=7")
     assert (again.code, "shop=7 was not paused" in again.err) == (1, True)
+
+
+def test_a_pause_in_a_large_namespace_builds_its_indexes_once_it_is_in_force(
+    mongoq: Cli, queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queue.new({"tenant": "acme"}, key="held")
+    queue.new_many([{"tenant": "acme"} for _ in range(3)])
+    monkeypatch.setattr(schema, "SMALL", 3)
+    said = mongoq("pause", "--where", "tenant=acme")
+    assert (said.code, "the pause is in force" in said.err) == (0, True)
+    assert (queue.try_claim(), queue.count(state="parked")) == (None, 4)
+    said = mongoq("pause", "--name", "charge")
+    assert (said.code, said.err) == (0, ""), "they are there now"
+    assert "Paused: tasks with tenant='acme'" in mongoq("show", "held").out
+    assert mongoq("resume", "--where", "tenant=acme").code == 0
+    assert queue.count(state="ready") == 4
 
 
 def test_what_is_no_value_of_a_tag_is_refused_and_nothing_is_paused(mongoq: Cli, queue: Queue) -> None:

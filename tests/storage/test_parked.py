@@ -25,7 +25,7 @@ from tests.storage.conftest import Store
 from tests.storage.drivers import MONGOMOCK, EventLoop, open_driver
 from tests.storage.meddling import Meddler, killed_at
 
-ACME = Target(tag="tenant", value="acme")
+TARGETS = (Target(tag="tenant", value="acme"), Target(name="charge"))
 MOST = 2
 THEN = FollowUp("default", None, 0, {"callback": True})
 ENOUGH = 60
@@ -47,20 +47,27 @@ def make(event_loop_of_drivers: EventLoop) -> Iterator[Callable[[], Store]]:
         one.close()
 
 
-def paused(make: Callable[[], Store]) -> Store:
+@pytest.fixture(params=TARGETS, ids=["value", "name"])
+def target(request: pytest.FixtureRequest) -> Target:
+    """Give what is paused."""
+    given: Target = request.param
+    return given
+
+
+def paused(make: Callable[[], Store], target: Target) -> Store:
     store = make()
     for number in range(3):
-        store.new(key=f"acme-{number}", tags={"tenant": "acme"})
+        store.new(key=f"acme-{number}", tags={"tenant": "acme"}, name="charge")
     store.new(key="other")
-    store.run(orders.pause(store.context, ACME, {"reason": None, "until": None, "by": "ada"}))
-    store.run(orders.read(store.context))
+    store.run(orders.pause(store.context, target, {"reason": None, "until": None, "by": "ada"}))
+    store.run(holding.begin(store.context))
     return store
 
 
-def resumed(store: Store) -> Op[None]:
-    yield from orders.resume(store.context, ACME)
+def resumed(store: Store, target: Target) -> Op[None]:
+    yield from orders.resume(store.context, target)
     yield from orders.read(store.context)
-    yield from holding.let_go(store.context, ACME)
+    yield from holding.let_go(store.context, target)
 
 
 def limited(make: Callable[[], Store]) -> Store:
@@ -121,25 +128,27 @@ def once(number: int, act: Callable[[], object]) -> tuple[Meddler, list[bool]]:
     return Meddler(before), came
 
 
-def test_a_claim_that_parks_for_a_pause_is_killed_at_any_command(make: Callable[[], Store]) -> None:
+def test_a_claim_that_parks_for_a_pause_is_killed_at_any_command(make: Callable[[], Store], target: Target) -> None:
     def reached(number: int) -> bool:
-        store = paused(make)
+        store = paused(make, target)
         killed = killed_at(store, number, claim(store))
         assert all(task.key == "other" for task in store.list() if task.state == "running")
-        store.run(resumed(store))
+        store.run(resumed(store, target))
         assert sorted(drained(store)) == ["acme-0", "acme-1", "acme-2", "other"]
         return killed
 
     each_command(reached)
 
 
-def test_a_resume_that_is_killed_at_any_command_is_made_again_or_finished_by_a_sweep(make: Callable[[], Store]) -> None:
+def test_a_resume_that_is_killed_at_any_command_is_made_again_or_finished_by_a_sweep(
+    make: Callable[[], Store], target: Target
+) -> None:
     def reached(number: int) -> bool:
-        store = paused(make)
+        store = paused(make, target)
         store.run(claim(store))
-        killed = killed_at(store, number, resumed(store))
-        if any(pause.target == ACME for pause in store.run(orders.read(store.context)).pauses):
-            assert store.run(orders.resume(store.context, ACME))
+        killed = killed_at(store, number, resumed(store, target))
+        if any(pause.target == target for pause in store.run(orders.read(store.context)).pauses):
+            assert store.run(orders.resume(store.context, target))
             store.run(orders.read(store.context))
         assert {"acme-0", "acme-1", "acme-2"} <= set(drained(store))
         return killed
@@ -147,10 +156,12 @@ def test_a_resume_that_is_killed_at_any_command_is_made_again_or_finished_by_a_s
     each_command(reached)
 
 
-def test_a_resume_at_any_command_of_the_claim_that_parks_leaves_nothing_behind(make: Callable[[], Store]) -> None:
+def test_a_resume_at_any_command_of_the_claim_that_parks_leaves_nothing_behind(
+    make: Callable[[], Store], target: Target
+) -> None:
     def reached(number: int) -> bool:
-        store = paused(make)
-        meddle, came = once(number, lambda: store.run(resumed(store)))
+        store = paused(make, target)
+        meddle, came = once(number, lambda: store.run(resumed(store, target)))
         store.run(meddle(claim(store)))
         if came:
             assert store.collection.count_documents({"state": "parked"}) == 0, f"at command {number}, without a sweep"

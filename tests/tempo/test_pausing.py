@@ -6,11 +6,13 @@ import threading
 from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
+from typing import Any
 
 import pytest
 
 from mongoq import ConfigurationError, Queue, Task, WorkerNotFound
 from mongoq.core.clock import FrozenClock
+from mongoq.storage.operations import schema
 from mongoq.storage.operations.limits.sweeping import sweep_limits
 from mongoq.testing import memory_queue, run_due
 from mongoq.worker.manual import waiters
@@ -78,11 +80,38 @@ def test_a_pause_ends_by_itself(until: Until) -> None:
     assert len(run_due(queue, lambda task: None)) == 1
 
 
-def test_tasks_of_a_paused_name_are_passed_over(queue: Face) -> None:
+def test_tasks_of_a_paused_name_are_parked_and_all_run_when_it_is_resumed(queue: Face) -> None:
     for key, name in (("1", "send"), ("2", "send@3"), ("3", "sender"), ("4", None)):
         queue.new(key=key, name=name)
-    queue.pause(name="send")
+    assert queue.pause(name="send").walked_over is False
     assert sorted(task.key for task in queue.claim_many(10)) == ["3", "4"]
+    assert (queue.count(state="parked"), queue.count(state="ready")) == (2, 0)
+    queue.new(key="5", name="send")
+    assert queue.try_claim() is None
+    assert queue.resume(name="send") is True
+    assert sorted(task.key for task in queue.claim_many(10)) == ["1", "2", "5"]
+
+
+def test_a_pause_in_a_large_namespace_is_in_force_before_its_indexes_are_there(
+    queue: Face, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    queue.new({"tenant": "acme"}, key="acme")
+    queue.new({"tenant": ["acme"]}, key="list")
+    queue.new({"tenant": True}, key="true")
+    for key, name in (("named", "send"), ("revised", "send@3"), ("sender", "sender")):
+        queue.new(key=key, name=name)
+    monkeypatch.setattr(schema, "SMALL", 5)
+    targets = ({"where": {"tenant": "acme"}}, {"where": {"tenant": 1}}, {"name": "send"})
+    assert [queue.pause(**target).walked_over for target in targets] == [True] * 3
+    assert "mongoq init" in caplog.text
+    assert sorted(task.key for task in queue.claim_many(10)) == ["list", "sender", "true"]
+    assert queue.count(state="parked") == 0, "nothing by which they would be found again"
+    queue.init()
+    assert queue.try_claim() is None
+    assert queue.count(state="parked") == 3
+    assert [pause.walked_over for pause in queue.pauses()] == [False] * 3
+    assert [queue.resume(where={"tenant": "acme"}), queue.resume(name="send")] == [True, True]
+    assert sorted(task.key for task in queue.claim_many(10)) == ["acme", "named", "revised"]
 
 
 def test_tasks_with_a_paused_value_of_a_tag_wait_and_all_run_when_it_is_resumed(queue: Face) -> None:
@@ -119,11 +148,12 @@ def test_a_worker_elsewhere_keeps_to_a_paused_value_and_takes_it_up_again(
     other.settled(lambda: handle.stop(0))
 
 
-def test_a_pause_of_a_value_that_ends_by_itself_lets_its_tasks_go() -> None:
+@pytest.mark.parametrize("target", [{"where": {"tenant": "acme"}}, {"name": "charge"}], ids=["value", "name"])
+def test_a_pause_that_ends_by_itself_lets_the_tasks_go_that_were_parked_for_it(target: dict[str, Any]) -> None:
     clock = FrozenClock()
     queue = memory_queue(clock=clock)
-    queue.pause(where={"tenant": "acme"}, until=60)
-    queue.new({"tenant": "acme"})
+    queue.pause(**target, until=60)
+    queue.new({"tenant": "acme"}, name="charge")
     assert queue.try_claim() is None
     assert queue.count(state="parked") == 1
     clock.advance(61)

@@ -68,6 +68,10 @@ def test_a_running_task_tells_who_holds_it_and_what_is_odd_about_that() -> None:
 
 
 def test_a_parked_task_tells_which_limit_has_no_room() -> None:
+    acme = Pause(None, None, "unpaid", "ann", NOW, None, "tenant", "acme")
+    held = task(TaskState.PARKED, waits_for=acme.target.group)
+    assert why(held, [], [acme]) == "Paused: tasks with tenant='acme' is paused by ann (unpaid)."
+    assert why(held, [], []) == "Its pause has ended: the next sweep makes it ready."
     waits = task(TaskState.PARKED, waits_for="tenant:acme")
     assert why(waits, [], []) == "It is parked: the limit tenant has no room for 'acme'."
     assert why(replace(waits, waits_for="stripe"), [], []) == "It is parked: the limit stripe has no room."

@@ -10,7 +10,7 @@ from typing import Annotated, Final
 import typer
 
 from mongoq import Pause, Progress, Queue, TaskState
-from mongoq.cli.control.pausing import All, Names, Queues, Values, chosen, hold_up
+from mongoq.cli.control.pausing import All, Names, Queues, Values, build_for, chosen, hold_up
 from mongoq.cli.options import AsJson, place, refuse, span_option
 from mongoq.cli.output import note, print_json, tell
 from mongoq.cli.progress import progress_line
@@ -40,6 +40,7 @@ def drain(
         refuse("name queues, or give --name, --where or --all")
     with place(context).open(reading=True) as queue:
         paused = hold_up(queue, wanted, reason)
+        build_for(queue, paused, quiet=as_json)
         with progress_line(quiet=as_json) as draw:
             left = _awaited(queue, paused, timeout, draw)
     if as_json:

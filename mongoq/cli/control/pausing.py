@@ -7,10 +7,11 @@ from typing import Annotated, Any
 
 import typer
 
-from mongoq import Pause, Queue
+from mongoq import MongoqError, Pause, Queue
 from mongoq.cli.acting.auditing import audited, operator
 from mongoq.cli.options import AsJson, duration, place, refuse, tags
 from mongoq.cli.output import Sheet, clean, note, print_json, say, show, span
+from mongoq.cli.progress import progress_line
 
 Queues = Annotated[list[str] | None, typer.Argument(metavar="[QUEUE...]", show_default=False, help="These queues.")]
 Names = Annotated[list[str] | None, typer.Option("--name", help="Tasks of this name; may be repeated.")]
@@ -38,11 +39,12 @@ def pause(
     """Stop claims of these queues, names, values of tags, or all, until they are resumed; without any, list the pauses.
 
     Running tasks go on. Each --where TAG=VALUE is a pause of its own: tenant=acme, or shop=7, a number, or shop='"7"',
-    a string. --json prints a list of the pauses.
+    a string. The first pause of a name or a value builds two indexes, once it is in force; in a large namespace that
+    takes minutes, and the progress is shown. --json prints a list of the pauses.
     """
     wanted = chosen(queues, names, values, everything=everything)
     with place(context).open(reading=True) as queue:
-        hold_up(queue, wanted, reason, lasts)
+        build_for(queue, hold_up(queue, wanted, reason, lasts), quiet=as_json)
         found = queue.pauses()
         if as_json:
             print_json([_plain(one) for one in found])
@@ -109,6 +111,21 @@ def hold_up(
         with audited(queue, "pause", one):
             pauses.append(queue.pause(**one, reason=reason, until=lasts, by=operator()))
     return pauses
+
+
+def build_for(queue: Queue, paused: list[Pause], *, quiet: bool) -> None:
+    """Build the indexes without which claims walk over the tasks of these pauses, which are in force already."""
+    if not any(one.walked_over for one in paused):
+        return
+    note(
+        "the pause is in force. Claims read its tasks when they pass over them, until two indexes are built: that is "
+        "done now. Tasks go on meanwhile; after Ctrl-C the server goes on, and `mongoq init` waits for the end"
+    )
+    try:
+        with progress_line(quiet=quiet) as draw:
+            queue.init(on_progress=draw)
+    except MongoqError as error:
+        note(f"the pause stays in force, but the indexes are not there: {clean(str(error))}")
 
 
 def sheet(queue: Queue, found: list[Pause]) -> Sheet:

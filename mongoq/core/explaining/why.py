@@ -27,6 +27,8 @@ def why(task: Task, workers: Sequence[WorkerInfo], pauses: Sequence[Pause]) -> s
     """What a waiting task waits for, the first cause first; None where it does not wait."""
     if task.state is TaskState.SCHEDULED:
         return f"It is scheduled: it becomes ready at {_time(task.run_at)}{_told(task)}."
+    if task.state is TaskState.PARKED and (paused := _held(task, pauses)) is not None:
+        return paused
     if task.state is TaskState.PARKED and (limit := limit_without_room(task)) is not None:
         group = "" if limit[1] is None else f" for {limit[1]!r}"
         return f"It is parked: the limit {limit[0]} has no room{group}."
@@ -40,7 +42,9 @@ def why(task: Task, workers: Sequence[WorkerInfo], pauses: Sequence[Pause]) -> s
 
 def limit_without_room(task: Task) -> tuple[str, str | None] | None:
     """The limit that a task waits for, and the value of its tag; None: it waits for none."""
-    return None if task.waits_for is None else (limit_of(task.waits_for), value_of(task.waits_for))
+    if task.waits_for is None or task.waits_for.startswith("!"):  # a pause
+        return None
+    return limit_of(task.waits_for), value_of(task.waits_for)
 
 
 def _running(task: Task, workers: Sequence[WorkerInfo]) -> str:
@@ -70,9 +74,21 @@ def _paused(task: Task, pauses: Sequence[Pause]) -> str | None:
     plain = (task.name or "").partition("@")[0]
     for pause in pauses:
         if pause.covers(task.queue) or (pause.name is not None and pause.name in (plain, task.name)):
-            until = f" until {_time(pause.until)}" if pause.until else ""
-            return f"Paused: {pause} is paused by {pause.by}{until}{f' ({pause.reason})' if pause.reason else ''}."
+            return _told_of(pause)
     return None
+
+
+def _held(task: Task, pauses: Sequence[Pause]) -> str | None:
+    """Which pause of a name or a value a task is parked for; one that has ended lets it go by the next sweep."""
+    if task.waits_for is None or not task.waits_for.startswith("!"):
+        return None
+    pause = next((one for one in pauses if one.target.group == task.waits_for), None)
+    return "Its pause has ended: the next sweep makes it ready." if pause is None else _told_of(pause)
+
+
+def _told_of(pause: Pause) -> str:
+    until = f" until {_time(pause.until)}" if pause.until else ""
+    return f"Paused: {pause} is paused by {pause.by}{until}{f' ({pause.reason})' if pause.reason else ''}."
 
 
 def _unserved(task: Task, workers: Sequence[WorkerInfo]) -> str | None:

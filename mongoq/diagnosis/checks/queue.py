@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterator
 from typing import Final
@@ -134,4 +135,6 @@ def _by(pause: Pause) -> str:
 def _resume(pause: Pause) -> str:
     if pause.queue is not None:
         return f"mongoq resume {quoted(pause.queue)}"
-    return "mongoq resume" if pause.name is None else f"mongoq resume --name {quoted(pause.name)}"
+    if pause.tag is not None:
+        return f"mongoq resume --where {quoted(f'{pause.tag}={json.dumps(pause.value)}')}"
+    return "mongoq resume --all" if pause.name is None else f"mongoq resume --name {quoted(pause.name)}"

@@ -14,7 +14,7 @@ from mongoq.core.lifecycle import WAITING, Event, TaskState, sources
 from mongoq.core.serial.natural import natural
 from mongoq.storage.commands import Filter
 from mongoq.storage.documents import fields, indexes
-from mongoq.storage.documents.names import but_names, named_as, of_names
+from mongoq.storage.documents.names import named_as, of_names
 
 if TYPE_CHECKING:
     from mongoq.core.tasks.modification import TaskRef
@@ -56,17 +56,17 @@ def ready(
     queues: Sequence[str],
     where: Mapping[str, Any] | None = None,
     names: Sequence[str] = (),
-    without: Sequence[str] = (),
+    without: Sequence[Filter] = (),
     least: int | None = None,
 ) -> Filter:
     """Tasks of these queues that may be claimed; the claim index returns them in order, without a sort.
 
     With `names` only tasks of these, by an index of their own. No index covers tags: a claim with `where` reads every
-    ready task that it passes over, and one `without` some names those of these, with whatever revision.
+    ready task that it passes over, and one `without` some those of these.
     """
     chosen = {fields.QUEUE: _among(queues), fields.STATE: _state(sources(Event.CLAIM)), **tagged(where)}
     chosen |= {} if least is None else {fields.PRIORITY: {"$gte": least}}
-    return chosen | (but_names(without) if without else {}) | (of_names(names) if names else {})
+    return chosen | ({"$nor": list(without)} if without else {}) | (of_names(names) if names else {})
 
 
 def unlost() -> Filter:

@@ -112,16 +112,21 @@ FLOW: Final[Indexes] = {
 }
 """Built at the first task with parents, or the first batch: no other task pays for them."""
 
-LIMITS: Final[Indexes] = {
+PARKING: Final[Indexes] = {
     PARKED: FLOW[PARKED],
+    WAITS: (
+        [(fields.WAITS_FOR, 1), (fields.STATE, 1), *URGENCY],
+        {"partialFilterExpression": {fields.WAITS_FOR: {"$exists": True}}},
+    ),
+}
+"""Built at the first pause of a name or a value of a tag."""
+
+LIMITS: Final[Indexes] = {
+    **PARKING,
     # Each slot of a limit once among the running tasks: the server itself refuses one too many.
     SLOTS: (
         [(fields.SLOTS, 1)],
         {"unique": True, "partialFilterExpression": {**_states(TaskState.RUNNING), fields.SLOTS: {"$exists": True}}},
-    ),
-    WAITS: (
-        [(fields.WAITS_FOR, 1), (fields.STATE, 1), *URGENCY],
-        {"partialFilterExpression": {fields.WAITS_FOR: {"$exists": True}}},
     ),
     LINE: (
         [(fields.LINE, 1), (fields.CREATED_AT, 1), (fields.KEY, 1)],

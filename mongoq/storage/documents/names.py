@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Sequence
 
+from mongoq.pausing.pause import Pause
 from mongoq.storage.commands import Filter
 from mongoq.storage.documents import fields, indexes
 
@@ -14,10 +15,11 @@ def of_names(names: Sequence[str]) -> Filter:
     return {fields.NAME: {**ready_named()[fields.NAME], "$in": list(names)}}
 
 
-def but_names(names: Sequence[str]) -> Filter:
-    """Tasks with none of these names, at whatever revision."""
-    revised = [{fields.NAME: {"$gte": f"{name}@", "$lt": f"{name}A"}} for name in names]
-    return {"$nor": [{fields.NAME: {"$in": list(names)}}, *revised]}
+def held_by(pause: Pause) -> list[Filter]:
+    """Tasks of a paused name, at whatever revision, or with a paused value of a tag: one of these filters."""
+    if pause.tag is not None:
+        return [{f"{fields.TAGS}.{pause.tag}": {"$eq": pause.value, "$not": {"$type": "array"}}}]
+    return [{fields.NAME: {"$eq": pause.name}}, {fields.NAME: {"$gte": f"{pause.name}@", "$lt": f"{pause.name}A"}}]
 
 
 def named_as(name: str) -> Filter:

@@ -52,15 +52,17 @@ def server_time() -> Op[datetime]:
     return time
 
 
-def ensure(context: Context, *, named: bool = False, flow: bool = False, limits: bool = False) -> Op[None]:
+def ensure(
+    context: Context, *, named: bool = False, flow: bool = False, limits: bool = False, parks: bool = False
+) -> Op[None]:
     """Build the missing indexes of a collection that is not large; IndexMissing where some are missing afterwards.
 
     With `named` that for claims by name as well, with `flow` those for parents and batches, with `limits` those for
-    limits, which a namespace that is known to have some gets anyway.
+    limits, which a namespace that is known to have some gets anyway, with `parks` those for pauses.
     Raises StorageRefused where the collection is of a kind that cannot hold tasks.
     """
     faults: list[str] = []
-    for collection, each in wanted_indexes(context, named=named, flow=flow, limits=limits):
+    for collection, each in wanted_indexes(context, named=named, flow=flow, limits=limits, parks=parks):
         existing = yield from _indexes_of(collection)
         lacking = indexes.missing(each, existing)
         if not lacking:
@@ -69,7 +71,7 @@ def ensure(context: Context, *, named: bool = False, flow: bool = False, limits:
         many = yield from find_one(collection, {}, only=[fields.KEY], skip=SMALL, hint="_id_")
         if many is not None:
             fair = context.options.fairness is not None
-            yield from wanted.note(context, named=named, flow=flow, limits=limits, fair=fair)
+            yield from wanted.note(context, named=named, flow=flow, limits=limits, fair=fair, parks=parks)
             faults.append(f"the collection {collection} lacks the index {', '.join(lacking)}; `mongoq init` makes it")
             continue
         _, refused = yield from _build(collection, each, lacking, existing, AT_FIRST_USE)
@@ -121,7 +123,7 @@ def init(context: Context, on_progress: OnProgress | None = None) -> Op[list[str
     noted = yield from wanted.noted(context)
     for collection, each in wanted_indexes(
         context, named=has_names is not None or wanted.NAMED in noted, flow=uses_flow or wanted.FLOW in noted,
-        limits=wanted.LIMITS in noted, fair=wanted.FAIR in noted,
+        limits=wanted.LIMITS in noted, fair=wanted.FAIR in noted, parks=wanted.PARKS in noted,
     ):  # fmt: skip
         existing = yield from _indexes_of(collection)
         lacking = indexes.missing(each, existing)
@@ -132,6 +134,8 @@ def init(context: Context, on_progress: OnProgress | None = None) -> Op[list[str
             faults += refused
     if faults:
         raise IndexMissing("; ".join(faults))
+    if wanted.PARKS in noted:
+        yield from orders.begin_parking(context)
     return made
 
 
@@ -147,12 +151,13 @@ def namespaces() -> Op[list[str]]:
 
 
 def wanted_indexes(
-    context: Context, *, named: bool, flow: bool, limits: bool = False, fair: bool = False
+    context: Context, *, named: bool, flow: bool, limits: bool = False, fair: bool = False, parks: bool = False
 ) -> tuple[tuple[str, Indexes], ...]:
     """The indexes that each collection of the namespace is to have, by what is in use."""
     tasks = indexes.TASKS | (indexes.NAMED if named else {}) | (indexes.FLOW if flow else {})
     others: tuple[tuple[str, Indexes], ...] = ((context.workers, indexes.WORKERS),)
-    if limits or context.gate.limits or context.gate.limited:
+    tasks |= indexes.PARKING if parks or context.gate.limited else {}
+    if limits or context.gate.limits:
         tasks, others = tasks | indexes.LIMITS, (*others, (context.limits, indexes.RATES))
     if fair or context.options.fairness is not None:
         tasks = tasks | indexes.FAIR | (indexes.FAIR_NAMED if named else {})

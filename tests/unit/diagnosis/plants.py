@@ -193,6 +193,10 @@ PLANTS: Final[dict[str, list[Plant]]] = {
             replace(FLEET, pauses=[Pause("mail", None, "deploy", "ann", NOW, None)]),
             "Queue mail is paused by ann (deploy): 2 ready tasks wait",
         ),
+        Plant(
+            replace(FLEET, pauses=[Pause(None, None, None, "ann", NOW, None, "tenant", "acme")]),
+            "Tasks with tenant='acme' is paused by ann",
+        ),
     ],
     "queue.dead": [
         Plant(replace(FLEET, queues={"mail/err": QueueStats("mail/err", ready=2)}), "2 dead letters in mail/err")

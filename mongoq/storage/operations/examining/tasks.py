@@ -128,7 +128,7 @@ def _why(context: Context, task: Document, states: Mapping[str, str]) -> Waiting
     if isinstance(group, str):
         now = context.clock.now()
         known = limit_of(group) in context.gate.limits
-        held = any(pause.target.group == group for pause in context.gate.tagged(now))
+        held = any(pause.target.group == group for pause in context.gate.parking(now))
         return None if known or held else Waiting(key, f"waits for {group}, which is neither a limit nor a pause")
     if fields.CALLBACK in task:
         return None

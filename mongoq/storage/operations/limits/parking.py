@@ -171,8 +171,8 @@ def free(context: Context, chosen: Sequence[Document], groups: Sequence[str]) ->
 
 
 def held_groups(context: Context) -> frozenset[str]:
-    """The groups that stand for values of tags which are paused."""
-    return frozenset(pause.target.group for pause in context.gate.tagged(context.clock.now()))
+    """The groups that stand for names and values of tags which are paused."""
+    return frozenset(pause.target.group for pause in context.gate.parking(context.clock.now()))
 
 
 def groups_after(context: Context, group: str) -> Op[str | None]:

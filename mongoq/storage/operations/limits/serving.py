@@ -106,21 +106,19 @@ def _divided(
 ) -> tuple[list[Document], list[Document]]:
     """Those of these tasks that this claim may take, and the others."""
     admitted = context.gate.admit(wanted.queues, wanted.names, now)
-    paused = context.gate.tagged(now) if context.gate.pauses else []
+    paused = context.gate.parking(now) if context.gate.pauses else []
     queues = frozenset(admitted.queues) if admitted else frozenset()
     names = frozenset(admitted.names) if admitted else frozenset()
-    without = frozenset(admitted.without) if admitted else frozenset()
     own: list[Document] = []
     others: list[Document] = []
     for one in found:
         name, tags = one.get(fields.NAME), one.get(fields.TAGS)
         fits = (
             one[fields.QUEUE] in queues
-            and (name in names if names else not without or (name or "").partition("@")[0] not in without)
-            and (not names or isinstance(name, str))
+            and (not names or (isinstance(name, str) and name in names))
             and not one.get(fields.LOST_LEASES)  # a claim of ready tasks weighs them
             and flow.is_due(one, now.replace(tzinfo=None))
-            and not (paused and isinstance(tags, dict) and any(pause.tells(tags) for pause in paused))
+            and not (paused and any(pause.tells(name, tags) for pause in paused))
         )
         (own if fits else others).append(one)
     return own, others

@@ -7,6 +7,7 @@ with the version of the format. A signal lets them read at once; without signals
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple
 
@@ -16,6 +17,7 @@ from mongoq.pausing.pause import Pause, Target
 from mongoq.storage.commands import Delete, Document, Filter, Op, UpdateMany, find
 from mongoq.storage.context import Context
 from mongoq.storage.documents import fields, filters
+from mongoq.storage.documents import names as names_of
 from mongoq.storage.documents.limiting import definitions
 from mongoq.storage.operations.fleet import signals
 from mongoq.storage.operations.namespace import format_version
@@ -47,11 +49,12 @@ def read(context: Context, worker: str | None = None) -> Op[Orders]:
     sent = elapsed()
     stored = find(context.control, {fields.KEY: {"$gte": format_version.KEY, "$lt": _AFTER}})
     found = yield from if_allowed(stored, [])  # whoever may not read them is under none
-    pauses = [pause for document in found if (pause := _pause(document)) is not None]
     limits = definitions.read_from(found)
     keys = {document[fields.KEY] for document in found}
+    parks = _PARKED in keys or bool(limits) or context.gate.limited
+    pauses = [pause for document in found if (pause := _pause(document, parks=parks)) is not None]
     context.gate.note(
-        pauses, sent, flow=_FLOW in keys, limits=limits, limited=_PARKED in keys,
+        pauses, sent, flow=_FLOW in keys, limits=limits, limited=parks,
         readable=any(map(format_version.readable, found)),
     )  # fmt: skip
     stop = worker is not None and any(document[fields.KEY] == f"{_STOP}{worker}" for document in found)
@@ -90,7 +93,10 @@ def admitted(
     if not context.gate.pauses:
         return filters.ready(queues, where, names, least=least) | then
     free = context.gate.admit(queues, names, context.clock.now())
-    return None if free is None else filters.ready(free.queues, where, free.names, free.without, least) | then
+    if free is None:
+        return None
+    without = [one for held in free.without for one in names_of.held_by(held)]
+    return filters.ready(free.queues, where, free.names, without, least) | then
 
 
 def pause(context: Context, target: Target, told: Mapping[str, Any]) -> Op[Pause]:
@@ -99,12 +105,18 @@ def pause(context: Context, target: Target, told: Mapping[str, Any]) -> Op[Pause
     written: Document = {"queue": target.queue, "name": target.name, "at": now, **told}
     if target.tag is not None:
         written |= {"tag": target.tag, "value": target.value}
-        yield UpdateMany(context.control, {fields.KEY: _PARKED}, {"$setOnInsert": {"at": now}}, upsert=True)
     yield UpdateMany(context.control, {fields.KEY: key}, {"$set": written}, upsert=True)
     yield from tell(context)
-    done = _pause({fields.KEY: key, **written})
+    done = _pause({fields.KEY: key, **written}, parks=context.gate.limited)
     assert done is not None
     return done
+
+
+def begin_parking(context: Context) -> Op[None]:
+    """Let claims park what is paused from now on; call it where the indexes for that are there."""
+    first = {"$setOnInsert": {"at": context.clock.now()}}
+    yield UpdateMany(context.control, {fields.KEY: _PARKED}, first, upsert=True)
+    yield from tell(context)
 
 
 def resume(context: Context, target: Target) -> Op[bool]:
@@ -113,7 +125,7 @@ def resume(context: Context, target: Target) -> Op[bool]:
     found = yield from find(context.control, {fields.KEY: key})
     yield Delete(context.control, {fields.KEY: key})
     yield from tell(context)
-    return any(one.holds(now) for document in found if (one := _pause(document)) is not None)
+    return any(one.holds(now) for document in found if (one := _pause(document, parks=True)) is not None)
 
 
 def stop(context: Context, worker: str, by: str) -> Op[None]:
@@ -160,7 +172,7 @@ def _key(target: Target) -> str:
     return f"{_PAUSE}everything" if target.name is None else f"{_PAUSE}name:{target.name}"
 
 
-def _pause(document: Document) -> Pause | None:
+def _pause(document: Document, *, parks: bool) -> Pause | None:
     """The pause in a document; None where it is no pause."""
     get = document.get
     at, until = get("at"), get("until")
@@ -171,4 +183,5 @@ def _pause(document: Document) -> Pause | None:
     tag, value = get("tag"), get("value")
     if tag is not None and not (isinstance(tag, str) and isinstance(value, str | int)):
         return None
-    return Pause(get("queue"), get("name"), get("reason"), str(get("by", "")), at, until, tag, value)
+    known = Pause(get("queue"), get("name"), get("reason"), str(get("by", "")), at, until, tag, value)
+    return replace(known, walked_over=known.target.parks and not parks)

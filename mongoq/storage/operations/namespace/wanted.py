@@ -17,7 +17,8 @@ NAMED: Final = "named"
 FLOW: Final = "flow"
 LIMITS: Final = "limits"
 FAIR: Final = "fair"
-USES: Final = (NAMED, FLOW, LIMITS, FAIR)
+PARKS: Final = "parks"
+USES: Final = (NAMED, FLOW, LIMITS, FAIR, PARKS)
 _KEY: Final = "wanted_indexes"
 
 
