@@ -1,16 +1,18 @@
 """`dashboard`: its pages, `stats` and 50 open tabs at 1,000,000 live and 2,000,000 finished tasks in 10,000 queues.
 
-A row of a page is the time to its first byte, each load with the fleet read anew; `dashboard.<page>.documents` says how
-many tasks the server examined for it, of as many rows as are shown. `--tasks` is the number of live tasks, by
-which the others shrink. On a server that is given by `--uri` and has the namespace `scale-<tasks>`, that is measured.
+A row of a page is the time to its first byte, each load with the fleet read anew, and its p95;
+`dashboard.<page>.documents` says how many tasks the server examined for it, of as many rows as are shown. `--tasks` is
+the number of live tasks, by which the others shrink. On a server that is given by `--uri` and has the namespace
+`scale-<tasks>`, that is measured.
 """
 
 from __future__ import annotations
 
+import math
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from http.client import HTTPConnection
@@ -89,7 +91,7 @@ def dashboard(setting: Setting) -> list[Row]:
         setting.note(f"it took {time.monotonic() - began:.0f} s to make the tasks")
     scale.beat(database, namespace)
     found = [*_pages(setting, database, namespace), *_stats(setting, database, namespace)]
-    return [*found, *tabs(setting, database, namespace)]
+    return [*found, *tabs(setting, database, namespace, VIEWS.values())]
 
 
 def _pages(setting: Setting, database: Database[Any], namespace: str) -> list[Row]:
@@ -113,6 +115,7 @@ def _pages(setting: Setting, database: Database[Any], namespace: str) -> list[Ro
             loads = [load(path) for _ in range(setting.rounds(LOADS))]
             found += [
                 Row(f"dashboard.{name}", "ms", [one.seconds * 1000 for one in loads]),
+                Row(f"dashboard.{name}.p95", "ms", [_p95([one.seconds * 1000 for one in loads])]),
                 Row(f"dashboard.{name}.cpu", "ms", [one.cpu * 1000 for one in loads]),
                 Row(f"dashboard.{name}.server", "ms", [cost.milliseconds]),
                 Row(f"dashboard.{name}.documents", "tasks", [cost.examined], [max(1, cost.rows)]),
@@ -170,6 +173,10 @@ def _get(port: int, path: str) -> Load:
         return Load(seconds, cpu, text)
     finally:
         connection.close()
+
+
+def _p95(figures: Sequence[float]) -> float:
+    return sorted(figures)[math.ceil(0.95 * len(figures)) - 1]
 
 
 def _next(path: str, text: str) -> str | None:

@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 from urllib.parse import urlsplit
@@ -44,14 +44,14 @@ class Cost(NamedTuple):
     """MB."""
 
 
-def tabs(setting: Setting, database: Database[Any], namespace: str) -> list[Row]:
-    """Start a dashboard, let nobody, one tab of each view, and 50 tabs of them look at it for a minute each."""
+def tabs(setting: Setting, database: Database[Any], namespace: str, pages: Iterable[str]) -> list[Row]:
+    """Start a dashboard, look at every page, let nobody, one tab of each view, and 50 of them watch a minute each."""
     first = []
     for _ in range(min(STARTS, setting.rounds(STARTS))):
         scale.beat(database, namespace)
         with _process(setting.uri, namespace) as (_, url):
             first.append(_first_byte(url) * 1000)
-    found = [Row("dashboard.first", "ms", first)]
+    found = [Row("dashboard.first", "ms", first), *_resident_after(setting, database, namespace, pages)]
     with _process(setting.uri, namespace) as (process, url):
         for count, name in ((0, "none"), (len(PATHS), "few"), (TABS, "many")):
             scale.beat(database, namespace)
@@ -63,6 +63,17 @@ def tabs(setting: Setting, database: Database[Any], namespace: str) -> list[Row]
                 Row(f"dashboard.tabs.{name}.resident", "MB", [cost.resident]),
             ]
     return found
+
+
+def _resident_after(setting: Setting, database: Database[Any], namespace: str, pages: Iterable[str]) -> list[Row]:
+    """The memory of a process at rest, and after every page was looked at."""
+    scale.beat(database, namespace)
+    with _process(setting.uri, namespace) as (process, url):
+        rest = _resident(process.pid)
+        for path in pages:
+            asyncio.run(_fetched(url, path))
+        after = _resident(process.pid)
+    return [Row("dashboard.resident.rest", "MB", [rest]), Row("dashboard.resident.pages", "MB", [after])]
 
 
 async def _watched(setting: Setting, url: str, pid: int, count: int) -> Cost:

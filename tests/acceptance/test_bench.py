@@ -16,6 +16,7 @@ import pytest
 from pymongo import MongoClient
 
 from benchmarks.cost import UNITS
+from benchmarks.dashboard import VIEWS
 from benchmarks.document import BESIDE
 from mongoq.embedded.server import EmbeddedServer
 
@@ -139,6 +140,21 @@ def test_benchmark_prints_one_object_with_its_rows(bench: Bench, name: str) -> N
             assert row["limit"] > 0
             assert math.isfinite(row["ratio"])
             assert row["ratio"] > 0
+
+
+@pytest.mark.long
+def test_each_page_of_the_dashboard_is_measured(bench: Bench) -> None:
+    process = bench("dashboard", "--tasks", "200", "--seconds", "0.5")
+    out, errors = process.communicate(timeout=300)
+    assert process.returncode == 0, errors
+    rows = {row["name"]: row for row in json.loads(out)["rows"]}
+    of_pages = {f"dashboard.{page}.{what}" for page in VIEWS for what in ("p95", "cpu", "server", "documents")}
+    watched = ("commands", "database", "process", "resident")
+    of_tabs = {f"dashboard.tabs.{tabs}.{what}" for tabs in ("none", "few", "many") for what in watched}
+    others = {"dashboard.stats", "dashboard.stats.documents", "dashboard.resident.rest", "dashboard.resident.pages"}
+    assert of_pages | of_tabs | others <= rows.keys()
+    assert all(rows[f"dashboard.{page}.documents"]["limit"] > 0 for page in VIEWS)
+    assert all(rows[f"dashboard.{page}.p95"]["figure"] > 0 for page in VIEWS)
 
 
 @pytest.mark.long

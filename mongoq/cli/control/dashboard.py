@@ -12,6 +12,7 @@ import typer
 from mongoq import ConfigurationError
 from mongoq.cli.options import AsJson, duration, place, span_option
 from mongoq.cli.output import print_json, say
+from mongoq.cli.serving.memory import give_memory_back
 from mongoq.core.host.extras import needs
 
 USERS: Final = "MONGOQ_DASHBOARD_USERS"
@@ -53,6 +54,7 @@ def dashboard(
     if host not in LOCAL and not (header or os.environ.get(USERS)):
         raise ConfigurationError(f"--host: {host!r} can be reached from elsewhere: set {USERS}, or give --user-header")
     lag = duration(oldest) if isinstance(oldest, str) else oldest
+    give_memory_back()
     with place(context).open(reading=True) as queue:
         queue.time()  # fails here where MongoDB is away, not on the first page
         made = pages.app(queue, auth=auth, oldest=lag, title=title)
