@@ -6,7 +6,10 @@ from typing import Any
 import pytest
 
 from mongoq.core.requests import ClaimRequest
+from mongoq.limiting.limit import Limit
 from mongoq.storage.operations.claiming.many import claim_many
+from mongoq.storage.operations.limits import keeping
+from mongoq.storage.operations.limits.parking import groups_after
 
 READY, OTHERS, PRIORITIES = 100_000, 100_000, 10_000
 
@@ -70,3 +73,17 @@ def test_a_claim_examines_no_more_keys_than_it_returns_and_one_per_queue(crowded
     empty = explain(crowded, ("empty",), 400)["executionStats"]
     assert (empty["nReturned"], empty["totalDocsExamined"]) == (0, 0)
     assert empty["totalKeysExamined"] <= 1
+
+
+def test_a_sweep_of_limits_reads_one_entry_of_each_group_however_many_tasks_wait_for_it(store: Any) -> None:
+    store.run(keeping.put(store.context, Limit("x", 1, "group"), "test"))
+    waiting = ({"_id": n, "state": "parked", "waits_for": f"x:{n % 20:02}", "priority": 0} for n in range(2_000))
+    store.collection.insert_many(waiting)
+    command: Any = next(groups_after(store.context, "x:04", 200))
+    explained = store.connection.database.command(
+        "explain",
+        {"aggregate": command.collection, "pipeline": command.pipeline, "cursor": {}, "hint": command.hint},
+        verbosity="executionStats",
+    )
+    assert store.run(groups_after(store.context, "x:04", 200)) == [f"x:{n:02}" for n in range(5, 20)]
+    assert "'totalKeysExamined': 15," in str(explained)

@@ -98,8 +98,8 @@ def _ready_again(parked: Any, keys: Any, **also: Any) -> Any:
 @FAULTS.function(
     "a sweep forgets the groups of paused values", "mongoq.storage.operations.limits.parking:groups_after", PARKED
 )
-def _no_groups(groups_after: Any, context: Any, group: str) -> Any:
-    return answered(None)
+def _no_groups(groups_after: Any, context: Any, group: str, most: int) -> Any:
+    return answered([])
 
 
 @FAULTS.function("the oldest get no share", "mongoq.storage.operations.fairness.mixing:mixed", FAIRNESS)

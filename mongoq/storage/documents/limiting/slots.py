@@ -167,9 +167,18 @@ def coming(groups: Collection[str]) -> list[Document]:
     return [{"$match": there}, {"$group": {"_id": f"${fields.WAITS_FOR}", "count": {"$sum": 1}}}]
 
 
-def after(group: str) -> Filter:
-    """Tasks that wait, or waited, for groups behind this one in the order of the index."""
-    return {fields.WAITS_FOR: {"$gt": group, "$type": "string"}}
+def groups_after(group: str, most: int) -> list[Document]:
+    """A pipeline: the groups behind this one for which tasks wait, or waited; one step in the index for each.
+
+    With a condition on the type beside it the server would read each task of them.
+    """
+    there = {fields.WAITS_FOR: {"$gt": group}}
+    return [
+        {"$match": there},
+        {"$sort": {fields.WAITS_FOR: 1}},
+        {"$group": {"_id": f"${fields.WAITS_FOR}"}},
+        {"$limit": most},
+    ]
 
 
 def freed(now: datetime, *, due: bool) -> Update:

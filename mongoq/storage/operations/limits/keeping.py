@@ -68,15 +68,8 @@ def delete(context: Context, name: str) -> Op[None]:
 
 def _look(context: Context, name: str) -> Op[None]:
     """Let tasks go that wait for a limit which has more room now; a sweep goes on where there are many."""
-    groups = [name]
-    after = f"{name}:"
-    while len(groups) < MOST_GROUPS:
-        group = yield from parking.groups_after(context, after)
-        if group is None or limit_of(group) != name:
-            break
-        groups.append(group)
-        after = group
-    yield from parking.look(context, groups)
+    found = yield from parking.groups_after(context, f"{name}:", MOST_GROUPS)
+    yield from parking.look(context, [name, *(group for group in found if limit_of(group) == name)])
 
 
 def check(context: Context, names: Collection[str], field: str = "limits") -> Op[None]:

@@ -175,9 +175,7 @@ def held_groups(context: Context) -> frozenset[str]:
     return frozenset(pause.target.group for pause in context.gate.parking(context.clock.now()))
 
 
-def groups_after(context: Context, group: str) -> Op[str | None]:
-    """The first group behind this one for which tasks wait, or waited; None: there is none."""
-    first = yield from find_one(
-        context.tasks, slots.after(group), only=[fields.WAITS_FOR], sort=[(fields.WAITS_FOR, 1)], hint=indexes.WAITS
-    )
-    return None if first is None else str(first[fields.WAITS_FOR])
+def groups_after(context: Context, group: str, most: int) -> Op[list[str]]:
+    """The first groups behind this one, up to so many, for which tasks wait, or waited; in order."""
+    rows: list[Document] = yield Aggregate(context.tasks, slots.groups_after(group, most), hint=indexes.WAITS)
+    return sorted(row["_id"] for row in rows)

@@ -50,16 +50,9 @@ def sweep_limits(context: Context, ahead: float = 0.0, *, serves: bool = False) 
 def _groups(context: Context) -> Op[tuple[list[str], bool]]:
     """The next groups for which tasks wait, or waited; whether there are more."""
     gate = context.gate
-    groups: list[str] = []
-    after = gate.swept_to
-    while len(groups) < GROUPS:
-        group = yield from parking.groups_after(context, after)
-        if group is None:
-            break
-        groups.append(group)
-        after = group
+    groups = yield from parking.groups_after(context, gate.swept_to, GROUPS)
     full = len(groups) == GROUPS
-    gate.swept_to = after if full else ""
+    gate.swept_to = groups[-1] if full else ""
     return groups, full
 
 
