@@ -59,6 +59,10 @@ def test_a_running_task_tells_who_holds_it_and_what_is_odd_about_that() -> None:
     )  # fmt: skip
     assert why(held, [WORKER], []) is None
     assert standing(held, [WORKER], []) == "It runs on host:7:ab since 9 min, attempt 2."
+    assert standing(held, [replace(WORKER, ahead=40)], []) == (
+        "It runs on host:7:ab since 9 min, attempt 2; "
+        "that worker has claimed 40 tasks ahead of its handlers: this may be one of them."
+    )
     asked = replace(held, cancel_requested=True)
     assert standing(asked, [WORKER], []).endswith("attempt 2; it was asked to stop.")
     assert "sends no heartbeat" in standing(held, [], [])

@@ -59,6 +59,8 @@ def _running(task: Task, workers: Sequence[WorkerInfo]) -> str:
         said += f", at {_time(task.lease_until)}" if task.lease_until else ""
     elif holder.is_silent(task.read_at):
         said += f"; that worker is silent since {_span(holder.silent(task.read_at))}"
+    elif holder.ahead:
+        said += f"; that worker has claimed {holder.ahead} tasks ahead of its handlers: this may be one of them"
     return said + ("; it was asked to stop." if task.cancel_requested else ".")
 
 
