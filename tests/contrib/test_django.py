@@ -321,8 +321,11 @@ def test_the_check_of_the_settings_names_what_is_wrong(shop: Any) -> None:
             get_queue("none")
 
 
-def test_shared_tasks_of_celery_go_to_the_queue_of_the_default_backend_and_its_worker_runs_them(clean: Any) -> None:
+def test_shared_tasks_of_celery_go_to_the_queue_of_the_default_backend_and_its_worker_runs_them(
+    clean: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from mongoq.contrib import celery
+    from mongoq.contrib.celery.registered import functions
 
     @celery.shared_task(bind=True, name="legacy.mail", queue="mail")
     def mail(self: Any, order: int) -> str:
@@ -332,11 +335,14 @@ def test_shared_tasks_of_celery_go_to_the_queue_of_the_default_backend_and_its_w
     def sweep() -> str:
         return "swept"
 
+    monkeypatch.setattr(functions, "_schedules", {})
+    celery.schedule_beat({"legacy sweep": {"task": "legacy.sweep", "schedule": 3600}})
     called = mail.delay(7)
     once = queue().new(sweep.s().new_task())
     assert "shared tasks" in work()
     assert called.get(timeout=30) == "order 7, 0 retries"
     assert queue().get(once.key).result == "swept"
+    assert "legacy-sweep" in {schedule.name for schedule in queue().schedules()}
 
 
 def test_a_child_of_the_process_executor_finds_the_tasks_by_their_paths(shop: Any) -> None:
