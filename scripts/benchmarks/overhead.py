@@ -27,6 +27,7 @@ from mongoq.storage.drivers.awaited.connection import AsyncConnection
 from mongoq.storage.drivers.awaited.driver import AsyncDriver
 from mongoq.storage.drivers.blocking import BlockingDriver
 from mongoq.storage.drivers.connection import Connection
+from mongoq.storage.drivers.steps import Stepper
 
 OPERATIONS: Final = 5_000
 TAGS: Final = {"user": 42, "template": "welcome"}
@@ -74,7 +75,7 @@ class BlockingStub(Blocking):
     """A queue that only enqueues."""
 
     def __init__(self) -> None:
-        self._base = Ready(BlockingDriver(Connection(AtOnce()), FrozenClock()))
+        self._base = Ready(BlockingDriver(Connection(AtOnce()), Stepper(FrozenClock())))
 
     new = producing.blocking.new
 
@@ -84,7 +85,7 @@ class AwaitedStub(Awaited):
 
     def __init__(self) -> None:
         blocking = Connection(AtOnce())
-        self._base = Ready(AsyncDriver(AsyncConnection(AwaitedAtOnce(), lambda: blocking), FrozenClock()))
+        self._base = Ready(AsyncDriver(AsyncConnection(AwaitedAtOnce(), lambda: blocking), Stepper(FrozenClock())))
 
     new = producing.awaited.new
 
@@ -101,7 +102,7 @@ def overhead(setting: Setting) -> list[Row]:
 
 
 def _made() -> Callable[[Any], Any]:
-    context = Ready(BlockingDriver(Connection(AtOnce()), FrozenClock())).context
+    context = Ready(BlockingDriver(Connection(AtOnce()), Stepper(FrozenClock()))).context
 
     def make(tags: Any) -> Any:
         return drafting.made(context, drafting.draft(context, NewTask(tags)), None)

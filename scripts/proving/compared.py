@@ -19,6 +19,7 @@ from mongoq.storage.context import Context
 from mongoq.storage.documents import decoding, fields
 from mongoq.storage.drivers.blocking import BlockingDriver
 from mongoq.storage.drivers.connection import Connection
+from mongoq.storage.drivers.steps import Stepper
 from mongoq.storage.operations import schema
 from proving.task_model import LEASE, MAX_RETRIES, STEP, Model, error_queue
 
@@ -39,7 +40,7 @@ class Compared(RuleBasedStateMachine):
         super().__init__()
         self.clock = FrozenClock()
         self.context = Context(self.clock, _options(), KeyMaker())
-        self.driver = BlockingDriver(self.connection, ServerClock())
+        self.driver = BlockingDriver(self.connection, Stepper(ServerClock()))
         self.run: Callable[..., Any] = self.driver.run
         self.model = Model(self.clock.now())
         self.claims: list[Task] = []

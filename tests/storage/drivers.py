@@ -20,6 +20,7 @@ from mongoq.storage.drivers.awaited.motor import MotorDriver, connect_motor
 from mongoq.storage.drivers.blocking import BlockingDriver
 from mongoq.storage.drivers.connection import SETTINGS, connect
 from mongoq.storage.drivers.mongomock.driver import AsyncMemoryDriver, MemoryDriver
+from mongoq.storage.drivers.steps import Stepper
 
 BLOCKING: Final = "blocking"
 ASYNCIO: Final = "asyncio"
@@ -112,11 +113,11 @@ def open_driver(name: str, uri: Callable[[], str], loop: EventLoop, clock: Froze
     """Open a driver; `uri` starts a server, where one is needed."""
     if name in MEMORY:
         memory = MemoryDriver(mongomock.MongoClient(tz_aware=True), clock, telemetry)
-        awaited = AsyncMemoryDriver(memory, clock, telemetry)
+        awaited = AsyncMemoryDriver(memory)
         run = memory.run if name == MONGOMOCK else partial(loop.run_on, awaited, memory)
         return Opened(run, memory.connection, lambda: None)
     connection = connect(uri())
-    blocking = BlockingDriver(connection, ServerClock(), telemetry)
+    blocking = BlockingDriver(connection, Stepper(ServerClock(), telemetry))
     if name == BLOCKING:
         return Opened(blocking.run, connection, connection.close)
 
@@ -124,9 +125,9 @@ def open_driver(name: str, uri: Callable[[], str], loop: EventLoop, clock: Froze
         if name == MOTOR:
             client: Any = AsyncIOMotorClient(uri(), tz_aware=True, **SETTINGS)
             own = connect_motor(client[connection.database.name])
-            return client, MotorDriver(own, ServerClock(), telemetry)
+            return client, MotorDriver(own, Stepper(ServerClock(), telemetry))
         made = connect_async(uri())
-        return made.owned, AsyncDriver(made, ServerClock(), telemetry)
+        return made.owned, AsyncDriver(made, Stepper(ServerClock(), telemetry))
 
     client, driver = loop.await_(opened())
 

@@ -22,6 +22,7 @@ from mongoq.storage.documents import drafting
 from mongoq.storage.documents.drafting import Draft
 from mongoq.storage.drivers.blocking import BlockingDriver
 from mongoq.storage.drivers.connection import Connection
+from mongoq.storage.drivers.steps import Stepper
 from mongoq.storage.operations import enqueue
 from mongoq.storage.operations.on_conflict import instead
 from mongoq.storage.refusals import KeyTaken, PartlyWritten
@@ -165,7 +166,7 @@ class Sending:
 
     def __init__(self, answer: Callable[[int], drafting.Others]) -> None:
         self._answer = answer
-        self._driver = BlockingDriver(Connection(SimpleNamespace()), FrozenClock())
+        self._driver = BlockingDriver(Connection(SimpleNamespace()), Stepper(FrozenClock()))
         self.chunks: list[list[Draft]] = []
         self.senders: list[tuple[int, int]] = []
         """The value of `LIMIT` and the thread, for each chunk."""

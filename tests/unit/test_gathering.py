@@ -158,7 +158,7 @@ class Writes(BlockingDriver):
     """A server of which a test decides when, and how, it answers."""
 
     def __init__(self) -> None:
-        super().__init__(Connection(SimpleNamespace()), FrozenClock())
+        super().__init__(Connection(SimpleNamespace()), Stepper(FrozenClock()))
         self.sizes: list[int] = []
         self.answer = threading.Event()
         self.replies: dict[int, BaseException] = {}
@@ -404,7 +404,7 @@ def test_what_was_drafted_before_the_clock_was_measured_is_dated_anew_and_stays_
 ) -> None:
     clock = Measured()
     context = dataclasses.replace(context, clock=clock)
-    writes._stepper = Stepper(clock, Telemetry())
+    writes.stepper = Stepper(clock)
     answer = writes._call
     monkeypatch.setattr(
         writes,

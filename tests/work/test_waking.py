@@ -12,6 +12,7 @@ from mongoq.core import clock
 from mongoq.embedded.server import EmbeddedServer
 from mongoq.storage.drivers.blocking import BlockingDriver
 from mongoq.storage.drivers.connection import connect
+from mongoq.storage.drivers.steps import Stepper
 from mongoq.storage.drivers.streaming.change_stream import ChangeStream
 from mongoq.storage.operations.watch import News, new_work
 
@@ -87,7 +88,7 @@ def test_a_look_for_news_may_take_longer_than_the_client_s_sockets_wait(queue: Q
     opened = Opened()
     with MongoClient[Any](server.uri, socketTimeoutMS=200, event_listeners=[opened]) as client:
         stream = ChangeStream(
-            BlockingDriver(connect(client), clock.ServerClock()).run,
+            BlockingDriver(connect(client), Stepper(clock.ServerClock())).run,
             queue._base.context,
             new_work(["default"]),
             await_seconds=0.6,

@@ -14,9 +14,7 @@ import pymongo
 from bson.errors import BSONError
 from pymongo.client_session import ClientSession
 
-from mongoq.core.clock import Clock
 from mongoq.core.errors import MongoqError, Unsupported
-from mongoq.core.events import Telemetry
 from mongoq.core.host.limits import starts
 from mongoq.storage.commands import Command, Op
 from mongoq.storage.control import (
@@ -89,11 +87,11 @@ class BlockingDriver:
     AWAITED = False
     """Whether its operations are awaited."""
 
-    def __init__(self, connection: Connection, clock: Clock, telemetry: Telemetry | None = None) -> None:
+    def __init__(self, connection: Connection, stepper: Stepper) -> None:
         self.connection: Final = connection
         self._handles = Handles(connection.database)
         self._authentication = Authentication()
-        self._stepper = Stepper(clock, Telemetry() if telemetry is None else telemetry)  # without listeners it is false
+        self.stepper = stepper
 
     def run(self, op: Op[T]) -> T:
         """Run `op` to its end and return its result; only mongoq's own errors leave it.
@@ -109,7 +107,7 @@ class BlockingDriver:
 
     def steps(self, op: Op[T]) -> Steps[T]:
         """The steps of an operation, for `advance`."""
-        return self._stepper.steps(op)
+        return self.stepper.steps(op)
 
     def scope(self, op: Op[Any]) -> Scope:
         """The context manager that an operation with an `Entered` is."""

@@ -12,6 +12,7 @@ from mongoq.storage.drivers.awaited.driver import AsyncDriver
 from mongoq.storage.drivers.blocking import BlockingDriver
 from mongoq.storage.drivers.connection import connect
 from mongoq.storage.drivers.sealing import Sealer
+from mongoq.storage.drivers.steps import Stepper
 
 Opened = tuple[Any, Callable[[], BlockingDriver]]
 
@@ -19,18 +20,7 @@ Opened = tuple[Any, Callable[[], BlockingDriver]]
 def open_driver(
     target: Any, clock: Clock, telemetry: Telemetry, *, awaited: bool, blocking: Any, sealer: Sealer | None = None
 ) -> Opened:
-    """The driver of a target, and what opens the blocking driver of the worker's threads; both use the sealer."""
-    driver, open_engine = _opened(target, clock, telemetry, awaited=awaited, blocking=blocking)
-
-    def sealing(opened: Any) -> Any:
-        opened._stepper.sealer = sealer  # noqa: SLF001 -- no driver is open yet
-        return opened
-
-    return sealing(driver), lambda: sealing(open_engine())
-
-
-def _opened(target: Any, clock: Clock, telemetry: Telemetry, *, awaited: bool, blocking: Any) -> Opened:
-    """The drivers, without a sealer.
+    """The driver of a target, and what opens the blocking driver of the worker's threads.
 
     The libraries of Motor and mongomock are imported only where a client of theirs is handed in.
     """
@@ -38,19 +28,18 @@ def _opened(target: Any, clock: Clock, telemetry: Telemetry, *, awaited: bool, b
     if "mongomock" in kinds:
         from mongoq.storage.drivers.mongomock.driver import AsyncMemoryDriver, MemoryDriver  # noqa: PLC0415 -- see above
 
-        memory = MemoryDriver(target, clock, telemetry)
-        return (AsyncMemoryDriver(memory, clock, telemetry) if awaited else memory), lambda: memory
+        memory = MemoryDriver(target, clock, telemetry, sealer)
+        return (AsyncMemoryDriver(memory) if awaited else memory), lambda: memory
+    stepper = Stepper(clock, telemetry, sealer)
     if not awaited:
-        driver = BlockingDriver(connect(target), clock, telemetry)
+        driver = BlockingDriver(connect(target), stepper)
         return driver, lambda: driver
+    connection: Any
+    kind: type[AsyncDriver]
     if "motor" in kinds:
         from mongoq.storage.drivers.awaited.motor import MotorDriver, connect_motor  # noqa: PLC0415 -- see above
 
-        connection = connect_motor(target, blocking)
-        return MotorDriver(connection, clock, telemetry), lambda: _engine(connection, clock, telemetry)
-    connection = connect_async(target, blocking)
-    return AsyncDriver(connection, clock, telemetry), lambda: _engine(connection, clock, telemetry)
-
-
-def _engine(connection: Any, clock: Clock, telemetry: Telemetry) -> BlockingDriver:
-    return BlockingDriver(connection.make_blocking(), clock, telemetry)
+        connection, kind = connect_motor(target, blocking), MotorDriver
+    else:
+        connection, kind = connect_async(target, blocking), AsyncDriver
+    return kind(connection, stepper), lambda: BlockingDriver(connection.make_blocking(), stepper)

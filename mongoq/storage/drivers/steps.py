@@ -92,10 +92,10 @@ Steps = Generator[Asked, Any, T]
 class Stepper:
     """Makes the steps of operations on one server."""
 
-    def __init__(self, clock: Clock, telemetry: Telemetry) -> None:
+    def __init__(self, clock: Clock, telemetry: Telemetry | None = None, sealer: Sealer | None = None) -> None:
         self._clock = clock
-        self._telemetry = telemetry
-        self.sealer: Sealer | None = None
+        self._telemetry = Telemetry() if telemetry is None else telemetry  # without listeners it is false
+        self._sealer = sealer
         """Encrypts what is sent, and decrypts what comes."""
 
     def steps(self, op: Op[T]) -> Steps[T]:
@@ -117,10 +117,10 @@ class Stepper:
                 reply = error = None
                 try:
                     if type(asked) not in MADE_OF_OTHERS:
-                        if self.sealer is None:
+                        if self._sealer is None:
                             reply = yield asked, session
                         else:
-                            reply = self.sealer.opened(asked, (yield self.sealer.sealed(asked), session))
+                            reply = self._sealer.opened(asked, (yield self._sealer.sealed(asked), session))
                     elif type(asked) is not Measure or self._clock.wants_measuring():
                         reply = yield from self._answer(asked, session)
                 except GeneratorExit:

@@ -11,9 +11,7 @@ from typing import Any, Final, TypeVar
 from bson.errors import BSONError
 from pymongo.asynchronous.client_session import AsyncClientSession
 
-from mongoq.core.clock import Clock
 from mongoq.core.errors import ConfigurationError, Fault, MongoqError, Unsupported
-from mongoq.core.events import Telemetry
 from mongoq.storage.commands import Command, Op
 from mongoq.storage.control import Apart, Call, Entered, Join, Leave, Loop, Pause, Start, Wait
 from mongoq.storage.drivers.authentication import Authentication, pools_of
@@ -75,11 +73,11 @@ class AsyncDriver:
     OWNER = "AsyncMongoClient"
     BOUND = BOUND_ASYNC
 
-    def __init__(self, connection: AsyncConnection, clock: Clock, telemetry: Telemetry | None = None) -> None:
+    def __init__(self, connection: AsyncConnection, stepper: Stepper) -> None:
         self.connection: Final = connection
         self._handles = Handles(connection.database)
         self._authentication = Authentication()
-        self._stepper = Stepper(clock, Telemetry() if telemetry is None else telemetry)
+        self.stepper = stepper
         self._loop: asyncio.AbstractEventLoop | None = None
         self._beside: set[asyncio.Task[Any]] = set()
         """What runs although nobody may await it: a loop itself does not keep its tasks."""
@@ -95,7 +93,7 @@ class AsyncDriver:
 
     def steps(self, op: Op[T]) -> Steps[T]:
         """The steps of an operation, for `advance`."""
-        return self._stepper.steps(op)
+        return self.stepper.steps(op)
 
     def scope(self, op: Op[Any]) -> AsyncScope:
         """The context manager that an operation with an `Entered` is."""

@@ -36,6 +36,7 @@ from mongoq.storage.drivers.awaited.driver import AsyncDriver
 from mongoq.storage.drivers.blocking import BlockingDriver
 from mongoq.storage.drivers.connection import Connection
 from mongoq.storage.drivers.mongomock.collections import Memory, Undo
+from mongoq.storage.drivers.sealing import Sealer
 from mongoq.storage.drivers.steps import Begin, CommitOnce, EndSession, Inner, RollBack, StartSession, Stepper, Steps
 
 OF_TEMPO: Final = (Pause, Wait, Apart, Start, Join, Leave, Call, Loop)
@@ -95,13 +96,14 @@ class AsyncMemoryConnection(AsyncConnection):
 class MemoryDriver(BlockingDriver):
     """Runs operations on a mongomock client; may be used by many threads."""
 
-    def __init__(self, target: Any, clock: Clock, telemetry: Telemetry | None = None) -> None:
+    def __init__(
+        self, target: Any, clock: Clock, telemetry: Telemetry | None = None, sealer: Sealer | None = None
+    ) -> None:
         if not isinstance(target, mongomock.MongoClient | mongomock.Database):
             raise ConfigurationError([Fault("target", repr(target), "a mongomock.MongoClient or its Database")])
         is_client = isinstance(target, mongomock.MongoClient)
         database = target.get_default_database("mongoq") if is_client else target
-        super().__init__(MemoryConnection(database), clock, telemetry)
-        self._stepper = MemoryStepper(clock, Telemetry() if telemetry is None else telemetry)
+        super().__init__(MemoryConnection(database), MemoryStepper(clock, telemetry, sealer))
         self._clock = clock
         shared: Shared = vars(database.client._store).setdefault("mongoq", Shared())  # noqa: SLF001 -- what clients share
         self._lock = shared.lock
@@ -143,10 +145,9 @@ class MemoryDriver(BlockingDriver):
 class AsyncMemoryDriver(AsyncDriver):
     """Runs the same operations on the caller's event loop; the database's commands answer at once."""
 
-    def __init__(self, memory: MemoryDriver, clock: Clock, telemetry: Telemetry | None = None) -> None:
-        database = memory.connection.database
-        super().__init__(AsyncMemoryConnection(database, lambda: memory.connection), clock, telemetry)
-        self._stepper = MemoryStepper(clock, Telemetry() if telemetry is None else telemetry)
+    def __init__(self, memory: MemoryDriver) -> None:
+        connection = AsyncMemoryConnection(memory.connection.database, lambda: memory.connection)
+        super().__init__(connection, memory.stepper)
         self._memory = memory
 
     def joined(self, given: Any) -> None:
