@@ -174,6 +174,18 @@ def store(make_store: Callable[..., Store]) -> Store:
 
 
 @pytest.fixture
+def flowing(make_store: Callable[..., Store]) -> Callable[[], Store]:
+    """Give `flowing()`: a store whose indexes for flow are there."""
+
+    def made() -> Store:
+        store = make_store()
+        store.run(schema.ensure_flow(store.context))
+        return store
+
+    return made
+
+
+@pytest.fixture
 def folder(tmp_path: Path, until: Callable[..., None]) -> Iterator[Path]:
     """Give the path of a server's folder; what runs there must be gone with the test."""
     home = tmp_path / "db"

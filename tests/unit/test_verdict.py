@@ -1,3 +1,5 @@
+"""What becomes of a task by how its attempt ended."""
+
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -6,10 +8,7 @@ from typing import Any
 
 import pytest
 
-from mongoq.core.clock import FrozenClock
 from mongoq.core.errors import InvalidTask
-from mongoq.core.judging.backoff import Linear
-from mongoq.core.judging.policy import Policy
 from mongoq.core.judging.verdict import Lost, Outcome, Raised, Released, Returned, Verdict, judge
 from mongoq.core.lifecycle import Event
 from mongoq.core.signals import (
@@ -28,27 +27,10 @@ from mongoq.core.tasks.attempt import Failure
 from mongoq.core.tasks.modification import Modification
 from mongoq.core.tasks.new_task import NewTask
 from mongoq.core.tasks.task import Task
+from tests.unit.verdicts import KEEP_COMPLETED, KEEP_FAILED, NOW, POLICY, raised, verdict_of
 
-NOW = FrozenClock().now()
-KEEP_COMPLETED = timedelta(minutes=1)
-KEEP_FAILED = timedelta(minutes=2)
-POLICY = Policy(backoff=Linear(10), keep_completed=KEEP_COMPLETED, keep_failed=KEEP_FAILED)
 PAST = NOW - timedelta(seconds=1)
-
 Make = Callable[..., Task]
-
-
-def verdict_of(task: Task, ending: Outcome, *, cancelled: bool = False, max_retries: int | None = None) -> Verdict:
-    policy = POLICY.over({"max_retries": max_retries})
-    return judge(task, ending, policy, NOW, "here:1:x", cancelled=cancelled)
-
-
-def raised(error: BaseException, cause: BaseException | None = None) -> Raised:
-    """What a handler's `raise error from cause` leaves behind, traceback included."""
-    try:
-        raise error from cause
-    except BaseException as caught:  # noqa: BLE001 -- whatever it is
-        return Raised(caught)
 
 
 def test_a_return_completes_with_its_value(make_task: Make) -> None:
@@ -254,94 +236,6 @@ def test_only_a_failure_goes_to_the_error_queue(make_task: Make) -> None:
     assert judged(Raised(Cancel())).event is Event.CANCEL
     assert judged(Returned()).event is Event.COMPLETE
     assert judged(Raised(Fail("no")), queue="default/err", moved_from="default").event is Event.FAIL
-
-
-def grouped(*errors: BaseException) -> Raised:
-    return raised(BaseExceptionGroup("all", [BaseExceptionGroup("inner", list(errors))]))
-
-
-STOPPED = Interrupted(Interruption.SHUTDOWN)
-
-
-@pytest.mark.parametrize(
-    "errors, event",
-    [
-        ([Fail("no"), Cancel(), Move("other")], Event.FAIL),
-        ([Cancel(), STOPPED], Event.CANCEL),
-        ([Retry(), Move("other")], Event.MOVE),
-        ([ValueError(), STOPPED, Retry()], Event.RELEASE),
-        ([ValueError(), Snooze(1)], Event.RETRY),
-        ([DeadlineExceeded(), Snooze(1)], Event.RETRY),
-        ([Interrupted(Interruption.DEADLINE), Snooze(1)], Event.RETRY),
-        ([Snooze(1)], Event.SNOOZE),
-    ],
-)
-def test_a_group_stands_for_the_strongest_that_it_holds(
-    make_task: Make, errors: list[BaseException], event: Event
-) -> None:
-    assert verdict_of(make_task(), grouped(*errors)).event is event
-    assert verdict_of(make_task(), grouped(*reversed(errors))).event is event
-
-
-def test_of_equal_signals_in_a_group_the_longest_delay_counts(make_task: Make) -> None:
-    verdict = verdict_of(make_task(), grouped(Retry(delay=5), Retry(), Retry(delay=90), Snooze(900)))
-    assert verdict.run_at == NOW + timedelta(seconds=90)
-
-
-def test_a_group_of_errors_is_told_with_all_of_them(make_task: Make) -> None:
-    verdict = verdict_of(make_task(), grouped(ValueError("one"), OSError("two"), Snooze(1)))
-    assert verdict.error is not None
-    assert verdict.error.type == "ExceptionGroup"
-    assert "one" in verdict.error.traceback
-    assert "two" in verdict.error.traceback
-
-
-@pytest.mark.parametrize(
-    "signal, event",
-    [
-        (Fail("no"), Event.FAIL),
-        (Cancel("no"), Event.CANCEL),
-        (Move("other"), Event.MOVE),
-        (Snooze(60), Event.SNOOZE),
-        (Retry(delay=60), Event.RETRY),
-        (Stop("no"), Event.RELEASE),
-        (STOPPED, Event.RELEASE),
-    ],
-    ids=lambda value: type(value).__name__,
-)
-def test_a_signal_counts_also_as_the_cause_of_another_exception(
-    make_task: Make, signal: BaseException, event: Event
-) -> None:
-    wrapped = raised(RuntimeError("outer"), raised(KeyError("inner"), signal).error)
-    assert verdict_of(make_task(), wrapped).event is event
-    assert verdict_of(
-        make_task(), grouped(ValueError("beside"), wrapped.error, Snooze(1))
-    ).event is event or isinstance(signal, Snooze), "of a group as well, unless an ordinary error outweighs it"
-
-
-def test_a_signal_that_is_a_cause_is_told_as_the_error_raised_from_it(make_task: Make) -> None:
-    verdict = verdict_of(make_task(), raised(RuntimeError("outer"), Fail("refused")))
-    assert verdict.error is not None
-    assert (verdict.error.type, verdict.error.message, verdict.note) == ("RuntimeError", "outer", "refused")
-    assert "Fail: refused" in verdict.error.traceback
-
-
-def test_a_deadline_that_is_a_cause_leaves_the_error_as_it_is(make_task: Make) -> None:
-    verdict = verdict_of(make_task(), raised(RuntimeError("outer"), DeadlineExceeded()))
-    assert (verdict.event, verdict.error and verdict.error.type) == (Event.RETRY, "RuntimeError")
-
-
-def test_what_was_only_raised_while_a_signal_was_handled_is_an_error(make_task: Make) -> None:
-    error = raised(RuntimeError("in a clean-up")).error
-    error.__context__ = Snooze(60)
-    assert verdict_of(make_task(), Raised(error)).event is Event.RETRY
-
-
-def test_groups_and_causes_that_hold_each_other_are_judged(make_task: Make) -> None:
-    part = ValueError("part")
-    part.__cause__ = group = ExceptionGroup("all", [part])
-    group.__cause__ = part
-    assert verdict_of(make_task(), Raised(group)).event is Event.RETRY
 
 
 @pytest.mark.parametrize(

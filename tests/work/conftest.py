@@ -17,6 +17,7 @@ from pymongo import MongoClient
 
 from mongoq import Queue, Task
 from mongoq.embedded.server import EmbeddedServer
+from tests.work.transactions import orders_of
 
 
 class Events:
@@ -60,6 +61,12 @@ def collection(server: EmbeddedServer, queue: Queue) -> Iterator[Any]:
     """The tasks of `queue`, by the bare driver."""
     with MongoClient[dict[str, Any]](server.uri) as client:
         yield client["mongoq"][f"{queue.namespace}.tasks"]
+
+
+@pytest.fixture
+def orders(queue: Queue) -> Any:
+    """Give the application's own collection beside the queue."""
+    return orders_of(queue)
 
 
 @pytest.fixture

@@ -52,7 +52,7 @@ def _never_made_before(made_before: Any, context: Any, plan: Any) -> Any:
 @FAULTS.function(
     "a transaction without the fence of its lease",
     "mongoq.storage.operations.finish:complete_first",
-    "storage/test_sessions.py",
+    "storage/sessions/test_enqueueing.py storage/sessions/test_own_transactions.py",
 )
 def _complete_what_is_lost(complete_first: Any, *given: Any, **options: Any) -> Any:
     from mongoq.core.errors import LeaseLost

@@ -28,7 +28,9 @@ def _let_nothing_go(let_go: Any, error: Any) -> None:
     return
 
 
-@FAULTS.function("signals in groups are errors", "mongoq.core.judging.steering:strongest", "unit/test_verdict.py")
+@FAULTS.function(
+    "signals in groups are errors", "mongoq.core.judging.steering:strongest", "unit/test_verdict_of_groups.py"
+)
 def _itself(strongest: Any, error: Any) -> Any:
     return error
 
