@@ -27,6 +27,8 @@ PEERS: Final = (
 )
 """Between these lines stands what is replaced."""
 HOSTS: Final = (10, 100, 1_000)
+IDLE: Final = (256, 64)
+"""The largest idle fleet that was measured says what one process costs."""
 OTHERS: Final = {
     "graphile-worker": "graphile-worker (PostgreSQL)",
     "bullmq": "BullMQ (Redis)",
@@ -102,12 +104,13 @@ def table(rows: Rows, goals: Sequence[Goal] = GOALS) -> str:
 def fleets(rows: Rows) -> str:
     """What fleets cost the server, from the costs of one process and of one task; empty where these are missing."""
     try:
-        commands, cpu = rows["fleet.idle.256.all"]["figure"], rows["fleet.idle.256.cpu"]["figure"]
-        watched = rows["fleet.idle.256.insert"]["figure"] - rows["fleet.idle.256.insert"]["limit"]
+        size = next(size for size in IDLE if f"fleet.idle.{size}.all" in rows)
+        idle = {name: rows[f"fleet.idle.{size}.{name}"] for name in ("all", "cpu", "insert")}
         single, batch = rows["cost.single.server"]["figure"], rows["cost.delete.server"]["figure"]
-        insert = rows["fleet.idle.256.insert"]["limit"]
-    except KeyError:
+    except (KeyError, StopIteration):
         return ""
+    commands, cpu, insert = idle["all"]["figure"], idle["cpu"]["figure"], idle["insert"]["limit"]
+    watched = idle["insert"]["figure"] - insert
     lines = [
         "| processes | idle: commands/s, CPU of mongod | 1 task/s each, one by one | 10 tasks/s each, in batches |",
         "|---|---|---|---|",
@@ -116,10 +119,11 @@ def fleets(rows: Rows) -> str:
         load = f"{hosts:,} tasks/s: {_cores(hosts * single)} | {10 * hosts:,} tasks/s: "
         load += f"{_cores(10 * hosts * (batch + insert))}"
         lines.append(f"| {hosts:,} | {_short(hosts * commands)}/s, {_cores(hosts * cpu * 1e4)} | {load} |")
-    return (
-        f"\nCalculated from the rows above, in cores of mongod; the stream of the one watcher adds {watched:.1f} µs to "
-        "each document that is written anywhere in the replica set.\n\n" + "\n".join(lines) + "\n"
+    told = (
+        f"\nCalculated from the rows above and an idle fleet of {size}, in cores of mongod; the stream of the one "
+        f"watcher adds {watched:.1f} µs to each document that is written anywhere in the replica set.\n\n"
     )
+    return told + "\n".join(lines) + "\n"
 
 
 def _cores(microseconds: float) -> str:

@@ -36,7 +36,7 @@ PLAN: Final[dict[str, Size]] = {
     "functions": Size(2, 10_000),
     "modify": Size(2, 1_000),
     "idle": Size(1),
-    "fleet": Size(1, 30_000),
+    "fleet": Size(1, 60_000),  # with 30,000, a process of 64 has less than half a batch
     "fleet.one": Size(1, 30),
     "fleet.idle": Size(1, seconds=30),
 }

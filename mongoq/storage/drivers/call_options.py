@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import pymongo
 
 from mongoq.storage.commands import Aggregate, Changing, Count, Delete, Find, Removing, UpdateMany
 from mongoq.storage.operations.endings.by_key import piped
+
+FIRST_REPLY: Final = 10_000
+"""Documents: a find without limit comes in one reply, if it fits 16 MiB. The server's own is 101, so that each look at
+a thousand leases, and each at who got the tasks that a claim lost, took a second command."""
 
 
 def hint_of(command: UpdateMany | Delete | Count | Aggregate) -> dict[str, Any]:
@@ -18,11 +22,13 @@ def hint_of(command: UpdateMany | Delete | Count | Aggregate) -> dict[str, Any]:
 
 def options_of_find(command: Find) -> dict[str, Any]:
     """The options of the method `find`."""
-    options: dict[str, Any] = {}
+    options: dict[str, Any]
     if command.limit:
         options = {"limit": -command.limit, "batch_size": command.limit}
     elif command.most:
         options = {"limit": command.most}
+    else:
+        options = {"batch_size": FIRST_REPLY}
     if command.skip:
         options["skip"] = command.skip
     if command.only is not None:
