@@ -1,6 +1,6 @@
 """The events of a queue: `queue.on(AttemptFailed, listener)` calls `listener(event)` for each.
 
-QueueEvent                      whoever listens for it hears all
+QueueEvent                      the base: a listener for it gets all events
 ├── WorkerStarted, WorkerStopped
 ├── AttemptStarted
 ├── AttemptEnded                however the attempt ended
@@ -12,9 +12,9 @@ QueueEvent                      whoever listens for it hears all
 ├── TasksSwept
 └── ServerLost, ServerBack
 
-They are those of the workers of one queue object in this process, those of its child processes included. Listeners run
-one after the other in a thread of their own: a slow one holds up no handler, no renewal and no stop. What a listener
-raises is logged. Where they are too slow for 10,000 waiting events the newest are lost, and a log line says how many.
+A queue object emits the events of its own workers in this process, including those of child processes. Listeners run
+one after the other in a separate thread, so a slow one delays no handler, renewal or stop. An error in a listener is
+logged. When 10,000 events are waiting, new ones are dropped, and a log line says how many.
 """
 
 from __future__ import annotations

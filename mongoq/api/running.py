@@ -62,7 +62,7 @@ class Running:
 
 @verb
 def wait(running: Running, timeout: Duration | None = None) -> Op[bool]:
-    """Wait until the worker has stopped, at most `timeout` seconds; whether it has."""
+    """Wait until the worker has stopped, at most `timeout` seconds; return whether it has."""
     patience = checked_seconds("timeout", timeout)
     with running.ended.registered() as waiter:
         if not running.handle.stopped:
@@ -74,9 +74,8 @@ def wait(running: Running, timeout: Duration | None = None) -> Op[bool]:
 def stop(running: Running, timeout: Duration | None = None) -> Op[None]:
     """Stop claiming, give running handlers `timeout` seconds (default: the queue's grace), release the rest.
 
-    Released tasks are ready again at once and have their attempt back. Returns when the worker has stopped, at most
-    about a second after that time; where it is cancelled the worker stops all the same. A second call can only shorten
-    the time.
+    Released tasks are ready again at once, uncharged. It returns when the worker has stopped, at most about a second
+    after that time; if the call is cancelled, the worker stops all the same. A second call can only shorten the time.
     """
     checked_seconds("timeout", timeout)
     with running.ended.registered() as waiter:
@@ -89,10 +88,10 @@ def stop(running: Running, timeout: Duration | None = None) -> Op[None]:
 
 @verb
 def drain(running: Running, timeout: Duration | None = None) -> Op[bool]:
-    """Claim nothing more, let what runs end, then stop; whether all had ended within `timeout` seconds.
+    """Claim nothing more, let running handlers end, then stop; return whether all ended within `timeout` seconds.
 
-    What was claimed and has not started is given back at once. Running handlers are told nothing, and their leases are
-    renewed as ever. Where it returns False they still run: wait once more, or `stop`. Not from a handler.
+    Claimed tasks that have not started are released at once. Running handlers are not told, and their leases are
+    renewed. If it returns False, they still run: call it again, or `stop`. Do not call it from a handler.
     """
     checked_seconds("timeout", timeout)
     drained: bool = yield Call(lambda: running.handle.drain(timeout))

@@ -27,6 +27,6 @@ class AuditEntry:
     count: int
     """How many tasks it has changed so far."""
     ended_at: datetime | None
-    """When it ended; None: it is going on, or was broken off."""
+    """When it ended; None: it is going on, or was interrupted."""
     error: str | None
-    """Why it did not succeed; None where it did."""
+    """Why it failed; None if it did not."""

@@ -35,7 +35,7 @@ LIBRARIES: Final = ("/site-packages/", "/dist-packages/", "/lib/python")
 def report(queue: Queue | AsyncQueue) -> Callable[[], None]:
     """Report each task of this queue's workers that fails for good; call the returned function to end that.
 
-    The log lines of `mongoq.worker` are no events of their own any more: one of them tells of the same failure.
+    The log lines of `mongoq.worker` make no events, since one of them reports the same failure.
     """
     ignore_logger("mongoq.worker")
     return queue.on(TaskEnded, _ended)

@@ -28,30 +28,30 @@ class QueueStats:
     running: int = 0
     """Those that are claimed."""
     parked: int = 0
-    """Those that wait for parents, or are a batch whose members have not all ended."""
+    """Those that wait for parents, room in a limit, the end of a pause of a tag's value, or the members of a batch."""
     completed: int = 0
-    """Those that completed and are kept still."""
+    """Those that completed and are still kept."""
     failed: int = 0
-    """Those that failed and are kept still."""
+    """Those that failed and are still kept."""
     expired: int = 0
-    """Those that expired and are kept still."""
+    """Those that expired and are still kept."""
     cancelled: int = 0
-    """Those that were cancelled and are kept still."""
+    """Those that were cancelled and are still kept."""
     oldest_ready: timedelta | None = None
     """How long the oldest ready task has been due; None when none is ready."""
     most_attempts: int | None = None
     """The highest count of attempts among the unfinished tasks; None when it was not asked for."""
     unhandled: int = 0
-    """How many ready tasks no live worker of this queue takes: those with a name that none knows, and those without a
-    name where all its workers take only names."""
+    """How many ready tasks no live worker of this queue takes: those whose name no worker knows, and those without a
+    name if all its workers run only task functions."""
 
     paused: bool = False
-    """Whether nothing of it is claimed, because it, or everything, is paused: see `queue.pauses()`."""
+    """Whether it, or everything, is paused, so that none of its tasks is claimed: see `queue.pauses()`."""
 
     arrivals: float | None = None
-    """Tasks that came, per second, over about the last minute; None as long as no worker has looked for 10 s.
+    """Tasks that came, per second, over about the last minute; None until a worker has counted for 10 s.
 
-    It is what the depth grew by and what left: too little where somebody deletes or cancels tasks.
+    It is the growth of the depth plus the tasks that left: too low if tasks are deleted or cancelled by hand.
     """
     starts: float | None = None
     """Attempts that started, per second, likewise."""
@@ -71,7 +71,7 @@ class QueueStats:
 
     @property
     def time_to_empty(self) -> timedelta | None:
-        """How long until all unfinished tasks are done, at the rates of now; None where they do not get fewer."""
+        """How long until all unfinished tasks are done, at the present rates; None if their number does not fall."""
         if not self.size:
             return timedelta(0)
         if self.arrivals is None or self.finishes is None or self.finishes <= self.arrivals:
@@ -86,7 +86,7 @@ _Draft = make_dataclass("_Draft", [item.name for item in fields(QueueStats)], sl
 def stats_of(*values: Any) -> QueueStats:
     """Make the figures of a queue from the values of their fields in order, as `QueueStats(...)` does but faster.
 
-    A frozen dataclass sets each field by a call: 10,000 took 39 ms, and take 5 as drafts that become `QueueStats`.
+    A frozen dataclass sets each field by a call: 10,000 take 39 ms, and 5 ms as drafts that become `QueueStats`.
     """
     draft: Any = _Draft(*values)
     draft.__class__ = QueueStats

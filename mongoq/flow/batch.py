@@ -11,7 +11,7 @@ __all__ = ["Batch", "BatchFinished", "BatchNotFound"]
 
 
 class BatchNotFound(MongoqError, LookupError):
-    """There is no batch of this key, or none any more."""
+    """No batch has this key: it never existed, or its callback is no longer kept."""
 
 
 class BatchFinished(MongoqError, RuntimeError):
@@ -25,7 +25,7 @@ class Batch:
     key: str
     """Its identifier, and that of its callback's task."""
     open: bool
-    """Whether its callback waits for somebody to close it."""
+    """Whether its block has not ended, or an error left it open: it does not call back."""
     parent: str | None
     """The batch that it is nested in."""
     created_at: datetime

@@ -22,9 +22,9 @@ Lists = Callable[[list[A]], T] | Callable[[list[Attempt], list[A]], T] | Callabl
 class BatchDecorator(Protocol):
     """Makes task functions that run many calls at once.
 
-    Each parameter of the function is a list: of what each call gave. The function returns None, which completes all
-    tasks, or a list with an entry for each call: its result, or an exception (`Retry`, `Fail`, any error), which counts
-    as if a call of its own had raised it. What the function raises, each call has raised.
+    Each parameter of the function is a list with one argument of each call. The function returns None, which completes
+    all tasks, or a list with an entry for each call: its result, or an exception (`Retry`, `Fail`, any error), which
+    counts as if that call alone had raised it. An exception that the function raises counts for each call.
     """
 
     @overload

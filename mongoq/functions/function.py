@@ -41,7 +41,7 @@ class Function(Generic[P, R, C]):
         return self.definition.name
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> C:
-        """Call the plain function here and now; one that takes an `Attempt` gets one that never asks it to stop."""
+        """Call the plain function directly; one that takes an `Attempt` gets one that never asks it to stop."""
         if self.definition.rule is not None:
             alone: C = self._alone(args, kwargs)
             return alone
@@ -66,9 +66,10 @@ class Function(Generic[P, R, C]):
         return IDLE
 
     def call(self, *args: P.args, **kwargs: P.kwargs) -> NewTask:
-        """A call as a task that is yet to be enqueued: for `new_many`, follow-ups and `modify(insert=[...])`.
+        """Make a task of a call without enqueueing it: for `new_many`, follow-ups and `modify(insert=[...])`.
 
-        Raises InvalidTask where an argument is missing, unknown or of the wrong kind; it lists all of them.
+        Raises:
+            InvalidTask: an argument is missing, unknown or of the wrong type; it lists all of them.
         """
         return with_tags(self._model, self.definition.signature.tags(args, kwargs))
 
@@ -94,14 +95,17 @@ class Function(Generic[P, R, C]):
 class TaskFunction(Function[P, R, C]):
     """A function made by `@queue.task`: `new` enqueues a call, `call` makes a task of it, `fn` is the function.
 
-    A plain call runs the function here and now, which is what its unit tests want.
+    A plain call runs the function directly, for unit tests.
     """
 
     def new(self, *args: P.args, **kwargs: P.kwargs) -> TaskHandle[R]:
         """Enqueue a call and return a handle of its task.
 
-        Raises InvalidTask where an argument is missing, unknown or of the wrong kind; it lists all of them, and nothing
-        was written. ConfigurationError where no queue has included the function's `Tasks`. Otherwise as `queue.new`.
+        Raises:
+            InvalidTask: an argument is missing, unknown or of the wrong type; it lists all of them, and nothing was
+                written.
+            ConfigurationError: no queue has included the function's `Tasks`.
+            DuplicateTask, QueueFull, BatchFinished: as from `queue.new`.
         """
         handle: TaskHandle[R] = self._registry.enqueue(self.definition, self.call(*args, **kwargs))
         return handle

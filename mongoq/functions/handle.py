@@ -48,9 +48,10 @@ class _Handle(Generic[R]):
 
     @verb
     def wait(inside: Inside, timeout: Duration | None = None) -> Op[bool]:
-        """Wait until the call has finished, however it ended, at most `timeout` seconds; whether it has.
+        """Wait until the call has finished, however it ended, at most `timeout` seconds; return whether it has.
 
-        Raises TaskNotFound where its task has gone; see `queue.wait`.
+        Raises:
+            TaskNotFound: its task was deleted; see `queue.wait`.
         """
         found = yield from ended(inside.base, inside.task.key, timeout)
         if found is not None:
@@ -62,10 +63,10 @@ class _Handle(Generic[R]):
         """Wait for the result of the call, at most `timeout` seconds, and return it as the function returned it.
 
         Raises:
-            TimeoutError: it has not finished by then.
-            MaxRetriesExceeded, TaskFailed, TaskCancelled, TaskExpired: it has ended so; the error tells the story.
-            TaskNotFound: its task has gone; see `queue.wait`.
-            InvalidTask: what is stored is not what the function is annotated to return.
+            TimeoutError: it has not finished within `timeout`.
+            MaxRetriesExceeded, TaskFailed, TaskCancelled, TaskExpired: it ended so; the text has the last error.
+            TaskNotFound: its task was deleted; see `queue.wait`.
+            InvalidTask: the stored result does not match the function's annotation.
         """
         found = yield from ended(inside.base, inside.task.key, timeout)
         if found is None:

@@ -37,7 +37,7 @@ class Tasks:
         return Cron(self._registry, TaskDecorator)
 
     def include(self, tasks: Tasks) -> None:
-        """Take in the functions of other `Tasks` as well."""
+        """Include the functions of other `Tasks`."""
         self._registry.include(tasks._registry)
 
 
@@ -58,5 +58,5 @@ class AsyncTasks:
         return Cron(self._registry, AsyncTaskDecorator)
 
     def include(self, tasks: AsyncTasks) -> None:
-        """Take in the functions of other `AsyncTasks` as well."""
+        """Include the functions of other `AsyncTasks`."""
         self._registry.include(tasks._registry)

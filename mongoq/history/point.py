@@ -24,7 +24,7 @@ class HistoryStep(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """How long something took, of so many. Percentiles are read off a histogram: wrong by a fifth at most."""
+    """How long something took. Percentiles come from a histogram and are off by a fifth at most."""
 
     count: int
     """How many were measured."""
@@ -33,9 +33,9 @@ class Timing:
     p50: timedelta
     """The median."""
     p95: timedelta
-    """95 of 100 took no longer."""
+    """The 95th percentile."""
     p99: timedelta
-    """99 of 100 took no longer."""
+    """The 99th percentile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ class HistoryPoint:
     moved: int = 0
     """Attempts whose handler sent the task to another queue."""
     released: int = 0
-    """Attempts that were given back after they had started."""
+    """Attempts that were released after they had started."""
     lost: int = 0
     """Attempts whose lease was over before their ending was written."""
     wait: Timing | None = None
@@ -67,17 +67,17 @@ class HistoryPoint:
     run: Timing | None = None
     """From its start to the end of its handler; None where none ended."""
     arrivals: int | None = None
-    """How many tasks came: what the depth grew by, and what left. None where nobody looked at the depth then."""
+    """How many tasks came: the growth of the depth plus the tasks that left. None if no depth was counted then."""
     ready: int | None = None
-    """The most ready tasks that were seen; None where nobody looked, as for the next four."""
+    """The highest count of ready tasks; None if none was taken, as for the next four."""
     scheduled: int | None = None
-    """The most scheduled tasks that were seen."""
+    """The highest count of scheduled tasks."""
     running: int | None = None
-    """The most that were seen to run."""
+    """The highest count of running tasks."""
     parked: int | None = None
-    """The most parked tasks that were seen."""
+    """The highest count of parked tasks."""
     unhandled: int | None = None
-    """The most ready tasks that no live worker took."""
+    """The highest count of ready tasks that no live worker took."""
     oldest_ready: timedelta | None = None
     """The highest age of the oldest ready task."""
     releases: tuple[str, ...] = ()

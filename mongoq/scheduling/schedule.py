@@ -37,29 +37,29 @@ class Schedule:
     """A schedule as it is stored in the database."""
 
     name: str
-    """What it is called."""
+    """Its name."""
     task: NewTask
     """The task that each tick enqueues."""
     cron: str | None
-    """Its cron expression; None where it is an interval."""
+    """Its cron expression; None if it is an interval."""
     tz: str
     """The time zone of the expression."""
     every: timedelta | None
-    """Its interval; None where it is an expression."""
+    """Its interval; None if it is a cron expression."""
     catch_up: str | timedelta
-    """Which ticks are enqueued that were missed: `latest`, `none`, `all`, or those of this window."""
+    """Which missed ticks are enqueued late: `latest`, `none`, `all`, or those that are no older than this."""
     jitter: timedelta
-    """A tick's task is due up to so much later."""
+    """The longest random delay of a tick's task."""
     overlap: str
     """What a tick does while the task of the last one has not finished: `skip` or `queue`."""
     next_at: datetime | None
-    """The next tick; None while it is paused, or where there is none any more."""
+    """The next tick; None while it is paused, or if the expression has no further tick."""
     last_at: datetime | None
     """The last tick whose task was enqueued."""
     last_key: str | None
     """The key of that task."""
     skipped: int
-    """How many ticks were skipped because the last run still went."""
+    """How many ticks were skipped because the task of the last one had not finished."""
     paused_at: datetime | None
     """Since when it is paused."""
     paused_by: str | None

@@ -57,7 +57,7 @@ class WorkerHandle:
         return self._engine.error
 
     def health(self) -> WorkerHealth:
-        """Tell whether it lives and works. Asks nobody."""
+        """Tell whether it is alive and working. It does no I/O."""
         engine = self._engine
         ending = engine.ledger.stopping or engine.ledger.draining
         return health_of(engine.loops, elapsed(), stopped=self.stopped, ending=ending)
@@ -77,8 +77,8 @@ class WorkerHandle:
     def stop(self, timeout: Duration | None = None) -> None:
         """Stop claiming, give running handlers `timeout` seconds (default: the queue's grace), release the rest.
 
-        Released tasks are ready again at once and have their attempt back. Returns when the worker has stopped,
-        at most about a second after that time. A second call from elsewhere can only shorten it.
+        Released tasks are ready again at once, uncharged. It returns when the worker has stopped, at most about a
+        second after that time. A second call can only shorten the time.
         """
         seconds = self._grace if timeout is None else _seconds("timeout", timeout)
         if not self._elsewhere:
@@ -97,10 +97,10 @@ class WorkerHandle:
         starts.begin_or_run(threading.Thread(target=stop, name="mongoq-stop", daemon=True))
 
     def drain(self, timeout: Duration | None = None) -> bool:
-        """Claim nothing more, let what runs end, then stop; whether all had ended within `timeout` seconds.
+        """Claim nothing more, let running handlers end, then stop; return whether all ended within `timeout` seconds.
 
-        What was claimed and has not started is given back at once. Running handlers are told nothing, and their leases
-        are renewed as ever. Where it returns False they still run: wait once more, or `stop`. Not from a handler.
+        Claimed tasks that have not started are released at once. Running handlers are not told, and their leases
+        are renewed. If it returns False, they still run: call it again, or `stop`. Do not call it from a handler.
         """
         if self._elsewhere:
             return True

@@ -28,7 +28,7 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class QueueEvent:
-    """The base of all: whoever listens for it hears everything."""
+    """The base of all events: a listener for it gets every event."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,16 +57,16 @@ class AttemptStarted(QueueEvent):
 
 @dataclass(frozen=True, slots=True)
 class AttemptEnded(QueueEvent):
-    """A handler has ended, or a task was given back unstarted. The ending is decided, and not written yet."""
+    """A handler has ended, or a task was released unstarted. The ending is decided, but not written yet."""
 
     task: Task
     """The task as its handler got it."""
     how: str
     """What becomes of the task: `complete`, `retry`, `fail`, `snooze`, `release`, `move`, `cancel` or `expire`."""
     run_at: datetime | None
-    """When it runs again, where it does so later."""
+    """When it runs again; None if it does not, or is ready at once."""
     note: str | None
-    """The reason that a signal gave."""
+    """The reason given by the signal that the handler raised."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ class AttemptSucceeded(AttemptEnded):
 
 @dataclass(frozen=True, slots=True)
 class AttemptFailed(AttemptEnded):
-    """A handler has raised an error; `failure` says whether its task has failed with it."""
+    """A handler has raised an error; `failure` says whether its task has failed for good."""
 
     error: TaskError
     failure: Failure | None
@@ -87,7 +87,7 @@ class AttemptFailed(AttemptEnded):
 
 @dataclass(frozen=True, slots=True)
 class AttemptLost(QueueEvent):
-    """The lease of a running task is gone: nothing of what its handler does is recorded."""
+    """The lease of a running task was lost: its handler's ending will be refused."""
 
     key: str
 
@@ -102,9 +102,9 @@ class EndingRefused(QueueEvent):
 
 @dataclass(frozen=True, slots=True)
 class TaskEnded(QueueEvent):
-    """A task of this object's workers has reached a final state, and that is written.
+    """A task has reached a final state, and that is written: one of this object's workers ran it.
 
-    So has one that these workers found abandoned, and gave up because its own workers were lost one after the other.
+    Or their sweep ended it as failed, because its workers were lost one after another.
     """
 
     task: Task
@@ -128,10 +128,10 @@ class TaskEnded(QueueEvent):
 
 @dataclass(frozen=True, slots=True)
 class TasksSwept(QueueEvent):
-    """A sweep moved tasks: so many are ready by their time, were taken from lost workers, or have expired.
+    """A sweep has changed tasks: it counts those that became due, were taken from lost workers, or have expired.
 
-    `ticked` counts those that schedules have enqueued, `flow` children and batches that a crash had left parked, and
-    `limits` tasks that wait for a limit no more.
+    `ticked` counts the tasks that schedules enqueued, `flow` children and batches that a crash had left parked, and
+    `limits` tasks that were released because a limit has room.
     """
 
     promoted: int

@@ -47,7 +47,7 @@ class Failure(StrEnum):
     NOT_RETRIED = "not_retried"
     """`retry_on` or `no_retry_on` forbids to retry its error."""
     LOST = "lost"
-    """Its workers vanished, one after the other."""
+    """Its workers vanished, one after another."""
     REFUSED = "refused"
     """What its handler returned, or the document itself, is not acceptable."""
 
@@ -67,15 +67,14 @@ class Attempt(Protocol):
         """Seconds until the handler should stop: at its deadline, the end of its lease, or of a shutdown's grace."""
 
     def progress(self, value: float | None = None, message: str | None = None) -> None:
-        """Say how far the work is: `attempt.progress(0.4, "rendering")`; for `task.progress`, `show` and `tasks`.
+        """Report progress: `attempt.progress(0.4, "rendering")`, shown by `task.progress`, `show` and `tasks`.
 
-        It costs no command: what was said is stored within a second, the newest of a moment in one write for all
-        handlers of the process, and what is left with the attempt's ending. In a child process each call is a message
-        to its parent.
+        It sends no command by itself: the newest value is stored within a second, in one write for all handlers of the
+        process, and at the latest with the attempt's ending. In a child process each call is a message to its parent.
 
         Args:
-            value: from 0 to 1. None leaves the one before.
-            message: what is being done; more than 500 characters are cut. None leaves the one before.
+            value: from 0 to 1. None leaves the last one.
+            message: what is being done; more than 500 characters are cut. None leaves the last one.
 
         Raises:
             ConfigurationError: `value` is no number from 0 to 1, or both are None.
@@ -84,14 +83,14 @@ class Attempt(Protocol):
     def log(self, text: object) -> None:
         """Add a line to the log that is stored with the task: its last 100 lines, at most 16 KiB of them.
 
-        A line has at most 1,000 characters. It is stored as `progress` is. Each attempt begins a log of its own.
+        A line has at most 1,000 characters. It is stored like `progress`. Each attempt begins a new log.
         """
 
     @property
     def parents(self) -> Mapping[str, Task]:
-        """The tasks that this one ran after, as they had ended, by key in the order of `after`, with their results.
+        """The finished parents of this task, by key in the order of `after`, with their results.
 
-        One that was deleted or purged meanwhile is missing. They are read at the claim, in one find for all tasks
+        A parent that was deleted meanwhile is missing. They are read at the claim, in one find for all tasks
         that are claimed together.
         """
 
@@ -104,4 +103,4 @@ class Attempt(Protocol):
 
     @property
     def state(self) -> Any:
-        """What the queue's lifespan has yielded; None without one."""
+        """The value that the queue's lifespan yielded; None without one."""

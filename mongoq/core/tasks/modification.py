@@ -46,15 +46,15 @@ class Change:
     ref: TaskRef
     """The task, at the version that was read."""
     queue: str | Unset = UNSET
-    """It waits in this queue then, and its holder gives it up, uncharged."""
+    """Its new queue; if the caller holds it, it is released, uncharged."""
     delay: Duration | Unset = UNSET
-    """Not before so long from now; given up likewise. Or"""
+    """Run it no sooner than this from now; it is released likewise. Or"""
     run_at: datetime | Unset = UNSET
-    """not before this instant, with a time zone."""
+    """no sooner than this instant, with a time zone."""
     priority: int | Unset = UNSET
     """Its new priority."""
     tags: Any = UNSET
-    """All of its tags then; those that are not named are gone."""
+    """Its new tags, in place of all it has."""
     payload: Any = UNSET
     """Its new payload; None removes it."""
     expires_at: datetime | Unset | None = UNSET

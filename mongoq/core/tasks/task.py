@@ -156,8 +156,10 @@ class Task(PartlyRead):
         """Make a change of this task for `modify(change=[...])`; values that are not given stay.
 
         `payload=None` and `expires_at=None` remove the value; `tags` replaces all tags. With `queue`, `delay` or
-        `run_at` the task waits anew: if you hold it, you give it up, and the attempt is not charged. Raises
-        InvalidTask when a value is not acceptable.
+        `run_at` a task that you hold is released, uncharged.
+
+        Raises:
+            InvalidTask: a value is not acceptable.
         """
         from mongoq.core.tasks.modification import Change  # noqa: PLC0415 -- as above
 
