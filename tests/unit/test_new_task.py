@@ -199,3 +199,11 @@ def test_a_call_with_tags_alone_makes_the_task_that_its_options_make() -> None:
         whole({}, priority=False)  # which equals the default
     with pytest.raises(InvalidTask, match="a NewTask beside other options"):
         whole(NewTask(), priority=1)
+
+
+@pytest.mark.parametrize("name", ["u", "ü\x7f", "日本", "a\x05b", "x" * 300])
+def test_a_uuid_of_a_wrong_length_is_found_under_any_name_and_between_any_bytes(context: Context, name: str) -> None:
+    around = {"before": b"\x05" * 20_000, name: {name: bson.Binary(b"x" * 16, 4)}, "after": bytes(range(256)) * 40}
+    drafting.draft(context, NewTask(payload=around))
+    with pytest.raises(InvalidTask, match="a value that BSON can carry"):
+        drafting.draft(context, NewTask(payload={**around, name: {name: bson.Binary(b"x", 4)}}))
