@@ -71,11 +71,6 @@ class LimitGroup:
     """With a rate: when the next task may start, at the earliest; None where none has started of late."""
 
 
-def group_of(value: str | None, name: str) -> str:
-    """The name of the group with this value, given as text."""
-    return name if value is None else f"{name}:{value}"
-
-
 def limit_of(group: str) -> str:
     """The name of the limit that a group belongs to."""
     return group.partition(":")[0]

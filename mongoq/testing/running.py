@@ -41,8 +41,6 @@ from mongoq.worker.handlers.signature import Handler, checked_handler
 from mongoq.worker.verdicts import log_failure, stop_of, verdict_instead, verdict_on
 
 LIMIT: Final = 1_000
-LISTENERS: Final = 10.0
-"""Seconds for which the listeners of events are waited for."""
 
 
 @helper
