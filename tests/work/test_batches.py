@@ -1,4 +1,4 @@
-"""Handlers that take many tasks at once."""
+"""Batch handlers: one call for many tasks, each with a lease, a result, a failure and a cancel of its own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Handlers that complete their task in a transaction of their own."""
+"""A handler's own transaction: its writes and its completion are one, in every executor."""
 
 from __future__ import annotations
 

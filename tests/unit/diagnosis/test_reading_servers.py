@@ -1,4 +1,4 @@
-"""What a diagnosis reads of the server: members, oplog, parameters, rights."""
+"""What a diagnosis reads of servers that a test cannot start: their replies are scripted."""
 
 from __future__ import annotations
 
