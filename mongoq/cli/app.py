@@ -11,7 +11,7 @@ from mongoq import __version__
 from mongoq.cli import demo, doctor, operating, server, stats, tasks, worker
 from mongoq.cli.acting import draining, exporting, importing, updating
 from mongoq.cli.control import dashboard, limits, pausing, schedules
-from mongoq.cli.looking import failing, listing, showing
+from mongoq.cli.looking import batching, failing, listing, showing
 from mongoq.cli.options import Place, warn_of_password
 from mongoq.cli.output import say
 from mongoq.cli.serving import health
@@ -86,6 +86,7 @@ COMMANDS: Final[tuple[tuple[str, Callable[..., None], str | None], ...]] = (
     ("workers", stats.workers, "List the worker processes."),
     ("schedules", schedules.schedules, "List, pause, resume and delete schedules."),
     ("limits", limits.limits, "List, show, set and delete limits."),
+    ("batches", batching.batches, "List the batches that have not called back."),
     ("time", server.server_time, "Print the server's time, and how far this host's is off."),
     # Act
     ("new", tasks.new, "Enqueue a task."),

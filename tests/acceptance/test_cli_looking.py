@@ -114,3 +114,16 @@ def test_show_begins_with_what_matters(broken: Queue, mongoq: Cli) -> None:
     whole = mongoq("show", key, "--frames").out
     assert "frames of mongoq" not in whole
     assert len(whole.splitlines()) > len(lines)
+
+
+def test_batches_that_have_not_called_back_are_listed(mongoq: Cli, queue: Queue) -> None:
+    assert mongoq("batches").out == "(no batch waits for its members)\n"
+    with queue.batch(then=NewTask(name="report"), key="nightly") as batch:
+        batch.new_many([{}, {}])
+    assert queue.try_claim()
+    heading, line = mongoq("batches").out.splitlines()
+    assert heading.split()[:5] == ["KEY", "AGE", "OPEN", "WAITING", "RUNNING"]
+    assert line.split()[2:5] == ["-", "1", "1"]
+    [told] = mongoq("batches", "--json").json
+    assert (told["key"], told["waiting"], told["running"], told["called_at"]) == ("nightly", 1, 1, None)
+    assert "the callback of a batch, which waits for its members" in mongoq("why", "nightly").out

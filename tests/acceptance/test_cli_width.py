@@ -105,7 +105,7 @@ SHOWN = (
     ("ls", "--state", "scheduled"), ("ls", "--state", "parked"), ("ls", "--queue", LONG), ("ls", "--running-for", "0"),
     ("ls", "--sort", "error"), ("ls", "--name", NAME), ("show", KEY), ("show", "child"), ("show", f"batch-{KEY}"),
     ("show", f"limited-{KEY}-2"), ("show", "nobody " * 20), ("why", KEY), ("why", "child"), ("why", f"limited-{KEY}-2"),
-    ("failures",), ("failures", "--limit", "2"), ("queues",), ("workers",), ("schedules",), ("limits",),
+    ("failures",), ("failures", "--limit", "2"), ("queues",), ("workers",), ("schedules",), ("batches",), ("limits",),
     ("limits", "show", LIMIT), ("limits", "show", "nobody"), ("pause",), ("doctor",), ("time",), ("top",),
     ("cancel", "nobody " * 20), ("rerun", KEY), ("delete", KEY), ("move", KEY, "--to", "other"),
     ("update", KEY, "n=1"), ("purge", "--queue", "nobody", "--yes"), ("redrive", LONG, "nobody"),

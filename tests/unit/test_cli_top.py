@@ -82,7 +82,7 @@ def test_queues_are_shown_with_what_is_paused() -> None:
     assert first.cells == ("bank", 7, 0, 0, 0, "3m", "by ann")
     assert second.cells[-1] == "-"
     lines = drawn(Top().settled([first, second]), now, [first, second], "shop", width=80, height=24)
-    assert lines[0].text == "shop  03:00:00 UTC  1 workers, 1 silent, 3 of 4 handlers busy"
+    assert lines[0].text == "shop  03:00:00 UTC  1 worker, 1 silent, 3 of 4 handlers busy"
     assert lines[1].text.endswith("paused: queue bank")
     assert [line.style for line in lines[4:6]] == ["reverse", ""]
     assert len(lines) == 24

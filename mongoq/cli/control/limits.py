@@ -116,7 +116,16 @@ def _show(queue: Queue, names: Sequence[str], *, as_json: bool) -> int:
         (one.limit, one.value or "-", one.running, one.waiting, _next(one.next_at, now), one.behind or "")
         for one in found
     ]
-    show([Sheet("groups", ("limit", "value", "running", "waiting", "next", "behind"), rows, empty="nothing")])
+    show(
+        [
+            Sheet(
+                "groups",
+                ("limit", "value", "running", "waiting", "next", "behind"),
+                rows,
+                empty="no task of it runs or waits",
+            )
+        ]
+    )
     return done
 
 

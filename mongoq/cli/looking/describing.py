@@ -45,7 +45,7 @@ def described(task: Task, *, frames: bool) -> Iterator[str]:
         if item.name in KEPT_TO_ITSELF or item.name in FIRST or isinstance(value, TaskError | TaskProgress | bool):
             continue
         if value not in NOTHING:
-            yield row(item.name, _when(value, task.read_at) if isinstance(value, datetime) else _shortened(value))
+            yield row(item.name, _value(item.name, value, task.read_at))
     yield from (row(f"policy.{name}", clean(option_in_words(name, value))) for name, value in task.policy.items())
     if task.progress and task.progress.log:
         yield f"\nlog of attempt {task.progress.attempt}"
@@ -56,6 +56,14 @@ def described(task: Task, *, frames: bool) -> Iterator[str]:
     if task.last_error and task.last_error.traceback:
         yield f"\nlast error, {_from(task.last_error)}"
         yield from _trace(task.last_error.traceback, frames=frames)
+
+
+def _value(name: str, value: Any, now: datetime) -> str:
+    if isinstance(value, datetime):
+        return _when(value, now)
+    if name == "limits":
+        return clean(", ".join(one if weight == 1 else f"{one} (weight {weight})" for one, weight in value.items()))
+    return _shortened(value)
 
 
 def _from(error: TaskError) -> str:
@@ -100,7 +108,7 @@ def _said(progress: TaskProgress) -> str:
 
 def _when(instant: datetime, now: datetime) -> str:
     away = f"in {brief(instant - now)}" if instant > now else f"{brief(now - instant)} ago"
-    return f"{instant.isoformat(' ', 'milliseconds')} ({away})"
+    return f"{instant:%Y-%m-%d %H:%M:%S} UTC ({away})"
 
 
 def _shortened(value: Any) -> str:

@@ -51,7 +51,11 @@ def _fleet(now: Snapshot, namespace: str) -> str:
     busy = sum(worker.running for worker in now.workers)
     silent = sum(worker.is_silent(now.at) for worker in now.workers)
     quiet = f", {silent} silent" if silent else ""
-    return f"{namespace}  {now.at:%H:%M:%S} UTC  {len(now.workers)} workers{quiet}, {busy} of {slots} handlers busy"
+    return f"{namespace}  {now.at:%H:%M:%S} UTC  {_workers(len(now.workers))}{quiet}, {busy} of {slots} handlers busy"
+
+
+def _workers(count: int) -> str:
+    return f"{count:,} worker{'s' if count != 1 else ''}"
 
 
 def _sums(now: Snapshot) -> str:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import Final
 
 from mongoq.core.lifecycle import TaskState
 from mongoq.core.stats import WorkerInfo
 from mongoq.core.tasks.task import Task
 from mongoq.limiting.limit import limit_of, value_of
 from mongoq.pausing.pause import Pause
+
+NAMED: Final = 3
+"""Parents that are named."""
 
 
 def standing(task: Task, workers: Sequence[WorkerInfo], pauses: Sequence[Pause]) -> str:
@@ -33,8 +37,10 @@ def why(task: Task, workers: Sequence[WorkerInfo], pauses: Sequence[Pause]) -> s
         group = "" if limit[1] is None else f" for {limit[1]!r}"
         return f"It is parked: the limit {limit[0]} has no room{group}."
     if task.state is TaskState.PARKED:
-        parents = f" ({', '.join(task.parents[:3])})" if task.parents else ""
-        return f"It is parked: it waits for the end of its parents{parents}, or for something else than time."
+        if not task.parents:
+            return "It is parked: it is the callback of a batch, which waits for its members to end or to be closed."
+        more = ", ..." if len(task.parents) > NAMED else ""
+        return f"It is parked: it waits for the end of its parents ({', '.join(task.parents[:NAMED])}{more})."
     if task.state is not TaskState.READY:
         return None
     return _paused(task, pauses) or _unserved(task, workers) or _crowded(task, workers)
