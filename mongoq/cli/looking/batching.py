@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
-from mongoq import Batch
+from mongoq import TaskState
 from mongoq.cli.options import AsJson, place
 from mongoq.cli.output import Sheet, brief, note, print_json, show
+from mongoq.core.lifecycle import FINISHED
+
+COUNTS: Final = ("waiting", TaskState.RUNNING, *sorted(FINISHED))
+"""What is told of the members of a batch."""
 
 
 def batches(
@@ -26,12 +30,11 @@ def batches(
     if as_json:
         print_json(found)
         return
-    columns = ("key", "age", "open", "waiting", "running", "completed", "failed", "cancelled", "expired")
-    rows = [(one.key, brief(now - one.created_at), "yes" if one.open else "-", *_counts(one)) for one in found]
+    rows = [
+        (one.key, brief(now - one.created_at), "yes" if one.open else "-", *(getattr(one, count) for count in COUNTS))
+        for one in found
+    ]
+    columns = ("key", "age", "open", *COUNTS)
     show([Sheet("batches", columns, rows, empty="no batch waits for its members", sparse=True, cut=True)])
     if len(found) == limit:
         note(f"these are the newest {limit:,}; --limit shows more")
-
-
-def _counts(one: Batch) -> tuple[int, ...]:
-    return one.waiting, one.running, one.completed, one.failed, one.cancelled, one.expired
