@@ -75,8 +75,10 @@ def priority(history: History) -> Finding:
     sent, and first claimed (its attempt is number one) by a claim that was sent after the other's reply.
 
     Missed: tasks that became ready by promotion, retry or rescue; inversions shorter than a claim takes; claims
-    while the servers were in trouble, which may have looked at a stale primary, or broke off in the middle.
+    while the servers were in trouble, which may have looked at a stale primary, or broke off in the middle; tasks under
+    limits, because a slot or a start that comes free is given to who waits for it, without a look at other tasks.
     """
+    limited = {line["key"] for line in history.of("change") if line.get("limits")}
     trouble = history.server_faults()
     ready = _surely_ready(history)
     waiting: dict[int, list[tuple[float, str]]] = defaultdict(list)
@@ -86,10 +88,11 @@ def priority(history: History) -> Finding:
             _, urgency, left, key = ready[entered]
             heapq.heappush(waiting[urgency], (-left, key))
             entered += 1
-        if not tasks or line["doubtful"] or overlaps(Window(line["sent"], line["at"]), trouble):
+        free = [task for task in tasks if task.key not in limited]
+        if not free or line["doubtful"] or overlaps(Window(line["sent"], line["at"]), trouble):
             continue
         judged += 1
-        lowest = min(task.priority for task in tasks)
+        lowest = min(task.priority for task in free)
         for urgency, those in waiting.items():
             if urgency > lowest and those and -those[0][0] > line["at"]:
                 broken.append(f"{line['by']} claimed priority {lowest} while {those[0][1]} of {urgency} was ready")

@@ -76,7 +76,7 @@ def test_a_sound_history_is_found_sound_by_every_invariant() -> None:
 
 GUILTY: dict[str, tuple[list[Line], str]] = {
     "four of a group of three": (in_order(limited(4)), "never above a limit"),
-    "too many of a rate": (in_order(rated(126)), "never above a rate"),
+    "too many of a rate": (in_order(rated(36)), "never above a rate"),
     "a child beside its parent": (in_order(life("one", 1), life("two", 5), child(5)), "no child before its parents"),
     "a child of a failed parent": (
         in_order(life("one", 1), life("two", 1, "failed"), child(5)),
@@ -96,10 +96,10 @@ GUILTY: dict[str, tuple[list[Line], str]] = {
         "one callback of a batch",
     ),
     "a child that nobody released": (
-        in_order(life("one", 1), life("two", 1), child(60)),
+        in_order(life("one", 1), life("two", 1), child(22)),
         "nothing waits for nothing",
     ),
-    "a callback that nobody made": (in_order(members(), batch(90)), "nothing waits for nothing"),
+    "a callback that nobody made": (in_order(members(), batch(47)), "nothing waits for nothing"),
 }
 
 
