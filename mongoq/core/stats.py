@@ -28,7 +28,7 @@ class QueueStats:
     running: int = 0
     """Those that are claimed."""
     parked: int = 0
-    """Those that wait for parents, room in a limit, the end of a pause of a tag's value, or the members of a batch."""
+    """Those that wait for parents, room in a limit, the end of a pause, or the members of a batch."""
     completed: int = 0
     """Those that completed and are still kept."""
     failed: int = 0

@@ -1,1 +1,1 @@
-"""What an application hangs into a queue: listeners of its events, a lifespan of its workers, and middleware."""
+"""Functions that an application registers on a queue: event listeners, a lifespan of its workers, middleware."""
