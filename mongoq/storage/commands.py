@@ -109,6 +109,10 @@ class Aggregate:
     collection: str
     pipeline: Sequence[Document]
     hint: str | None = None
+    batch: int = 0
+    """How many rows one reply brings; 0: 101, as the server chooses."""
+    naive: bool = False
+    """As in `Find`."""
     timeout: timedelta | None = None
     comment: str | None = None
 

@@ -15,7 +15,7 @@ from mongoq.storage.commands import Op
 from mongoq.storage.operations import finish, sweep
 from mongoq.storage.operations.claiming.claim import Claim
 from mongoq.storage.operations.claiming.many import claim_many
-from mongoq.storage.operations.limits import keeping
+from mongoq.storage.operations.limits import keeping, parking
 from tests.storage.conftest import Store
 from tests.storage.meddling import Meddler, killed_at
 
@@ -155,3 +155,13 @@ def test_a_line_runs_in_order_whoever_is_killed(limited: Callable[..., Store]) -
         if not reached:
             return
     raise AssertionError("it never came to its end")
+
+
+def test_the_most_urgent_parked_tasks_of_several_groups_are_read_whole(limited: Callable[..., Store]) -> None:
+    store = limited()
+    for number in range(6, 14):
+        store.new(key=f"k{number:02}", tags={"group": number % 2}, limits="x", priority=number // 2)
+    store.run(claim(store, 20))
+    found = store.run(parking.whole(store.context, {"x:0": 2, "x:1": 1, "x:2": 5}))
+    assert [one["_id"] for one in found] == ["k08", "k06", "k09"]
+    assert all(one["run_at"].tzinfo is None and one["limits"] == {"x": 1} for one in found)

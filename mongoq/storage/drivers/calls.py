@@ -87,7 +87,7 @@ def call_undecoded(handles: Handles, command: Find | Aggregate, session: Any) ->
 
 def decoded_rows(command: Find | Aggregate, rows: Iterable[Any]) -> list[Document]:
     """The documents that `call_undecoded` brought."""
-    codec = NAIVE if isinstance(command, Find) and command.naive else CODEC
+    codec = NAIVE if command.naive else CODEC
     return [decoded(row, codec) for row in rows]
 
 
@@ -137,7 +137,9 @@ def _count(handles: Handles, command: Count, own: Own) -> Any:
 
 
 def _aggregate(handles: Handles, command: Aggregate, own: Own, *, raw: bool = False) -> Any:
-    return handles.of(command.collection, raw=raw).aggregate(list(command.pipeline), **hint_of(command), **own)
+    collection = handles.of(command.collection, naive=command.naive, raw=raw)
+    batch = {"batchSize": command.batch} if command.batch else {}
+    return collection.aggregate(list(command.pipeline), **hint_of(command), **batch, **own)
 
 
 def _create_indexes(handles: Handles, command: CreateIndexes, own: Own) -> Any:

@@ -146,14 +146,14 @@ def still_parked(key: str) -> Filter:
     return {fields.KEY: {"$eq": key}, fields.STATE: PARKED}
 
 
-def first_of_each(collection: str, wanted: Mapping[str, int], only: Sequence[str]) -> list[Document]:
-    """A pipeline: so many of the most urgent parked tasks of each group, each found by the index."""
+def first_of_each(collection: str, wanted: Mapping[str, int], only: Sequence[str] = ()) -> list[Document]:
+    """A pipeline: so many of the most urgent parked tasks of each group, each found by the index; whole by default."""
     parts: list[list[Document]] = [
         [
             {"$match": waiting([group])},
             {"$sort": dict(indexes.URGENCY)},
             {"$limit": most},
-            {"$project": dict.fromkeys(only, 1)},
+            *([{"$project": dict.fromkeys(only, 1)}] if only else []),
         ]
         for group, most in wanted.items()
     ]

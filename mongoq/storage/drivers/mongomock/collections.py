@@ -81,7 +81,8 @@ class Memory:
                 count = self._collection(name).count_documents(_stored(where))
                 return min(count, command.most) if command.most else count
             case Aggregate(name, pipeline):
-                return [_read(row) for row in rows(self._collection, name, _stored({"": pipeline})[""])]
+                found = rows(self._collection, name, _stored({"": pipeline})[""])
+                return [_read(row, naive=command.naive) for row in found]
             case InsertOne(name, body):
                 return self._insert(name, body, undo)
             case InsertMany(name, bodies, ordered):

@@ -119,11 +119,26 @@ def first(context: Context, wanted: Mapping[str, int]) -> Op[dict[str, list[Docu
     return by_group
 
 
-def whole(context: Context, group: str, most: int) -> Op[list[Document]]:
-    """So many of the most urgent parked tasks of one group, with all that they have."""
+def whole(context: Context, wanted: Mapping[str, int]) -> Op[list[Document]]:
+    """So many of the most urgent parked tasks of each group, with all that they have: of many groups by one command."""
+    found: list[Document] = []
+    names = list(wanted)
+    for start in range(0, len(names), UNITED):
+        some = {group: min(MOST, wanted[group]) for group in names[start : start + UNITED]}
+        found += yield from (_whole_united(context, some) if len(some) > 1 else _whole(context, *some.popitem()))
+    return found
+
+
+def _whole_united(context: Context, wanted: Mapping[str, int]) -> Op[list[Document]]:
+    pipeline, batch = slots.first_of_each(context.tasks, wanted), sum(wanted.values()) + 1
+    found: list[Document] = yield Aggregate(context.tasks, pipeline, hint=indexes.WAITS, batch=batch, naive=True)
+    return found
+
+
+def _whole(context: Context, group: str, most: int) -> Op[list[Document]]:
     order = [(fields.WAITS_FOR, 1), *indexes.URGENCY]
     where, hint = slots.waiting([group]), indexes.WAITS
-    return find(context.tasks, where, sort=order, hint=hint, limit=min(MOST, most), naive=True)
+    return find(context.tasks, where, sort=order, hint=hint, limit=most, naive=True)
 
 
 def _united(context: Context, wanted: Mapping[str, int]) -> Op[list[Document]]:

@@ -90,11 +90,9 @@ def _parked(context: Context, wanted: Mapping[str, int]) -> Op[list[Document]]:
     known = context.gate.limits
     lines = [group for group in wanted if limit_of(group) in known and known[limit_of(group)].is_fifo]
     heads = (yield from room.heads(context, lines)) if lines else {}
-    found: list[Document] = []
-    for group, most in wanted.items():
-        if group not in lines:
-            found += yield from parking.whole(context, group, most)
-        elif group in heads and parking.waits_in(heads[group], group):
+    found = yield from parking.whole(context, {group: most for group, most in wanted.items() if group not in lines})
+    for group in lines:
+        if group in heads and parking.waits_in(heads[group], group):
             found += yield from find(
                 context.tasks, slots.still_parked(heads[group][fields.KEY]), hint="_id_", naive=True
             )
