@@ -151,7 +151,10 @@ def test_a_worker_of_the_version_before_stops_where_limits_are_in_use(versions: 
     queue.limit("one", concurrency=1)
 
     refused = versions.start("before", "-m", "mongoq", "worker", "counting:queue", stderr=subprocess.PIPE)
-    _, told = refused.communicate(timeout=60)
+    try:
+        _, told = refused.communicate(timeout=60)
+    finally:
+        refused.kill()
     assert refused.returncode == 1
     assert b"upgrade mongoq in this process" in told
     assert queue.count(state="ready") == 1
