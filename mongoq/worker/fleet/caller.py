@@ -30,9 +30,6 @@ ROUNDS: Final = 4
 """Looks at tasks that nobody takes: they are held by a transaction, or have tags that nobody here wants."""
 FLOOD: Final = 100
 """News of one queue between two looks. Beyond, the stream is closed until all are called or the queue is empty."""
-SAME_FLOOD: Final = 1.0
-"""Seconds for which those that a flood has called are not called anew: the stream that is opened after it begins with a
-look, which finds what they are about to claim. 31 sleepers got 53 to 76 signals for one burst."""
 
 
 ANY: Final = ""
@@ -61,8 +58,6 @@ class Caller:
         self._wake = wake
         self._lock = threading.Lock()
         self._waves: dict[str, Wave] = {}
-        self._floods: dict[str, tuple[float, set[str]]] = {}
-        """When a flood of a queue was over, and who was called for it."""
         self._after = -1
         """The place of the sleeper that was called last."""
 
@@ -109,7 +104,6 @@ class Caller:
                 with self._lock:
                     self._waves.pop(queue, None)
                 if wave.news >= FLOOD:
-                    self._floods[queue] = now, wave.called
                     self._calm()
         with self._lock:
             left = [wave.due for wave in self._waves.values()]
@@ -125,8 +119,7 @@ class Caller:
             for queue in queues:
                 wave = self._waves.get(queue)
                 if wave is None:
-                    over, called = self._floods.pop(queue, (float("-inf"), set()))
-                    wave = self._waves[queue] = Wave(due, called=called if due - over < SAME_FLOOD else set())
+                    wave = self._waves[queue] = Wave(due)
                     sooner = True
                 wave.news += 1
         if sooner:

@@ -13,7 +13,7 @@ from mongoq.core.fleet import Idle, Signal, SignalKind, turn
 from mongoq.core.lifecycle import TaskState
 from mongoq.storage.context import Context
 from mongoq.storage.operations.watch import News
-from mongoq.worker.fleet.caller import CALL_TURN, FLOOD, LOOK_AGAIN, ROUNDS, SAME_FLOOD, TRIED_WITHIN, TURN, Caller
+from mongoq.worker.fleet.caller import CALL_TURN, FLOOD, LOOK_AGAIN, ROUNDS, TRIED_WITHIN, TURN, Caller
 from mongoq.worker.fleet.view import FleetView, Part
 from mongoq.worker.runtime import Runtime
 from mongoq.worker.stages import Wake
@@ -180,22 +180,6 @@ def test_after_a_flood_news_is_wanted_again_when_all_were_called(called: Called)
         called.step(1)
     assert called.signals == [(60, 80, 3)]
     assert called.calm == 1
-
-
-def test_those_that_a_flood_has_called_are_not_called_anew_by_the_look_that_follows(called: Called) -> None:
-    called.script.always("ready_count", 100)
-    called.hear(MINE, count=FLOOD)
-    while called.caller.flooded:
-        called.step(1)
-    called.view.others.append(called.sleeper(90))
-    called.caller.look(called.timer.now)
-    called.step()
-    assert called.signals == [(60, 80, 3), (90, 90, 1)], "only the one that was not"
-    while called.step(1) is not None:
-        pass
-    called.hear(MINE)
-    called.step(SAME_FLOOD)
-    assert called.signals[2:] == [(60, 90, 4)], "what comes later is another matter"
 
 
 def test_a_task_of_a_name_that_the_watchers_do_not_know_is_for_those_who_do(called: Called) -> None:
