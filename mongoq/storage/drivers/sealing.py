@@ -57,7 +57,6 @@ _OPENED: Final = frozenset({
     *_WHOLE, *_HOLDERS, fields.TAGS, fields.PROGRESS, fields.LAST_ERROR, fields.ERRORS, fields.POLICY, fields.CALLBACK,
 })  # fmt: skip
 _FILTERED: Final = (Find, Count, Aggregate, UpdateMany, FindAndUpdate, Delete)
-_WRITES: Final = (InsertOne, InsertMany, UpdateMany, FindAndUpdate, Bulk)
 
 
 class Sealer:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, Final
 
 from mongoq.core.errors import WrongState
@@ -35,48 +36,49 @@ def cancel_all(
     context: Context, chosen: Filter, state: TaskState | None, on_progress: OnProgress | None = None
 ) -> Op[int]:
     """Cancel waiting tasks and ask the workers of running ones to stop; returns the number of both."""
-    now = context.clock.now()
     states = _among([one for one in sources(Event.CANCEL) if one is not TaskState.RUNNING], state)
     waiting = {**chosen, **filters.in_states(states)}
     running = {**chosen, **filters.unasked()}
-
-    def end(batch: list[Document]) -> Op[int]:
-        groups: dict[tuple[timedelta, bool, bool], list[str]] = defaultdict(list)
-        for document in batch:
-            policy = context.options.policy.over(decoding.policy_from(document.get(fields.POLICY)))
-            kind = policy.keep_failed, policy.on_complete is not None, flow.is_awaited(document)
-            groups[kind].append(document[fields.KEY])
-        done = 0
-        for (keep, followed, awaited), keys in groups.items():
-            if followed:
-                close = close_each(context, keys, waiting, TaskState.CANCELLED, now=now, keep=keep, awaited=awaited)
-                done += (yield from close).updated
-            else:
-                update = updates.closed(TaskState.CANCELLED, now, keep, awaited=awaited)
-                done += yield from update_many(context.tasks, {**waiting, **filters.by_keys(keys)}, update)
-        yield from follow_closed(context, batch)
-        yield from let_lines_go(context, batch)
-        return done
-
-    def ask(batch: list[Document]) -> Op[int]:
-        versions: dict[Any, list[str]] = defaultdict(list)
-        for document in batch:
-            version = document.get(fields.VERSION)
-            versions[version if isinstance(version, int) else None].append(document[fields.KEY])
-        done = 0
-        for version, keys in versions.items():
-            where = {**running, **filters.unasked_since(keys, version)}
-            done += yield from update_many(context.tasks, where, updates.cancel_requested())
-        return done
-
     with Tally("cancel", on_progress) as tally:
         if states:
-            yield from _each(
-                context, waiting, [fields.KEY, fields.POLICY, fields.CHILDREN, fields.BATCH, fields.LINE], end, tally
-            )
+            read = [fields.KEY, fields.POLICY, fields.CHILDREN, fields.BATCH, fields.LINE]
+            yield from _each(context, waiting, read, partial(_end, context, waiting, context.clock.now()), tally)
         if state in (None, TaskState.RUNNING):
-            yield from _each(context, running, [fields.KEY, fields.VERSION], ask, tally)
+            yield from _each(context, running, [fields.KEY, fields.VERSION], partial(_ask, context, running), tally)
     return tally.done
+
+
+def _end(context: Context, waiting: Filter, now: datetime, batch: list[Document]) -> Op[int]:
+    """Cancel tasks that wait, each with what follows it."""
+    groups: dict[tuple[timedelta, bool, bool], list[str]] = defaultdict(list)
+    for document in batch:
+        policy = context.options.policy.over(decoding.policy_from(document.get(fields.POLICY)))
+        kind = policy.keep_failed, policy.on_complete is not None, flow.is_awaited(document)
+        groups[kind].append(document[fields.KEY])
+    done = 0
+    for (keep, followed, awaited), keys in groups.items():
+        if followed:
+            close = close_each(context, keys, waiting, TaskState.CANCELLED, now=now, keep=keep, awaited=awaited)
+            done += (yield from close).updated
+        else:
+            update = updates.closed(TaskState.CANCELLED, now, keep, awaited=awaited)
+            done += yield from update_many(context.tasks, {**waiting, **filters.by_keys(keys)}, update)
+    yield from follow_closed(context, batch)
+    yield from let_lines_go(context, batch)
+    return done
+
+
+def _ask(context: Context, running: Filter, batch: list[Document]) -> Op[int]:
+    """Ask the workers of running tasks to stop."""
+    versions: dict[Any, list[str]] = defaultdict(list)
+    for document in batch:
+        version = document.get(fields.VERSION)
+        versions[version if isinstance(version, int) else None].append(document[fields.KEY])
+    done = 0
+    for version, keys in versions.items():
+        where = {**running, **filters.unasked_since(keys, version)}
+        done += yield from update_many(context.tasks, where, updates.cancel_requested())
+    return done
 
 
 def delete_all(

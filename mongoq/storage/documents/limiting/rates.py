@@ -23,7 +23,6 @@ FREE: Final = "free"
 MARK: Final = "mark"
 GONE_AT: Final = "gone_at"
 KEPT: Final = timedelta(hours=1)
-_SECOND: Final = 10**9
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
