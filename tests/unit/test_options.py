@@ -50,7 +50,7 @@ def test_the_defaults_are_those_that_the_queue_documents() -> None:
         "cancelled tasks are kept. Default: 30 days",
         "running handlers. Default: 25 s",
         "the largest task, encoded. Default: 1 MiB",
-        "max_age: a task not completed so long after its creation expires. Default: never",
+        "max_age: a task that has not completed this long after its creation expires. Default: never",
     ):
         assert words in text, words
 
