@@ -9,7 +9,7 @@ that a majority of the servers kept, in the servers' order). The lines, by `what
                 claimed   sent, doubtful, tasks: the fields of `Claimed` each
                 renewed   until, tasks: [key, token] each
                 ended     key, token, event: its handler ended; nothing is written yet
-                accepted  endings: [key, token, event] each
+                accepted  endings: [key, token, event] each; a sweep, which ends what a lost worker held, has no token
     handlers    ran       key, token: it starts
                 returned  key, token: it is about to return
     auditor     change    the fields of `Change`, and what `waiting` judges: parents, batch, limits, counts

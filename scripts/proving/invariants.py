@@ -62,7 +62,8 @@ def one_ending(history: History) -> Finding:
     """A task ends once, an attempt's ending is accepted once, and what was accepted is what the task says.
 
     A worker killed before it wrote down that its ending was accepted is not missed here: the servers' record
-    shows the ending all the same. Of a task that was deleted nothing is left to compare with, and whoever comes
+    shows the ending all the same. A sweep that ends what a lost worker held tells no token and leaves no mark: it is
+    only judged for telling twice. Of a task that was deleted nothing is left to compare with, and whoever comes
     late is told that it is done: that it was deleted under a sound claim is for `handled` and `fenced` to see.
     """
     broken = []
@@ -70,7 +71,7 @@ def one_ending(history: History) -> Finding:
         ends = [change.state for change in changes if change.state in ENDED]
         if len(ends) > 1:
             broken.append(f"task {key} ended {len(ends)} times: {', '.join(map(str, ends))}")
-    times: Counter[tuple[str, str]] = Counter()
+    times: Counter[tuple[str, str | None]] = Counter()
     for line in history.of("accepted"):
         for key, token, event in line["endings"]:
             times[key, token] += 1
@@ -78,6 +79,8 @@ def one_ending(history: History) -> Finding:
                 broken.append(
                     f"task {key}: the ending under {token} was accepted twice, the second time by {line['by']}"
                 )
+            if token is None:
+                continue
             marks = {mark(token, Event(event)), mark(token, Event.CANCEL)}
             if event == Event.COMPLETE and _gone(history, key):
                 continue

@@ -203,6 +203,12 @@ def test_an_ending_twice_in_the_servers_record_is_found() -> None:
     assert "one accepted ending" in broken(without(life(), "document") + ends)
 
 
+def test_an_ending_that_a_sweep_wrote_has_no_token_and_is_told_once() -> None:
+    swept = accepted(12, "k", A, event="cancel") | {"endings": [["k", None, "cancel"]]}
+    assert "one accepted ending" not in broken([*life(), swept])
+    assert "one accepted ending" in broken([*life(), swept, swept])
+
+
 FAULT: dict[str, Callable[[float], list[Line]]] = {
     "its worker died": lambda at: [{"what": "died", "at": at, "by": "director", "target": "worker-1"}],
     "its worker froze": lambda at: [
