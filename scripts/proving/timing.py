@@ -75,10 +75,10 @@ def priority(history: History) -> Finding:
     sent, and first claimed (its attempt is number one) by a claim that was sent after the other's reply.
 
     Missed: tasks that became ready by promotion, retry or rescue; inversions shorter than a claim takes; claims
-    while the servers were in trouble, which may have looked at a stale primary, or broke off in the middle; tasks under
-    limits, because a slot or a start that comes free is given to who waits for it, without a look at other tasks.
+    while the servers were in trouble, which may have looked at a stale primary, or broke off in the middle; parked
+    tasks, because a slot or a start that comes free is given to who waits for it, without a look at other tasks.
     """
-    limited = {line["key"] for line in history.of("change") if line.get("limits")}
+    given = _claimed_when_parked(history)
     trouble = history.server_faults()
     ready = _surely_ready(history)
     waiting: dict[int, list[tuple[float, str]]] = defaultdict(list)
@@ -88,7 +88,7 @@ def priority(history: History) -> Finding:
             _, urgency, left, key = ready[entered]
             heapq.heappush(waiting[urgency], (-left, key))
             entered += 1
-        free = [task for task in tasks if task.key not in limited]
+        free = [task for task in tasks if (task.key, task.token) not in given]
         if not free or line["doubtful"] or overlaps(Window(line["sent"], line["at"]), trouble):
             continue
         judged += 1
@@ -97,6 +97,18 @@ def priority(history: History) -> Finding:
             if urgency > lowest and those and -those[0][0] > line["at"]:
                 broken.append(f"{line['by']} claimed priority {lowest} while {those[0][1]} of {urgency} was ready")
     return Finding("no inversion of priorities", judged, broken)
+
+
+def _claimed_when_parked(history: History) -> set[tuple[str, str]]:
+    """The claims, by key and token, of tasks that were parked at that moment."""
+    found: set[tuple[str, str]] = set()
+    for key, changes in history.changes.items():
+        state: str | None = None
+        for change in changes:
+            if change.token and state == TaskState.PARKED:
+                found.add((key, change.token))
+            state = change.state or state
+    return found
 
 
 def _surely_ready(history: History) -> list[tuple[float, int, float, str]]:

@@ -246,7 +246,7 @@ def test_an_inversion_counts_only_where_the_higher_task_was_ready_all_the_time()
     assert judged(made(10.1, "high", urgency=5), claimed=edited(low, "claimed", doubtful=True)) == set()
     early = edited(high, "claimed", sent=12.05)
     assert judged(made(10.1, "high", urgency=5), other=early) == set(), "on its way to another claimant"
-    given = [{**low[0], "limits": ["tenant"]}, *low[1:]]
+    given = [{**low[0], "state": "parked"}, *low[1:]]
     assert judged(made(10.1, "high", urgency=5), claimed=given) == set(), "a slot that came free was given to it"
     stale = FAULT["the primary was killed"](5.0)
     assert judged(made(10.1, "high", urgency=5), *stale) == set(), "the look may have been at a stale primary"
