@@ -8,34 +8,36 @@ const BEST = { concurrentJobs: 24, localQueue: { size: 500 }, completeJobBatchDe
 const CHUNK = 5_000;
 const silent = { logger: new Logger(() => () => {}) };
 
+async function addAll(utils, count, priorities) {
+  for (let start = 0; start < count; start += CHUNK) {
+    const size = Math.min(CHUNK, count - start);
+    await utils.addJobs(
+      Array.from({ length: size }, (_, i) => ({
+        identifier: "noop",
+        payload: { number: start + i },
+        ...(priorities > 1 && { priority: (start + i) % priorities }),
+      })),
+    );
+  }
+}
+
 await main({
   async open(uri) {
     const utils = await makeWorkerUtils({ connectionString: uri, ...silent });
     await utils.migrate();
     return {
       one: (number) => utils.addJob("noop", { number }),
-      async bulk(count) {
-        for (let start = 0; start < count; start += CHUNK) {
-          const size = Math.min(CHUNK, count - start);
-          await utils.addJobs(
-            Array.from({ length: size }, (_, i) => ({ identifier: "noop", payload: { number: start + i } })),
-          );
-        }
-      },
+      bulk: (count) => addAll(utils, count, 1),
       close: () => utils.release(),
     };
   },
   async fill(uri, count, priorities) {
     const utils = await makeWorkerUtils({ connectionString: uri, ...silent });
     await utils.migrate();
+    await addAll(utils, count, priorities);
     await utils.release();
     const client = new pg.Client(uri);
     await client.connect();
-    await client.query(
-      `select graphile_worker.add_job('noop', json_build_object('number', n), priority := n % $2)
-       from generate_series(1, $1::int) n`,
-      [count, priorities],
-    );
     await client.query("vacuum analyze graphile_worker._private_jobs");
     await client.end();
   },
